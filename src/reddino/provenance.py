@@ -1,0 +1,31 @@
+"""What every result file says about where it came from."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from reddino import __version__
+
+
+def provenance(*, seed: int | None = None, data: str | None = None, model: str | None = None) -> dict[str, Any]:
+    """Describe a result: the command, our version, the seed, the data fingerprint and the model hash.
+
+    Args:
+        seed: the seed that every random choice followed from; None where none was made.
+        data: fingerprint of the manifest or table that was read.
+        model: hash of the weights that were used.
+    """
+    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    return {"command": command, "version": __version__, "seed": seed, "data": data, "model": model}
+
+
+def hash_bytes(*chunks: bytes) -> str:
+    """First 16 hex digits of the SHA-256 over `chunks`."""
+    digest = hashlib.sha256()
+    for chunk in chunks:
+        digest.update(chunk)
+    return digest.hexdigest()[:16]
