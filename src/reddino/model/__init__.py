@@ -1,0 +1,1 @@
+"""The backbone, the catalogue of known models, and model folders."""

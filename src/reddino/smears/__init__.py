@@ -1,0 +1,1 @@
+"""Smear images in: manifests, readers, safe decoding, views, cell finding, synthetic smears."""

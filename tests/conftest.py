@@ -1,0 +1,24 @@
+"""What several tests share: the real smear collection, where it is present, and single-threaded arithmetic."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+def smear_collection() -> Path | None:
+    """The folder of real smears: REDDINO_SMEARS, else `shared/smears` beside the checkout; None where absent."""
+    named = os.environ.get("REDDINO_SMEARS")
+    folder = Path(named) if named else Path(__file__).resolve().parents[2] / "shared" / "smears"
+    return folder if (folder / "bccd" / "manifest.csv").exists() else None
+
+
+@pytest.fixture(scope="session")
+def smears() -> Path:
+    """Path of the real smear collection; skips the test where it is absent."""
+    folder = smear_collection()
+    if folder is None:
+        pytest.skip("the real smear collection is absent: set REDDINO_SMEARS to its folder")
+    return folder
