@@ -1,0 +1,186 @@
+"""The backbones that pretraining and embedding share: a ViT that takes masks, and any other timm network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from reddino.errors import RedDinoError
+from reddino.model.position import resample_positions
+
+#: Backbones with patch size 14 that have no timm name of their own: (timm architecture, its arguments).
+PATCH14 = {"vit_tiny_patch14": ("vit_tiny_patch16_224", {"patch_size": 14, "init_values": 1e-5})}
+
+
+class Tokens(NamedTuple):
+    """What a backbone returns: class token (B, d) and patch tokens (B, N, d); None where it has no tokens."""
+
+    cls: Tensor
+    patches: Tensor | None
+
+
+KeptSamples = Sequence[Tensor]
+
+
+class ViTBackbone(nn.Module):
+    """A timm Vision Transformer that accepts masked patches, any crop size and DINOv2's drop path.
+
+    The weights stay timm's (`vit`), so that a model folder opens with `timm.create_model`; the mask token is the
+    only parameter beside them.
+    """
+
+    def __init__(self, vit: nn.Module) -> None:
+        super().__init__()
+        self.vit: Any = vit
+        self.dim = int(self.vit.embed_dim)
+        self.depth = len(self.vit.blocks)
+        self.patch_size = int(self.vit.patch_embed.patch_size[0])
+        self.mask_token = nn.Parameter(torch.zeros(1, self.dim))
+
+    @property
+    def residual_branches(self) -> int:
+        """Branches that drop path may skip: attention and MLP of each block."""
+        return 2 * self.depth
+
+    def use_fused_attention(self, fused: bool) -> None:
+        """Choose fused attention or explicit matrix products, block by block."""
+        for block in self.vit.blocks:
+            block.attn.fused_attn = fused
+
+    def forward(
+        self, images: Tensor, masks: Tensor | None = None, kept_samples: KeptSamples | None = None
+    ) -> Tokens:
+        """Encode a batch of crops of one size.
+
+        Args:
+            images: (B, 3, H, W), normalised; H and W multiples of the patch size.
+            masks: (B, N) bool, True where a patch is replaced by the mask token.
+            kept_samples: for each residual branch, the indices of the samples that it computes; the others skip
+                it (drop path). None computes all.
+        """
+        vit = self.vit
+        x = vit.patch_embed.proj(images)
+        grid = (x.shape[2], x.shape[3])
+        x = x.flatten(2).transpose(1, 2)
+        if masks is not None:
+            x = torch.where(masks.unsqueeze(-1), self.mask_token.to(x.dtype), x)
+        x = torch.cat([vit.cls_token.expand(len(x), -1, -1).to(x.dtype), x], dim=1)
+        x = x + resample_positions(vit.pos_embed, grid).to(x.dtype)
+        x = vit.norm_pre(x)
+        branch = iter(kept_samples) if kept_samples is not None else None
+        for block in vit.blocks:
+            x = _residual(x, _attention_branch(block), next(branch) if branch else None)
+            x = _residual(x, _mlp_branch(block), next(branch) if branch else None)
+        x = vit.norm(x)
+        return Tokens(x[:, 0], x[:, 1:])
+
+
+def _attention_branch(block: Any) -> Callable[[Tensor], Tensor]:
+    return lambda x: block.ls1(block.attn(block.norm1(x)))
+
+
+def _mlp_branch(block: Any) -> Callable[[Tensor], Tensor]:
+    return lambda x: block.ls2(block.mlp(block.norm2(x)))
+
+
+def _residual(x: Tensor, branch: Callable[[Tensor], Tensor], kept: Tensor | None) -> Tensor:
+    """x + branch(x), computed for the kept samples only and scaled up by their share (DINOv2's drop path)."""
+    if kept is None or len(kept) == len(x):
+        return x + branch(x)
+    part = branch(x.index_select(0, kept)).to(x.dtype)
+    return torch.index_add(x, 0, kept, part, alpha=len(x) / len(kept))
+
+
+class PooledBackbone(nn.Module):
+    """Any timm network: its pooled output stands where the class token stands, and there are no patch tokens."""
+
+    residual_branches = 0
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network: Any = network
+        self.dim = int(self.network.num_features)
+
+    def use_fused_attention(self, fused: bool) -> None:
+        """Nothing to choose: kept so that both backbones are set up alike."""
+
+    def forward(
+        self, images: Tensor, masks: Tensor | None = None, kept_samples: KeptSamples | None = None
+    ) -> Tokens:
+        """Encode (B, 3, H, W) to Tokens(pooled (B, d), None)."""
+        if masks is not None:
+            raise RedDinoError("this backbone has no patch tokens to mask; set loss.ibot=0")
+        return Tokens(self.network(images), None)
+
+
+Backbone = ViTBackbone | PooledBackbone
+
+
+def create_backbone(
+    name: str, *, image_size: int | None = None, depth: int | None = None, layer_scale: float | None = None
+) -> Backbone:
+    """Build an untrained backbone by its timm name (or `vit_tiny_patch14`).
+
+    Args:
+        name: `vit_tiny_patch14`, `vit_small_patch14_dinov2`, ..., or any timm architecture.
+        image_size: pixels; sets the grid of a ViT's position embedding.
+        depth: number of ViT blocks, where another than the architecture's own is wanted.
+        layer_scale: LayerScale's starting value for a ViT; None keeps the architecture's.
+
+    Raises:
+        RedDinoError: timm has no such architecture.
+    """
+    architecture, arguments = PATCH14.get(name, (name, {}))
+    if not timm.is_model(architecture.split(".")[0]):
+        raise RedDinoError(f"backbone '{name}' is neither vit_tiny_patch14 nor an architecture of timm {timm.__version__}")
+    arguments = {**arguments, "num_classes": 0}
+    if is_vit(architecture):
+        arguments |= {"global_pool": "token"}
+        optional = {"img_size": image_size, "depth": depth, "init_values": layer_scale}
+        arguments |= {key: value for key, value in optional.items() if value is not None}
+    elif depth is not None:
+        raise RedDinoError(f"model.depth only fits Vision Transformers, and '{name}' is none")
+    return wrap(timm.create_model(architecture, pretrained=False, **arguments))
+
+
+def is_vit(architecture: str) -> bool:
+    """Whether a timm name is a plain Vision Transformer with a class token, which our masked forward knows."""
+    return architecture.startswith("vit_") and "reg" not in architecture and "clip" not in architecture
+
+
+def wrap(network: nn.Module) -> Backbone:
+    """Put a timm network behind the interface of this module."""
+    plain = isinstance(network, timm.models.vision_transformer.VisionTransformer)
+    if plain and network.cls_token is not None and network.reg_token is None and not network.no_embed_class:
+        return ViTBackbone(network)
+    return PooledBackbone(network)
+
+
+def initialise(backbone: Backbone, seed: int) -> None:
+    """Draw all weights anew from `seed` as DINOv2 does: truncated normal 0.02, zero biases, mask token zero.
+
+    The patch embedding keeps the uniform fan-in scale of a convolution; a network without tokens keeps timm's scheme.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    if isinstance(backbone, PooledBackbone):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            backbone.network.init_weights() if hasattr(backbone.network, "init_weights") else None
+        return
+    vit = backbone.vit
+    with torch.no_grad():
+        for module in vit.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02, generator=generator)
+                nn.init.zeros_(module.bias)
+        fan_in = vit.patch_embed.proj.weight[0].numel()
+        nn.init.uniform_(vit.patch_embed.proj.weight, -1 / math.sqrt(fan_in), 1 / math.sqrt(fan_in), generator=generator)
+        nn.init.zeros_(vit.patch_embed.proj.bias)
+        nn.init.trunc_normal_(vit.pos_embed, std=0.02, generator=generator)
+        nn.init.normal_(vit.cls_token, std=1e-6, generator=generator)
+        nn.init.zeros_(backbone.mask_token)

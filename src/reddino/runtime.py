@@ -1,0 +1,76 @@
+"""Device, precision and threads: chosen here and nowhere else."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from reddino.errors import RedDinoError
+
+Precision = Literal["auto", "fp32", "bf16"]
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Where and how tensors are computed.
+
+    Attributes:
+        device: `cpu`, `cuda` or `cuda:<n>`.
+        precision: `fp32` or `bf16` (autocast; parameters stay float32).
+        threads: threads of one operator on the CPU. Float sums depend on it, so runs record it.
+    """
+
+    device: torch.device
+    precision: Literal["fp32", "bf16"]
+    threads: int
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """The context of a forward pass."""
+        if self.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+    @property
+    def fused_attention(self) -> bool:
+        """Whether attention runs as one fused kernel: a gain on GPUs, a loss in the backward pass on CPUs."""
+        return self.device.type != "cpu"
+
+
+def cpu_computes_bf16() -> bool:
+    """Whether this processor multiplies bfloat16 in hardware; elsewhere bf16 is emulated and far slower than fp32."""
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def choose_runtime(device: str = "auto", precision: Precision = "auto", threads: int = 0) -> Runtime:
+    """Resolve `auto` choices for this machine and set torch up accordingly.
+
+    Args:
+        device: `auto` takes CUDA where there is one.
+        precision: `auto` takes bf16 where the hardware computes it, else fp32.
+        threads: 0 takes every core this process may use.
+
+    Raises:
+        RedDinoError: the device is not known or not present.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise RedDinoError(f"device '{device}' is not known to torch; give cpu, cuda or cuda:<n>") from error
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise RedDinoError(f"device '{device}' was asked for, but torch sees no CUDA device here; give --device cpu")
+    if precision == "auto":
+        hardware = torch.cuda.is_bf16_supported() if chosen.type == "cuda" else cpu_computes_bf16()
+        precision = "bf16" if hardware else "fp32"
+    if threads <= 0:
+        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    torch.set_num_threads(threads)
+    # float32 products through oneDNN instead of MKL's generic path: on processors without bf16 units
+    # this changes speed, not accuracy.
+    torch.set_float32_matmul_precision("high" if chosen.type == "cuda" else "medium")
+    return Runtime(chosen, precision, threads)
