@@ -1,0 +1,257 @@
+"""The manifest: a table that says what a collection of smear images is, a row an image or a cell."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import ArrayLike, NDArray
+
+from reddino.errors import RedDinoError
+from reddino.provenance import hash_bytes
+from reddino.smears import manifest_file
+from reddino.smears.manifest_columns import COLUMNS, NUMBER_COLUMNS, RowPlace, conform
+
+__all__ = ["COLUMNS", "Manifest", "join_manifests", "read_manifest", "with_groups", "write_manifest"]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A table of images and cells, and the folder that their paths are relative to.
+
+    The table is brought into form on construction: every column of `COLUMNS` is present (text as strings, coordinates
+    and diameters as float64, null = missing) and comes first; further columns follow as strings.
+
+    Attributes:
+        table: n rows; see docs/design.md for the columns.
+        root: folder that `path` is relative to.
+
+    Raises:
+        RedDinoError: a value breaks the rules of the manifest; names row and column.
+    """
+
+    table: pa.Table
+    root: Path
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "table", conform(self.table, RowPlace("the manifest")))
+        object.__setattr__(self, "root", Path(self.root))
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def strings(self, name: str) -> list[str]:
+        """A text column (or a column that was carried along) as n strings; "" = missing."""
+        if name in NUMBER_COLUMNS:
+            raise KeyError(f"'{name}' holds numbers: use Manifest.numbers")
+        texts: list[str] = pc.fill_null(self._column(name), "").to_pylist()
+        return texts
+
+    def numbers(self, name: str) -> NDArray[np.float64]:
+        """A number column as (n,) float64; NaN = missing."""
+        if name not in NUMBER_COLUMNS:
+            raise KeyError(f"'{name}' holds text: use Manifest.strings")
+        filled = pc.fill_null(self._column(name), float("nan"))
+        return np.array(filled.to_numpy(), dtype=np.float64)
+
+    def _column(self, name: str) -> pa.ChunkedArray:
+        if name not in self.table.column_names:
+            raise KeyError(f"the manifest has no column '{name}', only: {', '.join(self.table.column_names)}")
+        return self.table.column(name)
+
+    def paths(self) -> list[Path]:
+        """The absolute path of each row's image; rows of one image share one object."""
+        unique, codes = self.images()
+        root = Path(os.path.abspath(self.root))  # noqa: PTH100 - Path.absolute keeps '..', resolve follows links
+        absolute = [root / path for path in unique]
+        return [absolute[code] for code in codes.tolist()]
+
+    def images(self) -> tuple[list[str], NDArray[np.int64]]:
+        """The distinct images in order of appearance, and for each row which of them it belongs to.
+
+        Returns:
+            m paths as they stand in the table, and (n,) indices into them.
+        """
+        encoded = self.table.column("path").combine_chunks().dictionary_encode()
+        if isinstance(encoded, pa.ChunkedArray):
+            encoded = encoded.combine_chunks()
+        return encoded.dictionary.to_pylist(), encoded.indices.to_numpy().astype(np.int64)
+
+    def is_cell(self) -> NDArray[np.bool_]:
+        """(n,) True where the row is a cell, False where it is a whole image."""
+        return ~np.isnan(self.numbers("x"))
+
+    def centres(self) -> NDArray[np.float64]:
+        """Centre of each cell in pixels, (n, 2) as x, y: the middle of its box, or its point; NaN for whole images."""
+        half = np.stack([self.numbers("w"), self.numbers("h")], axis=1) / 2
+        corner = np.stack([self.numbers("x"), self.numbers("y")], axis=1)
+        return corner + np.nan_to_num(half)
+
+    def fold_groups(self) -> list[str]:
+        """What must stay on one side of a split: n names made of `group`, else `slide`, else `path`, with the source.
+
+        Names of different sources never meet: 'slide 1' of two laboratories is two groups.
+        """
+        source = pc.fill_null(self.table.column("source"), "")
+        names = pc.coalesce(
+            *(
+                pc.binary_join_element_wise(
+                    source, f"{column}=", self.table.column(column), "|", null_handling="emit_null"
+                )
+                for column in ("group", "slide", "path")
+            )
+        )
+        groups: list[str] = names.to_pylist()
+        return groups
+
+    def select(self, rows: ArrayLike) -> Manifest:
+        """The rows chosen by a boolean mask (n,) or by indices, in the order given."""
+        chosen = np.asarray(rows)
+        if chosen.dtype == np.bool_:
+            if chosen.shape != (len(self),):
+                raise ValueError(f"the mask has shape {chosen.shape}, the manifest {len(self)} rows")
+            return self._with_table(self.table.filter(pa.array(chosen)))
+        return self._with_table(self.table.take(pa.array(chosen.astype(np.int64))))
+
+    def with_column(
+        self, name: str, values: Sequence[Any] | NDArray[Any] | pa.Array | pa.ChunkedArray
+    ) -> Manifest:
+        """The same rows with the column `name` set to n `values`, replacing one of that name."""
+        column = values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values)
+        if len(column) != len(self):
+            raise ValueError(f"{len(column)} values for {len(self)} rows in column '{name}'")
+        if name in self.table.column_names:
+            index = self.table.column_names.index(name)
+            return Manifest(self.table.set_column(index, name, column), self.root)
+        return Manifest(self.table.append_column(name, column), self.root)
+
+    def _with_table(self, table: pa.Table) -> Manifest:
+        """A manifest over rows that were checked before: goes without a second check."""
+        manifest = object.__new__(Manifest)
+        object.__setattr__(manifest, "table", table)
+        object.__setattr__(manifest, "root", self.root)
+        return manifest
+
+    def missing_files(self) -> list[str]:
+        """Paths, as they stand in the table, of images that do not exist."""
+        unique, _ = self.images()
+        return [path for path in unique if not (self.root / path).is_file()]
+
+    def fingerprint(self) -> str:
+        """16 hex digits over the content of all known columns and the size of each image file.
+
+        The same for CSV and Parquet, wherever the collection lies; other rows, labels or images change it.
+        """
+        chunks: list[bytes] = []
+        for name in COLUMNS:
+            if name in NUMBER_COLUMNS:
+                # Adding zero turns -0.0 into 0.0; every NaN here has the same bits.
+                chunks.append((self.numbers(name) + 0.0).tobytes())
+            else:
+                texts = self.strings(name)
+                chunks.append(np.fromiter(map(len, texts), dtype=np.int64, count=len(texts)).tobytes())
+                chunks.append("".join(texts).encode())
+        unique, _ = self.images()
+        sizes = np.fromiter(
+            (_file_size(self.root / path) for path in unique), dtype=np.int64, count=len(unique)
+        )
+        return hash_bytes(*chunks, sizes.tobytes())
+
+
+def _file_size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
+
+
+def read_manifest(path: str | Path, *, check_files: bool = False) -> Manifest:
+    """Read a manifest from a CSV or Parquet file.
+
+    Args:
+        path: file that ends in `.csv` or `.parquet`; its folder becomes the root.
+        check_files: also look whether every image is there.
+
+    Raises:
+        RedDinoError: names file, row (for CSV the line as an editor counts it) and column of the first fault.
+    """
+    path = Path(path)
+    table, place = manifest_file.read_table(path)
+    table = conform(table, place)
+    if table.num_rows == 0:
+        raise RedDinoError(f"{path} lists no images: it needs at least one row below the column names.")
+    manifest = Manifest(table, path.parent)
+    if check_files:
+        _require_files(manifest, place)
+    return manifest
+
+
+def _require_files(manifest: Manifest, place: RowPlace) -> None:
+    missing = manifest.missing_files()
+    if missing:
+        row = manifest.strings("path").index(missing[0])
+        more = f" ({len(missing)} image files are missing in all)" if len(missing) > 1 else ""
+        raise RedDinoError(
+            f"{place.of(row)}, column 'path': the image '{missing[0]}' does not exist{more}; "
+            "paths are relative to the folder of the manifest."
+        )
+
+
+def write_manifest(manifest: Manifest, path: str | Path) -> None:
+    """Write a manifest as CSV or Parquet (by suffix), whole or not at all; paths become relative to its new folder."""
+    path = Path(path)
+    manifest_file.require_known_format(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    manifest_file.write_table(_moved(manifest, path.parent).table, path)
+
+
+def _moved(manifest: Manifest, root: Path) -> Manifest:
+    """The same images, with paths relative to `root`."""
+    # Real folders on both sides: '..' after a symbolic link would otherwise lead elsewhere.
+    old, new = os.path.realpath(manifest.root), os.path.realpath(root)
+    if old == new:
+        return Manifest(manifest.table, root)
+    unique, codes = manifest.images()
+    moved = [Path(os.path.relpath(os.path.join(old, path), new)).as_posix() for path in unique]  # noqa: PTH118
+    column = pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(moved, pa.string())).cast(pa.string())
+    index = manifest.table.column_names.index("path")
+    return Manifest(manifest.table.set_column(index, "path", column), root)
+
+
+def join_manifests(manifests: Sequence[Manifest]) -> Manifest:
+    """Put manifests below each other; paths become relative to the deepest folder that holds all their roots."""
+    if not manifests:
+        raise RedDinoError("There is no manifest to join: give at least one.")
+    root = Path(os.path.commonpath([os.path.realpath(manifest.root) for manifest in manifests]))
+    tables = [_moved(manifest, root).table for manifest in manifests]
+    return Manifest(pa.concat_tables(tables, promote_options="default"), root)
+
+
+def with_groups(manifest: Manifest, csv: str | Path) -> Manifest:
+    """Fill `group` from a table with the columns `group` and `path` (relative to that table's folder).
+
+    Images that the table does not list keep the group they have; listed images that the manifest lacks are ignored.
+
+    Raises:
+        RedDinoError: the table lacks a column or a value, or lists no image of the manifest.
+    """
+    listed = _moved(read_manifest(csv), manifest.root)
+    groups = dict(zip(listed.strings("path"), listed.strings("group"), strict=True))
+    if "" in groups.values():
+        raise RedDinoError(
+            f"{csv}: an image without a group; the table needs the columns 'group' and 'path', both filled."
+        )
+    unique, codes = manifest.images()
+    found = [groups.get(Path(os.path.normpath(path)).as_posix()) for path in unique]
+    if not any(found):
+        raise RedDinoError(
+            f"{csv} lists no image of the manifest: its paths must be relative to its own folder."
+        )
+    filled = pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(found, pa.string())).cast(pa.string())
+    return manifest.with_column("group", pc.coalesce(filled, manifest.table.column("group")))
