@@ -1,0 +1,156 @@
+"""Which rows train and which test: folds with and without groups, and held-out values."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+from reddino.errors import RedDinoError
+
+Rows = npt.NDArray[np.int64]
+TRAIN_ONLY = -1
+
+
+@dataclass(frozen=True)
+class Folds:
+    """A partition of rows into test folds.
+
+    Attributes:
+        of_row: (n,) the fold in which a row is tested; TRAIN_ONLY where it never is.
+        notes: what the reader of the scores should know, in sentences.
+    """
+
+    of_row: Rows
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return int(self.of_row.max(initial=TRAIN_ONLY)) + 1
+
+    def __iter__(self) -> Iterator[tuple[Rows, Rows]]:
+        """Row numbers (train, test) of each fold."""
+        for fold in range(len(self)):
+            yield np.flatnonzero(self.of_row != fold), np.flatnonzero(self.of_row == fold)
+
+
+def stratified_folds(labels: Sequence[str], folds: int = 5, seed: int = 0) -> Folds:
+    """Folds of rows, each with the classes' shares of the whole: the paper's split.
+
+    Cells of one field fall on both sides, which flatters the score; `grouped_folds` does not allow that.
+
+    Raises:
+        RedDinoError: a class has fewer rows than there are folds.
+    """
+    names, counts = np.unique(np.asarray(labels), return_counts=True)
+    _require_two_classes(names)
+    rare = [f"'{name}' ({count})" for name, count in zip(names, counts, strict=True) if count < folds]
+    if rare:
+        raise RedDinoError(
+            f"{folds} folds need {folds} cells of each class, but there are fewer of {', '.join(rare)}: "
+            "use fewer folds or drop these classes."
+        )
+    splitter = StratifiedKFold(n_splits=folds, shuffle=True, random_state=seed)
+    return Folds(_fold_of_row(len(labels), splitter.split(np.zeros(len(labels)), labels)))
+
+
+def grouped_folds(labels: Sequence[str], groups: Sequence[str], folds: int = 5, seed: int = 0) -> Folds:
+    """Folds of whole groups (field, slide, patient), with the classes' shares as equal as the groups allow.
+
+    A class that lives in fewer groups than folds is absent from some test folds, which the notes say.
+
+    Raises:
+        RedDinoError: fewer groups than folds, or a class that lives in one group only: where that group is
+            tested, nothing could have learned the class.
+    """
+    truth, group = np.asarray(labels), np.asarray(groups)
+    _require_two_classes(truth)
+    present = len(np.unique(group))
+    if present < folds:
+        raise RedDinoError(
+            f"{folds} folds need at least {folds} groups, but there are {present}: use fewer folds."
+        )
+    spread = {str(name): len(np.unique(group[truth == name])) for name in np.unique(truth)}
+    lonely = [f"'{name}'" for name, count in spread.items() if count < 2]
+    if lonely:
+        raise RedDinoError(
+            f"All cells of {', '.join(lonely)} are in one group, so no fold can learn and test that class: "
+            "drop it, group by another column, or use ungrouped folds."
+        )
+    splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        # scikit-learn counts rows here; the notes below count groups, which is what matters.
+        warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
+        of_row = _fold_of_row(len(truth), splitter.split(np.zeros(len(truth)), truth, group))
+    require_whole_groups(of_row, group)
+    notes = [
+        f"Class '{name}' lives in {count} groups, fewer than the {folds} folds: some folds do not test it."
+        for name, count in spread.items()
+        if count < folds
+    ]
+    return Folds(of_row, (*notes, *unlearned_classes(of_row, truth)))
+
+
+def held_out(values: Sequence[str], test_values: Sequence[str]) -> Folds:
+    """One split: rows whose value (of a patient, a source, a split column) is named test, all others train.
+
+    Raises:
+        RedDinoError: a named value does not occur, or nothing is left to train on.
+    """
+    value = np.asarray(values)
+    missing = sorted(set(test_values) - set(value.tolist()))
+    if missing:
+        raise RedDinoError(
+            f"No row has the test value {', '.join(map(repr, missing))}; "
+            f"there are: {', '.join(map(repr, np.unique(value).tolist()[:20]))}."
+        )
+    tested = np.isin(value, np.asarray(list(test_values)))
+    if tested.all() or not tested.any():
+        raise RedDinoError(
+            "The test values must leave rows on both sides: name some, but not all, of the values."
+        )
+    return Folds(np.where(tested, 0, TRAIN_ONLY).astype(np.int64))
+
+
+def require_whole_groups(of_row: Rows, groups: npt.ArrayLike) -> None:
+    """Refuse folds in which a group stands on both sides of a split.
+
+    Raises:
+        RedDinoError: names one such group.
+    """
+    group = np.asarray(groups)
+    names, index = np.unique(group, return_inverse=True)
+    low = np.full(len(names), np.iinfo(np.int64).max)
+    high = np.full(len(names), np.iinfo(np.int64).min)
+    np.minimum.at(low, index, of_row)
+    np.maximum.at(high, index, of_row)
+    if (low != high).any():
+        raise RedDinoError(
+            f"Group '{names[low != high][0]}' stands on both sides of a split: group by a coarser column."
+        )
+
+
+def unlearned_classes(of_row: Rows, labels: npt.ArrayLike) -> list[str]:
+    """A sentence for each class that a fold tests without a single training row of it."""
+    truth = np.asarray(labels)
+    return [
+        f"Fold {fold + 1} tests class '{name}' but has no training cell of it."
+        for fold in range(int(of_row.max(initial=TRAIN_ONLY)) + 1)
+        for name in np.setdiff1d(truth[of_row == fold], truth[of_row != fold])
+    ]
+
+
+def _fold_of_row(rows: int, split: Iterator[tuple[Rows, Rows]]) -> Rows:
+    of_row = np.full(rows, TRAIN_ONLY, dtype=np.int64)
+    for fold, (_, test) in enumerate(split):
+        of_row[test] = fold
+    return of_row
+
+
+def _require_two_classes(labels: npt.ArrayLike) -> None:
+    names = np.unique(np.asarray(labels))
+    if len(names) < 2:
+        raise RedDinoError(f"Scoring needs cells of at least two classes; here: {names.tolist()}.")

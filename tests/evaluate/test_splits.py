@@ -1,0 +1,119 @@
+"""Folds: what they keep apart, what they refuse, and why groups matter."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from reddino.errors import RedDinoError
+from reddino.evaluate.splits import (
+    Folds,
+    grouped_folds,
+    held_out,
+    require_whole_groups,
+    stratified_folds,
+    unlearned_classes,
+)
+
+
+def cells(groups: int = 30, per_group: int = 7, seed: int = 0) -> tuple[list[str], list[str]]:
+    """Labels of three classes in unequal shares, and the groups they live in."""
+    draw = np.random.default_rng(seed)
+    labels = draw.choice(["normal", "target", "burr"], p=[0.6, 0.3, 0.1], size=groups * per_group)
+    return labels.tolist(), np.repeat([f"field {i}" for i in range(groups)], per_group).tolist()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_folds__partition_the_rows(seed: int) -> None:
+    labels, groups = cells(seed=seed)
+    for folds in (stratified_folds(labels, 5, seed), grouped_folds(labels, groups, 5, seed)):
+        assert len(folds) == 5
+        tested = np.concatenate([test for _, test in folds])
+        assert sorted(tested.tolist()) == list(range(len(labels)))
+        for train, test in folds:
+            assert set(train) | set(test) == set(range(len(labels)))
+            assert not set(train) & set(test)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_grouped_folds__keep_each_group_on_one_side(seed: int) -> None:
+    labels, groups = cells(seed=seed)
+    group = np.array(groups)
+    for train, test in grouped_folds(labels, groups, 5, seed):
+        assert not set(group[train]) & set(group[test])
+
+
+def test_stratified_folds__keep_class_shares_and_split_groups() -> None:
+    labels, groups = cells()
+    truth, group = np.array(labels), np.array(groups)
+    straddled = 0
+    for train, test in stratified_folds(labels, 5, seed=1):
+        for name in np.unique(truth):
+            assert abs((truth[test] == name).sum() - (truth == name).sum() / 5) < 1
+        straddled += len(set(group[train]) & set(group[test]))
+    assert straddled > 0
+
+
+def test_folds__follow_the_seed() -> None:
+    labels, groups = cells()
+    first, again, other = (grouped_folds(labels, groups, 5, seed) for seed in (3, 3, 4))
+    assert np.array_equal(first.of_row, again.of_row)
+    assert not np.array_equal(first.of_row, other.of_row)
+
+
+def test_require_whole_groups__names_the_group_that_straddles() -> None:
+    require_whole_groups(np.array([0, 0, 1, 1]), ["a", "a", "b", "b"])
+    with pytest.raises(RedDinoError, match="'b'"):
+        require_whole_groups(np.array([0, 0, 1, 0]), ["a", "a", "b", "b"])
+
+
+def test_grouped_folds__refuse_a_class_of_a_single_group() -> None:
+    labels = ["normal"] * 10 + ["sickle"] * 2
+    groups = [f"g{i}" for i in range(10)] + ["g0", "g0"]
+    with pytest.raises(RedDinoError, match=r"'sickle'.*one group"):
+        grouped_folds(labels, groups, 5)
+
+
+def test_grouped_folds__refuse_fewer_groups_than_folds() -> None:
+    with pytest.raises(RedDinoError, match="at least 5 groups, but there are 2"):
+        grouped_folds(["a", "b"] * 4, ["g", "g", "h", "h"] * 2, 5)
+
+
+def test_grouped_folds__note_a_class_in_fewer_groups_than_folds() -> None:
+    labels = ["normal"] * 10 + ["sickle"] * 4
+    groups = [f"g{i}" for i in range(10)] + ["g0", "g1", "g2", "g2"]
+    folds = grouped_folds(labels, groups, 5)
+    assert any("'sickle' lives in 3 groups" in note for note in folds.notes)
+
+
+def test_unlearned_classes__names_fold_and_class() -> None:
+    notes = unlearned_classes(np.array([0, 0, 1, 1]), ["a", "b", "a", "a"])
+    assert notes == ["Fold 1 tests class 'b' but has no training cell of it."]
+
+
+def test_stratified_folds__refuse_a_rare_class() -> None:
+    with pytest.raises(RedDinoError, match=r"'b' \(2\)"):
+        stratified_folds(["a"] * 20 + ["b"] * 2, 5)
+
+
+def test_folds__refuse_a_single_class() -> None:
+    with pytest.raises(RedDinoError, match="at least two classes"):
+        stratified_folds(["a"] * 20, 5)
+
+
+def test_held_out__tests_the_named_values_only() -> None:
+    folds = held_out(["p1", "p2", "p3", "p2"], ["p2"])
+    assert len(folds) == 1
+    ((train, test),) = list(folds)
+    assert train.tolist() == [0, 2]
+    assert test.tolist() == [1, 3]
+
+
+@pytest.mark.parametrize("values", [["p9"], ["p1", "p2"]])
+def test_held_out__refuses_unknown_or_all_values(values: list[str]) -> None:
+    with pytest.raises(RedDinoError):
+        held_out(["p1", "p2"], values)
+
+
+def test_folds__of_no_row_is_empty() -> None:
+    assert list(Folds(np.zeros(0, dtype=np.int64))) == []
