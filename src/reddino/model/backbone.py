@@ -122,7 +122,12 @@ Backbone = ViTBackbone | PooledBackbone
 
 
 def create_backbone(
-    name: str, *, image_size: int | None = None, depth: int | None = None, layer_scale: float | None = None
+    name: str,
+    *,
+    image_size: int | None = None,
+    depth: int | None = None,
+    layer_scale: float | None = None,
+    drop_path: float = 0.0,
 ) -> Backbone:
     """Build an untrained backbone by its timm name (or `vit_tiny_patch14`).
 
@@ -131,6 +136,7 @@ def create_backbone(
         image_size: pixels; sets the grid of a ViT's position embedding.
         depth: number of ViT blocks, where another than the architecture's own is wanted.
         layer_scale: LayerScale's starting value for a ViT; None keeps the architecture's.
+        drop_path: rate for a network without tokens, where its architecture has one; a ViT takes it at each forward.
 
     Raises:
         RedDinoError: timm has no such architecture.
@@ -145,6 +151,8 @@ def create_backbone(
         arguments |= {key: value for key, value in optional.items() if value is not None}
     elif depth is not None:
         raise RedDinoError(f"model.depth only fits Vision Transformers, and '{name}' is none")
+    elif drop_path:
+        arguments |= {"drop_path_rate": drop_path}
     return wrap(timm.create_model(architecture, pretrained=False, **arguments))
 
 

@@ -1,0 +1,69 @@
+"""AdamW with the rates and decays that DINOv2 gives each parameter."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import torch
+from torch import nn
+
+from reddino.model.backbone import ViTBackbone
+from reddino.pretrain.recipe import OptimSection
+from reddino.pretrain.schedules import StepValues
+from reddino.pretrain.student_teacher import Branch
+
+_START_OF_BACKBONE = ("cls_token", "mask_token", "pos_embed", "patch_embed", "reg_token")
+
+
+def layer_of(name: str, depth: int) -> int:
+    """Layer number for rate decay: 0 for embeddings, i + 1 for block i, depth + 1 behind the blocks."""
+    parts = name.split(".")
+    if any(part in _START_OF_BACKBONE for part in parts):
+        return 0
+    if "blocks" in parts:
+        return int(parts[parts.index("blocks") + 1]) + 1
+    return depth + 1
+
+
+def decays(name: str, parameter: nn.Parameter) -> bool:
+    """Whether weight decay applies: not to biases, norms and LayerScale."""
+    return not (parameter.ndim <= 1 or name.endswith(".bias") or "gamma" in name)
+
+
+def rate_multiplier(name: str, student: Branch, optim: OptimSection) -> float:
+    """Factor on the base rate: backbone, layer-wise decay and patch embedding."""
+    if not name.startswith("backbone."):
+        return 1.0
+    factor = optim.backbone_lr
+    if isinstance(student.backbone, ViTBackbone):
+        depth = student.backbone.depth
+        factor *= optim.layer_decay ** (depth + 1 - layer_of(name, depth))
+        factor *= optim.patch_embed_lr if "patch_embed" in name else 1.0
+    return factor
+
+
+def parameter_groups(student: Branch, optim: OptimSection) -> list[dict[str, Any]]:
+    """Parameters that share a rate factor and a decay, in one group each."""
+    groups: dict[tuple[float, bool, bool], list[nn.Parameter]] = defaultdict(list)
+    for name, parameter in student.named_parameters():
+        if parameter.requires_grad:
+            last = name.endswith("_head.prototypes")
+            groups[rate_multiplier(name, student, optim), decays(name, parameter), last].append(parameter)
+    return [
+        {"params": parameters, "rate_multiplier": rate, "decays": decay, "last_layer": last}
+        for (rate, decay, last), parameters in groups.items()
+    ]
+
+
+def make_optimizer(student: Branch, optim: OptimSection) -> torch.optim.AdamW:
+    """AdamW over the student; `apply_schedule` sets its rates before each step."""
+    return torch.optim.AdamW(parameter_groups(student, optim), lr=optim.lr, betas=optim.betas, fused=True)
+
+
+def apply_schedule(optimizer: torch.optim.Optimizer, values: StepValues) -> None:
+    """Set rate and decay of each group for one step."""
+    for group in optimizer.param_groups:
+        lr = values.last_layer_lr if group["last_layer"] else values.lr
+        group["lr"] = lr * group["rate_multiplier"]
+        group["weight_decay"] = values.weight_decay if group["decays"] else 0.0

@@ -1,0 +1,261 @@
+"""The recipe: every number that a pretraining run depends on, typed, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from reddino.errors import RedDinoError
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+NonNegative = Annotated[float, Field(ge=0.0)]
+Count = Annotated[int, Field(ge=1)]
+Range = tuple[Share, Share]
+
+
+class Section(BaseModel):
+    """A part of the recipe: unknown keys are refused, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelSection(Section):
+    """The network. `start`: `scratch`, a model folder, or a name of the model catalogue.
+
+    `load_heads` takes over the projection heads where a model folder holds them and they fit.
+    `freeze_norm_statistics` keeps a CNN's batch-norm statistics as they start.
+    """
+
+    backbone: str
+    start: str = "scratch"
+    depth: Count | None = None
+    layer_scale: Positive | None = 1e-5
+    drop_path: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.3
+    freeze_norm_statistics: bool = False
+    load_heads: bool = True
+
+
+class DataSection(Section):
+    """What one sample is: a square patch of a smear image.
+
+    `max_cell_diameter`: images are kept in memory shrunk until a red cell has at most this many pixels; null keeps
+    them as they are. `source_exponent`: a source with n patches is drawn in proportion to n ** exponent.
+    """
+
+    patch_side: Positive = 224.0
+    patch_unit: Literal["px", "diameters", "image"] = "px"
+    layout: Literal["random", "grid"] = "random"
+    epoch_counts: Literal["area", "one"] = "area"
+    source_exponent: Share = 1.0
+    max_cell_diameter: Positive | None = None
+
+
+class CropsSection(Section):
+    """Multi-crop: two global views and `local_count` local ones; scales are shares of the patch's area."""
+
+    global_size: Count = 224
+    global_scale: Range = (0.32, 1.0)
+    local_size: Count = 98
+    local_scale: Range = (0.05, 0.32)
+    local_count: Annotated[int, Field(ge=0)] = 8
+
+
+class AugmentationSection(Section):
+    """Pixel operations by name: `choose` of them for each crop, each applied with `probability`; then symmetries."""
+
+    operations: tuple[str, ...]
+    choose: Annotated[int, Field(ge=0)] = 4
+    probability: Share = 0.85
+    horizontal_flip: Share = 0.85
+    vertical_flip: Share = 0.85
+    quarter_turn: Share = 0.85
+
+
+class MaskingSection(Section):
+    """iBOT's block-wise masks: share of the global crops that get one, and the range of patches hidden in it."""
+
+    images: Share = 0.5
+    patches: Range = (0.1, 0.5)
+
+
+class HeadSection(Section):
+    """Projection heads. `center_output` (not in the paper) centres the bottleneck over the batch before normalising."""
+
+    hidden: Count = 2048
+    bottleneck: Count = 256
+    prototypes: Count = 131_072
+    layers: Count = 3
+    shared: bool = True
+    center_output: bool = False
+
+
+class LossSection(Section):
+    """Weights of the loss terms, and how the teacher's output is centred."""
+
+    dino: NonNegative = 1.0
+    ibot: NonNegative = 1.0
+    koleo: NonNegative = 0.0
+    centering: Literal["sinkhorn", "moving-average"] = "sinkhorn"
+    sinkhorn_iterations: Count = 3
+    center_momentum: Share = 0.9
+
+
+class TemperatureSection(Section):
+    """Softmax temperatures; the teacher's rises linearly over the first `teacher_warmup` of the run."""
+
+    student: Positive = 0.1
+    teacher_start: Positive = 0.04
+    teacher_end: Positive = 0.07
+    teacher_warmup: Share = 0.3
+
+
+class OptimSection(Section):
+    """AdamW and the EMA teacher. The rate is `lr` * sqrt(batch / 1024); warm-up is a share of the run."""
+
+    lr: Positive = 2e-4
+    lr_end: NonNegative = 1e-6
+    warmup: Share = 0.01
+    weight_decay: NonNegative = 0.04
+    weight_decay_end: NonNegative = 0.2
+    betas: tuple[Share, Share] = (0.9, 0.999)
+    clip_gradient: Positive = 3.0
+    layer_decay: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    patch_embed_lr: NonNegative = 0.2
+    backbone_lr: NonNegative = 1.0
+    freeze_last_layer: Share = 0.0
+    ema_start: Share = 0.994
+    ema_end: Share = 1.0
+
+
+class RunSection(Section):
+    """Length, batch and numerics. `accumulate` splits the batch: Sinkhorn-Knopp and KoLeo then see the micro-batch."""
+
+    samples: Count
+    batch: Count
+    accumulate: Count = 1
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+
+    @model_validator(mode="after")
+    def _batch_splits_evenly(self) -> RunSection:
+        if self.batch % self.accumulate:
+            raise ValueError(f"run.batch={self.batch} cannot be split into run.accumulate={self.accumulate} equal parts")
+        if self.samples < self.batch:
+            raise ValueError(f"run.samples={self.samples} is less than one batch of {self.batch}")
+        return self
+
+
+class RuntimeSection(Section):
+    """What changes no result: workers, logging, checkpoints. (Threads do change the last bits of float sums.)"""
+
+    workers: Annotated[int, Field(ge=0)] = 1
+    threads: Annotated[int, Field(ge=0)] = 0
+    device: str = "auto"
+    log_every: Count = 10
+    checkpoint_every: Count = 200
+    keep_checkpoints: Count = 2
+    score_every: Annotated[int, Field(ge=0)] = 10_000
+    tensorboard: bool = True
+
+
+class Recipe(Section):
+    """A whole recipe. `runtime` is the section that is known not to affect results."""
+
+    seed: int = 0
+    model: ModelSection
+    data: DataSection = DataSection()
+    crops: CropsSection = CropsSection()
+    augmentation: AugmentationSection
+    masking: MaskingSection = MaskingSection()
+    head: HeadSection = HeadSection()
+    loss: LossSection = LossSection()
+    temperature: TemperatureSection = TemperatureSection()
+    optim: OptimSection = OptimSection()
+    run: RunSection
+    runtime: RuntimeSection = RuntimeSection()
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of the run; a last, incomplete batch is not taken."""
+        return self.run.samples // self.run.batch
+
+    @model_validator(mode="after")
+    def _has_a_loss(self) -> Recipe:
+        if self.loss.dino == self.loss.ibot == 0:
+            raise ValueError("loss.dino and loss.ibot are both 0: there is nothing to learn")
+        return self
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """The recipes that come with the package, by name."""
+    installed = Path(str(resources.files("reddino"))) / "recipes"
+    folder = installed if installed.is_dir() else Path(__file__).resolve().parents[3] / "recipes"
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def read_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe by name or path and apply dotted overrides such as `optim.lr=1e-4`.
+
+    Raises:
+        RedDinoError: no such recipe, an unknown key, or a value that does not fit; says which.
+    """
+    path = shipped_recipes().get(str(name), Path(name))
+    if not path.is_file():
+        known = ", ".join(shipped_recipes())
+        raise RedDinoError(f"recipe '{name}' is neither a file nor one that comes with RedDino ({known})")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise RedDinoError(f"recipe {path} is not valid YAML: {str(error).splitlines()[0]}") from error
+    if not isinstance(content, dict):
+        raise RedDinoError(f"recipe {path} holds no sections")
+    for override in overrides:
+        _apply(content, override)
+    return make_recipe(content, str(path))
+
+
+def make_recipe(content: dict[str, Any], origin: str) -> Recipe:
+    """Check a recipe's content; `origin` names it in errors."""
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "the whole"
+        message = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
+        more = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        raise RedDinoError(f"recipe {origin}: {key}: {message}{more}") from error
+
+
+def _apply(content: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    if not equals or not key:
+        raise RedDinoError(f"override '{override}' is not of the form section.key=value")
+    *sections, last = key.split(".")
+    for section in sections:
+        content = content.setdefault(section, {})
+        if not isinstance(content, dict):
+            raise RedDinoError(f"override '{override}': '{section}' is a value, not a section")
+    try:
+        content[last] = _parse(value)
+    except yaml.YAMLError as error:
+        raise RedDinoError(f"override '{override}': the value is not valid YAML") from error
+
+
+def _parse(value: str) -> Any:
+    parsed = yaml.safe_load(value)
+    if isinstance(parsed, str):  # YAML 1.1 reads 1e-4 as a string
+        try:
+            return float(parsed)
+        except ValueError:
+            return parsed
+    return parsed
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """The resolved recipe as YAML, every key written out."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
