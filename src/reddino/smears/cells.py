@@ -9,14 +9,17 @@ import numpy as np
 import numpy.typing as npt
 
 from reddino.errors import RedDinoError
-from reddino.smears.foreground import Foreground, Image, Mask, find_foreground
+from reddino.smears.circles import circle_diameter, find_edges, radial_votes
+from reddino.smears.foreground import Foreground, Image, Mask, Plane, find_foreground
 from reddino.smears.splitting import Labels, inner_distance, split_touching
 
 Floats = npt.NDArray[np.float64]
 
 # Pixels a cell at which the work is done: below about 20 necks between cells close, above 40 nothing is gained.
 WORK_DIAMETER = 32.0
-SCALE_SIDE = 640
+SCALE_SIDE = 400
+# The steepest edge of a blurred cell lies inside its outline, and cells are not quite round.
+EDGE_TO_CELL = 1.08
 # Equivalent diameters, in typical ones, between which a piece can be a red cell.
 SMALLEST, LARGEST = 0.42, 1.75
 
@@ -98,23 +101,24 @@ def _no_cells() -> Cells:
 
 
 def _first_scale(image: Image) -> float | None:
-    """A first guess of the diameter, from the inscribed circles of the foreground, weighted by their area."""
+    """A first guess of the diameter in pixels, from the radius on which the edges agree; None without cells."""
     scale = min(1.0, SCALE_SIDE / max(image.shape[:2]))
     small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     foreground = find_foreground(small)
     if foreground is None:
         return None
-    radius = 3.0
-    for _ in range(3):
-        mask = _filled(foreground, 2 * radius) & ~_nuclei_zone(foreground, 2 * radius)
-        distance = inner_distance(mask)
-        summit = (distance >= cv2.dilate(distance, np.ones((7, 7), np.uint8)) - 1e-4) & (distance > 2.5)
-        heights = np.sort(distance[summit])
-        if len(heights) == 0:
-            return None
-        weight = np.cumsum(heights**2)
-        radius = float(heights[np.searchsorted(weight, 0.5 * weight[-1])])
-    return 2.1 * radius / scale
+    diameter = circle_diameter(_voting_plane(foreground), _no_votes(foreground, 3))
+    return None if diameter is None else EDGE_TO_CELL * diameter / scale
+
+
+def _voting_plane(foreground: Foreground) -> Plane:
+    return np.asarray(np.where(foreground.field, np.clip(foreground.stain, 0, 1), 0), np.float32)
+
+
+def _no_votes(foreground: Foreground, margin: int) -> Mask:
+    """Pixels whose edges are not those of red cells: nuclei and the rim of a round field."""
+    kernel = np.ones((2 * margin + 1, 2 * margin + 1), np.uint8)
+    return np.asarray(cv2.dilate((foreground.nuclei | ~foreground.field).astype(np.uint8), kernel) > 0)
 
 
 def _segment(image: Image, guess: float) -> Cells:
@@ -127,7 +131,10 @@ def _segment(image: Image, guess: float) -> Cells:
         return _no_cells()
     diameter = guess * scale
     mask = _filled(foreground, diameter)
-    labels = split_touching(mask, diameter)
+    plane = np.maximum(_voting_plane(foreground), (mask & ~foreground.cells).astype(np.float32))
+    edges = find_edges(plane, 0.05 * diameter, _no_votes(foreground, 1))
+    votes = radial_votes(edges, diameter * np.array([0.36, 0.42, 0.48, 0.54]))
+    labels = split_touching(mask, votes, diameter)
     return _measure(
         labels, foreground, diameter, (image.shape[1] / small.shape[1], image.shape[0] / small.shape[0])
     )
@@ -159,15 +166,6 @@ def _is_pallor(hole: Mask, stain: npt.NDArray[np.float32], area: int) -> bool:
     # The hull runs through pixel centres: half a pixel is missing all round.
     convexity = area / (cv2.contourArea(hull) + 0.5 * cv2.arcLength(hull, closed=True) + 1)
     return bool(convexity > 0.82 or (convexity > 0.7 and float(np.median(stain[hole])) > 0.15))
-
-
-def _nuclei_zone(foreground: Foreground, diameter: float) -> Mask:
-    """Surroundings of dark stain: where a white cell would lie."""
-    size = max(1, round(0.3 * diameter))
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * size + 1, 2 * size + 1))
-    small = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
-    core = cv2.morphologyEx(foreground.nuclei.astype(np.uint8), cv2.MORPH_OPEN, small)
-    return np.asarray(cv2.dilate(core, kernel) > 0)
 
 
 def _measure(labels: Labels, foreground: Foreground, guess: float, stretch: tuple[float, float]) -> Cells:

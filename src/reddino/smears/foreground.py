@@ -154,9 +154,17 @@ def find_foreground(image: Image) -> Foreground | None:
     level = otsu(np.clip(values, -0.3, 1.4))
     background = values[values < level]
     sigma = float(1.4826 * np.median(np.abs(background - np.median(background))))
-    threshold = max(min(0.45, level), min(4 * sigma, 0.5))
+    # Half of what the neighbourhood holds: pale cells are found and dense ones do not swell by their blur.
+    threshold = np.clip(0.45 * _neighbourhood(stain), max(0.14, min(4 * sigma, 0.4)), min(0.45, level))
     nuclei = field & dark_stain(density - ground, cell - ground)
     return Foreground(field, stain, field & ((stain > threshold) | nuclei), nuclei, sigma)
+
+
+def _neighbourhood(stain: Plane) -> Plane:
+    """Smooth local maximum of the stain."""
+    size = max(3, round(0.02 * max(stain.shape)) | 1)
+    high = cv2.dilate(cv2.GaussianBlur(stain, (0, 0), 1.0), np.ones((size, size), np.uint8))
+    return np.asarray(cv2.blur(high, (size, size)))
 
 
 def dark_stain(density: Plane, cell: npt.NDArray[np.floating]) -> Mask:

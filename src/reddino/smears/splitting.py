@@ -9,6 +9,9 @@ from skimage.segmentation import watershed
 
 from reddino.smears.foreground import Mask, Plane
 
+# How much the agreement of edges counts beside the distance from the background (1 = the middle of a cell).
+VOTE_WEIGHT = 1.0
+
 Labels = npt.NDArray[np.int32]
 
 
@@ -18,18 +21,24 @@ def inner_distance(mask: Mask) -> Plane:
     return np.asarray(cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1], np.float32)
 
 
-def split_touching(mask: Mask, diameter: float) -> Labels:
-    """Label (H, W) the cells of a filled mask, 0 = background, given the typical diameter in its pixels.
+def split_touching(mask: Mask, votes: Plane, diameter: float) -> Labels:
+    """Label (H, W) the cells of a filled mask, 0 = background.
 
-    Every maximum of the smoothed distance transform seeds a watershed; neighbours whose common border is hardly
-    narrower than the smaller of the two are put together again, more readily where the sum is still one cell in size.
+    A watershed grows from every summit of a height that is great where a pixel is far from the background and many
+    edges agree on it as a centre. Neighbours with hardly a saddle between them are put together again, more readily
+    where the sum is still one cell in size.
+
+    Args:
+        mask: cells with their pallor filled.
+        votes: agreement of the edges on each pixel as a centre; 1 = a full circle of typical contrast.
+        diameter: of a typical cell in pixels of the mask.
     """
-    distance = inner_distance(mask)
-    smooth = cv2.GaussianBlur(distance, (0, 0), max(0.8, 0.04 * diameter))
-    smooth[~mask] = 0
-    seeds = _peaks(smooth, radius=max(1, round(0.12 * diameter)), floor=0.12 * diameter)
-    labels = np.asarray(watershed(-smooth, seeds, mask=mask), np.int32)
-    return merge_pieces(labels, smooth, diameter)
+    depth = np.minimum(inner_distance(mask) / (0.5 * diameter), 1.2)
+    height = cv2.GaussianBlur(depth + VOTE_WEIGHT * np.minimum(votes, 1.5), (0, 0), max(0.8, 0.04 * diameter))
+    height[~mask] = 0
+    seeds = _peaks(height, radius=max(1, round(0.12 * diameter)), floor=0.25)
+    labels = np.asarray(watershed(-height, seeds, mask=mask), np.int32)
+    return merge_pieces(labels, height, diameter)
 
 
 def _peaks(height: Plane, radius: int, floor: float) -> Labels:
