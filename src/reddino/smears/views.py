@@ -1,0 +1,449 @@
+"""What is cut from an image before a network sees it: the whole image, patches, or a square round each cell.
+
+Coordinates are continuous: pixel i of a row covers [i, i + 1), an image of width W covers [0, W].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field
+
+from reddino.errors import RedDinoError
+from reddino.smears.decode import Failures, ImageError, decode_image, image_size
+from reddino.smears.manifest import Manifest
+
+Pixels = NDArray[np.uint8]
+Sizes = Mapping[str, tuple[int, int]]
+
+
+class ViewSpec(BaseModel):
+    """Which squares are cut, and how large they become.
+
+    Attributes:
+        kind: `image`, the whole image in one square; `cells`, a square round each cell's centre; `patches`, a grid
+            that does not overlap, centred in the image; `random`, `per_image` squares at random places.
+        side: side of the square in the image (not for `image`).
+        unit: of `side`: pixels, or diameters of a red cell of that image.
+        output: side of the result in pixels.
+        border: `pad` mirrors the image where a square reaches past it; a whole image becomes square that way, without
+            being stretched. `drop` leaves such squares out; of a whole image it keeps the central square.
+        per_image: number of random squares an image.
+        seed: of the random squares.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["image", "cells", "patches", "random"] = "cells"
+    side: float = Field(default=64.0, gt=0, allow_inf_nan=False)
+    unit: Literal["px", "diameters"] = "px"
+    output: int = Field(default=224, ge=1)
+    border: Literal["pad", "drop"] = "pad"
+    per_image: int = Field(default=8, ge=1)
+    seed: int = Field(default=0, ge=0)
+
+    def metadata(self) -> dict[str, Any]:
+        """The settings that bear on the pixels, for the metadata of a table; `ViewSpec(**metadata)` gives them back.
+
+        Two specs cut the same squares exactly if their metadata are equal.
+        """
+        ignored = {"image": {"side", "unit", "per_image", "seed"}, "random": set[str]()}
+        return self.model_dump(exclude=ignored.get(self.kind, {"per_image", "seed"}))
+
+
+@dataclass(frozen=True)
+class Views:
+    """Squares to cut, ordered by image.
+
+    Attributes:
+        row: (n,) row of the manifest; for kinds other than `cells` the first row of the image.
+        cx: (n,) centre in pixels, from the left.
+        cy: (n,) centre in pixels, from the top.
+        side: (n,) side in pixels.
+        dropped: (rows of the manifest,) squares of each row that were left out since they leave the image.
+        output: side of each cut square in pixels.
+    """
+
+    row: NDArray[np.int64]
+    cx: NDArray[np.float64]
+    cy: NDArray[np.float64]
+    side: NDArray[np.float64]
+    dropped: NDArray[np.int64]
+    output: int
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def select(self, views: ArrayLike) -> Views:
+        """The views chosen by a boolean mask or by indices."""
+        chosen = np.asarray(views)
+        return Views(
+            self.row[chosen], self.cx[chosen], self.cy[chosen], self.side[chosen], self.dropped, self.output
+        )
+
+
+def plan_views(
+    manifest: Manifest,
+    spec: ViewSpec,
+    *,
+    diameters: Mapping[str, float] | None = None,
+    sizes: Sizes | None = None,
+    failures: Failures | None = None,
+) -> Views:
+    """Work out every square to cut; no pixel is decoded.
+
+    With kind `cells`, each row with coordinates gives a view and whole-image rows give none. With the other kinds each
+    image gives its views once, however many rows (cells) it has; the label of a row that is a cell does not describe
+    such a view.
+
+    Args:
+        manifest: images and cells.
+        spec: what to cut.
+        diameters: red-cell diameter in pixels by source, where the manifest's own `cell_diameter` is empty.
+        sizes: (width, height) by path as it stands in the manifest; read from the image headers where needed.
+        failures: collects images whose header cannot be read; without it they raise.
+
+    Raises:
+        RedDinoError: no cells to cut, or a cell diameter is needed and not known.
+        ImageError: an image header cannot be read, and `failures` is not given.
+    """
+    if spec.kind == "cells":
+        return _plan_cells(manifest, spec, diameters, sizes, failures)
+    return _plan_fields(manifest, spec, diameters, sizes, failures)
+
+
+def cell_diameters(
+    manifest: Manifest, diameters: Mapping[str, float] | None, rows: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Red-cell diameter in pixels for each of `rows`: the manifest's own, else that of its source."""
+    values = manifest.numbers("cell_diameter")[rows]
+    if not np.isnan(values).any():
+        return values
+    sources = manifest.strings("source")
+    by_row = np.array(
+        [(diameters or {}).get(sources[row], np.nan) for row in rows.tolist()], dtype=np.float64
+    )
+    values = np.where(np.isnan(values), by_row, values)
+    unknown = ~(values > 0)
+    if unknown.any():
+        row = int(rows[np.argmax(unknown)])
+        raise RedDinoError(
+            f"The cell diameter of source '{sources[row]}' is not known (row {row + 1}, {manifest.strings('path')[row]}): "
+            "fill the column 'cell_diameter', give a diameter for the source, or cut views in pixels."
+        )
+    return values
+
+
+def _sides(
+    manifest: Manifest, spec: ViewSpec, diameters: Mapping[str, float] | None, rows: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Side in pixels for each of `rows`."""
+    if spec.unit == "px" or spec.kind == "image":
+        return np.full(len(rows), spec.side)
+    return spec.side * cell_diameters(manifest, diameters, rows)
+
+
+def _measure(
+    manifest: Manifest, images: Sequence[str], sizes: Sizes | None, failures: Failures | None
+) -> NDArray[np.float64]:
+    """(m, 2) width and height of each image; NaN where the header cannot be read."""
+    measured = np.full((len(images), 2), np.nan)
+    for index, path in enumerate(images):
+        if sizes is not None and path in sizes:
+            measured[index] = sizes[path]
+            continue
+        try:
+            measured[index] = image_size(manifest.root / path)
+        except ImageError as error:
+            if failures is None:
+                raise
+            failures.add(error.path, error.reason)
+    return measured
+
+
+def _plan_cells(
+    manifest: Manifest,
+    spec: ViewSpec,
+    diameters: Mapping[str, float] | None,
+    sizes: Sizes | None,
+    failures: Failures | None,
+) -> Views:
+    centres = manifest.centres()
+    rows = np.flatnonzero(manifest.is_cell()).astype(np.int64)
+    if len(rows) == 0:
+        raise RedDinoError(
+            "The manifest lists no cells (x and y are empty): choose views of kind image, patches or random."
+        )
+    side = _sides(manifest, spec, diameters, rows)
+    dropped = np.zeros(len(manifest), dtype=np.int64)
+    images, codes = manifest.images()
+    if spec.border == "drop":
+        size = _measure(manifest, images, sizes, failures)[codes[rows]]
+        readable = ~np.isnan(size[:, 0])
+        rows, side, size = rows[readable], side[readable], size[readable]
+        inside = _inside(centres[rows], side, size)
+        dropped[rows[~inside]] = 1
+        rows, side = rows[inside], side[inside]
+    order = np.argsort(codes[rows], kind="stable")
+    rows, side = rows[order], side[order]
+    return Views(rows, centres[rows, 0], centres[rows, 1], side, dropped, spec.output)
+
+
+_SLACK = (
+    1e-6  # pixels; a square of 64 px in an image of 64 px is inside whatever rounding did to its diameter
+)
+
+
+def _inside(
+    centres: NDArray[np.float64], side: NDArray[np.float64], size: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    half = side[:, None] / 2
+    return np.asarray(((centres - half >= -_SLACK) & (centres + half <= size + _SLACK)).all(axis=1))
+
+
+def _plan_fields(
+    manifest: Manifest,
+    spec: ViewSpec,
+    diameters: Mapping[str, float] | None,
+    sizes: Sizes | None,
+    failures: Failures | None,
+) -> Views:
+    images, codes = manifest.images()
+    first = np.unique(codes, return_index=True)[1].astype(np.int64)
+    size = _measure(manifest, images, sizes, failures)
+    readable = ~np.isnan(size[:, 0])
+    first, size = first[readable], size[readable]
+    side = _sides(manifest, spec, diameters, first)
+    if spec.kind == "image":
+        return _plan_whole(first, size, spec, len(manifest))
+    dropped = np.zeros(len(manifest), dtype=np.int64)
+    if spec.border == "drop":
+        fits = side <= size.min(axis=1) + _SLACK
+        dropped[first[~fits]] = 1 if spec.kind == "patches" else spec.per_image
+        first, size, side = first[fits], size[fits], side[fits]
+    place = _grid if spec.kind == "patches" else _random
+    row, centre = place(first, size, side, spec)
+    by_row = np.zeros(len(manifest))
+    by_row[first] = side
+    return Views(row, centre[:, 0], centre[:, 1], by_row[row], dropped, spec.output)
+
+
+def _plan_whole(rows: NDArray[np.int64], size: NDArray[np.float64], spec: ViewSpec, total: int) -> Views:
+    side = size.max(axis=1) if spec.border == "pad" else size.min(axis=1)
+    return Views(rows, size[:, 0] / 2, size[:, 1] / 2, side, np.zeros(total, dtype=np.int64), spec.output)
+
+
+def _grid(
+    rows: NDArray[np.int64], size: NDArray[np.float64], side: NDArray[np.float64], spec: ViewSpec
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Whole squares only, at least one an image; what is left over at the edges is shared between both sides."""
+    row_parts, centre_parts = [np.empty(0, np.int64)], [np.empty((0, 2))]
+    counts = np.maximum(np.floor((size + _SLACK) / side[:, None]), 1).astype(np.int64)
+    for row, (columns, lines), (width, height), length in zip(rows, counts, size, side, strict=True):
+        # Whole pixels where the side is whole, so that patches are copied and not interpolated.
+        left, top = (width - columns * length) / 2, (height - lines * length) / 2
+        if float(length).is_integer():
+            left, top = np.floor(left), np.floor(top)
+        y, x = np.mgrid[0:lines, 0:columns]
+        centre = np.stack([left + (x.ravel() + 0.5) * length, top + (y.ravel() + 0.5) * length], axis=1)
+        row_parts.append(np.full(len(centre), row))
+        centre_parts.append(centre)
+    return np.concatenate(row_parts), np.concatenate(centre_parts)
+
+
+def _random(
+    rows: NDArray[np.int64], size: NDArray[np.float64], side: NDArray[np.float64], spec: ViewSpec
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """`per_image` squares that lie in the image; a square larger than the image sits in its middle."""
+    row = np.repeat(rows, spec.per_image)
+    index = np.tile(np.arange(spec.per_image), len(rows))
+    where = np.stack([_uniform(spec.seed, row, index, axis) for axis in (0, 1)], axis=1)
+    room = np.repeat(size - side[:, None], spec.per_image, axis=0)
+    half = np.repeat(side, spec.per_image)[:, None] / 2
+    # Whole-pixel corners: a square of the network's own size is then copied and not interpolated.
+    corner = np.where(room > 0, np.floor(where * (np.floor(np.maximum(room, 0)) + 1)), room / 2)
+    return row, corner + half
+
+
+def _uniform(seed: int, row: NDArray[np.int64], index: NDArray[np.int64], axis: int) -> NDArray[np.float64]:
+    """Numbers in [0, 1) that follow from seed, row, index and axis alone (splitmix64, chained over the four)."""
+    state = np.full(len(row), seed % 2**64, dtype=np.uint64)
+    for part in (row, index, np.full(len(row), axis)):
+        state = _splitmix(state ^ part.astype(np.uint64))
+    return np.asarray((_splitmix(state) >> np.uint64(11)) * 2.0**-53)
+
+
+def _splitmix(value: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """One step of splitmix64 (Steele, Lea, Flood 2014): a bijection that mixes all bits."""
+    value = value + np.uint64(0x9E3779B97F4A7C15)
+    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return value ^ (value >> np.uint64(31))
+
+
+def cut_square(image: Pixels, cx: float, cy: float, side: float, output: int) -> Pixels:
+    """Cut a square and bring it to `output` pixels a side.
+
+    The centre and the side are taken exactly, to fractions of a pixel. Interpolation is bicubic, widened when the
+    square shrinks so that nothing aliases; a square that is already of the right size and lies on whole pixels is
+    copied. Past its border the image is mirrored (without repeating the border pixel).
+
+    Args:
+        image: (H, W, 3) uint8.
+        cx: centre in pixels from the left edge.
+        cy: centre in pixels from the top edge.
+        side: of the square, in pixels of the image.
+        output: side of the result.
+
+    Returns:
+        (output, output, 3) uint8.
+    """
+    left, top = cx - side / 2, cy - side / 2
+    if side == output and left.is_integer() and top.is_integer():
+        return np.ascontiguousarray(_window(image, int(left), int(top), output, output))
+    # What the bicubic kernel reaches beyond the square: two pixels of the coarser of the two scales.
+    margin = int(np.ceil(2 * max(1.0, side / output))) + 1
+    x0, y0 = int(np.floor(left)) - margin, int(np.floor(top)) - margin
+    width = int(np.ceil(left + side)) + margin - x0
+    height = int(np.ceil(top + side)) + margin - y0
+    window = Image.fromarray(np.ascontiguousarray(_window(image, x0, y0, width, height)))
+    box = (left - x0, top - y0, left - x0 + side, top - y0 + side)
+    # Large reductions first average whole pixels, down to three times the output.
+    return np.array(window.resize((output, output), Image.Resampling.BICUBIC, box=box, reducing_gap=3.0))
+
+
+def _window(image: Pixels, x0: int, y0: int, width: int, height: int) -> Pixels:
+    """The window at whole pixels, mirrored past the border of the image."""
+    rows, columns = image.shape[:2]
+    if x0 >= 0 and y0 >= 0 and x0 + width <= columns and y0 + height <= rows:
+        return image[y0 : y0 + height, x0 : x0 + width]
+    return image[_mirrored(y0, height, rows)][:, _mirrored(x0, width, columns)]
+
+
+def _mirrored(start: int, count: int, length: int) -> NDArray[np.int64]:
+    """`count` indices from `start` on, reflected into [0, length) as often as needed."""
+    if length == 1:
+        return np.zeros(count, dtype=np.int64)
+    last = length - 1
+    return np.asarray(np.abs((np.arange(start, start + count) + last) % (2 * last) - last))
+
+
+class ImageViews:
+    """The pixels of planned views, image by image, each image decoded once.
+
+    As a sequence it is made of images: `len(views)` of them, `views[i]` cuts all squares of image i and raises
+    `ImageError` where it cannot be decoded (this form is for worker processes). Iterating goes through all images,
+    sends those that cannot be decoded to `failures` and goes on.
+
+    Args:
+        manifest: that the views were planned on.
+        views: from `plan_views`.
+        failures: collects what cannot be decoded while iterating.
+        at_most: longest stack of squares that iterating yields, which bounds the memory of huge fields.
+    """
+
+    def __init__(
+        self, manifest: Manifest, views: Views, failures: Failures | None = None, *, at_most: int = 256
+    ) -> None:
+        self.views = views
+        self.failures = Failures() if failures is None else failures
+        self._at_most = at_most
+        images, codes = manifest.images()
+        self._root = manifest.root
+        order = np.argsort(codes[views.row], kind="stable")
+        used, starts = np.unique(codes[views.row][order], return_index=True)
+        self._groups = np.split(order, starts[1:]) if len(used) else []
+        self.paths = [manifest.root / images[code] for code in used.tolist()]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> tuple[NDArray[np.int64], Pixels]:
+        """All squares of one image: (k,) numbers of the views and (k, output, output, 3) uint8 RGB."""
+        image, views = self._open(index)
+        return views, self._cut(image, views)
+
+    def __iter__(self) -> Iterator[tuple[NDArray[np.int64], Pixels]]:
+        for index in range(len(self)):
+            try:
+                image, views = self._open(index)
+            except ImageError as error:
+                self.failures.add(error.path, error.reason)
+                continue
+            for start in range(0, len(views), self._at_most):
+                chunk = views[start : start + self._at_most]
+                yield chunk, self._cut(image, chunk)
+
+    def _open(self, index: int) -> tuple[Pixels, NDArray[np.int64]]:
+        """The image, and those of its views whose centre lies in it."""
+        image = decode_image(self.paths[index])
+        views = self._groups[index]
+        height, width = image.shape[:2]
+        cx, cy = self.views.cx[views], self.views.cy[views]
+        outside = (cx < 0) | (cy < 0) | (cx > width) | (cy > height)
+        if outside.any():
+            worst = int(np.argmax(outside))
+            raise ImageError(
+                self.paths[index],
+                f"a cell at ({cx[worst]:g}, {cy[worst]:g}) lies outside the image of {width} x {height} pixels",
+            )
+        return image, views
+
+    def _cut(self, image: Pixels, views: NDArray[np.int64]) -> Pixels:
+        plan = self.views
+        squares = np.empty((len(views), plan.output, plan.output, 3), dtype=np.uint8)
+        for square, view in zip(squares, views.tolist(), strict=True):
+            square[:] = cut_square(
+                image, float(plan.cx[view]), float(plan.cy[view]), float(plan.side[view]), plan.output
+            )
+        return squares
+
+
+def source_diameters(manifest: Manifest, *, sample: int = 8, seed: int = 0) -> dict[str, float]:
+    """Red-cell diameter of each source in pixels.
+
+    The median of the manifest's `cell_diameter` where a source has any, else the median of what classical segmentation
+    finds on `sample` of its images, drawn by `seed`.
+
+    Raises:
+        RedDinoError: no image of a source shows cells that can be measured.
+    """
+    sources = np.array(manifest.strings("source"), dtype=object)
+    given = manifest.numbers("cell_diameter")
+    images, codes = manifest.images()
+    diameters: dict[str, float] = {}
+    for source in sorted(set(sources.tolist())):
+        rows = sources == source
+        known = given[rows & ~np.isnan(given)]
+        if len(known):
+            diameters[source] = float(np.median(known))
+            continue
+        candidates = [images[code] for code in np.unique(codes[rows]).tolist()]
+        diameters[source] = _estimated_diameter(manifest, source, candidates, sample, seed)
+    return diameters
+
+
+def _estimated_diameter(manifest: Manifest, source: str, images: list[str], sample: int, seed: int) -> float:
+    from reddino.smears.cells import estimate_diameter  # scikit-image takes a second to import
+
+    found: list[float] = []
+    for index in np.random.default_rng(seed).permutation(len(images)).tolist():
+        if len(found) == sample:
+            break
+        try:
+            diameter = float(estimate_diameter(decode_image(manifest.root / images[index])))
+        except RedDinoError:
+            continue
+        if np.isfinite(diameter) and diameter > 0:
+            found.append(diameter)
+    if not found:
+        raise RedDinoError(
+            f"No red cells could be measured in the {len(images)} images of source '{source}': "
+            "fill the column 'cell_diameter' (pixels) of the manifest."
+        )
+    return float(np.median(found))
