@@ -1,0 +1,32 @@
+"""Synthetic smears: drawn red cells with known truth, photographed by laboratories that differ."""
+
+from __future__ import annotations
+
+from reddino.smears.synthetic.camera import encode, photograph, render_field
+from reddino.smears.synthetic.cells import MORPHOLOGIES, NORMAL_DIAMETER, RedCell
+from reddino.smears.synthetic.paint import paint
+from reddino.smears.synthetic.patients import PROFILES, Patient, draw_patient
+from reddino.smears.synthetic.scene import Scene, make_scene
+from reddino.smears.synthetic.sources import SOURCES, Source
+from reddino.smears.synthetic.truth import Box, boxes
+from reddino.smears.synthetic.write import write_smears
+
+__all__ = [
+    "MORPHOLOGIES",
+    "NORMAL_DIAMETER",
+    "PROFILES",
+    "SOURCES",
+    "Box",
+    "Patient",
+    "RedCell",
+    "Scene",
+    "Source",
+    "boxes",
+    "draw_patient",
+    "encode",
+    "make_scene",
+    "paint",
+    "photograph",
+    "render_field",
+    "write_smears",
+]

@@ -1,0 +1,227 @@
+"""Dye maps of a scene: how much of each dye lies over each point, before any laboratory photographs it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from reddino.smears.synthetic.bystanders import Platelet, Speck, WhiteCell
+from reddino.smears.synthetic.cells import Pallor, RedCell, Ring
+from reddino.smears.synthetic.scene import Scene
+
+PX_PER_UM = 8.0
+"""Resolution of the dye maps: that of the finest source."""
+
+HAEMOGLOBIN, BLUE, CHROMATIN, REFRACTION = range(4)
+
+Plane = NDArray[np.float32]
+_SHIFT = 4  # fractional bits of polygon corners
+
+
+def noise_plane(rng: np.random.Generator, shape: tuple[int, int], grain: float) -> Plane:
+    """Smooth noise of mean 0 and standard deviation near 1, whose features are about `grain` pixels wide."""
+    height, width = shape
+    small = (max(2, int(np.ceil(height / grain)) + 1), max(2, int(np.ceil(width / grain)) + 1))
+    coarse = rng.standard_normal(small, dtype=np.float32)
+    return np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC), dtype=np.float32)
+
+
+def _fill(shape: tuple[int, int], polygons: Sequence[NDArray[np.float64]]) -> NDArray[np.uint8]:
+    """Binary image of the union of polygons given in pixels (centre of the first pixel at 0, 0)."""
+    mask = np.zeros(shape, dtype=np.uint8)
+    for polygon in polygons:
+        cv2.fillPoly(mask, [np.round(polygon * 2**_SHIFT).astype(np.int32)], 1, shift=_SHIFT)
+    return mask
+
+
+class _Tile:
+    """A window of the dye maps about a body, with coordinates in micrometres from the body's centre."""
+
+    def __init__(self, maps: NDArray[np.float32], x: float, y: float, reach: float) -> None:
+        height, width = maps.shape[:2]
+        left, top = int(np.floor((x - reach) * PX_PER_UM)), int(np.floor((y - reach) * PX_PER_UM))
+        right, bottom = int(np.ceil((x + reach) * PX_PER_UM)), int(np.ceil((y + reach) * PX_PER_UM))
+        self.left, self.right = max(left, 0), min(right, width)
+        self.top, self.bottom = max(top, 0), min(bottom, height)
+        self.empty = self.left >= self.right or self.top >= self.bottom
+        self.origin = np.array([x, y])
+        self.maps = maps[self.top : self.bottom, self.left : self.right]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.bottom - self.top, self.right - self.left
+
+    def axes(self) -> tuple[Plane, Plane]:
+        """Row vector of x and column vector of y, in micrometres from the centre."""
+        x = (np.arange(self.left, self.right, dtype=np.float32) + 0.5) / PX_PER_UM - np.float32(
+            self.origin[0]
+        )
+        y = (np.arange(self.top, self.bottom, dtype=np.float32) + 0.5) / PX_PER_UM - np.float32(
+            self.origin[1]
+        )
+        return x.astype(np.float32)[None, :], y.astype(np.float32)[:, None]
+
+    def pixels(self, outline: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Outline in micrometres from the centre, as pixel positions in the tile."""
+        return np.asarray((outline + self.origin) * PX_PER_UM - [self.left + 0.5, self.top + 0.5])
+
+    def depth(self, polygons: Sequence[NDArray[np.float64]]) -> Plane:
+        """Signed distance to the boundary in micrometres, positive inside."""
+        # a margin of two pixels keeps the boundary in sight where the field's edge cuts a body
+        height, width = self.shape
+        mask = _fill((height + 4, width + 4), [self.pixels(p) + 2.0 for p in polygons])
+        inside = cv2.distanceTransform(mask, cv2.DIST_L2, 5)
+        outside = cv2.distanceTransform(1 - mask, cv2.DIST_L2, 5)
+        signed = np.where(mask > 0, inside - 0.5, 0.5 - outside)[2:-2, 2:-2] / PX_PER_UM
+        return np.asarray(signed, dtype=np.float32)
+
+
+def _cover(depth: Plane, soft: float = 1.0 / PX_PER_UM) -> Plane:
+    """Share of each point that a body covers: a ramp of width `soft` um at the boundary."""
+    return np.asarray(np.clip(depth / np.float32(soft) + np.float32(0.5), 0.0, 1.0))
+
+
+def _pallor_share(pallor: Pallor, u: Plane, v: Plane) -> Plane:
+    """How much of a pallor's depth applies at cell coordinates u, v (radii): 1 in its middle, 0 outside."""
+    c, s = np.cos(pallor.angle), np.sin(pallor.angle)
+    du, dv = u - np.float32(pallor.x), v - np.float32(pallor.y)
+    a = (np.float32(c) * du + np.float32(s) * dv) / np.float32(pallor.length)
+    b = np.float32(c) * dv - np.float32(s) * du
+    if pallor.bend:
+        b = b - np.float32(pallor.bend * pallor.length) * a * a
+    b = b / np.float32(pallor.width)
+    away = np.sqrt(a * a + b * b)
+    # clipped: exp of a far-away point would overflow in float32
+    return np.asarray(1.0 / (1.0 + np.exp(np.minimum((away - 1.0) / np.float32(pallor.soft), 30.0))))
+
+
+def _haemoglobin(cell: RedCell, depth: Plane, u: Plane, v: Plane) -> Plane:
+    """Thickness of haemoglobin over a cell, 1 on the plateau of a normal one."""
+    ramp = 1.0 - np.clip(depth / np.float32(cell.edge * cell.diameter), 0.0, 1.0)
+    thick = np.float32(1.0) - np.float32(0.38) * ramp * ramp
+    if cell.dome:
+        dome = np.sqrt(np.clip(1.0 - u * u - v * v, 0.0, 1.0))
+        thick = thick * np.float32(1.0 - 0.45 * cell.dome) + np.float32(0.62 * cell.dome) * dome
+    keep = np.ones_like(thick)
+    for pallor in cell.pallors:
+        keep *= 1.0 - np.float32(pallor.depth) * _pallor_share(pallor, u, v)
+    return np.asarray(thick * keep * _cover(depth) * np.float32(cell.density))
+
+
+def _rim(depth: Plane, strength: float) -> Plane:
+    """Refraction at a boundary: a dark line just inside, a faint bright one outside."""
+    depth = np.clip(depth, -3.0, 3.0)
+    inner = np.exp(-np.square((depth - np.float32(0.16)) / np.float32(0.22)))
+    outer = np.exp(-np.square((depth + np.float32(0.38)) / np.float32(0.28)))
+    return np.asarray(np.float32(strength) * (inner - np.float32(0.3) * outer), dtype=np.float32)
+
+
+def _paint_ring(layers: NDArray[np.float32], ring: Ring, x: Plane, y: Plane, inside: Plane) -> None:
+    """Add a ring-stage parasite to the layers of a cell's tile, in place."""
+    c, s = np.float32(np.cos(ring.angle)), np.float32(np.sin(ring.angle))
+    dx, dy = x - np.float32(ring.x), y - np.float32(ring.y)
+    a, b = c * dx + s * dy, (c * dy - s * dx) / np.float32(ring.squash)
+    away = np.sqrt(a * a + b * b)
+    band = np.exp(-np.square((away - np.float32(ring.radius)) / np.float32(ring.thickness)))
+    # the ring is thickest on the side of its (first) chromatin dot and may almost close on the other
+    first = ring.dots[0]
+    side = 0.65 + 0.35 * (a * np.float32(first[0]) + b * np.float32(first[1])) / (
+        ring.radius * away + np.float32(0.1)
+    )
+    layers[..., BLUE] += np.float32(0.9 * ring.strength) * band * side * inside
+    vacuole = _cover(np.float32(ring.radius) - away, 0.5)
+    layers[..., HAEMOGLOBIN] *= 1.0 - np.float32(0.3) * vacuole
+    for px, py, size in ring.dots:
+        near = ((a - np.float32(px)) ** 2 + (b - np.float32(py)) ** 2) / np.float32(size) ** 2
+        layers[..., CHROMATIN] += np.float32(0.85 * ring.strength) * np.exp(-(near**2)) * inside
+
+
+def _paint_red_cell(maps: NDArray[np.float32], cell: RedCell) -> None:
+    reach = float(np.hypot(*cell.outline.T).max()) + 1.2
+    tile = _Tile(maps, cell.x, cell.y, reach)
+    if tile.empty:
+        return
+    x, y = tile.axes()
+    radius = cell.diameter / 2.0
+    c, s = np.float32(np.cos(cell.angle) / radius), np.float32(np.sin(cell.angle) / radius)
+    depth = tile.depth([cell.outline])
+    layers = np.zeros((*tile.shape, 4), dtype=np.float32)
+    layers[..., HAEMOGLOBIN] = _haemoglobin(cell, depth, c * x + s * y, c * y - s * x)
+    layers[..., REFRACTION] = _rim(depth, cell.rim)
+    if cell.blue:
+        layers[..., BLUE] = np.float32(0.35 * cell.blue) * layers[..., HAEMOGLOBIN]
+    if cell.rings:
+        inside = _cover(depth)
+        for ring in cell.rings:
+            _paint_ring(layers, ring, x, y, inside)
+    if cell.blur > 0.08:
+        layers = cv2.GaussianBlur(layers, (0, 0), cell.blur * PX_PER_UM, borderType=cv2.BORDER_REPLICATE)
+    tile.maps += layers
+
+
+def _paint_white_cell(maps: NDArray[np.float32], cell: WhiteCell) -> None:
+    tile = _Tile(maps, cell.x, cell.y, float(np.hypot(*cell.outline.T).max()) + 1.0)
+    if tile.empty:
+        return
+    rng = np.random.default_rng([cell.texture, 4])
+    body = _cover(tile.depth([cell.outline]), 0.4)
+    nucleus = _cover(tile.depth(cell.lobes), 0.45) * (body > 0)
+    clumps = noise_plane(rng, tile.shape, 5.0) + noise_plane(rng, tile.shape, 10.0)
+    grains = np.clip(noise_plane(rng, tile.shape, 3.0), -1.0, 2.5)
+    cytoplasm = body * (1.0 - nucleus)
+    tile.maps[..., HAEMOGLOBIN] += (
+        np.float32(cell.eosin) * cytoplasm * (0.8 + np.float32(cell.granules) * grains)
+    )
+    tile.maps[..., BLUE] += np.float32(cell.blue) * cytoplasm * (1.0 + 0.1 * clumps)
+    tile.maps[..., CHROMATIN] += (
+        np.float32(cell.chromatin) * nucleus * np.clip(1.0 + 0.13 * clumps, 0.55, 1.5)
+    )
+    tile.maps[..., CHROMATIN] += np.float32(0.09 * cell.granules) * cytoplasm * (1.0 + grains)
+
+
+def _paint_platelet(maps: NDArray[np.float32], platelet: Platelet) -> None:
+    tile = _Tile(maps, platelet.x, platelet.y, float(np.hypot(*platelet.outline.T).max()) + 0.8)
+    if tile.empty:
+        return
+    grains = noise_plane(np.random.default_rng([platelet.texture, 5]), tile.shape, 3.5)
+    body = _cover(tile.depth([platelet.outline]), 0.6) * np.float32(platelet.strength)
+    tile.maps[..., CHROMATIN] += 0.55 * body * np.clip(0.75 + 0.35 * grains, 0.1, 2.0)
+    tile.maps[..., BLUE] += 0.25 * body
+
+
+def _paint_speck(maps: NDArray[np.float32], speck: Speck) -> None:
+    tile = _Tile(maps, speck.x, speck.y, 3.0 * speck.radius + 0.2)
+    if tile.empty:
+        return
+    x, y = tile.axes()
+    grain = np.float32(speck.strength) * np.exp(-(x * x + y * y) / np.float32(speck.radius**2))
+    tile.maps[..., REFRACTION if speck.dust else CHROMATIN] += (3.0 if speck.dust else 0.7) * grain
+
+
+def paint(scene: Scene) -> NDArray[np.float32]:
+    """Dye maps of a scene, before the slide's own stain strengths.
+
+    Returns:
+        (H, W, 4) float32 at `PX_PER_UM`: haemoglobin (eosin), blue (cytoplasm), chromatin (purple) and
+        refraction (negative where light is gained).
+    """
+    shape = (round(scene.height * PX_PER_UM), round(scene.width * PX_PER_UM))
+    maps = np.zeros((*shape, 4), dtype=np.float32)
+    for cell in scene.cells:
+        _paint_red_cell(maps, cell)
+    # the protein of dried plasma makes cells and ground slightly uneven
+    rng = np.random.default_rng([scene.texture, 6])
+    maps[..., HAEMOGLOBIN] *= 1.0 + 0.03 * (noise_plane(rng, shape, 9.0) + noise_plane(rng, shape, 30.0))
+    maps[..., HAEMOGLOBIN] += np.float32(scene.slide.plasma) * np.clip(
+        1.0 + 0.5 * noise_plane(rng, shape, 90.0), 0, 3
+    )
+    for white_cell in scene.white_cells:
+        _paint_white_cell(maps, white_cell)
+    for platelet in scene.platelets:
+        _paint_platelet(maps, platelet)
+    for speck in scene.specks:
+        _paint_speck(maps, speck)
+    return maps
