@@ -1,0 +1,186 @@
+"""The protocol: what is scored, on which rows, and that groups change the answer where they should."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score
+from sklearn.model_selection import StratifiedKFold
+from sklearn.neighbors import KNeighborsClassifier
+
+from reddino.embed.table import Embeddings
+from reddino.errors import RedDinoError
+from reddino.evaluate.protocol import (
+    CHANCE,
+    CLASSIFIERS,
+    evaluate_table,
+    groups_of,
+    labelled_rows,
+    train_test,
+)
+from reddino.smears.manifest_columns import COLUMNS
+
+META: dict[str, Any] = {
+    "model": "toy",
+    "weights_hash": "00",
+    "pooling": "cls",
+    "view": {"side": 1.5},
+    "preprocessing": {"input_size": 8},
+}
+
+
+def table(vectors: np.ndarray, meta: dict[str, Any] | None = None, **columns: list[str]) -> Embeddings:
+    n = len(vectors)
+    filled = {name: pa.nulls(n, pa.float64()) for name in ("x", "y", "w", "h", "cell_diameter")}
+    text = {name: pa.nulls(n, pa.string()) for name in COLUMNS if name not in filled}
+    given = {name: pa.array([v or None for v in values], pa.string()) for name, values in columns.items()}
+    path = {"path": pa.array([f"{i}.png" for i in range(n)])}
+    return Embeddings(vectors.astype(np.float32), pa.table(text | filled | path | given), meta or META)
+
+
+def near_duplicates(groups: int = 40, per_group: int = 8, seed: int = 0) -> Embeddings:
+    """Cells of a field look alike and a field has one class, drawn at random: nothing carries over to others."""
+    draw = np.random.default_rng(seed)
+    fields = draw.normal(size=(groups, 16))
+    labels = draw.permutation(np.arange(groups) % 2)
+    vectors = np.repeat(fields, per_group, axis=0) + draw.normal(size=(groups * per_group, 16)) * 0.01
+    return table(
+        vectors,
+        label=[f"class {labels[i // per_group]}" for i in range(groups * per_group)],
+        group=[f"field {i // per_group}" for i in range(groups * per_group)],
+    )
+
+
+def separable(n: int = 200, seed: int = 0, **columns: list[str]) -> Embeddings:
+    draw = np.random.default_rng(seed)
+    classes = np.arange(n) % 3
+    centres = np.random.default_rng(99).normal(size=(3, 6))
+    vectors = centres[classes] + draw.normal(size=(n, 6)) * 0.8
+    return table(vectors, **{"label": [f"class {c}" for c in classes]} | columns)
+
+
+def test_evaluate_table__ungrouped_folds_flatter_where_fields_repeat_themselves() -> None:
+    emb = near_duplicates()
+    ungrouped = evaluate_table(emb, protocol="ungrouped").mean("1-NN").accuracy
+    grouped = evaluate_table(emb, protocol="grouped").mean("1-NN").accuracy
+    assert ungrouped == 1.0
+    assert 0.25 < grouped < 0.75
+
+
+def test_evaluate_table__ungrouped_is_the_published_protocol_written_out() -> None:
+    emb = separable()
+    truth = np.array(emb.strings("label"))
+    expected: dict[str, list[float]] = {name: [] for name in CLASSIFIERS}
+    for train, test in StratifiedKFold(5, shuffle=True, random_state=4).split(emb.vectors, truth):
+        models = {
+            "probe": LogisticRegression(C=6 * 3 / 100, max_iter=1000),
+            "1-NN": KNeighborsClassifier(1),
+            "20-NN": KNeighborsClassifier(20),
+        }
+        for name, model in models.items():
+            predicted = model.fit(emb.vectors[train], truth[train]).predict(emb.vectors[test])
+            expected[name].append(f1_score(truth[test], predicted, average="weighted"))
+    result = evaluate_table(emb, protocol="ungrouped", seed=4)
+    for name, scores in expected.items():
+        assert result.mean(name).weighted_f1 == pytest.approx(np.mean(scores))
+        spread = result.sd(name)
+        assert spread is not None
+        assert spread.weighted_f1 == pytest.approx(np.std(scores, ddof=1))
+    assert (result.cells, result.classes, len(result.folds)) == (200, ("class 0", "class 1", "class 2"), 5)
+
+
+def test_evaluate_table__chance_is_the_largest_class() -> None:
+    emb = separable(label=["large"] * 120 + ["small"] * 80)
+    result = evaluate_table(emb, protocol="ungrouped")
+    assert result.mean(CHANCE).accuracy == pytest.approx(0.6)
+    assert result.mean(CHANCE).balanced_accuracy == pytest.approx(0.5)
+
+
+def test_evaluate_table__leaves_out_and_counts_rows_without_label() -> None:
+    labels = [["a", "b", "", "junk"][i % 4] for i in range(200)]
+    result = evaluate_table(separable(label=labels), protocol="ungrouped", classes={"junk": None})
+    assert (result.cells, result.left_out, result.classes) == (100, 100, ("a", "b"))
+
+
+def test_labelled_rows__renames_and_drops() -> None:
+    emb = separable(4, label=["burr", "echinocyte", "junk", "target"])
+    kept, labels = labelled_rows(emb, "label", {"echinocyte": "burr", "junk": None})
+    assert labels == ["burr", "burr", "target"]
+    assert np.array_equal(kept.vectors, emb.vectors[[0, 1, 3]])
+
+
+def test_labelled_rows__refuses_a_class_that_is_not_there() -> None:
+    with pytest.raises(RedDinoError, match="labelled 'bur'; labels are: class 0, class 1, class 2"):
+        labelled_rows(separable(9), "label", {"bur": None})
+
+
+def test_labelled_rows__refuses_a_table_without_labels() -> None:
+    with pytest.raises(RedDinoError, match="no column 'morphology'"):
+        labelled_rows(separable(9), "morphology")
+    with pytest.raises(RedDinoError, match="No row"):
+        labelled_rows(separable(9), "slide")
+
+
+def test_groups_of__group_then_slide_then_path_within_the_source() -> None:
+    emb = separable(4, source=["A", "A", "B", "B"], group=["g", "", "", "g"], slide=["s", "s", "", "s"])
+    groups = groups_of(emb)
+    assert len(set(groups)) == 4
+    assert (
+        groups_of(separable(2, source=["A", "A"], slide=["s", "s"]))[0]
+        == groups_of(separable(2, source=["A", "A"], slide=["s", "s"]))[1]
+    )
+
+
+def test_groups_of__a_named_column_must_be_filled() -> None:
+    emb = separable(3, source=["A", "B", "A"], patient=["p1", "p1", "p1"])
+    first, other, again = groups_of(emb, "patient")
+    assert first == again != other
+    with pytest.raises(RedDinoError, match="1 of 3 labelled rows have no 'patient'"):
+        groups_of(separable(3, patient=["p1", "", "p2"]), "patient")
+
+
+def test_evaluate_table__fixed_tests_the_named_patients_only() -> None:
+    patients = [f"p{i % 5}" for i in range(200)]
+    result = evaluate_table(
+        separable(patient=patients), protocol="fixed", group_column="patient", test_values=["p3"]
+    )
+    (fold,) = result.folds
+    assert (fold.train, fold.test, result.groups) == (160, 40, 5)
+    assert result.sd("probe") is None
+
+
+def test_evaluate_table__fixed_needs_column_and_values() -> None:
+    with pytest.raises(RedDinoError, match="column and the values"):
+        evaluate_table(separable(), protocol="fixed")
+
+
+def test_train_test__equals_a_fit_on_one_and_a_test_on_the_other() -> None:
+    train, test = separable(seed=1), separable(90, seed=2)
+    result = train_test(train, test)
+    reference = KNeighborsClassifier(20).fit(train.vectors, train.strings("label"))
+    accuracy = reference.score(test.vectors, np.array(test.strings("label")))
+    assert result.mean("20-NN").accuracy == pytest.approx(accuracy)
+    assert (result.folds[0].train, result.folds[0].test) == (200, 90)
+
+
+def test_train_test__notes_a_class_that_was_never_learned() -> None:
+    test = separable(90, label=["class 0", "class 1", "new"] * 30)
+    assert any("'new' is tested" in note for note in train_test(separable(), test).notes)
+
+
+def test_train_test__refuses_tables_that_are_not_comparable() -> None:
+    other = table(separable().vectors, META | {"weights_hash": "ff", "pooling": "mean"})
+    with pytest.raises(
+        RedDinoError, match=r"weights \('00' against 'ff'\).*pooling \('cls' against 'mean'\)"
+    ):
+        train_test(separable(), other)
+
+
+def test_result__by_class_counts_every_cell_once() -> None:
+    result = evaluate_table(separable(), protocol="ungrouped")
+    assert sum(row.cells for row in result.by_class("20-NN")) == 200
+    assert result.confusion("probe").sum() == 200
