@@ -63,14 +63,16 @@ def read_truth(collection: Path, name: str) -> list[Truth]:
     return truths
 
 
-def match(truth: np.ndarray, found: np.ndarray, reach: float) -> int:
-    """Number of one-to-one pairs closer than `reach` pixels (Hungarian assignment)."""
+def match(truth: np.ndarray, found: np.ndarray, reach: float) -> np.ndarray:
+    """Flags (found,) of the found cells that pair one to one with an annotated one nearer than `reach` pixels."""
+    paired = np.zeros(len(found), np.bool_)
     if len(truth) == 0 or len(found) == 0:
-        return 0
+        return paired
     apart = np.linalg.norm(truth[:, None] - found[None], axis=2)
     cost = np.where(apart < reach, apart, 1e3 * reach)
     rows, columns = linear_sum_assignment(cost)
-    return int((apart[rows, columns] < reach).sum())
+    paired[columns[apart[rows, columns] < reach]] = True
+    return paired
 
 
 def true_diameter(truth: Truth, width: int, height: int) -> float:
@@ -86,6 +88,7 @@ class Score:
 
     annotated: int
     found: int
+    counted: int
     matched: int
     diameter: float
     estimate: float
@@ -102,8 +105,10 @@ def score_image(truth: Truth) -> Score:
         diameter = 40.0
     reach = 0.5 * (diameter if np.isfinite(diameter) else cells.typical_diameter)
     centres = np.stack([cells.x + cells.w / 2, cells.y + cells.h / 2], axis=1)
-    matched = match(np.array(truth.centres), centres, reach)
-    return Score(len(truth.centres), len(cells), matched, diameter, cells.typical_diameter, seconds)
+    paired = match(np.array(truth.centres), centres, reach)
+    # Annotators leave out many a cell that the border cuts: such a cell counts where it is paired, not against us.
+    whole, matched = int((paired | ~cells.touches_border).sum()), int(paired.sum())
+    return Score(len(truth.centres), len(cells), whole, matched, diameter, cells.typical_diameter, seconds)
 
 
 def table_row(name: str, scores: list[Score]) -> str:
@@ -113,7 +118,7 @@ def table_row(name: str, scores: list[Score]) -> str:
     matched = sum(s.matched for s in scores)
     count = found / annotated - 1
     recall = matched / annotated.sum()
-    precision = matched / max(1, found.sum())
+    precision = matched / max(1, sum(s.counted for s in scores))
     known = [s for s in scores if np.isfinite(s.diameter)]
     error = np.array([s.estimate / s.diameter - 1 for s in known])
     size = np.nan_to_num(np.abs(error), nan=9.0)

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import find_objects
 
 from reddino.errors import RedDinoError
 from reddino.smears.circles import circle_diameter, find_edges, radial_votes
-from reddino.smears.foreground import Foreground, Image, Mask, Plane, find_foreground
+from reddino.smears.foreground import Foreground, StainModel, find_foreground, model_stain
+from reddino.smears.illumination import Image, Mask, Plane
 from reddino.smears.splitting import Labels, inner_distance, split_touching
 
 Floats = npt.NDArray[np.float64]
@@ -18,6 +20,8 @@ Floats = npt.NDArray[np.float64]
 # Pixels a cell at which the work is done: below about 20 necks between cells close, above 40 nothing is gained.
 WORK_DIAMETER = 32.0
 SCALE_SIDE = 400
+# How often a scale that the cells found at it contradict is mended.
+RETRIES = 2
 # The steepest edge of a blurred cell lies inside its outline, and cells are not quite round.
 EDGE_TO_CELL = 1.08
 # Equivalent diameters, in typical ones, between which a piece can be a red cell.
@@ -80,33 +84,34 @@ def find_cells(image: Image, diameter: float | None = None) -> Cells:
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise RedDinoError(f"An image must be (H, W, 3) uint8 RGB, this one is {image.shape} {image.dtype}.")
-    guess = diameter if diameter is not None else _first_scale(image)
+    model = model_stain(image)
+    if model is None:
+        return _no_cells()
+    if diameter is not None:
+        return _segment(image, model, diameter)
+    guess = _first_scale(image, model)
     if guess is None:
         return _no_cells()
-    cells = _no_cells()
-    for _ in range(1 if diameter is not None else 3):
-        cells = _segment(image, guess)
-        if diameter is not None or len(cells) == 0:
-            break
-        ratio = cells.typical_diameter / guess
-        if 0.85 < ratio < 1.18:
+    cells = _segment(image, model, guess)
+    for _ in range(RETRIES):
+        if len(cells) == 0 or 0.85 < cells.typical_diameter / guess < 1.18:
             break
         guess = cells.typical_diameter
+        cells = _segment(image, model, guess)
     return cells
 
 
 def _no_cells() -> Cells:
     empty = np.zeros(0)
-    return Cells(*([empty] * 8), touches_border=np.zeros(0, np.bool_), typical_diameter=float("nan"))
+    none = np.zeros(0, np.bool_)
+    return Cells(empty, empty, empty, empty, empty, empty, empty, empty, none, float("nan"))
 
 
-def _first_scale(image: Image) -> float | None:
+def _first_scale(image: Image, model: StainModel) -> float | None:
     """A first guess of the diameter in pixels, from the radius on which the edges agree; None without cells."""
     scale = min(1.0, SCALE_SIDE / max(image.shape[:2]))
     small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    foreground = find_foreground(small)
-    if foreground is None:
-        return None
+    foreground = find_foreground(small, model)
     diameter = circle_diameter(_voting_plane(foreground), _no_votes(foreground, 3))
     return None if diameter is None else EDGE_TO_CELL * diameter / scale
 
@@ -121,14 +126,12 @@ def _no_votes(foreground: Foreground, margin: int) -> Mask:
     return np.asarray(cv2.dilate((foreground.nuclei | ~foreground.field).astype(np.uint8), kernel) > 0)
 
 
-def _segment(image: Image, guess: float) -> Cells:
+def _segment(image: Image, model: StainModel, guess: float) -> Cells:
     """One pass at a given scale."""
     scale = min(WORK_DIAMETER / guess, 1.5)
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=interpolation)
-    foreground = find_foreground(small)
-    if foreground is None:
-        return _no_cells()
+    foreground = find_foreground(small, model)
     diameter = guess * scale
     mask = _filled(foreground, diameter)
     plane = np.maximum(_voting_plane(foreground), (mask & ~foreground.cells).astype(np.float32))
@@ -178,12 +181,9 @@ def _measure(labels: Labels, foreground: Foreground, guess: float, stretch: tupl
     ys, xs = np.divmod(np.arange(flat.size), width)
     cx = np.bincount(flat, xs, count) / safe
     cy = np.bincount(flat, ys, count) / safe
-    left, top = np.full(count, width), np.full(count, height)
-    right, bottom = np.full(count, -1), np.full(count, -1)
-    np.minimum.at(left, flat, xs)
-    np.maximum.at(right, flat, xs)
-    np.minimum.at(top, flat, ys)
-    np.maximum.at(bottom, flat, ys)
+    boxes = [box or (slice(0, 0), slice(0, 0)) for box in [None, *find_objects(labels)]]
+    top, bottom = np.array([(b[0].start, b[0].stop) for b in boxes]).T
+    left, right = np.array([(b[1].start, b[1].stop) for b in boxes]).T
     rim = cv2.dilate((~foreground.field).astype(np.uint8), np.ones((3, 3), np.uint8)).ravel()
     cut = (
         (left <= 0)
@@ -206,8 +206,8 @@ def _measure(labels: Labels, foreground: Foreground, guess: float, stretch: tupl
     return Cells(
         x=x,
         y=y,
-        w=(right[keep] + 1) * sx - x,
-        h=(bottom[keep] + 1) * sy - y,
+        w=right[keep] * sx - x,
+        h=bottom[keep] * sy - y,
         cx=(cx[keep] + 0.5) * sx - 0.5,
         cy=(cy[keep] + 0.5) * sy - 0.5,
         area=area[keep] * sx * sy,

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from reddino.smears.foreground import Mask, Plane
+from reddino.smears.illumination import Mask, Plane
 
 # Votes are gathered in a Gaussian of this share of the radius.
 REACH = 0.2

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from skimage.segmentation import watershed
 
-from reddino.smears.foreground import Mask, Plane
+from reddino.smears.illumination import Mask, Plane
 
 # How much the agreement of edges counts beside the distance from the background (1 = the middle of a cell).
 VOTE_WEIGHT = 1.0

@@ -1,0 +1,98 @@
+"""The empty background of a smear image: the lit field, and a smooth surface of what the light alone would give."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Image = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
+Plane = npt.NDArray[np.float32]
+
+_LOG = np.log(np.arange(256, dtype=np.float32) + 1)
+
+
+def log_intensity(image: Image) -> Plane:
+    """Natural logarithm of 1 + intensity, (H, W, 3)."""
+    return np.asarray(cv2.LUT(image, _LOG), np.float32)
+
+
+def lit_field(image: Image) -> Mask:
+    """Mask (H, W) of the lit field; all True unless a black surround covers a good part of the border."""
+    grey = image.max(axis=2)
+    bright = 0.4 * float(np.percentile(grey, 90))
+    edge = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+    if float(np.mean(edge < bright)) < 0.3:
+        return np.ones(grey.shape, np.bool_)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats((grey >= bright).astype(np.uint8), connectivity=4)
+    largest = (labels == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))).astype(np.uint8)
+    outline, _ = cv2.findContours(largest, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    # One pixel of frame, so that the erosion also takes the margin off where the field runs out of the image.
+    field = np.zeros((grey.shape[0] + 2, grey.shape[1] + 2), np.uint8)
+    cv2.fillConvexPoly(field, cv2.convexHull(np.concatenate(outline)) + 1, 1)
+    margin = max(2, round(0.012 * max(grey.shape)))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * margin + 1, 2 * margin + 1))
+    return np.asarray(cv2.erode(field, kernel)[1:-1, 1:-1] > 0)
+
+
+def otsu(values: npt.NDArray[np.floating]) -> float:
+    """Otsu's threshold of a sample of any range; the value itself for a constant sample."""
+    low, high = (float(v) for v in np.percentile(values, (0.2, 99.8)))
+    if high - low < 1e-6:
+        return low
+    scaled = np.clip((values - low) * (255 / (high - low)), 0, 255).astype(np.uint8).reshape(-1, 1)
+    level, _ = cv2.threshold(scaled, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    return low + (float(level) + 0.5) * (high - low) / 255
+
+
+def ground_level(values: npt.NDArray[np.floating]) -> float:
+    """Level between the empty background (the brightest class) and everything darker, on log intensities.
+
+    Otsu first, and once more on the bright side where that is itself clearly two classes: beside a big white cell
+    the first level parts the nucleus from all else, and red cells would pass for background.
+    """
+    level = otsu(values)
+    bright, dark = values[values > level], values[values <= level]
+    if len(bright) < 32 or len(dark) == 0:
+        return level
+    second = otsu(bright)
+    upper, lower = bright[bright > second], bright[bright <= second]
+    if len(lower) < 0.1 * len(bright) or len(upper) < 0.05 * len(values):
+        return level
+    apart, first = float(upper.mean() - lower.mean()), float(bright.mean() - dark.mean())
+    share = len(upper) / len(bright)
+    separability = share * (1 - share) * apart**2 / float(bright.var())
+    return second if separability > 0.66 and apart > max(0.06, 0.12 * first) and first > 0.4 else level
+
+
+def background_surface(logs: Plane, field: Mask) -> Plane:
+    """Log intensity (H, W, 3) of the empty background: a quadratic surface a channel.
+
+    It is fitted in turns with the choice of the pixels that show it (`ground_level` of the residual in green, which
+    haemoglobin and eosin darken most). Where few pixels show it, a penalty keeps the surface flat.
+    """
+    terms = _surface_terms(*field.shape)
+    green = logs[..., 1]
+    empty = field & (green > ground_level(green[field]))
+    surface = np.zeros_like(logs)
+    for _ in range(5):
+        surface = _fit(terms[empty], logs[empty], 0.005 * float(field.sum()), terms)
+        residual = green - surface[..., 1]
+        empty = field & (residual > min(ground_level(residual[field]), -0.01)) & (residual < 0.12)
+    return surface
+
+
+def _surface_terms(height: int, width: int) -> Plane:
+    y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
+    return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1).astype(np.float32)
+
+
+def _fit(terms: Plane, logs: Plane, penalty: float, everywhere: Plane) -> Plane:
+    """Ridge regression of `logs` (n, 3) on `terms` (n, 6), evaluated on the terms (H, W, 6)."""
+    if len(terms) == 0:
+        return np.zeros((*everywhere.shape[:2], 3), np.float32)
+    centre = np.median(logs, axis=0)
+    normal = (terms.T @ terms).astype(np.float64) + np.diag([1e-6, *[penalty] * 5])
+    solution = np.linalg.solve(normal, (terms.T @ (logs - centre)).astype(np.float64))
+    return np.asarray(everywhere @ solution.astype(np.float32) + centre, np.float32)
