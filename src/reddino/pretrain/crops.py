@@ -1,0 +1,138 @@
+"""Global and local crops of one patch: random resized crops, pixel operations, flips and quarter turns."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from reddino.pretrain.pixel_ops import PixelOperations
+
+Image = npt.NDArray[np.uint8]
+
+ASPECT = (3 / 4, 4 / 3)
+_TRIES = 10
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle of whole pixels: left, top, width, height."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+def random_crop_box(
+    height: int,
+    width: int,
+    scale: tuple[float, float],
+    rng: np.random.Generator,
+    aspect: tuple[float, float] = ASPECT,
+) -> Box:
+    """Draw the rectangle of a random resized crop (Szegedy et al. 2015, as DINO uses it).
+
+    The area is uniform over `scale` (shares of the image's area), the aspect ratio (width / height) log-uniform over
+    `aspect`, the place uniform. A rectangle that does not fit is drawn again; after ten the largest centred one with an
+    admissible aspect is taken.
+    """
+    for _ in range(_TRIES):
+        area = height * width * rng.uniform(*scale)
+        ratio = math.exp(rng.uniform(math.log(aspect[0]), math.log(aspect[1])))
+        crop_width = max(1, round(math.sqrt(area * ratio)))
+        crop_height = max(1, round(math.sqrt(area / ratio)))
+        if crop_width <= width and crop_height <= height:
+            x = int(rng.integers(width - crop_width + 1))
+            y = int(rng.integers(height - crop_height + 1))
+            return Box(x, y, crop_width, crop_height)
+    crop_width = min(width, max(1, round(height * aspect[1])))
+    crop_height = min(height, max(1, round(width / aspect[0])))
+    return Box((width - crop_width) // 2, (height - crop_height) // 2, crop_width, crop_height)
+
+
+def resize_square(image: Image, size: int) -> Image:
+    """Resize (h, w, 3) uint8 to (size, size, 3): area averaging where it shrinks, bicubic where it grows.
+
+    OpenCV's area mode averages only if no side grows, and its bicubic mode aliases as soon as a side shrinks, so a
+    rectangle that does both is resized one side after the other.
+    """
+    height, width = image.shape[:2]
+    if height == size and width == size:
+        return image
+    if (height < size < width) or (width < size < height):
+        shrunk = (min(width, size), min(height, size))
+        image = cv2.resize(image, shrunk, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+        height, width = image.shape[:2]
+    mode = cv2.INTER_AREA if height >= size and width >= size else cv2.INTER_CUBIC
+    return cv2.resize(image, (size, size), interpolation=mode).astype(np.uint8, copy=False)
+
+
+def random_orientation(
+    crop: Image, rng: np.random.Generator, horizontal: float, vertical: float, quarter_turn: float
+) -> Image:
+    """Flip and turn a (s, s, 3) crop; a view of it.
+
+    Args:
+        horizontal: probability of swapping left and right.
+        vertical: probability of swapping top and bottom.
+        quarter_turn: probability of turning by 0, 90, 180 or 270 degrees, each equally likely (albumentations'
+            `RandomRotate90` counts 0 among them too).
+    """
+    flip_x, flip_y, turn = rng.random(3) < (horizontal, vertical, quarter_turn)
+    quarters = int(rng.integers(4))
+    if flip_x:
+        crop = crop[:, ::-1]
+    if flip_y:
+        crop = crop[::-1]
+    return np.rot90(crop, quarters) if turn else crop
+
+
+@dataclass(frozen=True)
+class MultiCrop:
+    """What a patch becomes: two global crops and `local_count` local ones.
+
+    Attributes:
+        global_size: side of a global crop in pixels.
+        global_scale: smallest and largest share of the patch's area that a global crop covers.
+        local_size: side of a local crop in pixels.
+        local_scale: the same share for local crops.
+        local_count: local crops a patch; may be 0.
+        operations: the pixel operations, applied to the resized crop before it is flipped and turned.
+        horizontal_flip, vertical_flip, quarter_turn: probabilities, see `random_orientation`.
+    """
+
+    global_size: int
+    global_scale: tuple[float, float]
+    local_size: int
+    local_scale: tuple[float, float]
+    local_count: int
+    operations: PixelOperations
+    horizontal_flip: float = 0.85
+    vertical_flip: float = 0.85
+    quarter_turn: float = 0.85
+
+    def __call__(self, image: Image, rng: np.random.Generator) -> tuple[Image, Image]:
+        """Crop `image` (H, W, 3) uint8 RGB; returns uint8 (2, g, g, 3) and (local_count, l, l, 3).
+
+        The result is a function of `image` and the state of `rng` alone.
+        """
+        global_crops = np.empty((2, self.global_size, self.global_size, 3), np.uint8)
+        local_crops = np.empty((self.local_count, self.local_size, self.local_size, 3), np.uint8)
+        self.fill(image, rng, global_crops, local_crops)
+        return global_crops, local_crops
+
+    def fill(self, image: Image, rng: np.random.Generator, global_crops: Image, local_crops: Image) -> None:
+        """Write the crops into arrays shaped as in `__call__`, without an intermediate copy."""
+        for crops, scale in ((global_crops, self.global_scale), (local_crops, self.local_scale)):
+            for target in crops:
+                target[...] = self._crop(image, rng, scale, target.shape[0])
+
+    def _crop(self, image: Image, rng: np.random.Generator, scale: tuple[float, float], size: int) -> Image:
+        box = random_crop_box(image.shape[0], image.shape[1], scale, rng)
+        crop = resize_square(image[box.y : box.y + box.height, box.x : box.x + box.width], size)
+        crop = self.operations(crop, rng)
+        return random_orientation(crop, rng, self.horizontal_flip, self.vertical_flip, self.quarter_turn)
