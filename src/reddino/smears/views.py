@@ -5,20 +5,30 @@ Coordinates are continuous: pixel i of a row covers [i, i + 1), an image of widt
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
 from reddino.errors import RedDinoError
-from reddino.smears.decode import Failures, ImageError, decode_image, image_size
+from reddino.smears.cutting import ImageViews, cut_square
+from reddino.smears.decode import Failures, ImageError, image_size
+from reddino.smears.diameters import cell_diameters, source_diameters
 from reddino.smears.manifest import Manifest
 
-Pixels = NDArray[np.uint8]
+__all__ = [
+    "ImageViews",
+    "ViewSpec",
+    "Views",
+    "cell_diameters",
+    "cut_square",
+    "plan_views",
+    "source_diameters",
+]
+
 Sizes = Mapping[str, tuple[int, int]]
 
 
@@ -115,28 +125,6 @@ def plan_views(
     if spec.kind == "cells":
         return _plan_cells(manifest, spec, diameters, sizes, failures)
     return _plan_fields(manifest, spec, diameters, sizes, failures)
-
-
-def cell_diameters(
-    manifest: Manifest, diameters: Mapping[str, float] | None, rows: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Red-cell diameter in pixels for each of `rows`: the manifest's own, else that of its source."""
-    values = manifest.numbers("cell_diameter")[rows]
-    if not np.isnan(values).any():
-        return values
-    sources = manifest.strings("source")
-    by_row = np.array(
-        [(diameters or {}).get(sources[row], np.nan) for row in rows.tolist()], dtype=np.float64
-    )
-    values = np.where(np.isnan(values), by_row, values)
-    unknown = ~(values > 0)
-    if unknown.any():
-        row = int(rows[np.argmax(unknown)])
-        raise RedDinoError(
-            f"The cell diameter of source '{sources[row]}' is not known (row {row + 1}, {manifest.strings('path')[row]}): "
-            "fill the column 'cell_diameter', give a diameter for the source, or cut views in pixels."
-        )
-    return values
 
 
 def _sides(
@@ -284,166 +272,3 @@ def _splitmix(value: NDArray[np.uint64]) -> NDArray[np.uint64]:
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return value ^ (value >> np.uint64(31))
-
-
-def cut_square(image: Pixels, cx: float, cy: float, side: float, output: int) -> Pixels:
-    """Cut a square and bring it to `output` pixels a side.
-
-    The centre and the side are taken exactly, to fractions of a pixel. Interpolation is bicubic, widened when the
-    square shrinks so that nothing aliases; a square that is already of the right size and lies on whole pixels is
-    copied. Past its border the image is mirrored (without repeating the border pixel).
-
-    Args:
-        image: (H, W, 3) uint8.
-        cx: centre in pixels from the left edge.
-        cy: centre in pixels from the top edge.
-        side: of the square, in pixels of the image.
-        output: side of the result.
-
-    Returns:
-        (output, output, 3) uint8.
-    """
-    left, top = cx - side / 2, cy - side / 2
-    if side == output and left.is_integer() and top.is_integer():
-        return np.ascontiguousarray(_window(image, int(left), int(top), output, output))
-    # What the bicubic kernel reaches beyond the square: two pixels of the coarser of the two scales.
-    margin = int(np.ceil(2 * max(1.0, side / output))) + 1
-    x0, y0 = int(np.floor(left)) - margin, int(np.floor(top)) - margin
-    width = int(np.ceil(left + side)) + margin - x0
-    height = int(np.ceil(top + side)) + margin - y0
-    window = Image.fromarray(np.ascontiguousarray(_window(image, x0, y0, width, height)))
-    box = (left - x0, top - y0, left - x0 + side, top - y0 + side)
-    # Large reductions first average whole pixels, down to three times the output.
-    return np.array(window.resize((output, output), Image.Resampling.BICUBIC, box=box, reducing_gap=3.0))
-
-
-def _window(image: Pixels, x0: int, y0: int, width: int, height: int) -> Pixels:
-    """The window at whole pixels, mirrored past the border of the image."""
-    rows, columns = image.shape[:2]
-    if x0 >= 0 and y0 >= 0 and x0 + width <= columns and y0 + height <= rows:
-        return image[y0 : y0 + height, x0 : x0 + width]
-    return image[_mirrored(y0, height, rows)][:, _mirrored(x0, width, columns)]
-
-
-def _mirrored(start: int, count: int, length: int) -> NDArray[np.int64]:
-    """`count` indices from `start` on, reflected into [0, length) as often as needed."""
-    if length == 1:
-        return np.zeros(count, dtype=np.int64)
-    last = length - 1
-    return np.asarray(np.abs((np.arange(start, start + count) + last) % (2 * last) - last))
-
-
-class ImageViews:
-    """The pixels of planned views, image by image, each image decoded once.
-
-    As a sequence it is made of images: `len(views)` of them, `views[i]` cuts all squares of image i and raises
-    `ImageError` where it cannot be decoded (this form is for worker processes). Iterating goes through all images,
-    sends those that cannot be decoded to `failures` and goes on.
-
-    Args:
-        manifest: that the views were planned on.
-        views: from `plan_views`.
-        failures: collects what cannot be decoded while iterating.
-        at_most: longest stack of squares that iterating yields, which bounds the memory of huge fields.
-    """
-
-    def __init__(
-        self, manifest: Manifest, views: Views, failures: Failures | None = None, *, at_most: int = 256
-    ) -> None:
-        self.views = views
-        self.failures = Failures() if failures is None else failures
-        self._at_most = at_most
-        images, codes = manifest.images()
-        self._root = manifest.root
-        order = np.argsort(codes[views.row], kind="stable")
-        used, starts = np.unique(codes[views.row][order], return_index=True)
-        self._groups = np.split(order, starts[1:]) if len(used) else []
-        self.paths = [manifest.root / images[code] for code in used.tolist()]
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: int) -> tuple[NDArray[np.int64], Pixels]:
-        """All squares of one image: (k,) numbers of the views and (k, output, output, 3) uint8 RGB."""
-        image, views = self._open(index)
-        return views, self._cut(image, views)
-
-    def __iter__(self) -> Iterator[tuple[NDArray[np.int64], Pixels]]:
-        for index in range(len(self)):
-            try:
-                image, views = self._open(index)
-            except ImageError as error:
-                self.failures.add(error.path, error.reason)
-                continue
-            for start in range(0, len(views), self._at_most):
-                chunk = views[start : start + self._at_most]
-                yield chunk, self._cut(image, chunk)
-
-    def _open(self, index: int) -> tuple[Pixels, NDArray[np.int64]]:
-        """The image, and those of its views whose centre lies in it."""
-        image = decode_image(self.paths[index])
-        views = self._groups[index]
-        height, width = image.shape[:2]
-        cx, cy = self.views.cx[views], self.views.cy[views]
-        outside = (cx < 0) | (cy < 0) | (cx > width) | (cy > height)
-        if outside.any():
-            worst = int(np.argmax(outside))
-            raise ImageError(
-                self.paths[index],
-                f"a cell at ({cx[worst]:g}, {cy[worst]:g}) lies outside the image of {width} x {height} pixels",
-            )
-        return image, views
-
-    def _cut(self, image: Pixels, views: NDArray[np.int64]) -> Pixels:
-        plan = self.views
-        squares = np.empty((len(views), plan.output, plan.output, 3), dtype=np.uint8)
-        for square, view in zip(squares, views.tolist(), strict=True):
-            square[:] = cut_square(
-                image, float(plan.cx[view]), float(plan.cy[view]), float(plan.side[view]), plan.output
-            )
-        return squares
-
-
-def source_diameters(manifest: Manifest, *, sample: int = 8, seed: int = 0) -> dict[str, float]:
-    """Red-cell diameter of each source in pixels.
-
-    The median of the manifest's `cell_diameter` where a source has any, else the median of what classical segmentation
-    finds on `sample` of its images, drawn by `seed`.
-
-    Raises:
-        RedDinoError: no image of a source shows cells that can be measured.
-    """
-    sources = np.array(manifest.strings("source"), dtype=object)
-    given = manifest.numbers("cell_diameter")
-    images, codes = manifest.images()
-    diameters: dict[str, float] = {}
-    for source in sorted(set(sources.tolist())):
-        rows = sources == source
-        known = given[rows & ~np.isnan(given)]
-        if len(known):
-            diameters[source] = float(np.median(known))
-            continue
-        candidates = [images[code] for code in np.unique(codes[rows]).tolist()]
-        diameters[source] = _estimated_diameter(manifest, source, candidates, sample, seed)
-    return diameters
-
-
-def _estimated_diameter(manifest: Manifest, source: str, images: list[str], sample: int, seed: int) -> float:
-    from reddino.smears.cells import estimate_diameter  # scikit-image takes a second to import
-
-    found: list[float] = []
-    for index in np.random.default_rng(seed).permutation(len(images)).tolist():
-        if len(found) == sample:
-            break
-        try:
-            diameter = float(estimate_diameter(decode_image(manifest.root / images[index])))
-        except RedDinoError:
-            continue
-        if np.isfinite(diameter) and diameter > 0:
-            found.append(diameter)
-    if not found:
-        raise RedDinoError(
-            f"No red cells could be measured in the {len(images)} images of source '{source}': "
-            "fill the column 'cell_diameter' (pixels) of the manifest."
-        )
-    return float(np.median(found))
