@@ -1,0 +1,106 @@
+"""The run folder: resolved recipe, what the run is of, metrics as JSON lines and for TensorBoard, the model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from reddino.atomic import write_text
+from reddino.errors import RedDinoError
+from reddino.pretrain.recipe import Recipe, dump_recipe, read_recipe
+from reddino.provenance import provenance
+
+RECIPE, DESCRIPTION, METRICS, CHECKPOINTS, MODEL = "recipe.yaml", "run.json", "metrics.jsonl", "checkpoints", "model"
+
+
+class RunFolder:
+    """Paths and records of one run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.checkpoints = folder / CHECKPOINTS
+        self.model = folder / MODEL
+        self._metrics = folder / METRICS
+        self._board: Any = None
+
+    def begin(self, recipe: Recipe, data_fingerprint: str, threads: int) -> list[str]:
+        """Write the description of a new run, or check that this is the run to go on with.
+
+        Returns:
+            Remarks for the person, such as a changed number of threads.
+
+        Raises:
+            RedDinoError: the folder holds a run of another recipe or other data.
+        """
+        description = {
+            **provenance(seed=recipe.seed, data=data_fingerprint),
+            "threads": threads,
+            "torch": torch.__version__,
+            "precision": recipe.run.precision,
+        }
+        if not (self.folder / DESCRIPTION).is_file():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_text(self.folder / RECIPE, dump_recipe(recipe))
+            write_text(self.folder / DESCRIPTION, json.dumps(description, indent=2) + "\n")
+            return []
+        before = json.loads((self.folder / DESCRIPTION).read_text(encoding="utf-8"))
+        self._require_same(recipe, before["data"], data_fingerprint)
+        if (before["threads"], before["torch"]) == (threads, torch.__version__):
+            return []
+        return [
+            f"this run began with {before['threads']} threads and torch {before['torch']}, and goes on with {threads} and "
+            f"{torch.__version__}: the last bits of its weights will differ from an undisturbed run"
+        ]
+
+    def _require_same(self, recipe: Recipe, data_before: str, data_now: str) -> None:
+        before = read_recipe(self.folder / RECIPE).model_dump()
+        now = recipe.model_dump()
+        for section in now:
+            if section != "runtime" and before[section] != now[section]:
+                raise RedDinoError(
+                    f"{self.folder} holds a run whose recipe differs in '{section}'; go on with the same recipe, or give another folder"
+                )
+        if data_before != data_now:
+            raise RedDinoError(
+                f"{self.folder} holds a run on other images (fingerprint {data_before}, now {data_now}); give another folder"
+            )
+
+    def open_metrics(self, step: int, tensorboard: bool) -> None:
+        """Drop records later than `step` (of a run that died) and open the logs."""
+        kept = [record for record in read_metrics(self.folder) if record["step"] <= step]
+        write_text(self._metrics, "".join(json.dumps(record) + "\n" for record in kept))
+        if tensorboard:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=step + 1)
+
+    def log(self, record: dict[str, Any]) -> None:
+        """Append one record, which has `step` and `samples`."""
+        with self._metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+        if self._board is not None:
+            for name, value in record.items():
+                if name not in ("step", "samples", "signs"):
+                    self._board.add_scalar(name, value, record["step"])
+
+    def close(self) -> None:
+        """Flush the TensorBoard log."""
+        if self._board is not None:
+            self._board.close()
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """The records of a run, in order; a last line that a killed process left unfinished is passed over."""
+    path = folder / METRICS
+    if not path.is_file():
+        return []
+    records = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            records.append(json.loads(line))
+        except ValueError:
+            break
+    return records
