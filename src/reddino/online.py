@@ -1,0 +1,92 @@
+"""The online score: labelled cells that a run embeds with its teacher while it trains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from reddino.embed.encoder import Encoder
+from reddino.errors import RedDinoError
+from reddino.evaluate import knn
+from reddino.evaluate.metrics import score
+from reddino.evaluate.splits import Folds, grouped_folds
+from reddino.smears.decode import Failures
+from reddino.smears.manifest import Manifest
+from reddino.smears.views import ImageViews, ViewSpec, plan_views
+
+NEIGHBOURS = 20
+BATCH = 64
+
+
+class OnlineNeighbours:
+    """20-NN over folds by group on a fixed sample of labelled cells, cut once and kept as pixels."""
+
+    def __init__(self, images: npt.NDArray[np.uint8], labels: Sequence[str], folds: Folds) -> None:
+        self._images = images
+        self._names, self._labels = np.unique(np.asarray(labels), return_inverse=True)
+        self._folds = folds
+
+    @property
+    def cells(self) -> int:
+        """Labelled cells in the score."""
+        return len(self._images)
+
+    @classmethod
+    def of(
+        cls,
+        manifest: Manifest,
+        view: ViewSpec,
+        *,
+        diameters: Mapping[str, float] | None = None,
+        most: int = 2000,
+        folds: int = 3,
+        seed: int = 0,
+        groups: Sequence[str] | None = None,
+    ) -> OnlineNeighbours:
+        """Sample and cut cells.
+
+        Args:
+            manifest: rows with labels take part.
+            view: the squares; its `output` is the size at which the teacher sees them.
+            diameters: source -> red-cell diameter in pixels, where the view is in diameters.
+            most: cells at most, drawn from `seed`.
+            folds: of the score, by group.
+            seed: of the sample and of the folds.
+            groups: one a row; None takes the manifest's own (`fold_groups`).
+
+        Raises:
+            RedDinoError: too few labelled cells or groups.
+        """
+        names = manifest.fold_groups() if groups is None else list(groups)
+        labelled = np.flatnonzero([label != "" for label in manifest.strings("label")])
+        rng = np.random.default_rng(seed)
+        chosen = np.sort(rng.permutation(labelled)[:most])
+        if len(chosen) <= NEIGHBOURS:
+            raise RedDinoError(
+                f"the online score needs more than {NEIGHBOURS} labelled cells; the manifest under {manifest.root} has {len(chosen)}"
+            )
+        sample = manifest.select(chosen)
+        views = plan_views(sample, view, diameters=diameters, failures=Failures())
+        rows, pixels = [], []
+        for numbers, squares in ImageViews(sample, views, failures=Failures()):
+            rows.append(views.row[numbers])
+            pixels.append(squares)
+        row = np.concatenate(rows)
+        labels = [sample.strings("label")[i] for i in row]
+        return cls(
+            np.concatenate(pixels), labels, grouped_folds(labels, [names[chosen[i]] for i in row], folds, seed)
+        )
+
+    def __call__(self, encoder: Encoder) -> dict[str, float]:
+        """Embed the cells; mean wF1, macro F1 and bAcc of 20-NN over the folds."""
+        parts = [encoder.embed(self._images[i : i + BATCH], "cls") for i in range(0, len(self._images), BATCH)]
+        vectors = np.concatenate(parts)
+        scores = []
+        for train, test in self._folds:
+            predicted = knn.predict(vectors[train], self._labels[train], vectors[test], (NEIGHBOURS,))
+            scores.append(score(self._labels[test], predicted[NEIGHBOURS], len(self._names)).as_dict())
+        means: dict[str, Any] = {name: float(np.mean([one[name] for one in scores])) for name in scores[0]}
+        return {f"online_knn_{name}": value for name, value in means.items()}
