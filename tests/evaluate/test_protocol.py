@@ -43,7 +43,7 @@ def table(vectors: np.ndarray, meta: dict[str, Any] | None = None, **columns: li
 
 
 def near_duplicates(groups: int = 40, per_group: int = 8, seed: int = 0) -> Embeddings:
-    """Cells of a field look alike and a field has one class, drawn at random: nothing carries over to others."""
+    """Cells of a field look alike and a field has one random class: nothing carries over to other fields."""
     draw = np.random.default_rng(seed)
     fields = draw.normal(size=(groups, 16))
     labels = draw.permutation(np.arange(groups) % 2)
