@@ -22,9 +22,9 @@ Pixels = NDArray[np.uint8]
 def cut_square(image: Pixels, cx: float, cy: float, side: float, output: int) -> Pixels:
     """Cut a square and bring it to `output` pixels a side.
 
-    The centre and the side are taken exactly, to fractions of a pixel. Interpolation is bicubic, widened when the
-    square shrinks so that nothing aliases; a square that is already of the right size and lies on whole pixels is
-    copied. Past its border the image is mirrored (without repeating the border pixel).
+    The centre and the side are taken exactly, to fractions of a pixel. Interpolation is bicubic, widened when
+    the square shrinks so that nothing aliases; a square that is already of the right size and lies on whole
+    pixels is copied. Past its border the image is mirrored (without repeating the border pixel).
 
     Args:
         image: (H, W, 3) uint8.
@@ -46,7 +46,8 @@ def cut_square(image: Pixels, cx: float, cy: float, side: float, output: int) ->
     height = int(np.ceil(top + side)) + margin - y0
     window = Image.fromarray(np.ascontiguousarray(_window(image, x0, y0, width, height)))
     box = (left - x0, top - y0, left - x0 + side, top - y0 + side)
-    # Large reductions first average whole pixels, down to 1.4 times the output: half the time, no visible aliasing.
+    # Large reductions first average whole pixels, down to 1.4 times the output: half the time, no visible
+    # aliasing.
     return np.array(window.resize((output, output), Image.Resampling.BICUBIC, box=box, reducing_gap=1.4))
 
 
@@ -71,7 +72,7 @@ def _window(image: Pixels, x0: int, y0: int, width: int, height: int) -> Pixels:
 
 
 def _mirror_source(start: int, stop: int, length: int) -> tuple[int, int]:
-    """The stretch of [0, length) that holds [start, stop) and what is mirrored into it; ends at the border it passes."""
+    """The stretch of [0, length) that holds [start, stop) and what is mirrored into it."""
     low, high = max(start, 0), min(stop, length)
     if start < 0:
         high = min(length, max(high, 1 - start))
@@ -83,9 +84,9 @@ def _mirror_source(start: int, stop: int, length: int) -> tuple[int, int]:
 class ImageViews:
     """The pixels of planned views, image by image, each image decoded once.
 
-    As a sequence it is made of images: `len(views)` of them, `views[i]` cuts all squares of image i and raises
-    `ImageError` where it cannot be decoded or a cell's centre lies outside of it (this form is for worker processes).
-    Iterating goes through all images, sends those that fail to `failures` and goes on.
+    As a sequence it is made of images: `len(views)` of them, `views[i]` cuts all squares of image i and
+    raises `ImageError` where it cannot be decoded or a cell's centre lies outside of it (this form is for
+    worker processes). Iterating goes through all images, sends those that fail to `failures` and goes on.
 
     Args:
         manifest: that the views were planned on.
@@ -127,7 +128,7 @@ class ImageViews:
                 yield chunk, self._cut(image, chunk)
 
     def _open(self, index: int) -> tuple[Pixels, NDArray[np.int64]]:
-        """The image and its views; refused where a cell lies outside, for then its coordinates are of another image."""
+        """The image and its views; a cell outside means coordinates of another image, so it is refused."""
         image = decode_image(self.paths[index])
         views = self._groups[index]
         height, width = image.shape[:2]
@@ -137,7 +138,7 @@ class ImageViews:
             worst = int(np.argmax(outside))
             raise ImageError(
                 self.paths[index],
-                f"a cell at ({cx[worst]:g}, {cy[worst]:g}) lies outside the image of {width} x {height} pixels",
+                f"a cell at ({cx[worst]:g}, {cy[worst]:g}) lies outside the image of {width} x {height}",
             )
         return image, views
 

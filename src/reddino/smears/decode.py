@@ -1,4 +1,4 @@
-"""Image files to RGB pixels, without trusting the files: a damaged one is refused with a reason, never half-read."""
+"""Image files to RGB pixels; a damaged file is refused with a reason, never half-read."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ MAX_PIXELS = 200_000_000
 
 _ORIENTATION = 0x0112  # EXIF and TIFF tag
 _BITS_PER_SAMPLE = 258  # TIFF tag
+_PHOTOMETRIC = 262  # TIFF tag
+_WHITE_IS_ZERO = 0
 
 
 class ImageError(RedDinoError):
@@ -59,9 +61,10 @@ class ImageError(RedDinoError):
 def decode_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """Decode a PNG, JPEG, BMP, TIFF or WebP file, whatever its suffix says.
 
-    Grey and palette images become RGB, an alpha channel is dropped, EXIF rotation is applied, of several pages the
-    first is taken. 16-bit samples are brought to 8 bits by the depth that the camera used: the smallest of 8, 10, 12,
-    14 and 16 bits that holds the largest value of the image, so that 12 bits stored in 16 do not come out black.
+    Grey and palette images become RGB, an alpha channel is dropped, EXIF rotation is applied, of several
+    pages the first is taken. 16-bit samples are brought to 8 bits by the depth that the camera used: the
+    smallest of 8, 10, 12, 14 and 16 bits that holds the largest value of the image, so that 12 bits stored in
+    16 do not come out black.
 
     Args:
         path: the image file.
@@ -130,8 +133,8 @@ def _open_file(path: Path) -> IO[bytes]:
 def _read_header(path: Path, file: IO[bytes], max_pixels: int) -> ImageFile:
     """Open by content, not by suffix, and check the size before any pixel is decoded.
 
-    `Image.open` is avoided: it knows dozens of formats, some of which start other programs, and its own limit on the
-    number of pixels is one setting for the whole process.
+    `Image.open` is avoided: it knows dozens of formats, some of which start other programs, and its own limit
+    on the number of pixels is one setting for the whole process.
     """
     start = file.read(16)
     file.seek(0)
@@ -181,8 +184,9 @@ def _decode_jpeg(path: Path, file: IO[bytes], header: ImageFile) -> NDArray[np.u
     scan = file.tell()  # Pillow reads the header up to where the scan starts
     file.seek(0)
     data = file.read()
-    # OpenCV fills what is missing with grey and says nothing. In the scan 0xFF is always followed by a zero or a
-    # marker, so the first end marker in it is the end of the image; those of thumbnails lie before the scan.
+    # OpenCV fills what is missing with grey and says nothing. In the scan 0xFF is always followed by a zero
+    # or a marker, so the first end marker in it is the end of the image; those of thumbnails lie before the
+    # scan.
     if data.find(b"\xff\xd9", scan) < 0:
         raise ImageError(path, "truncated (the end of the JPEG is missing)")
     # Orientation is ours to apply: one reading of EXIF for all formats.
@@ -217,52 +221,60 @@ def _decode_16_bit(path: Path, data: bytes, header: ImageFile) -> NDArray[np.uin
         raise ImageError(path, "cannot be decoded (an unusual kind of 16-bit image)")
     # OpenCV's channels are blue, green, red, alpha; alpha must have no say in how deep the image is.
     colour = np.repeat(deep[:, :, None], 3, axis=2) if deep.ndim == 2 else deep[:, :, 2::-1]
-    return _upright(eight_bits(colour), _orientation(header))
+    pixels = eight_bits(colour)
+    if isinstance(header, TiffImageFile) and header.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+        pixels = 255 - pixels
+    return _upright(pixels, _orientation(header))
 
 
 def eight_bits(deep: NDArray[np.uint16]) -> NDArray[np.uint8]:
-    """Scale uint16 samples to uint8 by the camera's depth: the smallest of 8 to 16 bits that holds the maximum."""
+    """Scale samples to 8 bits by the camera's depth: the smallest of 8 to 16 bits that holds the maximum."""
     highest = int(deep.max(initial=0))
     depth = next(bits for bits in (8, 10, 12, 14, 16) if highest < 2**bits)
     scale = 255 / (2**depth - 1)
-    return np.rint(deep * np.float32(scale)).astype(np.uint8)
+    scaled: NDArray[np.uint8] = np.rint(deep * np.float32(scale)).astype(np.uint8)
+    return scaled
 
 
 class Failures:
-    """The files that could not be used, and why; a run goes on without them and says so at the end."""
+    """What could not be used, and why; a run goes on without it and says so at the end.
+
+    An entry is an image that cannot be decoded, or an annotation that makes no sense, with the file it stands
+    in. Iterating gives (path, reason) in the order they were added.
+    """
 
     def __init__(self) -> None:
-        self._reasons: dict[str, str] = {}
+        self._entries: dict[tuple[str, str], None] = {}
 
     def add(self, path: str | Path, reason: str) -> None:
-        """Note a file; its first reason is kept."""
-        self._reasons.setdefault(str(path), " ".join(reason.split()))
+        """Note a file and what is wrong with it; the same entry counts once."""
+        self._entries[str(path), " ".join(reason.split())] = None
 
     def __len__(self) -> int:
-        return len(self._reasons)
+        return len(self._entries)
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
-        return iter(self._reasons.items())
+        return iter(self._entries)
 
     @property
     def count(self) -> int:
-        """Number of files."""
-        return len(self._reasons)
+        """Number of entries."""
+        return len(self._entries)
 
     def write(self, path: str | Path) -> None:
-        """Write `path,reason` as CSV, whole or not at all; with no failures, the line of column names alone."""
+        """Write `path,reason` as CSV, whole or not at all; without entries, only the column names."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["path", "reason"])
-        writer.writerows(sorted(self._reasons.items()))
+        writer.writerows(sorted(self._entries))
         with atomic_path(Path(path)) as partial:
             partial.write_bytes(text.getvalue().encode("utf-8", "surrogateescape"))
 
     def summary(self) -> str:
-        """One line: how many files, and the first of them with its reason."""
-        if not self._reasons:
-            return "All image files could be read."
-        path, reason = next(iter(self._reasons.items()))
+        """One line: how many were left out, and the first of them with its reason."""
+        if not self._entries:
+            return "Nothing had to be left out."
+        path, reason = next(iter(self._entries))
         if self.count == 1:
-            return f"1 image file could not be used: {path} ({reason})."
-        return f"{self.count} image files could not be used, the first: {path} ({reason})."
+            return f"1 entry was left out: {path} ({reason})."
+        return f"{self.count} entries were left out, the first: {path} ({reason})."

@@ -28,7 +28,7 @@ def cell_diameters(
     if unknown.any():
         row = int(rows[np.argmax(unknown)])
         raise RedDinoError(
-            f"The cell diameter of source '{sources[row]}' is not known (row {row + 1}, {manifest.strings('path')[row]}): "
+            f"The cell diameter of source '{sources[row]}' is not known (row {row + 1}): "
             "fill the column 'cell_diameter', give a diameter for the source, or cut views in pixels."
         )
     return values
@@ -37,8 +37,8 @@ def cell_diameters(
 def source_diameters(manifest: Manifest, *, sample: int = 8, seed: int = 0) -> dict[str, float]:
     """Red-cell diameter of each source in pixels.
 
-    The median of the manifest's `cell_diameter` where a source has any, else the median of what classical segmentation
-    finds on `sample` of its images, drawn by `seed`.
+    The median of the manifest's `cell_diameter` where a source has any, else the median of what classical
+    segmentation finds on `sample` of its images, drawn by `seed`.
 
     Raises:
         RedDinoError: no image of a source shows cells that can be measured.

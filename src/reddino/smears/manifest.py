@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -25,8 +25,8 @@ __all__ = ["COLUMNS", "Manifest", "join_manifests", "read_manifest", "with_group
 class Manifest:
     """A table of images and cells, and the folder that their paths are relative to.
 
-    The table is brought into form on construction: every column of `COLUMNS` is present (text as strings, coordinates
-    and diameters as float64, null = missing) and comes first; further columns follow as strings.
+    The table is brought into form on construction: every column of `COLUMNS` is present (text as strings,
+    coordinates and diameters as float64, null = missing) and comes first; further columns follow as strings.
 
     Attributes:
         table: n rows; see docs/design.md for the columns.
@@ -50,17 +50,16 @@ class Manifest:
         """A text column (or a column that was carried along) as n strings; "" = missing."""
         if name in NUMBER_COLUMNS:
             raise KeyError(f"'{name}' holds numbers: use Manifest.numbers")
-        texts: list[str] = pc.fill_null(self._column(name), "").to_pylist()
-        return texts
+        return cast(list[str], pc.fill_null(self._column(name), "").to_pylist())
 
     def numbers(self, name: str) -> NDArray[np.float64]:
         """A number column as (n,) float64; NaN = missing."""
         if name not in NUMBER_COLUMNS:
             raise KeyError(f"'{name}' holds text: use Manifest.strings")
-        filled = pc.fill_null(self._column(name), float("nan"))
+        filled: Any = pc.fill_null(self._column(name), float("nan"))
         return np.array(filled.to_numpy(), dtype=np.float64)
 
-    def _column(self, name: str) -> pa.ChunkedArray:
+    def _column(self, name: str) -> Any:
         if name not in self.table.column_names:
             raise KeyError(f"the manifest has no column '{name}', only: {', '.join(self.table.column_names)}")
         return self.table.column(name)
@@ -68,7 +67,7 @@ class Manifest:
     def paths(self) -> list[Path]:
         """The absolute path of each row's image; rows of one image share one object."""
         unique, codes = self.images()
-        root = Path(os.path.abspath(self.root))  # noqa: PTH100 - Path.absolute keeps '..', resolve follows links
+        root = Path.cwd() / self.root
         absolute = [root / path for path in unique]
         return [absolute[code] for code in codes.tolist()]
 
@@ -78,9 +77,7 @@ class Manifest:
         Returns:
             m paths as they stand in the table, and (n,) indices into them.
         """
-        encoded = self.table.column("path").combine_chunks().dictionary_encode()
-        if isinstance(encoded, pa.ChunkedArray):
-            encoded = encoded.combine_chunks()
+        encoded = self._column("path").combine_chunks().dictionary_encode()
         return encoded.dictionary.to_pylist(), encoded.indices.to_numpy().astype(np.int64)
 
     def is_cell(self) -> NDArray[np.bool_]:
@@ -88,27 +85,23 @@ class Manifest:
         return ~np.isnan(self.numbers("x"))
 
     def centres(self) -> NDArray[np.float64]:
-        """Centre of each cell in pixels, (n, 2) as x, y: the middle of its box, or its point; NaN for whole images."""
+        """Centre of each cell, (n, 2) x, y in pixels: middle of its box, or its point; NaN for images."""
         half = np.stack([self.numbers("w"), self.numbers("h")], axis=1) / 2
         corner = np.stack([self.numbers("x"), self.numbers("y")], axis=1)
         return corner + np.nan_to_num(half)
 
     def fold_groups(self) -> list[str]:
-        """What must stay on one side of a split: n names made of `group`, else `slide`, else `path`, with the source.
+        """What must stay on one side of a split: n names made of `group`, else `slide`, else `path`.
 
-        Names of different sources never meet: 'slide 1' of two laboratories is two groups.
+        Names hold the source as well, so that 'slide 1' of two laboratories is two groups.
         """
-        source = pc.fill_null(self.table.column("source"), "")
-        names = pc.coalesce(
-            *(
-                pc.binary_join_element_wise(
-                    source, f"{column}=", self.table.column(column), "|", null_handling="emit_null"
-                )
-                for column in ("group", "slide", "path")
-            )
-        )
-        groups: list[str] = names.to_pylist()
-        return groups
+        source: Any = pc.fill_null(self._column("source"), "")
+        names = [
+            pc.binary_join_element_wise(source, f"{name}=", self._column(name), "|")
+            for name in ("group", "slide", "path")
+        ]
+        chosen: Any = pc.coalesce(*names)
+        return cast(list[str], chosen.to_pylist())
 
     def select(self, rows: ArrayLike) -> Manifest:
         """The rows chosen by a boolean mask (n,) or by indices, in the order given."""
@@ -117,13 +110,13 @@ class Manifest:
             if chosen.shape != (len(self),):
                 raise ValueError(f"the mask has shape {chosen.shape}, the manifest {len(self)} rows")
             return self._with_table(self.table.filter(pa.array(chosen)))
-        return self._with_table(self.table.take(pa.array(chosen.astype(np.int64))))
+        return self._with_table(self.table.take(chosen.astype(np.int64)))
 
     def with_column(
-        self, name: str, values: Sequence[Any] | NDArray[Any] | pa.Array | pa.ChunkedArray
+        self, name: str, values: Sequence[Any] | NDArray[Any] | pa.Array[Any] | pa.ChunkedArray[Any]
     ) -> Manifest:
         """The same rows with the column `name` set to n `values`, replacing one of that name."""
-        column = values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values)
+        column: Any = values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values)
         if len(column) != len(self):
             raise ValueError(f"{len(column)} values for {len(self)} rows in column '{name}'")
         if name in self.table.column_names:
@@ -204,7 +197,10 @@ def _require_files(manifest: Manifest, place: RowPlace) -> None:
 
 
 def write_manifest(manifest: Manifest, path: str | Path) -> None:
-    """Write a manifest as CSV or Parquet (by suffix), whole or not at all; paths become relative to its new folder."""
+    """Write a manifest as CSV or Parquet (by suffix), whole or not at all.
+
+    Paths become relative to the folder it is written to.
+    """
     path = Path(path)
     manifest_file.require_known_format(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -218,14 +214,20 @@ def _moved(manifest: Manifest, root: Path) -> Manifest:
     if old == new:
         return Manifest(manifest.table, root)
     unique, codes = manifest.images()
-    moved = [Path(os.path.relpath(os.path.join(old, path), new)).as_posix() for path in unique]  # noqa: PTH118
-    column = pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(moved, pa.string())).cast(pa.string())
+    moved = [Path(os.path.relpath(Path(old, path), new)).as_posix() for path in unique]
+    column = _spread(moved, codes)
     index = manifest.table.column_names.index("path")
     return Manifest(manifest.table.set_column(index, "path", column), root)
 
 
+def _spread(values: Sequence[str | None], codes: NDArray[np.int64]) -> Any:
+    """A text column that holds, for each row, the value of its image."""
+    indices: Any = pa.array(codes)
+    return pa.DictionaryArray.from_arrays(indices, pa.array(values, pa.string())).cast(pa.string())
+
+
 def join_manifests(manifests: Sequence[Manifest]) -> Manifest:
-    """Put manifests below each other; paths become relative to the deepest folder that holds all their roots."""
+    """Put manifests below each other; paths become relative to the deepest folder that holds them all."""
     if not manifests:
         raise RedDinoError("There is no manifest to join: give at least one.")
     root = Path(os.path.commonpath([os.path.realpath(manifest.root) for manifest in manifests]))
@@ -236,7 +238,8 @@ def join_manifests(manifests: Sequence[Manifest]) -> Manifest:
 def with_groups(manifest: Manifest, csv: str | Path) -> Manifest:
     """Fill `group` from a table with the columns `group` and `path` (relative to that table's folder).
 
-    Images that the table does not list keep the group they have; listed images that the manifest lacks are ignored.
+    Images that the table does not list keep the group they have; listed images that the manifest lacks are
+    ignored.
 
     Raises:
         RedDinoError: the table lacks a column or a value, or lists no image of the manifest.
@@ -253,5 +256,5 @@ def with_groups(manifest: Manifest, csv: str | Path) -> Manifest:
         raise RedDinoError(
             f"{csv} lists no image of the manifest: its paths must be relative to its own folder."
         )
-    filled = pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(found, pa.string())).cast(pa.string())
-    return manifest.with_column("group", pc.coalesce(filled, manifest.table.column("group")))
+    filled: Any = pc.coalesce(_spread(found, codes), manifest.table.column("group"))
+    return manifest.with_column("group", filled)

@@ -43,7 +43,8 @@ class RowPlace:
 
 
 def conform(table: pa.Table, place: RowPlace) -> pa.Table:
-    """Bring a table into the form of a manifest: all columns, their types, missing values as null, rules checked.
+    """Bring a table into the form of a manifest: all columns, their types, missing values as null, rules
+    checked.
 
     Raises:
         RedDinoError: names the row and the column of the first fault.

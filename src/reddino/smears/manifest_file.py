@@ -83,7 +83,7 @@ def _refuse_odd_rows(path: Path, width: int) -> None:
         for cells in reader:
             if cells and len(cells) != width:
                 raise RedDinoError(
-                    f"{path}, line {reader.line_num}: {len(cells)} values where the first line names {width} columns."
+                    f"{path}, line {reader.line_num}: {len(cells)} values for {width} columns."
                 )
 
 
@@ -93,7 +93,7 @@ def _has_no_rows(path: Path) -> bool:
 
 
 def _csv_line(path: Path, row: int) -> int:
-    """The line on which the record of `row` starts: blank lines and line breaks inside quotes count, as in an editor."""
+    """The line on which the record of `row` starts, with blank lines and breaks inside quotes counted."""
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.reader(file)
         seen, start = -1, 1  # the header is record -1

@@ -36,13 +36,14 @@ class ViewSpec(BaseModel):
     """Which squares are cut, and how large they become.
 
     Attributes:
-        kind: `image`, the whole image in one square; `cells`, a square round each cell's centre; `patches`, a grid
-            that does not overlap, centred in the image; `random`, `per_image` squares at random places.
+        kind: `image`, the whole image in one square; `cells`, a square round each cell's centre; `patches`, a
+            grid that does not overlap, centred in the image; `random`, `per_image` squares at random places.
         side: side of the square in the image (not for `image`).
         unit: of `side`: pixels, or diameters of a red cell of that image.
         output: side of the result in pixels.
-        border: `pad` mirrors the image where a square reaches past it; a whole image becomes square that way, without
-            being stretched. `drop` leaves such squares out; of a whole image it keeps the central square.
+        border: `pad` mirrors the image where a square reaches past it; a whole image becomes square that way,
+            without being stretched. `drop` leaves such squares out; of a whole image it keeps the central
+            square.
         per_image: number of random squares an image.
         seed: of the random squares.
     """
@@ -58,7 +59,7 @@ class ViewSpec(BaseModel):
     seed: int = Field(default=0, ge=0)
 
     def metadata(self) -> dict[str, Any]:
-        """The settings that bear on the pixels, for the metadata of a table; `ViewSpec(**metadata)` gives them back.
+        """The settings that bear on the pixels, for the metadata of a table; `ViewSpec(**...)` reads them.
 
         Two specs cut the same squares exactly if their metadata are equal.
         """
@@ -107,9 +108,9 @@ def plan_views(
 ) -> Views:
     """Work out every square to cut; no pixel is decoded.
 
-    With kind `cells`, each row with coordinates gives a view and whole-image rows give none. With the other kinds each
-    image gives its views once, however many rows (cells) it has; the label of a row that is a cell does not describe
-    such a view.
+    With kind `cells`, each row with coordinates gives a view and whole-image rows give none. With the other
+    kinds each image gives its views once, however many rows (cells) it has; the label of a row that is a cell
+    does not describe such a view.
 
     Args:
         manifest: images and cells.
@@ -229,7 +230,7 @@ def _plan_whole(rows: NDArray[np.int64], size: NDArray[np.float64], spec: ViewSp
 def _grid(
     rows: NDArray[np.int64], size: NDArray[np.float64], side: NDArray[np.float64], spec: ViewSpec
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Whole squares only, at least one an image; what is left over at the edges is shared between both sides."""
+    """Whole squares only, at least one an image; what is left over is shared between both edges."""
     row_parts, centre_parts = [np.empty(0, np.int64)], [np.empty((0, 2))]
     counts = np.maximum(np.floor((size + _SLACK) / side[:, None]), 1).astype(np.int64)
     for row, (columns, lines), (width, height), length in zip(rows, counts, size, side, strict=True):
@@ -259,7 +260,7 @@ def _random(
 
 
 def _uniform(seed: int, row: NDArray[np.int64], index: NDArray[np.int64], axis: int) -> NDArray[np.float64]:
-    """Numbers in [0, 1) that follow from seed, row, index and axis alone (splitmix64, chained over the four)."""
+    """Numbers in [0, 1) that follow from seed, row, index and axis alone (splitmix64 chained over them)."""
     state = np.full(len(row), seed % 2**64, dtype=np.uint64)
     for part in (row, index, np.full(len(row), axis)):
         state = _splitmix(state ^ part.astype(np.uint64))

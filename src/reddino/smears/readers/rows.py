@@ -1,0 +1,150 @@
+"""What the readers share: finding the images of a folder, and gathering rows for a manifest."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+
+from reddino.errors import RedDinoError
+from reddino.smears.decode import IMAGE_SUFFIXES, Failures
+from reddino.smears.manifest import Manifest
+from reddino.smears.manifest_columns import NUMBER_COLUMNS
+
+Value = str | float | None
+
+
+class Rows:
+    """Rows of a manifest in the making, all of one source.
+
+    Args:
+        folder: the collection; paths are kept relative to it.
+        source: name of the source; the folder's own name if None.
+        failures: collects annotations that make no sense, which are then left out; without it they raise.
+    """
+
+    def __init__(self, folder: Path, source: str | None, failures: Failures | None) -> None:
+        self.folder = folder
+        self._source = source or folder.resolve().name
+        self._failures = failures
+        self._rows: list[dict[str, Value]] = []
+
+    def add(self, image: Path, **values: Value) -> None:
+        """Add a row for `image`, a path below the folder; values by column name."""
+        self._rows.append(
+            {"path": image.relative_to(self.folder).as_posix(), "source": self._source, **values}
+        )
+
+    def report(self, file: Path, fault: str) -> None:
+        """An annotation that makes no sense: note it for the person, or raise."""
+        if self._failures is None:
+            raise RedDinoError(f"{file}, {fault}.")
+        self._failures.add(file, fault)
+
+    def manifest(self, *, slide: str | None = None, patient: str | None = None) -> Manifest:
+        """The manifest of all rows; `slide` and `patient` are patterns for `_named_parts`."""
+        if not self._rows:
+            raise RedDinoError(f"{self.folder}: none of its images could be taken; is this the right layout?")
+        names = list(dict.fromkeys(name for row in self._rows for name in row))
+        columns = {
+            name: pa.array(
+                [row.get(name) for row in self._rows], pa.float64() if name in NUMBER_COLUMNS else pa.string()
+            )
+            for name in names
+        }
+        manifest = Manifest(pa.table(columns), self.folder)
+        for name, pattern in (("slide", slide), ("patient", patient)):
+            if pattern is not None:
+                manifest = manifest.with_column(name, _named_parts(manifest.strings("path"), pattern, name))
+        return manifest
+
+
+def _named_parts(paths: list[str], pattern: str, name: str) -> list[str]:
+    """What the group `(?P<name>...)` of a pattern finds in each path; "" where it finds nothing."""
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise RedDinoError(
+            f"The pattern '{pattern}' for '{name}' is not a regular expression: {error}."
+        ) from error
+    if name not in compiled.groupindex:
+        raise RedDinoError(f"The pattern '{pattern}' must hold the named group (?P<{name}>...).")
+    found = [match[name] or "" if (match := compiled.search(path)) else "" for path in paths]
+    if not any(found):
+        raise RedDinoError(
+            f"The pattern '{pattern}' for '{name}' finds nothing in any path, for instance in '{paths[0]}'."
+        )
+    return found
+
+
+def natural_key(path: str) -> tuple[list[tuple[int, str]], str]:
+    """Sort key under which '2.jpg' comes before '10.jpg'."""
+    parts = re.split(r"(\d+)", path)
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts], path
+
+
+def find_files(folder: str | Path, suffixes: tuple[str, ...]) -> list[Path]:
+    """All files below `folder` with one of `suffixes` (any case), in natural order; what starts with a dot is
+    skipped.
+
+    Raises:
+        RedDinoError: the folder does not exist, or a file name is not valid UTF-8.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise RedDinoError(f"{folder}: there is no such folder.")
+    found = [path for path in _walk(folder) if path.suffix.lower() in suffixes]
+    return sorted(found, key=lambda path: natural_key(path.relative_to(folder).as_posix()))
+
+
+def find_images(folder: str | Path) -> list[Path]:
+    """All images below `folder`; at least one.
+
+    Raises:
+        RedDinoError: as `find_files`, or no image is there.
+    """
+    images = find_files(folder, IMAGE_SUFFIXES)
+    if not images:
+        raise RedDinoError(f"{folder} holds no images ({', '.join(IMAGE_SUFFIXES)}).")
+    return images
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    # Linked folders are followed, since collections are often assembled from links; each folder is entered
+    # once.
+    entered: set[tuple[int, int]] = set()
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        status = Path(parent).stat()
+        if (status.st_dev, status.st_ino) in entered:
+            folders.clear()
+            continue
+        entered.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in files:
+            if not name.startswith("."):
+                yield _readable_name(Path(parent) / name)
+
+
+def _readable_name(path: Path) -> Path:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise RedDinoError(f"{str(path)!r}: the file name is not valid UTF-8; rename the file.") from None
+    return path
+
+
+def require_annotated(annotated: int, folder: Path, what: str) -> None:
+    """Refuse a layout in which no image has annotations: it is another layout than the one asked for."""
+    if annotated == 0:
+        raise RedDinoError(f"{folder}: none of its images has {what}; is this the right layout?")
+
+
+def number(text: str) -> float:
+    """A finite number, or ValueError."""
+    value = float(text)
+    if not abs(value) < float("inf"):
+        raise ValueError(text)
+    return value
