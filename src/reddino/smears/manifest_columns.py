@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +12,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from reddino.errors import RedDinoError
+
+# A pyarrow column. The published type stubs know too few of the argument types that pyarrow's functions take.
+Column: TypeAlias = Any
 
 COLUMNS = ("path", "source", "slide", "patient", "group", "x", "y", "w", "h", "label", "cell_diameter")
 NUMBER_COLUMNS = ("x", "y", "w", "h", "cell_diameter")
@@ -62,7 +65,7 @@ def conform(table: pa.Table, place: RowPlace) -> pa.Table:
     return pa.table(columns)
 
 
-def _conform_column(table: pa.Table, name: str, place: RowPlace) -> pa.ChunkedArray:
+def _conform_column(table: pa.Table, name: str, place: RowPlace) -> Column:
     if name not in table.column_names:
         return pa.chunked_array(
             [pa.nulls(table.num_rows, pa.float64() if name in NUMBER_COLUMNS else pa.string())]
@@ -79,7 +82,7 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
-def _as_strings(column: pa.ChunkedArray, name: str, place: RowPlace) -> pa.ChunkedArray:
+def _as_strings(column: Column, name: str, place: RowPlace) -> Column:
     if pa.types.is_nested(column.type):
         if name in COLUMNS:
             raise RedDinoError(f"{place.name}, column '{name}': holds {column.type}, not text.")
@@ -88,11 +91,11 @@ def _as_strings(column: pa.ChunkedArray, name: str, place: RowPlace) -> pa.Chunk
         column = _whole_as_integers(column)
     if column.type != pa.string():
         column = column.cast(pa.string())
-    empty = pc.equal(column, "")
+    empty = pc.equal(column, pa.scalar(""))
     return pc.if_else(empty, pa.scalar(None, pa.string()), column) if pc.any(empty).as_py() else column
 
 
-def _whole_as_integers(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _whole_as_integers(column: Column) -> Column:
     """Undo what pandas does to an integer column with gaps: slide 7 must not become '7.0'."""
     column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
     try:
@@ -101,7 +104,7 @@ def _whole_as_integers(column: pa.ChunkedArray) -> pa.ChunkedArray:
         return column
 
 
-def _as_numbers(column: pa.ChunkedArray, name: str, place: RowPlace) -> pa.ChunkedArray:
+def _as_numbers(column: Column, name: str, place: RowPlace) -> Column:
     if _is_text(column.type):
         column = _parse_numbers(column.cast(pa.string()), name, place)
     elif not (pa.types.is_null(column.type) or pa.types.is_integer(column.type) or _is_real(column.type)):
@@ -120,9 +123,9 @@ def _is_real(kind: pa.DataType) -> bool:
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 
 
-def _parse_numbers(column: pa.ChunkedArray, name: str, place: RowPlace) -> pa.ChunkedArray:
+def _parse_numbers(column: Column, name: str, place: RowPlace) -> Column:
     column = pc.utf8_trim_whitespace(column)
-    column = pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
+    column = pc.if_else(pc.equal(column, pa.scalar("")), pa.scalar(None, pa.string()), column)
     wrong = pc.invert(pc.match_substring_regex(column, _NUMBER))
     if pc.any(wrong).as_py():
         row = _first(wrong)
@@ -130,11 +133,11 @@ def _parse_numbers(column: pa.ChunkedArray, name: str, place: RowPlace) -> pa.Ch
     return pc.utf8_ltrim(column, characters="+").cast(pa.float64())
 
 
-def _first(mask: pa.ChunkedArray) -> int:
+def _first(mask: Column) -> int:
     return int(pc.index(pc.fill_null(mask, False), True).as_py())
 
 
-def _check_rules(columns: dict[str, pa.ChunkedArray], place: RowPlace) -> None:
+def _check_rules(columns: dict[str, Column], place: RowPlace) -> None:
     """Refuse what no reader of a manifest could make sense of."""
     given = {name: np.asarray(pc.is_valid(columns[name])) for name in ("path", *NUMBER_COLUMNS)}
     number = {name: np.asarray(pc.fill_null(columns[name], np.nan)) for name in ("w", "h", "cell_diameter")}

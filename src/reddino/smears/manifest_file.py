@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.csv as pacsv
@@ -127,7 +128,7 @@ def _write_csv(table: pa.Table, path: Path) -> None:
         _write_csv_rows(table, path, "needed")
 
 
-def _write_csv_rows(table: pa.Table, path: Path, quoting: str) -> None:
+def _write_csv_rows(table: pa.Table, path: Path, quoting: Literal["none", "needed"]) -> None:
     with path.open("wb") as file:
         file.write((",".join(_quoted(name) for name in table.column_names) + "\n").encode())
         pacsv.write_csv(table, file, pacsv.WriteOptions(include_header=False, quoting_style=quoting))
