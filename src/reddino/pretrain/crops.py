@@ -36,9 +36,9 @@ def random_crop_box(
 ) -> Box:
     """Draw the rectangle of a random resized crop (Szegedy et al. 2015, as DINO uses it).
 
-    The area is uniform over `scale` (shares of the image's area), the aspect ratio (width / height) log-uniform over
-    `aspect`, the place uniform. A rectangle that does not fit is drawn again; after ten the largest centred one with an
-    admissible aspect is taken.
+    The area is uniform over `scale` (shares of the image's area), the aspect ratio (width / height)
+    log-uniform over `aspect`, the place uniform. A rectangle that does not fit is drawn again; after ten
+    tries the largest centred one with an admissible aspect is taken.
     """
     for _ in range(_TRIES):
         area = height * width * rng.uniform(*scale)
@@ -57,18 +57,18 @@ def random_crop_box(
 def resize_square(image: Image, size: int) -> Image:
     """Resize (h, w, 3) uint8 to (size, size, 3): area averaging where it shrinks, bicubic where it grows.
 
-    OpenCV's area mode averages only if no side grows, and its bicubic mode aliases as soon as a side shrinks, so a
-    rectangle that does both is resized one side after the other.
+    OpenCV's area mode averages only if no side grows, and its bicubic mode aliases as soon as a side shrinks,
+    so a rectangle that does both is resized one side after the other.
     """
     height, width = image.shape[:2]
     if height == size and width == size:
         return image
     if (height < size < width) or (width < size < height):
         shrunk = (min(width, size), min(height, size))
-        image = cv2.resize(image, shrunk, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+        image = np.asarray(cv2.resize(image, shrunk, interpolation=cv2.INTER_AREA), np.uint8)
         height, width = image.shape[:2]
     mode = cv2.INTER_AREA if height >= size and width >= size else cv2.INTER_CUBIC
-    return cv2.resize(image, (size, size), interpolation=mode).astype(np.uint8, copy=False)
+    return np.asarray(cv2.resize(image, (size, size), interpolation=mode), np.uint8)
 
 
 def random_orientation(
@@ -79,8 +79,8 @@ def random_orientation(
     Args:
         horizontal: probability of swapping left and right.
         vertical: probability of swapping top and bottom.
-        quarter_turn: probability of turning by 0, 90, 180 or 270 degrees, each equally likely (albumentations'
-            `RandomRotate90` counts 0 among them too).
+        quarter_turn: probability of turning by 0, 90, 180 or 270 degrees, each equally likely (0 is one of
+            them in albumentations' `RandomRotate90` too).
     """
     flip_x, flip_y, turn = rng.random(3) < (horizontal, vertical, quarter_turn)
     quarters = int(rng.integers(4))

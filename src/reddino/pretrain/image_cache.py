@@ -2,43 +2,62 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import NDArray
 
-from reddino.atomic import atomic_path, remove_partials, write_text
+from reddino.atomic import atomic_path
 from reddino.errors import RedDinoError
 from reddino.provenance import hash_bytes
-from reddino.smears.decode import ImageError, decode_image
+from reddino.smears.decode import Failures, ImageError, decode_image
 from reddino.smears.manifest import Manifest
 
-Image = npt.NDArray[np.uint8]
-
-_FORMAT = 1
+_FORMAT = 2
+_ABANDONED = (
+    3600.0  # seconds without a write, after which a partial file is taken for that of a killed process
+)
 _log = logging.getLogger(__name__)
+
+Progress = Callable[[Iterable[int]], Iterable[int]]
 
 
 @dataclass(frozen=True)
-class CachedImage:
-    """Where one image lies in the cache: its manifest row, size in pixels, first byte, and what is known of it.
+class ImageIndex:
+    """What is known of the n decoded images, column by column.
 
-    `scale` is stored over original pixels, at most 1; `cell_diameter` is in stored pixels, NaN where unknown.
+    Columns rather than objects: a million images open fast, and worker processes share them without copying.
+
+    Attributes:
+        row: (n,) int64 manifest row of the image; of an image with several rows (cells), its first.
+        height, width: (n,) int64 stored size in pixels.
+        offset: (n,) int64 first byte in the flat array of pixels.
+        scale: (n,) float64 stored over original pixels, at most 1.
+        cell_diameter: (n,) float64 in stored pixels, NaN where unknown.
+        source: (n,) str.
     """
 
-    row: int
-    height: int
-    width: int
-    offset: int
-    scale: float
-    cell_diameter: float
-    source: str
+    row: NDArray[np.int64]
+    height: NDArray[np.int64]
+    width: NDArray[np.int64]
+    offset: NDArray[np.int64]
+    scale: NDArray[np.float64]
+    cell_diameter: NDArray[np.float64]
+    source: NDArray[np.str_]
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of all pixels."""
+        return int((self.height * self.width * 3).sum())
 
 
 @dataclass(frozen=True)
@@ -46,23 +65,23 @@ class ImageCache:
     """The decoded images of a manifest, (h, w, 3) uint8 RGB each, in one flat array of bytes.
 
     Attributes:
-        entries: one an image that could be decoded; an image with several rows (cells) counts once, at its first row.
+        index: where the images lie and what is known of them.
         pixels: the flat array, in memory or memory-mapped read-only.
-        failures: (path, reason) of the images that were left out.
+        failures: the images that could not be decoded and are left out.
     """
 
-    entries: tuple[CachedImage, ...]
-    pixels: Image
-    failures: tuple[tuple[Path, str], ...]
+    index: ImageIndex
+    pixels: NDArray[np.uint8]
+    failures: Failures
 
     def __len__(self) -> int:
-        return len(self.entries)
+        return len(self.index)
 
-    def image(self, index: int) -> Image:
-        """The pixels of `entries[index]`, (h, w, 3) uint8 RGB; a view, not to be written to."""
-        entry = self.entries[index]
-        stop = entry.offset + entry.height * entry.width * 3
-        return self.pixels[entry.offset : stop].reshape(entry.height, entry.width, 3)
+    def image(self, number: int) -> NDArray[np.uint8]:
+        """The pixels of image `number`, (h, w, 3) uint8 RGB; a view, not to be written to."""
+        index = self.index
+        height, width, start = int(index.height[number]), int(index.width[number]), int(index.offset[number])
+        return self.pixels[start : start + height * width * 3].reshape(height, width, 3)
 
 
 def open_cache(
@@ -71,161 +90,161 @@ def open_cache(
     *,
     cell_diameters: Mapping[str, float] | None = None,
     max_cell_diameter: float | None = None,
-    progress: Callable[[Iterable[int]], Iterable[int]] | None = None,
+    progress: Progress | None = None,
 ) -> ImageCache:
     """Open the cache of `manifest` inside `folder`, decoding the images first if it is not there yet.
 
     Args:
         manifest: images to train on; rows that share a path are one image.
-        folder: where caches are kept, one file pair a manifest; None keeps the pixels in memory only.
+        folder: where caches are kept, two files each; None keeps the pixels in memory only.
         cell_diameters: source -> diameter of a red cell in original pixels, for images whose row names none.
-        max_cell_diameter: shrink images so that a cell is at most this many pixels across; None stores them as they
-            are. Patches are resized to the network's input anyway, and smaller images are read and cropped faster.
-        progress: wraps the iterable of image numbers, as a progress bar does.
+        max_cell_diameter: shrink images so that a cell is at most this many pixels across; None stores them
+            as they are. Patches are resized to the network's input anyway, and small images are cropped
+        faster. progress: wraps the iterable of image numbers, as a progress bar does.
 
     Raises:
-        RedDinoError: not one image could be decoded.
+        RedDinoError: not one image could be decoded, or the cache cannot be written.
     """
-    sources = _ImageSources.of(manifest, cell_diameters or {})
+    decoding = _Decoding.of(manifest, cell_diameters or {}, max_cell_diameter)
     wrap = progress or (lambda numbers: numbers)
     if folder is None:
-        chunks: list[Image] = []
-        entries, failures = _decode_all(sources, max_cell_diameter, wrap, chunks.append)
-        pixels = np.concatenate(chunks) if chunks else np.empty(0, np.uint8)
+        chunks: list[NDArray[np.uint8]] = []
+        index, failures = decoding.run(wrap, chunks.append)
+        cache = ImageCache(index, np.concatenate(chunks), failures)
     else:
-        stem = sources.fingerprint(manifest.fingerprint(), max_cell_diameter)
-        data, index = folder / f"{stem}.pixels", folder / f"{stem}.json"
-        if not index.exists():
-            _build(sources, max_cell_diameter, wrap, data, index)
-        entries, failures = _read_index(index)
-        pixels = _map(data, entries)
-    if not entries:
-        raise RedDinoError(
-            f"None of the {len(failures)} images under {manifest.root} could be decoded; {_first(failures)}"
-        )
-    if failures:
-        _log.warning(
-            "%d of %d images could not be decoded and are left out; %s",
-            len(failures),
-            len(entries),
-            _first(failures),
-        )
-    return ImageCache(tuple(entries), pixels, tuple(failures))
-
-
-_Failure = tuple[Path, str]
-
-
-def _first(failures: list[_Failure]) -> str:
-    return f"the first is {failures[0][0]}: {failures[0][1]}" if failures else "the manifest is empty."
+        stem = hash_bytes(decoding.description(manifest.fingerprint()))
+        pixels_file, index_file = folder / f"{stem}.pixels", folder / f"{stem}.npz"
+        if not index_file.exists():
+            _build(decoding, wrap, pixels_file, index_file)
+        index, failures = _read_index(index_file)
+        cache = ImageCache(index, _map(pixels_file, index), failures)
+    if failures.count:
+        _log.warning("%s They are left out; %d images remain.", failures.summary(), len(cache))
+    return cache
 
 
 @dataclass(frozen=True)
-class _ImageSources:
-    """The images behind a manifest: each path once, with its first row, source and cell diameter (NaN = unknown)."""
+class _Decoding:
+    """What is to be decoded: each image once, its first row, source and cell diameter (NaN = unknown)."""
 
-    rows: list[int]
     paths: list[Path]
+    rows: NDArray[np.int64]
     sources: list[str]
     diameters: list[float]
+    max_cell_diameter: float | None
 
     @classmethod
-    def of(cls, manifest: Manifest, cell_diameters: Mapping[str, float]) -> _ImageSources:
-        first_rows: dict[Path, int] = {}
-        for row, path in enumerate(manifest.paths()):
-            first_rows.setdefault(path, row)
-        source_names, own = manifest.strings("source"), manifest.numbers("cell_diameter")
-        rows = list(first_rows.values())
-        sources = [source_names[row] for row in rows]
+    def of(
+        cls, manifest: Manifest, cell_diameters: Mapping[str, float], max_cell_diameter: float | None
+    ) -> _Decoding:
+        names, image_of_row = manifest.images()
+        rows = np.unique(image_of_row, return_index=True)[1].astype(np.int64)
+        all_sources, own = manifest.strings("source"), manifest.numbers("cell_diameter")[rows]
+        sources = [all_sources[row] for row in rows]
         diameters = [
-            float(own[row]) if own[row] > 0 else float(cell_diameters.get(source, float("nan")))
-            for row, source in zip(rows, sources, strict=True)
+            float(diameter) if diameter > 0 else cell_diameters.get(source, np.nan)
+            for diameter, source in zip(own, sources, strict=True)
         ]
-        return cls(rows, list(first_rows), sources, diameters)
+        return cls([manifest.root / name for name in names], rows, sources, diameters, max_cell_diameter)
 
-    def fingerprint(self, manifest_fingerprint: str, max_cell_diameter: float | None) -> str:
-        """Name of the cache: changes with the rows, the files' sizes and dates, and how they are shrunk."""
+    def description(self, manifest_fingerprint: str) -> bytes:
+        """Everything the cache depends on: rows, files with size and date, and how images are shrunk."""
         stats = [path.stat() if path.exists() else None for path in self.paths]
         files = [(stat.st_size, stat.st_mtime_ns) if stat else None for stat in stats]
-        description = (_FORMAT, manifest_fingerprint, max_cell_diameter, self.diameters, files)
-        return hash_bytes(repr(description).encode())
+        parts = (_FORMAT, manifest_fingerprint, self.max_cell_diameter, self.diameters, files)
+        return repr(parts).encode()
 
+    def run(
+        self, progress: Progress, write: Callable[[NDArray[np.uint8]], object]
+    ) -> tuple[ImageIndex, Failures]:
+        """Decode all images, hand their flattened pixels to `write` one after the other, and index them."""
+        failures = Failures()
+        kept: list[int] = []
+        geometry: list[tuple[int, int, float]] = []
+        for number in progress(range(len(self.paths))):
+            try:
+                image = decode_image(self.paths[number])
+            except ImageError as error:
+                failures.add(error.path, error.reason)
+                continue
+            image, scale = _shrink(image, self.diameters[number], self.max_cell_diameter)
+            write(np.ascontiguousarray(image).reshape(-1))
+            kept.append(number)
+            geometry.append((image.shape[0], image.shape[1], scale))
+        if not kept:
+            raise RedDinoError(f"There is no image to train on. {failures.summary()}")
+        return self._index(np.array(kept), geometry), failures
 
-def _decode_all(
-    sources: _ImageSources,
-    max_cell_diameter: float | None,
-    progress: Callable[[Iterable[int]], Iterable[int]],
-    write: Callable[[Image], object],
-) -> tuple[list[CachedImage], list[_Failure]]:
-    entries: list[CachedImage] = []
-    failures: list[_Failure] = []
-    offset = 0
-    for number in progress(range(len(sources.paths))):
-        try:
-            image = decode_image(sources.paths[number])
-        except ImageError as error:
-            failures.append((sources.paths[number], error.reason))
-            continue
-        diameter = sources.diameters[number]
-        image, scale = _shrink(image, diameter, max_cell_diameter)
-        height, width = image.shape[:2]
-        source = sources.sources[number]
-        entries.append(
-            CachedImage(sources.rows[number], height, width, offset, scale, diameter * scale, source)
+    def _index(self, kept: NDArray[np.int64], geometry: list[tuple[int, int, float]]) -> ImageIndex:
+        height = np.array([entry[0] for entry in geometry], np.int64)
+        width = np.array([entry[1] for entry in geometry], np.int64)
+        scale = np.array([entry[2] for entry in geometry], np.float64)
+        return ImageIndex(
+            row=self.rows[kept],
+            height=height,
+            width=width,
+            offset=np.concatenate([[0], np.cumsum(height * width * 3)[:-1]]).astype(np.int64),
+            scale=scale,
+            cell_diameter=np.array(self.diameters, np.float64)[kept] * scale,
+            source=np.array(self.sources, np.str_)[kept],
         )
-        write(np.ascontiguousarray(image).reshape(-1))
-        offset += image.size
-    return entries, failures
 
 
-def _shrink(image: Image, cell_diameter: float, max_cell_diameter: float | None) -> tuple[Image, float]:
+def _shrink(
+    image: NDArray[np.uint8], cell_diameter: float, max_cell_diameter: float | None
+) -> tuple[NDArray[np.uint8], float]:
     if max_cell_diameter is None or not cell_diameter > max_cell_diameter:
         return image, 1.0
     scale = max_cell_diameter / cell_diameter
     height, width = image.shape[:2]
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False), scale
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8), scale
 
 
-def _build(
-    sources: _ImageSources,
-    max_cell_diameter: float | None,
-    progress: Callable[[Iterable[int]], Iterable[int]],
-    data: Path,
-    index: Path,
-) -> None:
-    """Write the pixels, then the index: the index is what makes a cache exist, so it comes last and at once."""
-    data.parent.mkdir(parents=True, exist_ok=True)
-    remove_partials(data.parent)
-    with atomic_path(data) as partial:
-        with partial.open("wb") as file:
-            entries, failures = _decode_all(sources, max_cell_diameter, progress, _writer(file))
-        if not entries:
-            raise RedDinoError(f"None of the {len(failures)} images could be decoded; {_first(failures)}")
-    fields = {name: [getattr(entry, name) for entry in entries] for name in CachedImage.__dataclass_fields__}
-    named_failures = [[str(path), reason] for path, reason in failures]
-    write_text(index, json.dumps({"images": fields, "failures": named_failures}))
-
-
-def _writer(file: BinaryIO) -> Callable[[Image], object]:
-    return lambda pixels: file.write(pixels.data)
-
-
-def _read_index(index: Path) -> tuple[list[CachedImage], list[_Failure]]:
-    content = json.loads(index.read_text(encoding="utf-8"))
-    fields = content["images"]
-    entries = [CachedImage(*values) for values in _rows_of(fields)]
-    return entries, [(Path(path), reason) for path, reason in content["failures"]]
-
-
-def _rows_of(fields: Mapping[str, list[object]]) -> Iterator[tuple[object, ...]]:
-    return zip(*(fields[name] for name in CachedImage.__dataclass_fields__), strict=True)
-
-
-def _map(data: Path, entries: list[CachedImage]) -> Image:
-    expected = sum(entry.height * entry.width * 3 for entry in entries)
-    if not data.exists() or data.stat().st_size != expected:
+def _build(decoding: _Decoding, progress: Progress, pixels_file: Path, index_file: Path) -> None:
+    """Write the pixels, then the index: the index is what makes a cache exist, so it comes last and whole."""
+    try:
+        pixels_file.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(pixels_file.parent)
+        with atomic_path(pixels_file) as partial, partial.open("wb") as file:
+            index, failures = decoding.run(progress, lambda pixels: file.write(pixels.data))
+        _write_index(index, failures, index_file)
+    except OSError as error:
         raise RedDinoError(
-            f"The image cache {data} does not fit its index; delete the folder {data.parent} to rebuild it."
+            f"The decoded images could not be kept in {pixels_file.parent} ({error.strerror or error}); "
+            "make room there or choose another cache folder."
+        ) from error
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Delete what killed processes left, but not what another process (a rank) is writing now."""
+    for partial in folder.glob(".*.partial"):
+        try:
+            if time.time() - partial.stat().st_mtime > _ABANDONED:
+                partial.unlink()
+        except FileNotFoundError:
+            continue
+
+
+def _write_index(index: ImageIndex, failures: Failures, path: Path) -> None:
+    columns: dict[str, Any] = {field.name: getattr(index, field.name) for field in fields(ImageIndex)}
+    columns["failures"] = np.array(list(failures), np.str_).reshape(-1, 2)
+    with atomic_path(path) as partial, partial.open("wb") as file:
+        np.savez(file, **columns)
+
+
+def _read_index(path: Path) -> tuple[ImageIndex, Failures]:
+    with np.load(path, allow_pickle=False) as columns:
+        index = ImageIndex(**{field.name: columns[field.name] for field in fields(ImageIndex)})
+        failures = Failures()
+        for failed, reason in columns["failures"]:
+            failures.add(str(failed), str(reason))
+    return index, failures
+
+
+def _map(pixels_file: Path, index: ImageIndex) -> NDArray[np.uint8]:
+    if not pixels_file.exists() or pixels_file.stat().st_size != index.total_bytes:
+        raise RedDinoError(
+            f"The image cache {pixels_file} does not fit its index; delete {pixels_file.parent}."
         )
-    return np.memmap(data, dtype=np.uint8, mode="r")
+    return np.memmap(pixels_file, dtype=np.uint8, mode="r")

@@ -1,11 +1,11 @@
 """The paper's pixel operations by name, and the draw of four of them for each crop.
 
-The published configuration lists 33 names while the paper says 32; nothing published tells which one the paper leaves
-out, so `PIXEL_OPERATIONS` holds all 33 in the configured order and a recipe may leave any out by name. albumentations
-2.0.8 computes them; this module is the only one that knows, so that it can be replaced operation by operation.
-
-The published code passes no strength to any operation, only the probability, and calls albumentations in its 1.x style:
-the strengths here are the defaults of those releases, stated wherever 2.0.8 has moved them.
+The published configuration lists 33 names while the paper says 32; nothing published tells which one the
+paper leaves out, so `PIXEL_OPERATIONS` holds all 33 in the configured order and a recipe may leave any out
+by name. albumentations 2.0.8 computes them; this module alone knows that, so that they can be replaced one
+by one.
+The published code passes no strength to any operation, only the probability, and calls albumentations in its
+1.x style: the strengths here are the defaults of those releases, stated wherever 2.0.8 has moved them.
 """
 
 from __future__ import annotations
@@ -29,12 +29,15 @@ from reddino.errors import RedDinoError
 
 Image = npt.NDArray[np.uint8]
 
-_DEFAULT_STRENGTH = (
-    "Blur CLAHE ChannelShuffle ChannelDropout ColorJitter Defocus Downscale Emboss Equalize FancyPCA GaussNoise "
-    "GaussianBlur GlassBlur HueSaturationValue ISONoise ImageCompression InvertImg MedianBlur MotionBlur "
-    "MultiplicativeNoise Posterize RandomBrightnessContrast RGBShift RandomGamma RandomRain RandomShadow RandomSnow "
-    "RandomSunFlare RandomToneCurve RandomFog RingingOvershoot Sharpen Solarize"
-).split()
+# fmt: off
+_CONFIGURED = (
+    "Blur", "CLAHE", "ChannelShuffle", "ChannelDropout", "ColorJitter", "Defocus", "Downscale", "Emboss",
+    "Equalize", "FancyPCA", "GaussNoise", "GaussianBlur", "GlassBlur", "HueSaturationValue", "ISONoise",
+    "ImageCompression", "InvertImg", "MedianBlur", "MotionBlur", "MultiplicativeNoise", "Posterize",
+    "RandomBrightnessContrast", "RGBShift", "RandomGamma", "RandomRain", "RandomShadow", "RandomSnow",
+    "RandomSunFlare", "RandomToneCurve", "RandomFog", "RingingOvershoot", "Sharpen", "Solarize",
+)
+# fmt: on
 
 _STATED_STRENGTH: Mapping[str, Callable[[], A.BasicTransform]] = {
     # 1.x drew the hue shift from a fifth of the circle (+-0.2); 2.0.8 draws from all of it.
@@ -51,17 +54,17 @@ _STATED_STRENGTH: Mapping[str, Callable[[], A.BasicTransform]] = {
 }
 
 PIXEL_OPERATIONS: dict[str, Callable[[], A.BasicTransform]] = {
-    name: _STATED_STRENGTH.get(name, partial(getattr(A, name), p=1)) for name in _DEFAULT_STRENGTH
+    name: _STATED_STRENGTH.get(name, partial(getattr(A, name), p=1)) for name in _CONFIGURED
 }
-"""Name -> factory of the operation, which it then always applies; the draw and its probability are `PixelOperations`."""
+"""Name -> factory of the operation, always applied: the draw and its probability are `PixelOperations`'."""
 
 
 class PixelOperations:
     """Apply `choose` different operations, drawn uniformly, in the drawn order, each with `probability`.
 
-    albumentations' `SomeOf(n, replace=False)`, except that 2.0.8 puts the drawn operations back into the order of the
-    list, so that an early one would never follow a late one. An object is not shared between threads: the operations
-    of albumentations carry their random state.
+    This is albumentations' `SomeOf(n, replace=False)`, except that 2.0.8 sorts the drawn operations back
+    into the order of the list, so that an early one would never follow a late one. Not to be shared between
+    threads: the operations of albumentations carry their random state.
     """
 
     def __init__(self, names: Sequence[str], choose: int = 4, probability: float = 0.85) -> None:
@@ -113,7 +116,7 @@ class PixelOperations:
     def apply(self, index: int, crop: Image, rng: np.random.Generator) -> Image:
         """Apply operation `names[index]` to a (s, s, 3) uint8 RGB crop with the randomness of `rng`."""
         operation = self._operations[index]
-        # albumentations draws from a NumPy generator, a Python one, and (GaussNoise) OpenCV's generator of this thread.
+        # albumentations draws from a NumPy generator, a Python one and (GaussNoise) OpenCV's of this thread.
         python_seed, opencv_seed = rng.integers(2**31, size=2)
         self._python_random.seed(int(python_seed))
         cv2.setRNGSeed(int(opencv_seed))

@@ -6,20 +6,19 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import NDArray
 
 from reddino.errors import RedDinoError
-from reddino.pretrain.image_cache import CachedImage, ImageCache
+from reddino.pretrain.image_cache import ImageCache, ImageIndex
+from reddino.pretrain.randomness import generator
 
-Image = npt.NDArray[np.uint8]
-
-# Names of the independent random streams that one seed gives.
-_ORDER, _SAMPLE = 0, 1
+# Streams of randomness beside those that `randomness` names.
+_ORDER, _CROPS = 101, 102
 
 
-def sample_rng(seed: int, sample_index: int) -> np.random.Generator:
-    """The generator for everything random about one training sample's crops."""
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, _SAMPLE, sample_index))))
+def sample_rng(seed: int, sample: int) -> np.random.Generator:
+    """The generator for everything random about the patch and the crops of one training sample."""
+    return generator(seed, _CROPS, sample)
 
 
 @dataclass(frozen=True)
@@ -27,13 +26,14 @@ class PatchSpec:
     """Which squares of an image are training samples.
 
     Attributes:
-        side: side of a patch in `unit`; a field smaller than that gives its largest square.
-        unit: "px" (original pixels), "diameters" (of the red cells of the image) or "image" (all of it; `side` unused).
-        layout: "random" (anywhere) or "grid" (non-overlapping, each once an epoch).
-        an_epoch: how often an image of a random layout occurs in an epoch: "area" as often as patches fit side by side,
-            "one" once.
-        source_exponent: a source with n patches gets a share of each epoch in proportion to n ** source_exponent:
-            1 leaves the sources as they are, 0 gives each the same.
+        side: side of a patch in `unit`; an image smaller than that gives its largest square.
+        unit: "px" (original pixels), "diameters" (of a red cell in that image), or "image" (all of the image,
+            whatever its shape; `side` is unused).
+        layout: "random" (anywhere) or "grid" (side by side, each once an epoch).
+        an_epoch: how often an image of a random layout occurs in an epoch: "area" as often as patches fit
+            side by side, "one" once.
+        source_exponent: a source with n patches gets a share of each epoch in proportion to
+            n ** source_exponent: 1 leaves the sources as they are, 0 gives each the same.
     """
 
     side: float = 224.0
@@ -44,117 +44,111 @@ class PatchSpec:
 
 
 @dataclass(frozen=True)
-class Sample:
-    """One training sample: image `entry` of the cache and the square of stored pixels that is its patch."""
+class Patch:
+    """A rectangle of stored pixels of image number `image` of the cache."""
 
-    entry: int
+    image: int
     x: int
     y: int
     width: int
     height: int
 
+    def cut(self, cache: ImageCache) -> NDArray[np.uint8]:
+        """Its pixels, (height, width, 3) uint8 RGB; a view into the cache."""
+        return cache.image(self.image)[self.y : self.y + self.height, self.x : self.x + self.width]
+
 
 class PatchOrder:
-    """The endless, seeded sequence of patches of a cache, epoch after epoch, each a new permutation."""
+    """The endless, seeded sequence of patches of a cache: epoch after epoch, each a new permutation."""
 
-    def __init__(self, cache: ImageCache, spec: PatchSpec, seed: int) -> None:
+    def __init__(self, index: ImageIndex, spec: PatchSpec, seed: int) -> None:
         """Count the patches.
 
         Raises:
-            RedDinoError: patches are in cell diameters and an image's diameter is unknown.
+            RedDinoError: patches are in cell diameters and that of an image is unknown.
         """
-        self._cache, self._spec, self._seed = cache, spec, seed
-        self._sides = np.array([_stored_side(entry, spec) for entry in cache.entries])
-        sizes = np.array([(entry.width, entry.height) for entry in cache.entries])
-        if spec.unit == "image":
-            self._grid = np.ones_like(sizes)
-        else:
-            self._grid = np.maximum(1, (sizes + 1e-6) // self._sides[:, None]).astype(np.int64)
-        once = spec.layout == "random" and spec.an_epoch == "one"
-        counts = np.ones(len(sizes), np.int64) if once else self._grid.prod(axis=1)
-        self._first_unit = np.concatenate([[0], np.cumsum(counts)])
-        self._units_by_source = _units_by_source(cache, counts)
-        self._epoch: tuple[int, npt.NDArray[np.int64]] | None = None
+        self._spec, self._seed = spec, seed
+        self._sizes = np.stack([index.width, index.height], axis=1)
+        self._sides = _stored_sides(index, spec)
+        self._grid = np.maximum(1, self._sizes // self._sides[:, None])
+        once = spec.unit == "image" or (spec.layout, spec.an_epoch) == ("random", "one")
+        counts = np.ones(len(index), np.int64) if once else self._grid.prod(axis=1)
+        self._first = np.concatenate([[0], np.cumsum(counts)])
+        self._by_source = _patches_by_source(index, counts)
+        self._epoch: tuple[int, NDArray[np.int64]] | None = None
 
     @property
     def samples_per_epoch(self) -> int:
         """Patches in an epoch."""
-        return int(self._first_unit[-1])
+        return int(self._first[-1])
 
-    def sample(self, index: int, rng: np.random.Generator) -> Sample:
-        """The `index`-th sample since the start of training; `rng` places a random patch."""
-        epoch, position = divmod(index, self.samples_per_epoch)
-        unit = self._units(epoch)[position]
-        entry_index = int(np.searchsorted(self._first_unit, unit, side="right")) - 1
-        entry = self._cache.entries[entry_index]
+    def patch(self, sample: int, rng: np.random.Generator) -> Patch:
+        """The patch of the training sample of that number; `rng` places a random one."""
+        epoch, position = divmod(sample, self.samples_per_epoch)
+        number = int(self._numbers(epoch)[position])
+        image = int(np.searchsorted(self._first, number, side="right")) - 1
+        width, height = (int(length) for length in self._sizes[image])
         if self._spec.unit == "image":
-            return Sample(entry_index, 0, 0, entry.width, entry.height)
-        x, y = self._place(entry_index, int(unit - self._first_unit[entry_index]), rng)
-        side = self._side_within(entry_index)
-        return Sample(
-            entry_index, round(x * (entry.width - side)), round(y * (entry.height - side)), side, side
-        )
+            return Patch(image, 0, 0, width, height)
+        side = int(self._sides[image])
+        x, y = self._place(image, number - int(self._first[image]), rng)
+        return Patch(image, round(x * (width - side)), round(y * (height - side)), side, side)
 
-    def patch(self, sample: Sample) -> Image:
-        """The pixels of a sample, (height, width, 3) uint8 RGB; a view into the cache."""
-        image = self._cache.image(sample.entry)
-        return image[sample.y : sample.y + sample.height, sample.x : sample.x + sample.width]
-
-    def _side_within(self, entry_index: int) -> int:
-        entry = self._cache.entries[entry_index]
-        return max(1, min(round(self._sides[entry_index]), entry.width, entry.height))
-
-    def _place(self, entry_index: int, unit: int, rng: np.random.Generator) -> tuple[float, float]:
-        """Where the patch lies in the room it has, 0 (left, top) to 1; a grid is spread over the whole image."""
+    def _place(self, image: int, number: int, rng: np.random.Generator) -> tuple[float, float]:
+        """Where a patch lies in the room it has, 0 (left, top) to 1; a grid spans the whole image."""
         if self._spec.layout == "random":
             return float(rng.random()), float(rng.random())
-        columns, lines = self._grid[entry_index]
-        line, column = divmod(unit, int(columns))
-        return _spread(column, int(columns)), _spread(line, int(lines))
+        columns, lines = (int(count) for count in self._grid[image])
+        line, column = divmod(number, columns)
+        return _spread(column, columns), _spread(line, lines)
 
-    def _units(self, epoch: int) -> npt.NDArray[np.int64]:
-        """The patch numbers of an epoch in order; the last epoch asked for is kept."""
+    def _numbers(self, epoch: int) -> NDArray[np.int64]:
+        """The patch numbers of an epoch in their order; the last epoch asked for is kept."""
         if self._epoch is None or self._epoch[0] != epoch:
-            rng = np.random.default_rng(np.random.SeedSequence((self._seed, _ORDER, epoch)))
-            self._epoch = epoch, self._draw_epoch(rng)
+            self._epoch = epoch, self._draw(generator(self._seed, _ORDER, epoch))
         return self._epoch[1]
 
-    def _draw_epoch(self, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-        counts = np.array([len(units) for units in self._units_by_source])
-        shares = _apportion(self.samples_per_epoch, counts.astype(np.float64) ** self._spec.source_exponent)
-        parts: list[npt.NDArray[np.int64]] = []
-        for units, share in zip(self._units_by_source, shares, strict=True):
-            whole, rest = divmod(int(share), len(units))
-            parts += [units] * whole
-            parts.append(rng.permutation(units)[:rest] if rest else units[:0])
-        return rng.permutation(np.concatenate(parts))
+    def _draw(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        weights = np.array([len(numbers) for numbers in self._by_source]) ** self._spec.source_exponent
+        drawn: list[NDArray[np.int64]] = []
+        for numbers, share in zip(self._by_source, _apportion(self.samples_per_epoch, weights), strict=True):
+            whole, rest = divmod(int(share), len(numbers))
+            drawn += [numbers] * whole
+            drawn.append(rng.permutation(numbers)[:rest] if rest else numbers[:0])
+        return rng.permutation(np.concatenate(drawn))
 
 
-def _stored_side(entry: CachedImage, spec: PatchSpec) -> float:
+def _stored_sides(index: ImageIndex, spec: PatchSpec) -> NDArray[np.int64]:
+    """(n,) side of a patch of each image in stored pixels, at most the image's shorter side."""
+    shorter = np.minimum(index.width, index.height)
+    if spec.unit == "image":
+        return shorter
+    unit = index.scale
     if spec.unit == "diameters":
-        if not entry.cell_diameter > 0:
+        unit = index.cell_diameter
+        unknown = np.flatnonzero(~(unit > 0))
+        if len(unknown):
             raise RedDinoError(
-                f"Patches are asked for in cell diameters but source '{entry.source}' has none (manifest row {entry.row}); "
-                "fill the column cell_diameter, or cut patches in px."
+                f"Patches are cut in cell diameters, but source '{index.source[unknown[0]]}' has none "
+                f"(manifest row {index.row[unknown[0]]}); fill the column cell_diameter or cut patches in px."
             )
-        return spec.side * entry.cell_diameter
-    return spec.side * entry.scale
+    return np.clip(np.rint(spec.side * unit).astype(np.int64), 1, shorter)
 
 
 def _spread(number: int, count: int) -> float:
     return 0.5 if count == 1 else number / (count - 1)
 
 
-def _units_by_source(cache: ImageCache, counts: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
-    sources = np.array([entry.source for entry in cache.entries])
-    source_of_unit = np.repeat(np.unique(sources, return_inverse=True)[1], counts)
-    return [np.flatnonzero(source_of_unit == number) for number in range(int(source_of_unit.max()) + 1)]
+def _patches_by_source(index: ImageIndex, counts: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    names, source_of_image = np.unique(index.source, return_inverse=True)
+    source_of_patch = np.repeat(source_of_image, counts)
+    return [np.flatnonzero(source_of_patch == number) for number in range(len(names))]
 
 
-def _apportion(total: int, weights: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+def _apportion(total: int, weights: NDArray[np.float64]) -> NDArray[np.int64]:
     """Split `total` into whole shares in proportion to `weights` (largest remainders)."""
     exact = total * weights / weights.sum()
-    shares = np.floor(exact + 1e-9).astype(np.int64)
-    order = np.argsort(-(exact - shares), kind="stable")
-    shares[order[: total - int(shares.sum())]] += 1
-    return shares
+    shares = np.floor(exact + 1e-6).astype(np.int64)
+    largest = np.argsort(shares - exact, kind="stable")
+    shares[largest[: total - int(shares.sum())]] += 1
+    return np.asarray(shares)

@@ -1,0 +1,143 @@
+"""The stream of batches: a function of seed and sample number, whatever the workers, batches or start."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from reddino.pretrain.crops import MultiCrop
+from reddino.pretrain.data import CropBatch, PretrainingStream
+from reddino.pretrain.image_cache import ImageCache, ImageIndex
+from reddino.pretrain.pixel_ops import PIXEL_OPERATIONS, PixelOperations
+from reddino.pretrain.sampling import PatchSpec
+from reddino.smears.decode import Failures
+
+CROPS = MultiCrop(28, (0.32, 1.0), 24, (0.05, 0.32), 2, PixelOperations(list(PIXEL_OPERATIONS)))
+
+
+@pytest.fixture(scope="module")
+def cache() -> ImageCache:
+    """Seven noisy images of 60 x 50 at every third row of a manifest."""
+    pixels = np.random.default_rng(0).integers(0, 256, 7 * 60 * 50 * 3, dtype=np.uint8)
+    index = ImageIndex(
+        row=np.arange(7) * 3,
+        height=np.full(7, 50),
+        width=np.full(7, 60),
+        offset=np.arange(7) * 60 * 50 * 3,
+        scale=np.ones(7),
+        cell_diameter=np.full(7, np.nan),
+        source=np.array(["a"] * 7),
+    )
+    return ImageCache(index, pixels, Failures())
+
+
+def batches(cache: ImageCache, count: int, **changes: Any) -> list[CropBatch]:
+    settings: dict[str, Any] = {"seed": 3, "batch_size": 6}
+    stream = PretrainingStream(cache, CROPS, PatchSpec(40, an_epoch="one"), **(settings | changes))
+    return list(islice(iter(stream), count))
+
+
+def joined(parts: list[CropBatch]) -> CropBatch:
+    """Several batches as one."""
+    return CropBatch(
+        torch.cat([part.global_crops for part in parts], dim=1),
+        torch.cat([part.local_crops for part in parts], dim=1),
+        torch.cat([part.sample_index for part in parts]),
+        torch.cat([part.image_row for part in parts]),
+    )
+
+
+def same(one: CropBatch, other: CropBatch) -> bool:
+    return all(
+        torch.equal(getattr(one, field.name), getattr(other, field.name)) for field in fields(CropBatch)
+    )
+
+
+@pytest.fixture(scope="module")
+def reference(cache: ImageCache) -> CropBatch:
+    return joined(batches(cache, 4))
+
+
+def test_batch__has_the_announced_shapes(reference: CropBatch) -> None:
+    assert reference.global_crops.shape == (2, 24, 28, 28, 3)
+    assert reference.local_crops.shape == (2, 24, 24, 24, 3)
+    assert reference.global_crops.dtype == reference.local_crops.dtype == torch.uint8
+    assert reference.sample_index.tolist() == list(range(24))
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_stream__is_the_same_with_any_number_of_workers(
+    cache: ImageCache, reference: CropBatch, workers: int
+) -> None:
+    assert same(joined(batches(cache, 4, workers=workers)), reference)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_stream__goes_on_where_it_was(cache: ImageCache, reference: CropBatch, workers: int) -> None:
+    rest = joined(batches(cache, 2, start_sample=12, workers=workers))
+    assert torch.equal(rest.global_crops, reference.global_crops[:, 12:])
+    assert torch.equal(rest.image_row, reference.image_row[12:])
+
+
+def test_stream__is_the_same_with_any_batch_size(cache: ImageCache, reference: CropBatch) -> None:
+    assert same(joined(batches(cache, 3, batch_size=8)), reference)
+
+
+def test_stream__replicas_share_the_samples_of_one_process(cache: ImageCache, reference: CropBatch) -> None:
+    first, second = (batches(cache, 2, replica=replica, replicas=2) for replica in range(2))
+    assert same(joined([first[0], second[0], first[1], second[1]]), reference)
+
+
+def test_stream__differs_between_seeds(cache: ImageCache, reference: CropBatch) -> None:
+    other = joined(batches(cache, 4, seed=4))
+    assert not torch.equal(other.image_row, reference.image_row)
+    assert (other.global_crops != reference.global_crops).float().mean() > 0.5
+
+
+def test_stream__crops_of_one_image_differ_between_epochs(reference: CropBatch) -> None:
+    again = 7 + reference.image_row[7:14].tolist().index(reference.image_row[0].item())
+    assert not torch.equal(reference.global_crops[:, 0], reference.global_crops[:, again])
+
+
+def test_stream__shows_every_image_once_an_epoch(reference: CropBatch) -> None:
+    for epoch in range(3):
+        rows = reference.image_row[7 * epoch : 7 * (epoch + 1)]
+        assert sorted(rows.tolist()) == [0, 3, 6, 9, 12, 15, 18]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_stream__ends_before_its_last_sample(cache: ImageCache, workers: int) -> None:
+    parts = batches(cache, 99, stop_sample=20, workers=workers)
+    assert [part.sample_index[0].item() for part in parts] == [0, 6, 12]
+
+
+def test_stream__can_be_iterated_twice(cache: ImageCache) -> None:
+    stream = PretrainingStream(cache, CROPS, PatchSpec(40), seed=3, batch_size=2, workers=2)
+    assert same(next(iter(stream)), next(iter(stream)))
+
+
+def test_stream__leaves_global_randomness_alone(cache: ImageCache) -> None:
+    torch.manual_seed(5)
+    np.random.seed(5)  # noqa: NPY002
+    expected = torch.rand(1).item(), np.random.rand()  # noqa: NPY002
+    torch.manual_seed(5)
+    np.random.seed(5)  # noqa: NPY002
+    batches(cache, 2, workers=1)
+    batches(cache, 1)
+    assert (torch.rand(1).item(), np.random.rand()) == expected  # noqa: NPY002
+
+
+def test_batch__is_not_overwritten_by_later_ones(cache: ImageCache) -> None:
+    stream = iter(
+        PretrainingStream(cache, CROPS, PatchSpec(40), seed=3, batch_size=4, workers=1, batches_ahead=1)
+    )
+    first = next(stream)
+    kept = first.global_crops.clone()
+    for _ in range(3):
+        next(stream)
+    assert torch.equal(first.global_crops, kept)
