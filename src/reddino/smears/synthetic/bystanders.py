@@ -134,7 +134,7 @@ def draw_white_cell(rng: np.random.Generator, x: float, y: float) -> WhiteCell:
 
 def draw_platelet(rng: np.random.Generator, x: float, y: float) -> Platelet:
     """Draw a platelet centred at x, y."""
-    radius = float(np.exp(rng.normal(np.log(1.15), 0.25)))
+    radius = float(np.exp(rng.normal(np.log(1.1), 0.25)))
     return Platelet(
         x=x,
         y=y,

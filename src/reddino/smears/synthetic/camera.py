@@ -31,24 +31,24 @@ def _absorption(maps: NDArray[np.float32], slide: Slide, source: Source) -> Pict
     day = source.day
     dyes = np.array([source.haemoglobin, source.blue, source.chromatin, source.rim]).T
     strength = np.array([slide.haemoglobin**day, slide.blue**day, slide.chromatin**day, 1.0])
-    return np.asarray(cv2.transform(maps, (dyes * strength).astype(np.float32)), dtype=np.float32)
+    return np.asarray(maps @ (dyes * strength).T.astype(np.float32), dtype=np.float32)
 
 
-def _light(rng: np.random.Generator, size: tuple[int, int], source: Source) -> Picture:
-    """Light where nothing absorbs: colour, vignetting, a slope, exposure; full scale 1."""
+def _light(rng: np.random.Generator, size: tuple[int, int], source: Source) -> tuple[Picture, Picture]:
+    """Light where nothing absorbs: its fall over the field (H, W), and its colour (3,), full scale 1."""
     height, width = size
-    x = np.linspace(-1.0, 1.0, width, dtype=np.float32)[None, :]
-    y = np.linspace(-1.0, 1.0, height, dtype=np.float32)[:, None]
+    x = np.linspace(-1.0, 1.0, width, dtype=np.float32)
+    y = np.linspace(-1.0, 1.0, height, dtype=np.float32)
     cx, cy = 0.2 * rng.standard_normal(2)
     turn = rng.uniform(0.0, 2.0 * np.pi)
-    fall = source.vignette * float(rng.uniform(0.7, 1.3))
+    fall = source.vignette * float(rng.uniform(0.7, 1.3)) / 2.0
     tilt = source.slope * float(rng.standard_normal())
-    field = 1.0 - np.float32(fall / 2.0) * ((x - np.float32(cx)) ** 2 + (y - np.float32(cy)) ** 2)
-    field = field + np.float32(tilt) * (np.float32(np.cos(turn)) * x + np.float32(np.sin(turn)) * y)
+    across = tilt * np.cos(turn) * x - fall * (x - cx) ** 2
+    down = tilt * np.sin(turn) * y - fall * (y - cy) ** 2
+    field = (1.0 + across[None, :] + down[:, None]).astype(np.float32)
     exposure = float(np.exp(0.04 * source.day * rng.standard_normal()))
     balance = np.exp(0.02 * source.day * rng.standard_normal(3))
-    colour = np.array(source.background) / 255.0 * balance * exposure
-    return np.asarray(field[..., None] * colour.astype(np.float32), dtype=np.float32)
+    return field, (np.array(source.background) / 255.0 * balance * exposure).astype(np.float32)
 
 
 def _optics(rng: np.random.Generator, picture: Picture, source: Source) -> Picture:
@@ -70,27 +70,42 @@ def _optics(rng: np.random.Generator, picture: Picture, source: Source) -> Pictu
     return np.asarray(cv2.merge(channels), dtype=np.float32)
 
 
-def _sensor(rng: np.random.Generator, picture: Picture, source: Source) -> Picture:
-    """Noise (more where it is bright), sharpening, colour and tone."""
-    height, width = picture.shape[:2]
+def _noise(rng: np.random.Generator, size: tuple[int, int], source: Source) -> Picture:
+    """Sensor noise at full brightness: grains of grey, and coarser blotches of colour."""
+    height, width = size
     grey = rng.standard_normal((height, width), dtype=np.float32)
     if source.grain > 0.3:
         grey = cv2.GaussianBlur(grey, (0, 0), source.grain) * np.float32(1.0 + 2.0 * source.grain)
-    colour = np.stack([noise_plane(rng, (height, width), 2.5) for _ in range(3)], axis=-1)
-    bright = np.sqrt(np.clip(picture, 0.02, 1.0))
-    picture = picture + bright * (
-        np.float32(source.noise) * grey[..., None] + np.float32(source.colour_noise) * colour
-    )
+    small = (int(height / 2.5) + 2, int(width / 2.5) + 2, 3)
+    blotches = rng.standard_normal(small, dtype=np.float32) * np.float32(source.colour_noise)
+    noise = cv2.resize(blotches, (width, height), interpolation=cv2.INTER_LINEAR)
+    noise += np.float32(source.noise) * grey[..., None]
+    return np.asarray(noise, dtype=np.float32)
+
+
+def _sensor(rng: np.random.Generator, picture: Picture, source: Source) -> Picture:
+    """Noise (more where it is bright), sharpening, colour and tone."""
+    noise = _noise(rng, (picture.shape[0], picture.shape[1]), source)
+    noise *= np.sqrt(picture)
+    noise += picture
+    picture = noise
     if source.halo:
         soft = cv2.GaussianBlur(picture, (0, 0), source.halo_um * source.px_per_um)
-        picture = picture + np.float32(source.halo) * (picture - soft)
+        cv2.addWeighted(picture, 1.0 + source.halo, soft, -source.halo, 0.0, dst=picture)
     if source.saturation != 1.0:
-        luminance = picture.mean(axis=2, keepdims=True)
-        picture = luminance + np.float32(source.saturation) * (picture - luminance)
-    picture = np.clip((picture - 0.5) * np.float32(source.contrast) + 0.5, 0.0, 1.0)
+        grey = picture.mean(axis=2, keepdims=True) * np.float32(1.0 - source.saturation)
+        picture *= np.float32(source.saturation)
+        picture += grey
+    if source.contrast != 1.0:
+        picture *= np.float32(source.contrast)
+        picture += np.float32((1.0 - source.contrast) / 2.0)
+    np.clip(picture, 0.0, 1.0, out=picture)
     if source.gamma != 1.0:
-        picture = picture ** np.float32(1.0 / source.gamma)
-    return np.asarray(source.black + (1.0 - source.black) * picture, dtype=np.float32)
+        picture **= np.float32(1.0 / source.gamma)
+    if source.black:
+        picture *= np.float32(1.0 - source.black)
+        picture += np.float32(source.black)
+    return picture
 
 
 def photograph(maps: NDArray[np.float32], scene: Scene, source: Source, seed: int) -> NDArray[np.uint8]:
@@ -99,11 +114,15 @@ def photograph(maps: NDArray[np.float32], scene: Scene, source: Source, seed: in
     size = picture_size(scene, source)
     density = _absorption(_resized(maps, size), scene.slide, source)
     # ground that is not quite clear: fine, and fixed to the slide
-    ground = noise_plane(np.random.default_rng([scene.texture, 7]), size, 0.45 * source.px_per_um)
+    ground = noise_plane(np.random.default_rng([scene.texture, 7]), size, 0.7 * source.px_per_um)
     density += np.float32(source.granular) * ground[..., None]
-    picture = _light(rng, size, source) * np.exp(-density)
+    field, colour = _light(rng, size, source)
+    np.negative(density, out=density)
+    picture = np.exp(density, out=density)
+    picture *= field[..., None] * colour
     picture = _sensor(rng, _optics(rng, picture, source), source)
-    return np.asarray(np.clip(picture * 255.0 + 0.5, 0.0, 255.0), dtype=np.uint8)
+    picture *= np.float32(255.0)
+    return np.asarray(np.rint(picture), dtype=np.uint8)
 
 
 def render_field(scene: Scene, source: Source, seed: int) -> NDArray[np.uint8]:
@@ -122,7 +141,9 @@ def render_field(scene: Scene, source: Source, seed: int) -> NDArray[np.uint8]:
 
 def encode(picture: NDArray[np.uint8], source: Source) -> bytes:
     """File contents of an RGB picture in the source's format (JPEG of its quality, or PNG)."""
-    options = [] if source.jpeg is None else [cv2.IMWRITE_JPEG_QUALITY, source.jpeg]
+    # a noisy picture hardly gets smaller by trying harder
+    png = [cv2.IMWRITE_PNG_COMPRESSION, 1]
+    options = png if source.jpeg is None else [cv2.IMWRITE_JPEG_QUALITY, source.jpeg]
     done, contents = cv2.imencode(source.suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)
     if not done:
         raise RuntimeError(f"OpenCV could not encode a picture as {source.suffix}.")

@@ -92,9 +92,9 @@ class RedCell:
 class Habit:
     """What a patient's red cells have in common.
 
-    `diameter` is their mean in micrometres and `cv` its coefficient of variation, `chromia` the haemoglobin against
-    normal, `blue` the share of polychromatic cells, `wobble` how far outlines deviate from their ideal;
-    `pallor_depth` and `pallor_radius` (in cell radii) describe the usual pallor.
+    `diameter` is their mean in micrometres and `cv` its coefficient of variation, `chromia` the haemoglobin
+    against normal, `blue` the share of polychromatic cells, `wobble` how far outlines deviate from their
+    ideal; `pallor_depth` and `pallor_radius` (in cell radii) describe the usual pallor.
     """
 
     diameter: float
@@ -117,7 +117,7 @@ def _off_centre(rng: np.random.Generator, spread: float) -> tuple[float, float]:
 
 def _central_pallor(rng: np.random.Generator, habit: Habit, stretch: float = 1.0) -> Pallor:
     radius = habit.pallor_radius * _between(rng, 0.8, 1.2)
-    depth = float(np.clip(habit.pallor_depth * _between(rng, 0.6, 1.35), 0.16, 0.75))
+    depth = float(np.clip(habit.pallor_depth * _between(rng, 0.6, 1.35), 0.2, 0.8))
     x, y = _off_centre(rng, 0.06)
     aspect = np.sqrt(stretch) * _between(rng, 0.88, 1.14)
     return Pallor(depth, radius * aspect, radius / aspect, _between(rng, 0.2, 0.42), x, y)
@@ -135,14 +135,16 @@ def _spherocyte(rng: np.random.Generator, habit: Habit) -> Look:
 
 def _target(rng: np.random.Generator, habit: Habit) -> Look:
     outline = outlines.disc(rng, habit.wobble, min(1.0 + abs(0.08 * rng.standard_normal()), 1.25))
-    ring = _between(rng, 0.58, 0.76)
+    ring = _between(rng, 0.64, 0.8)
     x, y = _off_centre(rng, 0.05)
-    pale = Pallor(_between(rng, 0.42, 0.75), ring, ring * _between(rng, 0.88, 1.0), 0.17, x, y)
-    bull = ring * _between(rng, 0.38, 0.56)
+    pale = Pallor(_between(rng, 0.5, 0.82), ring, ring * _between(rng, 0.88, 1.0), 0.13, x, y)
+    bull = ring * _between(rng, 0.4, 0.58)
     dx, dy = _off_centre(rng, 0.06)
     angle = _between(rng, 0.0, np.pi)
     length = bull * _between(rng, 1.0, 1.35)
-    centre = Pallor(-_between(rng, 1.0, 1.9), length, bull, 0.24, x + dx, y + dy, angle)
+    # what brings the centre back to 0.7 to 1.1 of the rim
+    restored = _between(rng, 0.7, 1.1) / (1.0 - pale.depth) - 1.0
+    centre = Pallor(-restored, length, bull, 0.2, x + dx, y + dy, angle)
     return Look(outline, (pale, centre))
 
 
@@ -185,8 +187,8 @@ def _elliptocyte(rng: np.random.Generator, habit: Habit) -> Look:
 
 
 def _teardrop(rng: np.random.Generator, habit: Habit) -> Look:
-    length = _between(rng, 1.75, 3.1)
-    outline = outlines.teardrop(rng, length, _between(rng, -0.16, 0.16), 0.09)
+    length = _between(rng, 1.75, 3.0)
+    outline = outlines.teardrop(rng, length, _between(rng, 0.4, 0.8), _between(rng, -0.16, 0.16))
     pallor = _central_pallor(rng, habit)
     return Look(outline, (replace(pallor, x=pallor.x - 0.14 * length, depth=0.8 * pallor.depth),))
 
@@ -214,9 +216,10 @@ def _schistocyte(rng: np.random.Generator, habit: Habit) -> Look:
 
 
 def _sickle(rng: np.random.Generator, habit: Habit) -> Look:
-    outline = outlines.crescent(
-        rng, _between(rng, 2.4, 4.2), _between(rng, 0.7, 2.3), _between(rng, 1.6, 3.0)
-    )
+    slender = _between(rng, 3.0, 5.2)
+    # the inner side is hollow where the sweep exceeds 4 / slender
+    sweep = _between(rng, 1.1, 2.3) * 4.0 / slender
+    outline = outlines.crescent(rng, slender, sweep, _between(rng, 1.7, 3.2))
     return Look(outline, (), _between(rng, 0.0, 0.2), _between(rng, 1.0, 1.25))
 
 
@@ -227,12 +230,12 @@ def _ring(rng: np.random.Generator) -> Ring:
     dots = []
     for k in range(1 + int(rng.random() < 0.2)):
         at = side + k * _between(rng, 0.6, 2.8)
-        dots.append((radius * float(np.cos(at)), radius * float(np.sin(at)), _between(rng, 0.32, 0.52)))
+        dots.append((radius * float(np.cos(at)), radius * float(np.sin(at)), _between(rng, 0.3, 0.46)))
     return Ring(
         x=float(out * np.cos(turn)),
         y=float(out * np.sin(turn)),
         radius=radius,
-        thickness=_between(rng, 0.17, 0.32),
+        thickness=_between(rng, 0.16, 0.28),
         dots=tuple(dots),
         strength=_between(rng, 0.75, 1.25),
         squash=_between(rng, 0.7, 1.0),

@@ -11,20 +11,23 @@ POINTS = 144
 _ANGLES = np.linspace(0.0, 2.0 * np.pi, POINTS, endpoint=False)
 
 
+def _cross(outline: Outline) -> tuple[Outline, NDArray[np.float64]]:
+    """The vertices moved on by one, and twice the signed area of each triangle with the origin."""
+    following = np.concatenate([outline[1:], outline[:1]])
+    return following, outline[:, 0] * following[:, 1] - following[:, 0] * outline[:, 1]
+
+
 def area(outline: Outline) -> float:
     """Unsigned area of a closed polygon (n, 2)."""
-    x, y = outline[:, 0], outline[:, 1]
-    return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2.0)
+    return float(abs(_cross(outline)[1].sum()) / 2.0)
 
 
 def unit(outline: Outline) -> Outline:
     """Move the centroid to the origin and scale the area to pi, so that the equal-area radius is 1."""
-    x, y = outline[:, 0], outline[:, 1]
-    cross = x * np.roll(y, -1) - np.roll(x, -1) * y
-    centroid = [np.sum((x + np.roll(x, -1)) * cross), np.sum((y + np.roll(y, -1)) * cross)] / (
-        3.0 * cross.sum()
-    )
-    return np.asarray((outline - centroid) * np.sqrt(np.pi / area(outline)))
+    following, cross = _cross(outline)
+    total = cross.sum()
+    centroid = cross @ (outline + following) / (3.0 * total)
+    return np.asarray((outline - centroid) * np.sqrt(2.0 * np.pi / abs(total)))
 
 
 def turned(outline: Outline, angle: float) -> Outline:
@@ -71,9 +74,11 @@ def oval(rng: np.random.Generator, aspect: float, egg: float, squareness: float,
     return unit(rounded(np.column_stack([x * aspect * ripple, y * ripple]), 0.06))
 
 
-def teardrop(rng: np.random.Generator, length: float, bend: float, wobble: float) -> Outline:
-    """A round head with one tail along +x that ends `length` head radii from the head's centre."""
-    joint = 0.5
+def teardrop(rng: np.random.Generator, length: float, joint: float, bend: float) -> Outline:
+    """A round head with one tail along +x that ends `length` head radii from the head's centre.
+
+    The tail leaves the head at x = `joint` (0 to 1): a cone for small ones, a stalk for large ones.
+    """
     start = np.sqrt(1.0 - joint**2)
     head = np.linspace(-np.pi, -np.arccos(joint), 40)
     tail = np.linspace(0.0, 1.0, 40)[1:]
@@ -84,7 +89,7 @@ def teardrop(rng: np.random.Generator, length: float, bend: float, wobble: float
     half = np.concatenate([-np.sin(head), start * (1.0 - tail) ** power + blunt])
     middle = bend * np.clip(x - 0.2, 0.0, None) ** 2
     outline = np.vstack([np.column_stack([x, middle + half]), np.column_stack([x, middle - half])[-2:0:-1]])
-    stretch = 1.0 + wobble * rng.standard_normal()
+    stretch = 1.0 + 0.09 * rng.standard_normal()
     return unit(rounded(outline * [1.0, stretch], 0.05))
 
 
@@ -129,10 +134,10 @@ def helmet(rng: np.random.Generator) -> Outline:
     """A disc that lost a piece along a straight or hollow cut, which leaves two horns."""
     half = rng.uniform(0.75, 1.25)
     arc = _arc(half, 2.0 * np.pi - half) * [rng.uniform(0.8, 1.1), rng.uniform(0.85, 1.25)]
-    hollow = np.array([rng.uniform(-0.45, 0.25), rng.uniform(-0.3, 0.3)])
+    hollow = np.array([rng.uniform(-0.25, 0.5), rng.uniform(-0.3, 0.3)])
     horn = np.array([rng.uniform(0.0, 0.35), rng.uniform(-0.1, 0.25)])
     arc = np.vstack([arc[:1] + horn * [1, -1], arc, arc[-1:] + horn * [1, 1] * rng.integers(0, 2)])
-    return unit(rounded(np.vstack([arc, _curve(arc[-1], hollow, arc[0])[1:]]), 0.045))
+    return unit(rounded(np.vstack([arc, _curve(arc[-1], hollow, arc[0])[1:]]), 0.07))
 
 
 def triangle(rng: np.random.Generator) -> Outline:
@@ -142,7 +147,7 @@ def triangle(rng: np.random.Generator) -> Outline:
     nexts = np.roll(corners, -1, axis=0)
     controls = (corners + nexts) / 2.0 * rng.uniform(0.25, 1.7, (3, 1))
     sides = [_curve(a, c, b) for a, c, b in zip(corners, controls, nexts, strict=True)]
-    return unit(rounded(np.vstack(sides), 0.07))
+    return unit(rounded(np.vstack(sides), 0.12))
 
 
 def fragment(rng: np.random.Generator) -> Outline:

@@ -131,12 +131,12 @@ def _paint_ring(layers: NDArray[np.float32], ring: Ring, x: Plane, y: Plane, ins
     side = 0.65 + 0.35 * (a * np.float32(first[0]) + b * np.float32(first[1])) / (
         ring.radius * away + np.float32(0.1)
     )
-    layers[..., BLUE] += np.float32(0.9 * ring.strength) * band * side * inside
+    layers[..., BLUE] += np.float32(0.62 * ring.strength) * band * side * inside
     vacuole = _cover(np.float32(ring.radius) - away, 0.5)
     layers[..., HAEMOGLOBIN] *= 1.0 - np.float32(0.3) * vacuole
     for px, py, size in ring.dots:
         near = ((a - np.float32(px)) ** 2 + (b - np.float32(py)) ** 2) / np.float32(size) ** 2
-        layers[..., CHROMATIN] += np.float32(0.85 * ring.strength) * np.exp(-(near**2)) * inside
+        layers[..., CHROMATIN] += np.float32(0.68 * ring.strength) * np.exp(-(near**2)) * inside
 
 
 def _paint_red_cell(maps: NDArray[np.float32], cell: RedCell) -> None:
@@ -186,10 +186,13 @@ def _paint_platelet(maps: NDArray[np.float32], platelet: Platelet) -> None:
     tile = _Tile(maps, platelet.x, platelet.y, float(np.hypot(*platelet.outline.T).max()) + 0.8)
     if tile.empty:
         return
-    grains = noise_plane(np.random.default_rng([platelet.texture, 5]), tile.shape, 3.5)
-    body = _cover(tile.depth([platelet.outline]), 0.6) * np.float32(platelet.strength)
-    tile.maps[..., CHROMATIN] += 0.55 * body * np.clip(0.75 + 0.35 * grains, 0.1, 2.0)
-    tile.maps[..., BLUE] += 0.25 * body
+    grains = noise_plane(np.random.default_rng([platelet.texture, 5]), tile.shape, 4.5)
+    depth = tile.depth([platelet.outline])
+    body = _cover(depth, 0.9) * np.float32(platelet.strength)
+    # granules gather in the middle and leave a pale margin
+    middle = np.clip(depth / np.float32(0.3 * platelet.diameter), 0.0, 1.0)
+    tile.maps[..., CHROMATIN] += body * (0.18 + 0.5 * middle) * np.clip(1.0 + 0.22 * grains, 0.4, 1.6)
+    tile.maps[..., BLUE] += 0.18 * body
 
 
 def _paint_speck(maps: NDArray[np.float32], speck: Speck) -> None:
@@ -199,6 +202,17 @@ def _paint_speck(maps: NDArray[np.float32], speck: Speck) -> None:
     x, y = tile.axes()
     grain = np.float32(speck.strength) * np.exp(-(x * x + y * y) / np.float32(speck.radius**2))
     tile.maps[..., REFRACTION if speck.dust else CHROMATIN] += (3.0 if speck.dust else 0.7) * grain
+
+
+def _paint_plasma(maps: NDArray[np.float32], scene: Scene) -> None:
+    """The protein of dried plasma, which makes cells and ground slightly uneven."""
+    height, width = maps.shape[:2]
+    rng = np.random.default_rng([scene.texture, 6])
+    small = (height // 4 + 1, width // 4 + 1)
+    uneven = 1.0 + np.float32(0.02) * (noise_plane(rng, small, 2.3) + noise_plane(rng, small, 7.5))
+    film = np.float32(scene.slide.plasma) * np.clip(1.0 + 0.5 * noise_plane(rng, small, 22.0), 0.0, 3.0)
+    maps[..., HAEMOGLOBIN] *= cv2.resize(uneven, (width, height))
+    maps[..., HAEMOGLOBIN] += cv2.resize(film, (width, height))
 
 
 def paint(scene: Scene) -> NDArray[np.float32]:
@@ -212,12 +226,7 @@ def paint(scene: Scene) -> NDArray[np.float32]:
     maps = np.zeros((*shape, 4), dtype=np.float32)
     for cell in scene.cells:
         _paint_red_cell(maps, cell)
-    # the protein of dried plasma makes cells and ground slightly uneven
-    rng = np.random.default_rng([scene.texture, 6])
-    maps[..., HAEMOGLOBIN] *= 1.0 + 0.03 * (noise_plane(rng, shape, 9.0) + noise_plane(rng, shape, 30.0))
-    maps[..., HAEMOGLOBIN] += np.float32(scene.slide.plasma) * np.clip(
-        1.0 + 0.5 * noise_plane(rng, shape, 90.0), 0, 3
-    )
+    _paint_plasma(maps, scene)
     for white_cell in scene.white_cells:
         _paint_white_cell(maps, white_cell)
     for platelet in scene.platelets:

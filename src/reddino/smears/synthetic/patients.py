@@ -15,8 +15,8 @@ class Profile:
     """A disease: expected share of each shape (parts, not normalised) and typical red-cell indices.
 
     `diameter` is the mean cell diameter in micrometres, `cv` its coefficient of variation, `chromia` the
-    haemoglobin against normal, `crowd` the red cells in 10,000 square micrometres, `platelets` and `white` the same
-    for those, `blue` the share of polychromatic cells.
+    haemoglobin against normal, `crowd` the red cells in 10,000 square micrometres, `platelets` and `white`
+    the same for those, `blue` the share of polychromatic cells.
     """
 
     shapes: dict[str, float]
@@ -170,7 +170,7 @@ def draw_patient(seed: int, profile: str | None = None) -> Patient:
         seed=seed,
         profile=name,
         mix=tuple(float(m) for m in mix),
-        crowd=float(typical.crowd * np.exp(0.18 * rng.standard_normal())),
+        crowd=float(1.25 * typical.crowd * np.exp(0.18 * rng.standard_normal())),
         platelets=float(typical.platelets * np.exp(0.4 * rng.standard_normal())),
         white=typical.white,
         habit=Habit(
@@ -178,8 +178,8 @@ def draw_patient(seed: int, profile: str | None = None) -> Patient:
             cv=float(typical.cv * np.exp(0.2 * rng.standard_normal())),
             chromia=float(typical.chromia * np.exp(0.09 * rng.standard_normal())),
             blue=typical.blue,
-            wobble=float(rng.uniform(0.018, 0.05)),
-            pallor_depth=float(rng.uniform(0.24, 0.6)),
-            pallor_radius=float(rng.uniform(0.34, 0.54)),
+            wobble=float(rng.uniform(0.02, 0.065)),
+            pallor_depth=float(rng.uniform(0.3, 0.72)),
+            pallor_radius=float(rng.uniform(0.32, 0.54)),
         ),
     )

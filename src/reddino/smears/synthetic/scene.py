@@ -61,7 +61,7 @@ def draw_slide(patient: Patient, slide: int) -> Slide:
         chromatin=float(np.exp(0.15 * rng.standard_normal())),
         specks=float(rng.gamma(1.5, 5.0)),
         crowd=float(np.exp(0.15 * rng.standard_normal())),
-        overlap=float(rng.beta(1.2, 9.0)),
+        overlap=float(rng.beta(1.2, 6.0)),
         plasma=float(rng.uniform(0.0, 0.05)),
     )
 
@@ -80,21 +80,19 @@ class _Ground:
         self.high = np.array([width + MARGIN, height + MARGIN])
         self.places: NDArray[np.float64] = np.empty((0, 3))
 
-    def find(
-        self, rng: np.random.Generator, reach: float, gap: float, tries: int = 40
-    ) -> tuple[float, float] | None:
+    def find(self, rng: np.random.Generator, reach: float, gap: float) -> tuple[float, float] | None:
         """A place at least `gap` times the sum of the reaches from its neighbours; None if it is too full."""
-        spots = rng.uniform(self.low, self.high, (tries, 2))
-        if len(self.places):
-            away = np.hypot(spots[:, None, 0] - self.places[:, 0], spots[:, None, 1] - self.places[:, 1])
-            free = (away > gap * (reach + self.places[:, 2])).all(axis=1)
-        else:
-            free = np.ones(tries, dtype=bool)
-        if not free.any():
-            return None
-        x, y = spots[int(free.argmax())]
-        self.places = np.vstack([self.places, [x, y, reach]])
-        return float(x), float(y)
+        for _ in range(8):
+            spots = rng.uniform(self.low, self.high, (6, 2))
+            across = spots[:, 0, None] - self.places[:, 0]
+            down = spots[:, 1, None] - self.places[:, 1]
+            near = gap * (reach + self.places[:, 2])
+            free = (across * across + down * down > near * near).all(axis=1)
+            if free.any():
+                x, y = spots[int(free.argmax())]
+                self.places = np.vstack([self.places, [x, y, reach]])
+                return float(x), float(y)
+        return None
 
 
 def _gap(rng: np.random.Generator, overlap: float) -> float:

@@ -13,12 +13,12 @@ Colour = tuple[float, float, float]
 class Source:
     """A laboratory. Colours are RGB; optical densities are natural logarithms for an amount 1 of dye.
 
-    `cell_px` is the diameter of a nominal red cell in pixels; blurs are in micrometres; `fringe` is the lateral
-    colour error as relative magnification of red against blue; `vignette` the loss of light in the corners and
-    `slope` across the field; `noise` and `colour_noise` are standard deviations as a fraction of full scale, and
-    `grain` the size of the noise in pixels; `halo` is the strength of sharpening and `halo_um` its reach; `granular`
-    the unevenness of the ground as optical density; `day` is how much stain and exposure differ from slide to slide;
-    `jpeg` the quality of the files, None for PNG.
+    `cell_px` is the diameter of a nominal red cell in pixels; blurs are in micrometres; `fringe` is the
+    lateral colour error as relative magnification of red against blue; `vignette` the loss of light in the
+    corners and `slope` across the field; `noise` and `colour_noise` are standard deviations as a fraction
+    of full scale, and `grain` the size of the noise in pixels; `halo` is the strength of sharpening and
+    `halo_um` its reach; `granular` the unevenness of the ground as optical density; `day` is how much stain
+    and exposure differ from slide to slide; `jpeg` the quality of the files, None for PNG.
     """
 
     name: str
@@ -33,8 +33,8 @@ class Source:
     fringe: float = 0.0
     vignette: float = 0.05
     slope: float = 0.03
-    noise: float = 0.012
-    colour_noise: float = 0.004
+    noise: float = 0.006
+    colour_noise: float = 0.002
     grain: float = 0.5
     halo: float = 0.0
     halo_um: float = 0.4
@@ -42,7 +42,7 @@ class Source:
     black: float = 0.0
     gamma: float = 1.0
     saturation: float = 1.0
-    granular: float = 0.02
+    granular: float = 0.008
     day: float = 1.0
     jpeg: int | None = 90
 
@@ -60,7 +60,7 @@ class Source:
 _ALL = (
     Source(
         name="lilac",
-        cell_px=46,
+        cell_px=44,
         background=(222, 231, 246),
         haemoglobin=(0.25, 0.50, 0.22),
         blue=(0.55, 0.42, 0.10),
@@ -72,7 +72,7 @@ _ALL = (
     ),
     Source(
         name="greengrey",
-        cell_px=52,
+        cell_px=48,
         background=(185, 212, 186),
         haemoglobin=(0.22, 0.52, 0.27),
         blue=(0.50, 0.55, 0.12),
@@ -82,7 +82,7 @@ _ALL = (
         colour_blur=(0.6, 1.1, 1.5),
         fringe=0.0035,
         vignette=0.10,
-        noise=0.014,
+        noise=0.007,
         grain=0.7,
         halo=0.5,
         jpeg=85,
@@ -98,8 +98,8 @@ _ALL = (
         blur=0.24,
         vignette=0.13,
         slope=0.07,
-        noise=0.018,
-        colour_noise=0.006,
+        noise=0.009,
+        colour_noise=0.003,
         halo=0.7,
         saturation=0.9,
         jpeg=80,
@@ -115,15 +115,15 @@ _ALL = (
         blur=0.22,
         vignette=0.12,
         slope=0.06,
-        noise=0.016,
-        colour_noise=0.006,
+        noise=0.008,
+        colour_noise=0.003,
         halo=0.4,
         gamma=0.95,
         jpeg=85,
     ),
     Source(
         name="cream",
-        cell_px=60,
+        cell_px=56,
         background=(253, 227, 200),
         haemoglobin=(0.24, 0.40, 0.22),
         blue=(0.75, 0.55, 0.15),
@@ -132,16 +132,16 @@ _ALL = (
         blur=0.22,
         vignette=0.0,
         slope=0.0,
-        noise=0.008,
-        colour_noise=0.002,
+        noise=0.004,
+        colour_noise=0.001,
         contrast=1.05,
-        granular=0.008,
+        granular=0.004,
         day=0.7,
         jpeg=None,
     ),
     Source(
         name="beige",
-        cell_px=58,
+        cell_px=54,
         background=(200, 199, 194),
         haemoglobin=(0.11, 0.29, 0.22),
         blue=(0.35, 0.32, 0.03),
@@ -150,7 +150,7 @@ _ALL = (
         blur=0.36,
         fringe=0.002,
         vignette=0.04,
-        noise=0.012,
+        noise=0.006,
         grain=1.3,
         halo=0.6,
         halo_um=0.6,
@@ -168,12 +168,12 @@ _ALL = (
         fringe=0.004,
         vignette=0.16,
         slope=0.08,
-        noise=0.016,
-        colour_noise=0.008,
+        noise=0.008,
+        colour_noise=0.004,
         grain=0.8,
         halo=1.2,
         halo_um=0.7,
-        granular=0.03,
+        granular=0.015,
         day=1.3,
         jpeg=75,
     ),
@@ -182,12 +182,12 @@ _ALL = (
         cell_px=42,
         background=(182, 213, 190),
         haemoglobin=(0.03, 0.66, 0.30),
-        blue=(0.85, 0.45, 0.06),
-        chromatin=(1.30, 1.25, 0.50),
+        blue=(0.65, 0.50, 0.06),
+        chromatin=(1.05, 1.40, 0.55),
         rim=(0.04, 0.20, 0.10),
         blur=0.28,
         vignette=0.05,
-        noise=0.010,
+        noise=0.005,
         black=0.03,
         halo=0.3,
         saturation=1.1,

@@ -15,8 +15,8 @@ from reddino.smears.synthetic.sources import Source
 class Box:
     """A body in a picture: top-left corner and size in pixels, clipped to the picture.
 
-    `cell` numbers the bodies of a scene, alike under every source; `visible` is the share of the unclipped box
-    that the picture shows; `diameter` is that of the equal-area circle in micrometres.
+    `cell` numbers the bodies of a scene, alike under every source; `visible` is the share of the unclipped
+    box that the picture shows; `diameter` is that of the equal-area circle in micrometres.
     """
 
     cell: str

@@ -156,7 +156,8 @@ def write_smears(
     """Write synthetic smears with their truth: pictures, `manifest.csv` (last) and `synthetic.json`.
 
     The manifest has a row a red cell, with its box, shape and the source's nominal `cell_diameter` in pixels.
-    Further columns: `scene` and `cell` (alike under every source), `diameter_um`, `visible` and `profile` (disease).
+    Further columns: `scene` and `cell` (alike under every source), `diameter_um`, `visible` and `profile`
+    (the disease).
 
     Args:
         folder: where to write; must not hold a manifest yet.
