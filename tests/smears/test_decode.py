@@ -1,4 +1,4 @@
-"""Decoding: every ordinary kind of image comes out as a person sees it, every damaged one is refused with a reason."""
+"""Decoding: ordinary images come out as a person sees them, damaged ones are refused with a reason."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from reddino.smears.decode import IMAGE_SUFFIXES, Failures, ImageError, decode_i
 
 @pytest.fixture
 def picture() -> np.ndarray:
-    """(40, 60, 3) uint8: smooth colours, different in every corner, so that no flip or turn maps it to itself."""
+    """(40, 60, 3) uint8: smooth colours, different in every corner, so that no turn maps it to itself."""
     y, x = np.mgrid[0:40, 0:60]
     return np.stack([x * 4, y * 6, 255 - x * 2 - y * 3], axis=2).astype(np.uint8)
 
@@ -57,6 +57,7 @@ def test_decode_image__goes_by_content_and_not_by_suffix(tmp_path: Path, picture
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "1", "PA"])
+@pytest.mark.filterwarnings("error")
 def test_decode_image__turns_other_modes_into_rgb(tmp_path: Path, picture: np.ndarray, mode: str) -> None:
     image = Image.fromarray(picture).convert("P" if mode == "PA" else mode)
     if mode in ("LA", "RGBA"):
@@ -109,6 +110,17 @@ def test_decode_image__applies_orientation_to_16_bit_tiff(
     turned = {5: eight.T, 6: eight.T[:, ::-1], 7: eight.T[::-1, ::-1], 8: eight.T[::-1]}
     np.testing.assert_array_equal(decode_image(path)[:, :, 0], (stored | turned)[orientation])
     assert image_size(path) == decode_image(path).shape[1::-1]
+
+
+def test_image_size__sees_orientation_that_follows_the_pixels(tmp_path: Path, picture: np.ndarray) -> None:
+    data = saved(picture, tmp_path / "a.png").read_bytes()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    late = png_chunk(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))
+    path = tmp_path / "late.png"
+    path.write_bytes(data[:-12] + late + data[-12:])
+    assert decode_image(path).shape == (60, 40, 3)
+    assert image_size(path) == (40, 60)
 
 
 def test_decode_image__ignores_a_nonsensical_orientation(tmp_path: Path, picture: np.ndarray) -> None:
@@ -208,15 +220,16 @@ def test_decode_image__says_when_permission_is_missing(
     assert "permission" in reason(path)
 
 
+def png_chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
 def bomb(path: Path, width: int, height: int) -> Path:
     """A PNG that claims to be huge and holds nothing: decoding it would fail in another way."""
 
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     path.write_bytes(
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+        b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IDAT", b"") + png_chunk(b"IEND", b"")
     )
     return path
 

@@ -98,7 +98,7 @@ def test_read_manifest__refuses_unknown_formats_absent_files_and_other_encodings
     with pytest.raises(RedDinoError, match="no such manifest"):
         read_manifest(tmp_path / "absent.csv")
     (tmp_path / "latin.csv").write_bytes("path,source\na.jpg,Köln\n".encode("latin-1"))
-    with pytest.raises(RedDinoError, match="UTF-?8"):
+    with pytest.raises(RedDinoError, match=r"UTF-?8"):
         read_manifest(tmp_path / "latin.csv")
     (tmp_path / "torn.parquet").write_bytes(b"PAR1 and then nothing")
     with pytest.raises(RedDinoError, match=r"torn\.parquet cannot be read"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import stat
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import IO, Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
@@ -95,6 +97,8 @@ def image_size(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> tuple[int, 
     path = Path(path)
     with _reasons(path), _open_file(path) as file:
         header = _read_header(path, file, max_pixels)
+        if isinstance(header, PngImageFile) and _has_late_exif(file):
+            header.load()
         width, height = header.size
         turned = not isinstance(header, TiffImageFile) and _orientation(header) >= 5
         return (height, width) if turned else (width, height)
@@ -166,8 +170,22 @@ def _kind(start: bytes) -> type[ImageFile] | None:
 
 
 def _orientation(image: ImageFile) -> int:
-    value = image.getexif().get(_ORIENTATION, 1)
+    # The method of the base class: that of PNG decodes the image first, in case EXIF data follow the pixels.
+    value = Image.Image.getexif(image).get(_ORIENTATION, 1)
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _has_late_exif(file: IO[bytes]) -> bool:
+    """Whether EXIF data follow the pixels of a PNG, found by stepping from chunk to chunk."""
+    file.seek(8)
+    seen_pixels = False
+    while len(start := file.read(8)) == 8:
+        length, name = struct.unpack(">I4s", start)
+        if name == b"eXIf":
+            return seen_pixels
+        seen_pixels |= name == b"IDAT"
+        file.seek(length + 4, 1)
+    return False
 
 
 def _upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
@@ -204,8 +222,11 @@ def _decode_other(path: Path, file: IO[bytes], header: ImageFile) -> NDArray[np.
         return _decode_16_bit(path, file.read(), header)
     if header.mode in ("I", "F"):
         raise ImageError(path, "has 32-bit pixels: save it with 8 or 16 bits")
+    # Transparent palettes go by way of RGBA: Pillow warns of the direct way, though the colours are the same.
+    mode = "RGBA" if header.mode == "P" and "transparency" in header.info else "RGB"
+    pixels = np.array(header.convert(mode))[:, :, :3]
     # Pillow has turned a TIFF upright while loading it and no longer reports an orientation.
-    return _upright(np.asarray(header.convert("RGB")), _orientation(header))
+    return _upright(pixels, _orientation(header))
 
 
 def _is_16_bit(header: ImageFile) -> bool:
