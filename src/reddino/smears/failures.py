@@ -1,0 +1,81 @@
+"""Files that cannot be used: the error that names one, and the list that a run leaves behind."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+from reddino.atomic import atomic_path
+from reddino.errors import RedDinoError
+
+
+class ImageError(RedDinoError):
+    """An image file that cannot be used.
+
+    Attributes:
+        path: the file.
+        reason: one line, for the person.
+    """
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        # Both go to Exception.args, so that the error survives pickling on its way out of a worker process.
+        super().__init__(str(path), " ".join(reason.split()))
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return Path(self.args[0])
+
+    @property
+    def reason(self) -> str:
+        """What is wrong with it, in one line."""
+        return str(self.args[1])
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+class Failures:
+    """What could not be used, and why; a run goes on without it and says so at the end.
+
+    An entry is an image that cannot be decoded, or an annotation that makes no sense, with the file it stands
+    in. Iterating gives (path, reason) in the order they were added.
+    """
+
+    def __init__(self) -> None:
+        self._entries: dict[tuple[str, str], None] = {}
+
+    def add(self, path: str | Path, reason: str) -> None:
+        """Note a file and what is wrong with it; the same entry counts once."""
+        self._entries[str(path), " ".join(reason.split())] = None
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self._entries)
+
+    @property
+    def count(self) -> int:
+        """Number of entries."""
+        return len(self._entries)
+
+    def write(self, path: str | Path) -> None:
+        """Write `path,reason` as CSV, whole or not at all; without entries, only the column names."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["path", "reason"])
+        writer.writerows(sorted(self._entries))
+        with atomic_path(Path(path)) as partial:
+            partial.write_bytes(text.getvalue().encode("utf-8", "surrogateescape"))
+
+    def summary(self) -> str:
+        """One line: how many were left out, and the first of them with its reason."""
+        if not self._entries:
+            return "Nothing had to be left out."
+        path, reason = next(iter(self._entries))
+        if self.count == 1:
+            return f"1 entry was left out: {path} ({reason})."
+        return f"{self.count} entries were left out, the first: {path} ({reason})."
