@@ -63,7 +63,7 @@ def test_markdown__is_aligned_and_says_what_was_scored() -> None:
     assert text.index("### shapes") < text.index("### new source")
     first = text.split("### new source", maxsplit=1)[0]
     assert len({len(line) for line in first.splitlines() if line.startswith("|")}) == 1
-    assert "12 cells, 2 classes, 4 groups by patient, 2 grouped folds, mean ± sd, 3 rows" in first
+    assert "12 cells, 2 classes, 4 groups (patient), 2 grouped folds, mean ± sd, 3 rows" in first
     assert first.count("Class 'burr' is rare.") == 1
 
 

@@ -117,7 +117,8 @@ def embed_manifest(
     if resumed + written == 0:
         raise RedDinoError(f"No image could be embedded: {failed.summary()}")
     dropped = int(views.dropped.sum())
-    return EmbedReport(resumed + written, plan.images, failed.count, dropped, resumed, seconds)
+    unusable = len({path for path, _ in failed})
+    return EmbedReport(resumed + written, plan.images, unusable, dropped, resumed, seconds)
 
 
 def _embed_parts(

@@ -16,6 +16,8 @@ Real = npt.NDArray[np.float64]
 
 # A block of approximate distances takes at most this many float32 numbers (64 MB).
 BLOCK_NUMBERS = 2**24
+# Past this, ranking a shortlist costs as much as ranking everything.
+LONGEST_SHORTLIST = 4096
 
 
 def predict(
@@ -57,24 +59,27 @@ def vote(voters: Indices) -> Indices:
 def nearest(train: Vectors, queries: Vectors, k: int) -> Indices:
     """Rows (m, k) of `train` nearest to each query, nearest first; equal distances in order of the row.
 
-    A float32 matrix product gives a shortlist, which float64 ranks. Where the product's rounding error could
-    have kept a true neighbour off the shortlist, the query is searched in float64.
+    A float32 matrix product gives a shortlist, which float64 ranks. Where the product's rounding error, or
+    many equal distances, could have kept a true neighbour off it, a longer one is tried, then all rows.
     """
     # Distances do not change under translation, and small numbers round less.
-    centre = train.mean(axis=0, dtype=np.float64)
-    corpus, asked = (train - centre).astype(np.float32), (queries - centre).astype(np.float32)
+    centre = train.mean(axis=0, dtype=np.float64).astype(np.float32)
+    corpus, asked = train - centre, queries - centre
     norms = np.einsum("ij,ij->i", corpus, corpus)
-    shortlist = min(len(train), max(2 * k, k + 16))
-    block = max(1, BLOCK_NUMBERS // len(train))
     found = np.empty((len(queries), k), dtype=np.int64)
-    for start in range(0, len(queries), block):
-        rows = slice(start, start + block)
-        candidates, beyond = _shortlist(corpus, norms, asked[rows], shortlist)
-        found[rows], farthest = _rank(train, queries[rows], candidates, k)
-        if shortlist < len(train):
-            error = _product_error(asked[rows], float(norms.max()))
-            for row in start + np.flatnonzero(farthest >= beyond - error):
-                found[row] = _exhaustive(train, queries[row], k)
+    block = max(1, BLOCK_NUMBERS // len(train))
+    shortlist = max(2 * k, k + 16)
+    unsure = np.arange(len(queries))
+    while len(unsure) and shortlist < min(len(train), LONGEST_SHORTLIST):
+        still: list[Indices] = []
+        for rows in np.split(unsure, range(block, len(unsure), block)):
+            candidates, beyond = _shortlist(corpus, norms, asked[rows], shortlist)
+            found[rows], farthest = _rank(train, queries[rows], candidates, k)
+            still.append(rows[farthest >= beyond - _product_error(asked[rows], float(norms.max()))])
+        unsure = np.concatenate(still)
+        shortlist *= 8
+    for row in unsure:
+        found[row] = _exhaustive(train, queries[row], k)
     return found
 
 

@@ -35,7 +35,7 @@ def describe(result: Result) -> str:
     """One line on what was scored."""
     parts = [f"{result.cells} cells", f"{len(result.classes)} classes"]
     if result.groups:
-        parts.append(f"{result.groups} groups by {result.group_by}")
+        parts.append(f"{result.groups} groups ({result.group_by})")
     if len(result.folds) > 1:
         parts.append(f"{len(result.folds)} {result.protocol} folds, mean ± sd")
     else:
@@ -43,7 +43,7 @@ def describe(result: Result) -> str:
             f"one {result.protocol} split, {result.folds[0].train} train, {result.folds[0].test} test"
         )
     if result.left_out:
-        parts.append(f"{result.left_out} rows without a label left out")
+        parts.append(f"{result.left_out} rows left out (no label, or a dropped one)")
     return ", ".join(parts)
 
 
