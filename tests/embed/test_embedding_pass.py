@@ -18,7 +18,8 @@ from reddino.embed.embedding_pass import embed_manifest
 from reddino.embed.parts import image_starts, part_bounds, rebatch
 from reddino.embed.table import finished_parts, read_embeddings
 from reddino.errors import RedDinoError
-from reddino.smears.decode import Failures, decode_image
+from reddino.smears.decode import decode_image
+from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest
 from reddino.smears.views import ViewSpec, cut_square, plan_views
 

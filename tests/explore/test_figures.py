@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
+from reddino.evaluate.metrics import score
 from reddino.explore.figures import (
     contact_sheet,
     curve,
@@ -60,7 +61,7 @@ def test_curve__skips_records_without_the_key_and_sorts_by_samples() -> None:
     records = [
         {"samples": 200, "loss": 2.0},
         {"samples": 100, "loss": 3.0},
-        {"samples": 150, "online_knn": 0.4},
+        {"samples": 150, "online_knn_macro_f1": 0.4},
         {"samples": 300, "loss": float("nan")},
         {"samples": 400, "loss": None},
         {"loss": 9.0},
@@ -74,8 +75,16 @@ def test_training_figure__draws_what_was_recorded_and_says_what_was_not() -> Non
     records = [{"samples": i, "loss": 5 - i, "dino_loss": 2.0, "ibot_loss": 0.0} for i in range(4)]
     loss, entropy, online = training_figure(records).axes
     assert [line.get_label() for line in loss.lines] == ["sum", "DINO"]
+    assert loss.lines[0].get_xydata().tolist() == [[0, 5], [1, 4], [2, 3], [3, 2]]
     for axes in (entropy, online):
         assert [text.get_text() for text in axes.texts] == ["not recorded"]
+
+
+def test_training_figure__draws_the_scores_of_the_online_neighbours() -> None:
+    names = list(score(np.array([0, 1]), np.array([0, 1]), 2).as_dict())
+    records = [{"samples": i, **{f"online_knn_{name}": 0.5 for name in names}} for i in range(3)]
+    online = training_figure(records).axes[2]
+    assert [line.get_label() for line in online.lines] == ["macro F1", "wF1", "bAcc"]
 
 
 def test_training_figure__of_an_empty_run_is_a_figure() -> None:

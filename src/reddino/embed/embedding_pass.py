@@ -17,7 +17,7 @@ from reddino.embed.parts import Batch, PartPlan, Rows, note, relative_failures
 from reddino.embed.table import TableWriter, read_part_record
 from reddino.errors import RedDinoError
 from reddino.provenance import provenance
-from reddino.smears.decode import Failures
+from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest
 from reddino.smears.views import ViewSpec, plan_views
 

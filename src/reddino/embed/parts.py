@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from reddino.embed.encoder import Images
 from reddino.provenance import hash_bytes
-from reddino.smears.decode import Failures
+from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest
 from reddino.smears.views import ImageViews, Views
 

@@ -27,7 +27,14 @@ MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*")
 PANELS: tuple[tuple[str, Mapping[str, str]], ...] = (
     ("loss", {"loss": "sum", "dino_loss": "DINO", "ibot_loss": "iBOT", "koleo_loss": "KoLeo"}),
     ("target entropy (nats)", {"target_entropy": "teacher's targets"}),
-    ("online 20-NN macro F1", {"online_knn": "20-NN"}),
+    (
+        "online 20-NN",
+        {
+            "online_knn_macro_f1": "macro F1",
+            "online_knn_weighted_f1": "wF1",
+            "online_knn_balanced_accuracy": "bAcc",
+        },
+    ),
 )
 
 
@@ -60,7 +67,7 @@ def paired_map_figure(xy: Points, classes: Sequence[str], sources: Sequence[str]
 def draw_map(axes: Axes, xy: Points, labels: Sequence[str], title: str) -> None:
     """Draw points (n, 2) by label; rare labels lie on top, and "" is drawn grey as unlabelled."""
     names, index, counts = np.unique(np.asarray(labels), return_inverse=True, return_counts=True)
-    size = float(np.clip(4000 / max(len(xy), 1), 4, 30))
+    size = float(np.clip(12_000 / max(len(xy), 1), 4, 40))
     for i in np.argsort(-counts, kind="stable"):
         colour, marker = _style(int(i)) if names[i] else ("#BBBBBB", ".")
         points = xy[index == i]
