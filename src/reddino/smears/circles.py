@@ -1,8 +1,8 @@
 """Where the edges of an image agree on a centre: votes along the gradient, for scale and for centres.
 
-Every edge pixel votes for the point one radius up its gradient, into the stained side. The outline of a cell, also the
-part of it that lies inside an overlap, votes for that cell's centre, however many cells it touches (the idea of
-Loy & Zelinsky 2003, fast radial symmetry, with the contrast of the vote kept).
+Every edge pixel votes for the point one radius up its gradient, into the stained side. The outline of a
+cell, also the part of it that lies inside an overlap, votes for that cell's centre, however many cells it
+touches (the idea of Loy & Zelinsky 2003, fast radial symmetry, with the contrast of the vote kept).
 """
 
 from __future__ import annotations
@@ -17,11 +17,14 @@ from reddino.smears.illumination import Mask, Plane
 
 # Votes are gathered in a Gaussian of this share of the radius.
 REACH = 0.2
+# Mean agreement below which edges are those of noise or of a shadow (measured: noise up to 0.05, smears
+# 0.06-0.24).
+MIN_AGREEMENT = 0.05
 
 
 @dataclass(frozen=True)
 class Edges:
-    """Edge pixels of a plane: position, unit direction towards the stained side, contrast in stain units a pixel."""
+    """Edge pixels of a plane: position, unit direction towards the stained side, contrast a pixel."""
 
     x: Plane
     y: Plane
@@ -71,11 +74,11 @@ def radial_votes(edges: Edges, radii: npt.NDArray[np.float64]) -> Plane:
 
 
 def circle_diameter(stain: Plane, ignore: Mask, smallest: float = 8.0) -> float | None:
-    """Diameter (pixels) on which the edges of `stain` agree best; None where there are no edges.
+    """Diameter (pixels) on which the edges of `stain` agree best; None where they agree on none.
 
-    The score of a radius is the mean agreement that a vote meets, sum(V^2) / sum(V): about a half for discs of just
-    that radius, near 0 for straight or random edges. Each octave of radii is searched at half the resolution of the
-    one before.
+    The score of a radius is the mean agreement that a vote meets, sum(V^2) / sum(V): about a half for discs
+    of just that radius, near 0 for straight or random edges. Each octave of radii is searched at half the
+    resolution of the one before.
     """
     diameters: list[float] = []
     scores: list[float] = []
@@ -90,7 +93,7 @@ def circle_diameter(stain: Plane, ignore: Mask, smallest: float = 8.0) -> float 
         plane = cv2.resize(plane, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
         ignore = cv2.resize(ignore.astype(np.uint8), plane.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
         zoom *= 2
-    if not scores or max(scores) <= 0:
+    if not scores:
         return None
     smooth = np.convolve(np.pad(scores, 1, mode="edge"), [0.25, 0.5, 0.25], mode="valid")
-    return diameters[int(np.argmax(smooth))]
+    return diameters[int(np.argmax(smooth))] if smooth.max() > MIN_AGREEMENT else None

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from reddino.smears.illumination import (
+    DARKER_THAN_RED_CELLS,
     Image,
     Mask,
     Plane,
@@ -23,8 +24,12 @@ Colour = npt.NDArray[np.float32]
 
 # Below this contrast (natural-log absorbance of cells over background) an image holds noise, not cells.
 MIN_CONTRAST = 0.03
+# Noise that is cut in two by force spreads about half as far as its halves are apart; images of cells less.
+MAX_NOISE = 0.38
 # No cell is brighter than the empty background in any channel; coloured and white lettering is.
 BRIGHTER_THAN_EMPTY = -0.25
+# Pixels of the working resolution: enough against compression noise, too little to close gaps between cells.
+BLUR = 0.6
 # Longest side in pixels at which light and stain are estimated: they are smooth, and it is fast.
 MODEL_SIDE = 256
 
@@ -68,7 +73,7 @@ class Foreground:
 
 
 def model_stain(image: Image) -> StainModel | None:
-    """Estimate light and stain of an RGB image (H, W, 3); None where nothing stands out from the background."""
+    """Estimate light and stain of an RGB image (H, W, 3); None where nothing stands out."""
     scale = min(1.0, MODEL_SIDE / max(image.shape[:2]))
     small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     field = lit_field(small)
@@ -80,7 +85,7 @@ def model_stain(image: Image) -> StainModel | None:
     dark = density[:, 1] > -ground_level(-density[:, 1])
     if dark.sum() < 16 or (~dark).sum() < 16:
         return None
-    cell, ground = np.median(density[dark], axis=0), np.median(density[~dark], axis=0)
+    cell, ground = _red_cell_colour(density[dark]), np.median(density[~dark], axis=0)
     contrast = cell - ground
     if float(contrast.max()) < MIN_CONTRAST:
         return None
@@ -90,7 +95,19 @@ def model_stain(image: Image) -> StainModel | None:
     stain = (density - ground) @ weights
     level = otsu(np.clip(stain, -0.3, 1.4))
     noise = float(_spread(stain[stain < level]))
+    if noise > MAX_NOISE:
+        return None
     return StainModel(field, surface - ground, contrast, weights.astype(np.float32), level, noise)
+
+
+def _red_cell_colour(density: Plane) -> Plane:
+    """Median absorbance (3,) of stained pixels (n, 3), without nuclei where they are a class of their own."""
+    green = density[:, 1]
+    pale = green < otsu(green)
+    nuclei = green[~pale].mean() > max(DARKER_THAN_RED_CELLS, 1.8 * green[pale].mean())
+    if pale.sum() < 0.2 * len(green) or not nuclei:
+        pale[:] = True
+    return np.asarray(np.median(density[pale], axis=0))
 
 
 def _spread(values: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
@@ -103,11 +120,12 @@ def find_foreground(image: Image, model: StainModel) -> Foreground:
     size = image.shape[1::-1]
     field = cv2.resize(model.field.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
     surface = cv2.resize(model.surface, size, interpolation=cv2.INTER_LINEAR)
-    density = cv2.GaussianBlur(cv2.subtract(surface, log_intensity(image)), (0, 0), 0.8)
+    density = cv2.GaussianBlur(cv2.subtract(surface, log_intensity(image)), (0, 0), BLUR)
     stain = cv2.transform(density, model.weights.reshape(1, 3))
     # Half of what the neighbourhood holds: pale cells are found and dense ones do not swell by their blur.
-    floor = min(max(0.14, min(4 * model.noise, 0.4)), min(0.45, model.level))
-    threshold = np.clip(0.45 * _neighbourhood(stain), floor, min(0.45, model.level))
+    ceiling = min(0.45, model.level)
+    floor = min(max(0.14, 4 * model.noise), 0.4, ceiling)
+    threshold = np.clip(0.45 * _neighbourhood(stain), floor, ceiling)
     nuclei = field & dark_stain(density, model.cell)
     lettering = density.min(axis=2) < BRIGHTER_THAN_EMPTY
     return Foreground(field, stain, field & ~lettering & ((stain > threshold) | nuclei), nuclei)

@@ -1,4 +1,4 @@
-"""The empty background of a smear image: the lit field, and a smooth surface of what the light alone would give."""
+"""The empty background of a smear image: the lit field, and what the light alone would give."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import numpy.typing as npt
 Image = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 Plane = npt.NDArray[np.float32]
+
+# Natural-log absorbance in green beyond which a class of pixels is nuclei, not red cells.
+DARKER_THAN_RED_CELLS = 0.85
 
 _LOG = np.log(np.arange(256, dtype=np.float32) + 1)
 
@@ -49,8 +52,8 @@ def otsu(values: npt.NDArray[np.floating]) -> float:
 def ground_level(values: npt.NDArray[np.floating]) -> float:
     """Level between the empty background (the brightest class) and everything darker, on log intensities.
 
-    Otsu first, and once more on the bright side where that is itself clearly two classes: beside a big white cell
-    the first level parts the nucleus from all else, and red cells would pass for background.
+    Otsu first, and once more on the bright side where that is itself clearly two classes: beside a big
+    white cell the first level parts the nucleus from all else, and red cells would pass for background.
     """
     level = otsu(values)
     bright, dark = values[values > level], values[values <= level]
@@ -63,14 +66,16 @@ def ground_level(values: npt.NDArray[np.floating]) -> float:
     apart, first = float(upper.mean() - lower.mean()), float(bright.mean() - dark.mean())
     share = len(upper) / len(bright)
     separability = share * (1 - share) * apart**2 / float(bright.var())
-    return second if separability > 0.66 and apart > max(0.06, 0.12 * first) and first > 0.4 else level
+    two_classes = separability > 0.66 and apart > 0.12 * first and first > 0.4
+    return second if apart > 0.06 and (two_classes or first > DARKER_THAN_RED_CELLS) else level
 
 
 def background_surface(logs: Plane, field: Mask) -> Plane:
     """Log intensity (H, W, 3) of the empty background: a quadratic surface a channel.
 
-    It is fitted in turns with the choice of the pixels that show it (`ground_level` of the residual in green, which
-    haemoglobin and eosin darken most). Where few pixels show it, a penalty keeps the surface flat.
+    It is fitted in turns with the choice of the pixels that show it (`ground_level` of the residual in
+    green, which haemoglobin and eosin darken most). Where few pixels show it, a penalty keeps the surface
+    flat.
     """
     terms = _surface_terms(*field.shape)
     green = logs[..., 1]

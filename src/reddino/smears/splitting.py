@@ -16,17 +16,27 @@ Labels = npt.NDArray[np.int32]
 
 
 def inner_distance(mask: Mask) -> Plane:
-    """Distance of each pixel of `mask` (H, W) to the background; the image border does not count as background."""
+    """Distance of each pixel of `mask` (H, W) to the background; the image border is not background."""
     padded = cv2.copyMakeBorder(mask.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_REPLICATE)
     return np.asarray(cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1], np.float32)
+
+
+def inscribed_radius(labels: Labels) -> npt.NDArray[np.float64]:
+    """Radius (count,) of the greatest circle inside each label of (H, W), 0 = background included."""
+    alone = labels > 0
+    alone[:, 1:] &= labels[:, 1:] == labels[:, :-1]
+    alone[1:] &= labels[1:] == labels[:-1]
+    radius = np.zeros(int(labels.max()) + 1)
+    np.maximum.at(radius, labels.ravel(), inner_distance(alone).ravel())
+    return radius + 0.25
 
 
 def split_touching(mask: Mask, votes: Plane, diameter: float) -> Labels:
     """Label (H, W) the cells of a filled mask, 0 = background.
 
-    A watershed grows from every summit of a height that is great where a pixel is far from the background and many
-    edges agree on it as a centre. Neighbours with hardly a saddle between them are put together again, more readily
-    where the sum is still one cell in size.
+    A watershed grows from every summit of a height that is great where a pixel is far from the background
+    and many edges agree on it as a centre. Neighbours with hardly a saddle between them are put together
+    again, more readily where the sum is still one cell in size.
 
     Args:
         mask: cells with their pallor filled.
