@@ -116,7 +116,7 @@ def draw_white_cell(rng: np.random.Generator, x: float, y: float) -> WhiteCell:
     else:
         radius = float(rng.uniform(5.6, 7.0))
         lobes = _segmented(rng, radius, 2 if kind == "eosinophil" else int(rng.integers(3, 6)))
-        eosin, blue, granules = (1.1, 0.1, 0.8) if kind == "eosinophil" else (0.2, 0.12, 0.3)
+        eosin, blue, granules = (0.9, 0.1, 0.25) if kind == "eosinophil" else (0.2, 0.12, 0.2)
     return WhiteCell(
         kind=kind,
         x=x,

@@ -31,7 +31,7 @@ class Pallor:
 
 @dataclass(frozen=True)
 class Ring:
-    """A ring-stage parasite; lengths in micrometres, place relative to the cell's centre."""
+    """A ring-stage parasite: its place in cell radii from the cell's centre, its size in micrometres."""
 
     x: float
     y: float
@@ -135,16 +135,16 @@ def _spherocyte(rng: np.random.Generator, habit: Habit) -> Look:
 
 def _target(rng: np.random.Generator, habit: Habit) -> Look:
     outline = outlines.disc(rng, habit.wobble, min(1.0 + abs(0.08 * rng.standard_normal()), 1.25))
-    ring = _between(rng, 0.64, 0.8)
+    ring = _between(rng, 0.68, 0.82)
     x, y = _off_centre(rng, 0.05)
-    pale = Pallor(_between(rng, 0.5, 0.82), ring, ring * _between(rng, 0.88, 1.0), 0.13, x, y)
-    bull = ring * _between(rng, 0.4, 0.58)
+    pale = Pallor(_between(rng, 0.58, 0.85), ring, ring * _between(rng, 0.88, 1.0), 0.13, x, y)
+    bull = ring * _between(rng, 0.38, 0.54)
     dx, dy = _off_centre(rng, 0.06)
     angle = _between(rng, 0.0, np.pi)
     length = bull * _between(rng, 1.0, 1.35)
     # what brings the centre back to 0.7 to 1.1 of the rim
     restored = _between(rng, 0.7, 1.1) / (1.0 - pale.depth) - 1.0
-    centre = Pallor(-restored, length, bull, 0.2, x + dx, y + dy, angle)
+    centre = Pallor(-restored, length, bull, 0.17, x + dx, y + dy, angle)
     return Look(outline, (pale, centre))
 
 
@@ -209,7 +209,7 @@ def _burr(rng: np.random.Generator, habit: Habit) -> Look:
 
 
 def _schistocyte(rng: np.random.Generator, habit: Habit) -> Look:
-    shape = (outlines.helmet, outlines.triangle, outlines.fragment)[int(rng.choice(3, p=[0.5, 0.3, 0.2]))]
+    shape = (outlines.helmet, outlines.triangle, outlines.fragment)[int(rng.choice(3, p=[0.5, 0.22, 0.28]))]
     pallor = _central_pallor(rng, habit)
     faint = replace(pallor, depth=pallor.depth * _between(rng, 0.0, 0.8), soft=0.4)
     return Look(shape(rng), (faint,), density=_between(rng, 0.9, 1.15))
@@ -225,7 +225,7 @@ def _sickle(rng: np.random.Generator, habit: Habit) -> Look:
 
 def _ring(rng: np.random.Generator) -> Ring:
     radius = _between(rng, 0.75, 1.25)
-    out, turn = 0.45 * NORMAL_DIAMETER * np.sqrt(rng.uniform(0.0, 0.45)), _between(rng, 0.0, 2.0 * np.pi)
+    out, turn = 0.55 * np.sqrt(rng.uniform(0.0, 1.0)), _between(rng, 0.0, 2.0 * np.pi)
     side = _between(rng, 0.0, 2.0 * np.pi)
     dots = []
     for k in range(1 + int(rng.random() < 0.2)):

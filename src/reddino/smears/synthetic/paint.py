@@ -75,7 +75,8 @@ class _Tile:
         mask = _fill((height + 4, width + 4), [self.pixels(p) + 2.0 for p in polygons])
         inside = cv2.distanceTransform(mask, cv2.DIST_L2, 5)
         outside = cv2.distanceTransform(1 - mask, cv2.DIST_L2, 5)
-        signed = np.where(mask > 0, inside - 0.5, 0.5 - outside)[2:-2, 2:-2] / PX_PER_UM
+        # OpenCV fills the pixels that the boundary crosses too, half a pixel more than the polygon
+        signed = np.where(mask > 0, inside - 1.0, -outside)[2:-2, 2:-2] / PX_PER_UM
         return np.asarray(signed, dtype=np.float32)
 
 
@@ -120,10 +121,9 @@ def _rim(depth: Plane, strength: float) -> Plane:
 
 
 def _paint_ring(layers: NDArray[np.float32], ring: Ring, x: Plane, y: Plane, inside: Plane) -> None:
-    """Add a ring-stage parasite to the layers of a cell's tile, in place."""
+    """Add a parasite to the layers of a cell's tile, in place; x and y in micrometres from its centre."""
     c, s = np.float32(np.cos(ring.angle)), np.float32(np.sin(ring.angle))
-    dx, dy = x - np.float32(ring.x), y - np.float32(ring.y)
-    a, b = c * dx + s * dy, (c * dy - s * dx) / np.float32(ring.squash)
+    a, b = c * x + s * y, (c * y - s * x) / np.float32(ring.squash)
     away = np.sqrt(a * a + b * b)
     band = np.exp(-np.square((away - np.float32(ring.radius)) / np.float32(ring.thickness)))
     # the ring is thickest on the side of its (first) chromatin dot and may almost close on the other
@@ -156,7 +156,9 @@ def _paint_red_cell(maps: NDArray[np.float32], cell: RedCell) -> None:
     if cell.rings:
         inside = _cover(depth)
         for ring in cell.rings:
-            _paint_ring(layers, ring, x, y, inside)
+            _paint_ring(
+                layers, ring, x - np.float32(ring.x * radius), y - np.float32(ring.y * radius), inside
+            )
     if cell.blur > 0.08:
         layers = cv2.GaussianBlur(layers, (0, 0), cell.blur * PX_PER_UM, borderType=cv2.BORDER_REPLICATE)
     tile.maps += layers

@@ -71,6 +71,10 @@ def _checked(settings: Settings) -> Settings:
     for name in ("patients_per_source", "slides_per_patient", "fields_per_patient"):
         if getattr(settings, name) < 1:
             raise RedDinoError(f"Synthetic smears need {name} of at least 1, not {getattr(settings, name)}.")
+    if not settings.field_um >= 10.0:
+        raise RedDinoError(
+            f"Synthetic smears need field_um of at least 10 micrometres, not {settings.field_um}."
+        )
     if settings.seed < 0:
         raise RedDinoError(f"The seed of synthetic smears must not be negative, but is {settings.seed}.")
     return settings
