@@ -13,7 +13,7 @@ from scipy.signal import find_peaks
 from skimage.measure import label, regionprops
 
 from reddino.smears.synthetic import MORPHOLOGIES, Scene, draw_patient, paint
-from reddino.smears.synthetic.cells import draw_cell
+from reddino.smears.synthetic.morphologies import draw_cell
 from reddino.smears.synthetic.paint import BLUE, CHROMATIN, HAEMOGLOBIN, PX_PER_UM
 from reddino.smears.synthetic.scene import Slide
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from reddino.smears.synthetic.camera import encode, photograph, render_field
-from reddino.smears.synthetic.cells import MORPHOLOGIES, NORMAL_DIAMETER, RedCell
+from reddino.smears.synthetic.cells import NORMAL_DIAMETER, RedCell
+from reddino.smears.synthetic.morphologies import MORPHOLOGIES
 from reddino.smears.synthetic.paint import paint
 from reddino.smears.synthetic.patients import PROFILES, Patient, draw_patient
 from reddino.smears.synthetic.scene import Scene, make_scene

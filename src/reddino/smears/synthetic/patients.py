@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from reddino.errors import RedDinoError
-from reddino.smears.synthetic.cells import MORPHOLOGIES, Habit
+from reddino.smears.synthetic.cells import Habit
+from reddino.smears.synthetic.morphologies import MORPHOLOGIES
 
 
 @dataclass(frozen=True)

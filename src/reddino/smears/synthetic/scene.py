@@ -15,7 +15,8 @@ from reddino.smears.synthetic.bystanders import (
     draw_specks,
     draw_white_cell,
 )
-from reddino.smears.synthetic.cells import MORPHOLOGIES, RedCell, draw_cell
+from reddino.smears.synthetic.cells import RedCell
+from reddino.smears.synthetic.morphologies import MORPHOLOGIES, draw_cell
 from reddino.smears.synthetic.patients import Patient
 
 MARGIN = 6.0
