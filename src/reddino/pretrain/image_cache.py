@@ -119,7 +119,7 @@ def open_cache(
         index, failures = _read_index(index_file)
         cache = ImageCache(index, _map(pixels_file, index), failures)
     if failures.count:
-        _log.warning("%s They are left out; %d images remain.", failures.summary(), len(cache))
+        _log.warning("%s %d images remain.", failures.summary(), len(cache))
     return cache
 
 

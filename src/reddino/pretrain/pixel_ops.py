@@ -2,60 +2,32 @@
 
 The published configuration lists 33 names while the paper says 32; nothing published tells which one the
 paper leaves out, so `PIXEL_OPERATIONS` holds all 33 in the configured order and a recipe may leave any out
-by name. albumentations 2.0.8 computes them; this module alone knows that, so that they can be replaced one
-by one.
-The published code passes no strength to any operation, only the probability, and calls albumentations in its
-1.x style: the strengths here are the defaults of those releases, stated wherever 2.0.8 has moved them.
+by name. albumentations computes them, but for those that are its slowest, which `fast_ops` computes alike.
 """
 
 from __future__ import annotations
 
-import math
-import os
-import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
-os.environ.setdefault(
-    "NO_ALBUMENTATIONS_UPDATE", "1"
-)  # else importing it asks the network for its newest version
-
-import albumentations as A
-import cv2
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import NDArray
 
 from reddino.errors import RedDinoError
+from reddino.pretrain.albumentations_ops import ALBUMENTATIONS, AlbumentationsOperation
+from reddino.pretrain.fast_ops import FAST_OPERATIONS
 
-Image = npt.NDArray[np.uint8]
+Image = NDArray[np.uint8]
+Operation = Callable[[Image, np.random.Generator], Image]
+"""(s, s, 3) uint8 RGB and a generator -> the changed crop, a function of both alone; the argument is left as
+it is."""
 
-# fmt: off
-_CONFIGURED = (
-    "Blur", "CLAHE", "ChannelShuffle", "ChannelDropout", "ColorJitter", "Defocus", "Downscale", "Emboss",
-    "Equalize", "FancyPCA", "GaussNoise", "GaussianBlur", "GlassBlur", "HueSaturationValue", "ISONoise",
-    "ImageCompression", "InvertImg", "MedianBlur", "MotionBlur", "MultiplicativeNoise", "Posterize",
-    "RandomBrightnessContrast", "RGBShift", "RandomGamma", "RandomRain", "RandomShadow", "RandomSnow",
-    "RandomSunFlare", "RandomToneCurve", "RandomFog", "RingingOvershoot", "Sharpen", "Solarize",
-)
-# fmt: on
 
-_STATED_STRENGTH: Mapping[str, Callable[[], A.BasicTransform]] = {
-    # 1.x drew the hue shift from a fifth of the circle (+-0.2); 2.0.8 draws from all of it.
-    "ColorJitter": partial(A.ColorJitter, brightness=0.2, contrast=0.2, saturation=0.2, hue=0.2, p=1),
-    # 1.x: to a quarter and back, nearest neighbour both ways.
-    "Downscale": partial(A.Downscale, scale_range=(0.25, 0.25), p=1),
-    # 1.x: variance 10-50 of 255 squared. 2.0.8's default is more than twenty times that deviation.
-    "GaussNoise": partial(A.GaussNoise, std_range=(math.sqrt(10) / 255, math.sqrt(50) / 255), p=1),
-    # 1.x drew an odd kernel of 3-7 pixels, whose deviation OpenCV sets to 0.8-1.4; 2.0.8 goes up to 3.
-    "GaussianBlur": partial(A.GaussianBlur, blur_limit=0, sigma_limit=(0.8, 1.4), p=1),
-    "ImageCompression": partial(A.ImageCompression, quality_range=(99, 100), p=1),
-    # 1.x: drops of 20 pixels; 2.0.8 would take an eighth of the height.
-    "RandomRain": partial(A.RandomRain, drop_length=20, p=1),
-}
+def _make(name: str) -> Operation:
+    return FAST_OPERATIONS[name] if name in FAST_OPERATIONS else AlbumentationsOperation(name)
 
-PIXEL_OPERATIONS: dict[str, Callable[[], A.BasicTransform]] = {
-    name: _STATED_STRENGTH.get(name, partial(getattr(A, name), p=1)) for name in _CONFIGURED
-}
+
+PIXEL_OPERATIONS: dict[str, Callable[[], Operation]] = {name: partial(_make, name) for name in ALBUMENTATIONS}
 """Name -> factory of the operation, always applied: the draw and its probability are `PixelOperations`'."""
 
 
@@ -93,7 +65,6 @@ class PixelOperations:
         self.choose = choose if names else 0
         self.probability = probability
         self._operations = [PIXEL_OPERATIONS[name]() for name in names]
-        self._python_random = random.Random(0)
 
     def draw(self, rng: np.random.Generator) -> list[int]:
         """Indices into `names` of the operations to apply, in order of application."""
@@ -110,16 +81,5 @@ class PixelOperations:
             crop: (s, s, 3) uint8 RGB; it is not modified.
         """
         for index in self.draw(rng):
-            crop = self.apply(index, crop, rng)
+            crop = self._operations[index](crop, rng)
         return crop
-
-    def apply(self, index: int, crop: Image, rng: np.random.Generator) -> Image:
-        """Apply operation `names[index]` to a (s, s, 3) uint8 RGB crop with the randomness of `rng`."""
-        operation = self._operations[index]
-        # albumentations draws from a NumPy generator, a Python one and (GaussNoise) OpenCV's of this thread.
-        python_seed, opencv_seed = rng.integers(2**31, size=2)
-        self._python_random.seed(int(python_seed))
-        cv2.setRNGSeed(int(opencv_seed))
-        operation.set_random_state(rng, self._python_random)
-        changed: Image = operation(image=crop)["image"]
-        return changed
