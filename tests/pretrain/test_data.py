@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,11 @@ import torch
 
 from reddino.pretrain.crops import MultiCrop
 from reddino.pretrain.data import CropBatch, PretrainingStream
-from reddino.pretrain.image_cache import ImageCache, ImageIndex
+from reddino.pretrain.image_cache import ImageCache, ImageIndex, open_cache
 from reddino.pretrain.pixel_ops import PIXEL_OPERATIONS, PixelOperations
 from reddino.pretrain.sampling import PatchSpec
 from reddino.smears.decode import Failures
+from reddino.smears.manifest import read_manifest
 
 CROPS = MultiCrop(28, (0.32, 1.0), 24, (0.05, 0.32), 2, PixelOperations(list(PIXEL_OPERATIONS)))
 
@@ -141,3 +143,18 @@ def test_batch__is_not_overwritten_by_later_ones(cache: ImageCache) -> None:
     for _ in range(3):
         next(stream)
     assert torch.equal(first.global_crops, kept)
+
+
+@pytest.mark.smears
+def test_stream__of_real_smears_in_cell_diameters(smears: Path, tmp_path: Path) -> None:
+    manifest = read_manifest(smears / "bccd" / "manifest.csv")
+    few = manifest.select(np.unique(manifest.images()[1], return_index=True)[1][:12])
+    diameters = dict.fromkeys(manifest.strings("source"), 102.0)
+    cache = open_cache(few, tmp_path, cell_diameters=diameters, max_cell_diameter=51.0)
+    assert len(cache) == 12 and cache.failures.count == 0
+    assert set(cache.index.height.tolist()) == {240}
+    stream = PretrainingStream(cache, CROPS, PatchSpec(3, "diameters"), seed=0, batch_size=12, workers=1)
+    # 640 x 480 pixels are 6.3 x 4.7 diameters of 102 pixels: two patches of three diameters each.
+    assert stream.samples_per_epoch == 24
+    batch = next(iter(stream))
+    assert batch.global_crops.float().std() > 10

@@ -60,22 +60,21 @@ def _fog_discs(
 
 def _count_discs(
     height: int, width: int, x: NDArray[np.int64], y: NDArray[np.int64], radius: NDArray[np.int64]
-) -> NDArray[np.int32]:
+) -> NDArray[np.int64]:
     """(height, width): how many discs cover each pixel, from where each line of each disc begins and ends."""
-    changes = np.zeros((height, width + 1), np.int32).reshape(-1)
+    begins, ends = [], []
     for size in np.unique(radius):
         chosen = radius == size
         lines, half_widths = _disc_lines(int(size))
-        line = (y[chosen, None] + lines).reshape(-1)
-        left = (x[chosen, None] - half_widths).reshape(-1)
-        right = (x[chosen, None] + half_widths).reshape(-1) + 1
+        line, centre = y[chosen, None] + lines, x[chosen, None]
         inside = (line >= 0) & (line < height)
-        row = line[inside] * (width + 1)
-        begin = row + np.clip(left[inside], 0, width)
-        end = row + np.clip(right[inside], 0, width)
-        changes += np.bincount(begin, minlength=changes.size).astype(np.int32)
-        changes -= np.bincount(end, minlength=changes.size).astype(np.int32)
-    return np.cumsum(changes.reshape(height, width + 1), axis=1, dtype=np.int32)[:, :width]
+        row = line * (width + 1)
+        begins.append((row + np.clip(centre - half_widths, 0, width))[inside])
+        ends.append((row + np.clip(centre + half_widths + 1, 0, width))[inside])
+    places = height * (width + 1)
+    changes = np.bincount(np.concatenate(begins), minlength=places)
+    changes -= np.bincount(np.concatenate(ends), minlength=places)
+    return np.cumsum(changes.reshape(height, width + 1), axis=1)[:, :width]
 
 
 @lru_cache(maxsize=256)
@@ -100,7 +99,7 @@ def _blend(over: NDArray[np.uint8], alpha: float, under: NDArray[np.uint8]) -> N
     return np.asarray(cv2.addWeighted(over, alpha, under, 1 - alpha, 0), np.uint8)
 
 
-def _look_up(table: Table, line: NDArray[np.int32], crop: Image) -> Image:
+def _look_up(table: Table, line: NDArray[np.int64], crop: Image) -> Image:
     """`table[line[y, x], crop[y, x, c]]` for each pixel and channel."""
     places = (line * 256)[..., None] + crop
     return table.reshape(-1).take(places)
@@ -109,7 +108,9 @@ def _look_up(table: Table, line: NDArray[np.int32], crop: Image) -> Image:
 def glass_blur(crop: Image, rng: np.random.Generator) -> Image:
     """Every pixel changes places with one up to four away, twice, between two slight blurs (GlassBlur)."""
     pixels = (crop.shape[0] - 8) * (crop.shape[1] - 8)
-    return swap_pixels(crop, rng.integers(64, size=(2, pixels), dtype=np.uint8))
+    # Bytes, since numpy draws bounded small integers one by one.
+    steps = np.frombuffer(rng.bytes(2 * pixels), np.uint8) & np.uint8(63)
+    return swap_pixels(crop, steps.reshape(2, pixels))
 
 
 def swap_pixels(crop: Image, rounds: NDArray[np.uint8]) -> Image:
@@ -207,14 +208,14 @@ def _blend_discs(crop: Image, discs: FlareDiscs) -> Image:
 
 
 @lru_cache(maxsize=8)
-def _rings(size: int) -> NDArray[np.int32]:
+def _rings(size: int) -> NDArray[np.int64]:
     """(2 size + 1, same): the first of the sun's growing discs to cover each place round its centre."""
     side = 2 * size + 1
     rings = np.full((side, side), _SUN_STEPS, np.uint8)
     radii = np.linspace(1, _SUN_RADIUS, _SUN_STEPS).astype(int)
     for ring in range(_SUN_STEPS - 1, -1, -1):
         cv2.circle(rings, (size, size), int(radii[ring]), ring, -1)
-    return rings.astype(np.int32)
+    return rings.astype(np.int64)
 
 
 def _glow_table(strength: float) -> Table:
