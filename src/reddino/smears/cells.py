@@ -61,6 +61,8 @@ def find_cells(image: Image, diameter: float | None = None) -> Cells:
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise RedDinoError(f"An image must be (H, W, 3) uint8 RGB, this one is {image.shape} {image.dtype}.")
+    if diameter is not None and not 2 < diameter < 1e4:
+        raise RedDinoError(f"A cell diameter must be between 2 and 10000 pixels, not {diameter}.")
     model = model_stain(image)
     if model is None:
         return no_cells()
@@ -104,10 +106,9 @@ def _segment(image: Image, model: StainModel, guess: float) -> Cells:
     small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=interpolation)
     foreground = find_foreground(small, model)
     diameter = guess * scale
-    mask = filled_cells(foreground, diameter)
-    plane = np.maximum(_voting_plane(foreground), (mask & ~foreground.cells).astype(np.float32))
-    edges = find_edges(plane, 0.05 * diameter, _no_votes(foreground, 1))
+    edges = find_edges(_voting_plane(foreground), 0.05 * diameter, _no_votes(foreground, 1))
     votes = radial_votes(edges, diameter * RADII)
+    mask = filled_cells(foreground, votes, diameter)
     labels = split_touching(mask, votes, diameter)
     return measure_cells(
         labels, foreground, diameter, (image.shape[1] / small.shape[1], image.shape[0] / small.shape[0])

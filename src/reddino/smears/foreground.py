@@ -94,9 +94,12 @@ def model_stain(image: Image) -> StainModel | None:
     weights /= weights @ contrast
     stain = (density - ground) @ weights
     level = otsu(np.clip(stain, -0.3, 1.4))
-    noise = float(_spread(stain[stain < level]))
-    if noise > MAX_NOISE:
+    unstained = stain[stain < level]
+    if float(_spread(unstained)) > MAX_NOISE:
         return None
+    # Pale cells lie on the dark side of the background, so the bright side alone shows its noise.
+    middle = np.median(unstained)
+    noise = 1.4826 * float(np.median(middle - unstained[unstained <= middle]))
     return StainModel(field, surface - ground, contrast, weights.astype(np.float32), level, noise)
 
 

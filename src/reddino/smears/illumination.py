@@ -67,11 +67,14 @@ def ground_level(values: npt.NDArray[np.floating]) -> float:
     share = len(upper) / len(bright)
     separability = share * (1 - share) * apart**2 / float(bright.var())
     two_classes = separability > 0.66 and apart > 0.12 * first and first > 0.4
-    return second if apart > 0.06 and (two_classes or first > DARKER_THAN_RED_CELLS) else level
+    nuclei = first > DARKER_THAN_RED_CELLS
+    # Dirt or ink: too few pixels to be the red cells, while the rest is spread wide.
+    dirt = len(dark) < 0.05 * len(values) and apart > max(0.1, 0.15 * first)
+    return second if apart > 0.06 and (two_classes or nuclei or dirt) else level
 
 
 def background_surface(logs: Plane, field: Mask) -> Plane:
-    """Log intensity (H, W, 3) of the empty background: a quadratic surface a channel.
+    """Log intensity (H, W, 3) of the empty background: a polynomial surface a channel.
 
     It is fitted in turns with the choice of the pixels that show it (`ground_level` of the residual in
     green, which haemoglobin and eosin darken most). Where few pixels show it, a penalty keeps the surface
@@ -82,7 +85,7 @@ def background_surface(logs: Plane, field: Mask) -> Plane:
     empty = field & (green > ground_level(green[field]))
     surface = np.zeros_like(logs)
     for _ in range(5):
-        surface = _fit(terms[empty], logs[empty], 0.005 * float(field.sum()), terms)
+        surface = _fit(terms[empty], logs[empty], 0.002 * float(field.sum()), terms)
         residual = green - surface[..., 1]
         empty = field & (residual > min(ground_level(residual[field]), -0.01)) & (residual < 0.12)
     return surface
@@ -90,14 +93,17 @@ def background_surface(logs: Plane, field: Mask) -> Plane:
 
 def _surface_terms(height: int, width: int) -> Plane:
     y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
-    return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1).astype(np.float32)
+    squared = x * x + y * y
+    # Quadratic for the lamp, and the next radial terms for the fall of light towards the corners.
+    terms = [np.ones_like(x), x, y, x * x, x * y, y * y, x * squared, y * squared, squared * squared]
+    return np.stack(terms, axis=-1).astype(np.float32)
 
 
 def _fit(terms: Plane, logs: Plane, penalty: float, everywhere: Plane) -> Plane:
-    """Ridge regression of `logs` (n, 3) on `terms` (n, 6), evaluated on the terms (H, W, 6)."""
+    """Ridge regression of `logs` (n, 3) on `terms` (n, k), evaluated on the terms (H, W, k)."""
     if len(terms) == 0:
         return np.zeros((*everywhere.shape[:2], 3), np.float32)
     centre = np.median(logs, axis=0)
-    normal = (terms.T @ terms).astype(np.float64) + np.diag([1e-6, *[penalty] * 5])
+    normal = (terms.T @ terms).astype(np.float64) + np.diag([1e-6, *[penalty] * (terms.shape[1] - 1)])
     solution = np.linalg.solve(normal, (terms.T @ (logs - centre)).astype(np.float64))
     return np.asarray(everywhere @ solution.astype(np.float32) + centre, np.float32)

@@ -8,8 +8,9 @@ import numpy as np
 from reddino.smears.foreground import Foreground
 from reddino.smears.illumination import Mask, Plane
 
-# Convexity beyond which a clear hole is a pale centre, not a gap between cells.
-PALLOR_CONVEXITY = 0.88
+# A hole is a pale centre if it is this convex and stained, or this convex and the edges agree on it as a
+# centre.
+CONVEX, STAINED, AGREED = 0.7, 0.2, 0.3
 # Breaks in an outline that are closed, in cell diameters: more would close the gaps between neighbours.
 CLOSE = 0.03
 # Holes below this share of a cell's area are noise and are filled; beyond the other shares they are
@@ -17,7 +18,7 @@ CLOSE = 0.03
 SPECK, LARGEST_HOLE, LARGEST_CUT_HOLE = 0.03, 0.6, 0.25
 
 
-def filled_cells(foreground: Foreground, diameter: float) -> Mask:
+def filled_cells(foreground: Foreground, votes: Plane, diameter: float) -> Mask:
     """Cells with their pallor filled and specks removed; gaps between touching cells stay open."""
     size = max(1, round(CLOSE * diameter))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * size + 1, 2 * size + 1))
@@ -31,17 +32,20 @@ def filled_cells(foreground: Foreground, diameter: float) -> Mask:
         cut = x == 0 or y == 0 or x + w == solid.shape[1] or y + h == solid.shape[0]
         window = slice(y, y + h), slice(x, x + w)
         if not cut or share[label] < LARGEST_CUT_HOLE:
-            fill[label] = _is_pallor(labels[window] == label, foreground.stain[window], area)
+            fill[label] = _is_pallor(labels[window] == label, foreground.stain[window], votes[window], area)
     fill[0] = False
     solid[fill[labels]] = 1
     return np.asarray(cv2.morphologyEx(solid, cv2.MORPH_OPEN, kernel) > 0)
 
 
-def _is_pallor(hole: Mask, stain: Plane, area: int) -> bool:
-    """A pale centre is convex; a gap between cells has concave sides and is as clear as the background."""
+def _is_pallor(hole: Mask, stain: Plane, votes: Plane, area: int) -> bool:
+    """A pale centre is convex, and the outline of its cell runs round it; in a gap no outline has its centre.
+
+    background, and no outline has its centre there.
+    """
+    if float(np.median(stain[hole])) < STAINED and float(votes[hole].max()) < AGREED:
+        return False
     outline, _ = cv2.findContours(hole.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     hull = cv2.convexHull(np.concatenate(outline))
     # The hull runs through pixel centres: half a pixel is missing all round.
-    convexity = area / (cv2.contourArea(hull) + 0.5 * cv2.arcLength(hull, closed=True) + 1)
-    pale = float(np.median(stain[hole]))
-    return bool(convexity > (0.7 if pale > 0.2 else PALLOR_CONVEXITY))
+    return area > CONVEX * (cv2.contourArea(hull) + 0.5 * cv2.arcLength(hull, closed=True) + 1)

@@ -9,8 +9,11 @@ from skimage.segmentation import watershed
 
 from reddino.smears.illumination import Mask, Plane
 
-# How much the agreement of edges counts beside the distance from the background (1 = the middle of a cell).
+# How much the agreement of edges counts beside the distance from the background (1 = a cell's middle).
 VOTE_WEIGHT = 1.0
+# Two pieces without a waist between them (in parts of the smaller one's depth), together no larger than this (in
+# typical areas), are one long cell: two discs would have a waist unless they overlap by three quarters.
+WAIST, LARGEST_OVAL = 0.95, 1.8
 
 Labels = npt.NDArray[np.int32]
 
@@ -48,7 +51,7 @@ def split_touching(mask: Mask, votes: Plane, diameter: float) -> Labels:
     height[~mask] = 0
     seeds = _peaks(height, radius=max(1, round(0.12 * diameter)), floor=0.25)
     labels = np.asarray(watershed(-height, seeds, mask=mask), np.int32)
-    return merge_pieces(labels, height, diameter)
+    return merge_pieces(labels, height, depth, diameter)
 
 
 def _peaks(height: Plane, radius: int, floor: float) -> Labels:
@@ -58,16 +61,19 @@ def _peaks(height: Plane, radius: int, floor: float) -> Labels:
     return np.asarray(seeds, np.int32)
 
 
-def merge_pieces(labels: Labels, height: Plane, diameter: float) -> Labels:
-    """Join watershed pieces of one cell; `height` is the smoothed distance transform they were grown on."""
+def merge_pieces(labels: Labels, height: Plane, depth: Plane, diameter: float) -> Labels:
+    """Join watershed pieces (H, W) of one cell.
+
+    Args:
+        labels: pieces, 0 = background.
+        height: what the pieces were grown on.
+        depth: distance from the background in typical radii.
+        diameter: of a typical cell in pixels.
+    """
     count = int(labels.max()) + 1
-    if count < 3:
-        return labels
-    peak = np.zeros(count)
-    np.maximum.at(peak, labels.ravel(), height.ravel())
-    area = np.bincount(labels.ravel(), minlength=count).astype(np.float64)
-    pairs, saddle = _borders(labels, height, count)
-    typical = np.pi / 4 * diameter**2
+    area = np.bincount(labels.ravel(), minlength=count) / (np.pi / 4 * diameter**2)
+    pairs, saddle, shoal = _borders(labels, height, depth)
+    peak, deepest = _greatest(labels, height), _greatest(labels, depth)
     parent = np.arange(count)
 
     def root(label: int) -> int:
@@ -76,19 +82,25 @@ def merge_pieces(labels: Labels, height: Plane, diameter: float) -> Labels:
             label = int(parent[label])
         return label
 
-    ratio = saddle / np.minimum(peak[pairs[:, 0]], peak[pairs[:, 1]]) if len(pairs) else np.zeros(0)
-    for index in np.argsort(-ratio):
-        one, two = root(int(pairs[index, 0])), root(int(pairs[index, 1]))
+    for index in np.argsort(-saddle / np.minimum(peak[pairs[:, 0]], peak[pairs[:, 1]])):
+        one, two = (root(int(label)) for label in pairs[index])
         if one == two:
             continue
-        narrow = saddle[index] / min(peak[one], peak[two])
-        if narrow > merge_ratio((area[one] + area[two]) / typical, min(area[one], area[two]) / typical):
+        joint, smaller = area[one] + area[two], min(area[one], area[two])
+        same_height = saddle[index] > merge_ratio(joint, smaller) * min(peak[one], peak[two])
+        no_waist = shoal[index] > WAIST * min(deepest[one], deepest[two])
+        if same_height or (no_waist and joint < LARGEST_OVAL and max(deepest[one], deepest[two]) < 1.15):
             parent[two] = one
-            area[one] += area[two]
-            peak[one] = max(peak[one], peak[two])
-    roots = np.array([root(label) for label in range(count)])
-    _, compact = np.unique(roots, return_inverse=True)
+            area[one] = joint
+            peak[one], deepest[one] = max(peak[one], peak[two]), max(deepest[one], deepest[two])
+    _, compact = np.unique([root(label) for label in range(count)], return_inverse=True)
     return np.asarray(compact, np.int32)[labels]
+
+
+def _greatest(labels: Labels, plane: Plane) -> npt.NDArray[np.float64]:
+    greatest = np.zeros(int(labels.max()) + 1)
+    np.maximum.at(greatest, labels.ravel(), plane.ravel())
+    return greatest
 
 
 def merge_ratio(joint: float, smaller: float) -> float:
@@ -106,9 +118,10 @@ def merge_ratio(joint: float, smaller: float) -> float:
 
 
 def _borders(
-    labels: Labels, height: Plane, count: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Pairs (n, 2) of labels that share a border, and the greatest height along each border."""
+    labels: Labels, height: Plane, depth: Plane
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Pairs (n, 2) of labels that share a border, and the greatest height and depth along each border."""
+    count = int(labels.max()) + 1
     keys: list[npt.NDArray[np.int64]] = []
     levels: list[Plane] = []
     for here, there in (
@@ -118,10 +131,12 @@ def _borders(
         first, second = labels[here], labels[there]
         touching = (first != second) & (first > 0) & (second > 0)
         low = np.minimum(first[touching], second[touching]).astype(np.int64)
-        high = np.maximum(first[touching], second[touching]).astype(np.int64)
-        keys.append(low * count + high)
-        levels.append(np.minimum(height[here][touching], height[there][touching]))
+        keys.append(low * count + np.maximum(first[touching], second[touching]))
+        levels.append(
+            np.stack([np.minimum(plane[here][touching], plane[there][touching]) for plane in (height, depth)])
+        )
     key, place = np.unique(np.concatenate(keys), return_inverse=True)
-    saddle = np.zeros(len(key))
-    np.maximum.at(saddle, place, np.concatenate(levels))
-    return np.stack([key // count, key % count], axis=1), saddle
+    greatest = np.zeros((2, len(key)))
+    for row, level in zip(greatest, np.concatenate(levels, axis=1), strict=True):
+        np.maximum.at(row, place, level)
+    return np.stack([key // count, key % count], axis=1), greatest[0], greatest[1]
