@@ -21,9 +21,8 @@ from reddino.smears.splitting import split_touching
 
 __all__ = ["Cells", "estimate_diameter", "find_cells", "find_cells_in"]
 
-# Pixels a cell at which the work is done: below about 20 gaps between cells close, above 40 nothing is
-# gained.
-WORK_DIAMETER = 32.0
+# Pixels a cell at which the work is done: below about 20 gaps between cells close, above 40 nothing is won.
+WORK_DIAMETER = 28.0
 # Longest side in pixels at which the scale is searched.
 SCALE_SIDE = 400
 # How often a scale that the cells found at it contradict is mended.

@@ -31,7 +31,7 @@ BRIGHTER_THAN_EMPTY = -0.25
 # Pixels of the working resolution: enough against compression noise, too little to close gaps between cells.
 BLUR = 0.6
 # Longest side in pixels at which light and stain are estimated: they are smooth, and it is fast.
-MODEL_SIDE = 256
+MODEL_SIDE = 192
 
 
 @dataclass(frozen=True)

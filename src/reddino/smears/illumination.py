@@ -81,14 +81,12 @@ def background_surface(logs: Plane, field: Mask) -> Plane:
     flat.
     """
     terms = _surface_terms(*field.shape)
-    green = logs[..., 1]
-    empty = field & (green > ground_level(green[field]))
-    surface = np.zeros_like(logs)
+    green, penalty = logs[..., 1:2], 0.002 * float(field.sum())
+    empty = field & (green[..., 0] > ground_level(green[field][:, 0]))
     for _ in range(5):
-        surface = _fit(terms[empty], logs[empty], 0.002 * float(field.sum()), terms)
-        residual = green - surface[..., 1]
+        residual = (green - _fit(terms[empty], green[empty], penalty, terms))[..., 0]
         empty = field & (residual > min(ground_level(residual[field]), -0.01)) & (residual < 0.12)
-    return surface
+    return _fit(terms[empty], logs[empty], penalty, terms)
 
 
 def _surface_terms(height: int, width: int) -> Plane:
@@ -100,9 +98,9 @@ def _surface_terms(height: int, width: int) -> Plane:
 
 
 def _fit(terms: Plane, logs: Plane, penalty: float, everywhere: Plane) -> Plane:
-    """Ridge regression of `logs` (n, 3) on `terms` (n, k), evaluated on the terms (H, W, k)."""
+    """Ridge regression of `logs` (n, c) on `terms` (n, k), evaluated on the terms (H, W, k): (H, W, c)."""
     if len(terms) == 0:
-        return np.zeros((*everywhere.shape[:2], 3), np.float32)
+        return np.zeros((*everywhere.shape[:2], logs.shape[1]), np.float32)
     centre = np.median(logs, axis=0)
     normal = (terms.T @ terms).astype(np.float64) + np.diag([1e-6, *[penalty] * (terms.shape[1] - 1)])
     solution = np.linalg.solve(normal, (terms.T @ (logs - centre)).astype(np.float64))

@@ -10,7 +10,7 @@ from reddino.smears.illumination import Mask, Plane
 
 # A hole is a pale centre if it is this convex and stained, or this convex and the edges agree on it as a
 # centre.
-CONVEX, STAINED, AGREED = 0.7, 0.2, 0.3
+CONVEX, STAINED, AGREED = 0.7, 0.2, 0.2
 # Breaks in an outline that are closed, in cell diameters: more would close the gaps between neighbours.
 CLOSE = 0.03
 # Holes below this share of a cell's area are noise and are filled; beyond the other shares they are
@@ -39,10 +39,7 @@ def filled_cells(foreground: Foreground, votes: Plane, diameter: float) -> Mask:
 
 
 def _is_pallor(hole: Mask, stain: Plane, votes: Plane, area: int) -> bool:
-    """A pale centre is convex, and the outline of its cell runs round it; in a gap no outline has its centre.
-
-    background, and no outline has its centre there.
-    """
+    """A pale centre is convex, and the outline of its cell runs round it; no outline runs round a gap."""
     if float(np.median(stain[hole])) < STAINED and float(votes[hole].max()) < AGREED:
         return False
     outline, _ = cv2.findContours(hole.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)

@@ -11,8 +11,8 @@ from reddino.smears.illumination import Mask, Plane
 
 # How much the agreement of edges counts beside the distance from the background (1 = a cell's middle).
 VOTE_WEIGHT = 1.0
-# Two pieces without a waist between them (in parts of the smaller one's depth), together no larger than this (in
-# typical areas), are one long cell: two discs would have a waist unless they overlap by three quarters.
+# Two pieces without a waist between them (in parts of the smaller one's depth), together no larger than this
+# (in typical areas), are one long cell: two discs have a waist unless they overlap by over two thirds.
 WAIST, LARGEST_OVAL = 0.95, 1.8
 
 Labels = npt.NDArray[np.int32]
