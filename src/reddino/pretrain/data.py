@@ -115,7 +115,7 @@ class PretrainingStream:
         for position in positions:
             sample = first + position
             rng = sample_rng(self._seed, sample)
-            patch = self._order.patch(sample, rng)
+            patch = self._order.choose(sample, rng, self._cache)
             global_crops, local_crops = batch["global_crops"][:, position], batch["local_crops"][:, position]
             self._crops.fill(patch.cut(self._cache), rng, global_crops, local_crops)
             batch["sample_index"][position] = sample

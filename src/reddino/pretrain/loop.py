@@ -147,6 +147,7 @@ def make_stream(recipe: Recipe, cache: ImageCache, start_step: int = 0) -> Pretr
         layout=data.layout,
         an_epoch=data.epoch_counts,
         source_exponent=data.source_exponent,
+        candidates=data.candidates,
     )
     return PretrainingStream(
         cache,

@@ -46,6 +46,7 @@ class DataSection(Section):
 
     `max_cell_diameter`: images are kept in memory shrunk until a red cell has at most this many pixels; null keeps
     them as they are. `source_exponent`: a source with n patches is drawn in proportion to n ** exponent.
+    `candidates`: of that many random places the one whose pixels vary most is taken.
     """
 
     patch_side: Positive = 224.0
@@ -53,6 +54,7 @@ class DataSection(Section):
     layout: Literal["random", "grid"] = "random"
     epoch_counts: Literal["area", "one"] = "area"
     source_exponent: Share = 1.0
+    candidates: Count = 1
     max_cell_diameter: Positive | None = None
 
 
