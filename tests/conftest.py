@@ -1,4 +1,4 @@
-"""What several tests share: the real smear collection, where it is present, and single-threaded arithmetic."""
+"""What several tests share: the real smear collection, where it is present."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 
 def smear_collection() -> Path | None:
-    """The folder of real smears: REDDINO_SMEARS, else `shared/smears` beside the checkout; None where absent."""
+    """The folder of real smears: REDDINO_SMEARS, else `shared/smears` beside the checkout, else None."""
     named = os.environ.get("REDDINO_SMEARS")
     folder = Path(named) if named else Path(__file__).resolve().parents[2] / "shared" / "smears"
     return folder if (folder / "bccd" / "manifest.csv").exists() else None

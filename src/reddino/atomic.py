@@ -21,8 +21,8 @@ def sync_folder(folder: Path) -> None:
 def atomic_path(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; on success fsync it and rename it to `path`, on error remove it.
 
-    The temporary name starts with a dot and ends in `.partial`, so that a reader never takes a file that a killed
-    process left behind for a finished one.
+    The temporary name starts with a dot and ends in `.partial`, so that a reader never takes a file that a
+    killed process left behind for a finished one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.parent / f".{path.name}.{os.getpid()}.partial"

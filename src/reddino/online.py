@@ -66,7 +66,8 @@ class OnlineNeighbours:
         chosen = np.sort(rng.permutation(labelled)[:most])
         if len(chosen) <= NEIGHBOURS:
             raise RedDinoError(
-                f"the online score needs more than {NEIGHBOURS} labelled cells; the manifest under {manifest.root} has {len(chosen)}"
+                f"the online score needs more than {NEIGHBOURS} labelled cells; the manifest under "
+                f"{manifest.root} has {len(chosen)}"
             )
         sample = manifest.select(chosen)
         views = plan_views(sample, view, diameters=diameters, failures=Failures())
@@ -77,12 +78,16 @@ class OnlineNeighbours:
         row = np.concatenate(rows)
         labels = [sample.strings("label")[i] for i in row]
         return cls(
-            np.concatenate(pixels), labels, grouped_folds(labels, [names[chosen[i]] for i in row], folds, seed)
+            np.concatenate(pixels),
+            labels,
+            grouped_folds(labels, [names[chosen[i]] for i in row], folds, seed),
         )
 
     def __call__(self, encoder: Encoder) -> dict[str, float]:
         """Embed the cells; mean wF1, macro F1 and bAcc of 20-NN over the folds."""
-        parts = [encoder.embed(self._images[i : i + BATCH], "cls") for i in range(0, len(self._images), BATCH)]
+        parts = [
+            encoder.embed(self._images[i : i + BATCH], "cls") for i in range(0, len(self._images), BATCH)
+        ]
         vectors = np.concatenate(parts)
         scores = []
         for train, test in self._folds:

@@ -11,7 +11,9 @@ from typing import Any
 from reddino import __version__
 
 
-def provenance(*, seed: int | None = None, data: str | None = None, model: str | None = None) -> dict[str, Any]:
+def provenance(
+    *, seed: int | None = None, data: str | None = None, model: str | None = None
+) -> dict[str, Any]:
     """Describe a result: the command, our version, the seed, the data fingerprint and the model hash.
 
     Args:

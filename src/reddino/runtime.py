@@ -41,7 +41,7 @@ class Runtime:
 
 
 def cpu_computes_bf16() -> bool:
-    """Whether this processor multiplies bfloat16 in hardware; elsewhere bf16 is emulated and far slower than fp32."""
+    """Whether this processor multiplies bfloat16 in hardware; elsewhere emulation is far slower than fp32."""
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
@@ -63,7 +63,9 @@ def choose_runtime(device: str = "auto", precision: Precision = "auto", threads:
     except RuntimeError as error:
         raise RedDinoError(f"device '{device}' is not known to torch; give cpu, cuda or cuda:<n>") from error
     if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise RedDinoError(f"device '{device}' was asked for, but torch sees no CUDA device here; give --device cpu")
+        raise RedDinoError(
+            f"device '{device}' was asked for, but torch sees no CUDA device here; give --device cpu"
+        )
     if precision == "auto":
         hardware = torch.cuda.is_bf16_supported() if chosen.type == "cuda" else cpu_computes_bf16()
         precision = "bf16" if hardware else "fp32"

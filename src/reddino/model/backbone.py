@@ -14,7 +14,9 @@ from reddino.errors import RedDinoError
 from reddino.model.position import resample_positions
 
 #: Backbones with patch size 14 that have no timm name of their own: (timm architecture, its arguments).
-PATCH14 = {"vit_tiny_patch14": ("vit_tiny_patch16_224", {"patch_size": 14, "init_values": 1e-5})}
+PATCH14: dict[str, tuple[str, dict[str, Any]]] = {
+    "vit_tiny_patch14": ("vit_tiny_patch16_224", {"patch_size": 14, "init_values": 1e-5})
+}
 
 
 class Tokens(NamedTuple):
@@ -30,11 +32,11 @@ KeptSamples = Sequence[Tensor]
 class ViTBackbone(nn.Module):
     """A timm Vision Transformer that accepts masked patches, any crop size and DINOv2's drop path.
 
-    The weights stay timm's (`vit`), so that a model folder opens with `timm.create_model`; the mask token is the
-    only parameter beside them.
+    The weights stay timm's (`vit`), so that a model folder opens with `timm.create_model`; the mask token is
+    the only parameter beside them.
     """
 
-    def __init__(self, vit: nn.Module) -> None:
+    def __init__(self, vit: Any) -> None:
         super().__init__()
         self.vit: Any = vit
         self.dim = int(self.vit.embed_dim)
@@ -60,8 +62,8 @@ class ViTBackbone(nn.Module):
         Args:
             images: (B, 3, H, W), normalised; H and W multiples of the patch size.
             masks: (B, N) bool, True where a patch is replaced by the mask token.
-            kept_samples: for each residual branch, the indices of the samples that it computes; the others skip
-                it (drop path). None computes all.
+            kept_samples: for each residual branch, the indices of the samples that it computes; the others
+                skip it (drop path). None computes all.
         """
         vit = self.vit
         x = vit.patch_embed.proj(images)
@@ -97,11 +99,11 @@ def _residual(x: Tensor, branch: Callable[[Tensor], Tensor], kept: Tensor | None
 
 
 class PooledBackbone(nn.Module):
-    """Any timm network: its pooled output stands where the class token stands, and there are no patch tokens."""
+    """Any timm network: its pooled output stands where the class token stands; it has no patch tokens."""
 
     residual_branches = 0
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: Any) -> None:
         super().__init__()
         self.network: Any = network
         self.dim = int(self.network.num_features)
@@ -136,18 +138,21 @@ def create_backbone(
         image_size: pixels; sets the grid of a ViT's position embedding.
         depth: number of ViT blocks, where another than the architecture's own is wanted.
         layer_scale: LayerScale's starting value for a ViT; None keeps the architecture's.
-        drop_path: rate for a network without tokens, where its architecture has one; a ViT takes it at each forward.
+        drop_path: rate for a network without tokens, where its architecture has one; a ViT takes it at each
+            forward.
 
     Raises:
         RedDinoError: timm has no such architecture.
     """
     architecture, arguments = PATCH14.get(name, (name, {}))
     if not timm.is_model(architecture.split(".")[0]):
-        raise RedDinoError(f"backbone '{name}' is neither vit_tiny_patch14 nor an architecture of timm {timm.__version__}")
+        raise RedDinoError(
+            f"backbone '{name}' is neither vit_tiny_patch14 nor an architecture of timm {timm.__version__}"
+        )
     arguments = {**arguments, "num_classes": 0}
     if is_vit(architecture):
         arguments |= {"global_pool": "token"}
-        optional = {"img_size": image_size, "depth": depth, "init_values": layer_scale}
+        optional: dict[str, Any] = {"img_size": image_size, "depth": depth, "init_values": layer_scale}
         arguments |= {key: value for key, value in optional.items() if value is not None}
     elif depth is not None:
         raise RedDinoError(f"model.depth only fits Vision Transformers, and '{name}' is none")
@@ -157,11 +162,11 @@ def create_backbone(
 
 
 def is_vit(architecture: str) -> bool:
-    """Whether a timm name is a plain Vision Transformer with a class token, which our masked forward knows."""
+    """Whether a timm name is a plain ViT with a class token, which our masked forward knows."""
     return architecture.startswith("vit_") and "reg" not in architecture and "clip" not in architecture
 
 
-def wrap(network: nn.Module) -> Backbone:
+def wrap(network: Any) -> Backbone:
     """Put a timm network behind the interface of this module."""
     plain = isinstance(network, timm.models.vision_transformer.VisionTransformer)
     if plain and network.cls_token is not None and network.reg_token is None and not network.no_embed_class:
@@ -172,7 +177,8 @@ def wrap(network: nn.Module) -> Backbone:
 def initialise(backbone: Backbone, seed: int) -> None:
     """Draw all weights anew from `seed` as DINOv2 does: truncated normal 0.02, zero biases, mask token zero.
 
-    The patch embedding keeps the uniform fan-in scale of a convolution; a network without tokens keeps timm's scheme.
+    The patch embedding keeps the uniform fan-in scale of a convolution; a network without tokens keeps timm's
+    scheme.
     """
     generator = torch.Generator().manual_seed(seed)
     if isinstance(backbone, PooledBackbone):
@@ -187,7 +193,9 @@ def initialise(backbone: Backbone, seed: int) -> None:
                 nn.init.trunc_normal_(module.weight, std=0.02, generator=generator)
                 nn.init.zeros_(module.bias)
         fan_in = vit.patch_embed.proj.weight[0].numel()
-        nn.init.uniform_(vit.patch_embed.proj.weight, -1 / math.sqrt(fan_in), 1 / math.sqrt(fan_in), generator=generator)
+        nn.init.uniform_(
+            vit.patch_embed.proj.weight, -1 / math.sqrt(fan_in), 1 / math.sqrt(fan_in), generator=generator
+        )
         nn.init.zeros_(vit.patch_embed.proj.bias)
         nn.init.trunc_normal_(vit.pos_embed, std=0.02, generator=generator)
         nn.init.normal_(vit.cls_token, std=1e-6, generator=generator)

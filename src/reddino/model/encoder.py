@@ -54,13 +54,15 @@ class Encoder:
 
         Args:
             images: (n, s, s, 3) uint8, s = `input_size` (any multiple of the patch size for a ViT).
-            pooling: `cls` (class token, or a CNN's pooled output), `mean` (of the patch tokens) or `cls+mean`.
+            pooling: `cls` (class token, or a CNN's pooled output), `mean` (of the patch tokens) or
+                `cls+mean`.
 
         Returns:
             (n, d) float32.
 
         Raises:
-            RedDinoError: the pooling is unknown or needs tokens that the network lacks; the size does not fit.
+            RedDinoError: the pooling is unknown or needs tokens that the network lacks; the size does not
+                fit.
         """
         self._check(images, pooling)
         batch = torch.from_numpy(np.ascontiguousarray(images)).to(self.runtime.device)
@@ -79,7 +81,9 @@ class Encoder:
         if isinstance(self.backbone, ViTBackbone):
             patch = self.backbone.patch_size
             if images.shape[1] % patch or images.shape[2] % patch:
-                raise RedDinoError(f"{self.name} takes sizes that are multiples of {patch} px, not {images.shape[1:3]}")
+                raise RedDinoError(
+                    f"{self.name} takes sizes that are multiples of {patch} px, not {images.shape[1:3]}"
+                )
         elif pooling != "cls":
             raise RedDinoError(f"{self.name} has no patch tokens; use pooling cls")
 

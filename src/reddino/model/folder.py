@@ -1,4 +1,4 @@
-"""Model folders: timm's hub format plus `reddino.json`, which says what the weights are and how to feed them."""
+"""Model folders: timm's hub format, and `reddino.json`, which says where the weights come from."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ class ModelCard:
         layer_scale: LayerScale's starting value; None where the architecture's own.
         mean, std: normalisation of RGB in 0..1.
         channel_order: RGB, or BGR for weights that were trained on swapped channels.
-        training: recipe, data fingerprint, samples seen, seed and command of the run; empty for foreign weights.
+        training: recipe, data fingerprint, samples seen, seed and command of the run; empty for foreign
+            weights.
     """
 
     backbone: str
@@ -51,14 +52,17 @@ class ModelCard:
     def create(self, image_size: int | None = None) -> Backbone:
         """Build the untrained backbone that the card describes."""
         return create_backbone(
-            self.backbone, image_size=image_size or self.image_size, depth=self.depth, layer_scale=self.layer_scale
+            self.backbone,
+            image_size=image_size or self.image_size,
+            depth=self.depth,
+            layer_scale=self.layer_scale,
         )
 
 
 def save_model_folder(
     folder: Path, backbone: Backbone, card: ModelCard, heads: dict[str, Tensor] | None = None
 ) -> ModelCard:
-    """Write `backbone` and `card` to `folder`; each file appears whole. Returns the card with the weights' hash.
+    """Write `backbone` and `card` to `folder`, each file whole; returns the card with the weights' hash.
 
     Args:
         heads: projection heads and mask token, kept beside the backbone for continued pretraining.
@@ -141,7 +145,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def open_model_folder(folder: Path, image_size: int | None = None) -> tuple[Backbone, ModelCard]:
-    """Open a model folder strictly; the position embedding is resampled where another `image_size` is asked for.
+    """Open a model folder strictly; for another `image_size` the position embedding is resampled.
 
     Raises:
         RedDinoError: a file is missing or damaged, or the weights are not those that the card names.
@@ -152,7 +156,8 @@ def open_model_folder(folder: Path, image_size: int | None = None) -> tuple[Back
     found = hash_weights(backbone)
     if card.weights_hash and found != card.weights_hash:
         raise RedDinoError(
-            f"{folder}: the weights ({found}) are not those of {CARD} ({card.weights_hash}); the folder was mixed or half copied"
+            f"{folder}: the weights ({found}) are not those of {CARD} ({card.weights_hash}); the "
+            "folder was mixed or half copied"
         )
     if image_size is not None and image_size != card.image_size and isinstance(backbone, ViTBackbone):
         resized = card.create(image_size)

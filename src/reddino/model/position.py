@@ -13,8 +13,9 @@ OFFSET = 0.1
 def resample_positions(embedding: Tensor, grid: tuple[int, int], prefix_tokens: int = 1) -> Tensor:
     """Resample a learnt position embedding to `grid`, as DINOv2 does.
 
-    DINOv2 scales by (grid + 0.1) / old grid instead of by the ratio of sizes, with bicubic weights and without
-    antialiasing; timm's own resampling differs from that in the third digit, so the method is named and recorded.
+    DINOv2 scales by (grid + 0.1) / old grid instead of by the ratio of sizes, with bicubic weights and
+    without antialiasing; timm's own resampling differs from that in the third digit, so the method is named
+    and recorded.
 
     Args:
         embedding: (1, prefix + rows * columns, dim), of a square grid.

@@ -24,11 +24,12 @@ _CHUNKED_BLOCK = re.compile(r"^blocks\.\d+\.(\d+)\.")
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Read a weights file: `.safetensors`, or a `.pth`/`.pt` of plain tensors.
 
-    A training checkpoint in the layout of DINOv2, RedDino or DinoBloom (`teacher` → `backbone.*`) gives the teacher's
-    backbone; block-chunked names become plain ones.
+    A training checkpoint in the layout of DINOv2, RedDino or DinoBloom (`teacher` → `backbone.*`) gives the
+    teacher's backbone; block-chunked names become plain ones.
 
     Raises:
-        RedDinoError: the file is missing, is not weights, or holds more than tensors (which could execute code).
+        RedDinoError: the file is missing, is not weights, or holds more than tensors (which could execute
+            code).
     """
     if not path.is_file():
         raise RedDinoError(f"weights file {path} does not exist; give a .safetensors, .pth or .pt file")
@@ -38,7 +39,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise RedDinoError(f"{path} cannot be read as weights (plain tensors only, code is never executed): {reason}") from error
+        raise RedDinoError(
+            f"{path} cannot be read as weights (plain tensors only, code is never executed): {reason}"
+        ) from error
     return _backbone_tensors(content, path)
 
 
@@ -46,21 +49,27 @@ def _backbone_tensors(content: object, path: Path) -> dict[str, Tensor]:
     if isinstance(content, Mapping) and isinstance(content.get("teacher"), Mapping):
         content = content["teacher"]
     if not isinstance(content, Mapping):
-        raise RedDinoError(f"{path} holds no dictionary of tensors; give a state dict or a DINOv2 training checkpoint")
+        raise RedDinoError(
+            f"{path} holds no dictionary of tensors; give a state dict or a DINOv2 training checkpoint"
+        )
     prefix = "backbone."
     if any(str(name).startswith(prefix) for name in content):
-        content = {name.removeprefix(prefix): value for name, value in content.items() if name.startswith(prefix)}
+        content = {
+            name.removeprefix(prefix): value for name, value in content.items() if name.startswith(prefix)
+        }
     strangers = [name for name, value in content.items() if not isinstance(value, Tensor)]
     if strangers:
-        raise RedDinoError(f"{path}: entry '{strangers[0]}' is no tensor; give a state dict or a DINOv2 training checkpoint")
+        raise RedDinoError(
+            f"{path}: entry '{strangers[0]}' is no tensor; give a state dict or a DINOv2 training checkpoint"
+        )
     return {_CHUNKED_BLOCK.sub(r"blocks.\1.", name): value for name, value in content.items()}
 
 
 def load_strictly(backbone: Backbone, tensors: Mapping[str, Tensor], origin: str) -> None:
     """Load `tensors` into `backbone`; every tensor must be used and every parameter filled.
 
-    Two differences are allowed: the mask token may be missing (released models lack it; it is zero then), and a
-    position embedding of another square grid is resampled (`position.RESAMPLING`).
+    Two differences are allowed: the mask token may be missing (released models lack it; it is zero then), and
+    a position embedding of another square grid is resampled (`position.RESAMPLING`).
 
     Raises:
         RedDinoError: names what is missing, unexpected or of the wrong shape.
@@ -76,7 +85,8 @@ def load_strictly(backbone: Backbone, tensors: Mapping[str, Tensor], origin: str
     for name, value in remaining.items():
         if value.shape != expected[name].shape:
             raise RedDinoError(
-                f"{origin}: tensor '{name}' has shape {tuple(value.shape)}, this backbone needs {tuple(expected[name].shape)}"
+                f"{origin}: tensor '{name}' has shape {tuple(value.shape)}, this backbone needs "
+                f"{tuple(expected[name].shape)}"
             )
     network.load_state_dict(remaining, strict=True)
 
@@ -93,8 +103,11 @@ def _fit_positions(backbone: ViTBackbone, tensors: dict[str, Tensor]) -> None:
 def _require_same_names(expected: set[str], given: set[str], origin: str) -> None:
     missing, unexpected = sorted(expected - given), sorted(given - expected)
     if missing or unexpected:
-        parts = [f"{len(names)} {kind} (first: {names[0]})" for kind, names in
-                 (("missing", missing), ("unexpected", unexpected)) if names]
+        parts = [
+            f"{len(names)} {kind} (first: {names[0]})"
+            for kind, names in (("missing", missing), ("unexpected", unexpected))
+            if names
+        ]
         raise RedDinoError(f"{origin} does not fit this backbone: tensors {' and '.join(parts)}")
 
 

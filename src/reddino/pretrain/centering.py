@@ -9,8 +9,8 @@ from torch import Tensor
 def sinkhorn_knopp(logits: Tensor, temperature: float, iterations: int = 3) -> Tensor:
     """Assign samples to prototypes so that every prototype gets an equal share (SwAV; DINOv2; Cuturi 2013).
 
-    Starting from exp(logits / temperature), prototypes are scaled to a mass of 1/K each and samples to 1/B each, in
-    turn. Rows that only pad a batch must be left out before: they would take mass.
+    Starting from exp(logits / temperature), prototypes are scaled to a mass of 1/K each and samples to 1/B
+    each, in turn. Rows that only pad a batch must be left out before: they would take mass.
 
     Args:
         logits: (B, K) teacher outputs, any float type; computed in float32.
@@ -37,7 +37,7 @@ def centred_softmax(logits: Tensor, center: Tensor, temperature: float) -> Tenso
 
 
 def moved_center(center: Tensor, logits: Tensor, momentum: float) -> Tensor:
-    """The centre after a batch: momentum * center + (1 - momentum) * mean of `logits` over samples (DINO, eq. 4)."""
+    """The centre after a batch: momentum * center + (1 - momentum) * mean of `logits` (DINO, eq. 4)."""
     if len(logits) == 0:
         return center
     return center * momentum + logits.float().mean(dim=0, keepdim=True) * (1 - momentum)
@@ -45,4 +45,5 @@ def moved_center(center: Tensor, logits: Tensor, momentum: float) -> Tensor:
 
 def target_entropy(targets: Tensor) -> Tensor:
     """Mean entropy in nats of (B, K) target distributions; ln K when they are uniform."""
-    return torch.special.entr(targets).sum(dim=-1).mean()
+    entropy: Tensor = torch.special.entr(targets).sum(dim=-1).mean()
+    return entropy

@@ -38,7 +38,9 @@ def save_checkpoint(
     remove_partials(folder)
     path = folder / f"step-{step:09d}.pt"
     with atomic_path(path) as partial:
-        torch.save({"step": step, "networks": networks.state_dict(), "optimizer": optimizer.state_dict()}, partial)
+        torch.save(
+            {"step": step, "networks": networks.state_dict(), "optimizer": optimizer.state_dict()}, partial
+        )
     for old in list_checkpoints(folder)[:-keep]:
         old.unlink()
     return path
@@ -56,6 +58,7 @@ def load_checkpoint(path: Path, networks: StudentTeacher, optimizer: torch.optim
         optimizer.load_state_dict(content["optimizer"])
     except (RuntimeError, KeyError, EOFError, OSError, ValueError) as error:
         raise RedDinoError(
-            f"checkpoint {path} cannot be restored ({str(error).splitlines()[0][:200]}); delete it to go on from the one before"
+            f"checkpoint {path} cannot be restored ({str(error).splitlines()[0][:200]}); delete it "
+            "to go on from the one before"
         ) from error
     return int(content["step"])

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 
 class ProjectionHead(nn.Module):
-    """Maps tokens to similarities with prototypes (DINO, section 3.1; DINOv2 keeps the prototypes' norm at 1).
+    """Maps tokens to similarities with prototypes (DINO, section 3.1; as in DINOv2, prototypes have norm 1).
 
-    With `center_output` (not in the paper) the bottleneck is centred over the batch before it is normalised, which
-    spreads the almost equal outputs of an untrained network.
+    With `center_output` (not in the paper) the bottleneck is centred over the batch before it is normalised,
+    which spreads the almost equal outputs of an untrained network.
     """
 
     def __init__(
-        self, dim: int, *, hidden: int, bottleneck: int, prototypes: int, layers: int = 3, center_output: bool = False
+        self,
+        dim: int,
+        *,
+        hidden: int,
+        bottleneck: int,
+        prototypes: int,
+        layers: int = 3,
+        center_output: bool = False,
     ) -> None:
         super().__init__()
         widths = [dim, *[hidden] * (layers - 1), bottleneck]
         modules: list[nn.Module] = []
-        for i, (width_in, width_out) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+        for i, (width_in, width_out) in enumerate(pairwise(widths)):
             modules += [nn.GELU()] if i else []
             modules.append(nn.Linear(width_in, width_out))
         self.mlp = nn.Sequential(*modules)

@@ -64,7 +64,7 @@ def pretrain(
     online_score: OnlineScore | None = None,
     cache_folder: Path | None = None,
 ) -> Outcome:
-    """Pretrain on the images of `manifest`; an interrupted run in `folder` goes on where its last checkpoint is.
+    """Pretrain on the images of `manifest`; an interrupted run in `folder` goes on from its last checkpoint.
 
     Resumed with the same number of threads, the weights are bit for bit those of an undisturbed run.
 
@@ -80,7 +80,8 @@ def pretrain(
         The outcome; `finished` is False after Ctrl-C or SIGTERM.
 
     Raises:
-        RedDinoError: the recipe, the images or the folder do not fit, or the loss stays without a finite value.
+        RedDinoError: the recipe, the images or the folder do not fit, or the loss stays without a finite
+            value.
     """
     runtime = choose_runtime(recipe.runtime.device, recipe.run.precision, recipe.runtime.threads)
     cache = open_cache(
@@ -119,9 +120,9 @@ def pretrain(
             step += 1
             report.end_step(step, values)
             if step % recipe.runtime.checkpoint_every == 0 and step < recipe.steps:
-                _save(run, step, networks, optimizer, recipe, manifest)
+                _save(run, step, networks, optimizer, manifest)
     if step > 0:
-        _save(run, step, networks, optimizer, recipe, manifest)
+        _save(run, step, networks, optimizer, manifest)
     report.finish(step)
     return Outcome(step, recipe.steps, run.model)
 
@@ -167,7 +168,10 @@ def split(batch: CropBatch, parts: int) -> Iterator[CropBatch]:
     for first in range(0, parts * size, size):
         part = slice(first, first + size)
         yield CropBatch(
-            batch.global_crops[:, part], batch.local_crops[:, part], batch.sample_index[part], batch.image_row[part]
+            batch.global_crops[:, part],
+            batch.local_crops[:, part],
+            batch.sample_index[part],
+            batch.image_row[part],
         )
 
 
@@ -229,9 +233,10 @@ def _restore(run: RunFolder, networks: StudentTeacher, optimizer: torch.optim.Op
 
 
 def _save(
-    run: RunFolder, step: int, networks: StudentTeacher, optimizer: torch.optim.Optimizer, recipe: Recipe, manifest: Manifest
+    run: RunFolder, step: int, networks: StudentTeacher, optimizer: torch.optim.Optimizer, manifest: Manifest
 ) -> None:
     """Write a checkpoint and the teacher's model folder."""
+    recipe = networks.recipe
     save_checkpoint(run.checkpoints, step, networks, optimizer, recipe.runtime.keep_checkpoints)
     training = {
         "recipe": recipe.model_dump(mode="json", exclude={"runtime"}),
@@ -250,7 +255,12 @@ class _Report:
     """What a run says while it runs: records, signs of collapse, and online scores."""
 
     def __init__(
-        self, recipe: Recipe, run: RunFolder, networks: StudentTeacher, runtime: Runtime, score: OnlineScore | None
+        self,
+        recipe: Recipe,
+        run: RunFolder,
+        networks: StudentTeacher,
+        runtime: Runtime,
+        score: OnlineScore | None,
     ) -> None:
         self.recipe, self.run, self.networks, self.runtime = recipe, run, networks, runtime
         self.score = score
@@ -291,8 +301,8 @@ class _Report:
             self.signs.sums["skipped_steps"] = self.signs.sums.get("skipped_steps", 0.0) + 1
         if self.skipped_in_a_row >= signs.NAN_LIMIT:
             raise RedDinoError(
-                f"the loss was not finite for {signs.NAN_LIMIT} steps in a row (step {step}); lower optim.lr or "
-                "run in fp32, and begin again in a new folder"
+                f"the loss was not finite for {signs.NAN_LIMIT} steps in a row (step {step}); "
+                "lower optim.lr or run in fp32, and begin again in a new folder"
             )
         self.finite = True
         if step % self.recipe.runtime.log_every == 0 or step == self.recipe.steps:
@@ -341,7 +351,8 @@ class _Report:
             return
         started = time.perf_counter()
         card = ModelCard(**{**vars(self.networks.card), "weights_hash": "in training"})
-        # The encoder shares the teacher's weights; it switches on nothing but evaluation, where the teacher always is.
+        # The encoder shares the teacher's weights; it switches on nothing but evaluation, where the teacher
+        # always is.
         teacher = Encoder("teacher", self.networks.teacher.backbone, card, self.runtime)
         scores = self.score(teacher)
         self.networks.teacher.backbone.use_fused_attention(self.runtime.fused_attention)

@@ -12,12 +12,14 @@ def cross_entropy(targets: Tensor, logits: Tensor, temperature: float) -> Tensor
     return -(targets * functional.log_softmax(logits.float() / temperature, dim=-1)).sum(dim=-1)
 
 
-def dino_loss(targets: Tensor, global_logits: Tensor, local_logits: Tensor | None, temperature: float) -> Tensor:
+def dino_loss(
+    targets: Tensor, global_logits: Tensor, local_logits: Tensor | None, temperature: float
+) -> Tensor:
     """Mean cross-entropy over all pairs of a teacher view and a different student view (DINO, eq. 3).
 
-    The description's equation is shorthand: the teacher's and the student's output are of different views of one
-    image. The mean is over the pairs that exist, so a run without local crops is scaled as one with them. Every
-    local crop meets both teacher views, so its cross-entropy is with the sum of the two targets.
+    The description's equation is shorthand: the teacher's and the student's output are of different views of
+    one image. The mean is over the pairs that exist, so a run without local crops is scaled as one with them.
+    Every local crop meets both teacher views, so its cross-entropy is with the sum of the two targets.
 
     Args:
         targets: (2, B, K) teacher distributions of the two global crops.
@@ -37,9 +39,10 @@ def dino_loss(targets: Tensor, global_logits: Tensor, local_logits: Tensor | Non
 
 
 def ibot_loss(targets: Tensor, logits: Tensor, weights: Tensor, crops: int, temperature: float) -> Tensor:
-    """Cross-entropy of masked patches, averaged within each crop, summed over crops and divided by their number.
+    """Cross-entropy of masked patches: mean within each crop, summed over crops, divided by their number.
 
-    As in DINOv2, crops without a mask count in the denominator: with half of the crops masked, the term weighs half.
+    As in DINOv2, crops without a mask count in the denominator: with half of the crops masked, the term
+    weighs half.
 
     Args:
         targets: (M, K) teacher distributions at the masked patches.
@@ -51,7 +54,7 @@ def ibot_loss(targets: Tensor, logits: Tensor, weights: Tensor, crops: int, temp
 
 
 def koleo_loss(tokens: Tensor) -> Tensor:
-    """Kozachenko-Leonenko regulariser (Sablayrolles et al. 2019, eq. 4): -mean log distance to the nearest neighbour.
+    """Kozachenko-Leonenko regulariser (Sablayrolles et al. 2019, eq. 4): -mean log nearest distance.
 
     Args:
         tokens: (B, d) student class tokens before the head, of one global crop; normalised here.

@@ -18,10 +18,10 @@ ATTEMPTS = 10
 
 
 def block_mask(side: int, wanted: int, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Hide about `wanted` patches of a (side, side) grid in overlapping rectangles (BEiT's and iBOT's scheme).
+    """Hide about `wanted` patches of a (side, side) grid in overlapping rectangles (as BEiT and iBOT).
 
-    Rectangles of at least 4 patches and an aspect of 0.3 to 1/0.3 are added until `wanted` is reached or no further
-    one fits in ten attempts; never more than `wanted` are hidden.
+    Rectangles of at least 4 patches and an aspect of 0.3 to 1/0.3 are added until `wanted` is reached or no
+    further one fits in ten attempts; never more than `wanted` are hidden.
     """
     mask = np.zeros((side, side), dtype=np.bool_)
     hidden = 0

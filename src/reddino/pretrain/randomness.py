@@ -1,4 +1,4 @@
-"""Random numbers as a function of the seed and a sample's global index, whatever the batch, worker or rank."""
+"""Random numbers that follow from the seed and a sample's number, whatever the batch, worker or rank."""
 
 from __future__ import annotations
 

@@ -44,9 +44,9 @@ class ModelSection(Section):
 class DataSection(Section):
     """What one sample is: a square patch of a smear image.
 
-    `max_cell_diameter`: images are kept in memory shrunk until a red cell has at most this many pixels; null keeps
-    them as they are. `source_exponent`: a source with n patches is drawn in proportion to n ** exponent.
-    `candidates`: of that many random places the one whose pixels vary most is taken.
+    `max_cell_diameter`: images are kept in memory shrunk until a red cell has at most this many pixels; null
+    keeps them as they are. `source_exponent`: a source with n patches is drawn in proportion to n **
+    exponent. `candidates`: of that many random places the one whose pixels vary most is taken.
     """
 
     patch_side: Positive = 224.0
@@ -69,7 +69,7 @@ class CropsSection(Section):
 
 
 class AugmentationSection(Section):
-    """Pixel operations by name: `choose` of them for each crop, each applied with `probability`; then symmetries."""
+    """Pixel operations by name: `choose` of them a crop, each applied with `probability`; then symmetries."""
 
     operations: tuple[str, ...]
     choose: Annotated[int, Field(ge=0)] = 4
@@ -80,14 +80,17 @@ class AugmentationSection(Section):
 
 
 class MaskingSection(Section):
-    """iBOT's block-wise masks: share of the global crops that get one, and the range of patches hidden in it."""
+    """iBOT's block-wise masks: share of global crops that get one, and range of patches hidden in it."""
 
     images: Share = 0.5
     patches: Range = (0.1, 0.5)
 
 
 class HeadSection(Section):
-    """Projection heads. `center_output` (not in the paper) centres the bottleneck over the batch before normalising."""
+    """Projection heads.
+
+    `center_output` (not in the paper) centres the bottleneck over the batch before normalising.
+    """
 
     hidden: Count = 2048
     bottleneck: Count = 256
@@ -136,7 +139,10 @@ class OptimSection(Section):
 
 
 class RunSection(Section):
-    """Length, batch and numerics. `accumulate` splits the batch: Sinkhorn-Knopp and KoLeo then see the micro-batch."""
+    """Length, batch and numerics.
+
+    `accumulate` splits the batch: Sinkhorn-Knopp and KoLeo then see the micro-batch.
+    """
 
     samples: Count
     batch: Count
@@ -146,14 +152,16 @@ class RunSection(Section):
     @model_validator(mode="after")
     def _batch_splits_evenly(self) -> RunSection:
         if self.batch % self.accumulate:
-            raise ValueError(f"run.batch={self.batch} cannot be split into run.accumulate={self.accumulate} equal parts")
+            raise ValueError(
+                f"run.batch={self.batch} cannot be split into run.accumulate={self.accumulate} equal parts"
+            )
         if self.samples < self.batch:
             raise ValueError(f"run.samples={self.samples} is less than one batch of {self.batch}")
         return self
 
 
 class RuntimeSection(Section):
-    """What changes no result: workers, logging, checkpoints. (Threads do change the last bits of float sums.)"""
+    """What changes no result: workers, logging, checkpoints. (Threads change the last bits of float sums.)"""
 
     workers: Annotated[int, Field(ge=0)] = 1
     threads: Annotated[int, Field(ge=0)] = 0

@@ -1,4 +1,4 @@
-"""The run folder: resolved recipe, what the run is of, metrics as JSON lines and for TensorBoard, the model."""
+"""The run folder: resolved recipe, what the run is of, metrics (JSON lines, TensorBoard), the model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ from reddino.errors import RedDinoError
 from reddino.pretrain.recipe import Recipe, dump_recipe, read_recipe
 from reddino.provenance import provenance
 
-RECIPE, DESCRIPTION, METRICS, CHECKPOINTS, MODEL = "recipe.yaml", "run.json", "metrics.jsonl", "checkpoints", "model"
+RECIPE, DESCRIPTION, METRICS, CHECKPOINTS, MODEL = (
+    "recipe.yaml",
+    "run.json",
+    "metrics.jsonl",
+    "checkpoints",
+    "model",
+)
 
 
 class RunFolder:
@@ -51,8 +57,9 @@ class RunFolder:
         if (before["threads"], before["torch"]) == (threads, torch.__version__):
             return []
         return [
-            f"this run began with {before['threads']} threads and torch {before['torch']}, and goes on with {threads} and "
-            f"{torch.__version__}: the last bits of its weights will differ from an undisturbed run"
+            f"this run began with {before['threads']} threads and torch {before['torch']}, and goes "
+            f"on with {threads} and {torch.__version__}: "
+            "the last bits of its weights will differ from an undisturbed run"
         ]
 
     def _require_same(self, recipe: Recipe, data_before: str, data_now: str) -> None:
@@ -61,11 +68,13 @@ class RunFolder:
         for section in now:
             if section != "runtime" and before[section] != now[section]:
                 raise RedDinoError(
-                    f"{self.folder} holds a run whose recipe differs in '{section}'; go on with the same recipe, or give another folder"
+                    f"{self.folder} holds a run whose recipe differs in '{section}'; go on with the "
+                    "same recipe, or give another folder"
                 )
         if data_before != data_now:
             raise RedDinoError(
-                f"{self.folder} holds a run on other images (fingerprint {data_before}, now {data_now}); give another folder"
+                f"{self.folder} holds a run on other images (fingerprint {data_before}, now "
+                f"{data_now}); give another folder"
             )
 
     def open_metrics(self, step: int, tensorboard: bool) -> None:

@@ -34,8 +34,8 @@ class PatchSpec:
             side by side, "one" once.
         source_exponent: a source with n patches gets a share of each epoch in proportion to
             n ** source_exponent: 1 leaves the sources as they are, 0 gives each the same.
-        candidates: random places that are looked at for a patch of a random layout; the one whose pixels vary most
-            is taken. 1 takes any place; more avoid empty background, where cells are sparse.
+        candidates: random places that are looked at for a patch of a random layout; the one whose pixels vary
+            most is taken. 1 takes any place; more avoid empty background, where cells are sparse.
     """
 
     side: float = 224.0
@@ -61,7 +61,7 @@ class Patch:
         return cache.image(self.image)[self.y : self.y + self.height, self.x : self.x + self.width]
 
     def variation(self, cache: ImageCache) -> float:
-        """Standard deviation of about 16 x 16 of its pixels, of the green channel, where red cells are darkest."""
+        """Standard deviation of about 16 x 16 of its pixels in green, where red cells are darkest."""
         green = self.cut(cache)[..., 1]
         step = max(1, min(green.shape) // 16)
         return float(green[::step, ::step].std())
@@ -92,7 +92,7 @@ class PatchOrder:
         return int(self._first[-1])
 
     def choose(self, sample: int, rng: np.random.Generator, cache: ImageCache) -> Patch:
-        """The patch of a training sample: of `candidates` places drawn from `rng` the one that varies most."""
+        """The patch of a training sample: of `candidates` places from `rng` the one that varies most."""
         count = self._spec.candidates if self._spec.layout == "random" and self._spec.unit != "image" else 1
         drawn = [self.patch(sample, rng) for _ in range(count)]
         return drawn[0] if count == 1 else max(drawn, key=lambda patch: patch.variation(cache))

@@ -16,7 +16,7 @@ def cosine(step: int, steps: int, start: float, end: float) -> float:
 
 
 def warmup_cosine(step: int, steps: int, warmup: int, peak: float, end: float) -> float:
-    """Linear from 0 to `peak` over `warmup` steps (the first of them already above 0), then cosine to `end`."""
+    """Linear from 0 to `peak` over `warmup` steps (the first already above 0), then cosine to `end`."""
     if step < warmup:
         return peak * (step + 1) / warmup
     return cosine(step - warmup, max(1, steps - warmup), peak, end)
@@ -49,6 +49,9 @@ def values_at(step: int, recipe: Recipe) -> StepValues:
         weight_decay=cosine(step, steps, optim.weight_decay, optim.weight_decay_end),
         ema_momentum=cosine(step, steps, optim.ema_start, optim.ema_end),
         teacher_temperature=linear_then_constant(
-            step, round(temperature.teacher_warmup * steps), temperature.teacher_start, temperature.teacher_end
+            step,
+            round(temperature.teacher_warmup * steps),
+            temperature.teacher_start,
+            temperature.teacher_end,
         ),
     )

@@ -53,7 +53,7 @@ class Signs:
         flat = cls_targets.flatten(0, 1)
         for name, value in {**values, "target_entropy": float(target_entropy(flat))}.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
-        self.used[flat.argmax(dim=-1).unique().cpu()] = True
+        self.used[flat.argmax(dim=-1).cpu()] = True
 
     def means(self) -> dict[str, float]:
         """Means over the window, and the share of prototypes that were some sample's first choice."""
@@ -61,7 +61,9 @@ class Signs:
         return {**means, "prototypes_used": float(self.used.float().mean())}
 
 
-def in_words(record: dict[str, float], *, prototypes: int, dim: int, batch: int, progress: float) -> list[str]:
+def in_words(
+    record: dict[str, float], *, prototypes: int, dim: int, batch: int, progress: float
+) -> list[str]:
     """What a record of the log says about collapse, a sentence a sign; empty when all is well.
 
     Args:
@@ -75,7 +77,8 @@ def in_words(record: dict[str, float], *, prototypes: int, dim: int, batch: int,
     uniform = math.log(prototypes)
     if record.get("skipped_steps"):
         words.append(
-            f"{record['skipped_steps']:.0f} steps gave no finite loss and were skipped: lower optim.lr or run in fp32"
+            f"{record['skipped_steps']:.0f} steps gave no finite loss and were skipped: lower "
+            "optim.lr or run in fp32"
         )
     if progress < 0.1:
         return words
@@ -86,29 +89,30 @@ def in_words(record: dict[str, float], *, prototypes: int, dim: int, batch: int,
         )
     if record.get("target_entropy", 0.0) > 0.98 * uniform:
         words.append(
-            f"the targets are almost uniform (entropy {record['target_entropy']:.2f} of at most {uniform:.2f}): "
-            "the teacher tells images hardly apart; lower temperature.teacher_start"
+            f"the targets are almost uniform (entropy {record['target_entropy']:.2f} of at most "
+            f"{uniform:.2f}): the teacher tells images hardly apart; lower temperature.teacher_start"
         )
     reachable = min(1.0, 2 * batch / prototypes)
     if record.get("prototypes_used", 1.0) < 0.05 * reachable:
         words.append(
-            f"only {record['prototypes_used']:.1%} of the prototypes are in use: the output collapses onto few of "
-            "them; use loss.centering=sinkhorn, or a higher temperature.teacher_end"
+            f"only {record['prototypes_used']:.1%} of the prototypes are in use: the output "
+            "collapses onto few of them; use loss.centering=sinkhorn, or a higher temperature.teacher_end"
         )
     if record.get("rank", dim) < 0.02 * min(dim, 2 * batch):
         words.append(
-            f"the class tokens vary along about {record['rank']:.1f} of {dim} directions: the features collapse; "
-            "lower optim.lr, or raise optim.ema_start"
+            f"the class tokens vary along about {record['rank']:.1f} of {dim} directions: the "
+            "features collapse; lower optim.lr, or raise optim.ema_start"
         )
     return words
 
 
 def batch_too_small(prototypes: int, batch: int) -> str | None:
-    """A sentence if there are so many prototypes that balanced targets cannot become sharp (floor ln(K / B))."""
+    """A sentence if prototypes are too many for balanced targets to become sharp (floor ln(K / B))."""
     floor = math.log(max(1.0, prototypes / (2 * batch)))
     if floor > 0.5 * math.log(prototypes):
         return (
-            f"head.prototypes={prototypes} is many for {2 * batch} class tokens in a batch: Sinkhorn-Knopp keeps the "
-            f"targets' entropy near {floor:.1f} or above; use fewer prototypes or a larger batch"
+            f"head.prototypes={prototypes} is many for {2 * batch} class tokens in a batch: "
+            f"Sinkhorn-Knopp keeps the targets' entropy near {floor:.1f} or above; "
+            "use fewer prototypes or a larger batch"
         )
     return None

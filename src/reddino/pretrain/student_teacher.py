@@ -122,10 +122,10 @@ class StudentTeacher(nn.Module):
 
     @torch.no_grad()
     def targets(self, views: Views, temperature: float) -> Targets:
-        """What the teacher says of the unmasked global crops: class tokens and hidden patches centred separately."""
+        """The teacher's view of the unmasked global crops; class tokens and hidden patches centred apart."""
         tokens = self.teacher.backbone(views.global_crops)
         cls_logits = self.teacher.dino_head(tokens.cls).float()
-        cls = self._center(cls_logits, "dino_center", temperature).unflatten(0, (2, -1))
+        cls = torch.unflatten(self._center(cls_logits, "dino_center", temperature), 0, (2, -1))
         if views.masked is None:
             return Targets(cls, None, tokens.cls)
         patch_logits = self.teacher.patch_logits(tokens.patches, views.masked).float()
@@ -167,7 +167,8 @@ class StudentTeacher(nn.Module):
     @torch.no_grad()
     def update_teacher(self, momentum: float) -> None:
         """teacher <- momentum * teacher + (1 - momentum) * student; batch-norm statistics are copied."""
-        teacher, student = list(self.teacher.parameters()), list(self.student.parameters())
+        teacher: list[Tensor] = list(self.teacher.parameters())
+        student: list[Tensor] = list(self.student.parameters())
         torch._foreach_mul_(teacher, momentum)
         torch._foreach_add_(teacher, student, alpha=1 - momentum)
         for kept, moving in zip(self.teacher.buffers(), self.student.buffers(), strict=True):
@@ -226,7 +227,8 @@ def _check_sizes(backbone: Backbone, recipe: Recipe) -> None:
     if isinstance(backbone, PooledBackbone):
         if recipe.loss.ibot > 0:
             raise RedDinoError(
-                f"backbone '{recipe.model.backbone}' has no patch tokens, which the iBOT loss needs; set loss.ibot=0"
+                f"backbone '{recipe.model.backbone}' has no patch tokens, which the iBOT loss "
+                "needs; set loss.ibot=0"
             )
         return
     patch = backbone.patch_size
