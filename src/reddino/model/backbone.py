@@ -182,9 +182,7 @@ def initialise(backbone: Backbone, seed: int) -> None:
     """
     generator = torch.Generator().manual_seed(seed)
     if isinstance(backbone, PooledBackbone):
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            backbone.network.init_weights() if hasattr(backbone.network, "init_weights") else None
+        _redraw(backbone.network, seed)
         return
     vit = backbone.vit
     with torch.no_grad():
@@ -200,3 +198,11 @@ def initialise(backbone: Backbone, seed: int) -> None:
         nn.init.trunc_normal_(vit.pos_embed, std=0.02, generator=generator)
         nn.init.normal_(vit.cls_token, std=1e-6, generator=generator)
         nn.init.zeros_(backbone.mask_token)
+
+
+def _redraw(network: Any, seed: int) -> None:
+    """Give a timm network fresh weights; many draw them only when they are built, so build it once more."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        fresh = timm.create_model(network.pretrained_cfg["architecture"], num_classes=0)
+    network.load_state_dict(fresh.state_dict())
