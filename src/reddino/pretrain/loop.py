@@ -149,6 +149,8 @@ def make_stream(recipe: Recipe, cache: ImageCache, start_step: int = 0) -> Pretr
         an_epoch=data.epoch_counts,
         source_exponent=data.source_exponent,
         candidates=data.candidates,
+        batch_from=data.batch_from,
+        batch=recipe.run.batch // recipe.run.accumulate,
     )
     return PretrainingStream(
         cache,
@@ -285,10 +287,10 @@ class _Report:
         """Take in a micro-batch."""
         self.finite = self.finite and bool(torch.isfinite(losses.total))
         values = {
-            "loss": float(losses.total),
-            "dino_loss": float(losses.dino),
-            "ibot_loss": float(losses.ibot),
-            "koleo_loss": float(losses.koleo),
+            "loss": losses.total.item(),
+            "dino_loss": losses.dino.item(),
+            "ibot_loss": losses.ibot.item(),
+            "koleo_loss": losses.koleo.item(),
         }
         self.tokens = targets.tokens
         if math.isfinite(values["loss"]):

@@ -55,6 +55,7 @@ class DataSection(Section):
     epoch_counts: Literal["area", "one"] = "area"
     source_exponent: Share = 1.0
     candidates: Count = 1
+    batch_from: Literal["all", "source", "image"] = "all"
     max_cell_diameter: Positive | None = None
 
 

@@ -44,6 +44,8 @@ class PatchSpec:
     an_epoch: Literal["area", "one"] = "area"
     source_exponent: float = 1.0
     candidates: int = 1
+    batch_from: Literal["all", "source", "image"] = "all"
+    batch: int = 1
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ class PatchOrder:
         counts = np.ones(len(index), np.int64) if once else self._grid.prod(axis=1)
         self._first = np.concatenate([[0], np.cumsum(counts)])
         self._by_source = _patches_by_source(index, counts)
+        self._source_of_image = np.unique(index.source, return_inverse=True)[1]
         self._epoch: tuple[int, NDArray[np.int64]] | None = None
 
     @property
@@ -130,7 +133,19 @@ class PatchOrder:
             whole, rest = divmod(int(share), len(numbers))
             drawn += [numbers] * whole
             drawn.append(rng.permutation(numbers)[:rest] if rest else numbers[:0])
-        return rng.permutation(np.concatenate(drawn))
+        order = rng.permutation(np.concatenate(drawn))
+        return order if self._spec.batch_from == "all" else self._together(order, rng)
+
+    def _together(self, order: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+        """Sort patches by source (and image, in a random order of images), and shuffle whole batches of them."""
+        images = np.searchsorted(self._first, order, side="right") - 1
+        keys = [self._source_of_image[images]]
+        if self._spec.batch_from == "image":
+            keys.insert(0, rng.permutation(len(self._sizes))[images])
+        order = order[np.lexsort(keys)]
+        whole = len(order) // self._spec.batch * self._spec.batch
+        batches = rng.permutation(order[:whole].reshape(-1, self._spec.batch))
+        return np.concatenate([batches.ravel(), order[whole:]])
 
 
 def _stored_sides(index: ImageIndex, spec: PatchSpec) -> NDArray[np.int64]:
