@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 
 #: Scores the teacher while it trains: named numbers, such as the 20-NN macro F1 on labelled cells.
 OnlineScore = Callable[[Encoder], dict[str, float]]
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ def pretrain(
     cell_diameters: dict[str, float] | None = None,
     online_score: OnlineScore | None = None,
     cache_folder: Path | None = None,
+    progress: Progress | None = None,
 ) -> Outcome:
     """Pretrain on the images of `manifest`; an interrupted run in `folder` goes on from its last checkpoint.
 
@@ -75,6 +77,7 @@ def pretrain(
         cell_diameters: source -> pixels, where patches are cut in cell diameters and the manifest has none.
         online_score: called with the teacher every `runtime.score_every` samples, and at the start and end.
         cache_folder: where decoded images are kept; None: inside the run folder.
+        progress: called with the steps done and the steps planned, at the start and after each step.
 
     Returns:
         The outcome; `finished` is False after Ctrl-C or SIGTERM.
@@ -99,8 +102,11 @@ def pretrain(
     optimizer = make_optimizer(networks.student, recipe.optim)
     step = _restore(run, networks, optimizer)
     run.open_metrics(step, recipe.runtime.tensorboard)
+    run.note_failures(cache.failures)
     report = _Report(recipe, run, networks, runtime, online_score)
     report.begin(step)
+    advance = progress or (lambda done, planned: None)
+    advance(step, recipe.steps)
 
     batches = iter(make_stream(recipe, cache, start_step=step))
     with Interruption() as interruption:
@@ -119,6 +125,7 @@ def pretrain(
                 networks.update_teacher(values.ema_momentum)
             step += 1
             report.end_step(step, values)
+            advance(step, recipe.steps)
             if step % recipe.runtime.checkpoint_every == 0 and step < recipe.steps:
                 _save(run, step, networks, optimizer, manifest)
     if step > 0:

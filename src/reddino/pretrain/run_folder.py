@@ -12,6 +12,7 @@ from reddino.atomic import write_text
 from reddino.errors import RedDinoError
 from reddino.pretrain.recipe import Recipe, dump_recipe, read_recipe
 from reddino.provenance import provenance
+from reddino.smears.failures import Failures
 
 RECIPE, DESCRIPTION, METRICS, CHECKPOINTS, MODEL = (
     "recipe.yaml",
@@ -20,6 +21,7 @@ RECIPE, DESCRIPTION, METRICS, CHECKPOINTS, MODEL = (
     "checkpoints",
     "model",
 )
+FAILURES = "failures.csv"
 
 
 class RunFolder:
@@ -85,6 +87,11 @@ class RunFolder:
             from torch.utils.tensorboard import SummaryWriter
 
             self._board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=step + 1)
+
+    def note_failures(self, failures: Failures) -> None:
+        """List the images that could not be decoded in failures.csv; without any there is no such file."""
+        if failures.count:
+            failures.write(self.folder / FAILURES)
 
     def log(self, record: dict[str, Any]) -> None:
         """Append one record, which has `step` and `samples`."""
