@@ -188,10 +188,12 @@ def test_pooled_backbone__gives_the_pooled_output_and_refuses_masks() -> None:
         cnn(images, torch.ones(2, 4, dtype=torch.bool))
 
 
-@pytest.mark.parametrize("name", ["vit_tiny_patch14", "efficientnet_lite0", "resnet18"])
-def test_initialise__is_a_function_of_the_seed(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "depth"), [("vit_tiny_patch14", 2), ("efficientnet_lite0", None), ("resnet10t", None)]
+)
+def test_initialise__is_a_function_of_the_seed(name: str, depth: int | None) -> None:
     def drawn(seed: int) -> str:
-        backbone = create_backbone(name)
+        backbone = create_backbone(name, depth=depth)
         initialise(backbone, seed)
         return hash_weights(backbone)
 

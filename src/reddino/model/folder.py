@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from reddino import __version__
@@ -169,4 +169,4 @@ def open_model_folder(folder: Path, image_size: int | None = None) -> tuple[Back
 def read_heads(folder: Path) -> dict[str, Tensor]:
     """Projection heads and mask token saved beside a backbone; empty where none were kept."""
     path = folder / HEADS
-    return dict(load_file(path)) if path.is_file() else {}
+    return read_tensors(path) if path.is_file() else {}
