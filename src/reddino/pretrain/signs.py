@@ -20,12 +20,16 @@ def effective_rank(features: Tensor) -> float:
         features: (n, d).
 
     Returns:
-        From 1 (all variance along one direction) to min(n - 1, d); 0 if the features do not vary at all.
+        From 1 (all variance along one direction) to min(n - 1, d); 0 if the features do not vary at all or are
+        not finite, of which there is no decomposition.
     """
     x = features.float()
-    values = torch.linalg.svdvals(x - x.mean(dim=0))
+    x = x - x.mean(dim=0)
+    if not torch.isfinite(x).all():
+        return 0.0
+    values = torch.linalg.svdvals(x)
     total = values.sum()
-    if not torch.isfinite(total) or total <= 1e-12:
+    if total <= 1e-12:
         return 0.0
     return float(torch.exp(torch.special.entr(values / total).sum()))
 

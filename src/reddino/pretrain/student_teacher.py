@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,6 +23,8 @@ from reddino.pretrain.losses import dino_loss, ibot_loss, koleo_loss
 from reddino.pretrain.masking import MaskedPatches
 from reddino.pretrain.randomness import DROP_PATH, INITIALISATION, derived_seed, uniforms
 from reddino.pretrain.recipe import Recipe
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -212,15 +216,15 @@ def _make_student(recipe: Recipe) -> tuple[ModelCard, Branch]:
 
 
 def _load_heads(student: Branch, start: str) -> None:
-    """Take over heads and mask token that were saved beside the starting weights, as far as they fit."""
-    from pathlib import Path
-
+    """Take over the mask token and, if all of them fit, the heads saved beside the starting weights."""
     saved = read_heads(Path(start)) if Path(start).is_dir() else {}
     own = student.heads_state()
     fitting = {name: value for name, value in saved.items() if name in own and own[name].shape == value.shape}
     heads = {name for name in own if not name.endswith(MASK_TOKEN)}
-    if heads <= set(fitting) or set(fitting) <= {f"backbone.{MASK_TOKEN}"}:
-        student.load_state_dict(fitting, strict=False)
+    if not heads <= set(fitting):
+        log.warning("model.start=%s has no projection heads that fit this recipe: they are drawn anew", start)
+        fitting = {name: value for name, value in fitting.items() if name not in heads}
+    student.load_state_dict(fitting, strict=False)
 
 
 def _check_sizes(backbone: Backbone, recipe: Recipe) -> None:
