@@ -20,8 +20,8 @@ def effective_rank(features: Tensor) -> float:
         features: (n, d).
 
     Returns:
-        From 1 (all variance along one direction) to min(n - 1, d); 0 if the features do not vary at all or are
-        not finite, of which there is no decomposition.
+        From 1 (all variance along one direction) to min(n - 1, d); 0 if the features do not vary at all or
+        hold a NaN.
     """
     x = features.float()
     x = x - x.mean(dim=0)
