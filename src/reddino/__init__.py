@@ -1,9 +1,28 @@
-"""RedDino: self-supervised foundation models for red blood cell images."""
+"""RedDino: self-supervised foundation models for red blood cell images.
+
+The package exports what the commands do: `reddino.manifest`, `check`, `synthesise`, `cells`, `pretrain`,
+`embed`, `evaluate`, `models` and `demo`; they are described in `reddino.api`.
+"""
+
+from __future__ import annotations
 
 import os
+from typing import Any
+
+from reddino.verbs import EXPORTS, ROOMS, load
 
 # OpenMP threads that spin while another process holds their core make a training step 3-7 times slower; the
 # variable is read when the OpenMP runtime loads, that is before torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = "0.1.0"
+__all__ = ["__version__", *EXPORTS, *ROOMS]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    # Importing reddino must stay fast, so nothing heavy is loaded before it is asked for.
+    return load(name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *EXPORTS, *ROOMS])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +18,8 @@ from reddino.evaluate.splits import Folds, grouped_folds
 from reddino.smears.decode import Failures
 from reddino.smears.manifest import Manifest
 from reddino.smears.views import ImageViews, ViewSpec, plan_views
+
+log = logging.getLogger(__name__)
 
 NEIGHBOURS = 20
 BATCH = 64
@@ -69,19 +73,12 @@ class OnlineNeighbours:
                 f"the online score needs more than {NEIGHBOURS} labelled cells; the manifest under "
                 f"{manifest.root} has {len(chosen)}"
             )
-        sample = manifest.select(chosen)
-        views = plan_views(sample, view, diameters=diameters, failures=Failures())
-        rows, pixels = [], []
-        for numbers, squares in ImageViews(sample, views, failures=Failures()):
-            rows.append(views.row[numbers])
-            pixels.append(squares)
-        row = np.concatenate(rows)
-        labels = [sample.strings("label")[i] for i in row]
-        return cls(
-            np.concatenate(pixels),
-            labels,
-            grouped_folds(labels, [names[chosen[i]] for i in row], folds, seed),
-        )
+        row, images = _cut(manifest.select(chosen), view, diameters)
+        labels = np.array(manifest.strings("label"), dtype=object)[chosen[row]]
+        groups_of_cells = np.array(names, dtype=object)[chosen[row]]
+        kept = ~np.isin(labels, _lonely(labels.tolist(), groups_of_cells.tolist()))
+        split = grouped_folds(labels[kept].tolist(), groups_of_cells[kept].tolist(), folds, seed)
+        return cls(images[kept], labels[kept].tolist(), split)
 
     def __call__(self, encoder: Encoder) -> dict[str, float]:
         """Embed the cells; mean wF1, macro F1 and bAcc of 20-NN over the folds."""
@@ -95,3 +92,29 @@ class OnlineNeighbours:
             scores.append(score(self._labels[test], predicted[NEIGHBOURS], len(self._names)).as_dict())
         means: dict[str, Any] = {name: float(np.mean([one[name] for one in scores])) for name in scores[0]}
         return {f"online_knn_{name}": value for name, value in means.items()}
+
+
+def _cut(
+    sample: Manifest, view: ViewSpec, diameters: Mapping[str, float] | None
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
+    """Rows (n,) of the sample that could be cut, and their squares (n, s, s, 3)."""
+    failures = Failures()
+    views = plan_views(sample, view, diameters=diameters, failures=failures)
+    rows, pixels = [], []
+    for numbers, squares in ImageViews(sample, views, failures=failures):
+        rows.append(views.row[numbers])
+        pixels.append(squares)
+    if not rows:
+        raise RedDinoError(f"the online score has no cell to look at: {failures.summary()}")
+    if failures.count:
+        log.warning("online score: %s", failures.summary())
+    return np.concatenate(rows), np.concatenate(pixels)
+
+
+def _lonely(labels: Sequence[str], groups: Sequence[str]) -> list[str]:
+    """Classes that live in one group, so that no fold could learn and test them."""
+    homes = Counter(label for label, _ in set(zip(labels, groups, strict=True)))
+    lonely = sorted(label for label, count in homes.items() if count < 2)
+    if lonely:
+        log.warning("online score: left out, since all of its cells are in one group: %s", ", ".join(lonely))
+    return lonely

@@ -213,6 +213,33 @@ def require_comparable(a: Embeddings, b: Embeddings) -> None:
         )
 
 
+def require_same_views(tables: Mapping[str, Embeddings]) -> None:
+    """Refuse to set tables side by side that are not of the same cells, cut the same way.
+
+    Networks may differ, and with them the size in pixels at which they see the views.
+
+    Args:
+        tables: by the name that errors call them.
+
+    Raises:
+        RedDinoError: names two tables that differ, and in what.
+    """
+    first, *others = tables
+    wanted = _views_of(tables[first])
+    for name in others:
+        differing = _differences(wanted, _views_of(tables[name]), ("data", "view", "plan"))
+        if differing:
+            raise RedDinoError(
+                f"The embedding tables '{first}' and '{name}' cannot be set side by side, they differ in "
+                f"{differing}: embed the same manifest with the same views."
+            )
+
+
+def _views_of(table: Embeddings) -> dict[str, Any]:
+    view = {key: value for key, value in table.meta["view"].items() if key != "output"}
+    return {"data": table.meta["data"], "view": view, "plan": table.meta["plan"]}
+
+
 def _refuse_other_table(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     differing = _differences(found, wanted, CONTINUED)
     if differing:

@@ -101,6 +101,12 @@ def save_results(path: Path, results: Sequence[Result], provenance: Mapping[str,
     write_text(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
 
 
+def save_markdown(path: Path, results: Sequence[Result], provenance: Mapping[str, Any]) -> None:
+    """Write the tables as Markdown, with a line that says where they came from, atomically."""
+    origin = "{command}, reddino {version}, seed {seed}, data {data}".format(**provenance)
+    write_text(path, f"{markdown(results)}\n{origin}\n")
+
+
 def _summary(result: Result, classifier: str) -> dict[str, Any]:
     spread = result.sd(classifier)
     return {"mean": result.mean(classifier).as_dict(), "sd": spread.as_dict() if spread else None}

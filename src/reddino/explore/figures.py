@@ -125,13 +125,15 @@ def curve(metrics: Sequence[Record], key: str) -> tuple[Points, Points]:
     return ordered[:, 0], ordered[:, 1]
 
 
-def contact_sheet(images: Images | Sequence[Images], titles: Sequence[str] = (), columns: int = 8) -> Figure:
-    """Views side by side, uint8 RGB (h, w, 3) each, with an optional title above each."""
+def contact_sheet(
+    images: Images | Sequence[Images], titles: Sequence[str] = (), columns: int = 8, inches: float = 1.4
+) -> Figure:
+    """Views side by side, uint8 RGB (h, w, 3) each, `inches` wide, with an optional title above each."""
     if not len(images):
         raise ValueError("a contact sheet needs at least one image")
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
-    figure = _figure(1.4 * columns, (1.6 if titles else 1.4) * rows)
+    figure = _figure(inches * columns, (inches + (0.2 if titles else 0.0)) * rows)
     for i, axes in enumerate(figure.subplots(rows, columns, squeeze=False).ravel()):
         axes.set_axis_off()
         if i < len(images):

@@ -1,0 +1,325 @@
+"""The verbs of RedDino: what the commands do, for programs in Python."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from reddino.errors import RedDinoError
+from reddino.inputs import (
+    DEFAULT_SIDES,
+    Data,
+    KnownModel,
+    Side,
+    ViewKind,
+    known_models,
+    missing_diameters,
+    online_score,
+    open_data,
+    open_encoder,
+    run_diameters,
+)
+from reddino.smears.failures import Failures
+from reddino.smears.manifest import (
+    Manifest,
+    join_manifests,
+    read_manifest,
+    with_groups,
+    write_manifest,
+)
+
+if TYPE_CHECKING:
+    from reddino.demo import DemoReport
+    from reddino.embed.embedding_pass import EmbedReport
+    from reddino.evaluate.protocol import Protocol, Result
+    from reddino.pretrain.loop import Outcome
+    from reddino.pretrain.recipe import Recipe
+
+__all__ = [
+    "cells",
+    "check",
+    "demo",
+    "embed",
+    "evaluate",
+    "manifest",
+    "models",
+    "pretrain",
+    "synthesise",
+]
+
+Advance = Callable[[int, int], None]
+
+
+def manifest(
+    layout: str,
+    folder: str | Path,
+    out: str | Path,
+    *,
+    groups: str | Path | None = None,
+    failures: Failures | None = None,
+    **options: Any,
+) -> Manifest:
+    """Turn a collection in a known layout into a manifest file.
+
+    Args:
+        layout: a name of `reddino.smears.readers.READERS`.
+        folder: the collection.
+        out: the manifest to write, .csv or .parquet.
+        groups: CSV with the columns `group` and `path`, to fill the column `group` from.
+        failures: collects annotations that make no sense and are left out; without it they raise.
+        options: what the layout's reader takes, such as `source`, `slide` or `patient`; None is not given.
+
+    Raises:
+        RedDinoError: no such layout, an option that it does not take, or a collection of another layout.
+    """
+    from reddino.smears.readers import READERS
+
+    if layout not in READERS:
+        raise RedDinoError(f"no layout is called '{layout}'; known are: {', '.join(READERS)}")
+    reader = READERS[layout]
+    given = {name: value for name, value in options.items() if value is not None}
+    taken = [name for name in inspect.signature(reader).parameters if name not in ("folder", "failures")]
+    for name in given:
+        if name not in taken:
+            raise RedDinoError(f"layout '{layout}' takes no option '{name}'; it takes: {', '.join(taken)}")
+    result = reader(folder, failures=failures, **given)
+    if groups is not None:
+        result = with_groups(result, groups)
+    write_manifest(result, out)
+    return result
+
+
+def check(file: str | Path) -> Manifest:
+    """Read a manifest and look whether all of its images are there.
+
+    Raises:
+        RedDinoError: names file, row and column of the first fault, or the first missing image.
+    """
+    return read_manifest(file, check_files=True)
+
+
+def synthesise(out: str | Path, **options: Any) -> Manifest:
+    """Draw synthetic smears; options as `reddino.smears.synthetic.write_smears`."""
+    from reddino.smears.synthetic import write_smears
+
+    return write_smears(Path(out), **options)
+
+
+def cells(
+    data: Data, out: str | Path, *, failures: Failures | None = None, progress: Advance | None = None
+) -> Manifest:
+    """Find the red cells in every image and write a manifest with a row a cell.
+
+    Args:
+        data: a manifest, its file, or a folder of images.
+        out: the manifest to write, .csv or .parquet.
+        failures: takes the images that cannot be read or show no red cell.
+        progress: called with images done and images in all.
+
+    Raises:
+        RedDinoError: not one red cell was found.
+    """
+    from reddino.smears.cells import find_cells_in
+
+    failures = Failures() if failures is None else failures
+    found = find_cells_in(open_data(data), failures=failures, progress=progress)
+    if len(found) == 0:
+        raise RedDinoError(f"no red cells were found; {failures.summary()}")
+    write_manifest(found, out)
+    return found
+
+
+def pretrain(
+    recipe: str | Path | Recipe,
+    data: Data | Sequence[Data],
+    out: str | Path,
+    *,
+    overrides: Sequence[str] = (),
+    labelled: Data | None = None,
+    label_side: Side = DEFAULT_SIDES["cells"],
+    progress: Advance | None = None,
+) -> Outcome:
+    """Pretrain a network; the same call goes on with a run that was interrupted.
+
+    Args:
+        recipe: name or path of a recipe, or the recipe itself.
+        data: manifests, their files or folders of images; several are joined.
+        out: the run folder.
+        overrides: such as `optim.lr=1e-4` or `model.start=dinov2-small`.
+        labelled: cells with labels that the teacher is scored on while it trains (20-NN).
+        label_side: side of the squares round these cells, and its unit.
+        progress: called with steps done and steps planned.
+
+    Returns:
+        The outcome; `finished` is False after Ctrl-C or SIGTERM, `model` is the model folder.
+
+    Raises:
+        RedDinoError: recipe, images or run folder do not fit.
+    """
+    from reddino.pretrain import loop
+    from reddino.pretrain.recipe import Recipe, read_recipe
+
+    resolved = recipe if isinstance(recipe, Recipe) else read_recipe(recipe, overrides)
+    sources = [data] if isinstance(data, str | Path | Manifest) else data
+    images = join_manifests([open_data(one) for one in sources])
+    return loop.pretrain(
+        resolved,
+        images,
+        Path(out),
+        cell_diameters=run_diameters(resolved, images, Path(out)),
+        online_score=online_score(resolved, labelled, label_side) if labelled is not None else None,
+        progress=progress,
+    )
+
+
+def embed(
+    data: Data,
+    model: str,
+    out: str | Path,
+    *,
+    view: ViewKind | None = None,
+    side: float | None = None,
+    unit: Literal["px", "diameters"] | None = None,
+    pooling: str = "cls",
+    batch_size: int = 64,
+    image_size: int | None = None,
+    device: str = "auto",
+    name: str | None = None,
+    failures: Failures | None = None,
+    progress: Advance | None = None,
+    **options: Any,
+) -> EmbedReport:
+    """Embed cells or images into a table; the same call goes on with a pass that was interrupted.
+
+    Args:
+        data: a manifest, its file, or a folder of images.
+        model: a model folder or a name that `models` lists.
+        out: folder of the table.
+        view: what is cut; None: cells where the manifest has any, else the whole image.
+        side: side of a view in the image, with its unit; None: 1.6 diameters for cells, else 224 px.
+        unit: `px`, or `diameters` of a red cell.
+        pooling: `cls`, `mean` (of the patch tokens) or `cls+mean`.
+        batch_size: views that the network gets at once.
+        image_size: pixels of the network's input; None: the model's own.
+        device: `auto`, `cpu`, `cuda` or `cuda:<n>`.
+        name: what tables call the model; None: as given in `model`.
+        failures: takes the images that could not be used.
+        progress: called with views done and views planned.
+        options: further fields of `reddino.smears.views.ViewSpec`: `border`, `per_image`, `seed`.
+
+    Raises:
+        RedDinoError: nothing to embed, an unknown model, or a folder that holds another table.
+    """
+    from reddino.embed.embedding_pass import embed_manifest
+    from reddino.smears.views import ViewSpec
+
+    opened = open_data(data)
+    kind = view or ("cells" if opened.is_cell().any() else "image")
+    if (side is None) != (unit is None):
+        raise RedDinoError("the side of a view needs a number and a unit: give both --side and --unit")
+    length, measure = (side, unit) if side is not None and unit is not None else DEFAULT_SIDES[kind]
+    encoder = open_encoder(model, image_size=image_size, device=device)
+    spec = ViewSpec(kind=kind, side=length, unit=measure, output=encoder.input_size, **options)
+    return embed_manifest(
+        opened,
+        encoder,
+        out,
+        view=spec,
+        pooling=pooling,
+        batch_size=batch_size,
+        diameters=missing_diameters(opened) if measure == "diameters" and kind != "image" else None,
+        failures=failures,
+        progress=progress,
+        name=name,
+    )
+
+
+def evaluate(
+    tables: str | Path | Sequence[str | Path],
+    *,
+    label: str = "label",
+    protocol: Protocol = "grouped",
+    group_by: str | None = None,
+    test_values: Sequence[str] = (),
+    folds: int = 5,
+    seed: int = 0,
+    drop: Sequence[str] = (),
+    rename: Mapping[str, str] | None = None,
+    out: str | Path | None = None,
+) -> list[Result]:
+    """Score embedding tables of the same views side by side: linear probe, 1-NN and 20-NN.
+
+    Args:
+        tables: folders of embedding tables.
+        label: column of the classes.
+        protocol: `grouped` folds, the paper's `ungrouped` folds, or `fixed`, which tests `test_values`.
+        group_by: column of the groups, such as `patient`; None takes `group`, else `slide`, else `path`.
+        test_values: for `fixed`: values of the column `group_by` that are tested; the rest trains.
+        folds: number of folds.
+        seed: of the folds.
+        drop: labels to leave out.
+        rename: old label to new.
+        out: file for the results, .json; the tables go beside it as .md.
+
+    Raises:
+        RedDinoError: tables of other data or views, an absent column, or classes that cannot be split.
+    """
+    from reddino.embed.table import read_embeddings, require_same_views
+    from reddino.evaluate.protocol import evaluate_table
+
+    folders = [tables] if isinstance(tables, str | Path) else list(tables)
+    read = {str(folder): read_embeddings(folder) for folder in folders}
+    require_same_views(read)
+    if out is not None and Path(out).suffix != ".json":
+        raise RedDinoError(f"{out}: results are written as .json (and .md beside it)")
+    results = [
+        evaluate_table(
+            table,
+            label=label,
+            protocol=protocol,
+            group_column=group_by,
+            folds=folds,
+            seed=seed,
+            classes={**(rename or {}), **dict.fromkeys(drop)},
+            test_values=test_values,
+            task=label,
+        )
+        for table in read.values()
+    ]
+    if out is not None:
+        _write_results(Path(out), results, seed)
+    return results
+
+
+def models() -> list[KnownModel]:
+    """The names that `embed` and a recipe's `model.start` take, and where the weights come from."""
+    return known_models()
+
+
+def demo(out: str | Path = "demo", *, minutes: float | None = None, **options: Any) -> DemoReport | None:
+    """Show the whole path on synthetic smears; the same call goes on where it was interrupted.
+
+    Args:
+        out: the demo folder.
+        minutes: length of the pretraining on two cores, about; None: as the recipe has it.
+        options: `say` and `watch` of `reddino.demo.run_demo`, which take what there is to see.
+
+    Returns:
+        None if the pretraining was asked to stop (Ctrl-C, SIGTERM).
+    """
+    from reddino.demo import DemoScale, run_demo
+
+    scale = DemoScale() if minutes is None else DemoScale().lasting(minutes)
+    return run_demo(Path(out), scale, **options)
+
+
+def _write_results(path: Path, results: Sequence[Result], seed: int) -> None:
+    """Results as JSON, and their tables beside it as Markdown."""
+    from reddino.evaluate.tables import save_markdown, save_results
+    from reddino.provenance import provenance
+
+    origin = provenance(seed=seed, data=str(results[0].embedding.get("data", "")))
+    save_results(path, results, origin)
+    save_markdown(path.with_suffix(".md"), results, origin)

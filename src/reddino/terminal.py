@@ -1,0 +1,117 @@
+"""What the person at the terminal sees: progress, log lines, tables, and errors as one sentence."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.measure import Measurement
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from reddino.errors import RedDinoError
+
+#: Results go to stdout, so that they can be piped; everything else goes to stderr.
+OUT = Console(highlight=False)
+ERR = Console(stderr=True, highlight=False)
+
+#: Exit codes; a wrong command line ends with 2.
+FAILED, INTERRUPTED, PIPE_CLOSED = 1, 130, 141
+
+Advance = Callable[[int, int], None]
+
+
+class _Rate(ProgressColumn):
+    """Things a second, over the last few seconds."""
+
+    def render(self, task: Task) -> Text:
+        return Text("" if task.speed is None else f"{task.speed:.1f}/s", style="progress.data.speed")
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Advance]:
+    """A bar with rate and time left; gives the function (done, total) that moves it."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=ERR, disable=not ERR.is_terminal) as progress:
+        task = progress.add_task(what, total=None)
+
+        def advance(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        yield advance
+
+
+def show_log(level: int = logging.INFO) -> None:
+    """Print the package's log lines on stderr: above a progress bar, or unbroken where it is a file."""
+    handler: logging.Handler
+    if ERR.is_terminal:
+        handler = RichHandler(console=ERR, show_path=False, log_time_format="%H:%M:%S", markup=False)
+    else:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+    logger = logging.getLogger("reddino")
+    logger.setLevel(level)
+    logger.handlers = [handler]
+    logger.propagate = False
+
+
+def say(sentence: str) -> None:
+    """A line of the result, on stdout; never broken nor coloured."""
+    OUT.print(sentence, markup=False, soft_wrap=True)
+
+
+def show_tables(tables: Sequence[Table]) -> None:
+    """Tables at their full width, even where the terminal is narrower: numbers are never cut."""
+    for table in tables:
+        needed = Measurement.get(OUT, OUT.options.update(max_width=10_000), table).maximum
+        Console(width=max(OUT.width, needed), highlight=False).print(table)
+
+
+def complain(sentence: str) -> None:
+    """An error or a remark, on stderr."""
+    ERR.print(f"reddino: {sentence}", markup=False, soft_wrap=True)
+
+
+def exit_code_of(command: Callable[[], int | None]) -> int:
+    """Run a command; what goes wrong is said in one sentence and becomes the exit code.
+
+    Tracebacks remain for our own faults.
+    """
+    try:
+        return command() or 0
+    except RedDinoError as error:
+        complain(str(error))
+    except KeyboardInterrupt:
+        complain("stopped.")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone, as `head` does; nothing more can be said to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+    except OSError as error:
+        if error.filename is None:
+            raise
+        complain(f"{error.filename}: {error.strerror}.")
+    return FAILED
