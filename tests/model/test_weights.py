@@ -99,6 +99,13 @@ def test_read_tensors__refuses_a_truncated_file(
         read_tensors(path)
 
 
+@pytest.mark.parametrize("name", ["w.safetensors", "w.pth"])
+def test_read_tensors__refuses_text(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("this is text, not weights")
+    with pytest.raises(RedDinoError, match="cannot be read as weights"):
+        read_tensors(tmp_path / name)
+
+
 def test_read_tensors__refuses_what_is_no_dictionary_of_tensors(tmp_path: Path) -> None:
     torch.save([torch.zeros(2)], tmp_path / "list.pth")
     with pytest.raises(RedDinoError, match="holds no dictionary of tensors"):

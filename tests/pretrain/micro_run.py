@@ -47,7 +47,7 @@ def micro_recipe(overrides: Sequence[str] = ()) -> Recipe:
 
 
 def draw_images(folder: Path, seed: int = 0) -> Manifest:
-    """Two laboratories with four and two pictures of discs; the discs have other sizes and colours in each."""
+    """Four pictures of discs from one laboratory and two of smaller discs from another."""
     rng = np.random.default_rng(seed)
     rows = []
     folder.mkdir(parents=True, exist_ok=True)

@@ -103,8 +103,8 @@ RUNTIME = {
     "runtime.tensorboard": ("true",),
 }
 
-#: Left out: threads and device order float sums otherwise, which changes the last bits (the run records both);
-#: equal bits are promised for the same threads on the same kind of device only.
+#: Left out: threads and device order float sums otherwise, which changes the last bits. Equal bits are
+#: promised for the same number of threads, which the run records, on the same kind of device only.
 CHANGE_LAST_BITS = {"runtime.threads", "runtime.device"}
 
 

@@ -56,9 +56,9 @@ def load_checkpoint(path: Path, networks: StudentTeacher, optimizer: torch.optim
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         networks.load_state_dict(content["networks"])
         optimizer.load_state_dict(content["optimizer"])
-    except (RuntimeError, KeyError, EOFError, OSError, ValueError) as error:
+    except Exception as error:  # on bytes that are no checkpoint, torch's reader raises errors of many kinds
+        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise RedDinoError(
-            f"checkpoint {path} cannot be restored ({str(error).splitlines()[0][:200]}); delete it "
-            "to go on from the one before"
+            f"checkpoint {path} cannot be restored ({reason}); delete it to go on from the one before"
         ) from error
     return int(content["step"])

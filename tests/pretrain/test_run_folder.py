@@ -1,0 +1,91 @@
+"""The run folder: what it records, and which runs may go on in it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from micro_run import micro_recipe
+
+from reddino import __version__
+from reddino.errors import RedDinoError
+from reddino.pretrain.recipe import read_recipe
+from reddino.pretrain.run_folder import RunFolder, read_metrics
+
+DATA = "0123456789abcdef"
+
+
+def test_begin__writes_what_the_run_is_of(tmp_path: Path) -> None:
+    recipe = micro_recipe(["seed=5"])
+    assert RunFolder(tmp_path / "run").begin(recipe, DATA, threads=2) == []
+    assert read_recipe(tmp_path / "run" / "recipe.yaml") == recipe
+    description = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert description["data"] == DATA
+    assert description["seed"] == 5
+    assert description["threads"] == 2
+    assert description["version"] == __version__
+    assert description["torch"] == torch.__version__
+
+
+def test_begin__goes_on_with_other_runtime_keys(tmp_path: Path) -> None:
+    RunFolder(tmp_path).begin(micro_recipe(), DATA, threads=1)
+    assert RunFolder(tmp_path).begin(micro_recipe(["runtime.workers=3"]), DATA, threads=1) == []
+
+
+def test_begin__remarks_on_other_threads(tmp_path: Path) -> None:
+    RunFolder(tmp_path).begin(micro_recipe(), DATA, threads=1)
+    remarks = RunFolder(tmp_path).begin(micro_recipe(), DATA, threads=4)
+    assert len(remarks) == 1
+    assert "began with 1 threads" in remarks[0]
+    assert "goes on with 4" in remarks[0]
+
+
+@pytest.mark.parametrize(
+    ("override", "section"),
+    [("optim.lr=1e-4", "optim"), ("seed=1", "seed"), ("run.samples=16", "run"), ("head.hidden=8", "head")],
+)
+def test_begin__refuses_another_recipe(tmp_path: Path, override: str, section: str) -> None:
+    RunFolder(tmp_path).begin(micro_recipe(), DATA, threads=1)
+    with pytest.raises(RedDinoError, match=f"holds a run whose recipe differs in '{section}'"):
+        RunFolder(tmp_path).begin(micro_recipe([override]), DATA, threads=1)
+
+
+def test_begin__refuses_other_images(tmp_path: Path) -> None:
+    RunFolder(tmp_path).begin(micro_recipe(), DATA, threads=1)
+    with pytest.raises(RedDinoError, match=f"other images .fingerprint {DATA}, now fedcba9876543210"):
+        RunFolder(tmp_path).begin(micro_recipe(), "fedcba9876543210", threads=1)
+
+
+def test_metrics__are_appended_and_read_back(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.open_metrics(0, tensorboard=False)
+    records = [{"step": step, "samples": 4 * step, "loss": 1 / step} for step in (1, 2, 3)]
+    for record in records:
+        run.log(record)
+    run.close()
+    assert read_metrics(tmp_path) == records
+
+
+def test_metrics__forget_what_came_after_the_checkpoint(tmp_path: Path) -> None:
+    lines = [json.dumps({"step": step, "samples": step}) for step in (1, 2, 3, 4)]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + '\n{"step": 5, "sam')
+    assert [record["step"] for record in read_metrics(tmp_path)] == [1, 2, 3, 4]
+    RunFolder(tmp_path).open_metrics(2, tensorboard=False)
+    assert [record["step"] for record in read_metrics(tmp_path)] == [1, 2]
+
+
+def test_metrics__without_a_file_are_none(tmp_path: Path) -> None:
+    assert read_metrics(tmp_path) == []
+
+
+def test_tensorboard__has_the_scalars(tmp_path: Path) -> None:
+    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    run = RunFolder(tmp_path)
+    run.open_metrics(0, tensorboard=True)
+    run.log({"step": 2, "samples": 8, "loss": 0.5, "signs": ["a sentence"]})
+    run.close()
+    events = event_accumulator.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert events.Tags()["scalars"] == ["loss"]
+    assert [(event.step, event.value) for event in events.Scalars("loss")] == [(2, 0.5)]
