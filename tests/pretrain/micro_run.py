@@ -80,3 +80,16 @@ def trained_weights(folder: Path) -> str:
     """16 hex digits over student, teacher and centres of a run's last checkpoint."""
     networks = last_checkpoint(folder)["networks"]
     return hash_bytes(*(name.encode() + value.numpy().tobytes() for name, value in sorted(networks.items())))
+
+
+def checkpoint_digest(folder: Path) -> str:
+    """16 hex digits over all of a run's last checkpoint: step, networks, moments and rates."""
+    content = last_checkpoint(folder)
+    optimizer = content["optimizer"]
+    moments = [
+        (number, name, value.numpy().tobytes())
+        for number, state in optimizer["state"].items()
+        for name, value in state.items()
+    ]
+    rest = (content["step"], trained_weights(folder), optimizer["param_groups"])
+    return hash_bytes(repr(rest).encode(), repr(moments).encode())

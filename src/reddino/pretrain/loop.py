@@ -121,10 +121,11 @@ def pretrain(
                     losses = networks.losses(views, targets)
                 (losses.total / recipe.run.accumulate).backward()  # type: ignore[no-untyped-call]
                 report.add(losses, targets)
-            if take_step(networks, optimizer, recipe, report.finite):
+            stepped = take_step(networks, optimizer, recipe, report.finite)
+            if stepped:
                 networks.update_teacher(values.ema_momentum)
             step += 1
-            report.end_step(step, values)
+            report.end_step(step, values, skipped=not stepped)
             advance(step, recipe.steps)
             if step % recipe.runtime.checkpoint_every == 0 and step < recipe.steps:
                 _save(run, step, networks, optimizer, manifest)
@@ -303,15 +304,15 @@ class _Report:
         if math.isfinite(values["loss"]):
             self.signs.add(values, targets.cls)
 
-    def end_step(self, step: int, values: StepValues) -> None:
+    def end_step(self, step: int, values: StepValues, *, skipped: bool) -> None:
         """Log and judge every `log_every` steps; score the teacher when it is due."""
-        self.skipped_in_a_row = 0 if self.finite else self.skipped_in_a_row + 1
-        if not self.finite:
+        self.skipped_in_a_row = self.skipped_in_a_row + 1 if skipped else 0
+        if skipped:
             self.signs.sums["skipped_steps"] = self.signs.sums.get("skipped_steps", 0.0) + 1
         if self.skipped_in_a_row >= signs.NAN_LIMIT:
             raise RedDinoError(
-                f"the loss was not finite for {signs.NAN_LIMIT} steps in a row (step {step}); "
-                "lower optim.lr or run in fp32, and begin again in a new folder"
+                f"the loss or its gradient was not finite for {signs.NAN_LIMIT} steps in a row "
+                f"(step {step}); lower optim.lr or run in fp32, and begin again in a new folder"
             )
         self.finite = True
         if step % self.recipe.runtime.log_every == 0 or step == self.recipe.steps:
@@ -356,7 +357,7 @@ class _Report:
         self.clock = time.perf_counter()
 
     def _score(self, step: int) -> None:
-        if self.score is None:
+        if self.score is None or self.run.is_scored(step):
             return
         started = time.perf_counter()
         card = ModelCard(**{**vars(self.networks.card), "weights_hash": "in training"})

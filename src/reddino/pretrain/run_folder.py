@@ -102,6 +102,11 @@ class RunFolder:
                 if name not in ("step", "samples", "signs"):
                     self._board.add_scalar(name, value, record["step"])
 
+    def is_scored(self, step: int) -> bool:
+        """Whether an online score of `step` is on record, from before the run was interrupted."""
+        # A step may have two records: one of training, with its rate, and one of the score.
+        return any(record["step"] == step and "lr" not in record for record in read_metrics(self.folder))
+
     def close(self) -> None:
         """Flush the TensorBoard log."""
         if self._board is not None:
