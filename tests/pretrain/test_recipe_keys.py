@@ -17,7 +17,7 @@ from reddino.smears.manifest import Manifest
 
 #: Stands for the model folder of a micro run.
 TRAINED = "<trained>"
-A_CNN = ("model.backbone=efficientnet_lite0", "model.depth=null", "loss.ibot=0")
+A_CNN = ("model.backbone=test_efficientnet", "model.depth=null", "loss.ibot=0")
 
 
 class Change(NamedTuple):
