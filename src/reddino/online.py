@@ -52,6 +52,9 @@ class OnlineNeighbours:
     ) -> OnlineNeighbours:
         """Sample and cut cells.
 
+        Classes that live in one group are left out of the score, and named in the log: where that group is
+        tested, nothing could have learned them.
+
         Args:
             manifest: rows with labels take part.
             view: the squares; its `output` is the size at which the teacher sees them.
@@ -77,6 +80,11 @@ class OnlineNeighbours:
         labels = np.array(manifest.strings("label"), dtype=object)[chosen[row]]
         groups_of_cells = np.array(names, dtype=object)[chosen[row]]
         kept = ~np.isin(labels, _lonely(labels.tolist(), groups_of_cells.tolist()))
+        if kept.sum() <= NEIGHBOURS:
+            raise RedDinoError(
+                f"the online score needs more than {NEIGHBOURS} cells of classes that live in two groups "
+                f"(fields, slides) or more; the manifest under {manifest.root} has {kept.sum()}"
+            )
         split = grouped_folds(labels[kept].tolist(), groups_of_cells[kept].tolist(), folds, seed)
         return cls(images[kept], labels[kept].tolist(), split)
 

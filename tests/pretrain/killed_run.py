@@ -2,8 +2,8 @@
 
 Reads a line of settings in JSON after the other and forks a process for each, which spares them the imports;
 prints the process's number, and how it ended when it has. Settings: `images`, `folder`, `overrides`, and
-`die_in`, the function in call number `die_at` of which the process kills itself (`torch.save` after half of the
-bytes). The run's outcome is written to `outcome.json` beside its folder.
+`die_in`, the function in call number `die_at` of which the process kills itself (`torch.save` does so after
+half of the bytes). The run's outcome is written to `outcome.json` beside its folder.
 """
 
 from __future__ import annotations

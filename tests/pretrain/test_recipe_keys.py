@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -152,7 +151,6 @@ class MicroRuns:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> MicroRuns:
-    logging.getLogger("reddino").setLevel(logging.ERROR)
     return MicroRuns(tmp_path_factory.mktemp("micro"))
 
 
