@@ -82,8 +82,11 @@ def lightly_step(recipe: Recipe) -> Callable[[int], None]:
         **({"depth": recipe.model.depth} if recipe.model.depth else {}),
     )  # fmt: skip
     student = MaskedVisionTransformerTIMM(vit, antialias=False)
-    student_head = DINOProjectionHead(vit.embed_dim, head.hidden, head.bottleneck, head.prototypes)
-    teacher, teacher_head = deepcopy(student).eval(), deepcopy(student_head).eval()
+    teacher = deepcopy(student).eval()
+    student_head, teacher_head = (
+        DINOProjectionHead(vit.embed_dim, head.hidden, head.bottleneck, head.prototypes) for _ in range(2)
+    )
+    teacher_head.load_state_dict(student_head.state_dict())
     parameters = [*student.parameters(), *student_head.parameters()]
     optimizer = torch.optim.AdamW([p for p in parameters if p.requires_grad], lr=1e-4)
     side = crops.global_size // 14
