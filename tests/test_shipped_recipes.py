@@ -18,9 +18,9 @@ PUBLISHED = {
 # The 33 names of the published configuration file.
 OPERATIONS = (
     "Blur CLAHE ChannelShuffle ChannelDropout ColorJitter Defocus Downscale Emboss Equalize FancyPCA "
-    "GaussNoise GaussianBlur GlassBlur HueSaturationValue ISONoise ImageCompression InvertImg MedianBlur MotionBlur "
-    "MultiplicativeNoise Posterize RandomBrightnessContrast RGBShift RandomGamma RandomRain RandomShadow "
-    "RandomSnow RandomSunFlare RandomToneCurve RandomFog RingingOvershoot Sharpen Solarize"
+    "GaussNoise GaussianBlur GlassBlur HueSaturationValue ISONoise ImageCompression InvertImg MedianBlur "
+    "MotionBlur MultiplicativeNoise Posterize RandomBrightnessContrast RGBShift RandomGamma RandomRain "
+    "RandomShadow RandomSnow RandomSunFlare RandomToneCurve RandomFog RingingOvershoot Sharpen Solarize"
 )
 
 

@@ -139,6 +139,7 @@ def pretrain(
     overrides: Sequence[str] = (),
     labelled: Data | None = None,
     label_side: Side = DEFAULT_SIDES["cells"],
+    label_cells: int = 2000,
     progress: Advance | None = None,
 ) -> Outcome:
     """Pretrain a network; the same call goes on with a run that was interrupted.
@@ -150,6 +151,7 @@ def pretrain(
         overrides: such as `optim.lr=1e-4` or `model.start=dinov2-small`.
         labelled: cells with labels that the teacher is scored on while it trains (20-NN).
         label_side: side of the squares round these cells, and its unit.
+        label_cells: of them take part, at most, drawn at random once.
         progress: called with steps done and steps planned.
 
     Returns:
@@ -164,12 +166,15 @@ def pretrain(
     resolved = recipe if isinstance(recipe, Recipe) else read_recipe(recipe, overrides)
     sources = [data] if isinstance(data, str | Path | Manifest) else data
     images = join_manifests([open_data(one) for one in sources])
+    score = None
+    if labelled is not None:
+        score = online_score(resolved, labelled, label_side, label_cells)
     return loop.pretrain(
         resolved,
         images,
         Path(out),
         cell_diameters=run_diameters(resolved, images, Path(out)),
-        online_score=online_score(resolved, labelled, label_side) if labelled is not None else None,
+        online_score=score,
         progress=progress,
     )
 

@@ -54,6 +54,7 @@ class DemoScale:
         train_fields, test_fields: pictures of each patient.
         seed: of the smears and of the folds.
         side: of the squares round the test cells, in cell diameters.
+        watched_cells: labelled training cells on which the pretraining is watched.
         folds: of the test patients.
         least_cells: test cells below which a shape is left out of the scores.
     """
@@ -69,6 +70,7 @@ class DemoScale:
     test_fields: int = 1
     seed: int = 0
     side: float = 1.6
+    watched_cells: int = 600
     folds: int = 5
     least_cells: int = 20
 
@@ -198,6 +200,7 @@ def pretrain_network(folder: Path, scale: DemoScale, train: Manifest, watch: Wat
             overrides=scale.overrides,
             labelled=train,
             label_side=(scale.side, "diameters"),
+            label_cells=scale.watched_cells,
             progress=progress,
         )
 

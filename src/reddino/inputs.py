@@ -118,8 +118,8 @@ def run_diameters(recipe: Recipe, manifest: Manifest, run: Path) -> dict[str, fl
     return measured
 
 
-def online_score(recipe: Recipe, labelled: Data, side: Side) -> OnlineScore:
-    """20-NN on labelled cells (or labelled whole images), seen by the teacher at the size of global crops."""
+def online_score(recipe: Recipe, labelled: Data, side: Side, most: int) -> OnlineScore:
+    """20-NN on `most` labelled cells (or labelled whole images), seen at the size of the global crops."""
     from reddino.online import OnlineNeighbours
     from reddino.smears.views import ViewSpec
 
@@ -131,4 +131,4 @@ def online_score(recipe: Recipe, labelled: Data, side: Side) -> OnlineScore:
     length, unit = side
     view = ViewSpec(kind=kind, side=length, unit=unit, output=recipe.crops.global_size)
     diameters = missing_diameters(manifest) if unit == "diameters" and kind == "cells" else None
-    return OnlineNeighbours.of(manifest, view, diameters=diameters)
+    return OnlineNeighbours.of(manifest, view, diameters=diameters, most=most)
