@@ -1,11 +1,12 @@
-"""Samples/s of the pretraining step against lightly's building blocks: same network, crops, heads and losses.
+"""Samples/s of the pretraining step against lightly's parts: same network, crops, heads and losses.
 
-Both take steps in turn in one process on the same random crops; the ratio is of medians. lightly's parts are put
-together as its DINOv2 example does (masked ViT, DINO head; targets and losses, 3 % of a step, are written out), in fp32
-and torch's default settings, which is what its users run on a CPU.
+Both take steps in turn in one process on the same random crops; the ratio is of medians. lightly's parts are
+put together as its DINOv2 example does (masked ViT, DINO head; targets and losses, 3 % of a step, are written
+out), in fp32 and torch's default settings, which is what its users run on a CPU.
 
     python benchmarks/pretraining_step.py --recipe tiny --set crops.global_size=112 crops.local_size=56
 """
+# ruff: noqa: I001 - reddino comes first, since it sets OMP_WAIT_POLICY, which torch reads when it loads
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ import time
 from collections.abc import Callable
 from copy import deepcopy
 
-import reddino  # noqa: F401  (sets OMP_WAIT_POLICY before torch loads)
+import reddino  # noqa: F401
 import timm
 import torch
 from lightly.models.modules import DINOProjectionHead, MaskedVisionTransformerTIMM
@@ -45,7 +46,10 @@ def random_batch(recipe: Recipe, step: int) -> CropBatch:
 
     index = torch.arange(step * batch, (step + 1) * batch)
     return CropBatch(
-        noise(2, crops.global_size), noise(crops.local_count, crops.local_size), index, torch.zeros_like(index)
+        noise(2, crops.global_size),
+        noise(crops.local_count, crops.local_size),
+        index,
+        torch.zeros_like(index),
     )
 
 
@@ -77,10 +81,15 @@ def lightly_step(recipe: Recipe) -> Callable[[int], None]:
     """The same step from lightly's parts; drop path as timm does it, without skipping samples."""
     crops, head = recipe.crops, recipe.head
     vit = timm.create_model(
-        "vit_tiny_patch16_224", patch_size=14, img_size=crops.global_size, init_values=recipe.model.layer_scale or 1e-5,
-        num_classes=0, dynamic_img_size=True, drop_path_rate=recipe.model.drop_path,
+        "vit_tiny_patch16_224",
+        patch_size=14,
+        img_size=crops.global_size,
+        init_values=recipe.model.layer_scale or 1e-5,
+        num_classes=0,
+        dynamic_img_size=True,
+        drop_path_rate=recipe.model.drop_path,
         **({"depth": recipe.model.depth} if recipe.model.depth else {}),
-    )  # fmt: skip
+    )
     student = MaskedVisionTransformerTIMM(vit, antialias=False)
     teacher = deepcopy(student).eval()
     student_head, teacher_head = (
@@ -151,9 +160,12 @@ def main() -> None:
                 seconds[name].append(time.perf_counter() - started)
     rates = {name: recipe.run.batch / statistics.median(times) for name, times in seconds.items()}
     ratio = rates["reddino"] / rates["lightly"]
-    print(f"{recipe.model.backbone} {recipe.crops.global_size}/{recipe.crops.local_size}, 2+{recipe.crops.local_count} "
-          f"crops, batch {recipe.run.batch}, drop path {recipe.model.drop_path}, {runtime.precision}, "
-          f"{options.threads} thread(s), median of {options.steps}")  # fmt: skip
+    crops = recipe.crops
+    print(
+        f"{recipe.model.backbone} {crops.global_size}/{crops.local_size}, 2+{crops.local_count} "
+        f"crops, batch {recipe.run.batch}, drop path {recipe.model.drop_path}, {runtime.precision}, "
+        f"{options.threads} thread(s), median of {options.steps}"
+    )
     for name, rate in rates.items():
         print(f"  {name:8s} {rate:7.2f} samples/s")
     print(f"  ratio    {ratio:7.2f}")

@@ -137,7 +137,7 @@ class PatchOrder:
         return order if self._spec.batch_from == "all" else self._together(order, rng)
 
     def _together(self, order: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-        """Sort patches by source (and image, in a random order of images), and shuffle whole batches of them."""
+        """Sort patches by source (and image, images in random order), and shuffle whole batches of them."""
         images = np.searchsorted(self._first, order, side="right") - 1
         keys = [self._source_of_image[images]]
         if self._spec.batch_from == "image":
