@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+# Before torch is imported: small operators gain nothing from threads, and lose much where cores are shared.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 def smear_collection() -> Path | None:
     """The folder of real smears: REDDINO_SMEARS, else `shared/smears` beside the checkout, else None."""

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from reddino.errors import RedDinoError
-from reddino.model.backbone import create_backbone
+from reddino.model.backbone import create_backbone, is_vit
 from reddino.pretrain.pixel_ops import PixelOperations
 from reddino.pretrain.recipe import dump_recipe, make_recipe, read_recipe, shipped_recipes
 
@@ -25,7 +25,8 @@ def test_shipped_recipe__is_valid_and_could_run(name: str) -> None:
     recipe = read_recipe(name)
     operations = recipe.augmentation
     PixelOperations(operations.operations, operations.choose, operations.probability)
-    backbone = create_backbone(recipe.model.backbone, image_size=recipe.crops.global_size, depth=1)
+    depth = 1 if is_vit(recipe.model.backbone) else None
+    backbone = create_backbone(recipe.model.backbone, image_size=recipe.crops.global_size, depth=depth)
     patch = getattr(backbone, "patch_size", 1)
     assert recipe.crops.global_size % patch == recipe.crops.local_size % patch == 0
     assert recipe.steps > 0
