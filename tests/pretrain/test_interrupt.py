@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
 
 import pytest
 
 from reddino.pretrain.interrupt import Interruption
+
+
+@pytest.fixture(autouse=True)
+def _signals_do_not_end_the_tests() -> Iterator[None]:
+    """A signal that goes unheeded is to fail a test, not to kill pytest."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, lambda *_: None)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
