@@ -38,8 +38,16 @@ def test_begin__remarks_on_other_threads(tmp_path: Path) -> None:
     RunFolder(tmp_path).begin(micro_recipe(), DATA, threads=1)
     remarks = RunFolder(tmp_path).begin(micro_recipe(), DATA, threads=4)
     assert len(remarks) == 1
-    assert "began with 1 threads" in remarks[0]
-    assert "goes on with 4" in remarks[0]
+    assert "began with threads 1" in remarks[0]
+    assert "goes on with threads 4" in remarks[0]
+
+
+def test_begin__records_the_precision_that_was_chosen_and_remarks_on_another(tmp_path: Path) -> None:
+    RunFolder(tmp_path).begin(micro_recipe(), DATA, threads=1, precision="bf16")
+    assert json.loads((tmp_path / "run.json").read_text())["precision"] == "bf16"
+    (remark,) = RunFolder(tmp_path).begin(micro_recipe(), DATA, threads=1, precision="fp32")
+    assert "precision bf16" in remark
+    assert "precision fp32" in remark
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def pretrain(
         max_cell_diameter=recipe.data.max_cell_diameter,
     )
     run = RunFolder(folder)
-    for remark in run.begin(recipe, manifest.fingerprint(), runtime.threads):
+    for remark in run.begin(recipe, manifest.fingerprint(), runtime.threads, runtime.precision):
         log.warning(remark)
     networks = StudentTeacher(recipe).to(runtime.device)
     for branch in (networks.student, networks.teacher):

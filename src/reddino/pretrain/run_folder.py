@@ -34,7 +34,9 @@ class RunFolder:
         self._metrics = folder / METRICS
         self._board: Any = None
 
-    def begin(self, recipe: Recipe, data_fingerprint: str, threads: int) -> list[str]:
+    def begin(
+        self, recipe: Recipe, data_fingerprint: str, threads: int, precision: str = "fp32"
+    ) -> list[str]:
         """Write the description of a new run, or check that this is the run to go on with.
 
         Returns:
@@ -47,7 +49,7 @@ class RunFolder:
             **provenance(seed=recipe.seed, data=data_fingerprint),
             "threads": threads,
             "torch": torch.__version__,
-            "precision": recipe.run.precision,
+            "precision": precision,
         }
         if not (self.folder / DESCRIPTION).is_file():
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -56,11 +58,12 @@ class RunFolder:
             return []
         before = json.loads((self.folder / DESCRIPTION).read_text(encoding="utf-8"))
         self._require_same(recipe, before["data"], data_fingerprint)
-        if (before["threads"], before["torch"]) == (threads, torch.__version__):
+        numerics = ("threads", "torch", "precision")
+        if all(before[name] == description[name] for name in numerics):
             return []
+        then, now = (", ".join(f"{name} {of[name]}" for name in numerics) for of in (before, description))
         return [
-            f"this run began with {before['threads']} threads and torch {before['torch']}, and goes "
-            f"on with {threads} and {torch.__version__}: "
+            f"this run began with {then} and goes on with {now}: "
             "the last bits of its weights will differ from an undisturbed run"
         ]
 
