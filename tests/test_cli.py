@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import json
 import signal
@@ -439,3 +440,23 @@ def test_models__lists_the_catalogue(capsys: pytest.CaptureFixture[str]) -> None
     shown = capsys.readouterr().out
     for name in ("reddino-small", "dinov2-large", "efficientnet-lite0", "colour-histogram", "untrained:NAME"):
         assert name in shown
+
+
+def test_cli__a_full_disk_is_said_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("reddino.api.synthesise", fail)
+    assert cli.main(["synthesise", str(tmp_path / "s")]) == 1
+    assert "No space left on device" in one_sentence(capsys.readouterr().err)
+
+
+def test_cli__our_own_faults_keep_their_traceback(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def fault(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("reddino.api.synthesise", fault)
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["synthesise", str(tmp_path / "s")])

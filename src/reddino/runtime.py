@@ -63,9 +63,7 @@ def choose_runtime(device: str = "auto", precision: Precision = "auto", threads:
     except RuntimeError as error:
         raise RedDinoError(f"device '{device}' is not known to torch; give cpu, cuda or cuda:<n>") from error
     if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise RedDinoError(
-            f"device '{device}' was asked for, but torch sees no CUDA device here; give --device cpu"
-        )
+        raise RedDinoError(f"device '{device}' was asked for, but torch sees no CUDA device here; choose cpu")
     if precision == "auto":
         hardware = torch.cuda.is_bf16_supported() if chosen.type == "cuda" else cpu_computes_bf16()
         precision = "bf16" if hardware else "fp32"

@@ -111,7 +111,7 @@ def exit_code_of(command: Callable[[], int | None]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
     except OSError as error:
-        if error.filename is None:
+        if error.strerror is None:
             raise
-        complain(f"{error.filename}: {error.strerror}.")
+        complain(f"{error.filename or 'a file could not be read or written'}: {error.strerror}.")
     return FAILED
