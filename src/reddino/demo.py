@@ -70,7 +70,7 @@ class DemoScale:
     test_fields: int = 1
     seed: int = 0
     side: float = 1.6
-    watched_cells: int = 600
+    watched_cells: int = 2000
     folds: int = 5
     least_cells: int = 20
 
