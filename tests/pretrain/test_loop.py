@@ -28,7 +28,10 @@ from reddino.pretrain.student_teacher import StudentTeacher
 from reddino.runtime import Runtime
 from reddino.smears.manifest import Manifest
 
-CNN = ("model.backbone=efficientnet_lite0", "model.depth=null", "loss.ibot=0", "run.samples=8")
+CNN = (
+    *("model.backbone=efficientnet_lite0", "model.depth=null", "model.layer_scale=null"),
+    *("loss.ibot=0", "run.samples=8"),
+)
 
 
 @pytest.fixture(scope="module")

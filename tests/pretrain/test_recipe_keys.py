@@ -16,7 +16,7 @@ from reddino.smears.manifest import Manifest
 
 #: Stands for the model folder of a micro run.
 TRAINED = "<trained>"
-A_CNN = ("model.backbone=test_efficientnet", "model.depth=null", "loss.ibot=0")
+A_CNN = ("model.backbone=test_efficientnet", "model.depth=null", "model.layer_scale=null", "loss.ibot=0")
 
 
 class Change(NamedTuple):

@@ -219,6 +219,17 @@ def test_resume__refuses_another_recipe_or_other_images(undisturbed: Undisturbed
     assert checkpoint_digest(undisturbed.folder) == undisturbed.digest
 
 
+def test_resume__refuses_before_it_decodes_the_images(
+    undisturbed: Undisturbed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("images were decoded for a run that is refused")
+
+    monkeypatch.setattr(loop, "open_cache", never)
+    with pytest.raises(RedDinoError, match="recipe differs in 'optim'"):
+        run_micro(undisturbed.images, undisturbed.folder, [*LONG, "optim.lr=1e-4"])
+
+
 def test_stream__of_a_resumed_run_goes_on_with_the_next_sample(undisturbed: Undisturbed) -> None:
     recipe = micro_recipe(LONG)
     cache = loop.open_cache(undisturbed.images, undisturbed.images.root / "cache")

@@ -160,7 +160,12 @@ def test_update_teacher__is_the_closed_form_after_several_steps() -> None:
 
 @pytest.mark.parametrize("frozen", [False, True])
 def test_batch_norm__statistics_move_unless_frozen_and_reach_the_teacher(frozen: bool) -> None:
-    changes = {"backbone": "efficientnet_lite0", "depth": None, "freeze_norm_statistics": frozen}
+    changes = {
+        "backbone": "efficientnet_lite0",
+        "depth": None,
+        "layer_scale": None,
+        "freeze_norm_statistics": frozen,
+    }
     networks = StudentTeacher(recipe(model=changes, loss={"ibot": 0.0}))
     name = "backbone.network.bn1.running_mean"
     before = networks.student.state_dict()[name].clone()
@@ -174,13 +179,24 @@ def test_batch_norm__statistics_move_unless_frozen_and_reach_the_teacher(frozen:
 
 def test_networks__refuse_ibot_without_tokens() -> None:
     with pytest.raises(RedDinoError, match=r"'efficientnet_lite0' has no patch tokens.*set loss\.ibot=0"):
-        StudentTeacher(recipe(model={"backbone": "efficientnet_lite0", "depth": None}))
+        StudentTeacher(recipe(model={"backbone": "efficientnet_lite0", "depth": None, "layer_scale": None}))
 
 
 @pytest.mark.parametrize(("key", "size"), [("global_size", 60), ("local_size", 30)])
 def test_networks__refuse_sizes_that_patches_do_not_fill(key: str, size: int) -> None:
     with pytest.raises(RedDinoError, match=rf"crops\.{key}={size} is no multiple of the patch size 14"):
         StudentTeacher(recipe(crops={key: size}))
+
+
+def test_networks__refuse_ibot_on_a_grid_too_small_for_a_block() -> None:
+    with pytest.raises(RedDinoError, match="hides at most 2 of the 2 x 2 patches"):
+        StudentTeacher(recipe(crops={"global_size": 28}))
+    StudentTeacher(recipe(crops={"global_size": 28}, loss={"ibot": 0.0}))
+
+
+def test_networks__refuse_layer_scale_on_a_cnn() -> None:
+    with pytest.raises(RedDinoError, match=r"model\.layer_scale only fits Vision Transformers"):
+        StudentTeacher(recipe(model={"backbone": "efficientnet_lite0", "depth": None}, loss={"ibot": 0.0}))
 
 
 def saved(folder: Path, described: Recipe) -> StudentTeacher:

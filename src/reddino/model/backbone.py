@@ -154,8 +154,9 @@ def create_backbone(
         arguments |= {"global_pool": "token"}
         optional: dict[str, Any] = {"img_size": image_size, "depth": depth, "init_values": layer_scale}
         arguments |= {key: value for key, value in optional.items() if value is not None}
-    elif depth is not None:
-        raise RedDinoError(f"model.depth only fits Vision Transformers, and '{name}' is none")
+    elif depth is not None or layer_scale is not None:
+        key = "depth" if depth is not None else "layer_scale"
+        raise RedDinoError(f"model.{key} only fits Vision Transformers, and '{name}' is none")
     elif drop_path:
         arguments |= {"drop_path_rate": drop_path}
     return wrap(timm.create_model(architecture, pretrained=False, **arguments))

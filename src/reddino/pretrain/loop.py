@@ -87,13 +87,15 @@ def pretrain(
             value.
     """
     runtime = choose_runtime(recipe.runtime.device, recipe.run.precision, recipe.runtime.threads)
+    run = RunFolder(folder)
+    # Before the images are decoded, which can take long, and for nothing if the folder holds another run.
+    run.require_same(recipe, manifest.fingerprint())
     cache = open_cache(
         manifest,
         cache_folder or folder / "cache",
         cell_diameters=cell_diameters,
         max_cell_diameter=recipe.data.max_cell_diameter,
     )
-    run = RunFolder(folder)
     for remark in run.begin(recipe, manifest.fingerprint(), runtime.threads, runtime.precision):
         log.warning(remark)
     networks = StudentTeacher(recipe).to(runtime.device)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+#: The uses of randomness; each has its own stream of numbers. Renumbering changes every run.
 MASKS, DROP_PATH, INITIALISATION, TORCH = 1, 2, 3, 4
+ORDER, CROPS = 101, 102
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)

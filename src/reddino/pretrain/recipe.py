@@ -28,6 +28,7 @@ class Section(BaseModel):
 class ModelSection(Section):
     """The network. `start`: `scratch`, a model folder, or a name of the model catalogue.
 
+    `layer_scale` is LayerScale's starting value; null keeps the architecture's own (DINOv2: 1e-5).
     `load_heads` takes over the projection heads where a model folder holds them and they fit.
     `freeze_norm_statistics` keeps a CNN's batch-norm statistics as they start.
     """
@@ -35,7 +36,7 @@ class ModelSection(Section):
     backbone: str
     start: str = "scratch"
     depth: Count | None = None
-    layer_scale: Positive | None = 1e-5
+    layer_scale: Positive | None = None
     drop_path: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.3
     freeze_norm_statistics: bool = False
     load_heads: bool = True

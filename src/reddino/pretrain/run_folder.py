@@ -37,7 +37,7 @@ class RunFolder:
     def begin(
         self, recipe: Recipe, data_fingerprint: str, threads: int, precision: str = "fp32"
     ) -> list[str]:
-        """Write the description of a new run, or check that this is the run to go on with.
+        """Write the description of a new run, or compare how an interrupted one was computed.
 
         Returns:
             Remarks for the person, such as a changed number of threads.
@@ -45,6 +45,7 @@ class RunFolder:
         Raises:
             RedDinoError: the folder holds a run of another recipe or other data.
         """
+        self.require_same(recipe, data_fingerprint)
         description = {
             **provenance(seed=recipe.seed, data=data_fingerprint),
             "threads": threads,
@@ -56,8 +57,7 @@ class RunFolder:
             write_text(self.folder / RECIPE, dump_recipe(recipe))
             write_text(self.folder / DESCRIPTION, json.dumps(description, indent=2) + "\n")
             return []
-        before = json.loads((self.folder / DESCRIPTION).read_text(encoding="utf-8"))
-        self._require_same(recipe, before["data"], data_fingerprint)
+        before = self._description()
         numerics = ("threads", "torch", "precision")
         if all(before[name] == description[name] for name in numerics):
             return []
@@ -67,7 +67,19 @@ class RunFolder:
             "the last bits of its weights will differ from an undisturbed run"
         ]
 
-    def _require_same(self, recipe: Recipe, data_before: str, data_now: str) -> None:
+    def _description(self) -> dict[str, Any]:
+        description: dict[str, Any] = json.loads((self.folder / DESCRIPTION).read_text(encoding="utf-8"))
+        return description
+
+    def require_same(self, recipe: Recipe, data_now: str) -> None:
+        """Check that a run in this folder, if there is one, is the run to go on with.
+
+        Raises:
+            RedDinoError: it has another recipe or other data.
+        """
+        if not (self.folder / DESCRIPTION).is_file():
+            return
+        data_before = self._description()["data"]
         before = read_recipe(self.folder / RECIPE).model_dump()
         now = recipe.model_dump()
         for section in now:

@@ -10,15 +10,12 @@ from numpy.typing import NDArray
 
 from reddino.errors import RedDinoError
 from reddino.pretrain.image_cache import ImageCache, ImageIndex
-from reddino.pretrain.randomness import generator
-
-# Streams of randomness beside those that `randomness` names.
-_ORDER, _CROPS = 101, 102
+from reddino.pretrain.randomness import CROPS, ORDER, generator
 
 
 def sample_rng(seed: int, sample: int) -> np.random.Generator:
     """The generator for everything random about the patch and the crops of one training sample."""
-    return generator(seed, _CROPS, sample)
+    return generator(seed, CROPS, sample)
 
 
 @dataclass(frozen=True)
@@ -123,7 +120,7 @@ class PatchOrder:
     def _numbers(self, epoch: int) -> NDArray[np.int64]:
         """The patch numbers of an epoch in their order; the last epoch asked for is kept."""
         if self._epoch is None or self._epoch[0] != epoch:
-            self._epoch = epoch, self._draw(generator(self._seed, _ORDER, epoch))
+            self._epoch = epoch, self._draw(generator(self._seed, ORDER, epoch))
         return self._epoch[1]
 
     def _draw(self, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -20,7 +20,7 @@ from reddino.model.weights import MASK_TOKEN, backbone_tensors, load_strictly
 from reddino.pretrain.centering import centred_softmax, moved_center, sinkhorn_knopp
 from reddino.pretrain.heads import ProjectionHead
 from reddino.pretrain.losses import dino_loss, ibot_loss, koleo_loss
-from reddino.pretrain.masking import MaskedPatches
+from reddino.pretrain.masking import MIN_BLOCK, MaskedPatches
 from reddino.pretrain.randomness import DROP_PATH, INITIALISATION, derived_seed, uniforms
 from reddino.pretrain.recipe import Recipe
 
@@ -240,6 +240,17 @@ def _check_sizes(backbone: Backbone, recipe: Recipe) -> None:
         size = getattr(recipe.crops, key)
         if size % patch:
             raise RedDinoError(f"crops.{key}={size} is no multiple of the patch size {patch}")
+    _check_masks(recipe, recipe.crops.global_size // patch)
+
+
+def _check_masks(recipe: Recipe, side: int) -> None:
+    """Refuse an iBOT loss that would have nothing to predict, since no block fits into the grid."""
+    most = int(recipe.masking.patches[1] * side * side)
+    if recipe.loss.ibot > 0 and recipe.masking.images > 0 and most < MIN_BLOCK:
+        raise RedDinoError(
+            f"masking.patches hides at most {most} of the {side} x {side} patches of a global crop, and a "
+            f"block has {MIN_BLOCK}: nothing would be masked; raise crops.global_size or set loss.ibot=0"
+        )
 
 
 def drop_path_plan(

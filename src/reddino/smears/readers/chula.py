@@ -7,7 +7,7 @@ from pathlib import Path
 from reddino.errors import RedDinoError
 from reddino.smears.decode import Failures
 from reddino.smears.manifest import Manifest, with_groups
-from reddino.smears.readers.rows import Rows, find_images, number, require_annotated
+from reddino.smears.readers.rows import Cell, Rows, find_images, number, require_annotated
 
 CLASSES = (
     "normal",
@@ -51,10 +51,7 @@ def read_chula(
     for image in find_images(image_folder):
         cells = _read_cells(label_folder / f"{image.stem}.txt", rows)
         annotated += bool(cells)
-        for x, y, label in cells:
-            rows.add(image, x=x, y=y, label=label)
-        if not cells:
-            rows.add(image)
+        rows.add_cells(image, cells)
     require_annotated(annotated, folder, f"cells in {label_folder.name}/")
     manifest = rows.manifest(slide=slide, patient=patient)
     groups = folder / "same_field_groups.csv"
@@ -71,10 +68,10 @@ def _one_of(folder: Path, names: tuple[str, ...]) -> Path:
     raise RedDinoError(f"{folder} has no folder {' or '.join(f'{name}/' for name in names)}.")
 
 
-def _read_cells(file: Path, rows: Rows) -> list[tuple[float, float, str]]:
+def _read_cells(file: Path, rows: Rows) -> list[Cell]:
     if not file.exists():
         return []
-    cells = []
+    cells: list[Cell] = []
     for line_number, line in enumerate(file.read_text(errors="replace").splitlines(), 1):
         if not line.strip():
             continue
@@ -83,7 +80,7 @@ def _read_cells(file: Path, rows: Rows) -> list[tuple[float, float, str]]:
             index = int(kind)
             if not 0 <= index < len(CLASSES):
                 raise ValueError(kind)
-            cells.append((number(x), number(y), CLASSES[index]))
+            cells.append(((number(x), number(y)), CLASSES[index]))
         except ValueError:
             rows.report(
                 file, f"line {line_number}: '{line.strip()}' is not 'x y class' with a class from 0 to 12"

@@ -9,7 +9,7 @@ from typing import Any
 from reddino.errors import RedDinoError
 from reddino.smears.decode import Failures
 from reddino.smears.manifest import Manifest
-from reddino.smears.readers.rows import Rows, find_files, find_images
+from reddino.smears.readers.rows import Cell, Rows, find_files, find_images
 
 _TABLES = ("images", "annotations", "categories")
 
@@ -75,7 +75,7 @@ def _read_tables(file: Path) -> dict[str, list[dict[str, Any]]] | None:
 
 def _add_file(file: Path, tables: dict[str, list[dict[str, Any]]], images: _Images, rows: Rows) -> None:
     labels = {entry.get("id"): str(entry.get("name", "")) for entry in tables["categories"]}
-    boxes: dict[Any, list[tuple[list[float], str]]] = {entry.get("id"): [] for entry in tables["images"]}
+    boxes: dict[Any, list[Cell]] = {entry.get("id"): [] for entry in tables["images"]}
     for index, entry in enumerate(tables["annotations"]):
         try:
             boxes[_known(entry, "image_id", boxes)].append(
@@ -93,10 +93,7 @@ def _add_file(file: Path, tables: dict[str, list[dict[str, Any]]], images: _Imag
                 f"image {index} (id {entry.get('id')}): '{entry.get('file_name')}' is missing or not unique",
             )
             continue
-        for (x, y, w, h), label in boxes[entry.get("id")]:
-            rows.add(image, x=x, y=y, w=w, h=h, label=label)
-        if not boxes[entry.get("id")]:
-            rows.add(image)
+        rows.add_cells(image, boxes[entry.get("id")])
 
 
 def _known(entry: dict[str, Any], key: str, known: dict[Any, Any]) -> Any:

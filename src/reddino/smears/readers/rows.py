@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,6 +15,8 @@ from reddino.smears.manifest import Manifest
 from reddino.smears.manifest_columns import NUMBER_COLUMNS
 
 Value = str | float | None
+#: Where a cell is, in pixels (x, y of its centre, or x, y, w, h of its box), and its label.
+Cell = tuple[Sequence[float], str]
 
 
 class Rows:
@@ -37,6 +39,13 @@ class Rows:
         self._rows.append(
             {"path": image.relative_to(self.folder).as_posix(), "source": self._source, **values}
         )
+
+    def add_cells(self, image: Path, cells: Sequence[Cell]) -> None:
+        """Add a row a cell of `image`; one row without label where it has none."""
+        for (x, y, *size), label in cells:
+            self.add(image, x=x, y=y, **dict(zip("wh", size, strict=False)), label=label)
+        if not cells:
+            self.add(image)
 
     def report(self, file: Path, fault: str) -> None:
         """An annotation that makes no sense: note it for the person, or raise."""

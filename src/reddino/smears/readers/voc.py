@@ -8,7 +8,7 @@ from pathlib import Path
 from reddino.errors import RedDinoError
 from reddino.smears.decode import Failures
 from reddino.smears.manifest import Manifest
-from reddino.smears.readers.rows import Rows, find_files, find_images, number, require_annotated
+from reddino.smears.readers.rows import Cell, Rows, find_files, find_images, number, require_annotated
 
 
 def read_voc(
@@ -34,11 +34,7 @@ def read_voc(
     require_annotated(len(annotations), rows.folder, "an XML file of the same name")
     for image in images:
         file = annotations.get(image)
-        boxes = _read_boxes(file, rows) if file else []
-        for (x, y, w, h), label in boxes:
-            rows.add(image, x=x, y=y, w=w, h=h, label=label)
-        if not boxes:
-            rows.add(image)
+        rows.add_cells(image, _read_boxes(file, rows) if file else [])
     return rows.manifest(slide=slide, patient=patient)
 
 
@@ -68,13 +64,13 @@ class _PlainTree(ET.TreeBuilder):
         raise RedDinoError("a document type (DOCTYPE) is not accepted")
 
 
-def _read_boxes(file: Path, rows: Rows) -> list[tuple[tuple[float, float, float, float], str]]:
+def _read_boxes(file: Path, rows: Rows) -> list[Cell]:
     try:
         tree = ET.fromstring(file.read_bytes(), parser=ET.XMLParser(target=_PlainTree()))
     except (ET.ParseError, RedDinoError, ValueError, LookupError) as error:
         rows.report(file, f"cannot be read as XML: {error}")
         return []
-    boxes = []
+    boxes: list[Cell] = []
     for index, entry in enumerate(tree.iter("object"), 1):
         name = (entry.findtext("name") or "").strip()
         corners = [entry.findtext(f"bndbox/{corner}") or "" for corner in ("xmin", "ymin", "xmax", "ymax")]

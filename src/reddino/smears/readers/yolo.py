@@ -46,11 +46,7 @@ def read_yolo(
         except ImageError as error:
             rows.report(image, error.reason)
             continue
-        boxes = _read_boxes(file, size, classes, rows)
-        for (x, y, w, h), label in boxes:
-            rows.add(image, x=x, y=y, w=w, h=h, label=label)
-        if not boxes:
-            rows.add(image)
+        rows.add_cells(image, _read_boxes(file, size, classes, rows))
     require_annotated(annotated, rows.folder, "a label file (.txt beside it or in labels/)")
     return rows.manifest(slide=slide, patient=patient)
 
