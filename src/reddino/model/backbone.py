@@ -105,7 +105,8 @@ class PooledBackbone(nn.Module):
 
     def __init__(self, network: Any) -> None:
         super().__init__()
-        self.network: Any = network
+        # Convolutions of a few channels a group are 1.5 times as fast when a pixel's channels lie together.
+        self.network: Any = network.to(memory_format=torch.channels_last)
         self.dim = int(self.network.num_features)
 
     def use_fused_attention(self, fused: bool) -> None:
@@ -117,7 +118,7 @@ class PooledBackbone(nn.Module):
         """Encode (B, 3, H, W) to Tokens(pooled (B, d), None)."""
         if masks is not None:
             raise RedDinoError("this backbone has no patch tokens to mask; set loss.ibot=0")
-        return Tokens(self.network(images), None)
+        return Tokens(self.network(images.contiguous(memory_format=torch.channels_last)), None)
 
 
 Backbone = ViTBackbone | PooledBackbone
