@@ -212,7 +212,8 @@ def embed(
         name: what tables call the model; None: as given in `model`.
         failures: takes the images that could not be used.
         progress: called with views done and views planned.
-        options: further fields of `reddino.smears.views.ViewSpec`: `border`, `per_image`, `seed`.
+        options: further fields of `reddino.smears.views.ViewSpec`: `border`, `per_image`, `seed`,
+            `mask_centre`.
 
     Raises:
         RedDinoError: nothing to embed, an unknown model, or a folder that holds another table.
@@ -234,7 +235,7 @@ def embed(
         view=spec,
         pooling=pooling,
         batch_size=batch_size,
-        diameters=missing_diameters(opened) if measure == "diameters" and kind != "image" else None,
+        diameters=missing_diameters(opened) if spec.needs_diameters else None,
         failures=failures,
         progress=progress,
         name=name,

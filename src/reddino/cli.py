@@ -215,6 +215,7 @@ def embed(
     border: Literal["pad", "drop"] = "pad",
     per_image: int = 8,
     seed: int = 0,
+    mask_centre: float = 0.0,
 ) -> None:
     """Embed cells or images into a table; the same command goes on with a pass that was interrupted.
 
@@ -233,6 +234,7 @@ def embed(
         border: mirror the image where a view reaches past it, or leave such views out.
         per_image: number of random views an image.
         seed: of the random views.
+        mask_centre: diameter of a disc filled round each centre, in cell diameters (a control: 1.2); 0: none.
     """
     from reddino import api
     from reddino.smears.failures import Failures
@@ -254,6 +256,7 @@ def embed(
             border=border,
             per_image=per_image,
             seed=seed,
+            mask_centre=mask_centre,
             failures=failures,
             progress=progress,
         )

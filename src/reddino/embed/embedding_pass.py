@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -172,12 +173,22 @@ def _describe_encoder(encoder: Encoder, view: ViewSpec, pooling: str, name: str 
     blank = np.zeros((1, view.output, view.output, 3), dtype=np.uint8)
     return {
         "model": name or encoder.name,
+        "opens_as": encoder.name,
         "weights_hash": encoder.weights_hash,
         "pooling": pooling,
         "preprocessing": preprocessing(encoder),
         "precision": precision(encoder),
         "dim": int(encoder.embed(blank, pooling).shape[1]),
     }
+
+
+def dropped_by_label(plan: PartPlan) -> dict[str, int]:
+    """Views that were left out since they leave their image, counted by the label of their row."""
+    counts: Counter[str] = Counter()
+    labels = plan.manifest.strings("label")
+    for row in np.flatnonzero(plan.views.dropped).tolist():
+        counts[labels[row]] += int(plan.views.dropped[row])
+    return dict(sorted(counts.items()))
 
 
 def _describe_data(plan: PartPlan, encoder: Encoder, view: ViewSpec) -> dict[str, Any]:
@@ -188,5 +199,6 @@ def _describe_data(plan: PartPlan, encoder: Encoder, view: ViewSpec) -> dict[str
         "view": view.metadata(),
         "data": data,
         "plan": plan.fingerprint(),
+        "dropped": dropped_by_label(plan),
         "provenance": provenance(seed=seed, data=data, model=encoder.weights_hash),
     }

@@ -73,7 +73,10 @@ class PartPlan:
 
     def fingerprint(self) -> str:
         """16 hex digits over the places of all views."""
-        places = (self.views.row, self.views.cx, self.views.cy, self.views.side)
+        views = self.views
+        places = [views.row, views.cx, views.cy, views.side]
+        if views.mask is not None:
+            places.append(views.mask)
         return hash_bytes(*(np.ascontiguousarray(values).tobytes() for values in places))
 
     def cut(self, parts: Iterable[int], batch_size: int) -> Iterator[Batch | PartEnd]:

@@ -46,6 +46,9 @@ class ViewSpec(BaseModel):
             square.
         per_image: number of random squares an image.
         seed: of the random squares.
+        mask_centre: diameter of a disc round the centre, in diameters of a red cell, that is filled with the
+            image's mean colour: a control that shows what the surroundings alone give away. 0: none. Only for
+            `cells`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,6 +60,7 @@ class ViewSpec(BaseModel):
     border: Literal["pad", "drop"] = "pad"
     per_image: int = Field(default=8, ge=1)
     seed: int = Field(default=0, ge=0)
+    mask_centre: float = Field(default=0.0, ge=0, allow_inf_nan=False)
 
     def metadata(self) -> dict[str, Any]:
         """The settings that bear on the pixels, for the metadata of a table; `ViewSpec(**...)` reads them.
@@ -64,7 +68,13 @@ class ViewSpec(BaseModel):
         Two specs cut the same squares exactly if their metadata are equal.
         """
         ignored = {"image": {"side", "unit", "per_image", "seed"}, "random": set[str]()}
-        return self.model_dump(exclude=ignored.get(self.kind, {"per_image", "seed"}))
+        unmasked = set[str]() if self.mask_centre else {"mask_centre"}
+        return self.model_dump(exclude=ignored.get(self.kind, {"per_image", "seed"}) | unmasked)
+
+    @property
+    def needs_diameters(self) -> bool:
+        """Whether the red-cell diameter of every image must be known."""
+        return (self.unit == "diameters" and self.kind != "image") or self.mask_centre > 0
 
 
 @dataclass(frozen=True)
@@ -78,6 +88,7 @@ class Views:
         side: (n,) side in pixels.
         dropped: (rows of the manifest,) squares of each row that were left out since they leave the image.
         output: side of each cut square in pixels.
+        mask: (n,) diameter in pixels of the disc that is filled round each centre; None: no disc.
     """
 
     row: NDArray[np.int64]
@@ -86,6 +97,7 @@ class Views:
     side: NDArray[np.float64]
     dropped: NDArray[np.int64]
     output: int
+    mask: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.row)
@@ -93,8 +105,15 @@ class Views:
     def select(self, views: ArrayLike) -> Views:
         """The views chosen by a boolean mask or by indices."""
         chosen = np.asarray(views)
+        mask = None if self.mask is None else self.mask[chosen]
         return Views(
-            self.row[chosen], self.cx[chosen], self.cy[chosen], self.side[chosen], self.dropped, self.output
+            self.row[chosen],
+            self.cx[chosen],
+            self.cy[chosen],
+            self.side[chosen],
+            self.dropped,
+            self.output,
+            mask,
         )
 
 
@@ -125,6 +144,8 @@ def plan_views(
     """
     if spec.kind == "cells":
         return _plan_cells(manifest, spec, diameters, sizes, failures)
+    if spec.mask_centre:
+        raise RedDinoError(f"Only views round cells have a centre to mask, not views of kind '{spec.kind}'.")
     return _plan_fields(manifest, spec, diameters, sizes, failures)
 
 
@@ -180,7 +201,8 @@ def _plan_cells(
         rows, side = rows[inside], side[inside]
     order = np.argsort(codes[rows], kind="stable")
     rows, side = rows[order], side[order]
-    return Views(rows, centres[rows, 0], centres[rows, 1], side, dropped, spec.output)
+    mask = spec.mask_centre * cell_diameters(manifest, diameters, rows) if spec.mask_centre else None
+    return Views(rows, centres[rows, 0], centres[rows, 1], side, dropped, spec.output, mask)
 
 
 _SLACK = (
