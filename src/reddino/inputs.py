@@ -32,7 +32,7 @@ DEFAULT_SIDES: Mapping[str, Side] = {
     "random": (224.0, "px"),
 }
 #: Baselines that need no network, by the names that `embed` takes.
-COLOUR_HISTOGRAM, CELL_SIZE = "colour-histogram", "cell-size"
+COLOUR_HISTOGRAM, CELL_SIZE, MORPHOLOGY = "colour-histogram", "cell-size", "morphology"
 DIAMETERS_FILE = "cell_diameters.json"
 
 
@@ -56,6 +56,7 @@ def known_models() -> list[KnownModel]:
         KnownModel(EFFICIENTNET_LITE0, f"ImageNet, from the Python package {package} ({state})"),
         KnownModel(COLOUR_HISTOGRAM, "none: 16 bins of red, green and blue (embed only)"),
         KnownModel(CELL_SIZE, "none: diameter of the central cell (embed only)"),
+        KnownModel(MORPHOLOGY, "none: shape, pallor, texture and colour of the central cell (embed only)"),
         KnownModel("FOLDER", "a model folder, such as RUN/model"),
         KnownModel("hf_hub:ID", "any model of the Hugging Face hub in timm's format"),
         KnownModel("timm:NAME", "any pretrained network of timm"),
@@ -85,6 +86,10 @@ def open_encoder(name: str, *, image_size: int | None = None, device: str = "aut
 
         baseline = ColourHistogram if name == COLOUR_HISTOGRAM else CellSize
         return baseline(image_size or 224)
+    if name == MORPHOLOGY:
+        from reddino.evaluate.morphology import WORK_SIZE, Morphology
+
+        return Morphology(image_size or WORK_SIZE)
     from reddino.model.encoder import open_model
     from reddino.runtime import choose_runtime
 
