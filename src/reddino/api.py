@@ -33,11 +33,13 @@ from reddino.smears.manifest import (
 if TYPE_CHECKING:
     from reddino.demo import DemoReport
     from reddino.embed.embedding_pass import EmbedReport
+    from reddino.evaluate.batch.measures import BatchReport
     from reddino.evaluate.protocol import Protocol, Result
     from reddino.pretrain.loop import Outcome
     from reddino.pretrain.recipe import Recipe
 
 __all__ = [
+    "batch",
     "cells",
     "check",
     "demo",
@@ -297,6 +299,54 @@ def evaluate(
     if out is not None:
         _write_results(Path(out), results, seed)
     return results
+
+
+def batch(
+    tables: str | Path | Sequence[str | Path],
+    *,
+    dimensions: int | None = None,
+    drop: Sequence[str] = (),
+    rename: Mapping[str, str] | None = None,
+    group_by: str | None = None,
+    out: str | Path | None = None,
+    seed: int = 0,
+    **options: Any,
+) -> list[BatchReport]:
+    """Measure how much of the embeddings is the source, beside how much is the class.
+
+    Args:
+        tables: folders of embedding tables of the same views.
+        dimensions: principal components that are measured; None: the smallest embedding's, at most 64.
+        drop: labels to leave out.
+        rename: old label to new.
+        group_by: column of what stays on one side of a split; None takes `group`, else `slide`, else `path`.
+        out: file for the results, .json; the tables go beside it as .md.
+        seed: of the sample, the folds and the draws.
+        options: `label`, `source`, `folds`, `rows` of `reddino.evaluate.batch.measures.measure_table`.
+
+    Raises:
+        RedDinoError: tables of other data or views, or fewer than two sources.
+    """
+    from reddino.embed.table import read_embeddings, require_same_views
+    from reddino.evaluate.batch import tables as layout
+    from reddino.evaluate.batch.measures import common_dimensions, measure_table
+    from reddino.provenance import provenance
+
+    folders = [tables] if isinstance(tables, str | Path) else list(tables)
+    if out is not None and Path(out).suffix != ".json":
+        raise RedDinoError(f"{out}: results are written as .json (and .md beside it)")
+    read = {str(folder): read_embeddings(folder) for folder in folders}
+    require_same_views(read)
+    size = dimensions or common_dimensions([table.vectors.shape[1] for table in read.values()])
+    classes: dict[str, str | None] = {**(rename or {}), **dict.fromkeys(drop)}
+    reports = [
+        measure_table(table, dimensions=size, classes=classes, group_column=group_by, seed=seed, **options)
+        for table in read.values()
+    ]
+    if out is not None:
+        origin = provenance(seed=seed, data=str(reports[0].embedding.get("data", "")))
+        layout.save(Path(out), reports, origin)
+    return reports
 
 
 def models() -> list[KnownModel]:

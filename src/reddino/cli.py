@@ -106,6 +106,7 @@ def synthesise(
     fields: int = 2,
     seed: int = 0,
     every_source: bool = False,
+    strength: float = 1.0,
 ) -> None:
     """Draw synthetic smears with known truth.
 
@@ -116,6 +117,7 @@ def synthesise(
         fields: pictures of each patient.
         seed: what every picture follows from.
         every_source: photograph the same cells in every laboratory.
+        strength: how much the laboratories differ, from 0 (not at all) to 1.
     """
     from reddino import api
 
@@ -126,6 +128,7 @@ def synthesise(
         fields_per_patient=fields,
         seed=seed,
         every_source=every_source,
+        strength=strength,
         **chosen,
     )
     say(f"{out / 'manifest.csv'}: {len(made)} cells in {len(made.images()[0])} images")
@@ -314,6 +317,58 @@ def evaluate(
     show_tables(rich_tables(results))
     if out is not None:
         say(f"{out} and {out.with_suffix('.md')}: the results with where they come from")
+
+
+@app.command
+def batch(
+    tables: Annotated[list[Path], Parameter(negative_iterable="")],
+    /,
+    *,
+    label: str = "label",
+    source: str = "source",
+    group_by: str | None = None,
+    dimensions: int | None = None,
+    folds: int = 5,
+    rows: int = 5000,
+    seed: int = 0,
+    drop: Annotated[Sequence[str], Several] = (),
+    rename: Annotated[Sequence[str], Several, Parameter(name="--map")] = (),
+    out: Path | None = None,
+) -> None:
+    """Measure how much of an embedding is the laboratory, beside how much is the class.
+
+    Args:
+        tables: folders of embedding tables, of the same views by different models.
+        label: column of the classes.
+        source: column of the laboratories, or whatever else may leave a trace.
+        group_by: column of what stays on one side of a split; group, else slide, else path, if not given.
+        dimensions: principal components measured; the smallest embedding's, at most 64, if not given.
+        folds: number of folds of the probes.
+        rows: cells that are drawn at random to be measured, at most.
+        seed: of the sample, the folds and the draws.
+        drop: labels to leave out.
+        rename: labels to rename, as old=new.
+        out: JSON file for the results; the table goes beside it as .md.
+    """
+    from reddino import api
+    from reddino.evaluate.batch.tables import rich_table
+
+    reports = api.batch(
+        tables,
+        label=label,
+        source=source,
+        group_by=group_by,
+        dimensions=dimensions,
+        folds=folds,
+        rows=rows,
+        seed=seed,
+        drop=drop,
+        rename=dict(_pair(entry) for entry in rename),
+        out=out,
+    )
+    show_tables([rich_table(reports)])
+    if out is not None:
+        say(f"{out} and {out.with_suffix('.md')}: the measures with where they come from")
 
 
 @app.command

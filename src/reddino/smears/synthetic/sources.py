@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from reddino.smears.synthetic.cells import NORMAL_DIAMETER
 
@@ -197,3 +197,48 @@ _ALL = (
 
 SOURCES: dict[str, Source] = {source.name: source for source in _ALL}
 """The laboratories that ship with the program, by name."""
+
+NEUTRAL = Source(
+    name="neutral",
+    cell_px=40,
+    background=(225, 225, 225),
+    haemoglobin=(0.24, 0.50, 0.24),
+    blue=(0.55, 0.45, 0.10),
+    chromatin=(1.00, 1.40, 0.40),
+    rim=(0.12, 0.20, 0.12),
+    blur=0.05,
+    vignette=0.0,
+    slope=0.0,
+    noise=0.004,
+    colour_noise=0.001,
+    granular=0.004,
+    day=0.0,
+    jpeg=95,
+)
+"""A laboratory without a character of its own, and without differences from slide to slide."""
+
+
+def faded(source: Source, strength: float) -> Source:
+    """The source with its differences from `NEUTRAL` multiplied by `strength`; its name stays.
+
+    Args:
+        source: a laboratory.
+        strength: 0 makes it `NEUTRAL` but for the name (no batch effect), 1 leaves it as it is.
+    """
+    if strength == 1.0:
+        return source
+
+    def between(low: float, high: float) -> float:
+        return low + strength * (high - low)
+
+    changed: dict[str, object] = {}
+    for setting in fields(Source):
+        here, there = getattr(NEUTRAL, setting.name), getattr(source, setting.name)
+        if setting.name == "jpeg":
+            # PNG is a JPEG without a fault: quality 100 on the way there.
+            changed["jpeg"] = round(between(here, 100 if there is None else there))
+        elif isinstance(here, tuple):
+            changed[setting.name] = tuple(between(a, b) for a, b in zip(here, there, strict=True))
+        elif setting.name != "name":
+            changed[setting.name] = between(here, there)
+    return Source(**{**vars(source), **changed})

@@ -20,7 +20,7 @@ from reddino.smears.synthetic.camera import encode, photograph
 from reddino.smears.synthetic.paint import paint
 from reddino.smears.synthetic.patients import PROFILES, Patient, draw_patient
 from reddino.smears.synthetic.scene import FIELD, Scene, make_scene
-from reddino.smears.synthetic.sources import SOURCES, Source
+from reddino.smears.synthetic.sources import SOURCES, Source, faded
 from reddino.smears.synthetic.truth import Box, boxes
 
 COLUMNS = (
@@ -41,6 +41,11 @@ class Settings:
     every_source: bool
     bystanders: bool
     field_um: float
+    strength: float = 1.0
+
+    def lab(self, name: str) -> Source:
+        """A laboratory at the strength of these smears."""
+        return faded(SOURCES[name], self.strength)
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,8 @@ def _checked(settings: Settings) -> Settings:
         raise RedDinoError(
             f"Synthetic smears need field_um of at least 10 micrometres, not {settings.field_um}."
         )
+    if not 0.0 <= settings.strength <= 1.0:
+        raise RedDinoError(f"The strength of sources lies between 0 and 1, and is not {settings.strength}.")
     if settings.seed < 0:
         raise RedDinoError(f"The seed of synthetic smears must not be negative, but is {settings.seed}.")
     return settings
@@ -94,9 +101,9 @@ def _cohort(settings: Settings, name: str) -> list[tuple[str, Patient]]:
 
 def _fields(settings: Settings) -> Iterator[_Field]:
     """Every scene, in the order in which it is written."""
-    labs: dict[str, tuple[Source, ...]] = {name: (SOURCES[name],) for name in settings.sources}
+    labs: dict[str, tuple[Source, ...]] = {name: (settings.lab(name),) for name in settings.sources}
     if settings.every_source:
-        labs = {"any": tuple(SOURCES[name] for name in settings.sources)}
+        labs = {"any": tuple(settings.lab(name) for name in settings.sources)}
     for name, sources in labs.items():
         for patient_id, patient in _cohort(settings, name):
             for number in range(settings.fields_per_patient):
@@ -156,6 +163,7 @@ def write_smears(
     every_source: bool = False,
     bystanders: bool = False,
     field_um: float = FIELD,
+    strength: float = 1.0,
 ) -> Manifest:
     """Write synthetic smears with their truth: pictures, `manifest.csv` (last) and `synthetic.json`.
 
@@ -173,6 +181,7 @@ def write_smears(
         every_source: photograph the same scenes in every laboratory; `group` then names the scene.
         bystanders: give white cells and platelets rows too ('white cell', 'platelet').
         field_um: side of a field in micrometres.
+        strength: how much the laboratories differ: 0 not at all, 1 as `SOURCES` says.
 
     Raises:
         RedDinoError: a setting is out of range, or the folder already holds a manifest.
@@ -187,6 +196,7 @@ def write_smears(
             every_source=every_source,
             bystanders=bystanders,
             field_um=field_um,
+            strength=strength,
         )
     )
     if (folder / "manifest.csv").exists():
