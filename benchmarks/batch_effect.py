@@ -36,9 +36,14 @@ def measured(folder: Path, strength: float, models: list[str], patients: int, si
     for model in models:
         tables.append(folder / model)
         api.embed(smears, model, tables[-1], image_size=size, name=model)
-    # Shapes that few cells have would only add noise to what is said of classes.
-    counts = {name: smears.strings("label").count(name) for name in set(smears.strings("label"))}
-    rare = sorted(name for name, count in counts.items() if count < 40 * len(SOURCES))
+    # Shapes that few cells or patients have would only add noise to what is said of classes.
+    labels = smears.strings("label")
+    homes = set(zip(labels, smears.strings("patient"), strict=True))
+    rare = [
+        name
+        for name in sorted(set(labels))
+        if labels.count(name) < 15 * len(SOURCES) or sum(label == name for label, _ in homes) < 4
+    ]
     return api.batch(tables, drop=rare, folds=4)
 
 
@@ -47,8 +52,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("batch-effect.png"))
     parser.add_argument("--models", nargs="+", default=list(MODELS))
-    parser.add_argument("--strengths", nargs="+", type=float, default=[0.0, 0.125, 0.25, 0.5, 0.75, 1.0])
-    parser.add_argument("--patients", type=int, default=12)
+    parser.add_argument("--strengths", nargs="+", type=float, default=[0.0, 0.1, 0.25, 0.5, 1.0])
+    parser.add_argument("--patients", type=int, default=20)
     parser.add_argument("--size", type=int, default=64)
     chosen = parser.parse_args()
     reports = {}

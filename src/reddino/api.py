@@ -14,6 +14,7 @@ from reddino.inputs import (
     KnownModel,
     Side,
     ViewKind,
+    is_table,
     known_models,
     missing_diameters,
     online_score,
@@ -31,6 +32,8 @@ from reddino.smears.manifest import (
 )
 
 if TYPE_CHECKING:
+    from reddino.classify.classifier import Classifier
+    from reddino.classify.predict import Predictions
     from reddino.demo import DemoReport
     from reddino.embed.embedding_pass import EmbedReport
     from reddino.evaluate.batch.measures import BatchReport
@@ -45,8 +48,10 @@ __all__ = [
     "demo",
     "embed",
     "evaluate",
+    "fit",
     "manifest",
     "models",
+    "predict",
     "pretrain",
     "synthesise",
 ]
@@ -225,9 +230,7 @@ def embed(
 
     opened = open_data(data)
     kind = view or ("cells" if opened.is_cell().any() else "image")
-    if (side is None) != (unit is None):
-        raise RedDinoError("the side of a view needs a number and a unit: give both --side and --unit")
-    length, measure = (side, unit) if side is not None and unit is not None else DEFAULT_SIDES[kind]
+    length, measure = _side(opened, kind, side, unit)
     encoder = open_encoder(model, image_size=image_size, device=device)
     spec = ViewSpec(kind=kind, side=length, unit=measure, output=encoder.input_size, **options)
     return embed_manifest(
@@ -349,6 +352,152 @@ def batch(
     return reports
 
 
+def fit(
+    data: Data,
+    out: str | Path,
+    *,
+    model: str | None = None,
+    fine_tune: bool = False,
+    label: str = "label",
+    group_by: str | None = None,
+    drop: Sequence[str] = (),
+    rename: Mapping[str, str] | None = None,
+    side: float | None = None,
+    unit: Literal["px", "diameters"] | None = None,
+    pooling: str = "cls",
+    image_size: int | None = None,
+    device: str = "auto",
+    folds: int = 5,
+    seed: int = 0,
+    failures: Failures | None = None,
+    progress: Advance | None = None,
+    **options: Any,
+) -> Classifier:
+    """Fit a classifier on labelled cells (or images) and save it as a folder that `predict` takes.
+
+    Args:
+        data: an embedding table, or labelled smears: a manifest, its file, or a folder of images.
+        out: the classifier's folder.
+        model: for smears: a model folder or a name that `models` lists.
+        fine_tune: train the network too, instead of a frozen probe; for smears only.
+        label: column of the classes.
+        group_by: column of what stays on one side of a split; None takes `group`, else `slide`, else `path`.
+        drop: labels to leave out.
+        rename: old label to new.
+        side: for smears, of a view with its unit, as for `embed`.
+        unit: `px`, or `diameters` of a red cell.
+        pooling: `cls`, `mean` or `cls+mean`.
+        image_size: pixels of the network's input; None: the model's own.
+        device: `auto`, `cpu`, `cuda` or `cuda:<n>`.
+        folds: of the calibration; when fine-tuning, one part of so many is held out.
+        seed: of every random choice.
+        failures: takes the images that could not be used.
+        progress: called with views or steps done and planned.
+        options: `border` and `mask_centre` of the views, and when fine-tuning fields of
+            `reddino.classify.finetune.TuneSettings`, such as `epochs` and `lr`.
+
+    Raises:
+        RedDinoError: the folder is taken, the model cannot be tuned, or classes and groups cannot be split.
+    """
+    from reddino.classify import smears
+    from reddino.classify.fit import fit_on_table
+
+    classes: dict[str, str | None] = {**(rename or {}), **dict.fromkeys(drop)}
+    common: dict[str, Any] = {"label": label, "group_column": group_by, "classes": classes}
+    failures = Failures() if failures is None else failures
+    if is_table(data):
+        from reddino.embed.table import read_embeddings
+
+        if fine_tune or model is not None:
+            raise RedDinoError(
+                f"{data} is an embedding table: give a manifest to choose or tune a network on"
+            )
+        return fit_on_table(read_embeddings(str(data)), Path(out), folds=folds, seed=seed, **common)
+    if model is None:
+        raise RedDinoError("smears need --model: a model folder, or a name of `reddino models`")
+    opened = smears.labelled(open_data(data), label, classes)
+    encoder = open_encoder(model, image_size=image_size, device=device)
+    length, measure = _side(opened, None, side, unit)
+    views = {name: options.pop(name) for name in ("border", "mask_centre") if name in options}
+    job = smears.FitJob(opened, encoder, length, measure, pooling, views, missing_diameters)
+    tuning = {**options, "folds": folds, "seed": seed} if fine_tune else None
+    if options and not fine_tune:
+        raise RedDinoError(f"only fine-tuning takes {', '.join(sorted(options))}: add --fine-tune")
+    return job.fit(Path(out), tuning, folds=folds, seed=seed, failures=failures, progress=progress, **common)
+
+
+def predict(
+    classifier: str | Path,
+    data: Data,
+    out: str | Path | None = None,
+    *,
+    model: str | None = None,
+    overlays: str | Path | None = None,
+    most_overlays: int = 20,
+    batch_size: int = 64,
+    device: str = "auto",
+    failures: Failures | None = None,
+    progress: Advance | None = None,
+) -> Predictions:
+    """Classify new smears: a class with calibrated probabilities for every cell, and counts for every slide.
+
+    Args:
+        classifier: a folder that `fit` made.
+        data: new smears (a manifest, its file, or a folder of images), whose cells are found where none is
+            marked; or an embedding table.
+        out: file for the cells, .parquet or .csv; the slides go beside it as <name>.slides.<suffix>.
+        model: the classifier's network, where it is no longer where the classifier found it.
+        overlays: folder for pictures of the fields with the cells marked by class.
+        most_overlays: how many of them, at most.
+        batch_size: views that the network gets at once.
+        device: `auto`, `cpu`, `cuda` or `cuda:<n>`.
+        failures: takes the images that could not be used.
+        progress: called with views done and views planned.
+
+    Raises:
+        RedDinoError: embeddings, a network or smears of another kind or scale than the classifier's.
+    """
+    from reddino.classify import smears
+    from reddino.classify.classifier import open_classifier
+    from reddino.classify.predict import predict_embeddings, predict_smears
+    from reddino.classify.predictions_file import require_known_suffix
+
+    opened = open_classifier(classifier)
+    failures = Failures() if failures is None else failures
+    if out is not None:
+        require_known_suffix(Path(out))
+    if is_table(data):
+        from reddino.embed.table import read_embeddings
+
+        if overlays is not None:
+            raise RedDinoError(
+                f"{data} is an embedding table, without pictures to draw on: give the manifest"
+            )
+        found = predict_embeddings(opened, read_embeddings(str(data)))
+    else:
+        name = model or smears.model_of(opened, Path(classifier))
+        encoder = open_encoder(name, image_size=opened.view.output, device=device)
+        manifest = open_data(data)
+        marked = opened.view.kind != "cells" or manifest.is_cell().any()
+        diameters = missing_diameters(manifest) if opened.view.needs_diameters and marked else None
+        found = predict_smears(
+            opened,
+            encoder,
+            manifest,
+            diameters=diameters,
+            batch_size=batch_size,
+            failures=failures,
+            progress=progress,
+        )
+    if out is not None:
+        smears.write(found, opened, Path(out), failures)
+    if overlays is not None:
+        from reddino.classify.overlay import draw_overlays
+
+        draw_overlays(found, Path(overlays), most_overlays)
+    return found
+
+
 def models() -> list[KnownModel]:
     """The names that `embed` and a recipe's `model.start` take, and where the weights come from."""
     return known_models()
@@ -369,6 +518,20 @@ def demo(out: str | Path = "demo", *, minutes: float | None = None, **options: A
 
     scale = DemoScale() if minutes is None else DemoScale().lasting(minutes)
     return run_demo(Path(out), scale, **options)
+
+
+def _side(
+    manifest: Manifest,
+    kind: ViewKind | None,
+    side: float | None,
+    unit: Literal["px", "diameters"] | None,
+) -> Side:
+    """Side and unit of a view, the default of its kind where neither is given."""
+    if (side is None) != (unit is None):
+        raise RedDinoError("the side of a view needs a number and a unit: give both --side and --unit")
+    if side is not None and unit is not None:
+        return side, unit
+    return DEFAULT_SIDES[kind or ("cells" if manifest.is_cell().any() else "image")]
 
 
 def _write_results(path: Path, results: Sequence[Result], seed: int) -> None:

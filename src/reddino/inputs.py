@@ -75,6 +75,11 @@ def open_data(data: Data) -> Manifest:
     return read_manifest(data)
 
 
+def is_table(data: Data) -> bool:
+    """Whether this is the folder of an embedding table."""
+    return not isinstance(data, Manifest) and any(Path(data).glob("part-*.parquet"))
+
+
 def open_encoder(name: str, *, image_size: int | None = None, device: str = "auto") -> Encoder:
     """A network or a baseline, ready to embed.
 

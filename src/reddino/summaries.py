@@ -1,15 +1,20 @@
-"""Tables for the terminal that say what a manifest holds and which models are known."""
+"""Tables for the terminal: what a manifest holds, which models are known, what a classifier did."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.table import Table
 
 from reddino.inputs import KnownModel
 from reddino.smears.manifest import Manifest
+
+if TYPE_CHECKING:
+    from reddino.classify.classifier import Classifier
+    from reddino.classify.predict import Predictions
 
 #: With more sources than this, labels are counted over all of them together.
 MOST_SOURCES = 8
@@ -59,4 +64,39 @@ def model_table(models: Sequence[KnownModel]) -> Table:
     table.add_column("weights")
     for model in models:
         table.add_row(model.name, model.weights)
+    return table
+
+
+def classifier_table(classifier: Classifier) -> Table:
+    """How a classifier did on held-out groups, before and after its calibration."""
+    report = classifier.report
+    table = Table(title="held-out groups", caption="\n".join(report["notes"]), caption_justify="left")
+    for name in ("cells", "wF1", "bAcc", "Acc", "macro F1"):
+        table.add_column(name, justify="right")
+    for name in ("NLL raw / calibrated", "calibration error"):
+        table.add_column(name, justify="right", no_wrap=True)
+    scores = report["scores"]
+    table.add_row(
+        str(report["cells"]),
+        *(f"{scores[key]:.3f}" for key in ("weighted_f1", "balanced_accuracy", "accuracy", "macro_f1")),
+        f"{report['nll_raw']:.3f} / {report['nll_calibrated']:.3f}",
+        f"{report['calibration_error_raw']:.3f} / {report['calibration_error_calibrated']:.3f}",
+    )
+    return table
+
+
+def prediction_table(predictions: Predictions, most: int = 20) -> Table:
+    """Cells of each class, in all and on the first slides."""
+    counts = predictions.counts()
+    table = Table(title="cells by class")
+    table.add_column("slide or image")
+    for name in ("cells", *predictions.classes):
+        table.add_column(name, justify="right")
+    columns = ("cells", *(f"n_{name}" for name in predictions.classes))
+    for row in counts.slice(0, most).to_pylist():
+        table.add_row(row["slide"] or row["path"], *(str(row[name]) for name in columns))
+    if counts.num_rows > most:
+        table.add_row(f"({counts.num_rows - most} more)", *("" for _ in columns))
+    table.add_section()
+    table.add_row("all", *(str(sum(counts.column(name).to_pylist())) for name in columns))
     return table

@@ -9,7 +9,9 @@ from typing import Any
 
 #: Name of the export -> module that holds it; loaded when first asked for.
 EXPORTS = {
-    **dict.fromkeys(("batch", "cells", "check", "manifest", "models", "synthesise"), "reddino.api"),
+    **dict.fromkeys(
+        ("batch", "cells", "check", "fit", "manifest", "models", "predict", "synthesise"), "reddino.api"
+    ),
     **dict.fromkeys(
         ("Manifest", "join_manifests", "read_manifest", "write_manifest"), "reddino.smears.manifest"
     ),

@@ -30,7 +30,7 @@ def strength_figure(reports: Mapping[float, Sequence[BatchReport]], title: str =
         reports: by strength, a report a model; the same models at each.
         title: above all panels.
     """
-    figure = Figure(figsize=(11, 5), layout="constrained")
+    figure = Figure(figsize=(9.5, 4.4), layout="constrained")
     FigureCanvasAgg(figure)
     strengths = sorted(reports)
     models = [report.model for report in reports[strengths[0]]]

@@ -1,0 +1,1 @@
+"""Classifiers of cells: fit one on labelled smears, and apply it to new ones."""

@@ -1,0 +1,146 @@
+"""A classifier of views: which network sees them and how, a linear head, and its calibration."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from reddino import __version__
+from reddino.atomic import atomic_path, write_text
+from reddino.classify.calibration import softmax
+from reddino.embed.encoder import Vectors
+from reddino.errors import RedDinoError
+from reddino.provenance import hash_bytes
+from reddino.smears.views import ViewSpec
+
+Real = npt.NDArray[np.float64]
+DESCRIPTION, HEAD, MODEL = "classifier.json", "classifier.safetensors", "model"
+
+
+@dataclass(frozen=True)
+class Head:
+    """A linear layer on standardised vectors.
+
+    Attributes:
+        mean, scale: (d,) what a vector is standardised with.
+        weights: (k, d).
+        bias: (k,).
+    """
+
+    mean: Real
+    scale: Real
+    weights: Real
+    bias: Real
+
+    def logits(self, vectors: Vectors) -> Real:
+        """(n, k) of vectors (n, d)."""
+        standardised = (vectors.astype(np.float64) - self.mean) / self.scale
+        return np.asarray(standardised @ self.weights.T + self.bias)
+
+    def fingerprint(self) -> str:
+        """16 hex digits over all numbers."""
+        return hash_bytes(*(np.ascontiguousarray(values).tobytes() for values in vars(self).values()))
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """What a classifier folder holds.
+
+    Attributes:
+        kind: `probe` (a frozen network) or `fine-tuned`.
+        classes: names, in the order of the logits.
+        model: what `embed --model` takes; `model`, the folder inside, for a fine-tuned network.
+        weights_hash: of the network's weights.
+        pooling: which output is the vector.
+        view: what is cut from an image.
+        preprocessing: as embedding tables record it.
+        head: the linear layer.
+        temperature: the head's logits are divided by it.
+        offset: (k,) added to each class's scaled logit.
+        pixels_a_cell: median red-cell diameter of the training images, where views are measured in pixels.
+        side_px: median side of the training views in pixels.
+        report: how it did on held-out groups.
+        provenance: where it came from.
+    """
+
+    kind: str
+    classes: tuple[str, ...]
+    model: str
+    weights_hash: str
+    pooling: str
+    view: ViewSpec
+    preprocessing: Mapping[str, Any]
+    head: Head
+    temperature: float = 1.0
+    offset: tuple[float, ...] = ()
+    pixels_a_cell: float | None = None
+    side_px: float | None = None
+    report: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def probabilities(self, vectors: Vectors) -> Real:
+        """Calibrated probabilities (n, k) of vectors (n, d)."""
+        return softmax(self.head.logits(vectors) / self.temperature + np.asarray(self.offset or 0.0))
+
+
+def save_classifier(folder: Path, classifier: Classifier) -> None:
+    """Write a classifier to a folder, each file whole, the description last.
+
+    Raises:
+        RedDinoError: the folder holds a classifier already.
+    """
+    require_free(folder)
+    with atomic_path(folder / HEAD) as partial:
+        save_file(
+            {name: np.ascontiguousarray(value) for name, value in vars(classifier.head).items()}, partial
+        )
+    content = {
+        **{key: value for key, value in vars(classifier).items() if key != "head"},
+        "classes": list(classifier.classes),
+        "offset": list(classifier.offset),
+        "view": classifier.view.metadata(),
+        "head_hash": classifier.head.fingerprint(),
+        "version": __version__,
+    }
+    write_text(folder / DESCRIPTION, json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def require_free(folder: Path) -> None:
+    """Refuse a folder that holds a classifier."""
+    if (folder / DESCRIPTION).exists():
+        raise RedDinoError(f"{folder} already holds a classifier; choose another folder or delete it")
+
+
+def open_classifier(folder: str | Path) -> Classifier:
+    """Read a classifier folder.
+
+    Raises:
+        RedDinoError: there is none, a file is damaged, or files of two classifiers were mixed.
+    """
+    folder = Path(folder)
+    if not (folder / DESCRIPTION).is_file():
+        raise RedDinoError(f"{folder} is no classifier: it holds no {DESCRIPTION}; make one with reddino fit")
+    try:
+        content = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        head = Head(**{name: value.astype(np.float64) for name, value in load_file(folder / HEAD).items()})
+        wanted = content.pop("head_hash")
+        content.pop("version")
+        content |= {"view": ViewSpec(**content["view"]), "classes": tuple(content["classes"])}
+        classifier = Classifier(**{**content, "offset": tuple(content["offset"])}, head=head)
+    except (ValueError, TypeError, KeyError, AttributeError, SafetensorError, FileNotFoundError) as error:
+        raise RedDinoError(
+            f"{folder} cannot be read as a classifier of RedDino {__version__}: {error}"
+        ) from error
+    if head.fingerprint() != wanted:
+        raise RedDinoError(
+            f"{folder}: {HEAD} does not belong to {DESCRIPTION}; the folder was mixed or damaged"
+        )
+    return classifier

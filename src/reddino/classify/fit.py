@@ -1,0 +1,139 @@
+"""Making a classifier: from an embedding table, from smears, or by fine-tuning a network on smears."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reddino.classify.classifier import MODEL, Classifier, require_free, save_classifier
+from reddino.classify.finetune import TuneSettings, fine_tune
+from reddino.classify.probe import fit_probe
+from reddino.classify.views import Plan, Progress, cut_to_file, describe
+from reddino.embed.table import Embeddings
+from reddino.evaluate.protocol import groups_of, labelled_rows
+from reddino.model.encoder import Encoder
+from reddino.model.folder import save_model_folder
+from reddino.provenance import provenance
+from reddino.smears.failures import Failures
+from reddino.smears.views import ViewSpec
+
+Renamed = Mapping[str, str | None]
+
+
+def fit_on_table(
+    emb: Embeddings,
+    out: Path,
+    *,
+    label: str = "label",
+    group_column: str | None = None,
+    classes: Renamed | None = None,
+    folds: int = 5,
+    seed: int = 0,
+) -> Classifier:
+    """Fit a frozen probe on embeddings, and save it.
+
+    Args:
+        emb: a table, or vectors that were made in memory.
+        out: the classifier's folder.
+        label: column of the classes; rows without one are left out.
+        group_column: what stays on one side of a split; None takes `group`, else `slide`, else `path`.
+        classes: old label to new, None to drop it.
+        folds: of the choice of strength and of the calibration.
+        seed: of the folds.
+
+    Raises:
+        RedDinoError: the folder is taken, or classes and groups cannot be split.
+    """
+    require_free(out)
+    labelled, labels = labelled_rows(emb, label, classes)
+    fitted = fit_probe(labelled.vectors, labels, groups_of(labelled, group_column), folds=folds, seed=seed)
+    classifier = Classifier(
+        kind="probe",
+        **_described(labelled, labels, seed),
+        head=fitted.head,
+        temperature=fitted.temperature,
+        report=fitted.report | {"cells": len(labels), "left_out": len(emb) - len(labels)},
+    )
+    save_classifier(out, classifier)
+    return classifier
+
+
+def fit_on_pixels(
+    plan: Plan,
+    encoder: Encoder,
+    out: Path,
+    settings: TuneSettings,
+    *,
+    pooling: str = "cls",
+    label: str = "label",
+    group_column: str | None = None,
+    classes: Renamed | None = None,
+    failures: Failures,
+    progress: Progress | None = None,
+) -> Classifier:
+    """Fine-tune a network on the labelled views of a plan, and save it with its head.
+
+    The cut views lie in a temporary file beside the classifier while it learns.
+
+    Raises:
+        RedDinoError: the folder is taken, or classes and groups cannot be split.
+    """
+    require_free(out)
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out, prefix=".views-") as folder:
+        numbers, pixels = cut_to_file(plan, Path(folder) / "views.npy", failures=failures)
+        # Row numbers stand where vectors would, so that choosing rows chooses pixels.
+        places = np.arange(len(numbers), dtype=np.float32)[:, None]
+        cut = Embeddings(places, plan.table(numbers), describe(encoder, plan, pooling))
+        labelled, labels = labelled_rows(cut, label, classes)
+        rows = labelled.vectors[:, 0].astype(np.int64)
+        tuned = fine_tune(
+            encoder,
+            pixels if len(rows) == len(pixels) else pixels[rows],
+            labels,
+            groups_of(labelled, group_column),
+            settings,
+            pooling=pooling,
+            watch=progress,
+        )
+    origin = {"start": encoder.weights_hash, "start_name": encoder.name, **settings.model_dump()}
+    card = save_model_folder(out / MODEL, encoder.backbone, replace(encoder.card, training=origin))
+    described = _described(labelled, labels, settings.seed)
+    classifier = Classifier(
+        kind="fine-tuned",
+        **described | {"model": MODEL, "weights_hash": card.weights_hash},
+        head=tuned.head,
+        temperature=tuned.temperature,
+        offset=tuned.offset,
+        report=tuned.report | {"cells": len(labels), "left_out": len(numbers) - len(labels)},
+    )
+    save_classifier(out, classifier)
+    return classifier
+
+
+def _described(emb: Embeddings, labels: list[str], seed: int) -> dict[str, Any]:
+    """What a classifier must know of the views and of the network, as arguments of `Classifier`."""
+    meta: Mapping[str, Any] = emb.meta
+    view = ViewSpec(**meta["view"])
+    return {
+        "classes": tuple(np.unique(np.asarray(labels)).tolist()),
+        "model": str(meta.get("opens_as", meta["model"])),
+        "weights_hash": str(meta["weights_hash"]),
+        "pooling": str(meta["pooling"]),
+        "view": view,
+        "preprocessing": dict(meta["preprocessing"]),
+        "pixels_a_cell": _median(emb, "cell_diameter") if view.unit == "px" else None,
+        "side_px": _median(emb, "view_side"),
+        "provenance": provenance(seed=seed, data=str(meta.get("data", "")), model=str(meta["weights_hash"])),
+    }
+
+
+def _median(emb: Embeddings, column: str) -> float | None:
+    values = emb.numbers(column)
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if len(known) else None

@@ -1,0 +1,149 @@
+"""A field with its cells marked by class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Ellipse, Patch, Rectangle
+from matplotlib.patheffects import withStroke
+
+from reddino.classify.predict import Predictions
+from reddino.embed.encoder import Images
+from reddino.explore.figures import PALETTE, save_figure
+from reddino.smears.decode import decode_image
+
+#: Line styles tell apart what shares a colour, beyond the colours that all can tell apart.
+Style = Literal["solid", "dashed", "dotted"]
+STYLES: tuple[Style, ...] = ("solid", "dashed", "dotted")
+DOTS_AN_INCH = 100.0
+LONGEST_SIDE = 12.0
+
+
+def overlay_figure(
+    image: Images,
+    boxes: npt.NDArray[np.float64],
+    numbers: npt.NDArray[np.int64],
+    classes: Sequence[str],
+    *,
+    round_cells: npt.NDArray[np.bool_] | None = None,
+    title: str = "",
+) -> Figure:
+    """Outline every cell in the colour of its class, with a legend of the classes that occur.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        boxes: (n, 4) left, top, width, height in pixels.
+        numbers: (n,) class numbers.
+        classes: names.
+        round_cells: (n,) True where a circle is drawn for want of a box.
+        title: above the image.
+    """
+    height, width = image.shape[:2]
+    scale = min(1.0, LONGEST_SIDE * DOTS_AN_INCH / max(height, width))
+    figure = Figure(figsize=(width * scale / DOTS_AN_INCH + 2.5, height * scale / DOTS_AN_INCH + 0.4))
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.imshow(image, interpolation="bilinear")
+    circled = np.zeros(len(boxes), dtype=np.bool_) if round_cells is None else round_cells
+    for box, number, circle in zip(boxes, numbers.tolist(), circled.tolist(), strict=True):
+        axes.add_patch(_mark(box, number, circle))
+    counts = np.bincount(numbers, minlength=len(classes))
+    handles = [
+        Line2D([], [], color=_colour(i), linestyle=_style(i), linewidth=2.0, label=f"{name} ({counts[i]})")
+        for i, name in enumerate(classes)
+        if counts[i]
+    ]
+    for handle in handles:
+        handle.set_path_effects([withStroke(linewidth=3.5, foreground="#666666")])
+    axes.legend(
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=(1.01, 1.0),
+        frameon=False,
+        fontsize=9,
+        handlelength=2.8,
+    )
+    axes.set_title(title, fontsize=9)
+    axes.set_axis_off()
+    axes.set_xlim(0, width)
+    axes.set_ylim(height, 0)
+    return figure
+
+
+def draw_overlays(predictions: Predictions, folder: Path, most: int = 20) -> list[Path]:
+    """Write an overlay for each of the first `most` images of the predictions, named after the image.
+
+    Returns:
+        The files; none where the predictions are not of images at hand.
+    """
+    if predictions.root is None:
+        return []
+    paths = predictions.strings("path")
+    names = list(dict.fromkeys(paths))[:most]
+    boxes, circled = _boxes(predictions)
+    numbers = predictions.numbers()
+    every = np.asarray(paths)
+    drawn = []
+    for name in names:
+        rows = every == name
+        figure = overlay_figure(
+            decode_image(predictions.root / name),
+            boxes[rows],
+            numbers[rows],
+            predictions.classes,
+            round_cells=circled[rows],
+            title=f"{name}: {int(rows.sum())} cells, research use only",
+        )
+        # The folders of the path are part of the name: two slides may hold a field 1.jpg each.
+        file = folder / (name.replace("../", "").replace("/", "_").rpartition(".")[0] + ".png")
+        save_figure(figure, file)
+        drawn.append(file)
+    return drawn
+
+
+def _boxes(predictions: Predictions) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Boxes (n, 4), of one cell diameter (else half the view) where there is none; where that is so (n,)."""
+    table = predictions.table
+    columns = {
+        name: np.array(
+            [np.nan if value is None else value for value in table.column(name).to_pylist()], dtype=np.float64
+        )
+        for name in ("x", "y", "w", "h", "cell_diameter", "view_x", "view_y", "view_side")
+    }
+    side = np.where(np.isnan(columns["cell_diameter"]), columns["view_side"] / 2, columns["cell_diameter"])
+    own = np.stack([columns[name] for name in ("x", "y", "w", "h")], axis=1)
+    round_ = np.stack([columns["view_x"] - side / 2, columns["view_y"] - side / 2, side, side], axis=1)
+    missing = np.isnan(columns["w"])
+    return np.where(missing[:, None], round_, own), missing
+
+
+def _mark(box: npt.NDArray[np.float64], number: int, circle: bool) -> Patch:
+    left, top, width, height = box.tolist()
+    style: dict[str, Any] = {
+        "fill": False,
+        "edgecolor": _colour(number),
+        "linestyle": _style(number),
+        "linewidth": 1.4,
+    }
+    mark: Patch
+    if circle:
+        mark = Ellipse((left + width / 2, top + height / 2), width, height, **style)
+    else:
+        mark = Rectangle((left, top), width, height, **style)
+    mark.set_path_effects([withStroke(linewidth=2.4, foreground="#FFFFFF", alpha=0.7)])
+    return mark
+
+
+def _colour(number: int) -> str:
+    return PALETTE[number % len(PALETTE)]
+
+
+def _style(number: int) -> Style:
+    return STYLES[number // len(PALETTE) % len(STYLES)]
