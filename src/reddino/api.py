@@ -405,6 +405,11 @@ def fit(
     classes: dict[str, str | None] = {**(rename or {}), **dict.fromkeys(drop)}
     common: dict[str, Any] = {"label": label, "group_column": group_by, "classes": classes}
     failures = Failures() if failures is None else failures
+    views: dict[str, Any] = {
+        str(name): options.pop(name) for name in ("border", "mask_centre") if name in options
+    }
+    if options and not fine_tune:
+        raise RedDinoError(f"only fine-tuning takes {', '.join(sorted(options))}: add --fine-tune")
     if is_table(data):
         from reddino.embed.table import read_embeddings
 
@@ -418,11 +423,8 @@ def fit(
     opened = smears.labelled(open_data(data), label, classes)
     encoder = open_encoder(model, image_size=image_size, device=device)
     length, measure = _side(opened, None, side, unit)
-    views = {name: options.pop(name) for name in ("border", "mask_centre") if name in options}
     job = smears.FitJob(opened, encoder, length, measure, pooling, views, missing_diameters)
     tuning = {**options, "folds": folds, "seed": seed} if fine_tune else None
-    if options and not fine_tune:
-        raise RedDinoError(f"only fine-tuning takes {', '.join(sorted(options))}: add --fine-tune")
     return job.fit(Path(out), tuning, folds=folds, seed=seed, failures=failures, progress=progress, **common)
 
 

@@ -98,5 +98,5 @@ def prediction_table(predictions: Predictions, most: int = 20) -> Table:
     if counts.num_rows > most:
         table.add_row(f"({counts.num_rows - most} more)", *("" for _ in columns))
     table.add_section()
-    table.add_row("all", *(str(sum(counts.column(name).to_pylist())) for name in columns))
+    table.add_row("all", *(str(int(np.sum(counts.column(name).to_numpy()))) for name in columns))
     return table

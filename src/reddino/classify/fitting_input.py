@@ -34,7 +34,7 @@ def require_same_embeddings(classifier: Classifier, meta: Mapping[str, Any]) -> 
     for name, (own, other) in wanted.items():
         if json.dumps(own, sort_keys=True) != json.dumps(other, sort_keys=True):
             raise RedDinoError(
-                f"these embeddings do not fit this classifier: {name} is {_short(other, own)}, it learned "
+                f"these embeddings do not fit the classifier: {name} is {_short(other, own)}, it learned "
                 f"on {_short(own, other)}; embed the smears as it asks, or give predict their manifest"
             )
 
@@ -92,10 +92,9 @@ def require_same_scale(
 
 
 def _short(value: Any, other: Any) -> str:
-    """A value, or of a mapping only what differs."""
+    """A value; of a mapping, what differs from the other."""
     if not isinstance(value, Mapping):
         return repr(value)
     other = other if isinstance(other, Mapping) else {}
-    return (
-        ", ".join(f"{key} {value.get(key)!r}" for key in value if value.get(key) != other.get(key)) or "less"
-    )
+    keys = [key for key in {**value, **other} if value.get(key) != other.get(key)]
+    return ", ".join(f"{key} {value.get(key, 'unset')!r}" for key in sorted(keys))

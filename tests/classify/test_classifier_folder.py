@@ -1,0 +1,86 @@
+"""The classifier folder: what was saved is what opens, and nothing else opens."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from labelled_smears import noisy_table
+
+from reddino.classify.classifier import DESCRIPTION, HEAD, Classifier, open_classifier, save_classifier
+from reddino.classify.fit import fit_on_table
+from reddino.embed.table import Embeddings
+from reddino.errors import RedDinoError
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Classifier]:
+    folder = tmp_path_factory.mktemp("classifier") / "c"
+    return folder, fit_on_table(noisy_table(), folder)
+
+
+def test_open_classifier__gives_the_same_probabilities(saved: tuple[Path, Classifier]) -> None:
+    folder, made = saved
+    read = open_classifier(folder)
+    vectors = noisy_table(50, seed=3).vectors
+    assert np.array_equal(read.probabilities(vectors), made.probabilities(vectors))
+    assert read.probabilities(vectors).sum(axis=1) == pytest.approx(1)
+    assert read.view == made.view
+    assert (read.classes, read.model, read.weights_hash, read.pooling) == (
+        ("class 0", "class 1", "class 2"),
+        "made",
+        "0123456789abcdef",
+        "cls",
+    )
+
+
+def test_fit_on_table__counts_left_out_rows_and_says_where_it_came_from(tmp_path: Path) -> None:
+    made = fit_on_table(noisy_table(), tmp_path / "c", classes={"class 2": None, "class 1": "one"})
+    assert made.classes == ("class 0", "one")
+    assert made.report["cells"] + made.report["left_out"] == 400
+    assert made.provenance["data"] == "d"
+    assert made.provenance["model"] == "0123456789abcdef"
+
+
+def test_fit_on_table__takes_the_name_that_opens_the_network(tmp_path: Path) -> None:
+    emb = noisy_table()
+    named = Embeddings(emb.vectors, emb.table, {**emb.meta, "model": "mine", "opens_as": "runs/mine/model"})
+    assert fit_on_table(named, tmp_path / "c").model == "runs/mine/model"
+
+
+def test_save_classifier__refuses_a_folder_that_is_taken(saved: tuple[Path, Classifier]) -> None:
+    folder, made = saved
+    with pytest.raises(RedDinoError, match="already holds a classifier"):
+        save_classifier(folder, made)
+    with pytest.raises(RedDinoError, match="already holds a classifier"):
+        fit_on_table(noisy_table(), folder)
+
+
+def test_open_classifier__refuses_what_is_none_or_damaged_or_mixed(
+    saved: tuple[Path, Classifier], tmp_path: Path
+) -> None:
+    folder, made = saved
+    with pytest.raises(RedDinoError, match="is no classifier"):
+        open_classifier(tmp_path)
+    bytes_of_head = (folder / HEAD).read_bytes()
+    for name, head, description in (
+        ("truncated", bytes_of_head[:-9], None),
+        ("no head", None, None),
+        ("garbled", bytes_of_head, "{"),
+        ("unknown key", bytes_of_head, json.dumps({"surprise": 1})),
+    ):
+        broken = tmp_path / name
+        broken.mkdir()
+        if head is not None:
+            (broken / HEAD).write_bytes(head)
+        (broken / DESCRIPTION).write_text(description or (folder / DESCRIPTION).read_text())
+        with pytest.raises(RedDinoError, match="cannot be read as a classifier"):
+            open_classifier(broken)
+    other = tmp_path / "mixed"
+    save_classifier(other, replace(made, head=replace(made.head, bias=made.head.bias + 1)))
+    (other / HEAD).write_bytes(bytes_of_head)
+    with pytest.raises(RedDinoError, match="does not belong"):
+        open_classifier(other)
