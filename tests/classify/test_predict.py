@@ -177,9 +177,7 @@ def test_predict__takes_an_embedding_table_of_its_own_views(fitted: Path, tmp_pa
     assert from_table.probabilities == pytest.approx(from_smears.probabilities)
     with pytest.raises(RedDinoError, match="without pictures to draw on"):
         api.predict(fitted / "c", tmp_path / "t", overlays=tmp_path / "o")
-    with pytest.raises(
-        RedDinoError, match=r"the view is mask_centre 1\.2, but it learned on mask_centre 'unset'"
-    ):
+    with pytest.raises(RedDinoError, match=r"is mask_centre 1\.2, it learned on mask_centre 'unset'"):
         api.embed(smears, "morphology", tmp_path / "masked", mask_centre=1.2)
         api.predict(fitted / "c", tmp_path / "masked")
 

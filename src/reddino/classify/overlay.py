@@ -99,7 +99,7 @@ def draw_overlays(predictions: Predictions, folder: Path, most: int = 20) -> lis
             numbers[rows],
             predictions.classes,
             round_cells=circled[rows],
-            title=f"{name}: {int(rows.sum())} cells, research use only",
+            title=f"{Path(name).name}: {int(rows.sum())} cells, research use only",
         )
         # The folders of the path are part of the name: two slides may hold a field 1.jpg each.
         file = folder / (name.replace("../", "").replace("/", "_").rpartition(".")[0] + ".png")
