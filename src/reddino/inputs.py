@@ -86,12 +86,14 @@ def open_encoder(name: str, *, image_size: int | None = None, device: str = "aut
     Raises:
         RedDinoError: the name is not known, or the weights cannot be had.
     """
-    if name in (COLOUR_HISTOGRAM, CELL_SIZE):
+    # Tables and classifiers call a baseline by its own name, "cell size": that opens it too.
+    short = name.replace(" ", "-")
+    if short in (COLOUR_HISTOGRAM, CELL_SIZE):
         from reddino.evaluate.baselines import CellSize, ColourHistogram
 
-        baseline = ColourHistogram if name == COLOUR_HISTOGRAM else CellSize
+        baseline = ColourHistogram if short == COLOUR_HISTOGRAM else CellSize
         return baseline(image_size or 224)
-    if name == MORPHOLOGY:
+    if short == MORPHOLOGY:
         from reddino.evaluate.morphology import WORK_SIZE, Morphology
 
         return Morphology(image_size or WORK_SIZE)
