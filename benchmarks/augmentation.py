@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from reddino.pretrain.albumentations_ops import ALBUMENTATIONS
+from reddino.pretrain.operations.reference import ALBUMENTATIONS
 from reddino.pretrain.crops import MultiCrop
 from reddino.pretrain.pixel_ops import PIXEL_OPERATIONS, PixelOperations
 
@@ -116,7 +116,7 @@ def compare_operations(runs: int, size: int = 224) -> None:
     image = field(size)
     print(f"{'microseconds at ' + str(size):28s}{'albumentations':>16s}{'ours':>10s}   median of {runs}")
     for name in PIXEL_OPERATIONS:
-        original, mine = ALBUMENTATIONS[name](), PIXEL_OPERATIONS[name]()
+        original, mine = ALBUMENTATIONS[name](), PIXEL_OPERATIONS[name]
         rng = np.random.default_rng(0)
         times = [
             (_microseconds(partial(original, image=image)), _microseconds(partial(mine, image, rng)))

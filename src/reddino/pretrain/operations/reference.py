@@ -1,4 +1,4 @@
-"""The 33 configured pixel operations as albumentations 2.0.8 computes them, at the published strengths.
+"""The configured pixel operations as albumentations 2.0.8 computes them: the reference, needed by no run.
 
 The published code passes no strength to any operation, only the probability, and calls albumentations in its
 1.x style: the strengths here are the defaults of those releases, stated wherever 2.0.8 has moved them.
@@ -17,15 +17,7 @@ import albumentations as A
 import numpy as np
 from numpy.typing import NDArray
 
-# fmt: off
-_CONFIGURED = (
-    "Blur", "CLAHE", "ChannelShuffle", "ChannelDropout", "ColorJitter", "Defocus", "Downscale", "Emboss",
-    "Equalize", "FancyPCA", "GaussNoise", "GaussianBlur", "GlassBlur", "HueSaturationValue", "ISONoise",
-    "ImageCompression", "InvertImg", "MedianBlur", "MotionBlur", "MultiplicativeNoise", "Posterize",
-    "RandomBrightnessContrast", "RGBShift", "RandomGamma", "RandomRain", "RandomShadow", "RandomSnow",
-    "RandomSunFlare", "RandomToneCurve", "RandomFog", "RingingOvershoot", "Sharpen", "Solarize",
-)
-# fmt: on
+from reddino.pretrain.operations import CONFIGURED
 
 _STATED_STRENGTH: Mapping[str, Callable[[], A.BasicTransform]] = {
     # 1.x drew the hue shift from a fifth of the circle (+-0.2); 2.0.8 draws from all of it.
@@ -42,7 +34,7 @@ _STATED_STRENGTH: Mapping[str, Callable[[], A.BasicTransform]] = {
 }
 
 ALBUMENTATIONS: dict[str, Callable[[], A.BasicTransform]] = {
-    name: _STATED_STRENGTH.get(name, partial(getattr(A, name), p=1)) for name in _CONFIGURED
+    name: _STATED_STRENGTH.get(name, partial(getattr(A, name), p=1)) for name in CONFIGURED
 }
 """Name -> factory of the operation, which is then always applied, in the configured order."""
 

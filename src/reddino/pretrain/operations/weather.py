@@ -1,8 +1,7 @@
-"""The slowest of albumentations' pixel operations at the published strengths, computed in a fraction of the
-time.
-Each draws from the same distribution as `albumentations_ops` does; none draws the same numbers. Where the
-original blends an image many times over, the blends of one pixel value are composed in a table of 256
-entries instead, with the original's rounding after each of them.
+"""Pixel operations that draw weather over the picture.
+
+Where the original blends an image many times over, the blends of one pixel value are composed in a table of
+256 entries instead, with the original's rounding after each of them.
 """
 
 from __future__ import annotations
@@ -15,6 +14,9 @@ from functools import lru_cache
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from reddino.pretrain.operations.draws import integer, uniform
+from reddino.pretrain.operations.tones import look_up
 
 Image = NDArray[np.uint8]
 Table = NDArray[np.uint8]
@@ -105,45 +107,6 @@ def _look_up(table: Table, line: NDArray[np.int64], crop: Image) -> Image:
     return table.reshape(-1).take(places)
 
 
-def glass_blur(crop: Image, rng: np.random.Generator) -> Image:
-    """Every pixel changes places with one up to four away, twice, between two slight blurs (GlassBlur)."""
-    pixels = (crop.shape[0] - 8) * (crop.shape[1] - 8)
-    # Bytes, since numpy draws bounded small integers one by one.
-    steps = np.frombuffer(rng.bytes(2 * pixels), np.uint8) & np.uint8(63)
-    return swap_pixels(crop, steps.reshape(2, pixels))
-
-
-def swap_pixels(crop: Image, rounds: NDArray[np.uint8]) -> Image:
-    """Swap pixels, blurring before and after.
-
-    Args:
-        crop: (h, w, 3).
-        rounds: (n, (h - 8) (w - 8)) below 64: the step of each inner pixel in each round, 8 (dy + 4) + dx +
-            4; pixels go from bottom to top within columns from right to left.
-    """
-    height, width = crop.shape[:2]
-    blurred = cv2.GaussianBlur(crop, (0, 0), 0.7)
-    # Four bytes a pixel, so that a pixel moves as one number.
-    pixels = cv2.cvtColor(blurred, cv2.COLOR_RGB2RGBA).reshape(-1).view(np.uint32)
-    here, steps = _glass_order(height, width)
-    for numbers in rounds:
-        there = here + steps.take(numbers)
-        from_here, from_there = pixels.take(here), pixels.take(there)
-        pixels[here] = from_there
-        pixels[there] = from_here
-    moved = cv2.cvtColor(pixels.view(np.uint8).reshape(height, width, 4), cv2.COLOR_RGBA2RGB)
-    return np.asarray(cv2.GaussianBlur(moved, (0, 0), 0.7), np.uint8)
-
-
-@lru_cache(maxsize=8)
-def _glass_order(height: int, width: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Flat places in the order in which they are moved, which settles collisions; the 64 steps."""
-    lines, columns = np.arange(height - 4, 4, -1), np.arange(width - 4, 4, -1)
-    places = (lines[None] * width + columns[:, None]).reshape(-1)
-    steps = (np.arange(-4, 4)[:, None] * width + np.arange(-4, 4)).reshape(-1)
-    return places, steps
-
-
 _SUN_RADIUS, _SUN_STEPS = 400, 40
 
 
@@ -229,58 +192,65 @@ def _glow_table(strength: float) -> Table:
     return table
 
 
-def fancy_pca(crop: Image, rng: np.random.Generator) -> Image:
-    """Colours moved along the principal components of the crop, by their variance (FancyPCA)."""
-    return shift_along_components(crop, rng.normal(0, 0.1, 3))
+_RAIN_TABLE = np.rint(np.arange(256) * 0.7).astype(np.uint8)
+_SHADOW_TABLE = (np.arange(256) // 2).astype(np.uint8)
 
 
-def shift_along_components(crop: Image, alphas: NDArray[np.float64]) -> Image:
-    """Add to each pixel its deviation from the mean times alpha times variance, for each component."""
-    pixels = crop.reshape(-1, 3)
-    mean = np.array(cv2.mean(crop)[:3])
-    products = cv2.mulTransposed(pixels, True, dtype=cv2.CV_64F)
-    count = len(pixels)
-    covariance = (products - count * np.outer(mean, mean)) / (count - 1) / 255**2
-    values, vectors = np.linalg.eigh(covariance)
-    shift = vectors[:, ::-1] * (alphas * values[::-1])
-    matrix = np.column_stack([np.eye(3) + shift, -shift @ mean])
-    # In float: for bytes OpenCV would round the matrix to ten bits.
-    moved = cv2.transform(crop.astype(np.float32), matrix)
-    return np.asarray(cv2.add(moved, 0.0, dtype=cv2.CV_8U), np.uint8)
+def random_rain(crop: Image, rng: np.random.Generator) -> Image:
+    """Blurred grey lines of 20 pixels, one for three lines of pixels, then all of it darker (RandomRain)."""
+    height, width = crop.shape[:2]
+    slant = uniform(rng, -10, 10)
+    drops = rng.integers((0, 0), (width, max(1, height - 20)), (height // 3, 2))
+    return draw_rain(crop, slant, drops)
 
 
-def iso_noise(crop: Image, rng: np.random.Generator) -> Image:
-    """Poisson noise on the lightness, scaled by its spread in the crop (ISONoise).
-
-    The original also turns the hue by a normal angle of at most 0.025 degrees deviation, which is a tenth of
-    a level and vanishes when it rounds; here it is left out.
-    """
-    rng.uniform(0.01, 0.05)  # the strength of that turn
-    intensity = rng.uniform(0.1, 0.5)
-    channels = cv2.split(crop)
-    largest = cv2.max(cv2.max(channels[0], channels[1]), channels[2])
-    smallest = cv2.min(cv2.min(channels[0], channels[1]), channels[2])
-    lightness = cv2.addWeighted(largest, 0.5, smallest, 0.5, 0, dtype=cv2.CV_32F)
-    spread = float(cv2.meanStdDev(lightness)[1][0, 0]) / 255
-    # A Poisson field is a Poisson number of hits at uniform places: only the pixels hit are computed.
-    hits = rng.integers(lightness.size, size=rng.poisson(spread * intensity * lightness.size))
-    places, counts = np.unique(hits, return_counts=True)
-    noisy = crop.copy()
-    if not len(places):
-        return noisy
-    pixels = noisy.reshape(-1, 3)[places][None].astype(np.float32) / 255
-    hls = cv2.cvtColor(pixels, cv2.COLOR_RGB2HLS)
-    hls[0, :, 1] += counts * intensity * (1 - hls[0, :, 1])
-    changed = np.clip(cv2.cvtColor(hls, cv2.COLOR_HLS2RGB)[0], 0, 1)
-    noisy.reshape(-1, 3)[places] = np.rint(changed * 255).astype(np.uint8)
-    return noisy
+def draw_rain(crop: Image, slant: float, drops: NDArray[np.int64]) -> Image:
+    """Draw n drops that begin at the given x, y and end `slant` to the side and 20 below."""
+    layer = np.zeros(crop.shape[:2], np.uint8)
+    lines = np.stack([drops, drops + (slant, 20)], axis=1).astype(np.int32)
+    cv2.polylines(layer, lines, False, 200, 1, lineType=cv2.LINE_4)
+    layer = cv2.blur(layer, (7, 7))
+    return look_up(np.asarray(cv2.add(crop, cv2.merge([layer] * 3)), np.uint8), _RAIN_TABLE)
 
 
-FAST_OPERATIONS: dict[str, Callable[[Image, np.random.Generator], Image]] = {
+def random_shadow(crop: Image, rng: np.random.Generator) -> Image:
+    """One or two pentagons in the lower half, half as bright (RandomShadow)."""
+    height, width = crop.shape[:2]
+    count = integer(rng, 1, 2)
+    corners = rng.integers((0, height // 2), (width, height), (count, 5, 2)).astype(np.int32)
+    return draw_shadows(crop, corners)
+
+
+def draw_shadows(crop: Image, corners: NDArray[np.int32]) -> Image:
+    """Halve the values inside of n polygons of given corners x, y, one polygon after the other."""
+    shadowed = crop.copy()
+    for polygon in corners:
+        left, top, width, height = cv2.boundingRect(polygon)
+        inside = np.zeros((height, width), np.uint8)
+        cv2.fillPoly(inside, [polygon], 255, offset=(-left, -top))
+        part = shadowed[top : top + height, left : left + width]
+        cv2.copyTo(look_up(part, _SHADOW_TABLE), inside, part)
+    return shadowed
+
+
+def random_snow(crop: Image, rng: np.random.Generator) -> Image:
+    """Dark pixels bleached, up to a level that is drawn (RandomSnow)."""
+    return bleach(crop, uniform(rng, 0.1, 0.3) * 255 / 2 + 255 / 3)
+
+
+def bleach(crop: Image, level: float) -> Image:
+    """Multiply the lightness by 2.5 where it is below `level`."""
+    lightness = np.arange(256)
+    table = np.where(lightness < level, np.minimum(255, lightness * 2.5), lightness).astype(np.uint8)
+    hls = cv2.cvtColor(crop, cv2.COLOR_RGB2HLS)
+    cv2.insertChannel(look_up(cv2.extractChannel(hls, 1), table), hls, 1)
+    return np.asarray(cv2.cvtColor(hls, cv2.COLOR_HLS2RGB), np.uint8)
+
+
+WEATHER: dict[str, Callable[[Image, np.random.Generator], Image]] = {
     "RandomFog": random_fog,
-    "GlassBlur": glass_blur,
+    "RandomRain": random_rain,
+    "RandomShadow": random_shadow,
+    "RandomSnow": random_snow,
     "RandomSunFlare": random_sun_flare,
-    "FancyPCA": fancy_pca,
-    "ISONoise": iso_noise,
 }
-"""Name -> the operation as a function of a crop and a generator, in place of albumentations'."""
