@@ -163,3 +163,23 @@ def test_gaussian_blur__stays_within_the_1x_deviation() -> None:
 def test_bad_lists__are_refused(names: list[str], choose: int, word: str) -> None:
     with pytest.raises(RedDinoError, match=word):
         PixelOperations(names, choose=choose)
+
+
+def test_strength__goes_a_part_of_the_way(picture: NDArray[np.uint8]) -> None:
+    for strength in (0.0, 0.25, 1.0):
+        operation = PixelOperations(["InvertImg"], choose=1, probability=1.0, strength=strength)
+        expected = picture + strength * (255.0 - 2.0 * picture)
+        assert np.abs(operation(picture, rng(0)) - expected).max() <= 0.51
+
+
+def test_strength__of_one_operation_leaves_the_others_alone(picture: NDArray[np.uint8]) -> None:
+    operations = PixelOperations(
+        ["InvertImg", "Posterize"], choose=1, probability=1.0, strengths={"InvertImg": 0.0}
+    )
+    seen = {operations(picture, rng(seed)).tobytes() for seed in range(20)}
+    assert seen == {picture.tobytes(), (picture & 0xF0).tobytes()}
+
+
+def test_strength__of_an_operation_not_listed_is_refused() -> None:
+    with pytest.raises(RedDinoError, match="'Blur'"):
+        PixelOperations(["InvertImg"], choose=1, strengths={"Blur": 0.5})

@@ -52,6 +52,8 @@ CHANGES = {
     "augmentation.operations": Change("[Blur, HueSaturationValue, Posterize, Solarize]"),
     "augmentation.choose": Change("1"),
     "augmentation.probability": Change("0.3"),
+    "augmentation.strength": Change("0.5"),
+    "augmentation.strengths": Change("{InvertImg: 0.5}"),
     "augmentation.horizontal_flip": Change("0.1"),
     "augmentation.vertical_flip": Change("0.1"),
     "augmentation.quarter_turn": Change("0.1"),

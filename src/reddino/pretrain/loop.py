@@ -140,7 +140,13 @@ def pretrain(
 def make_stream(recipe: Recipe, cache: ImageCache, start_step: int = 0) -> PretrainingStream:
     """The batches of a run from `start_step` on."""
     crops, augmentation, data = recipe.crops, recipe.augmentation, recipe.data
-    operations = PixelOperations(augmentation.operations, augmentation.choose, augmentation.probability)
+    operations = PixelOperations(
+        augmentation.operations,
+        augmentation.choose,
+        augmentation.probability,
+        augmentation.strength,
+        augmentation.strengths,
+    )
     multi_crop = MultiCrop(
         global_size=crops.global_size,
         global_scale=crops.global_scale,

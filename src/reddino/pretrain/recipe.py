@@ -71,11 +71,17 @@ class CropsSection(Section):
 
 
 class AugmentationSection(Section):
-    """Pixel operations by name: `choose` of them a crop, each applied with `probability`; then symmetries."""
+    """Pixel operations by name: `choose` of them a crop, each applied with `probability`; then symmetries.
+
+    `strength`: how far every pixel goes from what it was (0) to what an operation makes of it (1, as
+    published); `strengths` are the same by operation, for those that differ.
+    """
 
     operations: tuple[str, ...]
     choose: Annotated[int, Field(ge=0)] = 4
     probability: Share = 0.85
+    strength: Share = 1.0
+    strengths: dict[str, Share] = {}
     horizontal_flip: Share = 0.85
     vertical_flip: Share = 0.85
     quarter_turn: Share = 0.85

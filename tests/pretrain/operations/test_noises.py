@@ -25,7 +25,7 @@ def test_noise__is_normal_and_differs_between_channels_and_crops() -> None:
     for noisy in (first, second):
         values = noisy - noisy.mean()
         # Whole levels: the spread is known but for the rounding.
-        assert abs(stats.kurtosis(values.ravel())) < 0.1 and abs(stats.skew(values.ravel())) < 0.05
+        assert abs(stats.kurtosis(values.ravel())) < 0.5 and abs(stats.skew(values.ravel())) < 0.05
         assert abs(np.corrcoef(values[..., 0].ravel(), values[..., 1].ravel())[0, 1]) < 0.05
     assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 0.03
 

@@ -21,6 +21,8 @@ from reddino.pretrain.operations.tones import look_up
 Image = NDArray[np.uint8]
 Table = NDArray[np.uint8]
 
+_WHITE = np.full((1, 256), 255, np.uint8)
+
 
 def random_fog(crop: Image, rng: np.random.Generator) -> Image:
     """White discs blended one over the other, denser towards the centre, then blurred (RandomFog)."""
@@ -45,56 +47,70 @@ def _fog_discs(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Centres and radii of the discs: as many in each of ten shrinking regions as fill it."""
     smallest = max(1, int(width // 3 * intensity))
-    middle_x, middle_y = int(width / 2 - 0.5), int(height / 2 - 0.5)
-    xs, ys = [], []
+    regions: list[tuple[int, int, int]] = []
     region_width, region_height = width, height
     for _ in range(10):
         if region_width <= smallest or region_height <= smallest:
             break
         count = int(region_width * region_height / smallest**2 * intensity * 10)
-        xs.append(rng.integers(middle_x - region_width // 2, middle_x + region_width // 2 + 1, count))
-        ys.append(rng.integers(middle_y - region_height // 2, middle_y + region_height // 2 + 1, count))
+        regions.append((count, region_width // 2, region_height // 2))
         region_width, region_height = int(region_width * 0.9), int(region_height * 0.9)
+    counts, half_widths, half_heights = np.array(regions).T
+    across, down, size = rng.random((3, int(counts.sum())))
+    x = int(width / 2 - 0.5) + _spread(across, np.repeat(half_widths, counts))
+    y = int(height / 2 - 0.5) + _spread(down, np.repeat(half_heights, counts))
     largest = max(2, int(min(height, width) * 0.1 * intensity))
-    x, y = np.concatenate(xs), np.concatenate(ys)
-    return x, y, rng.integers(max(1, largest // 2), largest, len(x))
+    least = max(1, largest // 2)
+    return x, y, least + (size * (largest - least)).astype(np.int64)
+
+
+def _spread(uniforms: NDArray[np.float64], half: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Whole numbers from -half to half."""
+    return (uniforms * (2 * half + 1)).astype(np.int64) - half
 
 
 def _count_discs(
     height: int, width: int, x: NDArray[np.int64], y: NDArray[np.int64], radius: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """(height, width): how many discs cover each pixel, from where each line of each disc begins and ends."""
-    begins, ends = [], []
-    for size in np.unique(radius):
-        chosen = radius == size
-        lines, half_widths = _disc_lines(int(size))
-        line, centre = y[chosen, None] + lines, x[chosen, None]
-        inside = (line >= 0) & (line < height)
-        row = line * (width + 1)
-        begins.append((row + np.clip(centre - half_widths, 0, width))[inside])
-        ends.append((row + np.clip(centre + half_widths + 1, 0, width))[inside])
+    first, reach = _disc_lines(int(radius.max()))
+    lines = 2 * radius + 1
+    number = np.arange(int(lines.sum())) - np.repeat(np.cumsum(lines) - lines, lines)
+    half_width = reach[np.repeat(first[radius], lines) + number]
+    line, centre = np.repeat(y - radius, lines) + number, np.repeat(x, lines)
+    inside = (line >= 0) & (line < height)
+    row, centre, half_width = line[inside] * (width + 1), centre[inside], half_width[inside]
     places = height * (width + 1)
-    changes = np.bincount(np.concatenate(begins), minlength=places)
-    changes -= np.bincount(np.concatenate(ends), minlength=places)
-    return np.cumsum(changes.reshape(height, width + 1), axis=1)[:, :width]
+    begin, end = np.maximum(centre - half_width, 0), np.minimum(centre + half_width + 1, width)
+    changes = np.bincount(row + np.minimum(begin, width), minlength=places)
+    changes -= np.bincount(row + np.maximum(end, 0), minlength=places)
+    # What begins in a line ends in it, so that the sum runs on from line to line.
+    return np.cumsum(changes).reshape(height, width + 1)[:, :width]
 
 
-@lru_cache(maxsize=256)
-def _disc_lines(radius: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Lines of a disc relative to its centre, and how far each reaches to either side, as OpenCV draws it."""
-    side = 2 * radius + 1
-    disc = np.zeros((side, side), np.uint8)
-    cv2.circle(disc, (radius, radius), radius, 1, -1)
-    return np.arange(-radius, radius + 1), (disc.sum(axis=1, dtype=np.int64) - 1) // 2
+@lru_cache(maxsize=64)
+def _disc_lines(largest: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """How far the lines of discs reach to either side, as OpenCV draws them.
+
+    Returns:
+        (largest + 1,) place of each radius's first line, and all lines of radius 0, of radius 1, and so on.
+    """
+    reach = []
+    for radius in range(largest + 1):
+        disc = np.zeros((2 * radius + 1, 2 * radius + 1), np.uint8)
+        cv2.circle(disc, (radius, radius), radius, 1, -1)
+        reach.append((disc.sum(axis=1, dtype=np.int64) - 1) // 2)
+    lengths = np.array([len(lines) for lines in reach])
+    return np.cumsum(lengths) - lengths, np.concatenate(reach)
 
 
 def _fading_table(alpha: float, times: int) -> Table:
     """(times + 1, 256): a value after so many blends with white."""
-    table = np.empty((times + 1, 256), np.uint8)
-    table[0] = np.arange(256)
-    for time in range(times):
-        table[time + 1] = _blend(np.full((1, 256), 255, np.uint8), alpha, table[time][None])
-    return table
+    table = np.arange(256, dtype=np.uint8)[None]
+    step = _blend(_WHITE, alpha, table)[0]
+    while len(table) <= times:  # twice as many blends: those of the last line, then those of each line
+        table = np.concatenate([table, step[table[-1]][table]])
+    return table[: times + 1]
 
 
 def _blend(over: NDArray[np.uint8], alpha: float, under: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -103,8 +119,13 @@ def _blend(over: NDArray[np.uint8], alpha: float, under: NDArray[np.uint8]) -> N
 
 def _look_up(table: Table, line: NDArray[np.int64], crop: Image) -> Image:
     """`table[line[y, x], crop[y, x, c]]` for each pixel and channel."""
-    places = (line * 256)[..., None] + crop
-    return table.reshape(-1).take(places)
+    found, flat = np.empty_like(crop), table.reshape(-1)
+    # In bands: memory for more than 128 kB is fetched from the system anew each time, which costs more.
+    band = max(1, 2**14 // (3 * crop.shape[1]))
+    for top in range(0, crop.shape[0], band):
+        rows = slice(top, top + band)
+        np.take(flat, (line[rows] * 256)[..., None] + crop[rows], out=found[rows], mode="clip")
+    return found
 
 
 _SUN_RADIUS, _SUN_STEPS = 400, 40
@@ -135,7 +156,7 @@ def blend_sun_flare(crop: Image, sun: tuple[int, int], discs: FlareDiscs) -> Ima
     """Blend the small discs, then the sun round the pixel (x, y)."""
     height, width = crop.shape[:2]
     flared = _blend_discs(crop, discs)
-    strength = min(1.0, float(np.average(discs.alpha, weights=discs.radius)) * 5)
+    strength = min(1.0, float(discs.alpha @ discs.radius / discs.radius.sum()) * 5)
     rings = _rings(max(height, width))
     middle = rings.shape[0] // 2
     rings = rings[middle - sun[1] : middle - sun[1] + height, middle - sun[0] : middle - sun[0] + width]
@@ -183,12 +204,12 @@ def _rings(size: int) -> NDArray[np.int64]:
 
 def _glow_table(strength: float) -> Table:
     """(steps + 1, 256): a value once the discs from a given one on have been blended over it in white."""
-    alphas = np.linspace(0.0, strength, _SUN_STEPS)[::-1] ** 3
+    alphas = np.linspace(0.0, strength, _SUN_STEPS, dtype=np.float32)[::-1, None] ** 3
+    steps = np.rint(255 * alphas + np.arange(256, dtype=np.float32) * (1 - alphas)).astype(np.uint8)
     table = np.empty((_SUN_STEPS + 1, 256), np.uint8)
     table[_SUN_STEPS] = np.arange(256)
-    white, value = np.full((1, 256), 255, np.uint8), np.arange(256, dtype=np.uint8)[None]
     for ring in range(_SUN_STEPS - 1, -1, -1):
-        table[ring] = table[ring + 1][_blend(white, float(alphas[ring]), value)[0]]
+        table[ring] = table[ring + 1][steps[ring]]
     return table
 
 
