@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from reddino.evaluate.batch.measures import BatchReport
     from reddino.evaluate.protocol import Protocol, Result
     from reddino.pretrain.loop import Outcome
+    from reddino.pretrain.plan import Plan
     from reddino.pretrain.recipe import Recipe
 
 __all__ = [
@@ -51,6 +52,8 @@ __all__ = [
     "fit",
     "manifest",
     "models",
+    "pack",
+    "plan",
     "predict",
     "pretrain",
     "synthesise",
@@ -153,7 +156,7 @@ def pretrain(
 
     Args:
         recipe: name or path of a recipe, or the recipe itself.
-        data: manifests, their files or folders of images; several are joined.
+        data: manifests, their files or folders of images, of which several are joined; or one pack.
         out: the run folder.
         overrides: such as `optim.lr=1e-4` or `model.start=dinov2-small`.
         labelled: cells with labels that the teacher is scored on while it trains (20-NN).
@@ -172,7 +175,8 @@ def pretrain(
 
     resolved = recipe if isinstance(recipe, Recipe) else read_recipe(recipe, overrides)
     sources = [data] if isinstance(data, str | Path | Manifest) else data
-    images = join_manifests([open_data(one) for one in sources])
+    opened = [open_data(one) for one in sources]
+    images = opened[0] if len(opened) == 1 else join_manifests(opened)
     score = None
     if labelled is not None:
         score = online_score(resolved, labelled, label_side, label_cells)
@@ -184,6 +188,64 @@ def pretrain(
         online_score=score,
         progress=progress,
     )
+
+
+def pack(
+    data: Data | Sequence[Data],
+    out: str | Path,
+    *,
+    recipe: str | Path | Recipe | None = None,
+    failures: Failures | None = None,
+    progress: Advance | None = None,
+) -> Manifest:
+    """Decode images once into a folder that any number of pretraining runs share.
+
+    Args:
+        data: manifests, their files or folders of images; or tar shards, as file names or URLs, in which
+            `{000..012}` stands for a range.
+        out: a new folder.
+        recipe: the recipe that the images are for, whose cell diameters they are measured and shrunk to; None
+            keeps them as they are.
+        failures: takes what could not be used.
+        progress: called with images done and images in all; in all is 0 for shards, which are streamed.
+
+    Raises:
+        RedDinoError: shards and manifests at once, no image that can be decoded, or `out` is a pack.
+    """
+    from reddino.packs import pack_data
+
+    return pack_data(data, Path(out), recipe, Failures() if failures is None else failures, progress)
+
+
+def plan(
+    recipe: str | Path | Recipe,
+    *,
+    overrides: Sequence[str] = (),
+    devices: int = 1,
+    device_kind: str = "this",
+    samples: int | None = None,
+    check: Data | None = None,
+) -> Plan:
+    """Say what a pretraining run would take: operations, memory, samples a second, hours.
+
+    Args:
+        recipe: name or path of a recipe, or the recipe itself.
+        overrides: such as `crops.local_count=4`.
+        devices: number of devices.
+        device_kind: `this` measures a probe on this machine; else a name of `reddino.pretrain.plan.DEVICES`, or
+            peak TFLOP/s and GB of memory such as `300/80`.
+        samples: length of the run; None: as the recipe has it.
+        check: images that a short real run is made on, to compare the plan with (this machine only).
+
+    Raises:
+        RedDinoError: no such recipe or kind of device.
+    """
+    from reddino.pretrain.plan import make_plan
+    from reddino.pretrain.recipe import Recipe, read_recipe
+
+    resolved = recipe if isinstance(recipe, Recipe) else read_recipe(recipe, overrides)
+    images = None if check is None else open_data(check)
+    return make_plan(resolved, devices=devices, device_kind=device_kind, samples=samples, check=images)
 
 
 def embed(

@@ -200,6 +200,72 @@ def pretrain(
     return 0
 
 
+data_app = App(name="data", help="Prepare images for pretraining.", help_format="plaintext")
+app.command(data_app)
+
+
+@data_app.command
+def pack(
+    data: Annotated[list[str], Parameter(negative_iterable="")],
+    /,
+    *,
+    out: Path,
+    recipe: str | None = None,
+) -> None:
+    """Decode images once into a folder that any number of pretraining runs share (--data OUT).
+
+    What cannot be read is listed in OUT/failures.csv.
+
+    Args:
+        data: manifests or folders of images; or tar shards, as files or URLs (http, s3), {000..012} for a range.
+        out: a new folder.
+        recipe: the recipe that the images are for, which measures and shrinks cells; as they are, if not given.
+    """
+    from reddino import api
+    from reddino.smears.failures import Failures
+
+    failures = Failures()
+    with progress_bar("images") as progress:
+        packed = api.pack(data, out, recipe=recipe, failures=failures, progress=progress)
+    if failures.count:
+        complain(f"{failures.summary()} All are listed in {out / 'failures.csv'}.")
+    say(f"{out}: {len(packed)} images (fingerprint {packed.fingerprint()})")
+
+
+@app.command
+def plan(
+    recipe: str,
+    /,
+    *,
+    devices: int = 1,
+    device_kind: str = "this",
+    samples: int | None = None,
+    overrides: Annotated[Sequence[str], Several, Parameter(name="--set")] = (),
+    check: Path | None = None,
+) -> None:
+    """Say what a pretraining run would take: operations, memory, samples a second, hours.
+
+    Args:
+        recipe: tiny, small, base, large, demo, or a YAML file.
+        devices: number of devices.
+        device_kind: this (a probe is measured here); a100, h100, ...; or peak TFLOP/s and GB, such as 300/80.
+        samples: length of the run, in place of the recipe's.
+        overrides: values in place of the recipe's, such as crops.local_count=4.
+        check: images that a short real run is made on, to compare the plan with.
+    """
+    from reddino import api
+
+    made = api.plan(
+        recipe,
+        overrides=overrides,
+        devices=devices,
+        device_kind=device_kind,
+        samples=samples,
+        check=check,
+    )
+    say(made.text())
+
+
 @app.command
 def embed(
     data: Path,

@@ -34,6 +34,8 @@ DEFAULT_SIDES: Mapping[str, Side] = {
 #: Baselines that need no network, by the names that `embed` takes.
 COLOUR_HISTOGRAM, CELL_SIZE, MORPHOLOGY = "colour-histogram", "cell-size", "morphology"
 DIAMETERS_FILE = "cell_diameters.json"
+#: What makes a folder a packed collection (`reddino.pretrain.packing`).
+PACK = "pack.json"
 
 
 @dataclass(frozen=True)
@@ -65,9 +67,13 @@ def known_models() -> list[KnownModel]:
 
 
 def open_data(data: Data) -> Manifest:
-    """A manifest, a manifest file, or every image below a folder."""
+    """A manifest, a manifest file, a packed collection, or every image below a folder."""
     if isinstance(data, Manifest):
         return data
+    if (Path(data) / PACK).is_file():
+        from reddino.pretrain.packing import read_pack
+
+        return read_pack(data)
     if Path(data).is_dir():
         from reddino.smears.readers import read_folder
 
@@ -117,8 +123,11 @@ def run_diameters(recipe: Recipe, manifest: Manifest, run: Path) -> dict[str, fl
 
     They are kept in the run folder: a resumed run must cut the same patches, whoever measures.
     """
+    from reddino.pretrain.packing import PackedManifest
     from reddino.pretrain.run_folder import DESCRIPTION
 
+    if isinstance(manifest, PackedManifest):  # whose cache holds them
+        return None
     if recipe.data.patch_unit != "diameters" and recipe.data.max_cell_diameter is None:
         return None
     kept = run / DIAMETERS_FILE

@@ -10,7 +10,8 @@ from typing import Any
 #: Name of the export -> module that holds it; loaded when first asked for.
 EXPORTS = {
     **dict.fromkeys(
-        ("batch", "cells", "check", "fit", "manifest", "models", "predict", "synthesise"), "reddino.api"
+        ("batch", "cells", "check", "fit", "manifest", "models", "pack", "plan", "predict", "synthesise"),
+        "reddino.api",
     ),
     **dict.fromkeys(
         ("Manifest", "join_manifests", "read_manifest", "write_manifest"), "reddino.smears.manifest"

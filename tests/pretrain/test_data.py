@@ -33,7 +33,8 @@ def cache() -> ImageCache:
         offset=np.arange(7) * 60 * 50 * 3,
         scale=np.ones(7),
         cell_diameter=np.full(7, np.nan),
-        source=np.array(["a"] * 7),
+        source=np.zeros(7, np.int64),
+        source_names=np.array(["a"]),
     )
     return ImageCache(index, pixels, Failures())
 

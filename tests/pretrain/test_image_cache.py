@@ -50,7 +50,7 @@ def test_open_cache__holds_each_image_once_and_counts_failures(
 ) -> None:
     cache = open_cache(manifest, tmp_path / "cache" if on_disk else None)
     assert cache.index.row.tolist() == [0, 2, 4]
-    assert cache.index.source.tolist() == ["a", "b", "b"]
+    assert [cache.index.source_name(number) for number in range(3)] == ["a", "b", "b"]
     for number in range(3):
         np.testing.assert_array_equal(cache.image(number), picture(number, 40 + 2 * number))
     assert cache.failures.count == 1
@@ -75,7 +75,7 @@ def test_open_cache__does_not_take_a_half_written_one(
     def die(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(image_cache, "_write_index", die)
+    monkeypatch.setattr(image_cache, "write_index", die)
     with pytest.raises(KeyboardInterrupt):
         open_cache(manifest, tmp_path)
     pixels = next(tmp_path.glob("*.pixels"))

@@ -20,6 +20,7 @@ def index_of(
     """An index of images of the given (width, height)."""
     count = len(sizes)
     width, height = (np.array(side, np.int64) for side in zip(*sizes, strict=True))
+    names, codes = np.unique(sources or ["a"] * count, return_inverse=True)
     return ImageIndex(
         row=np.arange(count),
         height=height,
@@ -27,7 +28,8 @@ def index_of(
         offset=np.zeros(count, np.int64),
         scale=np.full(count, scale),
         cell_diameter=np.full(count, diameter),
-        source=np.array(sources or ["a"] * count),
+        source=codes,
+        source_names=names,
     )
 
 

@@ -120,3 +120,4 @@ class PretrainingStream:
             self._crops.fill(patch.cut(self._cache), rng, global_crops, local_crops)
             batch["sample_index"][position] = sample
             batch["image_row"][position] = self._cache.index.row[patch.image]
+        self._cache.release()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import mmap
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -19,7 +21,7 @@ from reddino.provenance import hash_bytes
 from reddino.smears.decode import Failures, ImageError, decode_image
 from reddino.smears.manifest import Manifest
 
-_FORMAT = 2
+_FORMAT = 3
 _ABANDONED = (
     3600.0  # seconds without a write, after which a partial file is taken for that of a killed process
 )
@@ -40,7 +42,8 @@ class ImageIndex:
         offset: (n,) int64 first byte in the flat array of pixels.
         scale: (n,) float64 stored over original pixels, at most 1.
         cell_diameter: (n,) float64 in stored pixels, NaN where unknown.
-        source: (n,) str.
+        source: (n,) int64 place of the image's source in `source_names`.
+        source_names: (m,) str, sorted.
     """
 
     row: NDArray[np.int64]
@@ -49,7 +52,8 @@ class ImageIndex:
     offset: NDArray[np.int64]
     scale: NDArray[np.float64]
     cell_diameter: NDArray[np.float64]
-    source: NDArray[np.str_]
+    source: NDArray[np.int64]
+    source_names: NDArray[np.str_]
 
     def __len__(self) -> int:
         return len(self.row)
@@ -58,6 +62,46 @@ class ImageIndex:
     def total_bytes(self) -> int:
         """Bytes of all pixels."""
         return int((self.height * self.width * 3).sum())
+
+    def source_name(self, number: int) -> str:
+        """The source of image `number`."""
+        return str(self.source_names[self.source[number]])
+
+
+class IndexBuilder:
+    """Collects what is known of the images as their pixels are written one after the other."""
+
+    def __init__(self) -> None:
+        self._rows: list[int] = []
+        self._geometry: list[tuple[int, int, float, float]] = []
+        self._sources: list[str] = []
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def add(
+        self, row: int, pixels: NDArray[np.uint8], scale: float, cell_diameter: float, source: str
+    ) -> None:
+        """Note an image; `cell_diameter` in original pixels."""
+        self._rows.append(row)
+        self._geometry.append((pixels.shape[0], pixels.shape[1], scale, cell_diameter * scale))
+        self._sources.append(source)
+
+    def index(self) -> ImageIndex:
+        """What was collected."""
+        height, width, scale, diameter = np.array(self._geometry, np.float64).reshape(-1, 4).T
+        ends = np.cumsum(height.astype(np.int64) * width.astype(np.int64) * 3)
+        names, source = np.unique(np.array(self._sources, np.str_), return_inverse=True)
+        return ImageIndex(
+            row=np.array(self._rows, np.int64),
+            height=height.astype(np.int64),
+            width=width.astype(np.int64),
+            offset=np.concatenate([np.zeros(1, np.int64), ends])[:-1],
+            scale=scale,
+            cell_diameter=diameter,
+            source=source.astype(np.int64),
+            source_names=names,
+        )
 
 
 @dataclass(frozen=True)
@@ -77,6 +121,15 @@ class ImageCache:
     def __len__(self) -> int:
         return len(self.index)
 
+    def release(self) -> None:
+        """Give back the memory of a mapped file's pages that were looked at; they stay in the system's cache.
+
+        Without it a long run's resident memory grows to the size of the file, which looks like a leak.
+        """
+        mapped = getattr(self.pixels, "_mmap", None)
+        if mapped is not None:
+            mapped.madvise(mmap.MADV_DONTNEED)
+
     def image(self, number: int) -> NDArray[np.uint8]:
         """The pixels of image `number`, (h, w, 3) uint8 RGB; a view, not to be written to."""
         index = self.index
@@ -95,7 +148,7 @@ def open_cache(
     """Open the cache of `manifest` inside `folder`, decoding the images first if it is not there yet.
 
     Args:
-        manifest: images to train on; rows that share a path are one image.
+        manifest: images to train on; rows that share a path are one image. One of a pack brings its own cache.
         folder: where caches are kept, two files each; None keeps the pixels in memory only.
         cell_diameters: source -> diameter of a red cell in original pixels, for images whose row names none.
         max_cell_diameter: shrink images so that a cell is at most this many pixels across; None stores them
@@ -105,6 +158,10 @@ def open_cache(
     Raises:
         RedDinoError: not one image could be decoded, or the cache cannot be written.
     """
+    from reddino.pretrain.packing import PackedManifest, open_packed_cache  # which writes caches with us
+
+    if isinstance(manifest, PackedManifest):
+        return open_packed_cache(manifest, max_cell_diameter)
     decoding = _Decoding.of(manifest, cell_diameters or {}, max_cell_diameter)
     wrap = progress or (lambda numbers: numbers)
     if folder is None:
@@ -116,11 +173,21 @@ def open_cache(
         pixels_file, index_file = folder / f"{stem}.pixels", folder / f"{stem}.npz"
         if not index_file.exists():
             _build(decoding, wrap, pixels_file, index_file)
-        index, failures = _read_index(index_file)
-        cache = ImageCache(index, _map(pixels_file, index), failures)
+        cache = read_cache(index_file)
+        failures = cache.failures
     if failures.count:
         _log.warning("%s %d images remain.", failures.summary(), len(cache))
     return cache
+
+
+def read_cache(index_file: Path) -> ImageCache:
+    """Open a cache that is there by its index (.npz), beside which the pixels lie.
+
+    Raises:
+        RedDinoError: the pixels do not fit the index.
+    """
+    index, failures = _read_index(index_file)
+    return ImageCache(index, _map(index_file.with_suffix(".pixels"), index), failures)
 
 
 @dataclass(frozen=True)
@@ -149,8 +216,7 @@ class _Decoding:
 
     def description(self, manifest_fingerprint: str) -> bytes:
         """Everything the cache depends on: rows, files with size and date, and how images are shrunk."""
-        stats = [path.stat() if path.exists() else None for path in self.paths]
-        files = [(stat.st_size, stat.st_mtime_ns) if stat else None for stat in stats]
+        files = [_size_and_date(path) for path in self.paths]
         parts = (_FORMAT, manifest_fingerprint, self.max_cell_diameter, self.diameters, files)
         return repr(parts).encode()
 
@@ -158,41 +224,26 @@ class _Decoding:
         self, progress: Progress, write: Callable[[NDArray[np.uint8]], object]
     ) -> tuple[ImageIndex, Failures]:
         """Decode all images, hand their flattened pixels to `write` one after the other, and index them."""
-        failures = Failures()
-        kept: list[int] = []
-        geometry: list[tuple[int, int, float]] = []
+        failures, builder = Failures(), IndexBuilder()
         for number in progress(range(len(self.paths))):
             try:
                 image = decode_image(self.paths[number])
             except ImageError as error:
                 failures.add(error.path, error.reason)
                 continue
-            image, scale = _shrink(image, self.diameters[number], self.max_cell_diameter)
+            diameter = self.diameters[number]
+            image, scale = shrink(image, diameter, self.max_cell_diameter)
             write(np.ascontiguousarray(image).reshape(-1))
-            kept.append(number)
-            geometry.append((image.shape[0], image.shape[1], scale))
-        if not kept:
+            builder.add(int(self.rows[number]), image, scale, diameter, self.sources[number])
+        if not len(builder):
             raise RedDinoError(f"There is no image to train on. {failures.summary()}")
-        return self._index(np.array(kept), geometry), failures
-
-    def _index(self, kept: NDArray[np.int64], geometry: list[tuple[int, int, float]]) -> ImageIndex:
-        height = np.array([entry[0] for entry in geometry], np.int64)
-        width = np.array([entry[1] for entry in geometry], np.int64)
-        scale = np.array([entry[2] for entry in geometry], np.float64)
-        return ImageIndex(
-            row=self.rows[kept],
-            height=height,
-            width=width,
-            offset=np.concatenate([[0], np.cumsum(height * width * 3)[:-1]]).astype(np.int64),
-            scale=scale,
-            cell_diameter=np.array(self.diameters, np.float64)[kept] * scale,
-            source=np.array(self.sources, np.str_)[kept],
-        )
+        return builder.index(), failures
 
 
-def _shrink(
+def shrink(
     image: NDArray[np.uint8], cell_diameter: float, max_cell_diameter: float | None
 ) -> tuple[NDArray[np.uint8], float]:
+    """The image with cells of at most `max_cell_diameter` pixels, and its new size over the old."""
     if max_cell_diameter is None or not cell_diameter > max_cell_diameter:
         return image, 1.0
     scale = max_cell_diameter / cell_diameter
@@ -208,7 +259,7 @@ def _build(decoding: _Decoding, progress: Progress, pixels_file: Path, index_fil
         _remove_abandoned(pixels_file.parent)
         with atomic_path(pixels_file) as partial, partial.open("wb") as file:
             index, failures = decoding.run(progress, lambda pixels: file.write(pixels.data))
-        _write_index(index, failures, index_file)
+        write_index(index, failures, index_file)
     except OSError as error:
         raise RedDinoError(
             f"The decoded images could not be kept in {pixels_file.parent} ({error.strerror or error}); "
@@ -226,7 +277,8 @@ def _remove_abandoned(folder: Path) -> None:
             continue
 
 
-def _write_index(index: ImageIndex, failures: Failures, path: Path) -> None:
+def write_index(index: ImageIndex, failures: Failures, path: Path) -> None:
+    """Write the index of a cache, whole or not at all."""
     columns: dict[str, Any] = {field.name: getattr(index, field.name) for field in fields(ImageIndex)}
     columns["failures"] = np.array(list(failures), np.str_).reshape(-1, 2)
     with atomic_path(path) as partial, partial.open("wb") as file:
@@ -240,6 +292,14 @@ def _read_index(path: Path) -> tuple[ImageIndex, Failures]:
         for failed, reason in columns["failures"]:
             failures.add(str(failed), str(reason))
     return index, failures
+
+
+def _size_and_date(path: Path) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)  # noqa: PTH116 - a third of what Path.stat() costs, times a million images
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
 
 
 def _map(pixels_file: Path, index: ImageIndex) -> NDArray[np.uint8]:

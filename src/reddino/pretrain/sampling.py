@@ -83,7 +83,7 @@ class PatchOrder:
         counts = np.ones(len(index), np.int64) if once else self._grid.prod(axis=1)
         self._first = np.concatenate([[0], np.cumsum(counts)])
         self._by_source = _patches_by_source(index, counts)
-        self._source_of_image = np.unique(index.source, return_inverse=True)[1]
+        self._source_of_image = index.source
         self._epoch: tuple[int, NDArray[np.int64]] | None = None
 
     @property
@@ -156,7 +156,7 @@ def _stored_sides(index: ImageIndex, spec: PatchSpec) -> NDArray[np.int64]:
         unknown = np.flatnonzero(~(unit > 0))
         if len(unknown):
             raise RedDinoError(
-                f"Patches are cut in cell diameters, but source '{index.source[unknown[0]]}' has none "
+                f"Patches are cut in cell diameters, but source '{index.source_name(unknown[0])}' has none "
                 f"(manifest row {index.row[unknown[0]]}); fill the column cell_diameter or cut patches in px."
             )
     return np.clip(np.rint(spec.side * unit).astype(np.int64), 1, shorter)
@@ -167,9 +167,11 @@ def _spread(number: int, count: int) -> float:
 
 
 def _patches_by_source(index: ImageIndex, counts: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    names, source_of_image = np.unique(index.source, return_inverse=True)
-    source_of_patch = np.repeat(source_of_image, counts)
-    return [np.flatnonzero(source_of_patch == number) for number in range(len(names))]
+    """The numbers of the patches of each source that has any, rising."""
+    source_of_patch = np.repeat(index.source, counts)
+    order = np.argsort(source_of_patch, kind="stable")
+    ends = np.cumsum(np.bincount(source_of_patch, minlength=len(index.source_names)))
+    return [numbers for numbers in np.split(order, ends[:-1]) if len(numbers)]
 
 
 def _apportion(total: int, weights: NDArray[np.float64]) -> NDArray[np.int64]:

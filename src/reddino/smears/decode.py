@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import stat
 import struct
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ __all__ = [
     "MAX_PIXELS",
     "Failures",
     "ImageError",
+    "decode_bytes",
     "decode_image",
     "eight_bits",
     "image_size",
@@ -61,12 +63,23 @@ def decode_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> NDArray[n
     """
     path = Path(path)
     with _reasons(path), _open_file(path) as file:
-        header = _read_header(path, file, max_pixels)
-        if isinstance(header, JpegImageFile) and header.mode in ("RGB", "L"):
-            pixels = _decode_jpeg(path, file, header)
-        else:
-            pixels = _decode_other(path, file, header)
-    return np.ascontiguousarray(pixels)
+        return _decode(path, file, max_pixels)
+
+
+def decode_bytes(name: str | Path, data: bytes, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+    """Decode the bytes of an image file as `decode_image` does; errors call it `name`."""
+    path = Path(name)
+    with _reasons(path), io.BytesIO(data) as file:
+        if not data:
+            raise ImageError(path, "the file is empty")
+        return _decode(path, file, max_pixels)
+
+
+def _decode(path: Path, file: IO[bytes], max_pixels: int) -> NDArray[np.uint8]:
+    header = _read_header(path, file, max_pixels)
+    if isinstance(header, JpegImageFile) and header.mode in ("RGB", "L"):
+        return np.ascontiguousarray(_decode_jpeg(path, file, header))
+    return np.ascontiguousarray(_decode_other(path, file, header))
 
 
 def image_size(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:

@@ -1,0 +1,61 @@
+"""What `pack` accepts: manifests and folders, or tar shards on disk and behind URLs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reddino.errors import RedDinoError
+from reddino.inputs import Data, missing_diameters, open_data
+from reddino.pretrain.packing import PackedImage, images_of_manifest, images_of_shards, pack_images
+from reddino.pretrain.recipe import Recipe, read_recipe
+from reddino.pretrain.shard_stream import is_shards
+from reddino.smears.failures import Failures
+from reddino.smears.manifest import Manifest, join_manifests
+
+if TYPE_CHECKING:
+    from reddino.pretrain.packing import PackedManifest
+
+Advance = Callable[[int, int], None]
+
+
+def pack_data(
+    data: Data | Sequence[Data],
+    out: Path,
+    recipe: str | Path | Recipe | None,
+    failures: Failures,
+    progress: Advance | None,
+) -> PackedManifest:
+    """Pack images; see `reddino.api.pack`."""
+    wanted = recipe if recipe is None or isinstance(recipe, Recipe) else read_recipe(recipe)
+    sources = [data] if isinstance(data, str | Path | Manifest) else list(data)
+    shards = [str(one) for one in sources if not isinstance(one, Manifest) and is_shards(one)]
+    if shards and len(shards) < len(sources):
+        raise RedDinoError("tar shards and other images cannot be packed at once; make a pack of each")
+    total = 0
+    if shards:
+        images = images_of_shards(shards, failures)
+    else:
+        manifest = join_manifests([open_data(one) for one in sources])
+        total = len(manifest.images()[0])
+        measured = wanted is not None and _needs_diameters(wanted)
+        images = images_of_manifest(manifest, missing_diameters(manifest) if measured else None)
+    return pack_images(
+        _watched(images, total, progress),
+        out,
+        failures=failures,
+        max_cell_diameter=wanted.data.max_cell_diameter if wanted is not None else None,
+    )
+
+
+def _needs_diameters(recipe: Recipe) -> bool:
+    return recipe.data.patch_unit == "diameters" or recipe.data.max_cell_diameter is not None
+
+
+def _watched(images: Iterable[PackedImage], total: int, progress: Advance | None) -> Iterator[PackedImage]:
+    """Say before each image how many are done; of shards nobody knows how many there are."""
+    for done, image in enumerate(images):
+        if progress is not None:
+            progress(done, total)
+        yield image

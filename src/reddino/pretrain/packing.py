@@ -1,0 +1,205 @@
+"""A packed collection: images decoded once into one memory-mapped file, which any number of runs share.
+
+A folder with `images.pixels` and `images.npz` (the cache), `manifest.parquet` (a row an image), `failures.csv`
+and `pack.json`, which is written last: without it there is no pack.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from reddino.atomic import atomic_path, remove_partials, write_text
+from reddino.errors import RedDinoError
+from reddino.pretrain.image_cache import ImageCache, IndexBuilder, read_cache, shrink, write_index
+from reddino.pretrain.shard_stream import expand_shards, stream_shard
+from reddino.provenance import provenance
+from reddino.smears import manifest_file
+from reddino.smears.decode import decode_bytes, decode_image
+from reddino.smears.failures import Failures, ImageError
+from reddino.smears.manifest import Manifest, write_manifest
+
+PACK, MANIFEST, INDEX, FAILURES = "pack.json", "manifest.parquet", "images.npz", "failures.csv"
+_FORMAT = 1
+_KEPT = ("source", "slide", "patient", "group")
+
+Decode = Callable[[], NDArray[np.uint8]]
+
+
+@dataclass(frozen=True)
+class PackedImage:
+    """An image on its way into a pack: its row, its cell diameter (NaN = unknown), and how to decode it."""
+
+    row: dict[str, str]
+    diameter: float
+    decode: Decode
+
+
+@dataclass(frozen=True)
+class PackedManifest(Manifest):
+    """The manifest of a pack, which knows its fingerprint, so that a million files need not be looked at.
+
+    Attributes:
+        content: 16 hex digits over the pixels and rows of the pack.
+        max_cell_diameter: what the images were shrunk to; None where they are as they were.
+    """
+
+    content: str = ""
+    max_cell_diameter: float | None = None
+
+    def fingerprint(self) -> str:
+        """That of the pack."""
+        return self.content
+
+
+def is_pack(folder: str | Path) -> bool:
+    """Whether a folder is a pack."""
+    return (Path(folder) / PACK).is_file()
+
+
+def read_pack(folder: str | Path) -> PackedManifest:
+    """Open the manifest of a pack.
+
+    Raises:
+        RedDinoError: the pack is of another version, or a part of it is missing.
+    """
+    folder = Path(folder)
+    try:
+        description = json.loads((folder / PACK).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise RedDinoError(f"{folder / PACK} cannot be read ({error}); pack the images again") from error
+    if description.get("format") != _FORMAT:
+        raise RedDinoError(f"{folder} was packed by another version of RedDino; pack the images again")
+    table, _ = manifest_file.read_table(folder / MANIFEST)
+    # It was checked when it was written: goes without a second check of a million rows.
+    manifest = object.__new__(PackedManifest)
+    values = (table, folder, description["fingerprint"], description["max_cell_diameter"])
+    for name, value in zip(("table", "root", "content", "max_cell_diameter"), values, strict=True):
+        object.__setattr__(manifest, name, value)
+    return manifest
+
+
+def open_packed_cache(manifest: PackedManifest, max_cell_diameter: float | None) -> ImageCache:
+    """The images of a pack.
+
+    Raises:
+        RedDinoError: they were shrunk to another size than the recipe asks for.
+    """
+    if manifest.max_cell_diameter != max_cell_diameter:
+        packed, asked = (
+            "null" if size is None else f"{size:g}" for size in (manifest.max_cell_diameter, max_cell_diameter)
+        )
+        raise RedDinoError(
+            f"{manifest.root} was packed with max_cell_diameter {packed}, the recipe asks for {asked}; "
+            f"set data.max_cell_diameter={packed} or pack the images for this recipe"
+        )
+    return read_cache(manifest.root / INDEX)
+
+
+def pack_images(
+    images: Iterable[PackedImage],
+    folder: Path,
+    *,
+    failures: Failures,
+    max_cell_diameter: float | None = None,
+) -> PackedManifest:
+    """Decode images one after the other into a pack.
+
+    Args:
+        images: what to pack; one that cannot be decoded goes to `failures`.
+        folder: a new folder, or one of an interrupted packing, which begins again.
+        failures: takes what could not be used; it is written beside the images.
+        max_cell_diameter: shrink images so that a cell is at most this many pixels across.
+
+    Raises:
+        RedDinoError: the folder is a pack already, nothing could be decoded, or the disk is full.
+    """
+    if is_pack(folder):
+        raise RedDinoError(f"{folder} is a packed collection already; give another folder or delete it")
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_partials(folder)
+    digest, builder, rows = hashlib.sha256(), IndexBuilder(), list[dict[str, str]]()
+    pixels_file = (folder / INDEX).with_suffix(".pixels")
+    try:
+        with atomic_path(pixels_file) as partial, partial.open("wb") as file:
+            for row, pixels, scale, diameter in _decoded(images, max_cell_diameter, failures):
+                builder.add(len(rows), pixels, scale, diameter, row.get("source", ""))
+                rows.append(row)
+                file.write(pixels.data)
+                digest.update(pixels.data)
+                said = sorted(item for item in row.items() if item[0] != "path")
+                digest.update(repr((pixels.shape, scale, diameter, said)).encode())
+            if not rows:
+                raise RedDinoError(f"There is no image to pack. {failures.summary()}")
+        write_index(builder.index(), failures, folder / INDEX)
+    except OSError as error:
+        raise RedDinoError(
+            f"The images could not be packed into {folder} ({error.strerror or error}); make room there"
+        ) from error
+    _finish(folder, rows, digest.hexdigest()[:16], max_cell_diameter, failures)
+    return read_pack(folder)
+
+
+def _decoded(
+    images: Iterable[PackedImage], max_cell_diameter: float | None, failures: Failures
+) -> Iterator[tuple[dict[str, str], NDArray[np.uint8], float, float]]:
+    for image in images:
+        try:
+            pixels, scale = shrink(image.decode(), image.diameter, max_cell_diameter)
+        except ImageError as error:
+            failures.add(error.args[0], error.reason)
+            continue
+        yield image.row, np.ascontiguousarray(pixels), scale, image.diameter
+
+
+def _finish(
+    folder: Path, rows: list[dict[str, str]], content: str, size: float | None, failures: Failures
+) -> None:
+    for row in rows:
+        if Path(row["path"]).is_absolute():
+            row["path"] = Path(os.path.relpath(row["path"], folder.absolute())).as_posix()
+    table = pa.table({name: pa.array([row.get(name) for row in rows], pa.string()) for name in ("path", *_KEPT)})
+    write_manifest(Manifest(table, folder), folder / MANIFEST)
+    failures.write(folder / FAILURES)
+    description = {
+        "format": _FORMAT,
+        "fingerprint": content,
+        "images": len(rows),
+        "max_cell_diameter": size,
+        **provenance(data=content),
+    }
+    write_text(folder / PACK, json.dumps(description, indent=2) + "\n")
+
+
+def images_of_manifest(
+    manifest: Manifest, cell_diameters: Mapping[str, float] | None = None
+) -> Iterator[PackedImage]:
+    """Each image of a manifest once, with its first row; cell diameters by source where a row has none."""
+    names, image_of_row = manifest.images()
+    first = np.unique(image_of_row, return_index=True)[1]
+    columns = {name: manifest.strings(name) for name in _KEPT}
+    diameters = manifest.numbers("cell_diameter")
+    for name, row in zip(names, first.tolist(), strict=True):
+        values = {column: strings[row] for column, strings in columns.items() if strings[row]}
+        diameter = float(diameters[row])
+        if not diameter > 0:
+            diameter = (cell_diameters or {}).get(values.get("source", ""), float("nan"))
+        path = manifest.root / name
+        yield PackedImage({"path": str(path.absolute()), **values}, diameter, lambda path=path: decode_image(path))
+
+
+def images_of_shards(specs: Iterable[str], failures: Failures) -> Iterator[PackedImage]:
+    """The images of tar shards (`expand_shards`), streamed one shard after the other."""
+    for shard in [shard for spec in specs for shard in expand_shards(str(spec))]:
+        for image in stream_shard(shard, failures):
+            diameter = float(image.row.get("cell_diameter", "nan"))
+            row = {"path": image.path, **{name: image.row[name] for name in _KEPT if name in image.row}}
+            yield PackedImage(row, diameter, lambda image=image: decode_bytes(image.path, image.data))

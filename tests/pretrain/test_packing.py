@@ -1,0 +1,182 @@
+"""A packed collection: the same images and the same run as without, decoded once, never half there."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from micro_run import draw_images, micro_recipe, run_micro, trained_weights
+from numpy.typing import NDArray
+
+from reddino import api
+from reddino.errors import RedDinoError
+from reddino.pretrain.image_cache import open_cache
+from reddino.pretrain.packing import PackedManifest, read_pack
+from reddino.pretrain.shard_stream import expand_shards, stream_shard
+from reddino.smears.failures import Failures
+from reddino.smears.manifest import Manifest, write_manifest
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    manifest = draw_images(tmp_path_factory.mktemp("images"))
+    write_manifest(manifest, manifest.root / "manifest.csv")
+    return manifest
+
+
+def picture(seed: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 256, (30 + seed, 40, 3), dtype=np.uint8)
+
+
+def png(seed: int) -> bytes:
+    return cv2.imencode(".png", picture(seed)[..., ::-1])[1].tobytes()
+
+
+def write_shard(path: Path, members: dict[str, bytes]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as tar:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+
+
+@pytest.fixture
+def shards(tmp_path: Path) -> Path:
+    """Two shards of three images, one of them damaged; labels beside some."""
+    row = json.dumps({"source": "far", "cell_diameter": 20, "label": "ovalocyte"}).encode()
+    write_shard(tmp_path / "lab" / "s-00.tar", {"a/0.json": row, "a/0.png": png(0), "a/1.png": png(1)})
+    members = {"2.png": png(2), "2.json": b"{broken", "3.png": png(3)[:200], "notes.txt": b"-"}
+    write_shard(tmp_path / "lab" / "s-01.tar", members)
+    return tmp_path / "lab"
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def server(shards: Path) -> Iterator[str]:
+    """The folder of shards behind http."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(shards))) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+
+
+def test_pack__holds_the_same_images_as_the_cache(images: Manifest, tmp_path: Path) -> None:
+    api.pack(images, tmp_path / "pack")
+    packed, plain = read_pack(tmp_path / "pack"), open_cache(images)
+    cache = open_cache(packed)
+    assert len(cache) == len(plain) == len(packed) == 6
+    for number in range(6):
+        np.testing.assert_array_equal(cache.image(number), plain.image(number))
+    assert cache.index.cell_diameter.tolist() == plain.index.cell_diameter.tolist()
+    assert [cache.index.source_name(number) for number in range(6)] == packed.strings("source")
+    assert [(packed.root / path).resolve() for path in packed.strings("path")] == images.paths()
+
+
+def test_pack__trains_the_same_weights(images: Manifest, tmp_path: Path) -> None:
+    api.pack(images, tmp_path / "pack")
+    packed = read_pack(tmp_path / "pack")
+    assert run_micro(images, tmp_path / "plain").finished
+    from reddino.pretrain.loop import pretrain
+
+    assert pretrain(micro_recipe(), packed, tmp_path / "run").finished
+    assert trained_weights(tmp_path / "run") == trained_weights(tmp_path / "plain")
+    assert not (tmp_path / "run" / "cache").exists()
+
+
+def test_pack__for_a_recipe_shrinks_and_a_recipe_of_another_size_is_refused(
+    images: Manifest, tmp_path: Path
+) -> None:
+    recipe = micro_recipe(["data.max_cell_diameter=12"])
+    packed = api.pack(images, tmp_path / "pack", recipe=recipe)
+    assert isinstance(packed, PackedManifest)
+    plain = open_cache(images, max_cell_diameter=12)
+    np.testing.assert_array_equal(open_cache(packed, max_cell_diameter=12).image(0), plain.image(0))
+    with pytest.raises(RedDinoError, match="data.max_cell_diameter=12"):
+        open_cache(packed)
+
+
+def test_fingerprint__follows_the_pixels_and_not_the_place(images: Manifest, tmp_path: Path) -> None:
+    first = api.pack(images, tmp_path / "one").fingerprint()
+    assert first == api.pack(images.root / "manifest.csv", tmp_path / "deep" / "two").fingerprint()
+    other = api.pack(images, tmp_path / "small", recipe=micro_recipe(["data.max_cell_diameter=12"]))
+    assert other.fingerprint() != first
+
+
+def test_pack__into_a_pack_is_refused(images: Manifest, tmp_path: Path) -> None:
+    api.pack(images, tmp_path / "pack")
+    with pytest.raises(RedDinoError, match="already"):
+        api.pack(images, tmp_path / "pack")
+
+
+def test_pack__without_an_image_leaves_none(tmp_path: Path) -> None:
+    write_shard(tmp_path / "lab" / "empty.tar", {"a.json": b"{}"})
+    with pytest.raises(RedDinoError, match="no image"):
+        api.pack(tmp_path / "lab" / "empty.tar", tmp_path / "pack")
+    assert not (tmp_path / "pack" / "pack.json").exists()
+    assert not list((tmp_path / "pack").glob(".*.partial"))
+
+
+def test_shards__are_packed_with_what_stands_beside_the_images(shards: Path, tmp_path: Path) -> None:
+    failures = Failures()
+    packed = api.pack(f"{shards}/s-{{00..01}}.tar", tmp_path / "pack", failures=failures)
+    cache = open_cache(packed)
+    assert packed.strings("source") == ["far", "lab", "lab"]
+    for number in range(3):
+        np.testing.assert_array_equal(cache.image(number), picture(number))
+    np.testing.assert_array_equal(cache.index.cell_diameter, [20, np.nan, np.nan])
+    reasons = dict(failures)
+    assert sorted(path.rpartition("::")[2] for path in reasons) == ["2.json", "3.png"]
+    assert (tmp_path / "pack" / "failures.csv").read_text().count("\n") == 3
+
+
+def test_shards__behind_a_url_give_the_same_pack(shards: Path, server: str, tmp_path: Path) -> None:
+    pytest.importorskip("fsspec")
+    pytest.importorskip("aiohttp")
+    failures = Failures()
+    specs = [f"{server}/s-{{00..01}}.tar", f"{server}/absent.tar"]
+    packed = api.pack(specs, tmp_path / "remote", failures=failures)
+    local = open_cache(api.pack(f"{shards}/s-{{00..01}}.tar", tmp_path / "local"))
+    np.testing.assert_array_equal(open_cache(packed).pixels, local.pixels)
+    assert [path for path, _ in failures if path.endswith("absent.tar")] == [f"{server}/absent.tar"]
+
+
+def test_shard__that_breaks_off_keeps_what_came_before(shards: Path) -> None:
+    shard = shards / "s-00.tar"
+    shard.write_bytes(shard.read_bytes()[:6400])
+    failures = Failures()
+    assert [image.path for image in stream_shard(str(shard), failures)] == [f"{shard}::a/0.png"]
+    assert "image 1" in dict(failures)[str(shard)]
+
+
+def test_expand__counts_with_leading_zeros_and_through_several_ranges() -> None:
+    assert expand_shards("s-{08..10}.tar") == ["s-08.tar", "s-09.tar", "s-10.tar"]
+    assert expand_shards("{0..1}/{0..1}.tar") == ["0/0.tar", "0/1.tar", "1/0.tar", "1/1.tar"]
+    with pytest.raises(RedDinoError, match="empty"):
+        expand_shards("s-{3..1}.tar")
+
+
+def test_shards_and_manifests__at_once_are_refused(images: Manifest, shards: Path, tmp_path: Path) -> None:
+    with pytest.raises(RedDinoError, match="at once"):
+        api.pack([images, str(shards / "s-00.tar")], tmp_path / "pack")
+
+
+def test_pack__of_another_version_is_refused(images: Manifest, tmp_path: Path) -> None:
+    api.pack(images, tmp_path / "pack")
+    description = json.loads((tmp_path / "pack" / "pack.json").read_text())
+    (tmp_path / "pack" / "pack.json").write_text(json.dumps(description | {"format": 0}))
+    with pytest.raises(RedDinoError, match="another version"):
+        read_pack(tmp_path / "pack")
