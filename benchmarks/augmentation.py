@@ -21,8 +21,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from reddino.pretrain.operations.reference import ALBUMENTATIONS
 from reddino.pretrain.crops import MultiCrop
+from reddino.pretrain.operations.reference import ALBUMENTATIONS
 from reddino.pretrain.pixel_ops import PIXEL_OPERATIONS, PixelOperations
 
 SLOWEST = ("RandomFog", "GlassBlur", "RandomSunFlare", "FancyPCA", "Defocus", "ISONoise")

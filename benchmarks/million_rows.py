@@ -1,7 +1,7 @@
 """How fast a run starts on a packed collection of 1.25 million images, and whether its memory stays flat.
 
-The collection is made up: an index and a manifest of so many rows over a sparse file of pixels, so that nothing
-but the pages that are looked at takes room. Each measurement is a process of its own, timed from its start
+The collection is made up: an index and a manifest of so many rows over a sparse file of pixels, so that only
+the pages that are looked at take room. Each measurement is a process of its own, timed from its start
 (imports included) to the first batch of the real stream, then over further batches: resident memory is split
 into the process's own (anonymous) and mapped file pages.
 
@@ -71,7 +71,9 @@ def measure(folder: Path, batches: int, started: float) -> None:
     from reddino.pretrain.recipe import read_recipe
 
     imported = time.time()
-    recipe = read_recipe("tiny", ["data.max_cell_diameter=null", "runtime.workers=0", "run.samples=100000000"])
+    recipe = read_recipe(
+        "tiny", ["data.max_cell_diameter=null", "runtime.workers=0", "run.samples=100000000"]
+    )
     manifest = open_data(folder)
     manifest.fingerprint()
     cache = open_cache(manifest, max_cell_diameter=None)
@@ -105,9 +107,7 @@ def main() -> None:
     if options.measure:
         measure(options.measure, options.batches, options.started)
         return
-    rows, batches, runs = (
-        (20_000, 2, 1) if options.quick else (options.rows, options.batches, options.runs)
-    )
+    rows, batches, runs = (20_000, 2, 1) if options.quick else (options.rows, options.batches, options.runs)
     with tempfile.TemporaryDirectory() as name:
         make_pack(Path(name), rows)
         print(f"{rows:,} images of {SIDE} px, {runs} run(s)")
@@ -119,8 +119,8 @@ def main() -> None:
             )
             reports.append(json.loads(done.stdout))
             print(json.dumps(reports[-1], indent=1))
-        for name in ("first batch after", "processor seconds until then"):
-        print(f"median {name}: {np.median([report[name] for report in reports]):.2f} s")
+        for key in ("first batch after", "processor seconds until then"):
+            print(f"median {key}: {np.median([report[key] for report in reports]):.2f} s")
 
 
 if __name__ == "__main__":

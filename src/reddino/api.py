@@ -232,8 +232,8 @@ def plan(
         recipe: name or path of a recipe, or the recipe itself.
         overrides: such as `crops.local_count=4`.
         devices: number of devices.
-        device_kind: `this` measures a probe on this machine; else a name of `reddino.pretrain.plan.DEVICES`, or
-            peak TFLOP/s and GB of memory such as `300/80`.
+        device_kind: `this` measures a probe on this machine; else a name of `reddino.pretrain.plan.DEVICES`,
+            or peak TFLOP/s and GB of memory such as `300/80`.
         samples: length of the run; None: as the recipe has it.
         check: images that a short real run is made on, to compare the plan with (this machine only).
 

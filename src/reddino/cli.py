@@ -217,9 +217,9 @@ def pack(
     What cannot be read is listed in OUT/failures.csv.
 
     Args:
-        data: manifests or folders of images; or tar shards, as files or URLs (http, s3), {000..012} for a range.
+        data: manifests or folders of images; or tar shards, files or URLs (http, s3), {000..012} for a range.
         out: a new folder.
-        recipe: the recipe that the images are for, which measures and shrinks cells; as they are, if not given.
+        recipe: the recipe that the images are for, to measure and shrink cells; as they are, if not given.
     """
     from reddino import api
     from reddino.smears.failures import Failures

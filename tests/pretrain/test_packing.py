@@ -105,7 +105,7 @@ def test_pack__for_a_recipe_shrinks_and_a_recipe_of_another_size_is_refused(
     assert isinstance(packed, PackedManifest)
     plain = open_cache(images, max_cell_diameter=12)
     np.testing.assert_array_equal(open_cache(packed, max_cell_diameter=12).image(0), plain.image(0))
-    with pytest.raises(RedDinoError, match="data.max_cell_diameter=12"):
+    with pytest.raises(RedDinoError, match=r"data\.max_cell_diameter=12"):
         open_cache(packed)
 
 

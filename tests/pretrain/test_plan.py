@@ -30,9 +30,7 @@ def test_counts__of_two_depths_extend_to_the_whole_network(images: Manifest) -> 
 
 
 def test_counts__a_block_costs_what_its_products_cost(images: Manifest) -> None:
-    one, two = (
-        plan._count(micro_recipe([*PLAIN, f"model.depth={depth}"]), images) for depth in (1, 2)
-    )
+    one, two = (plan._count(micro_recipe([*PLAIN, f"model.depth={depth}"]), images) for depth in (1, 2))
     dim = 192
 
     def forward(tokens: int) -> int:

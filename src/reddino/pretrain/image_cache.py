@@ -148,7 +148,7 @@ def open_cache(
     """Open the cache of `manifest` inside `folder`, decoding the images first if it is not there yet.
 
     Args:
-        manifest: images to train on; rows that share a path are one image. One of a pack brings its own cache.
+        manifest: images to train on; rows that share a path are one image. A pack's brings its own cache.
         folder: where caches are kept, two files each; None keeps the pixels in memory only.
         cell_diameters: source -> diameter of a red cell in original pixels, for images whose row names none.
         max_cell_diameter: shrink images so that a cell is at most this many pixels across; None stores them

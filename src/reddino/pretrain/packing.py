@@ -1,16 +1,18 @@
 """A packed collection: images decoded once into one memory-mapped file, which any number of runs share.
 
-A folder with `images.pixels` and `images.npz` (the cache), `manifest.parquet` (a row an image), `failures.csv`
-and `pack.json`, which is written last: without it there is no pack.
+A folder with `images.pixels` and `images.npz` (the cache), `manifest.parquet` (a row an image),
+`failures.csv` and `pack.json`, which is written last: without it there is no pack.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -95,7 +97,8 @@ def open_packed_cache(manifest: PackedManifest, max_cell_diameter: float | None)
     """
     if manifest.max_cell_diameter != max_cell_diameter:
         packed, asked = (
-            "null" if size is None else f"{size:g}" for size in (manifest.max_cell_diameter, max_cell_diameter)
+            "null" if size is None else f"{size:g}"
+            for size in (manifest.max_cell_diameter, max_cell_diameter)
         )
         raise RedDinoError(
             f"{manifest.root} was packed with max_cell_diameter {packed}, the recipe asks for {asked}; "
@@ -129,7 +132,7 @@ def pack_images(
     digest, builder, rows = hashlib.sha256(), IndexBuilder(), list[dict[str, str]]()
     pixels_file = (folder / INDEX).with_suffix(".pixels")
     try:
-        with atomic_path(pixels_file) as partial, partial.open("wb") as file:
+        with atomic_path(pixels_file) as unfinished, unfinished.open("wb") as file:
             for row, pixels, scale, diameter in _decoded(images, max_cell_diameter, failures):
                 builder.add(len(rows), pixels, scale, diameter, row.get("source", ""))
                 rows.append(row)
@@ -166,7 +169,9 @@ def _finish(
     for row in rows:
         if Path(row["path"]).is_absolute():
             row["path"] = Path(os.path.relpath(row["path"], folder.absolute())).as_posix()
-    table = pa.table({name: pa.array([row.get(name) for row in rows], pa.string()) for name in ("path", *_KEPT)})
+    table = pa.table(
+        {name: pa.array([row.get(name) for row in rows], pa.string()) for name in ("path", *_KEPT)}
+    )
     write_manifest(Manifest(table, folder), folder / MANIFEST)
     failures.write(folder / FAILURES)
     description = {
@@ -193,13 +198,22 @@ def images_of_manifest(
         if not diameter > 0:
             diameter = (cell_diameters or {}).get(values.get("source", ""), float("nan"))
         path = manifest.root / name
-        yield PackedImage({"path": str(path.absolute()), **values}, diameter, lambda path=path: decode_image(path))
+        yield PackedImage({"path": str(path.absolute()), **values}, diameter, partial(decode_image, path))
 
 
 def images_of_shards(specs: Iterable[str], failures: Failures) -> Iterator[PackedImage]:
     """The images of tar shards (`expand_shards`), streamed one shard after the other."""
     for shard in [shard for spec in specs for shard in expand_shards(str(spec))]:
         for image in stream_shard(shard, failures):
-            diameter = float(image.row.get("cell_diameter", "nan"))
+            diameter = _number(image.row.get("cell_diameter", ""))
             row = {"path": image.path, **{name: image.row[name] for name in _KEPT if name in image.row}}
-            yield PackedImage(row, diameter, lambda image=image: decode_bytes(image.path, image.data))
+            yield PackedImage(row, diameter, partial(decode_bytes, image.path, image.data))
+
+
+def _number(text: str) -> float:
+    """A length above 0; NaN for anything else."""
+    try:
+        value = float(text)
+    except ValueError:
+        return math.nan
+    return value if 0 < value < math.inf else math.nan

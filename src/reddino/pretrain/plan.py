@@ -1,4 +1,4 @@
-"""What a pretraining run would take: operations and memory counted on a short real run, hours from its speed."""
+"""What a pretraining run would take: operations and memory counted on a real step, hours from its speed."""
 
 from __future__ import annotations
 
@@ -39,7 +39,6 @@ BYTES_A_PARAMETER = {"weights": 4, "gradients": 4, "Adam": 8, "EMA teacher": 4}
 _COUNTED = 4  # samples of the counted step
 _SLOW = 4e12  # operations of a step past which a probe is timed on a shallower network
 _STEPS, _SECONDS = 6, 20.0  # timed steps of a probe, and how long it may go on for them
-
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ class Plan:
         ]
         if self.memory_limit is not None and total > self.memory_limit:
             lines.append(
-                f"does not fit  {total:.0f} GB of {self.memory_limit:.0f} GB: use run.accumulate or more devices"
+                f"does not fit  {total:.0f} GB of {self.memory_limit:.0f} GB: raise run.accumulate or devices"
             )
         if self.measured is not None:
             error = 100 * (self.samples_per_second / self.measured - 1)
@@ -122,8 +121,8 @@ class Plan:
 
     def _assumptions(self) -> list[str]:
         return [
-            "assumed       float32 weights, gradients, moments and teacher, all on every device; activations as "
-            "this machine's precision and attention keep them (fused attention in bf16 keeps fewer); loading "
+            "assumed       float32 weights, gradients, moments and teacher, all on every device; activations "
+            "as this machine's precision and attention keep them (fused attention in bf16 keeps fewer); loading "
             "keeps up; devices add up without loss; no scoring and no checkpoints",
         ]
 
@@ -176,7 +175,9 @@ def _peak(kind: str) -> tuple[float, float]:
         speed = memory = 0.0
     if not (speed > 0 and memory > 0):
         known = ", ".join([THIS, *DEVICES])
-        raise RedDinoError(f"kind of device '{kind}' is not known ({known}); give TFLOP/s and GB as in 300/80")
+        raise RedDinoError(
+            f"kind of device '{kind}' is not known ({known}); give TFLOP/s and GB as in 300/80"
+        )
     return speed, memory
 
 
@@ -284,7 +285,8 @@ def _probe(recipe: Recipe, images: Manifest, flops: float) -> tuple[float, str]:
     batch = max(2, min(batch, 16))
     few = {"batch": batch, "accumulate": 1, "samples": max(batch, recipe.run.samples)}
     two, four = (
-        1 / _samples_per_second(_changed(recipe, model={"depth": depth}, run=few), images, 3) for depth in (2, 4)
+        1 / _samples_per_second(_changed(recipe, model={"depth": depth}, run=few), images, 3)
+        for depth in (2, 4)
     )
     seconds = four + (blocks - 4) * (four - two) / 2
     return 1 / seconds, f"measured here with 2 and 4 of {blocks} blocks at batch {batch}, and extended"

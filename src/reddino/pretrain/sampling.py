@@ -168,7 +168,10 @@ def _spread(number: int, count: int) -> float:
 
 def _patches_by_source(index: ImageIndex, counts: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     """The numbers of the patches of each source that has any, rising."""
-    source_of_patch = np.repeat(index.source, counts)
+    kind = (
+        np.uint16 if len(index.source_names) <= 2**16 else np.int64
+    )  # short ones are sorted by their digits
+    source_of_patch = np.repeat(index.source.astype(kind), counts)
     order = np.argsort(source_of_patch, kind="stable")
     ends = np.cumsum(np.bincount(source_of_patch, minlength=len(index.source_names)))
     return [numbers for numbers in np.split(order, ends[:-1]) if len(numbers)]

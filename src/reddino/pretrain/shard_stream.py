@@ -1,4 +1,4 @@
-"""Tar shards in the WebDataset layout, read once from end to end: from disk, or over http(s), s3 and the like.
+"""Tar shards in the WebDataset layout, read once from end to end: from disk, or over http(s) and s3.
 
 Files of one sample share their name up to the first dot: `a/17.png` with `a/17.json`, an object of manifest
 columns (or a list of such objects, a cell each, of which the first is taken).

@@ -23,7 +23,6 @@ def test_glass_blur__equals_swapping_given_pixels(shape: tuple[int, int]) -> Non
     np.testing.assert_array_equal(blurs.swap_pixels(crop, numbers), expected)
 
 
-
 def assert_alike(ours: Image, expected: Image) -> None:
     """Equal but for rounding."""
     assert np.abs(ours.astype(int) - expected).max() <= 1

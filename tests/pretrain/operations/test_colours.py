@@ -5,7 +5,7 @@ from __future__ import annotations
 import albumentations.augmentations.pixel.functional as reference
 import numpy as np
 import pytest
-from noisy_picture import SIZES, Image, picture
+from noisy_picture import SIZES, picture
 
 from reddino.pretrain.operations import colours
 from reddino.pretrain.operations.reference import ALBUMENTATIONS
@@ -19,7 +19,6 @@ def test_fancy_pca__equals_the_original_for_given_alphas(shape: tuple[int, int])
     assert (expected != crop).mean() > 0.5
     assert np.abs(ours.astype(int) - expected).max() <= 1
     assert (ours != expected).mean() < 0.001
-
 
 
 @pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 1, 0, 2], [2, 3, 1, 0]])

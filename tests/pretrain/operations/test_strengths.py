@@ -1,4 +1,4 @@
-"""Every operation draws from the distribution of albumentations' at the published strength, not at half of it.
+"""Every operation draws from the distribution of albumentations' at the published strength, not at half.
 
 The tolerance was fixed beforehand: five measures of the change over 150 seeds, each compared with the
 original's by a two-sample Kolmogorov-Smirnov test, none below p = 0.001. The original over another 150 seeds

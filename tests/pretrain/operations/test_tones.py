@@ -6,10 +6,9 @@ import albucore
 import albumentations.augmentations.pixel.functional as reference
 import numpy as np
 import pytest
-from noisy_picture import SIZES, Image, picture
+from noisy_picture import picture
 
 from reddino.pretrain.operations import tones
-
 
 LEVELS = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=2)
 
@@ -44,7 +43,9 @@ def test_shift_channels__moves_each_by_a_whole_number_up_to_20() -> None:
 def test_shift_channels__saturates() -> None:
     edges = np.repeat(np.array([[[0], [255]]], np.uint8), 3, axis=2)
     for seed in range(20):
-        shift = tones.shift_channels(edges + np.array([[[1], [-1]]]).astype(np.uint8), np.random.default_rng(seed))
+        shift = tones.shift_channels(
+            edges + np.array([[[1], [-1]]]).astype(np.uint8), np.random.default_rng(seed)
+        )
         assert ((shift[0, 0] <= 20) & (shift[0, 1] >= 235)).all()
 
 
@@ -53,7 +54,9 @@ def test_shuffle__draws_each_order_of_the_channels() -> None:
     orders = set()
     for seed in range(100):
         shuffled = tones.shuffle_channels(crop, np.random.default_rng(seed))
-        orders.add(tuple(int(np.flatnonzero((crop == shuffled[..., c : c + 1]).all((0, 1)))[0]) for c in range(3)))
+        orders.add(
+            tuple(int(np.flatnonzero((crop == shuffled[..., c : c + 1]).all((0, 1)))[0]) for c in range(3))
+        )
     assert len(orders) == 6
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import albumentations.augmentations.pixel.functional as reference
 import numpy as np
 import pytest
-from noisy_picture import SIZES, Image, picture
+from noisy_picture import SIZES, picture
 
 from reddino.pretrain.operations import weather
 
@@ -36,7 +36,6 @@ def test_sun_flare__equals_blending_disc_by_disc(shape: tuple[int, int], sun: tu
     expected = reference.add_sun_flare_overlay(crop, sun, 400, (255, 255, 255), circles)
     ours = weather.blend_sun_flare(crop, sun, weather.FlareDiscs(alphas, centres, radii, colours))
     np.testing.assert_array_equal(ours, expected)
-
 
 
 @pytest.mark.parametrize("shape", SIZES)

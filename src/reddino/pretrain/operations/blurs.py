@@ -16,7 +16,9 @@ from reddino.pretrain.operations.draws import integer, odd, uniform
 Image = NDArray[np.uint8]
 Kernel = NDArray[np.float32]
 
-_LARGEST_DIRECT = 121  # weights; past that OpenCV goes through a Fourier transform, which it does best in bytes
+_LARGEST_DIRECT = (
+    121  # weights; past that OpenCV goes through a Fourier transform, which it does best in bytes
+)
 
 
 def convolve(crop: Image, kernel: Kernel) -> Image:

@@ -24,7 +24,7 @@ def clahe(crop: Image, rng: np.random.Generator) -> Image:
 
 
 def color_jitter(crop: Image, rng: np.random.Generator) -> Image:
-    """Brightness, contrast and saturation by up to a fifth, hue by up to a fifth of the circle (ColorJitter)."""
+    """Brightness, contrast, saturation by up to a fifth, hue by up to a fifth of the circle (ColorJitter)."""
     factors = [uniform(rng, 0.8, 1.2) for _ in range(3)]
     return jitter(crop, [*factors, uniform(rng, -0.2, 0.2)], rng.permutation(4).tolist())
 
@@ -61,7 +61,7 @@ _JITTERS: tuple[Callable[[Image, float], Image], ...] = (_brightness, _contrast,
 
 def _hue_table(shift: float) -> Image:
     """OpenCV's hues, half degrees below 180, turned by `shift` of them."""
-    return np.mod(_LEVELS + shift, 180).astype(np.uint8)
+    return np.asarray(np.mod(_LEVELS + shift, 180), np.uint8)
 
 
 def hue_saturation_value(crop: Image, rng: np.random.Generator) -> Image:

@@ -30,7 +30,7 @@ def gauss_noise(crop: Image, rng: np.random.Generator) -> Image:
 
 
 def add_noise(crop: Image, numbers: NDArray[np.float32], deviation: float) -> Image:
-    """Add `numbers` (like the crop) times `deviation`, cut to whole levels towards zero as in the original."""
+    """Add `numbers` (like the crop) times `deviation`, cut to whole levels towards zero as there."""
     noise = (numbers * np.float32(deviation)).astype(np.int16)
     return np.asarray(cv2.add(crop, noise, dtype=cv2.CV_8U), np.uint8)
 

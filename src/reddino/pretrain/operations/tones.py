@@ -28,7 +28,7 @@ def look_up(crop: Image, table: Table) -> Image:
 
 def cut(levels: NDArray[np.floating]) -> Table:
     """(256,) levels, cut to 0-255 and to whole numbers."""
-    return np.minimum(np.maximum(levels, 0), 255).astype(np.uint8)
+    return np.asarray(np.minimum(np.maximum(levels, 0), 255), np.uint8)
 
 
 def scale_and_shift(factor: float, shift: float) -> Table:
@@ -67,7 +67,7 @@ def curve_table(low: float, high: float) -> Table:
     """The table of the cubic Bezier curve from 0 to 1 with these inner heights."""
     rest = 1 - _UNIT
     curve = 3 * rest**2 * _UNIT * low + 3 * rest * _UNIT**2 * high + _UNIT**3
-    return np.rint(curve * 255).clip(0, 255).astype(np.uint8)
+    return np.asarray(np.rint(curve * 255).clip(0, 255), np.uint8)
 
 
 def posterize(crop: Image, rng: np.random.Generator) -> Image:

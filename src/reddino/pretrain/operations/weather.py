@@ -228,8 +228,8 @@ def random_rain(crop: Image, rng: np.random.Generator) -> Image:
 def draw_rain(crop: Image, slant: float, drops: NDArray[np.int64]) -> Image:
     """Draw n drops that begin at the given x, y and end `slant` to the side and 20 below."""
     layer = np.zeros(crop.shape[:2], np.uint8)
-    lines = np.stack([drops, drops + (slant, 20)], axis=1).astype(np.int32)
-    cv2.polylines(layer, lines, False, 200, 1, lineType=cv2.LINE_4)
+    lines = np.stack([drops, drops + np.array([slant, 20])], axis=1).astype(np.int32)
+    cv2.polylines(layer, list(lines), False, 200, 1, lineType=cv2.LINE_4)
     layer = cv2.blur(layer, (7, 7))
     return look_up(np.asarray(cv2.add(crop, cv2.merge([layer] * 3)), np.uint8), _RAIN_TABLE)
 
