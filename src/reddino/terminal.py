@@ -36,6 +36,11 @@ FAILED, INTERRUPTED, PIPE_CLOSED = 1, 130, 141
 Advance = Callable[[int, int], None]
 
 
+def is_main_process() -> bool:
+    """False in all processes that torchrun started but the first: one of them speaks for all."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 class _Rate(ProgressColumn):
     """Things a second, over the last few seconds."""
 
@@ -54,7 +59,7 @@ def progress_bar(what: str) -> Iterator[Advance]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=ERR, disable=not ERR.is_terminal) as progress:
+    with Progress(*columns, console=ERR, disable=not ERR.is_terminal or not is_main_process()) as progress:
         task = progress.add_task(what, total=None)
 
         def advance(done: int, total: int) -> None:
@@ -72,7 +77,7 @@ def show_log(level: int = logging.INFO) -> None:
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
     logger = logging.getLogger("reddino")
-    logger.setLevel(level)
+    logger.setLevel(level if is_main_process() else logging.WARNING)
     logger.handlers = [handler]
     logger.propagate = False
 

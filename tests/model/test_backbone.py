@@ -10,7 +10,8 @@ from random_weights import random_images, randomise
 from torch import Tensor, nn
 
 from reddino.errors import RedDinoError
-from reddino.model.backbone import PooledBackbone, ViTBackbone, create_backbone, initialise
+from reddino.model.backbone import Crops, PooledBackbone, ViTBackbone, create_backbone, initialise
+from reddino.model.blocks import Kept
 from reddino.model.weights import hash_weights
 
 SIZE, DEPTH, HEADS, PATCHES = 112, 3, 3, 64
@@ -130,7 +131,7 @@ def test_vit__takes_crops_of_another_size(backbone: ViTBackbone) -> None:
 @torch.no_grad()
 def test_drop_path__keeping_all_samples_is_the_plain_forward(backbone: ViTBackbone) -> None:
     images = random_images(3, 28)
-    kept = [torch.arange(3)] * backbone.residual_branches
+    kept = [Kept(torch.arange(3), 1.0)] * backbone.residual_branches
     torch.testing.assert_close(backbone(images, None, kept).cls, backbone(images).cls)
 
 
@@ -151,14 +152,14 @@ def test_drop_path__skips_and_scales_single_branches() -> None:
     x = after.clone()
     after[[3]] += 4 * block.ls2(block.mlp(block.norm2(x[[3]])))
     expected = vit.norm(after)
-    tokens = shallow(images, None, [torch.tensor([0, 2]), torch.tensor([3])])
+    tokens = shallow(images, None, [Kept(torch.tensor([0, 2]), 2.0), Kept(torch.tensor([3]), 4.0)])
     torch.testing.assert_close(tokens.cls, expected[:, 0], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(tokens.patches, expected[:, 1:], atol=1e-5, rtol=1e-5)
 
 
 def test_drop_path__no_gradient_through_skipped_branches(backbone: ViTBackbone) -> None:
     images = random_images(2, 28).requires_grad_()
-    nobody_but_one = [torch.tensor([0])] * backbone.residual_branches
+    nobody_but_one = [Kept(torch.tensor([0]), 2.0)] * backbone.residual_branches
     backbone(images, None, nobody_but_one).cls[1].sum().backward()
     assert images.grad is not None
     # The class token only sees patches through attention, which sample 1 skips.

@@ -18,7 +18,6 @@ from reddino.model.encoder import Encoder, open_model
 from reddino.model.folder import open_model_folder, read_heads
 from reddino.model.position import resample_positions
 from reddino.pretrain import loop
-from reddino.pretrain.data import CropBatch
 from reddino.pretrain.optim import make_optimizer
 from reddino.pretrain.recipe import read_recipe
 from reddino.pretrain.run_folder import read_metrics
@@ -180,16 +179,6 @@ def test_accumulate__sinkhorn_knopp_sees_the_micro_batch(images: Manifest, tmp_p
     for accumulate in (1, 2):
         run_micro(images, tmp_path / str(accumulate), ["run.batch=8", f"run.accumulate={accumulate}"])
     assert trained_weights(tmp_path / "1") != trained_weights(tmp_path / "2")
-
-
-def test_split__parts_hold_every_sample_once() -> None:
-    batch = CropBatch(
-        torch.arange(12).reshape(2, 6), torch.arange(18).reshape(3, 6), torch.arange(6), torch.arange(6)
-    )
-    parts = list(loop.split(batch, 3))
-    assert [part.sample_index.tolist() for part in parts] == [[0, 1], [2, 3], [4, 5]]
-    assert [part.local_crops.shape for part in parts] == [(3, 2)] * 3
-    assert torch.equal(torch.cat([part.global_crops for part in parts], dim=1), batch.global_crops)
 
 
 def test_nan__an_enormous_rate_ends_in_a_sentence(
