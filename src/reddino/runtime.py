@@ -89,14 +89,15 @@ def choose_device(device: str = "auto") -> torch.device:
     launch = launched()
     if launch.count == 1:
         return chosen
-    if chosen.index is not None:
+    if ":" in device:
         raise RedDinoError(
             f"device '{device}' is one GPU, and {launch.count} processes want one each; choose cuda"
         )
-    if launch.local_rank >= torch.cuda.device_count():
+    gpus = torch.cuda.device_count()
+    if launch.local_rank >= gpus:
         raise RedDinoError(
-            f"{launch.local_count} processes were started on a machine with {torch.cuda.device_count()} GPUs; "
-            "start at most one a GPU (torchrun --nproc-per-node)"
+            f"{launch.local_count} processes were started on a machine with {gpus} GPUs; start at most one "
+            "a GPU (torchrun --nproc-per-node)"
         )
     chosen = torch.device("cuda", launch.local_rank)
     torch.cuda.set_device(chosen)

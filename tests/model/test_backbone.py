@@ -10,7 +10,7 @@ from random_weights import random_images, randomise
 from torch import Tensor, nn
 
 from reddino.errors import RedDinoError
-from reddino.model.backbone import Crops, PooledBackbone, ViTBackbone, create_backbone, initialise
+from reddino.model.backbone import PooledBackbone, ViTBackbone, create_backbone, initialise
 from reddino.model.blocks import Kept
 from reddino.model.weights import hash_weights
 

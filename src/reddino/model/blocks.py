@@ -31,7 +31,7 @@ KeptPair = tuple[Kept | None, Kept | None]
 ALL: KeptPair = (None, None)
 
 
-class CropBlock(Block):  # type: ignore[misc]  # timm has no types
+class CropBlock(Block):  # type: ignore[misc]
     """timm's block, its forward written out for what pretraining does with it; the weights are the same.
 
     Everything that works block by block, FSDP2, compilation and activation checkpointing, hooks its forward.
@@ -51,11 +51,15 @@ class CropBlock(Block):  # type: ignore[misc]  # timm has no types
             masking: what timm's own forward takes beside the tokens.
         """
         if isinstance(x, Tensor):
-            return super().forward(x, **masking)  # type: ignore[no-any-return]
+            alone: Tensor = super().forward(x, **masking)
+            return alone
         pairs = [ALL] * len(x) if kept is None else list(kept)
         if self.checkpointed and torch.is_grad_enabled():
             # Nothing in a block is random: drop path is planned before.
-            return checkpoint(self._residuals, x, pairs, use_reentrant=False, preserve_rng_state=False)  # type: ignore[no-any-return]
+            recomputed: Groups = checkpoint(
+                self._residuals, x, pairs, use_reentrant=False, preserve_rng_state=False
+            )
+            return recomputed
         return self._residuals(x, pairs)
 
     def _residuals(self, groups: Groups, kept: list[KeptPair]) -> Groups:
@@ -98,8 +102,8 @@ def _pack(groups: Groups) -> Tensor:
 
 
 def _unpack(tokens: Tensor, sizes: Sequence[torch.Size]) -> Groups:
-    parts = tokens.split([size[0] * size[1] for size in sizes])
-    return [part.unflatten(0, size[:2]) for part, size in zip(parts, sizes, strict=True)]
+    parts = torch.split(tokens, [size[0] * size[1] for size in sizes])
+    return [part.reshape(size[0], size[1], -1) for part, size in zip(parts, sizes, strict=True)]
 
 
 def packed_attention(attention: Any, tokens: Tensor, sizes: Sequence[torch.Size]) -> Tensor:

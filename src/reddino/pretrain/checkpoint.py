@@ -16,7 +16,7 @@ from torch import Tensor
 
 from reddino.atomic import atomic_path, remove_partials, sync_folder
 from reddino.errors import RedDinoError
-from reddino.pretrain.distribution import ALONE, ProcessGroup, Processes
+from reddino.pretrain.distribution import ALONE, Processes, ProcessGroup
 from reddino.pretrain.parallel import is_sharded, spread_like
 from reddino.pretrain.student_teacher import StudentTeacher
 
@@ -42,6 +42,7 @@ def save_checkpoint(
     networks: StudentTeacher,
     optimizer: torch.optim.Optimizer,
     keep: int,
+    *,
     processes: Processes = ALONE,
 ) -> Path:
     """Write what the run needs to go on after `step` steps, then delete all but the newest `keep`.
@@ -69,15 +70,16 @@ def _save_together(
     path: Path, networks: StudentTeacher, optimizer: torch.optim.Optimizer, processes: ProcessGroup
 ) -> Path:
     """Write the folder under another name, each file synced, and rename it when every part is there."""
-    import torch.distributed.checkpoint as dcp
+    from torch.distributed.checkpoint.filesystem import FileSystemWriter
+    from torch.distributed.checkpoint.state_dict_saver import save
 
     if processes.from_main(path.exists):  # a run that was at this step already has nothing to add
         return path
     partial = path.with_name(f".{path.name}.partial")
     content = _tensors(networks, optimizer.state_dict()["state"])
-    dcp.save(
+    save(
         content,
-        storage_writer=dcp.FileSystemWriter(partial, sync_files=True),
+        storage_writer=FileSystemWriter(partial, sync_files=True),
         process_group=processes.patient,
     )
     if processes.is_main:
@@ -130,44 +132,42 @@ def load_checkpoint(
 def _load_file(
     path: Path, networks: StudentTeacher, optimizer: torch.optim.Optimizer, _processes: Processes
 ) -> None:
-    content: dict[str, Any] = torch.load(
-        path, map_location="cpu", weights_only=True, mmap=is_sharded(networks)
-    )
-    own, moments = networks.state_dict(), content["optimizer"]
+    mapped = is_sharded(networks)  # several processes read the same file, and keep a part each
+    content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    own, parameters = networks.state_dict(), _parameters(optimizer)
     networks.load_state_dict(
         {
             name: spread_like(value, own[name]) if name in own else value
             for name, value in content["networks"].items()
         }
     )
-    parameters = dict(enumerate(p for group in optimizer.param_groups for p in group["params"]))
-    moments["state"] = {
-        number: {
-            name: spread_like(value, parameters[number]) if value.ndim else value
-            for name, value in state.items()
-        }
-        for number, state in moments["state"].items()
-    }
-    optimizer.load_state_dict(moments)
+    for number, state in content["optimizer"]["state"].items():
+        for name in ("exp_avg", "exp_avg_sq"):
+            state[name] = spread_like(state[name], parameters[number])
+    optimizer.load_state_dict(content["optimizer"])
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> dict[int, Tensor]:
+    """The parameters by the numbers that an optimizer's state has them under."""
+    return dict(enumerate(parameter for group in optimizer.param_groups for parameter in group["params"]))
 
 
 def _load_folder(
     path: Path, networks: StudentTeacher, optimizer: torch.optim.Optimizer, processes: Processes
 ) -> None:
-    import torch.distributed.checkpoint as dcp
+    from torch.distributed.checkpoint.state_dict_loader import load
 
     from reddino.pretrain.checkpoint_reader import SafeReader
 
     reader = SafeReader(path)
     written = reader.read_metadata().state_dict_metadata
-    parameters = dict(enumerate(p for group in optimizer.param_groups for p in group["params"]))
     moments = {
         number: {
             "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
             "exp_avg": torch.zeros_like(parameter),
             "exp_avg_sq": torch.zeros_like(parameter),
         }
-        for number, parameter in parameters.items()
+        for number, parameter in _parameters(optimizer).items()
         if f"optimizer.{number}.step" in written
     }
     content = _tensors(networks, moments)
@@ -175,12 +175,7 @@ def _load_folder(
         odd = sorted(content.keys() ^ written.keys())
         raise ValueError(f"{len(odd)} tensors are of another network, such as {odd[0]}")
     group = processes.patient if isinstance(processes, ProcessGroup) else None
-    dcp.load(content, storage_reader=reader, process_group=group, no_dist=group is None)
-    networks.load_state_dict(
-        {
-            name.removeprefix("networks."): value
-            for name, value in content.items()
-            if name.startswith("networks.")
-        }
-    )
+    load(content, storage_reader=reader, process_group=group, no_dist=group is None)
+    own = {name: content[f"networks.{name}"] for name in networks.state_dict()}
+    networks.load_state_dict(own)
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -6,7 +6,8 @@ import pickle
 from pathlib import Path
 from typing import Any
 
-from torch.distributed.checkpoint import FileSystemReader, Metadata
+from torch.distributed.checkpoint.filesystem import FileSystemReader
+from torch.distributed.checkpoint.metadata import Metadata
 
 #: Everything that the description of a checkpoint of tensors is made of.
 _DESCRIPTIVE = {
@@ -19,7 +20,6 @@ _DESCRIPTIVE = {
     ("torch.serialization", "_get_layout"),
 }
 _DESCRIPTIVE_MODULES = ("torch.distributed.checkpoint.metadata", "torch.distributed.checkpoint.filesystem")
-_DTYPES = ("float", "bfloat", "int", "uint", "bool", "complex")
 
 
 class SafeReader(FileSystemReader):

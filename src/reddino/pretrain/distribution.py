@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -86,7 +86,8 @@ class ProcessGroup(Processes):
     def __init__(self) -> None:
         self.rank, self.count = dist.get_rank(), dist.get_world_size()
         # Flags and waiting go over the network's CPU side, so that no GPU has to be waited for.
-        self.patient = dist.new_group(backend="gloo", timeout=WORK_PATIENCE)
+        group = dist.new_group(backend="gloo", timeout=WORK_PATIENCE)
+        self.patient = cast(dist.ProcessGroup, group)
 
     def sum(self, values: Tensor) -> Tensor:
         total = values.detach().clone()
@@ -94,7 +95,7 @@ class ProcessGroup(Processes):
         return total
 
     def sum_with_gradient(self, values: Tensor) -> Tensor:
-        return _Sum.apply(values)  # type: ignore[no-untyped-call, no-any-return]
+        return _Sum.apply(values)  # type: ignore[no-any-return]
 
     def largest(self, values: Tensor) -> Tensor:
         most = values.detach().clone()
@@ -132,13 +133,13 @@ class _Sum(torch.autograd.Function):
     """Sum over the processes. Each loss depends on the sum, so its gradient is the sum of their gradients."""
 
     @staticmethod
-    def forward(_ctx: Any, values: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(_ctx: Any, values: Tensor) -> Tensor:
         total = values.clone()
         dist.all_reduce(total, op=dist.ReduceOp.SUM)
         return total
 
     @staticmethod
-    def backward(_ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(_ctx: Any, gradient: Tensor) -> Tensor:
         total = gradient.clone().contiguous()
         dist.all_reduce(total, op=dist.ReduceOp.SUM)
         return total

@@ -106,7 +106,7 @@ def pretrain(
     step = _restore(run, networks, optimizer, processes)
     run.open_metrics(step, recipe.runtime.tensorboard)
     run.note_failures(cache.failures)
-    report = Report(recipe, run, networks, runtime, processes, online_score)
+    report = Report(recipe, run, networks, runtime, processes=processes, score=online_score)
     report.begin(step)
     advance = progress or (lambda done, planned: None)
     advance(step, recipe.steps)
@@ -141,9 +141,9 @@ def pretrain(
             report.end_step(step, values, skipped=not stepped)
             advance(step, recipe.steps)
             if step % recipe.runtime.checkpoint_every == 0 and step < recipe.steps:
-                _save(run, step, networks, optimizer, manifest, processes)
+                _save(run, step, networks, optimizer, manifest, processes=processes)
     if step > 0:
-        _save(run, step, networks, optimizer, manifest, processes)
+        _save(run, step, networks, optimizer, manifest, processes=processes)
     report.finish(step)
     return Outcome(step, recipe.steps, run.model)
 
@@ -233,11 +233,13 @@ def _save(
     networks: StudentTeacher,
     optimizer: torch.optim.Optimizer,
     manifest: Manifest,
+    *,
     processes: Processes,
 ) -> None:
     """Write a checkpoint and the teacher's model folder."""
     recipe = networks.recipe
-    save_checkpoint(run.checkpoints, step, networks, optimizer, recipe.runtime.keep_checkpoints, processes)
+    keep = recipe.runtime.keep_checkpoints
+    save_checkpoint(run.checkpoints, step, networks, optimizer, keep, processes=processes)
     heads = {name: whole(value) for name, value in networks.teacher.heads_state().items()}
     backbone = whole_teacher(networks, processes)
     if backbone is None:

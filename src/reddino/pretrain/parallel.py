@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
@@ -10,12 +11,12 @@ from timm.layers import convert_sync_batchnorm
 from torch import Tensor, nn
 
 from reddino.errors import RedDinoError
+from reddino.model.backbone import Backbone, ViTBackbone
 from reddino.pretrain.distribution import Processes
 from reddino.runtime import Runtime
 
 if TYPE_CHECKING:
-    from reddino.model.backbone import Backbone
-    from reddino.pretrain.student_teacher import Outputs, StudentTeacher
+    from reddino.pretrain.student_teacher import Branch, Outputs, StudentTeacher
     from reddino.pretrain.views import Views
 
 
@@ -26,8 +27,8 @@ class Student:
         predict: views to outputs.
     """
 
-    def __init__(self, predict: Callable[[Views], Outputs], ddp: Any = None) -> None:
-        self.predict = predict
+    def __init__(self, predict: nn.Module, ddp: Any = None) -> None:
+        self.predict: Callable[[Views], Outputs] = predict
         self._ddp = ddp
 
     def accumulating(self, last: bool) -> AbstractContextManager[object]:
@@ -48,7 +49,7 @@ def spread(networks: StudentTeacher, runtime: Runtime, processes: Processes) -> 
     networks.to(runtime.device)
     for branch in (networks.student, networks.teacher):
         branch.backbone.use_fused_attention(runtime.fused_attention)
-    if options.activation_checkpointing:
+    if options.activation_checkpointing and isinstance(networks.student.backbone, ViTBackbone):
         networks.student.backbone.checkpoint_activations()
     if options.compile:
         _compile(networks)
@@ -63,7 +64,6 @@ def spread(networks: StudentTeacher, runtime: Runtime, processes: Processes) -> 
     every_part_learns = networks.recipe.loss.dino > 0 and networks.recipe.loss.ibot > 0
     ddp = nn.parallel.DistributedDataParallel(
         networks.student,
-        broadcast_buffers=False,
         gradient_as_bucket_view=True,
         find_unused_parameters=not every_part_learns,
     )
@@ -116,17 +116,19 @@ def _share_batch_statistics(networks: StudentTeacher, runtime: Runtime) -> None:
         return
     if runtime.device.type != "cuda":
         raise RedDinoError(
-            f"'{networks.recipe.model.backbone}' has batch normalisation, whose statistics several processes can "
-            "share on GPUs only; set model.freeze_norm_statistics=true or start one process"
+            f"'{networks.recipe.model.backbone}' has batch normalisation, whose statistics several processes "
+            "can share on GPUs only; set model.freeze_norm_statistics=true or start one process"
         )
     networks.student.backbone = convert_sync_batchnorm(networks.student.backbone)
 
 
-def _shard(branch: nn.Module, runtime: Runtime) -> None:
+def _shard(branch: Branch, runtime: Runtime) -> None:
     """FSDP2: a block's weights are whole only while it computes; all else belongs to the branch."""
     from torch.distributed.fsdp import FSDPModule, fully_shard
 
-    parts = [*branch.backbone.blocks, branch]  # type: ignore[union-attr, operator]
+    # The branch gives views of what it computed, which nothing here changes in place.
+    warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")
+    parts: list[nn.Module] = [*branch.backbone.blocks, branch]
     for part in parts:
         # Also the teacher's heads, which no backward pass would free: their next forward must see the EMA.
         fully_shard(part, reshard_after_forward=True)

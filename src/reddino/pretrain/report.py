@@ -37,6 +37,7 @@ class Report:
         run: RunFolder,
         networks: StudentTeacher,
         runtime: Runtime,
+        *,
         processes: Processes,
         score: OnlineScore | None,
     ) -> None:

@@ -61,9 +61,7 @@ class Signs:
         """
         flat = cls_targets.flatten(0, 1)
         named = {**values, "target_entropy": target_entropy(flat)}
-        row = torch.stack(
-            [torch.as_tensor(value, device=flat.device).detach().double() for value in named.values()]
-        )
+        row = torch.stack([_scalar(value, flat.device) for value in named.values()])
         finite = torch.isfinite(row).all()
         row = torch.cat([torch.where(finite, row, 0.0), finite[None].double()])
         used = torch.zeros(self._prototypes, dtype=torch.float32, device=flat.device)
@@ -79,6 +77,10 @@ class Signs:
         *sums, count = self._across.sum(self._sums).tolist()
         means = {name: total / count for name, total in zip(self._names, sums, strict=True)} if count else {}
         return {**means, "prototypes_used": float(self._across.largest(self._used).mean())}
+
+
+def _scalar(value: float | Tensor, device: torch.device) -> Tensor:
+    return torch.as_tensor(value, device=device).detach().double()
 
 
 def in_words(

@@ -106,8 +106,9 @@ class Branch(nn.Module):
             return of_global, of_local
         return self.backbone(*crops), self.backbone(*local)
 
-    def patch_logits(self, patches: Tensor, masked: MaskedPatches) -> Tensor:
+    def patch_logits(self, patches: Tensor | None, masked: MaskedPatches) -> Tensor:
         """Head outputs (M, K) of the hidden patches among (C, N, d)."""
+        assert patches is not None
         hidden = patches.reshape(-1, patches.shape[-1]).index_select(0, masked.indices)
         head = self.dino_head if self.ibot_head is None else self.ibot_head
         logits: Tensor = head(hidden)

@@ -55,6 +55,7 @@ def make_views(
     backbone: Backbone,
     card: ModelCard,
     runtime: Runtime,
+    *,
     processes: Processes = ALONE,
 ) -> Views:
     """Normalise a micro-batch on the device, and draw its masks and dropped paths from its sample indices."""
@@ -69,7 +70,7 @@ def make_views(
 
     def kept(numbers: range) -> list[Kept] | None:
         rate, branches = recipe.model.drop_path, backbone.residual_branches
-        plan = drop_path_plan(recipe.seed, index, numbers, branches, rate, processes)
+        plan = drop_path_plan(recipe.seed, index, numbers, branches, rate, processes=processes)
         if plan is None:
             return None
         return [Kept(to_device(part.indices, runtime.device), part.scale) for part in plan]
@@ -95,6 +96,7 @@ def drop_path_plan(
     crops: range,
     branches: int,
     rate: float,
+    *,
     processes: Processes = ALONE,
 ) -> list[Kept] | None:
     """Which crops compute each residual branch: B (1 - rate) of them, at least one, by their random scores.
@@ -133,11 +135,11 @@ def drop_path_plan(
 def ahead(
     batches: Iterator[CropBatch], make: Callable[[CropBatch], Views], runtime: Runtime
 ) -> Iterator[Views]:
-    """The views of each batch; on a GPU the next ones are copied and normalised while these are trained on."""
+    """The views of each batch; on a GPU the next ones are copied and normalised during the step on these."""
     if runtime.device.type != "cuda":
         yield from map(make, batches)
         return
-    copies = torch.cuda.Stream(runtime.device)
+    copies = torch.cuda.Stream(runtime.device)  # type: ignore[no-untyped-call]
 
     def load() -> Views | None:
         with torch.cuda.stream(copies):
