@@ -1,10 +1,10 @@
 """Runs of several processes on this machine: `python ranks.py`, and the tests' end of it.
 
 Reads a line of settings in JSON after the other and forks the processes of a run, as torchrun would start
-them, but without importing torch again. Settings: `count`, `images`, `folder`, `overrides`, and `die`, [rank,
-function of a module of the room, number of the call] at which that process kills itself. Prints the numbers of
-the processes, and how they ended when all have. Each writes `outcome-<rank>.json` beside its folder, and the
-first one the gradients of every step before clipping, and the losses, to `gradients.pt` there.
+them, but without importing torch again. Settings: `count`, `images`, `folder`, `overrides`, and `die`: [rank,
+function of a module of the room, number of the call] at which that process kills itself. Prints the numbers
+of the processes, and how they ended when all have. Each writes `<folder>-outcome-<rank>.json`, and the first
+one the gradients of every step before clipping to `<folder>-gradients.pt`.
 """
 
 from __future__ import annotations

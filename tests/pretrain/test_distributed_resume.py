@@ -98,7 +98,7 @@ def test_resume__with_as_many_processes_bit_for_bit(scene: Scene, tmp_path: Path
     assert [r["step"] for r in read_metrics(folder) if "lr" in r] == list(range(1, STEPS + 1))
 
 
-@pytest.mark.parametrize(("count", "parallel"), [(1, "ddp"), (2, "fsdp"), (4, "ddp")])
+@pytest.mark.parametrize(("count", "parallel"), [(1, "ddp"), (4, "fsdp")])
 def test_resume__with_another_number_of_processes_to_rounding(
     scene: Scene, tmp_path: Path, count: int, parallel: str
 ) -> None:
@@ -132,17 +132,14 @@ def test_resume__after_all_are_killed_while_a_checkpoint_is_written(scene: Scene
     assert not list((folder / "checkpoints").glob(".*"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_stop__asked_of_one_stops_all_at_the_same_step(
-    scene: Scene, tmp_path: Path, number: signal.Signals
-) -> None:
+def test_stop__asked_of_one_stops_all_at_the_same_step(scene: Scene, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     scene.ranks.begin(2, folder, BASE)
     end = time.monotonic() + 60
     while not any(record["step"] >= 2 for record in read_metrics(folder)):
         assert time.monotonic() < end, "the run did not get there in time"
         time.sleep(0.005)
-    scene.ranks.signal(1, number)
+    scene.ranks.signal(1, signal.SIGTERM)
     assert scene.ranks.exit_codes() == [0, 0]
     ended = [outcome(folder, rank) for rank in range(2)]
     assert ended[0] == ended[1]

@@ -6,20 +6,19 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch.distributed.checkpoint.filesystem import FileSystemReader
 from torch.distributed.checkpoint.metadata import Metadata
 
-#: Everything that the description of a checkpoint of tensors is made of.
+#: What the description of a checkpoint of tensors is made of, beside torch's types of numbers.
+_METADATA = "torch.distributed.checkpoint.metadata"
 _DESCRIPTIVE = {
     ("collections", "OrderedDict"),
-    ("pathlib", "PosixPath"),
-    ("pathlib", "WindowsPath"),
-    ("pathlib._local", "PosixPath"),
-    ("pathlib._local", "WindowsPath"),
     ("torch", "Size"),
     ("torch.serialization", "_get_layout"),
+    ("torch.distributed.checkpoint.filesystem", "_StorageInfo"),
+    *((module, name) for module in ("pathlib", "pathlib._local") for name in ("PosixPath", "WindowsPath")),
 }
-_DESCRIPTIVE_MODULES = ("torch.distributed.checkpoint.metadata", "torch.distributed.checkpoint.filesystem")
 
 
 class SafeReader(FileSystemReader):
@@ -40,9 +39,11 @@ class SafeReader(FileSystemReader):
 
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        known = (module, name) in _DESCRIPTIVE or (
-            module in _DESCRIPTIVE_MODULES and isinstance(super().find_class(module, name), type)
-        )
-        if not known:
+        if module == "torch" and isinstance(getattr(torch, name, None), torch.dtype):
+            return getattr(torch, name)
+        found = super().find_class(module, name) if module == _METADATA else None
+        if isinstance(found, type) and found.__module__ == _METADATA:
+            return found
+        if (module, name) not in _DESCRIPTIVE:
             raise pickle.UnpicklingError(f"{module}.{name} has no place in a checkpoint of tensors")
         return super().find_class(module, name)
