@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -168,7 +169,7 @@ def joined(device: str = "auto") -> Iterator[Processes]:
     except RuntimeError as error:
         if not _is_loss(error):
             raise
-        reason = str(error).strip().splitlines()[0][:120]
+        reason = re.sub(r"^\[.*?\] ", "", str(error).strip().splitlines()[0]).split(". ")[0][:120]
         here = launched()
         raise RedDinoError(
             f"process {here.rank + 1} of {here.count} lost the others ({reason}): one of them has ended, for "
