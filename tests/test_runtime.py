@@ -87,14 +87,6 @@ def launch(monkeypatch: pytest.MonkeyPatch, rank: int, count: int) -> None:
         monkeypatch.setenv(name, str(value))
 
 
-def test_launched__is_one_process_without_all_that_torchrun_sets(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert runtime.launched() == runtime.Launch(0, 1, 0, 1)
-    monkeypatch.setenv("RANK", "3")
-    assert runtime.launched().rank == 0
-    launch(monkeypatch, 3, 4)
-    assert runtime.launched() == runtime.Launch(3, 4, 3, 4)
-
-
 @pytest.mark.usefixtures("_no_gpu")
 def test_threads__are_the_share_of_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(12)))

@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 
 from reddino.errors import RedDinoError
+from reddino.launch import launched
 
 Precision = Literal["auto", "fp32", "bf16"]
 
@@ -43,31 +44,6 @@ class Runtime:
 def cpu_computes_bf16() -> bool:
     """Whether this processor multiplies bfloat16 in hardware; elsewhere emulation is far slower than fp32."""
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-
-
-@dataclass(frozen=True)
-class Launch:
-    """Which process of a run this is, as torchrun tells it; the first of one without torchrun.
-
-    Attributes:
-        rank: number of this process among all.
-        count: processes of the run.
-        local_rank: number among those of this machine; with GPUs, the number of its GPU.
-        local_count: processes on this machine, which share its cores.
-    """
-
-    rank: int = 0
-    count: int = 1
-    local_rank: int = 0
-    local_count: int = 1
-
-
-def launched() -> Launch:
-    """Read what torchrun sets; without all of it this is a run of one process."""
-    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
-    if not all(os.environ.get(name, "").isdigit() for name in (*names, "MASTER_PORT")):
-        return Launch()
-    return Launch(*(int(os.environ[name]) for name in names))
 
 
 def choose_device(device: str = "auto") -> torch.device:

@@ -25,6 +25,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reddino.errors import RedDinoError
+from reddino.launch import launched
 
 #: Results go to stdout, so that they can be piped; everything else goes to stderr.
 OUT = Console(highlight=False)
@@ -38,7 +39,7 @@ Advance = Callable[[int, int], None]
 
 def is_main_process() -> bool:
     """False in all processes that torchrun started but the first: one of them speaks for all."""
-    return os.environ.get("RANK", "0") == "0"
+    return launched().rank == 0
 
 
 class _Rate(ProgressColumn):

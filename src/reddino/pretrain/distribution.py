@@ -13,7 +13,8 @@ import torch.distributed as dist
 from torch import Tensor
 
 from reddino.errors import RedDinoError
-from reddino.runtime import choose_device, launched
+from reddino.launch import launched
+from reddino.runtime import choose_device
 
 #: How long a step may stand still before a run is given up, and how long one process may work alone while
 #: the others wait for it: the first one decodes all images, and scores the teacher.
