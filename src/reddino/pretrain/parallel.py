@@ -16,7 +16,7 @@ from reddino.pretrain.distribution import Processes
 from reddino.runtime import Runtime
 
 if TYPE_CHECKING:
-    from reddino.pretrain.student_teacher import Branch, Outputs, StudentTeacher
+    from reddino.pretrain.student_teacher import Outputs, StudentTeacher
     from reddino.pretrain.views import Views
 
 
@@ -57,8 +57,7 @@ def spread(networks: StudentTeacher, runtime: Runtime, processes: Processes) -> 
         return Student(networks.student)
     _share_batch_statistics(networks, runtime)
     if options.parallel == "fsdp":
-        for branch in (networks.student, networks.teacher):
-            _shard(branch, runtime)
+        _shard(networks, runtime, processes)
         return Student(networks.student)
     # Else unused parameters, such as the mask token without iBOT, would be waited for in vain.
     every_part_learns = networks.recipe.loss.dino > 0 and networks.recipe.loss.ibot > 0
@@ -122,20 +121,22 @@ def _share_batch_statistics(networks: StudentTeacher, runtime: Runtime) -> None:
     networks.student.backbone = convert_sync_batchnorm(networks.student.backbone)
 
 
-def _shard(branch: Branch, runtime: Runtime) -> None:
+def _shard(networks: StudentTeacher, runtime: Runtime, processes: Processes) -> None:
     """FSDP2: a block's weights are whole only while it computes; all else belongs to the branch."""
+    from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import FSDPModule, fully_shard
 
     # The branch gives views of what it computed, which nothing here changes in place.
     warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")
-    parts: list[nn.Module] = [*branch.backbone.blocks, branch]
-    for part in parts:
-        # Also the teacher's heads, which no backward pass would free: their next forward must see the EMA.
-        fully_shard(part, reshard_after_forward=True)
-        assert isinstance(part, FSDPModule)
-        if runtime.device.type == "cpu":
-            # gloo's average has been a sum in some versions of torch: add up, then divide.
-            part.set_force_sum_reduction_for_comms(True)
+    mesh = init_device_mesh(runtime.device.type, (processes.count,))
+    for branch in (networks.student, networks.teacher):
+        for part in (*branch.backbone.blocks, branch):
+            # Also the heads: no backward pass would free the teacher's, whose next forward must see the EMA.
+            fully_shard(part, mesh=mesh, reshard_after_forward=True)
+            assert isinstance(part, FSDPModule)
+            if runtime.device.type == "cpu":
+                # gloo's average has been a sum in some versions of torch: add up, then divide.
+                part.set_force_sum_reduction_for_comms(True)
 
 
 def whole_teacher(networks: StudentTeacher, processes: Processes) -> Backbone | None:
