@@ -27,12 +27,13 @@ from reddino.model.encoder import normalise
 from reddino.model.folder import IMAGENET_MEAN, IMAGENET_STD
 from reddino.pretrain.centering import sinkhorn_knopp
 from reddino.pretrain.data import CropBatch
-from reddino.pretrain.loop import make_views, take_step
+from reddino.pretrain.loop import take_step
 from reddino.pretrain.masking import sample_masks
 from reddino.pretrain.optim import apply_schedule, make_optimizer
 from reddino.pretrain.recipe import Recipe, read_recipe
 from reddino.pretrain.schedules import values_at
 from reddino.pretrain.student_teacher import StudentTeacher
+from reddino.pretrain.views import make_views
 from reddino.runtime import choose_runtime
 
 
@@ -66,10 +67,11 @@ def our_step(recipe: Recipe, threads: int) -> Callable[[int], None]:
         values = values_at(number, recipe)
         apply_schedule(optimizer, values)
         optimizer.zero_grad(set_to_none=True)
-        views = make_views(random_batch(recipe, number), recipe, networks, runtime)
+        batch = random_batch(recipe, number)
+        views = make_views(batch, recipe, networks.student.backbone, networks.card, runtime)
         with runtime.autocast():
             targets = networks.targets(views, values.teacher_temperature)
-            losses = networks.losses(views, targets)
+            losses = networks.losses(networks.student(views), targets, views)
         losses.total.backward()
         take_step(networks, optimizer, recipe, finite=True)
         networks.update_teacher(values.ema_momentum)

@@ -78,3 +78,32 @@ def test_medium_products__keep_float32_accuracy_where_nothing_computes_bf16() ->
     generator = torch.Generator().manual_seed(0)
     a, b = (torch.randn(256, 256, generator=generator) for _ in range(2))
     torch.testing.assert_close((a @ b).double(), a.double() @ b.double(), atol=1e-3, rtol=1e-4)
+
+
+def launch(monkeypatch: pytest.MonkeyPatch, rank: int, count: int) -> None:
+    """What torchrun sets for a process on a machine of its own."""
+    names = {"RANK": rank, "WORLD_SIZE": count, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": count}
+    for name, value in {**names, "MASTER_PORT": 29500}.items():
+        monkeypatch.setenv(name, str(value))
+
+
+@pytest.mark.usefixtures("_no_gpu")
+def test_threads__are_the_share_of_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(12)))
+    launch(monkeypatch, 1, 4)
+    assert choose_runtime(threads=0).threads == 3
+
+
+def test_device__is_the_gpu_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    launch(monkeypatch, 2, 4)
+    assert runtime.choose_device("auto") == torch.device("cuda:2")
+    assert chosen == [torch.device("cuda:2")]
+    with pytest.raises(RedDinoError, match="4 processes want one each; choose cuda"):
+        runtime.choose_device("cuda:1")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(RedDinoError, match="on a machine with 2 GPUs"):
+        runtime.choose_device("cuda")

@@ -154,6 +154,8 @@ def pretrain(
 ) -> Outcome:
     """Pretrain a network; the same call goes on with a run that was interrupted.
 
+    Processes that torchrun started share the run; each of them makes this call.
+
     Args:
         recipe: name or path of a recipe, or the recipe itself.
         data: manifests, their files or folders of images, of which several are joined; or one pack.
@@ -171,23 +173,26 @@ def pretrain(
         RedDinoError: recipe, images or run folder do not fit.
     """
     from reddino.pretrain import loop
+    from reddino.pretrain.distribution import joined
     from reddino.pretrain.recipe import Recipe, read_recipe
 
     resolved = recipe if isinstance(recipe, Recipe) else read_recipe(recipe, overrides)
     sources = [data] if isinstance(data, str | Path | Manifest) else data
     opened = [open_data(one) for one in sources]
     images = opened[0] if len(opened) == 1 else join_manifests(opened)
-    score = None
-    if labelled is not None:
-        score = online_score(resolved, labelled, label_side, label_cells)
-    return loop.pretrain(
-        resolved,
-        images,
-        Path(out),
-        cell_diameters=run_diameters(resolved, images, Path(out)),
-        online_score=score,
-        progress=progress,
-    )
+    with joined(resolved.runtime.device) as processes:
+        score = None
+        if labelled is not None and processes.is_main:
+            score = online_score(resolved, labelled, label_side, label_cells)
+        return loop.pretrain(
+            resolved,
+            images,
+            Path(out),
+            cell_diameters=processes.from_main(lambda: run_diameters(resolved, images, Path(out))),
+            online_score=score,
+            progress=progress if processes.is_main else None,
+            processes=processes,
+        )
 
 
 def pack(

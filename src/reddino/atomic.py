@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,4 +47,7 @@ def write_text(path: Path, text: str) -> None:
 def remove_partials(folder: Path) -> None:
     """Delete what killed writers left in `folder`."""
     for leftover in folder.glob(".*.partial"):
-        leftover.unlink(missing_ok=True)
+        if leftover.is_dir():
+            shutil.rmtree(leftover)
+        else:
+            leftover.unlink(missing_ok=True)

@@ -14,6 +14,7 @@ from reddino.terminal import (
     INTERRUPTED,
     complain,
     exit_code_of,
+    is_main_process,
     progress_bar,
     say,
     show_log,
@@ -170,6 +171,8 @@ def pretrain(
 ) -> int:
     """Pretrain a network; the same command goes on with a run that was interrupted.
 
+    On several GPUs: torchrun --nproc-per-node N -m reddino pretrain ... (docs/scale.md).
+
     Args:
         recipe: tiny (CPU), small, base, large (as published), demo, or a YAML file.
         data: manifests, or folders of images; several are joined.
@@ -194,9 +197,11 @@ def pretrain(
             progress=progress,
         )
     if not outcome.finished:
-        complain(f"stopped after step {outcome.steps} of {outcome.planned}; the same command goes on.")
+        if is_main_process():
+            complain(f"stopped after step {outcome.steps} of {outcome.planned}; the same command goes on.")
         return INTERRUPTED
-    say(f"{outcome.model}: trained for {outcome.steps} steps")
+    if is_main_process():
+        say(f"{outcome.model}: trained for {outcome.steps} steps")
     return 0
 
 

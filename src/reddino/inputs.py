@@ -17,8 +17,8 @@ from reddino.smears.manifest import Manifest, read_manifest
 
 if TYPE_CHECKING:
     from reddino.embed.encoder import Encoder
-    from reddino.pretrain.loop import OnlineScore
     from reddino.pretrain.recipe import Recipe
+    from reddino.pretrain.report import OnlineScore
 
 Data = str | Path | Manifest
 Side = tuple[float, Literal["px", "diameters"]]

@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 
 from reddino.errors import RedDinoError
+from reddino.launch import launched
 
 Precision = Literal["auto", "fp32", "bf16"]
 
@@ -45,13 +46,8 @@ def cpu_computes_bf16() -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
-def choose_runtime(device: str = "auto", precision: Precision = "auto", threads: int = 0) -> Runtime:
-    """Resolve `auto` choices for this machine and set torch up accordingly.
-
-    Args:
-        device: `auto` takes CUDA where there is one.
-        precision: `auto` takes bf16 where the hardware computes it, else fp32.
-        threads: 0 takes every core this process may use.
+def choose_device(device: str = "auto") -> torch.device:
+    """Resolve a device: `auto` takes CUDA where there is one; of several processes each its own GPU.
 
     Raises:
         RedDinoError: the device is not known or not present.
@@ -62,15 +58,55 @@ def choose_runtime(device: str = "auto", precision: Precision = "auto", threads:
         chosen = torch.device(device)
     except RuntimeError as error:
         raise RedDinoError(f"device '{device}' is not known to torch; give cpu, cuda or cuda:<n>") from error
-    if chosen.type == "cuda" and not torch.cuda.is_available():
+    if chosen.type != "cuda":
+        return chosen
+    if not torch.cuda.is_available():
         raise RedDinoError(f"device '{device}' was asked for, but torch sees no CUDA device here; choose cpu")
+    launch = launched()
+    if launch.count == 1:
+        return chosen
+    if ":" in device:
+        raise RedDinoError(
+            f"device '{device}' is one GPU, and {launch.count} processes want one each; choose cuda"
+        )
+    gpus = torch.cuda.device_count()
+    if launch.local_rank >= gpus:
+        raise RedDinoError(
+            f"{launch.local_count} processes were started on a machine with {gpus} GPUs; start at most one "
+            "a GPU (torchrun --nproc-per-node)"
+        )
+    chosen = torch.device("cuda", launch.local_rank)
+    torch.cuda.set_device(chosen)
+    return chosen
+
+
+def to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Copy to the device; to a GPU from pinned memory, so that the copy runs beside the computation."""
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def choose_runtime(device: str = "auto", precision: Precision = "auto", threads: int = 0) -> Runtime:
+    """Resolve `auto` choices for this machine and set torch up accordingly.
+
+    Args:
+        device: `auto` takes CUDA where there is one.
+        precision: `auto` takes bf16 where the hardware computes it, else fp32.
+        threads: 0 takes every core this process may use, or its share of them where torchrun started several.
+
+    Raises:
+        RedDinoError: the device is not known or not present.
+    """
+    chosen = choose_device(device)
     if precision == "auto":
         hardware = torch.cuda.is_bf16_supported() if chosen.type == "cuda" else cpu_computes_bf16()
         precision = "bf16" if hardware else "fp32"
     if threads <= 0:
-        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+        threads = max(1, cores // launched().local_count)
     torch.set_num_threads(threads)
-    # float32 products through oneDNN instead of MKL's generic path: on processors without bf16 units
-    # this changes speed, not accuracy.
+    # On GPUs TF32, for what stays in float32 beside bf16. On CPUs products go through oneDNN instead of
+    # MKL's generic path: on processors without bf16 units this changes speed, not accuracy.
     torch.set_float32_matmul_precision("high" if chosen.type == "cuda" else "medium")
     return Runtime(chosen, precision, threads)

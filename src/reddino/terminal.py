@@ -25,6 +25,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reddino.errors import RedDinoError
+from reddino.launch import launched
 
 #: Results go to stdout, so that they can be piped; everything else goes to stderr.
 OUT = Console(highlight=False)
@@ -34,6 +35,11 @@ ERR = Console(stderr=True, highlight=False)
 FAILED, INTERRUPTED, PIPE_CLOSED = 1, 130, 141
 
 Advance = Callable[[int, int], None]
+
+
+def is_main_process() -> bool:
+    """False in all processes that torchrun started but the first: one of them speaks for all."""
+    return launched().rank == 0
 
 
 class _Rate(ProgressColumn):
@@ -54,7 +60,7 @@ def progress_bar(what: str) -> Iterator[Advance]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=ERR, disable=not ERR.is_terminal) as progress:
+    with Progress(*columns, console=ERR, disable=not ERR.is_terminal or not is_main_process()) as progress:
         task = progress.add_task(what, total=None)
 
         def advance(done: int, total: int) -> None:
@@ -72,7 +78,7 @@ def show_log(level: int = logging.INFO) -> None:
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
     logger = logging.getLogger("reddino")
-    logger.setLevel(level)
+    logger.setLevel(level if is_main_process() else logging.WARNING)
     logger.handlers = [handler]
     logger.propagate = False
 

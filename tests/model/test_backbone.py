@@ -10,7 +10,8 @@ from random_weights import random_images, randomise
 from torch import Tensor, nn
 
 from reddino.errors import RedDinoError
-from reddino.model.backbone import PooledBackbone, ViTBackbone, create_backbone, initialise
+from reddino.model.backbone import Crops, PooledBackbone, ViTBackbone, create_backbone, initialise
+from reddino.model.blocks import Kept
 from reddino.model.weights import hash_weights
 
 SIZE, DEPTH, HEADS, PATCHES = 112, 3, 3, 64
@@ -130,7 +131,7 @@ def test_vit__takes_crops_of_another_size(backbone: ViTBackbone) -> None:
 @torch.no_grad()
 def test_drop_path__keeping_all_samples_is_the_plain_forward(backbone: ViTBackbone) -> None:
     images = random_images(3, 28)
-    kept = [torch.arange(3)] * backbone.residual_branches
+    kept = [Kept(torch.arange(3), 1.0)] * backbone.residual_branches
     torch.testing.assert_close(backbone(images, None, kept).cls, backbone(images).cls)
 
 
@@ -151,14 +152,14 @@ def test_drop_path__skips_and_scales_single_branches() -> None:
     x = after.clone()
     after[[3]] += 4 * block.ls2(block.mlp(block.norm2(x[[3]])))
     expected = vit.norm(after)
-    tokens = shallow(images, None, [torch.tensor([0, 2]), torch.tensor([3])])
+    tokens = shallow(images, None, [Kept(torch.tensor([0, 2]), 2.0), Kept(torch.tensor([3]), 4.0)])
     torch.testing.assert_close(tokens.cls, expected[:, 0], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(tokens.patches, expected[:, 1:], atol=1e-5, rtol=1e-5)
 
 
 def test_drop_path__no_gradient_through_skipped_branches(backbone: ViTBackbone) -> None:
     images = random_images(2, 28).requires_grad_()
-    nobody_but_one = [torch.tensor([0])] * backbone.residual_branches
+    nobody_but_one = [Kept(torch.tensor([0]), 2.0)] * backbone.residual_branches
     backbone(images, None, nobody_but_one).cls[1].sum().backward()
     assert images.grad is not None
     # The class token only sees patches through attention, which sample 1 skips.
@@ -221,3 +222,74 @@ def test_initialise__draws_as_dinov2_does() -> None:
     assert float(backbone.vit.patch_embed.proj.weight.detach().std()) == pytest.approx(
         fan_in**-0.5 / 3**0.5, rel=0.02
     )
+
+
+def packed_groups(backbone: ViTBackbone, requires_grad: bool = False) -> list[Crops]:
+    """Masked crops of 112 px and plain ones of 42 px; one sample of each skips a branch."""
+    masks = torch.rand(2, PATCHES, generator=torch.Generator().manual_seed(0)) < 0.3
+    branches = backbone.residual_branches
+    large = [Kept(torch.tensor([number % 2]), 2.0) for number in range(branches)]
+    small = [Kept(torch.tensor([0, 2]), 1.5) for _ in range(branches)]
+    images = [random_images(2, SIZE), random_images(3, 42)]
+    for image in images:
+        image.requires_grad_(requires_grad)
+    return [Crops(images[0], masks, large), Crops(images[1], None, small)]
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_packed__crops_of_two_sizes_are_encoded_as_if_apart(backbone: ViTBackbone, fused: bool) -> None:
+    backbone.use_fused_attention(fused)
+    apart, packed = packed_groups(backbone, True), packed_groups(backbone, True)
+    weight = backbone.vit.blocks[1].attn.qkv.weight
+    gradients = []
+    found = [[backbone(*group) for group in apart], backbone.encode(packed)]
+    for tokens, groups in zip(found, (apart, packed), strict=True):
+        total = sum(group.cls.square().sum() + group.patches.sum() for group in tokens)
+        gradients.append(torch.autograd.grad(total, [weight, *(group.images for group in groups)]))
+    backbone.use_fused_attention(False)
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(other.cls, one.cls, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(other.patches, one.patches, atol=1e-5, rtol=1e-5)
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(other, one, atol=1e-4 * float(one.abs().max()), rtol=1e-4)
+
+
+def test_packed__no_crop_sees_another(backbone: ViTBackbone) -> None:
+    images = [random_images(2, SIZE).requires_grad_(), random_images(3, 42).requires_grad_()]
+    tokens = backbone.encode([Crops(image) for image in images])
+    tokens[1].cls[1].sum().backward()
+    assert images[0].grad is not None and images[1].grad is not None
+    assert images[0].grad.abs().max() == 0
+    assert images[1].grad[[0, 2]].abs().max() == 0 < images[1].grad[1].abs().max()
+
+
+def test_checkpointed__gradients_are_those_of_the_plain_backward_pass(backbone: ViTBackbone) -> None:
+    gradients, recomputed = [], []
+    weights = [backbone.vit.blocks[0].mlp.fc1.weight, backbone.vit.pos_embed, backbone.mask_token]
+    calls = backbone.vit.blocks[0].mlp.register_forward_hook(lambda *_: recomputed.append(1))
+    for checkpointed in (False, True):
+        for block in backbone.blocks:
+            block.checkpointed = checkpointed
+        tokens = backbone.encode(packed_groups(backbone))
+        total = sum(group.cls.square().sum() for group in tokens)
+        gradients.append(torch.autograd.grad(total, weights))
+    calls.remove()
+    for block in backbone.blocks:
+        block.checkpointed = False
+    assert len(recomputed) == 3  # once; then once forward and once more backward
+    assert all(torch.equal(one, other) for one, other in zip(*gradients, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "millions"),
+    [("vit_small_patch14_dinov2", 22), ("vit_base_patch14_dinov2", 86), ("vit_large_patch14_dinov2", 304)],
+)
+def test_published__parameters_and_shapes_without_memory(name: str, millions: int) -> None:
+    with torch.device("meta"):
+        made = create_backbone(name, layer_scale=1e-5)
+        assert isinstance(made, ViTBackbone)
+        tokens = made.encode([Crops(torch.empty(2, 3, 224, 224)), Crops(torch.empty(8, 3, 98, 98))])
+    # The table counts whole millions, with DINOv2's position embedding for 518 px.
+    assert sum(parameter.numel() for parameter in made.vit.parameters()) // 1_000_000 == millions
+    assert [group.cls.shape for group in tokens] == [(2, made.dim), (8, made.dim)]
+    assert [group.patches.shape[1] for group in tokens] == [256, 49]

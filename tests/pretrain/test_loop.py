@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from functools import partialmethod
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,6 @@ from reddino.model.encoder import Encoder, open_model
 from reddino.model.folder import open_model_folder, read_heads
 from reddino.model.position import resample_positions
 from reddino.pretrain import loop
-from reddino.pretrain.data import CropBatch
 from reddino.pretrain.optim import make_optimizer
 from reddino.pretrain.recipe import read_recipe
 from reddino.pretrain.run_folder import read_metrics
@@ -182,14 +182,29 @@ def test_accumulate__sinkhorn_knopp_sees_the_micro_batch(images: Manifest, tmp_p
     assert trained_weights(tmp_path / "1") != trained_weights(tmp_path / "2")
 
 
-def test_split__parts_hold_every_sample_once() -> None:
-    batch = CropBatch(
-        torch.arange(12).reshape(2, 6), torch.arange(18).reshape(3, 6), torch.arange(6), torch.arange(6)
-    )
-    parts = list(loop.split(batch, 3))
-    assert [part.sample_index.tolist() for part in parts] == [[0, 1], [2, 3], [4, 5]]
-    assert [part.local_crops.shape for part in parts] == [(3, 2)] * 3
-    assert torch.equal(torch.cat([part.global_crops for part in parts], dim=1), batch.global_crops)
+@pytest.mark.parametrize("how", ["runtime.pack_crops=true", "runtime.compile=true"])
+def test_run__packed_or_compiled_computes_the_same_gradients(
+    images: Manifest, tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Without code generation, which takes minutes and is torch's to test.
+    compile_plainly = partialmethod(torch.nn.Module.compile, backend="aot_eager")
+    monkeypatch.setattr(torch.nn.Module, "compile", compile_plainly)
+    for name, overrides in (("plain", []), ("other", [how])):
+        run_micro(images, tmp_path / name, ["run.samples=4", *overrides])
+    moments = [
+        [state["exp_avg"] for state in last_checkpoint(tmp_path / name)["optimizer"]["state"].values()]
+        for name in ("plain", "other")
+    ]
+    for plain, other in zip(*moments, strict=True):
+        torch.testing.assert_close(other, plain, atol=2e-7, rtol=1e-3)
+
+
+@pytest.mark.parametrize("key", ["pack_crops", "activation_checkpointing"])
+def test_run__what_is_for_transformers_is_refused_for_a_cnn(
+    images: Manifest, tmp_path: Path, key: str
+) -> None:
+    with pytest.raises(RedDinoError, match=rf"runtime\.{key} is for Vision Transformers"):
+        run_micro(images, tmp_path / "run", [*CNN, f"runtime.{key}=true"])
 
 
 def test_nan__an_enormous_rate_ends_in_a_sentence(

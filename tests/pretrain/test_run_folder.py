@@ -34,6 +34,20 @@ def test_begin__goes_on_with_other_runtime_keys(tmp_path: Path) -> None:
     assert RunFolder(tmp_path).begin(micro_recipe(["runtime.workers=3"]), DATA, threads=1) == []
 
 
+def test_begin__remarks_on_another_number_of_processes(tmp_path: Path) -> None:
+    RunFolder(tmp_path).begin(micro_recipe(), DATA, threads=1)
+    (remark,) = RunFolder(tmp_path).begin(micro_recipe(), DATA, threads=1, processes=4)
+    assert "processes 1 and goes on with" in remark and "processes 4" in remark
+
+
+def test_folder__of_any_process_but_the_first_is_not_written_to(tmp_path: Path) -> None:
+    silent = RunFolder(tmp_path / "run", writes=False)
+    assert silent.begin(micro_recipe(), DATA, threads=1) == []
+    silent.open_metrics(0, tensorboard=True)
+    silent.log({"step": 1, "samples": 4})
+    assert not (tmp_path / "run").exists()
+
+
 def test_begin__remarks_on_other_threads(tmp_path: Path) -> None:
     RunFolder(tmp_path).begin(micro_recipe(), DATA, threads=1)
     remarks = RunFolder(tmp_path).begin(micro_recipe(), DATA, threads=4)

@@ -12,12 +12,14 @@ from torch import Tensor
 
 from reddino.errors import RedDinoError
 from reddino.model.backbone import ViTBackbone
+from reddino.model.blocks import Kept
 from reddino.model.folder import save_model_folder
 from reddino.pretrain.centering import centred_softmax, sinkhorn_knopp
 from reddino.pretrain.losses import dino_loss, ibot_loss, koleo_loss
 from reddino.pretrain.masking import MaskedPatches, sample_masks
 from reddino.pretrain.recipe import Recipe, make_recipe
-from reddino.pretrain.student_teacher import StudentTeacher, Views, drop_path_plan
+from reddino.pretrain.student_teacher import Losses, StudentTeacher, Targets
+from reddino.pretrain.views import Views, drop_path_plan
 
 BATCH, PATCHES = 3, 16
 
@@ -46,6 +48,10 @@ def views(masked: bool = True) -> Views:
     return Views(crops(2 * BATCH, 56, 1), crops(2 * BATCH, 28, 2), hidden, None, None)
 
 
+def losses_of(networks: StudentTeacher, seen: Views, targets: Targets) -> Losses:
+    return networks.losses(networks.student(seen), targets, seen)
+
+
 def apart(networks: StudentTeacher) -> StudentTeacher:
     """Move the teacher away from the student, as training does, and give it a mask token."""
     generator = torch.Generator().manual_seed(9)
@@ -63,7 +69,7 @@ def test_teacher__starts_as_the_student_and_has_no_gradients() -> None:
     assert not any(parameter.requires_grad for parameter in networks.teacher.parameters())
     assert not networks.teacher.training
     targets = networks.targets(views(), 0.04)
-    networks.losses(views(), targets).total.backward()
+    losses_of(networks, views(), targets).total.backward()
     assert all(parameter.grad is None for parameter in networks.teacher.parameters())
     assert all(parameter.grad is not None for parameter in networks.student.parameters())
 
@@ -114,7 +120,7 @@ def test_losses__are_the_weighted_sum_of_the_terms() -> None:
     networks, seen = apart(StudentTeacher(recipe(loss=weights))), views()
     assert seen.masked is not None and seen.local_crops is not None
     targets = networks.targets(seen, 0.04)
-    losses = networks.losses(seen, targets)
+    losses = losses_of(networks, seen, targets)
     student = networks.student
     tokens, local = student.backbone(seen.global_crops, seen.masked.masks), student.backbone(seen.local_crops)
     assert tokens.patches is not None and targets.patches is not None
@@ -137,7 +143,7 @@ def test_losses__are_the_weighted_sum_of_the_terms() -> None:
 def test_losses__without_masks_have_no_ibot_term() -> None:
     networks = StudentTeacher(recipe(loss={"ibot": 0.0}))
     targets = networks.targets(views(masked=False), 0.04)
-    losses = networks.losses(views(masked=False), targets)
+    losses = losses_of(networks, views(masked=False), targets)
     assert targets.patches is None
     assert float(losses.ibot) == float(losses.koleo) == 0.0
     assert float(losses.total) == float(losses.dino) > 0
@@ -170,7 +176,7 @@ def test_batch_norm__statistics_move_unless_frozen_and_reach_the_teacher(frozen:
     name = "backbone.network.bn1.running_mean"
     before = networks.student.state_dict()[name].clone()
     seen = views(masked=False)
-    networks.losses(seen, networks.targets(seen, 0.04))
+    losses_of(networks, seen, networks.targets(seen, 0.04))
     networks.update_teacher(0.9)
     after, teacher = networks.student.state_dict()[name], networks.teacher.state_dict()[name]
     assert torch.equal(after, before) == frozen
@@ -260,10 +266,11 @@ INDEX = np.arange(40, 56)
 def test_drop_path_plan__keeps_its_share_of_the_crops(rate: float, count: int) -> None:
     plan = drop_path_plan(0, INDEX, range(2), 6, rate)
     assert plan is not None
-    assert [len(kept) for kept in plan] == [count] * 6
+    assert [len(kept.indices) for kept in plan] == [count] * 6
     for kept in plan:
-        assert torch.equal(kept, kept.unique())
-        assert 0 <= int(kept.min()) <= int(kept.max()) < 32
+        assert kept.scale == 32 / count
+        assert torch.equal(kept.indices, kept.indices.unique())
+        assert 0 <= int(kept.indices.min()) <= int(kept.indices.max()) < 32
 
 
 def test_drop_path_plan__is_none_where_nothing_is_dropped() -> None:
@@ -276,7 +283,7 @@ def test_drop_path_plan__follows_from_seed_and_samples() -> None:
     def of(seed: int, index: np.ndarray, first: int = 0) -> list[list[int]]:
         plan = drop_path_plan(seed, index, range(first, first + 2), 6, 0.5)
         assert plan is not None
-        return [kept.tolist() for kept in plan]
+        return [kept.indices.tolist() for kept in plan]
 
     assert of(0, INDEX) == of(0, INDEX)
     assert of(0, INDEX) != of(1, INDEX)
@@ -293,7 +300,7 @@ def test_drop_path_plan__keeps_every_crop_equally_often() -> None:
     for seed in range(2000):
         plan = drop_path_plan(seed, INDEX, range(2), 1, 0.3)
         assert plan is not None
-        counts[plan[0].numpy()] += 1
+        counts[plan[0].indices.numpy()] += 1
     # 22 of 32 each time: a standard deviation of about 21 around 1375.
     assert np.abs(counts - 2000 * 22 / 32).max() < 95
 
@@ -303,12 +310,11 @@ def test_drop_path__mean_over_seeds_is_the_full_residual() -> None:
     backbone = StudentTeacher(recipe(model={"layer_scale": 1.0})).student.backbone
     assert isinstance(backbone, ViTBackbone)
     block, x = backbone.vit.blocks[0], torch.randn(4, 5, 192, generator=torch.Generator().manual_seed(0))
-    from reddino.model.backbone import _mlp_branch, _residual
-
-    full = _mlp_branch(block)(x)
+    full = block.ls2(block.mlp(block.norm2(x)))
     total = torch.zeros_like(x)
     for seed in range(600):
         plan = drop_path_plan(seed, np.arange(2), range(2), 1, 0.4)
-        assert plan is not None and len(plan[0]) == 2
-        total += _residual(x, _mlp_branch(block), plan[0]) - x
+        assert plan is not None and len(plan[0].indices) == 2
+        nobody = Kept(torch.empty(0, dtype=torch.long), 1.5)
+        total += block([x], [(nobody, plan[0])])[0] - x
     torch.testing.assert_close(total / 600, full, atol=0.0, rtol=0.15)

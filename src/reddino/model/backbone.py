@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import timm
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from reddino.errors import RedDinoError
+from reddino.model.blocks import CropBlock, Kept, KeptPair, adopt
 from reddino.model.position import resample_positions
 
 #: Backbones with patch size 14 that have no timm name of their own: (timm architecture, its arguments).
@@ -26,7 +27,22 @@ class Tokens(NamedTuple):
     patches: Tensor | None
 
 
-KeptSamples = Sequence[Tensor]
+KeptSamples = Sequence[Kept]
+"""For each residual branch the samples that compute it; the others skip it (drop path)."""
+
+
+class Crops(NamedTuple):
+    """Crops of one size, and what the student does not see of them.
+
+    Attributes:
+        images: (B, 3, H, W), normalised; H and W multiples of the patch size.
+        masks: (B, N) bool, True where a patch is replaced by the mask token.
+        kept_samples: for each residual branch the samples that compute it; None: all of them.
+    """
+
+    images: Tensor
+    masks: Tensor | None = None
+    kept_samples: KeptSamples | None = None
 
 
 class ViTBackbone(nn.Module):
@@ -43,28 +59,45 @@ class ViTBackbone(nn.Module):
         self.depth = len(self.vit.blocks)
         self.patch_size = int(self.vit.patch_embed.patch_size[0])
         self.mask_token = nn.Parameter(torch.zeros(1, self.dim))
+        for block in self.vit.blocks:
+            adopt(block)
 
     @property
     def residual_branches(self) -> int:
         """Branches that drop path may skip: attention and MLP of each block."""
         return 2 * self.depth
 
+    @property
+    def blocks(self) -> list[CropBlock]:
+        """The blocks, in order."""
+        return list(self.vit.blocks)
+
     def use_fused_attention(self, fused: bool) -> None:
         """Choose fused attention or explicit matrix products, block by block."""
         for block in self.vit.blocks:
             block.attn.fused_attn = fused
 
+    def checkpoint_activations(self) -> None:
+        """Recompute each block in the backward pass: a third more work, memory for one block at a time."""
+        for block in self.blocks:
+            block.checkpointed = True
+
     def forward(
         self, images: Tensor, masks: Tensor | None = None, kept_samples: KeptSamples | None = None
     ) -> Tokens:
-        """Encode a batch of crops of one size.
+        """Encode a batch of crops of one size; arguments as in `Crops`."""
+        return self.encode([Crops(images, masks, kept_samples)])[0]
 
-        Args:
-            images: (B, 3, H, W), normalised; H and W multiples of the patch size.
-            masks: (B, N) bool, True where a patch is replaced by the mask token.
-            kept_samples: for each residual branch, the indices of the samples that it computes; the others
-                skip it (drop path). None computes all.
-        """
+    def encode(self, groups: Sequence[Crops]) -> list[Tokens]:
+        """Encode crops of several sizes, packed: one pass through the blocks, attention within each crop."""
+        tokens = [self._embed(group.images, group.masks) for group in groups]
+        for number, block in enumerate(self.vit.blocks):
+            tokens = block(tokens, [_kept_by(group, number) for group in groups])
+        normed = [self.vit.norm(x) for x in tokens]
+        return [Tokens(x[:, 0], x[:, 1:]) for x in normed]
+
+    def _embed(self, images: Tensor, masks: Tensor | None) -> Tensor:
+        """Class and patch tokens (B, 1 + N, d) with their positions."""
         vit = self.vit
         x = vit.patch_embed.proj(images)
         grid = (x.shape[2], x.shape[3])
@@ -73,29 +106,18 @@ class ViTBackbone(nn.Module):
             x = torch.where(masks.unsqueeze(-1), self.mask_token.to(x.dtype), x)
         x = torch.cat([vit.cls_token.expand(len(x), -1, -1).to(x.dtype), x], dim=1)
         x = x + resample_positions(vit.pos_embed, grid).to(x.dtype)
-        x = vit.norm_pre(x)
-        branch = iter(kept_samples) if kept_samples is not None else None
-        for block in vit.blocks:
-            x = _residual(x, _attention_branch(block), next(branch) if branch else None)
-            x = _residual(x, _mlp_branch(block), next(branch) if branch else None)
-        x = vit.norm(x)
-        return Tokens(x[:, 0], x[:, 1:])
+        embedded: Tensor = vit.norm_pre(x)
+        return embedded
 
 
-def _attention_branch(block: Any) -> Callable[[Tensor], Tensor]:
-    return lambda x: block.ls1(block.attn(block.norm1(x)))
-
-
-def _mlp_branch(block: Any) -> Callable[[Tensor], Tensor]:
-    return lambda x: block.ls2(block.mlp(block.norm2(x)))
-
-
-def _residual(x: Tensor, branch: Callable[[Tensor], Tensor], kept: Tensor | None) -> Tensor:
-    """x + branch(x), computed for the kept samples only and scaled up by their share (DINOv2's drop path)."""
-    if kept is None or len(kept) == len(x):
-        return x + branch(x)
-    part = branch(x.index_select(0, kept)).to(x.dtype)
-    return torch.index_add(x, 0, kept, part, alpha=len(x) / len(kept))
+def _kept_by(group: Crops, block: int) -> KeptPair:
+    """Which samples compute the two branches of a block; None where all of them do."""
+    if group.kept_samples is None:
+        return (None, None)
+    attention, mlp = (
+        None if kept.scale == 1.0 else kept for kept in group.kept_samples[2 * block : 2 * block + 2]
+    )
+    return (attention, mlp)
 
 
 class PooledBackbone(nn.Module):
@@ -111,6 +133,11 @@ class PooledBackbone(nn.Module):
 
     def use_fused_attention(self, fused: bool) -> None:
         """Nothing to choose: kept so that both backbones are set up alike."""
+
+    @property
+    def blocks(self) -> list[nn.Module]:
+        """None that could be handled one by one: kept so that both backbones are set up alike."""
+        return []
 
     def forward(
         self, images: Tensor, masks: Tensor | None = None, kept_samples: KeptSamples | None = None

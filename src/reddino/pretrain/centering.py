@@ -5,8 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from reddino.pretrain.distribution import ALONE, Processes
 
-def sinkhorn_knopp(logits: Tensor, temperature: float, iterations: int = 3) -> Tensor:
+
+def sinkhorn_knopp(
+    logits: Tensor, temperature: float, iterations: int = 3, across: Processes = ALONE
+) -> Tensor:
     """Assign samples to prototypes so that every prototype gets an equal share (SwAV; DINOv2; Cuturi 2013).
 
     Starting from exp(logits / temperature), prototypes are scaled to a mass of 1/K each and samples to 1/B
@@ -16,17 +20,20 @@ def sinkhorn_knopp(logits: Tensor, temperature: float, iterations: int = 3) -> T
         logits: (B, K) teacher outputs, any float type; computed in float32.
         temperature: of the teacher.
         iterations: of row and column scaling.
+        across: the processes that hold a part of the batch each, of any size, also none: B counts them all.
 
     Returns:
         (B, K) float32, each row a distribution; (0, K) for an empty batch.
     """
-    samples, prototypes = logits.shape
-    if samples == 0:
-        return logits.float()
+    prototypes = logits.shape[1]
+    samples = across.sum(logits.new_full((), len(logits), dtype=torch.float32)).clamp_min(1)
     scaled = logits.float() / temperature
-    assignment = torch.exp(scaled - scaled.max())
+    # One shift for all: a prototype's mass is summed over the processes.
+    peak = scaled.max() if len(scaled) else scaled.new_full((), -torch.inf)
+    assignment = torch.exp(scaled - across.largest(peak))
     for _ in range(iterations):
-        assignment = assignment / (assignment.sum(dim=0, keepdim=True).clamp_min(1e-30) * prototypes)
+        mass = across.sum(assignment.sum(dim=0, keepdim=True))
+        assignment = assignment / (mass.clamp_min(1e-30) * prototypes)
         assignment = assignment / (assignment.sum(dim=1, keepdim=True).clamp_min(1e-30) * samples)
     return assignment * samples
 
@@ -36,11 +43,15 @@ def centred_softmax(logits: Tensor, center: Tensor, temperature: float) -> Tenso
     return torch.softmax((logits.float() - center) / temperature, dim=-1)
 
 
-def moved_center(center: Tensor, logits: Tensor, momentum: float) -> Tensor:
-    """The centre after a batch: momentum * center + (1 - momentum) * mean of `logits` (DINO, eq. 4)."""
-    if len(logits) == 0:
-        return center
-    return center * momentum + logits.float().mean(dim=0, keepdim=True) * (1 - momentum)
+def moved_center(center: Tensor, logits: Tensor, momentum: float, across: Processes = ALONE) -> Tensor:
+    """The centre after a batch: momentum * center + (1 - momentum) * mean of `logits` (DINO, eq. 4).
+
+    The mean is over the rows of all processes; without any the centre stays.
+    """
+    sums = torch.cat([logits.float().sum(dim=0), logits.new_full((1,), len(logits), dtype=torch.float32)])
+    sums = across.sum(sums)
+    mean = sums[None, :-1] / sums[-1].clamp_min(1)
+    return torch.where(sums[-1] > 0, center * momentum + mean * (1 - momentum), center)
 
 
 def target_entropy(targets: Tensor) -> Tensor:

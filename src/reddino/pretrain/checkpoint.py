@@ -1,23 +1,32 @@
-"""Checkpoints: written whole, kept few, and enough to go on bit for bit."""
+"""Checkpoints: written whole, kept few, and enough to go on bit for bit, on any number of processes.
+
+One process writes a file; several write a folder together (torch.distributed.checkpoint), each its part of
+every tensor. Either is read by one process or by any number, with or without FSDP2.
+"""
 
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from reddino.atomic import atomic_path, remove_partials
+from reddino.atomic import atomic_path, remove_partials, sync_folder
 from reddino.errors import RedDinoError
+from reddino.pretrain.distribution import ALONE, Processes, ProcessGroup
+from reddino.pretrain.parallel import is_sharded, spread_like
 from reddino.pretrain.student_teacher import StudentTeacher
 
-_NAME = re.compile(r"step-(\d+)\.pt$")
+_NAME = re.compile(r"step-(\d+)(\.pt)?$")
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
     """Finished checkpoints, oldest first."""
-    return sorted((path for path in folder.glob("step-*.pt") if _NAME.search(path.name)), key=step_of)
+    found = [path for path in folder.glob("step-*") if _NAME.fullmatch(path.name)]
+    return sorted(found, key=lambda path: (step_of(path), path.stat().st_mtime_ns))
 
 
 def step_of(path: Path) -> int:
@@ -28,37 +37,145 @@ def step_of(path: Path) -> int:
 
 
 def save_checkpoint(
-    folder: Path, step: int, networks: StudentTeacher, optimizer: torch.optim.Optimizer, keep: int
+    folder: Path,
+    step: int,
+    networks: StudentTeacher,
+    optimizer: torch.optim.Optimizer,
+    keep: int,
+    *,
+    processes: Processes = ALONE,
 ) -> Path:
     """Write what the run needs to go on after `step` steps, then delete all but the newest `keep`.
 
     No random state is kept: every random number is a function of the seed and the sample index.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    remove_partials(folder)
-    path = folder / f"step-{step:09d}.pt"
-    with atomic_path(path) as partial:
-        torch.save(
-            {"step": step, "networks": networks.state_dict(), "optimizer": optimizer.state_dict()}, partial
-        )
-    for old in list_checkpoints(folder)[:-keep]:
-        old.unlink()
+    if processes.is_main:
+        folder.mkdir(parents=True, exist_ok=True)
+        remove_partials(folder)
+    if isinstance(processes, ProcessGroup):
+        path = _save_together(folder / f"step-{step:09d}", networks, optimizer, processes)
+    else:
+        path = folder / f"step-{step:09d}.pt"
+        content = {"step": step, "networks": networks.state_dict(), "optimizer": optimizer.state_dict()}
+        with atomic_path(path) as partial:
+            torch.save(content, partial)
+    if processes.is_main:
+        for old in list_checkpoints(folder)[:-keep]:
+            _delete(old)
+    processes.wait()
     return path
 
 
-def load_checkpoint(path: Path, networks: StudentTeacher, optimizer: torch.optim.Optimizer) -> int:
+def _save_together(
+    path: Path, networks: StudentTeacher, optimizer: torch.optim.Optimizer, processes: ProcessGroup
+) -> Path:
+    """Write the folder under another name, each file synced, and rename it when every part is there."""
+    from torch.distributed.checkpoint.filesystem import FileSystemWriter
+    from torch.distributed.checkpoint.state_dict_saver import save
+
+    if processes.from_main(path.exists):  # a run that was at this step already has nothing to add
+        return path
+    partial = path.with_name(f".{path.name}.partial")
+    content = _tensors(networks, optimizer.state_dict()["state"])
+    save(
+        content,
+        storage_writer=FileSystemWriter(partial, sync_files=True),
+        process_group=processes.patient,
+    )
+    if processes.is_main:
+        sync_folder(partial)
+        partial.rename(path)
+        sync_folder(path.parent)
+    return path
+
+
+def _tensors(networks: StudentTeacher, moments: dict[int, dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The whole state by flat names. Rates and decays are not in it: they follow from the step."""
+    named = {f"networks.{name}": value for name, value in networks.state_dict().items()}
+    for number, state in moments.items():
+        named |= {f"optimizer.{number}.{name}": value for name, value in state.items()}
+    return named
+
+
+def _delete(path: Path) -> None:
+    """Delete a checkpoint so that no half of it is ever taken for one."""
+    if path.is_dir():
+        doomed = path.with_name(f".{path.name}.old.partial")
+        path.rename(doomed)
+        shutil.rmtree(doomed)
+    else:
+        path.unlink()
+
+
+def load_checkpoint(
+    path: Path,
+    networks: StudentTeacher,
+    optimizer: torch.optim.Optimizer,
+    processes: Processes = ALONE,
+) -> int:
     """Restore networks and optimizer; returns the steps done.
 
     Raises:
-        RedDinoError: the file is damaged or belongs to another network.
+        RedDinoError: the checkpoint is damaged or belongs to another network.
     """
+    load = _load_folder if path.is_dir() else _load_file
     try:
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        networks.load_state_dict(content["networks"])
-        optimizer.load_state_dict(content["optimizer"])
-    except Exception as error:  # on bytes that are no checkpoint, torch's reader raises errors of many kinds
+        load(path, networks, optimizer, processes)
+    except Exception as error:  # on bytes that are no checkpoint, torch's readers raise errors of many kinds
         reason = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise RedDinoError(
             f"checkpoint {path} cannot be restored ({reason}); delete it to go on from the one before"
         ) from error
-    return int(content["step"])
+    return step_of(path)
+
+
+def _load_file(
+    path: Path, networks: StudentTeacher, optimizer: torch.optim.Optimizer, _processes: Processes
+) -> None:
+    mapped = is_sharded(networks)  # several processes read the same file, and keep a part each
+    content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    own, parameters = networks.state_dict(), _parameters(optimizer)
+    networks.load_state_dict(
+        {
+            name: spread_like(value, own[name]) if name in own else value
+            for name, value in content["networks"].items()
+        }
+    )
+    for number, state in content["optimizer"]["state"].items():
+        for name in ("exp_avg", "exp_avg_sq"):
+            state[name] = spread_like(state[name], parameters[number])
+    optimizer.load_state_dict(content["optimizer"])
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> dict[int, Tensor]:
+    """The parameters by the numbers that an optimizer's state has them under."""
+    return dict(enumerate(parameter for group in optimizer.param_groups for parameter in group["params"]))
+
+
+def _load_folder(
+    path: Path, networks: StudentTeacher, optimizer: torch.optim.Optimizer, processes: Processes
+) -> None:
+    from torch.distributed.checkpoint.state_dict_loader import load
+
+    from reddino.pretrain.checkpoint_reader import SafeReader
+
+    reader = SafeReader(path)
+    written = reader.read_metadata().state_dict_metadata
+    moments = {
+        number: {
+            "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
+            "exp_avg": torch.zeros_like(parameter),
+            "exp_avg_sq": torch.zeros_like(parameter),
+        }
+        for number, parameter in _parameters(optimizer).items()
+        if f"optimizer.{number}.step" in written
+    }
+    content = _tensors(networks, moments)
+    if content.keys() != written.keys():
+        odd = sorted(content.keys() ^ written.keys())
+        raise ValueError(f"{len(odd)} tensors are of another network, such as {odd[0]}")
+    group = processes.patient if isinstance(processes, ProcessGroup) else None
+    load(content, storage_reader=reader, process_group=group, no_dist=group is None)
+    own = {name: content[f"networks.{name}"] for name in networks.state_dict()}
+    networks.load_state_dict(own)
+    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})

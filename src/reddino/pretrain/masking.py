@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from reddino.pretrain.randomness import MASKS, generator
+from reddino.runtime import to_device
 
 MIN_BLOCK = 4
 MIN_ASPECT = 0.3
@@ -97,7 +98,7 @@ class MaskedPatches:
         crops = np.repeat(np.arange(len(masks)), hidden)
         weights = (1.0 / np.maximum(hidden, 1))[crops]
         return cls(
-            torch.from_numpy(masks).to(device),
-            torch.from_numpy(np.flatnonzero(masks)).to(device),
-            torch.from_numpy(weights.astype(np.float32)).to(device),
+            to_device(torch.from_numpy(masks), device),
+            to_device(torch.from_numpy(np.flatnonzero(masks)), device),
+            to_device(torch.from_numpy(weights.astype(np.float32)), device),
         )

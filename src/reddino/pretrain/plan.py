@@ -122,8 +122,8 @@ class Plan:
     def _assumptions(self) -> list[str]:
         return [
             "assumed       float32 weights, gradients, moments and teacher, all on every device; activations "
-            "as this machine's precision and attention keep them (fused attention in bf16 keeps fewer); loading "
-            "keeps up; devices add up without loss; no scoring and no checkpoints",
+            "as this machine's precision and attention keep them (fused attention in bf16 keeps fewer); "
+            "loading keeps up; devices add up without loss; no scoring and no checkpoints",
         ]
 
 

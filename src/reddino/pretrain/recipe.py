@@ -149,7 +149,8 @@ class OptimSection(Section):
 class RunSection(Section):
     """Length, batch and numerics.
 
-    `accumulate` splits the batch: Sinkhorn-Knopp and KoLeo then see the micro-batch.
+    `batch` is that of an optimiser step over all processes. `accumulate` splits it: Sinkhorn-Knopp and KoLeo
+    then see the micro-batch.
     """
 
     samples: Count
@@ -169,11 +170,22 @@ class RunSection(Section):
 
 
 class RuntimeSection(Section):
-    """What changes no result: workers, logging, checkpoints. (Threads change the last bits of float sums.)"""
+    """What changes no result: workers, logging, checkpoints.
+
+    `workers` and `threads` are each process's. `parallel` says how torchrun's processes share the networks:
+    `ddp` gives each of them all, `fsdp` a part of every tensor; `auto` is ddp. `activation_checkpointing`
+    recomputes blocks in the backward pass, to save memory. `threads`, `device`, the number of processes,
+    `parallel`, `pack_crops` (crops of both sizes through the network as one sequence) and `compile`
+    (torch.compile, block by block) change the last bits of float sums.
+    """
 
     workers: Annotated[int, Field(ge=0)] = 1
     threads: Annotated[int, Field(ge=0)] = 0
     device: str = "auto"
+    parallel: Literal["auto", "ddp", "fsdp"] = "auto"
+    activation_checkpointing: bool = False
+    pack_crops: bool = False
+    compile: bool = False
     log_every: Count = 10
     checkpoint_every: Count = 200
     keep_checkpoints: Count = 2

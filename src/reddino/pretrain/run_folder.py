@@ -25,17 +25,27 @@ FAILURES = "failures.csv"
 
 
 class RunFolder:
-    """Paths and records of one run."""
+    """Paths and records of one run.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    Args:
+        folder: of the run.
+        writes: False in all processes of a run but the first: they read, and keep no records.
+    """
+
+    def __init__(self, folder: Path, writes: bool = True) -> None:
+        self.folder, self._writes = folder, writes
         self.checkpoints = folder / CHECKPOINTS
         self.model = folder / MODEL
         self._metrics = folder / METRICS
         self._board: Any = None
 
     def begin(
-        self, recipe: Recipe, data_fingerprint: str, threads: int, precision: str = "fp32"
+        self,
+        recipe: Recipe,
+        data_fingerprint: str,
+        threads: int,
+        precision: str = "fp32",
+        processes: int = 1,
     ) -> list[str]:
         """Write the description of a new run, or compare how an interrupted one was computed.
 
@@ -46,19 +56,22 @@ class RunFolder:
             RedDinoError: the folder holds a run of another recipe or other data.
         """
         self.require_same(recipe, data_fingerprint)
+        if not self._writes:
+            return []
         description = {
             **provenance(seed=recipe.seed, data=data_fingerprint),
             "threads": threads,
             "torch": torch.__version__,
             "precision": precision,
+            "processes": processes,
         }
         if not (self.folder / DESCRIPTION).is_file():
             self.folder.mkdir(parents=True, exist_ok=True)
             write_text(self.folder / RECIPE, dump_recipe(recipe))
             write_text(self.folder / DESCRIPTION, json.dumps(description, indent=2) + "\n")
             return []
-        before = self._description()
-        numerics = ("threads", "torch", "precision")
+        before = {"processes": 1, **self._description()}
+        numerics = ("threads", "torch", "precision", "processes")
         if all(before[name] == description[name] for name in numerics):
             return []
         then, now = (", ".join(f"{name} {of[name]}" for name in numerics) for of in (before, description))
@@ -96,6 +109,8 @@ class RunFolder:
 
     def open_metrics(self, step: int, tensorboard: bool) -> None:
         """Drop records later than `step` (of a run that died) and open the logs."""
+        if not self._writes:
+            return
         kept = [record for record in read_metrics(self.folder) if record["step"] <= step]
         write_text(self._metrics, "".join(json.dumps(record) + "\n" for record in kept))
         if tensorboard:
@@ -105,11 +120,13 @@ class RunFolder:
 
     def note_failures(self, failures: Failures) -> None:
         """List the images that could not be decoded in failures.csv; without any there is no such file."""
-        if failures.count:
+        if failures.count and self._writes:
             failures.write(self.folder / FAILURES)
 
     def log(self, record: dict[str, Any]) -> None:
         """Append one record, which has `step` and `samples`."""
+        if not self._writes:
+            return
         with self._metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
         if self._board is not None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from reddino.pretrain.centering import target_entropy
+from reddino.pretrain.distribution import ALONE, Processes
 
 NAN_LIMIT = 10
 
@@ -34,35 +35,52 @@ def effective_rank(features: Tensor) -> float:
     return float(torch.exp(torch.special.entr(values / total).sum()))
 
 
-@dataclass
 class Signs:
-    """Sums over the steps since the last report."""
+    """Sums over the micro-batches since the last report, kept on the device: nothing waits for them.
 
-    prototypes: int
-    steps: int = 0
-    sums: dict[str, float] = field(default_factory=dict)
-    used: Tensor = field(init=False)
+    Args:
+        prototypes: K.
+        across: processes that saw a part of every micro-batch each.
+    """
 
-    def __post_init__(self) -> None:
+    def __init__(self, prototypes: int, across: Processes = ALONE) -> None:
+        self._prototypes, self._across = prototypes, across
         self.reset()
 
     def reset(self) -> None:
         """Begin a new window."""
-        self.steps, self.sums = 0, {}
-        self.used = torch.zeros(self.prototypes, dtype=torch.bool)
+        self.seen = 0
+        self._names: tuple[str, ...] = ()
+        self._sums: Tensor | None = None
+        self._used: Tensor | None = None
 
-    def add(self, values: dict[str, float], cls_targets: Tensor) -> None:
-        """Take in a step: its scalars, and the class-token targets (2, B, K)."""
-        self.steps += 1
+    def add(self, values: Mapping[str, float | Tensor], cls_targets: Tensor) -> None:
+        """Take in a micro-batch: its scalars, and the class-token targets (2, B, K).
+
+        One with a scalar that is not finite counts as seen, and for nothing else.
+        """
         flat = cls_targets.flatten(0, 1)
-        for name, value in {**values, "target_entropy": float(target_entropy(flat))}.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value
-        self.used[flat.argmax(dim=-1).cpu()] = True
+        named = {**values, "target_entropy": target_entropy(flat)}
+        row = torch.stack([_scalar(value, flat.device) for value in named.values()])
+        finite = torch.isfinite(row).all()
+        row = torch.cat([torch.where(finite, row, 0.0), finite[None].double()])
+        used = torch.zeros(self._prototypes, dtype=torch.float32, device=flat.device)
+        used[flat.argmax(dim=-1)] = finite.float()
+        self._names, self.seen = tuple(named), self.seen + 1
+        self._sums = row if self._sums is None else self._sums + row
+        self._used = used if self._used is None else torch.maximum(self._used, used)
 
     def means(self) -> dict[str, float]:
         """Means over the window, and the share of prototypes that were some sample's first choice."""
-        means = {name: value / max(1, self.steps) for name, value in self.sums.items()}
-        return {**means, "prototypes_used": float(self.used.float().mean())}
+        if self._sums is None or self._used is None:
+            return {"prototypes_used": 0.0}
+        *sums, count = self._across.sum(self._sums).tolist()
+        means = {name: total / count for name, total in zip(self._names, sums, strict=True)} if count else {}
+        return {**means, "prototypes_used": float(self._across.largest(self._used).mean())}
+
+
+def _scalar(value: float | Tensor, device: torch.device) -> Tensor:
+    return torch.as_tensor(value, device=device).detach().double()
 
 
 def in_words(
@@ -74,7 +92,7 @@ def in_words(
         record: means of a window (`dino_loss`, `target_entropy`, `rank`, `prototypes_used`, `skipped_steps`).
         prototypes: K.
         dim: of the class token.
-        batch: samples of one (micro-)batch.
+        batch: samples of one (micro-)batch, of all processes.
         progress: share of the run that is done; what is normal at the start is not said then.
     """
     words = []

@@ -6,43 +6,51 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from reddino.errors import RedDinoError
-from reddino.model.backbone import Backbone, PooledBackbone, create_backbone, initialise
+from reddino.model.backbone import (
+    Backbone,
+    Crops,
+    PooledBackbone,
+    Tokens,
+    ViTBackbone,
+    create_backbone,
+    initialise,
+)
 from reddino.model.catalogue import open_backbone
 from reddino.model.folder import ModelCard, read_heads
 from reddino.model.weights import MASK_TOKEN, backbone_tensors, load_strictly
 from reddino.pretrain.centering import centred_softmax, moved_center, sinkhorn_knopp
+from reddino.pretrain.distribution import ALONE, Processes
 from reddino.pretrain.heads import ProjectionHead
 from reddino.pretrain.losses import dino_loss, ibot_loss, koleo_loss
 from reddino.pretrain.masking import MIN_BLOCK, MaskedPatches
-from reddino.pretrain.randomness import DROP_PATH, INITIALISATION, derived_seed, uniforms
+from reddino.pretrain.parallel import local_part
+from reddino.pretrain.randomness import INITIALISATION, derived_seed
 from reddino.pretrain.recipe import Recipe
+from reddino.pretrain.views import Views
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Views:
-    """A micro-batch as the networks see it.
+class Outputs(NamedTuple):
+    """What a branch says of the views.
 
     Attributes:
-        global_crops: (2 B, 3, g, g) float, normalised; first all first crops, then all second ones.
-        local_crops: (L B, 3, l, l) float, or None.
-        masked: hidden patches of the global crops; None where iBOT is off.
-        global_kept, local_kept: for each residual branch the crops that compute it; None without drop path.
+        tokens: (2 B, d) class tokens of the global crops, before the head.
+        global_logits: (2, B, K) head outputs of them.
+        local_logits: (L, B, K) of the local crops, or None.
+        patch_logits: (M, K) at the hidden patches of the global crops, or None.
     """
 
-    global_crops: Tensor
-    local_crops: Tensor | None
-    masked: MaskedPatches | None
-    global_kept: list[Tensor] | None
-    local_kept: list[Tensor] | None
+    tokens: Tensor
+    global_logits: Tensor
+    local_logits: Tensor | None
+    patch_logits: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -67,15 +75,40 @@ class Losses:
 class Branch(nn.Module):
     """A backbone with its heads: the student, or the teacher."""
 
-    def __init__(self, backbone: Backbone, recipe: Recipe) -> None:
+    def __init__(self, backbone: Backbone, recipe: Recipe, processes: Processes = ALONE) -> None:
         super().__init__()
         self.backbone = backbone
-        self.dino_head = _make_head(backbone.dim, recipe)
+        self.dino_head = _make_head(backbone.dim, recipe, processes)
         separate = recipe.loss.ibot > 0 and not recipe.head.shared
-        self.ibot_head = _make_head(backbone.dim, recipe) if separate else None
+        self.ibot_head = _make_head(backbone.dim, recipe, processes) if separate else None
+        self.packs_crops = recipe.runtime.pack_crops
 
-    def patch_logits(self, patches: Tensor, masked: MaskedPatches) -> Tensor:
+    def forward(self, views: Views) -> Outputs:
+        """Everything this branch says of the views, in one call: DDP and FSDP2 hook it."""
+        masked = views.masked
+        tokens, local = self._encode(views)
+        global_logits = self.dino_head(tokens.cls).unflatten(0, (2, -1))
+        local_logits = None
+        if local is not None:
+            local_logits = self.dino_head(local.cls).unflatten(0, (-1, global_logits.shape[1]))
+        patch_logits = self.patch_logits(tokens.patches, masked) if masked is not None else None
+        return Outputs(tokens.cls, global_logits, local_logits, patch_logits)
+
+    def _encode(self, views: Views) -> tuple[Tokens, Tokens | None]:
+        """Tokens of the global and of the local crops."""
+        masks = views.masked.masks if views.masked is not None and views.hides else None
+        crops = Crops(views.global_crops, masks, views.global_kept)
+        if views.local_crops is None:
+            return self.backbone(*crops), None
+        local = Crops(views.local_crops, None, views.local_kept)
+        if self.packs_crops and isinstance(self.backbone, ViTBackbone):
+            of_global, of_local = self.backbone.encode([crops, local])
+            return of_global, of_local
+        return self.backbone(*crops), self.backbone(*local)
+
+    def patch_logits(self, patches: Tensor | None, masked: MaskedPatches) -> Tensor:
         """Head outputs (M, K) of the hidden patches among (C, N, d)."""
+        assert patches is not None
         hidden = patches.reshape(-1, patches.shape[-1]).index_select(0, masked.indices)
         head = self.dino_head if self.ibot_head is None else self.ibot_head
         logits: Tensor = head(hidden)
@@ -87,7 +120,7 @@ class Branch(nn.Module):
         return {name: value for name, value in self.state_dict().items() if not name.startswith(inside)}
 
 
-def _make_head(dim: int, recipe: Recipe) -> ProjectionHead:
+def _make_head(dim: int, recipe: Recipe, processes: Processes) -> ProjectionHead:
     head = recipe.head
     return ProjectionHead(
         dim,
@@ -96,20 +129,26 @@ def _make_head(dim: int, recipe: Recipe) -> ProjectionHead:
         prototypes=head.prototypes,
         layers=head.layers,
         center_output=head.center_output,
+        across=processes,
     )
 
 
 class StudentTeacher(nn.Module):
-    """Both branches and the centres of moving-average centering."""
+    """Both branches and the centres of moving-average centering.
+
+    Args:
+        recipe: of the run.
+        processes: share every batch; targets are balanced over all of it.
+    """
 
     dino_center: Tensor
     ibot_center: Tensor
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, processes: Processes = ALONE) -> None:
         super().__init__()
-        self.recipe = recipe
-        self.card, self.student = _make_student(recipe)
-        self.teacher = Branch(_create(recipe), recipe)
+        self.recipe, self.processes = recipe, processes
+        self.card, self.student = _make_student(recipe, processes)
+        self.teacher = Branch(_create(recipe), recipe, processes)
         self.teacher.load_state_dict(self.student.state_dict())
         self.teacher.requires_grad_(False).eval()
         self.register_buffer("dino_center", torch.zeros(1, recipe.head.prototypes))
@@ -127,52 +166,46 @@ class StudentTeacher(nn.Module):
     @torch.no_grad()
     def targets(self, views: Views, temperature: float) -> Targets:
         """The teacher's view of the unmasked global crops; class tokens and hidden patches centred apart."""
-        tokens = self.teacher.backbone(views.global_crops)
-        cls_logits = self.teacher.dino_head(tokens.cls).float()
+        teacher: Outputs = self.teacher(views.as_teacher())
+        cls_logits = teacher.global_logits.flatten(0, 1).float()
         cls = torch.unflatten(self._center(cls_logits, "dino_center", temperature), 0, (2, -1))
-        if views.masked is None:
-            return Targets(cls, None, tokens.cls)
-        patch_logits = self.teacher.patch_logits(tokens.patches, views.masked).float()
-        return Targets(cls, self._center(patch_logits, "ibot_center", temperature), tokens.cls)
+        if teacher.patch_logits is None:
+            return Targets(cls, None, teacher.tokens)
+        patches = self._center(teacher.patch_logits.float(), "ibot_center", temperature)
+        return Targets(cls, patches, teacher.tokens)
 
     def _center(self, logits: Tensor, center_name: str, temperature: float) -> Tensor:
         loss = self.recipe.loss
         if loss.centering == "sinkhorn":
-            return sinkhorn_knopp(logits, temperature, loss.sinkhorn_iterations)
+            return sinkhorn_knopp(logits, temperature, loss.sinkhorn_iterations, self.processes)
         center: Tensor = getattr(self, center_name)
         targets = centred_softmax(logits, center, temperature)
-        center.copy_(moved_center(center, logits, loss.center_momentum))
+        center.copy_(moved_center(center, logits, loss.center_momentum, self.processes))
         return targets
 
-    def losses(self, views: Views, targets: Targets) -> Losses:
-        """The student's losses against the teacher's targets."""
+    def losses(self, student: Outputs, targets: Targets, views: Views) -> Losses:
+        """The losses of the student's outputs against the teacher's targets.
+
+        The mean over the processes is the loss of the whole batch, but for KoLeo: each process looks for
+        nearest neighbours among its own samples, as in DINOv2.
+        """
         loss, temperature = self.recipe.loss, self.recipe.temperature.student
-        masks = views.masked.masks if views.masked is not None else None
-        tokens = self.student.backbone(views.global_crops, masks, views.global_kept)
-        global_logits = self.student.dino_head(tokens.cls).unflatten(0, (2, -1))
-        local_logits = None
-        if views.local_crops is not None and loss.dino > 0:
-            local = self.student.backbone(views.local_crops, None, views.local_kept)
-            batch = global_logits.shape[1]
-            local_logits = self.student.dino_head(local.cls).unflatten(0, (-1, batch))
-        zero = global_logits.new_zeros((), dtype=torch.float32)
-        dino = dino_loss(targets.cls, global_logits, local_logits, temperature) if loss.dino > 0 else zero
-        ibot = zero
-        if views.masked is not None and targets.patches is not None and len(views.masked.indices):
-            patch_logits = self.student.patch_logits(tokens.patches, views.masked)
-            ibot = ibot_loss(
-                targets.patches, patch_logits, views.masked.weights, len(views.masked.masks), temperature
-            )
-        koleo = zero
+        zero = student.global_logits.new_zeros((), dtype=torch.float32)
+        dino = ibot = koleo = zero
+        if loss.dino > 0:
+            dino = dino_loss(targets.cls, student.global_logits, student.local_logits, temperature)
+        if views.masked is not None and targets.patches is not None and student.patch_logits is not None:
+            crops = len(views.masked.masks)
+            ibot = ibot_loss(targets.patches, student.patch_logits, views.masked.weights, crops, temperature)
         if loss.koleo > 0:
-            koleo = sum((koleo_loss(crop) for crop in tokens.cls.chunk(2)), start=zero)
+            koleo = sum((koleo_loss(crop) for crop in student.tokens.chunk(2)), start=zero)
         return Losses(loss.dino * dino + loss.ibot * ibot + loss.koleo * koleo, dino, ibot, koleo)
 
     @torch.no_grad()
     def update_teacher(self, momentum: float) -> None:
         """teacher <- momentum * teacher + (1 - momentum) * student; batch-norm statistics are copied."""
-        teacher: list[Tensor] = list(self.teacher.parameters())
-        student: list[Tensor] = list(self.student.parameters())
+        teacher = [local_part(parameter) for parameter in self.teacher.parameters()]
+        student = [local_part(parameter) for parameter in self.student.parameters()]
         torch._foreach_mul_(teacher, momentum)
         torch._foreach_add_(teacher, student, alpha=1 - momentum)
         for kept, moving in zip(self.teacher.buffers(), self.student.buffers(), strict=True):
@@ -194,13 +227,13 @@ def _create(recipe: Recipe) -> Backbone:
     )
 
 
-def _make_student(recipe: Recipe) -> tuple[ModelCard, Branch]:
+def _make_student(recipe: Recipe, processes: Processes) -> tuple[ModelCard, Branch]:
     """Build the student and give it its starting weights."""
     model = recipe.model
     backbone = _create(recipe)
     _check_sizes(backbone, recipe)
     card = ModelCard(model.backbone, recipe.crops.global_size, model.depth, model.layer_scale)
-    student = Branch(backbone, recipe)
+    student = Branch(backbone, recipe, processes)
     generator = torch.Generator().manual_seed(derived_seed(recipe.seed, INITIALISATION, 1))
     student.dino_head.initialise(generator)
     if student.ibot_head is not None:
@@ -234,6 +267,11 @@ def _check_sizes(backbone: Backbone, recipe: Recipe) -> None:
                 f"backbone '{recipe.model.backbone}' has no patch tokens, which the iBOT loss "
                 "needs; set loss.ibot=0"
             )
+        for key in ("pack_crops", "activation_checkpointing"):
+            if getattr(recipe.runtime, key):
+                raise RedDinoError(
+                    f"runtime.{key} is for Vision Transformers, and '{recipe.model.backbone}' is none"
+                )
         return
     patch = backbone.patch_size
     for key in ("global_size", "local_size"):
@@ -251,28 +289,3 @@ def _check_masks(recipe: Recipe, side: int) -> None:
             f"masking.patches hides at most {most} of the {side} x {side} patches of a global crop, and a "
             f"block has {MIN_BLOCK}: nothing would be masked; raise crops.global_size or set loss.ibot=0"
         )
-
-
-def drop_path_plan(
-    seed: int, sample_index: NDArray[np.int64], crops: range, branches: int, rate: float
-) -> list[Tensor] | None:
-    """Which crops compute each residual branch: B (1 - rate) of them, at least one, by their random scores.
-
-    Args:
-        seed: of the run.
-        sample_index: (B,) global sample indices.
-        crops: numbers of the crops that are stacked, crop-major: (len(crops) * B).
-        branches: residual branches of the backbone.
-        rate: share that skips.
-
-    Returns:
-        For each branch a sorted index tensor into the stacked crops; None where nothing is dropped.
-    """
-    if rate == 0 or branches == 0 or len(crops) == 0:
-        return None
-    most_crops = 1024
-    keys = np.concatenate([sample_index * most_crops + crop for crop in crops])
-    scores = uniforms(seed, DROP_PATH, keys, branches)
-    count = max(1, round(len(keys) * (1 - rate)))
-    kept = np.sort(np.argpartition(scores, count - 1, axis=0)[:count], axis=0)
-    return [torch.from_numpy(np.ascontiguousarray(kept[:, branch])) for branch in range(branches)]

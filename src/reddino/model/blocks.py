@@ -1,0 +1,135 @@
+"""The ViT's block: crops of one size or of several packed together, drop path by skipping, checkpointing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from timm.models.vision_transformer import Block
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+
+class Kept(NamedTuple):
+    """The samples that compute one residual branch (drop path).
+
+    Attributes:
+        indices: (k,) positions among the crops of this process.
+        scale: all samples over the kept ones, of the whole batch: what makes up for those that skip.
+    """
+
+    indices: Tensor
+    scale: float
+
+
+Groups = list[Tensor]
+"""Tokens (B_i, N_i, d) of the crops of each size."""
+KeptPair = tuple[Kept | None, Kept | None]
+"""For the attention and for the MLP of a block; None where every sample computes it."""
+ALL: KeptPair = (None, None)
+
+
+class CropBlock(Block):  # type: ignore[misc]
+    """timm's block, its forward written out for what pretraining does with it; the weights are the same.
+
+    Everything that works block by block, FSDP2, compilation and activation checkpointing, hooks its forward.
+    """
+
+    #: Recompute the block in the backward pass instead of keeping what it computed.
+    checkpointed = False
+
+    def forward(
+        self, x: Tensor | Groups, kept: Sequence[KeptPair] | None = None, **masking: Any
+    ) -> Tensor | Groups:
+        """Tokens (B, N, d) of one size, as timm has it, or a list of them, packed where there are several.
+
+        Args:
+            x: tokens, or a list of tokens, each of crops of one size.
+            kept: for each group of a list, which samples compute attention and MLP; None: all of them.
+            masking: what timm's own forward takes beside the tokens.
+        """
+        if isinstance(x, Tensor):
+            alone: Tensor = super().forward(x, **masking)
+            return alone
+        pairs = [ALL] * len(x) if kept is None else list(kept)
+        if self.checkpointed and torch.is_grad_enabled():
+            # Nothing in a block is random: drop path is planned before.
+            recomputed: Groups = checkpoint(
+                self._residuals, x, pairs, use_reentrant=False, preserve_rng_state=False
+            )
+            return recomputed
+        return self._residuals(x, pairs)
+
+    def _residuals(self, groups: Groups, kept: list[KeptPair]) -> Groups:
+        groups = _residual(groups, self._attention, [attention for attention, _ in kept])
+        return _residual(groups, self._mlp, [mlp for _, mlp in kept])
+
+    def _attention(self, groups: Groups) -> Groups:
+        if len(groups) == 1:
+            return [self.ls1(self.attn(self.norm1(groups[0])))]
+        sizes = [group.shape for group in groups]
+        return _unpack(self.ls1(packed_attention(self.attn, self.norm1(_pack(groups)), sizes)), sizes)
+
+    def _mlp(self, groups: Groups) -> Groups:
+        if len(groups) == 1:
+            return [self.ls2(self.mlp(self.norm2(groups[0])))]
+        return _unpack(self.ls2(self.mlp(self.norm2(_pack(groups)))), [group.shape for group in groups])
+
+
+def adopt(block: Any) -> None:
+    """Turn one of timm's plain blocks into a `CropBlock`, its weights and their names untouched."""
+    if type(block) is Block:
+        block.__class__ = CropBlock
+
+
+def _residual(groups: Groups, branch: Callable[[Groups], Groups], kept: list[Kept | None]) -> Groups:
+    """x + branch(x), computed for the kept samples only and scaled up by their share (DINOv2's drop path)."""
+    parts = [
+        x if plan is None else x.index_select(0, plan.indices) for x, plan in zip(groups, kept, strict=True)
+    ]
+    computed = branch(parts)
+    return [
+        x + part if plan is None else torch.index_add(x, 0, plan.indices, part.to(x.dtype), alpha=plan.scale)
+        for x, part, plan in zip(groups, computed, kept, strict=True)
+    ]
+
+
+def _pack(groups: Groups) -> Tensor:
+    """The tokens of all groups in one row: (T, d)."""
+    return torch.cat([group.flatten(0, 1) for group in groups])
+
+
+def _unpack(tokens: Tensor, sizes: Sequence[torch.Size]) -> Groups:
+    parts = torch.split(tokens, [size[0] * size[1] for size in sizes])
+    return [part.reshape(size[0], size[1], -1) for part, size in zip(parts, sizes, strict=True)]
+
+
+def packed_attention(attention: Any, tokens: Tensor, sizes: Sequence[torch.Size]) -> Tensor:
+    """Self-attention within each crop of a packed row of tokens: block-diagonal, as if crop by crop.
+
+    The products with weights run over all tokens at once. Attention itself runs size by size, since crops of
+    one size are a plain batch: that needs no mask, no kernel for unequal lengths, and wastes no pair.
+
+    Args:
+        attention: timm's module.
+        tokens: (T, d) of all groups.
+        sizes: (B_i, N_i, d) of each group.
+
+    Returns:
+        (T, d).
+    """
+    heads, width = attention.num_heads, attention.head_dim
+    parts = attention.qkv(tokens).split([size[0] * size[1] for size in sizes])
+    mixed = []
+    for part, (count, length, _) in zip(parts, sizes, strict=True):
+        query, key, value = part.reshape(count, length, 3, heads, width).permute(2, 0, 3, 1, 4).unbind(0)
+        query, key = attention.q_norm(query), attention.k_norm(key)
+        if attention.fused_attn:
+            out = functional.scaled_dot_product_attention(query, key, value)
+        else:
+            out = ((query * attention.scale) @ key.transpose(-2, -1)).softmax(dim=-1) @ value
+        mixed.append(out.transpose(1, 2).reshape(count * length, heads * width))
+    x = attention.norm(torch.cat(mixed))
+    return attention.proj(x)  # type: ignore[no-any-return]

@@ -1,0 +1,170 @@
+"""What the networks get of a batch: normalised crops, masks and dropped paths, on the device in time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from reddino.model.backbone import Backbone, ViTBackbone
+from reddino.model.blocks import Kept
+from reddino.model.encoder import normalise
+from reddino.model.folder import ModelCard
+from reddino.pretrain.data import CropBatch
+from reddino.pretrain.distribution import ALONE, Processes
+from reddino.pretrain.masking import MaskedPatches, sample_masks
+from reddino.pretrain.randomness import DROP_PATH, TORCH, derived_seed, uniforms
+from reddino.pretrain.recipe import Recipe
+from reddino.runtime import Runtime, to_device
+
+
+@dataclass(frozen=True)
+class Views:
+    """A micro-batch as the networks see it; of several processes, this one's part.
+
+    Attributes:
+        global_crops: (2 B, 3, g, g) float, normalised; first all first crops, then all second ones.
+        local_crops: (L B, 3, l, l) float, or None.
+        masked: hidden patches of the global crops; None where iBOT is off.
+        global_kept, local_kept: for each residual branch the crops that compute it; None without drop path.
+        seed: of what a network without tokens draws at random in its forward pass.
+        hides: whether hidden patches are replaced by the mask token; else they are only where to look.
+    """
+
+    global_crops: Tensor
+    local_crops: Tensor | None
+    masked: MaskedPatches | None
+    global_kept: list[Kept] | None
+    local_kept: list[Kept] | None
+    seed: int = 0
+    hides: bool = True
+
+    def as_teacher(self) -> Views:
+        """What the teacher sees: global crops with nothing hidden, and every path of the network."""
+        return replace(self, local_crops=None, global_kept=None, local_kept=None, hides=False)
+
+
+def make_views(
+    batch: CropBatch,
+    recipe: Recipe,
+    backbone: Backbone,
+    card: ModelCard,
+    runtime: Runtime,
+    *,
+    processes: Processes = ALONE,
+) -> Views:
+    """Normalise a micro-batch on the device, and draw its masks and dropped paths from its sample indices."""
+    index = batch.sample_index.numpy()
+    masked = None
+    if recipe.loss.ibot > 0 and isinstance(backbone, ViTBackbone):
+        side = recipe.crops.global_size // backbone.patch_size
+        masks = sample_masks(recipe.seed, index, side, recipe.masking.images, recipe.masking.patches)
+        masked = MaskedPatches.of(masks.reshape(-1, side * side), runtime.device)
+    crops = 2 + recipe.crops.local_count
+    has_local = recipe.crops.local_count > 0 and recipe.loss.dino > 0
+
+    def kept(numbers: range) -> list[Kept] | None:
+        rate, branches = recipe.model.drop_path, backbone.residual_branches
+        plan = drop_path_plan(recipe.seed, index, numbers, branches, rate, processes=processes)
+        if plan is None:
+            return None
+        return [Kept(to_device(part.indices, runtime.device), part.scale) for part in plan]
+
+    return Views(
+        _to_network(batch.global_crops, card, runtime),
+        _to_network(batch.local_crops, card, runtime) if has_local else None,
+        masked,
+        kept(range(2)),
+        kept(range(2, crops)),
+        derived_seed(recipe.seed, TORCH, int(index[0])),
+    )
+
+
+def _to_network(crops: Tensor, card: ModelCard, runtime: Runtime) -> Tensor:
+    """(C, B, s, s, 3) uint8 to (C B, 3, s, s) float."""
+    return normalise(to_device(crops.flatten(0, 1), runtime.device), card.mean, card.std)
+
+
+def drop_path_plan(
+    seed: int,
+    sample_index: NDArray[np.int64],
+    crops: range,
+    branches: int,
+    rate: float,
+    *,
+    processes: Processes = ALONE,
+) -> list[Kept] | None:
+    """Which crops compute each residual branch: B (1 - rate) of them, at least one, by their random scores.
+
+    The plan is of the whole micro-batch, however many processes share it: their parts are of unequal size,
+    and together what one process would compute.
+
+    Args:
+        seed: of the run.
+        sample_index: (B,) global sample indices of this process's part, as they follow one another.
+        crops: numbers of the crops that are stacked, crop-major: (len(crops) * B).
+        branches: residual branches of the backbone.
+        rate: share that skips.
+        processes: each has a part of B samples of the micro-batch, in their order.
+
+    Returns:
+        For each branch sorted indices into the stacked crops of this process; None where nothing is dropped.
+    """
+    if rate == 0 or branches == 0 or len(crops) == 0:
+        return None
+    most_crops = 1024
+    here, first = len(sample_index), processes.rank * len(sample_index)
+    samples = sample_index
+    if processes.count > 1:
+        samples = np.arange(processes.count * here, dtype=np.int64) + (sample_index[0] - first)
+    keys = np.concatenate([samples * most_crops + crop for crop in crops])
+    scores = uniforms(seed, DROP_PATH, keys, branches)
+    count = max(1, round(len(keys) * (1 - rate)))
+    kept = np.zeros((len(crops), len(samples), branches), dtype=np.bool_)
+    np.put_along_axis(kept.reshape(-1, branches), np.argpartition(scores, count - 1, axis=0)[:count], True, 0)
+    mine = kept[:, first : first + here] if processes.count > 1 else kept
+    scale = len(keys) / count
+    return [Kept(torch.from_numpy(np.flatnonzero(mine[:, :, branch])), scale) for branch in range(branches)]
+
+
+def ahead(
+    batches: Iterator[CropBatch], make: Callable[[CropBatch], Views], runtime: Runtime
+) -> Iterator[Views]:
+    """The views of each batch; on a GPU the next ones are copied and normalised during the step on these."""
+    if runtime.device.type != "cuda":
+        yield from map(make, batches)
+        return
+    copies = torch.cuda.Stream(runtime.device)  # type: ignore[no-untyped-call]
+
+    def load() -> Views | None:
+        with torch.cuda.stream(copies):
+            batch = next(batches, None)
+            return None if batch is None else make(batch)
+
+    following = load()
+    while following is not None:
+        training = torch.cuda.current_stream(runtime.device)
+        training.wait_stream(copies)
+        current = following
+        for tensor in _tensors(current):
+            # Else the memory could be given to the next copy while this step still reads it.
+            tensor.record_stream(training)
+        following = load()
+        yield current
+
+
+def _tensors(content: Any) -> Iterator[Tensor]:
+    """All tensors of views."""
+    if isinstance(content, Tensor):
+        yield content
+    elif isinstance(content, list | tuple):
+        for part in content:
+            yield from _tensors(part)
+    elif isinstance(content, Views | MaskedPatches):
+        for field in fields(content):
+            yield from _tensors(getattr(content, field.name))
