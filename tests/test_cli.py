@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from cyclopts import App
 
 from reddino import cli, terminal
 from reddino.embed.table import read_embeddings
@@ -114,15 +115,29 @@ def test_cli__wrong_usage_ends_with_code_2(tokens: list[str]) -> None:
     assert ended.value.code == 2
 
 
-@pytest.mark.parametrize("command", [name for name in cli.app if not name.startswith("-")])
-def test_cli__each_command_explains_every_option(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    cli.main([command, "--help"])
+def commands(app: App) -> Iterator[tuple[str, ...]]:
+    """The words of every command, those of its groups (`data pack`) included."""
+    for name in app:
+        if name.startswith("-"):
+            continue
+        if app[name].default_command:
+            yield (name,)
+        else:
+            yield from ((name, *words) for words in commands(app[name]))
+
+
+@pytest.mark.parametrize("words", commands(cli.app), ids=" ".join)
+def test_cli__each_command_explains_every_option(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.main([*words, "--help"])
     shown = capsys.readouterr().out
     assert shown.startswith("Usage: reddino")
-    explained = inspect.getdoc(cli.app[command].default_command) or ""
-    for argument in cli.app[command].assemble_argument_collection():
+    command = cli.app[list(words)]
+    explained = inspect.getdoc(command.default_command) or ""
+    for argument in command.assemble_argument_collection():
         assert argument.name in shown
-        assert f"    {argument.field_info.name}: " in explained, f"{command} does not explain {argument.name}"
+        assert f"    {argument.field_info.name}: " in explained, f"{words} does not explain {argument.name}"
 
 
 def test_cli__ctrl_c_ends_with_code_130_and_a_sentence(
