@@ -424,7 +424,7 @@ def test_evaluate__refuses_tables_of_other_views(
 
 
 def test_evaluate__tests_the_named_source(tables: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    options = ["--protocol", "fixed", "--group-by", "source", "--test", "phone"]
+    options = ["--protocol", "fixed", "--split-column", "source", "--test", "phone"]
     assert cli.main(["evaluate", tables[0], *options]) == 0
     table = read_embeddings(tables[0])
     assert f"{table.strings('source').count('phone')} test" in " ".join(capsys.readouterr().out.split())

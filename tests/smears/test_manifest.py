@@ -219,7 +219,10 @@ def test_manifest__fold_groups_equal_a_search_from_row_to_row(tmp_path: Path, se
     columns = {
         name: [draw.choice([None, *"abcdef"]) for _ in range(25)] for name in ("group", "slide", "patient")
     }
-    columns |= {"path": [str(draw.integers(20)) for _ in range(25)], "source": list(draw.choice(["A", "B"], 25))}
+    columns |= {
+        "path": [str(draw.integers(20)) for _ in range(25)],
+        "source": list(draw.choice(["A", "B"], 25)),
+    }
     of_image: dict[str, str] = {}
     columns["source"] = [
         of_image.setdefault(path, source)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,20 +18,20 @@ class ClassMap(BaseModel):
     """Which labels become which classes.
 
     Attributes:
-        classes: class -> the labels that become it.
+        join: class -> the labels that become it.
         drop: labels that take no part.
         others: labels that are not named keep their name as a class, or are dropped.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    classes: Mapping[str, tuple[str, ...]] = {}
+    join: Mapping[str, tuple[str, ...]] = {}
     drop: tuple[str, ...] = ()
     others: Literal["keep", "drop"] = "keep"
 
     @model_validator(mode="after")
     def _each_label_once(self) -> ClassMap:
-        named = [*(label for labels in self.classes.values() for label in labels), *self.drop]
+        named = [*(label for labels in self.join.values() for label in labels), *self.drop]
         double = {label for label in named if named.count(label) > 1}
         if double:
             raise ValueError(f"the label {sorted(double)[0]!r} is named twice")
@@ -45,27 +45,27 @@ class ClassMap(BaseModel):
             if name:
                 classes.setdefault(name, []).append(label)
         dropped = tuple(label for label, name in pairs.items() if not name)
-        return cls(classes={name: tuple(labels) for name, labels in classes.items()}, drop=dropped)
+        return cls(join={name: tuple(labels) for name, labels in classes.items()}, drop=dropped)
 
     def named(self) -> set[str]:
         """Every label that the map names."""
-        return {label for labels in self.classes.values() for label in labels} | set(self.drop)
+        return {label for labels in self.join.values() for label in labels} | set(self.drop)
 
     def class_of(self, label: str) -> str:
         """The class of a label, "" if it takes no part."""
-        for name, labels in self.classes.items():
+        for name, labels in self.join.items():
             if label in labels:
                 return name
-        if label in self.drop or (self.others == "drop" and label not in self.classes):
+        if label in self.drop or (self.others == "drop" and label not in self.join):
             return ""
         return label
 
     def restricted_to(self, labels: Iterable[str]) -> ClassMap:
         """The part of the map that bears on `labels`."""
         present = set(labels)
-        kept = {name: tuple(one for one in old if one in present) for name, old in self.classes.items()}
+        kept = {name: tuple(one for one in old if one in present) for name, old in self.join.items()}
         dropped = tuple(label for label in self.drop if label in present)
-        return ClassMap(classes=kept, drop=dropped, others=self.others)
+        return ClassMap(join=kept, drop=dropped, others=self.others)
 
     def require_known(self, labels: Iterable[str]) -> None:
         """Refuse a map that names a label which does not occur: it is misspelt.
@@ -83,7 +83,7 @@ class ClassMap(BaseModel):
 
 
 def read_class_map(path: str | Path) -> ClassMap:
-    """Read a class map from YAML with the keys `classes`, `drop` and `others`.
+    """Read a class map from YAML with the keys `join`, `drop` and `others`.
 
     Raises:
         RedDinoError: no such file, or a key or value that does not fit.
@@ -99,6 +99,24 @@ def read_class_map(path: str | Path) -> ClassMap:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise RedDinoError(f"Class map {path}: {f'{place}: ' if place else ''}{first['msg']}.") from error
+
+
+def class_map(
+    classes: str | Path | ClassMap | None, drop: Sequence[str] = (), rename: Mapping[str, str] | None = None
+) -> ClassMap:
+    """A class map from a map or its file, with further labels dropped and renamed (old to new).
+
+    Raises:
+        RedDinoError: the file does not fit, or a label is named twice.
+    """
+    base = classes if isinstance(classes, ClassMap) else read_class_map(classes) if classes else ClassMap()
+    join = {name: list(labels) for name, labels in base.join.items()}
+    for old, new in (rename or {}).items():
+        join.setdefault(new, []).append(old)
+    try:
+        return ClassMap.model_validate({"join": join, "drop": (*base.drop, *drop), "others": base.others})
+    except ValidationError as error:
+        raise RedDinoError(f"Class map: {error.errors()[0]['msg']}.") from error
 
 
 def labelled_rows(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -43,7 +43,7 @@ def ask(
     test: Vectors,
     wanted: Sequence[Classifier],
     groups: Sequence[str],
-) -> Mapping[Classifier, Answer]:
+) -> dict[str, Answer]:
     """Fit each classifier on the training rows and ask it about the test rows.
 
     Args:
@@ -55,14 +55,14 @@ def ask(
     Raises:
         RedDinoError: fewer training rows than neighbours.
     """
-    answers: dict[Classifier, Answer] = {}
+    answers: dict[str, Answer] = {}
     plain: tuple[Classifier, ...] = tuple(name for name in wanted if name in ("1-NN", "20-NN"))
     cosine: tuple[Classifier, ...] = tuple(name for name in wanted if name.startswith("cosine"))
     if plain:
         answers |= _neighbours(train, labels, test, plain)
     if cosine:
         answers |= _neighbours(unit_length(train), labels, unit_length(test), cosine)
-    alone: dict[Classifier, Callable[[], Answer]] = {
+    alone: dict[str, Callable[[], Answer]] = {
         "probe": lambda: _probed(probe.fit_predict(train, labels, test)),
         "scaled probe": lambda: _probed(probe.fit_predict_scaled(train, labels, test, groups)),
         "nearest mean": lambda: nearest_mean(train, labels, test),
@@ -93,9 +93,9 @@ def unit_length(vectors: Vectors) -> Vectors:
 
 def _neighbours(
     train: Vectors, labels: Classes, test: Vectors, wanted: Sequence[Classifier]
-) -> dict[Classifier, Answer]:
+) -> dict[str, Answer]:
     voters = knn.voters(train, labels, test, max(NEIGHBOURS[name] for name in wanted))
-    answers = {}
+    answers: dict[str, Answer] = {}
     for name in wanted:
         asked = voters[:, : NEIGHBOURS[name]]
         answers[name] = Answer(knn.vote(asked), (asked == 1).mean(axis=1))

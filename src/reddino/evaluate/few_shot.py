@@ -34,9 +34,7 @@ def few_shot(
     # Grouped folds do not depend on the repeat's number beyond their seed: one deal serves `folds` repeats.
     deals: dict[int, Folds] = {}
     for repeat in range(repeats):
-        deal = deals.setdefault(
-            repeat // folds, grouped_folds(labels, groups, folds, seed + repeat // folds)
-        )
+        deal = deals.setdefault(repeat // folds, grouped_folds(labels, groups, folds, seed + repeat // folds))
         pool, test = list(deal)[repeat % folds]
         draw = np.random.default_rng([seed, shots, repeat])
         chosen = []

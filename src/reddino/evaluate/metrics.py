@@ -71,12 +71,16 @@ def score(truth: Classes, predicted: Classes, classes: int, positive: Real | Non
         truth, predicted: (m,) class numbers below `classes`.
         positive: (m,) how likely each row is of class 1, where there are two classes.
     """
-    row = score_rows(confusion_matrix(truth, predicted, classes)).tolist()
-    return Scores(*row, auroc=None if positive is None else auroc(truth == 1, positive))
+    weighted, balanced, accuracy, macro = score_rows(confusion_matrix(truth, predicted, classes)).tolist()
+    area = None if positive is None else auroc(truth == 1, positive)
+    return Scores(weighted, balanced, accuracy, macro, area)
 
 
 def score_rows(confusion: npt.NDArray[Any]) -> Real:
-    """The four scores (..., 4), in the order of METRICS, of confusion matrices (..., C, C); NaN where empty."""
+    """The four scores (..., 4), in the order of METRICS, of confusion matrices (..., C, C).
+
+    NaN where a matrix is empty.
+    """
     hits = np.diagonal(confusion, axis1=-2, axis2=-1).astype(np.float64)
     support, answered = confusion.sum(axis=-1), confusion.sum(axis=-2)
     total, present = support.sum(axis=-1), (support > 0).sum(axis=-1)
@@ -124,4 +128,5 @@ def largest_class(train: Classes, test_rows: int) -> Classes:
 
 
 def _ratio(part: Real, whole: npt.NDArray[Any]) -> Real:
-    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+    ratio: Real = np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+    return ratio

@@ -77,7 +77,8 @@ def fit_predict_scaled(
     else:
         classes = int(labels.max()) + 1
         found = {
-            c: np.mean([_inner_score(scaled, labels, split, c, classes) for split in folds]) for c in SCALED_CS
+            c: np.mean([_inner_score(scaled, labels, split, c, classes) for split in folds])
+            for c in SCALED_CS
         }
         # The strongest regularisation among equals.
         best = max(found, key=lambda c: (found[c], -c))

@@ -104,8 +104,8 @@ def require_finite(emb: Embeddings) -> None:
     if not finite.all():
         first = int(np.argmin(finite))
         raise RedDinoError(
-            f"{int((~finite).sum())} of {len(emb)} labelled vectors of '{emb.meta.get('model', '')}' hold numbers "
-            f"that are not finite (the first is of {emb.strings('path')[first]}): the network or its "
+            f"{int((~finite).sum())} of {len(emb)} labelled vectors of '{emb.meta.get('model', '')}' hold "
+            f"numbers that are not finite (the first is of {emb.strings('path')[first]}): the network or its "
             "arithmetic failed on them; embed again in fp32, or leave these images out."
         )
 
@@ -117,8 +117,9 @@ def ask_split(
     tested = np.concatenate([rows for _, rows in split.tests])
     learned = numbers[split.train]
     training_groups = [groups[row] for row in split.train]
-    answers: dict[str, Answer] = dict(
-        classifiers.ask(emb.vectors[split.train], learned, emb.vectors[tested], wanted, training_groups)
+    answers: dict[str, Answer] = {}
+    answers |= classifiers.ask(
+        emb.vectors[split.train], learned, emb.vectors[tested], wanted, training_groups
     )
     largest = largest_class(learned, len(tested))
     answers[CHANCE] = Answer(largest, np.zeros(len(tested)))
@@ -160,7 +161,9 @@ def summarise(
         task=task,
         protocol=question.protocol,
         group_by=question.group_by or "image, group, slide or patient",
-        seed=None if question.protocol in ("fixed", "cross-source", "leave-one-source-out") else question.seed,
+        seed=None
+        if question.protocol in ("fixed", "cross-source", "leave-one-source-out")
+        else question.seed,
         classes=answered.names,
         cells=cells,
         left_out=answered.left_out,
@@ -301,4 +304,3 @@ def _fit_notes(tests: Sequence[Tested]) -> list[str]:
             f"in {len(stopped)} of {len(fits)} fits."
         )
     return notes
-

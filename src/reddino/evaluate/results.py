@@ -85,16 +85,17 @@ class Result:
     def mean(self, classifier: str) -> Scores:
         """Each score averaged over the test sets."""
         areas = self._areas(classifier)
-        area = float(np.mean(areas)) if areas else None
-        return Scores(*self._rows(classifier).mean(axis=0).tolist(), auroc=area)
+        weighted, balanced, accuracy, macro = self._rows(classifier).mean(axis=0).tolist()
+        return Scores(weighted, balanced, accuracy, macro, float(np.mean(areas)) if areas else None)
 
     def sd(self, classifier: str) -> Scores | None:
         """Each score's sample standard deviation over the test sets; None for a single one."""
         if len(self.folds) < 2:
             return None
         areas = self._areas(classifier)
+        weighted, balanced, accuracy, macro = self._rows(classifier).std(axis=0, ddof=1).tolist()
         area = float(np.std(areas, ddof=1)) if len(areas) > 1 else None
-        return Scores(*self._rows(classifier).std(axis=0, ddof=1).tolist(), auroc=area)
+        return Scores(weighted, balanced, accuracy, macro, area)
 
     def interval(self, classifier: str, metric: str) -> tuple[float, float] | None:
         """The 95 % interval of the mean, by bootstrap over groups; None where there is none.
@@ -163,9 +164,7 @@ def paired_differences(
         for classifier in result.classifiers:
             for metric in metrics:
                 column = METRICS.index(metric)
-                gain = (
-                    result.mean(classifier).as_row()[column] - reference.mean(classifier).as_row()[column]
-                )
+                gain = result.mean(classifier).as_row()[column] - reference.mean(classifier).as_row()[column]
                 spread = None
                 if classifier in result.resamples and classifier in reference.resamples:
                     spread = interval(

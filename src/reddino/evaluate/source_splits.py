@@ -24,8 +24,8 @@ def cross_source(labels: Sequence[str], sources: Sequence[str]) -> tuple[Split, 
     poor = [name for name, own in rows.items() if len(np.unique(truth[own])) < 2]
     if poor:
         raise RedDinoError(
-            f"Source '{poor[0]}' has cells of one class only ('{truth[rows[poor[0]]][0]}'), so nothing can be "
-            "learned from it alone: leave it out, or use the protocol leave-one-source-out."
+            f"Source '{poor[0]}' has cells of one class only ('{truth[rows[poor[0]]][0]}'), so nothing can "
+            "be learned from it alone: leave it out, or use the protocol leave-one-source-out."
         )
     return tuple(
         Split(name, own, tuple((other, tested) for other, tested in rows.items() if other != name))

@@ -105,6 +105,7 @@ def pretrain(
     step = _restore(run, networks, optimizer)
     run.open_metrics(step, recipe.runtime.tensorboard)
     run.note_failures(cache.failures)
+    run.note_seen(recipe.model.start, cache)
     report = _Report(recipe, run, networks, runtime, online_score)
     report.begin(step)
     advance = progress or (lambda done, planned: None)

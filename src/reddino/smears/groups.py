@@ -26,7 +26,9 @@ def joined_groups(sources: Sequence[str], columns: Mapping[str, Sequence[str]]) 
     graph = coo_matrix((np.ones(pairs.shape[1], np.int8), (pairs[0], pairs[1])), shape=(rows, rows))
     component = connected_components(graph, directed=False)[1]
     first = np.unique(component, return_index=True)[1]
-    names = [_name(row, sources[row], {name: values[row] for name, values in columns.items()}) for row in first]
+    names = [
+        _name(row, sources[row], {name: values[row] for name, values in columns.items()}) for row in first
+    ]
     return [names[number] for number in component]
 
 

@@ -98,7 +98,8 @@ class Manifest:
         of other rows; 'slide 1' of two sources is two groups.
         """
         return joined_groups(
-            self.strings("source"), {name: self.strings(name) for name in ("patient", "slide", "group", "path")}
+            self.strings("source"),
+            {name: self.strings(name) for name in ("patient", "slide", "group", "path")},
         )
 
     def select(self, rows: ArrayLike) -> Manifest:
