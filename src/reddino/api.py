@@ -338,7 +338,7 @@ def evaluate(
     """Score models side by side: linear probe, 1-NN, 20-NN and what else is asked.
 
     Args:
-        what: folders of embedding tables of the same cells, or a task file (.yaml).
+        what: folders of embedding tables of the same cells; or a task file (.yaml, or a shipped one's name).
         models: models to embed with, for a task file or `data`; `name=model` gives one a name.
         data: manifests, or `name=manifest`: the data of a task file, or a task each.
         tables: folder where tables of `models` are kept, and taken from if they are there.
@@ -367,10 +367,11 @@ def evaluate(
         Path(tables), embed, {"device": device, "batch_size": batch_size}, watch or tasks.unwatched
     )
     paths = tasks.named_paths(data)
-    if len(given) == 1 and Path(given[0]).suffix in (".yaml", ".yml"):
-        tasks.require_defaults(mapping, {**question, **(embedding or {})}, str(given[0]))
-        file = tasks.read_task_file(given[0])
-        found = tasks.run_tasks(file, models, embedder, paths=paths, beside=Path(given[0]).parent)
+    file = tasks.find_task_file(given)
+    if file is not None:
+        tasks.require_defaults(mapping, {**question, **(embedding or {})}, str(file))
+        asked = tasks.read_task_file(file)
+        found = tasks.run_tasks(asked, models, embedder, paths=paths, beside=file.parent)
     elif given:
         found = tasks.score_tables(given, tasks.make_questions(mapping, shots, question), family=family)
     else:

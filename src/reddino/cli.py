@@ -376,7 +376,8 @@ def evaluate(
     """Score models side by side: linear probe, 1-NN and 20-NN, with intervals.
 
     Args:
-        what: folders of embedding tables, of the same cells by different models; or a task file (.yaml).
+        what: folders of embedding tables, of the same cells by different models; or a task file (.yaml), or
+            one that comes with RedDino: paper, chula, blood-cells, malaria, elongated.
         models: models to embed with, for a task file or --data, as MODEL or name=MODEL.
         data: manifests as FILE or name=FILE: the data of a task file, or a task each.
         tables: folder of the tables that --models make; those that are there are taken.

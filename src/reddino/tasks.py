@@ -20,6 +20,7 @@ from reddino.evaluate.question import Question
 from reddino.evaluate.render import Grid
 from reddino.evaluate.results import Result
 from reddino.inputs import ViewKind, open_data
+from reddino.pretrain.recipe import recipe_folder
 from reddino.provenance import hash_bytes
 from reddino.smears.manifest import Manifest, join_manifests, with_groups
 
@@ -138,6 +139,21 @@ class Embedder:
             options = {**task.embedding(), **self.options, "progress": progress, "hashes": keep}
             self.embed(manifest, spec, out, name=name, **options)
         return read_embeddings(out)
+
+
+def shipped_tasks() -> dict[str, Path]:
+    """The task files that come with the package, by name."""
+    return {path.stem: path for path in sorted((recipe_folder() / "tasks").glob("*.yaml"))}
+
+
+def find_task_file(given: Sequence[str | Path]) -> Path | None:
+    """The task file that is meant, if it is not embedding tables."""
+    if len(given) != 1:
+        return None
+    one = Path(given[0])
+    if one.suffix in (".yaml", ".yml"):
+        return one
+    return None if one.exists() else shipped_tasks().get(str(given[0]))
 
 
 def read_task_file(path: str | Path) -> TaskFile:

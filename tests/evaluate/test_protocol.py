@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -11,6 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 from sklearn.model_selection import StratifiedKFold
 from sklearn.neighbors import KNeighborsClassifier
+from toy_tables import META, table
 
 from reddino.embed.table import Embeddings
 from reddino.errors import RedDinoError
@@ -22,24 +21,6 @@ from reddino.evaluate.protocol import (
 )
 from reddino.evaluate.question import Question, groups_of
 from reddino.evaluate.results import CHANCE
-from reddino.smears.manifest_columns import COLUMNS
-
-META: dict[str, Any] = {
-    "model": "toy",
-    "weights_hash": "00",
-    "pooling": "cls",
-    "view": {"side": 1.5},
-    "preprocessing": {"input_size": 8},
-}
-
-
-def table(vectors: np.ndarray, meta: dict[str, Any] | None = None, **columns: list[str]) -> Embeddings:
-    n = len(vectors)
-    filled = {name: pa.nulls(n, pa.float64()) for name in ("x", "y", "w", "h", "cell_diameter")}
-    text = {name: pa.nulls(n, pa.string()) for name in COLUMNS if name not in filled}
-    given = {name: pa.array([v or None for v in values], pa.string()) for name, values in columns.items()}
-    path = {"path": pa.array([f"{i}.png" for i in range(n)])}
-    return Embeddings(vectors.astype(np.float32), pa.table(text | filled | path | given), meta or META)
 
 
 def near_duplicates(groups: int = 40, per_group: int = 8, seed: int = 0) -> Embeddings:

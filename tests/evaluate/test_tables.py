@@ -63,7 +63,7 @@ def test_comparison_rows__a_single_split_has_no_spread() -> None:
 def test_markdown__is_aligned_and_says_what_was_scored() -> None:
     text = markdown([result("ours", 0.5), result("a longer name", 0.4), result("ours", 0.3, "new source")])
     assert text.index("### shapes") < text.index("### new source")
-    first = text.split("### new source", maxsplit=1)[0]
+    first = text.split("### shapes: difference", maxsplit=1)[0]
     assert len({len(line) for line in first.splitlines() if line.startswith("|")}) == 1
     assert "12 cells, 3 classes, 4 groups (patient), 2 grouped-kfold test sets, mean ± sd, 3 rows" in first
     assert first.count("Class 'burr' is rare.") == 1

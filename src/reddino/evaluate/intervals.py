@@ -19,7 +19,7 @@ LEVEL = 0.95
 
 
 @dataclass(frozen=True)
-class TestedRows:
+class AnsweredRows:
     """A test set's answers by one classifier, as the bootstrap sees them.
 
     Attributes:
@@ -35,7 +35,7 @@ class TestedRows:
 
 
 def resampled_scores(
-    tests: Mapping[str, Sequence[TestedRows]],
+    tests: Mapping[str, Sequence[AnsweredRows]],
     groups: int,
     classes: int,
     *,
@@ -88,7 +88,7 @@ class _Counted:
     curve: _Curve | None
 
     @classmethod
-    def of(cls, rows: TestedRows, groups: int, classes: int) -> _Counted:
+    def of(cls, rows: AnsweredRows, groups: int, classes: int) -> _Counted:
         used, group = np.unique(rows.group, return_inverse=True)
         cell = (group * classes + rows.truth) * classes + rows.predicted
         counts = np.bincount(cell, minlength=len(used) * classes**2).reshape(len(used), -1)

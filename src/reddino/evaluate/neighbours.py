@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -34,9 +31,9 @@ def nearest(train: Vectors, queries: Vectors, k: int) -> Indices:
     A product of low precision gives a shortlist, which float64 ranks. Where the product's rounding error, or
     many equal distances, could have kept a true neighbour off it, a longer one is tried, then all rows.
     """
-    corpus = _Corpus(train, bf16=cpu_computes_bf16() and train.size * len(queries) > WORTH_BF16)
+    block = min(max(1, BLOCK_NUMBERS // max(1, len(train))), max(1, len(queries)))
+    corpus = _Corpus(train, block, bf16=cpu_computes_bf16() and train.size * len(queries) > WORTH_BF16)
     found = np.empty((len(queries), k), dtype=np.int64)
-    block = max(1, BLOCK_NUMBERS // max(1, len(train)))
     shortlist = max(2 * k, k + 28)
     unsure = np.arange(len(queries))
     while len(unsure) and shortlist < min(len(train), LONGEST_SHORTLIST):
@@ -55,58 +52,62 @@ def nearest(train: Vectors, queries: Vectors, k: int) -> Indices:
 class _Corpus:
     """Training vectors ready for products with queries; float32, or bfloat16 where hardware computes it."""
 
-    def __init__(self, train: Vectors, *, bf16: bool) -> None:
+    def __init__(self, train: Vectors, block: int, *, bf16: bool) -> None:
         # Distances do not change under translation, and small numbers round less.
         self.centre = train.mean(axis=0, dtype=np.float64).astype(np.float32)
-        self.dtype = torch.bfloat16 if bf16 else torch.float32
-        points = torch.from_numpy(train - self.centre)
-        self.norms = torch.linalg.vector_norm(points, dim=1).square_()
-        self.points, self.rounding = _rounded(points, self.dtype)
-        self.longest = float(self.norms.max()) ** 0.5
+        points = train - self.centre
+        norms = np.einsum("ij,ij->i", points, points)
+        self.longest = float(norms.max()) ** 0.5
+        self.bf16 = bf16
+        if bf16:
+            self.norms = torch.from_numpy(norms)
+            self.rounded, moved = _rounded(points)
+            self.moved = float(moved.max())
+        else:
+            # A last coordinate |y|^2 against 1 makes the product itself -2 x.y + |y|^2.
+            self.points = np.concatenate([-2 * points, norms[:, None]], axis=1)
+            self.product = np.empty((block, len(train)), dtype=np.float32)
 
     def shortlist(self, queries: Vectors, size: int) -> tuple[Indices, Real]:
         """Candidates (b, size), and a squared distance (b,) below which no other row can be."""
-        asked = torch.from_numpy(queries - self.centre)
-        rounded, error = _rounded(asked, self.dtype)
-        with _float32_products():
-            product = rounded @ self.points.T
+        asked = queries - self.centre
+        own = np.linalg.norm(asked.astype(np.float64), axis=1)
+        error = self._summing_error(own, asked.shape[1])
         # |x - y|^2 less |x|^2, which is the same for the whole row.
-        approximate = torch.add(self.norms, product, alpha=-2)
+        if self.bf16:
+            rounded, moved = _rounded(asked)
+            approximate = torch.add(self.norms, rounded @ self.rounded.T, alpha=-2)
+            error += self._rounding_error(own, moved)
+        else:
+            out = self.product[: len(asked)]
+            # numpy's library, since torch's takes a generic path on some processors, and may multiply in
+            # lower precision if so asked elsewhere.
+            np.matmul(np.pad(asked, ((0, 0), (0, 1)), constant_values=1), self.points.T, out=out)
+            approximate = torch.from_numpy(out)
         values, rows = _smallest(approximate, size)
-        own = np.linalg.norm(asked.numpy().astype(np.float64), axis=1)
         beyond = values.numpy().max(axis=1).astype(np.float64) + own**2
-        return rows.numpy(), beyond - self._error(own, error.numpy().astype(np.float64), asked.shape[1])
+        return rows.numpy(), beyond - error
 
-    def _error(self, own: Real, rounding: Real, dim: int) -> Real:
-        """Bound (b,) on the rounding error of an approximate squared distance, however it was summed."""
-        reach = own + self.longest
-        eps = float(np.finfo(np.float32).eps)
-        bound: Real = (dim + 4) * eps * reach**2
-        if self.dtype == torch.bfloat16:
-            # Inputs: |x.y - x'.y'| <= |x - x'| |y| + |x'| |y - y'|. The product itself is rounded to 8 bits.
-            inputs = rounding * self.longest + (own + rounding) * self.rounding.max().item()
-            product = float(torch.finfo(torch.bfloat16).eps) * (own * self.longest + inputs)
-            bound += 2 * (inputs + product)
+    def _summing_error(self, own: Real, dim: int) -> Real:
+        """Bound (b,) on the rounding error of a float32 squared distance, however it is summed."""
+        bound: Real = (dim + 5) * float(np.finfo(np.float32).eps) * (own + self.longest) ** 2
+        return bound
+
+    def _rounding_error(self, own: Real, moved: Real) -> Real:
+        """Bound (b,) on what bfloat16 adds to it: |x.y - x'.y'| <= |x - x'| |y| + |x'| |y - y'|."""
+        inputs = moved * self.longest + (own + moved) * self.moved
+        # The product itself is rounded to 8 bits as well.
+        output = float(torch.finfo(torch.bfloat16).eps) * (own * self.longest + inputs)
+        bound: Real = 2 * (inputs + output)
         return bound
 
 
-@contextmanager
-def _float32_products() -> Iterator[None]:
-    """Products whose float32 is float32: "medium" is faster, but may multiply in bfloat16 where it can."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest" if cpu_computes_bf16() else "medium")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
-
-
-def _rounded(points: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Points (n, d) in another number type, and how far (n,) that moved each."""
-    if dtype == torch.float32:
-        return points, torch.zeros(len(points))
-    rounded = points.to(dtype)
-    return rounded, torch.linalg.vector_norm(points - rounded.float(), dim=1)
+def _rounded(points: Vectors) -> tuple[Tensor, Real]:
+    """Points (n, d) in bfloat16, and how far (n,) that moved each."""
+    exact = torch.from_numpy(points)
+    rounded = exact.bfloat16()
+    moved = torch.linalg.vector_norm(exact - rounded.float(), dim=1)
+    return rounded, moved.numpy().astype(np.float64)
 
 
 def _smallest(values: Tensor, size: int) -> tuple[Tensor, Tensor]:

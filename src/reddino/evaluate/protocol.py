@@ -14,7 +14,7 @@ from reddino.errors import RedDinoError
 from reddino.evaluate import classifiers, probe
 from reddino.evaluate.class_map import ClassMap, labelled_rows
 from reddino.evaluate.classifiers import Answer, Classifier
-from reddino.evaluate.intervals import LEAST_GROUPS, TestedRows, resampled_scores
+from reddino.evaluate.intervals import LEAST_GROUPS, AnsweredRows, resampled_scores
 from reddino.evaluate.metrics import Classes, confusion_matrix, largest_class, score
 from reddino.evaluate.question import Plan, Question, plan_splits
 from reddino.evaluate.results import CHANCE, FoldResult, Result
@@ -274,7 +274,7 @@ def _resamples(
     two = len(answered.names) == 2
     sets = {
         name: [
-            TestedRows(
+            AnsweredRows(
                 number[test.rows],
                 test.truth,
                 test.answers[name].predicted,
