@@ -40,7 +40,7 @@ class Cells:
         spread = draw.normal(size=(inner, dim)).astype(np.float32) / np.sqrt(inner)
         vectors = hidden @ spread
         vectors += 0.1 * draw.standard_normal((rows, dim), dtype=np.float32)
-        return cls(vectors, labels)
+        return cls(vectors.astype(np.float32), labels)
 
 
 def ours(cells: Cells, fold: np.ndarray, folds: int) -> tuple[float, dict[int, np.ndarray]]:

@@ -122,7 +122,7 @@ def note_seen(name: str, manifest: Manifest, table: Path, keep: Path | None = No
     from reddino.model.seen import NOTHING, SeenImages, read_seen
 
     listed = read_seen(Path(name)) if Path(name).is_dir() else None
-    if name in (COLOUR_HISTOGRAM, CELL_SIZE) or name.startswith("untrained:"):
+    if name.replace(" ", "-") in (COLOUR_HISTOGRAM, CELL_SIZE, MORPHOLOGY) or name.startswith("untrained:"):
         listed = NOTHING
     if listed is not None and len(listed.sources):
         sources, hashes = _image_hashes(manifest, keep)

@@ -120,15 +120,18 @@ def class_map(
 
 
 def labelled_rows(
-    emb: Embeddings, label: str, classes: ClassMap | None = None
+    emb: Embeddings, label: str, classes: ClassMap | Mapping[str, str | None] | None = None
 ) -> tuple[Embeddings, list[str]]:
     """The rows that take part once labels are mapped to classes, and their classes.
+
+    Args:
+        classes: a map, or old label -> class, None to drop it.
 
     Raises:
         RedDinoError: no row is left, or the map names a label that does not occur.
     """
     raw = emb.strings(label)
-    mapping = classes or ClassMap()
+    mapping = classes if isinstance(classes, ClassMap) else ClassMap.of_pairs(classes or {})
     mapping.require_known(raw)
     class_of = {name: mapping.class_of(name) for name in set(raw)}
     found = [class_of[name] for name in raw]

@@ -13,8 +13,8 @@ from reddino.runtime import cpu_computes_bf16
 Indices = npt.NDArray[np.int64]
 Real = npt.NDArray[np.float64]
 
-# A block of approximate distances takes at most this many numbers (64 MB as float32).
-BLOCK_NUMBERS = 2**24
+# A block of approximate distances takes at most this many numbers (128 MB as float32).
+BLOCK_NUMBERS = 2**25
 # Vectors that are ranked at once in float64, as numbers (16 MB).
 RANKED_NUMBERS = 2**21
 # Columns of which only the least is looked at first.
@@ -39,7 +39,7 @@ def nearest(train: Vectors, queries: Vectors, k: int) -> Indices:
     while len(unsure) and shortlist < min(len(train), LONGEST_SHORTLIST):
         still: list[Indices] = []
         for rows in np.split(unsure, range(block, len(unsure), block)):
-            candidates, beyond = corpus.shortlist(queries[rows], shortlist)
+            candidates, beyond = corpus.shortlist(queries[rows], shortlist, k)
             found[rows], farthest = _rank(train, queries[rows], candidates, k)
             still.append(rows[farthest >= beyond])
         unsure = np.concatenate(still)
@@ -68,8 +68,12 @@ class _Corpus:
             self.points = np.concatenate([-2 * points, norms[:, None]], axis=1)
             self.product = np.empty((block, len(train)), dtype=np.float32)
 
-    def shortlist(self, queries: Vectors, size: int) -> tuple[Indices, Real]:
-        """Candidates (b, size), and a squared distance (b,) below which no other row can be."""
+    def shortlist(self, queries: Vectors, size: int, k: int) -> tuple[Indices, Real]:
+        """Candidates (b, k or more) for the k nearest, and what no squared distance (b,) past `size` is below.
+
+        Of the `size` least approximate distances those are left out that lie too far behind the k-th to be
+        among the k nearest, whatever the rounding was.
+        """
         asked = queries - self.centre
         own = np.linalg.norm(asked.astype(np.float64), axis=1)
         error = self._summing_error(own, asked.shape[1])
@@ -85,8 +89,10 @@ class _Corpus:
             np.matmul(np.pad(asked, ((0, 0), (0, 1)), constant_values=1), self.points.T, out=out)
             approximate = torch.from_numpy(out)
         values, rows = _smallest(approximate, size)
-        beyond = values.numpy().max(axis=1).astype(np.float64) + own**2
-        return rows.numpy(), beyond - error
+        values, order = values.float().sort(dim=1)
+        near = values.numpy().astype(np.float64)
+        needed = int((near <= near[:, k - 1 : k] + 2 * error[:, None]).sum(axis=1).max())
+        return rows.gather(1, order[:, :needed]).numpy(), near[:, -1] + own**2 - error
 
     def _summing_error(self, own: Real, dim: int) -> Real:
         """Bound (b,) on the rounding error of a float32 squared distance, however it is summed."""
