@@ -69,7 +69,7 @@ class _Corpus:
             self.product = np.empty((block, len(train)), dtype=np.float32)
 
     def shortlist(self, queries: Vectors, size: int, k: int) -> tuple[Indices, Real]:
-        """Candidates (b, k or more) for the k nearest, and what no squared distance (b,) past `size` is below.
+        """Candidates (b, k or more), and squared distances (b,) below which no row past the list lies.
 
         Of the `size` least approximate distances those are left out that lie too far behind the k-th to be
         among the k nearest, whatever the rounding was.
