@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import reduce
 from pathlib import Path
 from typing import get_args
 
@@ -133,7 +134,7 @@ def test_cli__each_command_explains_every_option(
     cli.main([*words, "--help"])
     shown = capsys.readouterr().out
     assert shown.startswith("Usage: reddino")
-    command = cli.app[list(words)]
+    command = reduce(lambda app, word: app[word], words, cli.app)
     explained = inspect.getdoc(command.default_command) or ""
     for argument in command.assemble_argument_collection():
         assert argument.name in shown
@@ -439,7 +440,7 @@ def test_evaluate__refuses_tables_of_other_views(
 
 
 def test_evaluate__tests_the_named_source(tables: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    options = ["--protocol", "fixed", "--group-by", "source", "--test", "phone"]
+    options = ["--protocol", "fixed", "--split-column", "source", "--test", "phone"]
     assert cli.main(["evaluate", tables[0], *options]) == 0
     table = read_embeddings(tables[0])
     assert f"{table.strings('source').count('phone')} test" in " ".join(capsys.readouterr().out.split())

@@ -63,8 +63,8 @@ def test_demo__scores_networks_and_baselines_on_both_tasks(report: DemoReport) -
     assert models[: len(models) // 2] == models[len(models) // 2 :]
     assert {TRAINED, UNTRAINED, "colour histogram", "cell size"} <= set(models)
     by_patient, by_source = saved[0], saved[-1]
-    assert (by_patient["protocol"], by_patient["group_by"]) == ("grouped", "patient")
-    assert (by_source["protocol"], by_source["group_by"]) == ("fixed", "source")
+    assert (by_patient["protocol"], by_patient["group_by"]) == ("grouped-kfold", "patient")
+    assert (by_source["protocol"], by_source["group_by"]) == ("fixed", "patient")
     assert by_patient["groups"] == 2 * MINIATURE.test_patients
 
 

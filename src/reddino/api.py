@@ -17,6 +17,7 @@ from reddino.inputs import (
     is_table,
     known_models,
     missing_diameters,
+    note_seen,
     online_score,
     open_data,
     open_encoder,
@@ -37,10 +38,11 @@ if TYPE_CHECKING:
     from reddino.demo import DemoReport
     from reddino.embed.embedding_pass import EmbedReport
     from reddino.evaluate.batch.measures import BatchReport
-    from reddino.evaluate.protocol import Protocol, Result
+    from reddino.evaluate.class_map import ClassMap
     from reddino.pretrain.loop import Outcome
     from reddino.pretrain.plan import Plan
     from reddino.pretrain.recipe import Recipe
+    from reddino.tasks import Evaluation, Watch
 
 __all__ = [
     "batch",
@@ -266,6 +268,7 @@ def embed(
     image_size: int | None = None,
     device: str = "auto",
     name: str | None = None,
+    hashes: Path | None = None,
     failures: Failures | None = None,
     progress: Advance | None = None,
     **options: Any,
@@ -284,6 +287,7 @@ def embed(
         image_size: pixels of the network's input; None: the model's own.
         device: `auto`, `cpu`, `cuda` or `cuda:<n>`.
         name: what tables call the model; None: as given in `model`.
+        hashes: folder to keep the hashes of the images in, for the next model; None keeps them nowhere.
         failures: takes the images that could not be used.
         progress: called with views done and views planned.
         options: further fields of `reddino.smears.views.ViewSpec`: `border`, `per_image`, `seed`,
@@ -300,7 +304,7 @@ def embed(
     length, measure = _side(opened, kind, side, unit)
     encoder = open_encoder(model, image_size=image_size, device=device)
     spec = ViewSpec(kind=kind, side=length, unit=measure, output=encoder.input_size, **options)
-    return embed_manifest(
+    report = embed_manifest(
         opened,
         encoder,
         out,
@@ -312,63 +316,85 @@ def embed(
         progress=progress,
         name=name,
     )
+    note_seen(model, opened, Path(out), hashes)
+    return report
 
 
 def evaluate(
-    tables: str | Path | Sequence[str | Path],
+    what: str | Path | Sequence[str | Path] = (),
     *,
-    label: str = "label",
-    protocol: Protocol = "grouped",
-    group_by: str | None = None,
-    test_values: Sequence[str] = (),
-    folds: int = 5,
-    seed: int = 0,
+    models: Sequence[str] = (),
+    data: Sequence[str | Path] = (),
+    tables: str | Path = "tables",
+    join: bool = False,
+    classes: str | Path | ClassMap | None = None,
     drop: Sequence[str] = (),
     rename: Mapping[str, str] | None = None,
+    shots: Sequence[int] = (5,),
+    embedding: Mapping[str, Any] | None = None,
+    device: str = "auto",
+    batch_size: int = 64,
+    family: str = "reddino",
     out: str | Path | None = None,
-) -> list[Result]:
-    """Score embedding tables of the same views side by side: linear probe, 1-NN and 20-NN.
+    figures: str | Path | None = None,
+    watch: Watch | None = None,
+    **question: Any,
+) -> Evaluation:
+    """Score models side by side: linear probe, 1-NN, 20-NN and what else is asked.
 
     Args:
-        tables: folders of embedding tables.
-        label: column of the classes.
-        protocol: `grouped` folds, the paper's `ungrouped` folds, or `fixed`, which tests `test_values`.
-        group_by: column of the groups, such as `patient`; None takes `group`, else `slide`, else `path`.
-        test_values: for `fixed`: values of the column `group_by` that are tested; the rest trains.
-        folds: number of folds.
-        seed: of the folds.
-        drop: labels to leave out.
-        rename: old label to new.
-        out: file for the results, .json; the tables go beside it as .md.
+        what: folders of embedding tables of the same cells; or a task file (.yaml, or a shipped one's name).
+        models: models to embed with, for a task file or `data`; `name=model` gives one a name.
+        data: manifests, or `name=manifest`: the data of a task file, or a task each.
+        tables: folder where tables of `models` are kept, and taken from if they are there.
+        join: the manifests of `data` make one task.
+        classes: class map, or its YAML file; `drop` and `rename` (old label to new) are the short way.
+        shots: training cells a class, for few-shot; a task each.
+        embedding: `view`, `side`, `unit`, `pooling` and `image_size` as in `embed`, for `data`.
+        device, batch_size: as in `embed`.
+        family: what the names of our models hold, for the improvements in the paper's layout.
+        out: file for the results, .json; the tables go beside it as .md, .tex and .csv.
+        figures: folder for confusion matrices and scores by source.
+        watch: gives the progress of an embedding pass, under a name.
+        question: further fields of `reddino.evaluate.question.Question`, such as `protocol` or `group_by`.
 
     Raises:
         RedDinoError: tables of other data or views, an absent column, or classes that cannot be split.
     """
-    from reddino.embed.table import read_embeddings, require_same_views
-    from reddino.evaluate.protocol import evaluate_table
+    from reddino import tasks
+    from reddino.evaluate.class_map import class_map
 
-    folders = [tables] if isinstance(tables, str | Path) else list(tables)
-    read = {str(folder): read_embeddings(folder) for folder in folders}
-    require_same_views(read)
     if out is not None and Path(out).suffix != ".json":
-        raise RedDinoError(f"{out}: results are written as .json (and .md beside it)")
-    results = [
-        evaluate_table(
-            table,
-            label=label,
-            protocol=protocol,
-            group_column=group_by,
-            folds=folds,
-            seed=seed,
-            classes={**(rename or {}), **dict.fromkeys(drop)},
-            test_values=test_values,
-            task=label,
+        raise RedDinoError(f"{out}: results are written as .json (and .md, .tex, .csv beside it)")
+    given = [what] if isinstance(what, str | Path) else list(what)
+    mapping = class_map(classes, drop, rename or {})
+    embedder = tasks.Embedder(
+        Path(tables), embed, {"device": device, "batch_size": batch_size}, watch or tasks.unwatched
+    )
+    paths = tasks.named_paths(data)
+    file = tasks.find_task_file(given)
+    if file is not None:
+        tasks.require_defaults(mapping, {**question, **(embedding or {})}, str(file))
+        asked = tasks.read_task_file(file)
+        found = tasks.run_tasks(asked, models, embedder, paths=paths, beside=file.parent)
+    elif given:
+        found = tasks.score_tables(given, tasks.make_questions(mapping, shots, question), family=family)
+    else:
+        asked = tasks.data_tasks(
+            paths,
+            mapping,
+            join=join,
+            family=family,
+            options={**(embedding or {}), **question, "shots": shots},
         )
-        for table in read.values()
-    ]
+        found = tasks.run_tasks(asked, models, embedder, paths=paths)
     if out is not None:
-        _write_results(Path(out), results, seed)
-    return results
+        _write_results(Path(out), found, int(question.get("seed", 0)))
+    if figures is not None:
+        from reddino.result_figures import draw
+
+        draw(found, Path(figures))
+    return found
 
 
 def batch(
@@ -603,11 +629,11 @@ def _side(
     return DEFAULT_SIDES[kind or ("cells" if manifest.is_cell().any() else "image")]
 
 
-def _write_results(path: Path, results: Sequence[Result], seed: int) -> None:
-    """Results as JSON, and their tables beside it as Markdown."""
-    from reddino.evaluate.tables import save_markdown, save_results
-    from reddino.provenance import provenance
+def _write_results(path: Path, found: Evaluation, seed: int) -> None:
+    """Results as JSON, and their tables beside it."""
+    from reddino.evaluate.save import save_tables
+    from reddino.provenance import hash_bytes, provenance
 
-    origin = provenance(seed=seed, data=str(results[0].embedding.get("data", "")))
-    save_results(path, results, origin)
-    save_markdown(path.with_suffix(".md"), results, origin)
+    data = list(dict.fromkeys(str(result.embedding.get("data", "")) for result in found))
+    together = data[0] if len(data) == 1 else hash_bytes(*(one.encode() for one in data))
+    save_tables(path, found, provenance(seed=seed, data=together), found.grids)

@@ -37,6 +37,9 @@ app = App(
 #: The names of reddino.smears.readers.READERS, written out: importing those would slow down every command.
 Layout = Literal["folder", "class-folders", "chula", "voc", "yolo", "coco", "nih-malaria", "elsafty"]
 Unit = Literal["diameters", "px"]
+#: As reddino.evaluate.question.Protocol and reddino.evaluate.classifiers.OPTIONAL.
+Protocol = Literal["kfold", "grouped-kfold", "cross-source", "leave-one-source-out", "fixed", "few-shot"]
+Extra = Literal["scaled probe", "cosine 1-NN", "cosine 20-NN", "nearest mean"]
 Several = Parameter(consume_multiple=True, negative_iterable="", show_default=False)
 
 
@@ -343,51 +346,110 @@ def embed(
 
 @app.command
 def evaluate(
-    tables: Annotated[list[Path], Parameter(negative_iterable="")],
+    what: Annotated[list[Path] | None, Parameter(negative_iterable="")] = None,
     /,
     *,
+    models: Annotated[Sequence[str], Several] = (),
+    data: Annotated[Sequence[str], Several] = (),
+    tables: Path = Path("tables"),
+    join: bool = False,
     label: str = "label",
-    protocol: Literal["grouped", "ungrouped", "fixed"] = "grouped",
+    protocol: Protocol = "grouped-kfold",
     group_by: str | None = None,
+    source_column: str = "source",
+    split_column: str = "split",
     test: Annotated[Sequence[str], Several] = (),
     folds: int = 5,
+    shots: Annotated[Sequence[int], Several] = (1, 5, 10, 50),
+    repeats: int = 10,
     seed: int = 0,
+    classes: Path | None = None,
     drop: Annotated[Sequence[str], Several] = (),
     rename: Annotated[Sequence[str], Several, Parameter(name="--map")] = (),
+    also: Annotated[Sequence[Extra], Several] = (),
+    resamples: int = 1000,
+    view: Literal["cells", "image", "patches", "random"] | None = None,
+    side: float | None = None,
+    unit: Unit | None = None,
+    pooling: Literal["cls", "mean", "cls+mean"] = "cls",
+    image_size: int | None = None,
+    device: str = "auto",
+    family: str = "reddino",
     out: Path | None = None,
+    figures: Path | None = None,
 ) -> None:
-    """Score embedding tables side by side: linear probe, 1-NN and 20-NN.
+    """Score models side by side: linear probe, 1-NN and 20-NN, with intervals.
 
     Args:
-        tables: folders of embedding tables, of the same views by different models.
+        what: folders of embedding tables, of the same cells by different models; or a task file (.yaml), or
+            one that comes with RedDino: paper, chula, blood-cells, malaria, elongated.
+        models: models to embed with, for a task file or --data, as MODEL or name=MODEL.
+        data: manifests as FILE or name=FILE: the data of a task file, or a task each.
+        tables: folder of the tables that --models make; those that are there are taken.
+        join: make one task of all --data.
         label: column of the classes.
-        protocol: folds of whole groups; the paper's ungrouped folds; or fixed, which tests --test.
-        group_by: column of the groups, such as patient; group, else slide, else path, if not given.
-        test: for fixed: values of the column --group-by that are tested; the rest trains.
+        protocol: kfold and cross-source (the paper's), grouped-kfold, leave-one-source-out,
+            fixed (a column says what tests), or few-shot.
+        group_by: column of the groups, such as patient; what shares image, group, slide or patient, if not
+            given.
+        source_column: column of the sources that teach each other, such as slide.
+        split_column: for fixed: column with the values train and test, or with those of --test.
+        test: for fixed: values of --split-column that are tested; the rest trains.
         folds: number of folds.
-        seed: of the folds.
+        shots: for few-shot: training cells a class.
+        repeats: for few-shot: draws.
+        seed: of folds, draws and intervals.
+        classes: YAML file that joins, renames and drops labels.
         drop: labels to leave out.
         rename: labels to rename, as old=new.
-        out: JSON file for the results; the tables go beside it as .md.
+        also: further classifiers.
+        resamples: of the bootstrap; 0 for no intervals.
+        view: what is cut for --models, as in embed.
+        side: of a view, as in embed.
+        unit: of the side.
+        pooling: class token, mean of the patch tokens, or both.
+        image_size: pixels of the network's input; the model's own if not given.
+        device: auto, cpu, cuda or cuda:N.
+        family: what the names of your models hold; the improvements are those of the best of them.
+        out: JSON file for the results; the tables go beside it as .md, .tex and .csv.
+        figures: folder for confusion matrices and scores by source.
     """
     from reddino import api
+    from reddino.evaluate.classifiers import PUBLISHED
+    from reddino.evaluate.render import rich_table
     from reddino.evaluate.tables import rich_tables
 
-    results = api.evaluate(
-        tables,
+    found = api.evaluate(
+        what or (),
+        models=models,
+        data=data,
+        tables=tables,
+        join=join,
         label=label,
         protocol=protocol,
         group_by=group_by,
+        source_column=source_column,
+        split_column=split_column,
         test_values=test,
         folds=folds,
+        shots=shots,
+        repeats=repeats,
         seed=seed,
+        classes=classes,
         drop=drop,
         rename=dict(_pair(entry) for entry in rename),
+        classifiers=(*PUBLISHED, *also),
+        resamples=resamples,
+        embedding={"view": view, "side": side, "unit": unit, "pooling": pooling, "image_size": image_size},
+        device=device,
+        family=family,
         out=out,
+        figures=figures,
+        watch=progress_bar,
     )
-    show_tables(rich_tables(results))
+    show_tables([*rich_tables(found), *(rich_table(grid) for grid in found.grids)])
     if out is not None:
-        say(f"{out} and {out.with_suffix('.md')}: the results with where they come from")
+        say(f"{out}, with .md, .tex and .csv beside it: the results and where they come from")
 
 
 @app.command

@@ -17,8 +17,11 @@ from reddino import api
 from reddino.atomic import write_text
 from reddino.embed.table import Embeddings, read_embeddings
 from reddino.errors import RedDinoError
-from reddino.evaluate.protocol import Result, evaluate_table
-from reddino.evaluate.tables import save_markdown, save_results
+from reddino.evaluate.class_map import ClassMap
+from reddino.evaluate.protocol import evaluate_table
+from reddino.evaluate.question import Question
+from reddino.evaluate.results import Result
+from reddino.evaluate.save import save_markdown, save_results
 from reddino.explore import figures
 from reddino.inputs import CELL_SIZE, COLOUR_HISTOGRAM
 from reddino.model.catalogue import EFFICIENTNET_LITE0
@@ -251,10 +254,9 @@ def score_tables(tables: dict[str, Embeddings], scale: DemoScale) -> list[Result
         results.append(
             evaluate_table(
                 part,
-                group_column="patient",
-                folds=scale.folds,
-                seed=scale.seed,
-                classes=dict.fromkeys(dropped & set(part.strings("label"))),
+                Question(
+                    group_by="patient", folds=scale.folds, seed=scale.seed, classes=_without(dropped, part)
+                ),
                 task=f"Patients never seen ({len(scale.sources)} sources, folds by patient)",
                 model=name,
             )
@@ -263,15 +265,23 @@ def score_tables(tables: dict[str, Embeddings], scale: DemoScale) -> list[Result
         results.append(
             evaluate_table(
                 table,
-                protocol="fixed",
-                group_column="source",
-                test_values=(scale.unseen_source,),
-                classes=dict.fromkeys(dropped & set(table.strings("label"))),
+                Question(
+                    protocol="fixed",
+                    split_column="source",
+                    test_values=(scale.unseen_source,),
+                    group_by="patient",
+                    seed=scale.seed,
+                    classes=_without(dropped, table),
+                ),
                 task=f"A source never seen ('{scale.unseen_source}'; learned on the other test cells)",
                 model=name,
             )
         )
     return results
+
+
+def _without(dropped: set[str], table: Embeddings) -> ClassMap:
+    return ClassMap(drop=tuple(sorted(dropped & set(table.strings("label")))))
 
 
 def rare_labels(table: Embeddings, scale: DemoScale) -> list[str]:

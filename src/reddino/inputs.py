@@ -109,6 +109,42 @@ def open_encoder(name: str, *, image_size: int | None = None, device: str = "aut
     return open_model(name, image_size=image_size, runtime=choose_runtime(device))
 
 
+def note_seen(name: str, manifest: Manifest, table: Path, keep: Path | None = None) -> None:
+    """Put beside a table which of its sources the model saw in pretraining.
+
+    Baselines and untrained networks saw nothing; of foreign weights nothing is known.
+
+    Args:
+        name: the model, as `open_encoder` takes it.
+        keep: folder for the hashes of the manifest's images, so that the next model need not read them again.
+    """
+    from reddino.embed.seen import compare, write_comparison
+    from reddino.model.seen import NOTHING, SeenImages, read_seen
+
+    listed = read_seen(Path(name)) if Path(name).is_dir() else None
+    if name.replace(" ", "-") in (COLOUR_HISTOGRAM, CELL_SIZE, MORPHOLOGY) or name.startswith("untrained:"):
+        listed = NOTHING
+    if listed is not None and len(listed.sources):
+        sources, hashes = _image_hashes(manifest, keep)
+    else:
+        sources, hashes = sorted(set(manifest.strings("source"))), NOTHING.hashes
+    seen = listed if listed is not None else SeenImages((), NOTHING.hashes, complete=False)
+    write_comparison(table, compare(sources, hashes, seen))
+
+
+def _image_hashes(manifest: Manifest, keep: Path | None) -> tuple[list[str], np.typing.NDArray[np.uint64]]:
+    from reddino.model.seen import SeenImages, read_seen, write_seen
+    from reddino.smears.hashes import hash_images
+
+    kept = read_seen(keep) if keep is not None else None
+    if kept is not None:
+        return list(kept.sources), kept.hashes
+    sources, hashes = hash_images(manifest)
+    if keep is not None:
+        write_seen(keep, SeenImages(tuple(sources), hashes))
+    return sources, hashes
+
+
 def missing_diameters(manifest: Manifest) -> dict[str, float] | None:
     """Red-cell diameter in pixels by source, measured where a row lacks it; None where every row has one."""
     from reddino.smears.views import source_diameters

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -97,9 +96,11 @@ class OnlineNeighbours:
         scores = []
         for train, test in self._folds:
             predicted = knn.predict(vectors[train], self._labels[train], vectors[test], (NEIGHBOURS,))
-            scores.append(score(self._labels[test], predicted[NEIGHBOURS], len(self._names)).as_dict())
-        means: dict[str, Any] = {name: float(np.mean([one[name] for one in scores])) for name in scores[0]}
-        return {f"online_knn_{name}": value for name, value in means.items()}
+            scores.append(score(self._labels[test], predicted[NEIGHBOURS], len(self._names)))
+        names = ("weighted_f1", "balanced_accuracy", "accuracy", "macro_f1")
+        return {
+            f"online_knn_{name}": float(np.mean([getattr(one, name) for one in scores])) for name in names
+        }
 
 
 def _cut(

@@ -10,7 +10,10 @@ import pytest
 from reddino.embed.embedding_pass import embed_manifest
 from reddino.embed.table import read_embeddings
 from reddino.evaluate.baselines import ColourHistogram
-from reddino.evaluate.protocol import CHANCE, evaluate_table
+from reddino.evaluate.class_map import ClassMap
+from reddino.evaluate.protocol import evaluate_table
+from reddino.evaluate.question import Question
+from reddino.evaluate.results import CHANCE
 from reddino.smears.manifest import read_manifest, with_groups
 from reddino.smears.views import ViewSpec
 
@@ -33,9 +36,9 @@ def test_colours_of_chula__beat_chance_and_ungrouped_folds_flatter_them(smears: 
         for name in set(emb.strings("label"))
         if name in ("normal", "target", "spherocyte", "stomatocyte")
     ]
-    drop = {name: None for name in set(emb.strings("label")) if name not in kept}
-    grouped = evaluate_table(emb, classes=drop)
-    ungrouped = evaluate_table(emb, classes=drop, protocol="ungrouped")
+    drop = ClassMap(drop=tuple(name for name in set(emb.strings("label")) if name not in kept))
+    grouped = evaluate_table(emb, Question(classes=drop))
+    ungrouped = evaluate_table(emb, Question(classes=drop, protocol="kfold"))
     assert grouped.classes == ungrouped.classes == tuple(sorted(kept))
     assert grouped.groups > 50
     for classifier in ("probe", "1-NN", "20-NN"):

@@ -7,7 +7,7 @@ import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
 from reddino.errors import RedDinoError
-from reddino.evaluate import knn
+from reddino.evaluate import knn, neighbours
 
 
 def brute_force(train: np.ndarray, queries: np.ndarray) -> np.ndarray:
@@ -51,7 +51,7 @@ def test_nearest__with_duplicates_finds_the_true_distances(seed: int) -> None:
     # Few distinct points, each many times: more equal neighbours than any shortlist holds.
     points = draw.integers(-2, 3, size=(12, 3)).astype(np.float32)
     train, queries = points[draw.integers(0, 12, 600)], points[draw.integers(0, 12, 40)]
-    found = knn.nearest(train, queries, 20)
+    found = neighbours.nearest(train, queries, 20)
     distances = brute_force(train, queries)
     expected = np.argsort(distances, axis=1, kind="stable")[:, :20]
     assert np.array_equal(found, expected)
@@ -82,7 +82,7 @@ def test_nearest__survives_rounding_where_float32_products_cannot_rank() -> None
     train = (1.0 + draw.normal(size=(500, 8)) * 1e-6).astype(np.float32)
     train[0] = 1e4
     queries = train[1:40]
-    found = knn.nearest(train, queries, 3)
+    found = neighbours.nearest(train, queries, 3)
     distances = brute_force(train, queries)
     expected = np.take_along_axis(distances, np.argsort(distances, axis=1, kind="stable")[:, :3], axis=1)
     assert np.array_equal(np.take_along_axis(distances, found, axis=1), expected)
@@ -90,14 +90,14 @@ def test_nearest__survives_rounding_where_float32_products_cannot_rank() -> None
 
 def test_nearest__blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     train, _, test = data(5)
-    whole = knn.nearest(train, test, 20)
-    monkeypatch.setattr(knn, "BLOCK_NUMBERS", 7 * len(train))
-    assert np.array_equal(knn.nearest(train, test, 20), whole)
+    whole = neighbours.nearest(train, test, 20)
+    monkeypatch.setattr(neighbours, "BLOCK_NUMBERS", 7 * len(train))
+    assert np.array_equal(neighbours.nearest(train, test, 20), whole)
 
 
 def test_nearest__all_rows_when_k_is_their_number() -> None:
     train, _, test = data(2, n=20)
-    found = knn.nearest(train, test, 20)
+    found = neighbours.nearest(train, test, 20)
     assert np.array_equal(np.sort(found, axis=1), np.tile(np.arange(20), (len(test), 1)))
 
 

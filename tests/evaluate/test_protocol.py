@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -11,35 +9,18 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 from sklearn.model_selection import StratifiedKFold
 from sklearn.neighbors import KNeighborsClassifier
+from toy_tables import META, table
 
 from reddino.embed.table import Embeddings
 from reddino.errors import RedDinoError
+from reddino.evaluate.class_map import ClassMap, labelled_rows
+from reddino.evaluate.classifiers import PUBLISHED
 from reddino.evaluate.protocol import (
-    CHANCE,
-    CLASSIFIERS,
     evaluate_table,
-    groups_of,
-    labelled_rows,
     train_test,
 )
-from reddino.smears.manifest_columns import COLUMNS
-
-META: dict[str, Any] = {
-    "model": "toy",
-    "weights_hash": "00",
-    "pooling": "cls",
-    "view": {"side": 1.5},
-    "preprocessing": {"input_size": 8},
-}
-
-
-def table(vectors: np.ndarray, meta: dict[str, Any] | None = None, **columns: list[str]) -> Embeddings:
-    n = len(vectors)
-    filled = {name: pa.nulls(n, pa.float64()) for name in ("x", "y", "w", "h", "cell_diameter")}
-    text = {name: pa.nulls(n, pa.string()) for name in COLUMNS if name not in filled}
-    given = {name: pa.array([v or None for v in values], pa.string()) for name, values in columns.items()}
-    path = {"path": pa.array([f"{i}.png" for i in range(n)])}
-    return Embeddings(vectors.astype(np.float32), pa.table(text | filled | path | given), meta or META)
+from reddino.evaluate.question import Question, groups_of
+from reddino.evaluate.results import CHANCE
 
 
 def near_duplicates(groups: int = 40, per_group: int = 8, seed: int = 0) -> Embeddings:
@@ -65,8 +46,8 @@ def separable(n: int = 200, seed: int = 0, **columns: list[str]) -> Embeddings:
 
 def test_evaluate_table__ungrouped_folds_flatter_where_fields_repeat_themselves() -> None:
     emb = near_duplicates()
-    ungrouped = evaluate_table(emb, protocol="ungrouped").mean("1-NN").accuracy
-    grouped = evaluate_table(emb, protocol="grouped").mean("1-NN").accuracy
+    ungrouped = evaluate_table(emb, Question(protocol="kfold")).mean("1-NN").accuracy
+    grouped = evaluate_table(emb, Question(protocol="grouped-kfold")).mean("1-NN").accuracy
     assert ungrouped == 1.0
     assert 0.25 < grouped < 0.75
 
@@ -74,7 +55,7 @@ def test_evaluate_table__ungrouped_folds_flatter_where_fields_repeat_themselves(
 def test_evaluate_table__ungrouped_is_the_published_protocol_written_out() -> None:
     emb = separable()
     truth = np.array(emb.strings("label"))
-    expected: dict[str, list[float]] = {name: [] for name in CLASSIFIERS}
+    expected: dict[str, list[float]] = {name: [] for name in PUBLISHED}
     for train, test in StratifiedKFold(5, shuffle=True, random_state=4).split(emb.vectors, truth):
         models = {
             "probe": LogisticRegression(C=6 * 3 / 100, max_iter=1000),
@@ -84,7 +65,7 @@ def test_evaluate_table__ungrouped_is_the_published_protocol_written_out() -> No
         for name, model in models.items():
             predicted = model.fit(emb.vectors[train], truth[train]).predict(emb.vectors[test])
             expected[name].append(f1_score(truth[test], predicted, average="weighted"))
-    result = evaluate_table(emb, protocol="ungrouped", seed=4)
+    result = evaluate_table(emb, Question(protocol="kfold", seed=4))
     for name, scores in expected.items():
         assert result.mean(name).weighted_f1 == pytest.approx(np.mean(scores))
         spread = result.sd(name)
@@ -95,27 +76,31 @@ def test_evaluate_table__ungrouped_is_the_published_protocol_written_out() -> No
 
 def test_evaluate_table__chance_is_the_largest_class() -> None:
     emb = separable(label=["large"] * 120 + ["small"] * 80)
-    result = evaluate_table(emb, protocol="ungrouped")
+    result = evaluate_table(emb, Question(protocol="kfold"))
     assert result.mean(CHANCE).accuracy == pytest.approx(0.6)
     assert result.mean(CHANCE).balanced_accuracy == pytest.approx(0.5)
 
 
 def test_evaluate_table__leaves_out_and_counts_rows_without_label() -> None:
     labels = [["a", "b", "", "junk"][i % 4] for i in range(200)]
-    result = evaluate_table(separable(label=labels), protocol="ungrouped", classes={"junk": None})
+    result = evaluate_table(
+        separable(label=labels), Question(protocol="kfold", classes=ClassMap(drop=("junk",)))
+    )
     assert (result.cells, result.left_out, result.classes) == (100, 100, ("a", "b"))
 
 
 def test_labelled_rows__renames_and_drops() -> None:
     emb = separable(4, label=["burr", "echinocyte", "junk", "target"])
-    kept, labels = labelled_rows(emb, "label", {"echinocyte": "burr", "junk": None})
+    kept, labels = labelled_rows(
+        emb, "label", ClassMap(join={"burr": ("burr", "echinocyte")}, drop=("junk",))
+    )
     assert labels == ["burr", "burr", "target"]
     assert np.array_equal(kept.vectors, emb.vectors[[0, 1, 3]])
 
 
 def test_labelled_rows__refuses_a_class_that_is_not_there() -> None:
     with pytest.raises(RedDinoError, match="labelled 'bur'; labels are: class 0, class 1, class 2"):
-        labelled_rows(separable(9), "label", {"bur": None})
+        labelled_rows(separable(9), "label", ClassMap(drop=("bur",)))
 
 
 def test_labelled_rows__refuses_a_table_without_labels() -> None:
@@ -125,10 +110,11 @@ def test_labelled_rows__refuses_a_table_without_labels() -> None:
         labelled_rows(separable(9), "slide")
 
 
-def test_groups_of__group_then_slide_then_path_within_the_source() -> None:
+def test_groups_of__joins_what_shares_group_or_slide_within_the_source() -> None:
     emb = separable(4, source=["A", "A", "B", "B"], group=["g", "", "", "g"], slide=["s", "s", "", "s"])
-    groups = groups_of(emb)
-    assert len(set(groups)) == 4
+    first, second, third, fourth = groups_of(emb)
+    assert first == second
+    assert len({first, third, fourth}) == 3
     assert (
         groups_of(separable(2, source=["A", "A"], slide=["s", "s"]))[0]
         == groups_of(separable(2, source=["A", "A"], slide=["s", "s"]))[1]
@@ -146,16 +132,27 @@ def test_groups_of__a_named_column_must_be_filled() -> None:
 def test_evaluate_table__fixed_tests_the_named_patients_only() -> None:
     patients = [f"p{i % 5}" for i in range(200)]
     result = evaluate_table(
-        separable(patient=patients), protocol="fixed", group_column="patient", test_values=["p3"]
+        separable(patient=patients),
+        Question(protocol="fixed", split_column="patient", test_values=["p3"], group_by="patient"),
     )
     (fold,) = result.folds
     assert (fold.train, fold.test, result.groups) == (160, 40, 5)
     assert result.sd("probe") is None
 
 
-def test_evaluate_table__fixed_needs_column_and_values() -> None:
-    with pytest.raises(RedDinoError, match="column and the values"):
-        evaluate_table(separable(), protocol="fixed")
+def test_evaluate_table__fixed_reads_train_and_test_from_a_column() -> None:
+    sides = [["train", "test", "", "Train"][i % 4] for i in range(200)]
+    emb = separable()
+    emb = Embeddings(emb.vectors, emb.table.append_column("part", pa.array(sides)), emb.meta)
+    (fold,) = evaluate_table(emb, Question(protocol="fixed", split_column="part")).folds
+    assert (fold.train, fold.test) == (100, 50)
+
+
+def test_evaluate_table__fixed_says_what_it_lacks() -> None:
+    with pytest.raises(RedDinoError, match="column 'split', which the table lacks"):
+        evaluate_table(separable(), Question(protocol="fixed"))
+    with pytest.raises(RedDinoError, match="'train' and 'test'; it has: 'class 0'"):
+        evaluate_table(separable(), Question(protocol="fixed", split_column="label"))
 
 
 def test_train_test__equals_a_fit_on_one_and_a_test_on_the_other() -> None:
@@ -169,7 +166,7 @@ def test_train_test__equals_a_fit_on_one_and_a_test_on_the_other() -> None:
 
 def test_train_test__notes_a_class_that_was_never_learned() -> None:
     test = separable(90, label=["class 0", "class 1", "new"] * 30)
-    assert any("'new' is tested" in note for note in train_test(separable(), test).notes)
+    assert any("'new' is tested without" in note for note in train_test(separable(), test).notes)
 
 
 def test_train_test__refuses_tables_that_are_not_comparable() -> None:
@@ -181,6 +178,6 @@ def test_train_test__refuses_tables_that_are_not_comparable() -> None:
 
 
 def test_result__by_class_counts_every_cell_once() -> None:
-    result = evaluate_table(separable(), protocol="ungrouped")
+    result = evaluate_table(separable(), Question(protocol="kfold"))
     assert sum(row.cells for row in result.by_class("20-NN")) == 200
     assert result.confusion("probe").sum() == 200

@@ -11,6 +11,7 @@ from reddino.evaluate.splits import (
     grouped_folds,
     held_out,
     require_whole_groups,
+    straddling,
     stratified_folds,
     unlearned_classes,
 )
@@ -86,9 +87,17 @@ def test_grouped_folds__note_a_class_in_fewer_groups_than_folds() -> None:
     assert any("'sickle' lives in 3 groups" in note for note in folds.notes)
 
 
-def test_unlearned_classes__names_fold_and_class() -> None:
-    notes = unlearned_classes(np.array([0, 0, 1, 1]), ["a", "b", "a", "a"])
-    assert notes == ["Fold 1 tests class 'b' but has no training cell of it."]
+def test_unlearned_classes__names_split_and_class() -> None:
+    folds = Folds(np.array([0, 0, 1, 1]))
+    notes = unlearned_classes(folds.splits(), ["a", "b", "a", "a"])
+    assert notes == ["Class 'b' is tested without a training cell of it in: fold 1."]
+
+
+def test_straddling__is_the_share_of_tested_cells_whose_group_trains() -> None:
+    splits = Folds(np.array([0, 0, 1, 1])).splits()
+    assert straddling(splits, ["g", "h", "h", "i"]) is not None
+    assert "50 % of the tested cells" in str(straddling(splits, ["g", "h", "h", "i"]))
+    assert straddling(splits, ["g", "g", "h", "h"]) is None
 
 
 def test_stratified_folds__refuse_a_rare_class() -> None:

@@ -10,26 +10,28 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from reddino.evaluate.classifiers import PUBLISHED
 from reddino.evaluate.metrics import Scores
-from reddino.evaluate.protocol import CHANCE, CLASSIFIERS, FoldResult, Result
-from reddino.evaluate.tables import as_json, comparison_rows, markdown, rich_tables, save_results
+from reddino.evaluate.results import CHANCE, FoldResult, Result
+from reddino.evaluate.save import as_json, save_results
+from reddino.evaluate.tables import comparison_rows, markdown, rich_tables
 from reddino.provenance import provenance
 
 
 def result(model: str, base: float, task: str = "shapes", folds: int = 2) -> Result:
     def fold(shift: float) -> FoldResult:
-        names = (*CLASSIFIERS, CHANCE)
+        names = (*PUBLISHED, CHANCE)
         scores = {name: Scores(base + shift + i / 100, 0.2, 0.3, 0.4) for i, name in enumerate(names)}
-        confusion = {name: np.array([[3, 1], [0, 2]]) for name in names}
+        confusion = {name: np.array([[3, 1, 0], [0, 2, 0], [0, 0, 0]]) for name in names}
         return FoldResult(10, 6, scores, confusion, True)
 
     return Result(
         model=model,
         task=task,
-        protocol="grouped" if folds > 1 else "fixed",
+        protocol="grouped-kfold" if folds > 1 else "fixed",
         group_by="patient",
         seed=7,
-        classes=("burr", "target"),
+        classes=("burr", "target", "tear"),
         cells=12,
         left_out=3,
         groups=4,
@@ -61,9 +63,9 @@ def test_comparison_rows__a_single_split_has_no_spread() -> None:
 def test_markdown__is_aligned_and_says_what_was_scored() -> None:
     text = markdown([result("ours", 0.5), result("a longer name", 0.4), result("ours", 0.3, "new source")])
     assert text.index("### shapes") < text.index("### new source")
-    first = text.split("### new source", maxsplit=1)[0]
+    first = text.split("### shapes: difference", maxsplit=1)[0]
     assert len({len(line) for line in first.splitlines() if line.startswith("|")}) == 1
-    assert "12 cells, 2 classes, 4 groups (patient), 2 grouped folds, mean ± sd, 3 rows" in first
+    assert "12 cells, 3 classes, 4 groups (patient), 2 grouped-kfold test sets, mean ± sd, 3 rows" in first
     assert first.count("Class 'burr' is rare.") == 1
 
 

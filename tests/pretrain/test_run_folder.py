@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from micro_run import micro_recipe
 
 from reddino import __version__
 from reddino.errors import RedDinoError
+from reddino.model.seen import SEEN, read_seen
+from reddino.pretrain.image_cache import open_cache
 from reddino.pretrain.recipe import read_recipe
 from reddino.pretrain.run_folder import RunFolder, read_metrics
+from reddino.smears.hashes import image_hash
+from reddino.smears.manifest import read_manifest
+from reddino.smears.synthetic import write_smears
 
 DATA = "0123456789abcdef"
 
@@ -111,3 +117,22 @@ def test_tensorboard__has_the_scalars(tmp_path: Path) -> None:
     events = event_accumulator.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert events.Tags()["scalars"] == ["loss"]
     assert [(event.step, event.value) for event in events.Scalars("loss")] == [(2, 0.5)]
+
+
+def test_note_seen__lists_sources_and_pictures_once(tmp_path: Path) -> None:
+    write_smears(tmp_path / "smears", sources=["lilac", "night"], patients_per_source=1, fields_per_patient=2)
+    cache = open_cache(read_manifest(tmp_path / "smears" / "manifest.csv"))
+    run = RunFolder(tmp_path / "run")
+    run.note_seen("scratch", cache)
+    seen = read_seen(run.model)
+    assert seen is not None
+    assert (sorted(seen.sources), seen.complete) == (["lilac", "lilac", "night", "night"], True)
+    assert np.array_equal(seen.hashes[2], image_hash(cache.image(2)))
+    written = (run.model / SEEN).stat().st_mtime_ns
+    run.note_seen("scratch", cache)
+    assert (run.model / SEEN).stat().st_mtime_ns == written
+    later = RunFolder(tmp_path / "later")
+    later.note_seen(str(run.model), cache)
+    again = read_seen(later.model)
+    assert again is not None
+    assert len(again.sources) == 8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -195,17 +196,50 @@ def test_manifest__centres_boxes_and_keeps_points(tmp_path: Path) -> None:
     assert manifest.is_cell().tolist() == [True, True, False]
 
 
-def test_manifest__fold_groups_prefer_group_then_slide_then_path_within_a_source(tmp_path: Path) -> None:
+def test_manifest__fold_groups_join_what_shares_image_group_slide_or_patient(tmp_path: Path) -> None:
     manifest = manifest_of(
         tmp_path,
-        path=["1", "2", "3", "4", "5", "1"],
-        source=["A", "A", "A", "B", "B", "A"],
-        group=["g", "g", None, None, None, None],
-        slide=["s", "t", "1", "1", None, None],
+        path=["1", "2", "3", "4", "5", "6", "6", "7"],
+        source=["A", "A", "A", "A", "B", "B", "B", "B"],
+        group=["g", "g", None, None, "g", None, None, None],
+        slide=["s", None, "s", None, "s", "t", None, None],
+        patient=[None, None, None, None, None, None, "p", "p"],
     )
     groups = manifest.fold_groups()
-    assert groups[0] == groups[1]
-    assert len({groups[0], groups[2], groups[3], groups[4], groups[5]}) == 5
+    # 1 and 2 share a group, 1 and 3 a slide of which 2 does not know: all three stay together.
+    assert len({groups[0], groups[1], groups[2]}) == 1
+    # One image's rows stay together though only one names the patient, who has another image.
+    assert len({groups[5], groups[6], groups[7]}) == 1
+    assert len({groups[0], groups[3], groups[4], groups[5]}) == 4
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_manifest__fold_groups_equal_a_search_from_row_to_row(tmp_path: Path, seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    columns = {
+        name: [draw.choice([None, *"abcdef"]) for _ in range(25)] for name in ("group", "slide", "patient")
+    }
+    columns |= {
+        "path": [str(draw.integers(20)) for _ in range(25)],
+        "source": list(draw.choice(["A", "B"], 25)),
+    }
+    of_image: dict[str, str] = {}
+    columns["source"] = [
+        of_image.setdefault(path, source)
+        for path, source in zip(columns["path"], columns["source"], strict=True)
+    ]
+    found = manifest_of(tmp_path, **columns).fold_groups()
+    expected = list(range(25))
+    for _ in range(25):
+        for i, j in itertools.product(range(25), repeat=2):
+            together = columns["source"][i] == columns["source"][j] and any(
+                columns[name][i] is not None and columns[name][i] == columns[name][j]
+                for name in ("group", "slide", "patient", "path")
+            )
+            if together:
+                expected[i] = min(expected[i], expected[j])
+    for i, j in itertools.product(range(25), repeat=2):
+        assert (found[i] == found[j]) == (expected[i] == expected[j])
 
 
 def test_manifest__fold_groups_do_not_confuse_a_slide_with_a_path(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from reddino.classify.finetune import TuneSettings, fine_tune
 from reddino.classify.probe import fit_probe
 from reddino.classify.views import Plan, Progress, cut_to_file, describe
 from reddino.embed.table import Embeddings
-from reddino.evaluate.protocol import groups_of, labelled_rows
+from reddino.evaluate.class_map import labelled_rows
+from reddino.evaluate.question import groups_of
 from reddino.model.encoder import Encoder
 from reddino.model.folder import save_model_folder
 from reddino.provenance import provenance

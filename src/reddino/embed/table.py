@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from reddino.atomic import atomic_path, remove_partials
 from reddino.embed.encoder import Vectors
+from reddino.embed.seen import statuses
 from reddino.errors import RedDinoError
 
 META_KEY = b"reddino"
@@ -45,7 +46,8 @@ class Embeddings:
     Attributes:
         vectors: (n, d) float32.
         table: the n rows' other columns: the manifest's, and view_x, view_y (centre), view_side in pixels.
-        meta: model, weights_hash, pooling, view, preprocessing, data, provenance.
+        meta: model, weights_hash, pooling, view, preprocessing, data, provenance; seen: source -> whether the
+            model saw it in pretraining (seen, unseen, unknown).
     """
 
     vectors: Vectors
@@ -197,6 +199,7 @@ def read_embeddings(path: str | Path, *, partial: bool = False) -> Embeddings:
         vectors[start : start + count] = _vectors(table, vectors.shape[1])
         columns.append(table.drop_columns([VECTOR_COLUMN]).replace_schema_metadata(None))
         start += count
+    meta["seen"] = statuses(folder)
     return Embeddings(vectors, pa.concat_tables(columns, promote_options="permissive"), meta)
 
 

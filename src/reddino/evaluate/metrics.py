@@ -1,30 +1,35 @@
-"""wF1, bAcc, Acc and macro F1 of predicted class numbers, from the confusion matrix."""
+"""wF1, bAcc, Acc and macro F1 of predicted class numbers, from confusion matrices; AUROC of two classes."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import rankdata
 
 Classes = npt.NDArray[np.int64]
+Real = npt.NDArray[np.float64]
 METRICS = ("wF1", "bAcc", "Acc", "macro F1")
 
 
 @dataclass(frozen=True)
 class Scores:
-    """The four scores of one fold, each in 0..1."""
+    """The scores of one split, each in 0..1; `auroc` is None unless there are two classes and both occur."""
 
     weighted_f1: float
     balanced_accuracy: float
     accuracy: float
     macro_f1: float
+    auroc: float | None = None
 
     def as_row(self) -> tuple[float, float, float, float]:
-        """In the order of METRICS."""
+        """In the order of METRICS, without AUROC."""
         return self.weighted_f1, self.balanced_accuracy, self.accuracy, self.macro_f1
 
-    def as_dict(self) -> dict[str, float]:
+    def as_dict(self) -> dict[str, float | None]:
+        """By field name."""
         return asdict(self)
 
 
@@ -54,24 +59,56 @@ def precision_recall_f1(
     return _ratio(hits, answered), _ratio(hits, actual), _ratio(2 * hits, actual + answered)
 
 
-def score(truth: Classes, predicted: Classes, classes: int) -> Scores:
-    """The four scores of one fold.
+def score(truth: Classes, predicted: Classes, classes: int, positive: Real | None = None) -> Scores:
+    """The scores of one split.
 
-    All averages run over the classes that occur in this fold's truth. A class absent from it has no recall
+    All averages run over the classes that occur in this split's truth. A class absent from it has no recall
     and no weight; its false alarms still cost the classes that they were taken from. For macro F1 this is
     scikit-learn's `f1_score(average="macro", labels=np.unique(truth))`, not its default, which scores a class
     that is only predicted 0.
+
+    Args:
+        truth, predicted: (m,) class numbers below `classes`.
+        positive: (m,) how likely each row is of class 1, where there are two classes.
     """
-    confusion = confusion_matrix(truth, predicted, classes)
-    _, recall, f1 = precision_recall_f1(confusion)
-    support = confusion.sum(axis=1)
-    present = support > 0
-    return Scores(
-        weighted_f1=float(np.average(f1, weights=support)),
-        balanced_accuracy=float(recall[present].mean()),
-        accuracy=float((truth == predicted).mean()),
-        macro_f1=float(f1[present].mean()),
-    )
+    weighted, balanced, accuracy, macro = score_rows(confusion_matrix(truth, predicted, classes)).tolist()
+    area = None if positive is None else auroc(truth == 1, positive)
+    return Scores(weighted, balanced, accuracy, macro, area)
+
+
+def score_rows(confusion: npt.NDArray[Any]) -> Real:
+    """The four scores (..., 4), in the order of METRICS, of confusion matrices (..., C, C).
+
+    NaN where a matrix is empty.
+    """
+    hits = np.diagonal(confusion, axis1=-2, axis2=-1).astype(np.float64)
+    support, answered = confusion.sum(axis=-1), confusion.sum(axis=-2)
+    total, present = support.sum(axis=-1), (support > 0).sum(axis=-1)
+    recall, f1 = _ratio(hits, support), _ratio(2 * hits, support + answered)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.stack(
+            [
+                (f1 * support).sum(axis=-1) / total,
+                # Recall is 0 where a class has no rows; F1 as well, since no hit is possible there.
+                recall.sum(axis=-1) / present,
+                hits.sum(axis=-1) / total,
+                f1.sum(axis=-1) / present,
+            ],
+            axis=-1,
+        )
+
+
+def auroc(truth: npt.NDArray[np.bool_], positive: Real) -> float | None:
+    """Area under the ROC curve: how often a positive row (m,) outscores a negative one, ties counting half.
+
+    Returns:
+        None unless both kinds occur.
+    """
+    ones = int(truth.sum())
+    if ones in (0, len(truth)):
+        return None
+    ranks = rankdata(positive)
+    return float((ranks[truth].sum() - ones * (ones + 1) / 2) / (ones * (len(truth) - ones)))
 
 
 def class_table(confusion: npt.NDArray[np.int64], names: list[str]) -> list[ClassScores]:
@@ -90,5 +127,6 @@ def largest_class(train: Classes, test_rows: int) -> Classes:
     return np.full(test_rows, np.bincount(train).argmax(), dtype=np.int64)
 
 
-def _ratio(part: npt.NDArray[np.float64], whole: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+def _ratio(part: Real, whole: npt.NDArray[Any]) -> Real:
+    ratio: Real = np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+    return ratio

@@ -1,170 +1,181 @@
-"""The evaluation of embedding tables: probe, 1-NN and 20-NN over folds, or from one table to another."""
+"""The evaluation of embedding tables: classifiers over the splits of a protocol, scored with intervals."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
-from reddino.embed.encoder import Vectors
 from reddino.embed.table import Embeddings, require_comparable
 from reddino.errors import RedDinoError
-from reddino.evaluate import knn, probe
-from reddino.evaluate.metrics import (
-    ClassScores,
-    Scores,
-    class_table,
-    confusion_matrix,
-    largest_class,
-    score,
-)
-from reddino.evaluate.splits import Folds, grouped_folds, held_out, stratified_folds
-from reddino.smears.manifest import COLUMNS, Manifest
+from reddino.evaluate import classifiers, probe
+from reddino.evaluate.class_map import ClassMap, labelled_rows
+from reddino.evaluate.classifiers import Answer, Classifier
+from reddino.evaluate.intervals import LEAST_GROUPS, AnsweredRows, resampled_scores
+from reddino.evaluate.metrics import Classes, confusion_matrix, largest_class, score
+from reddino.evaluate.question import Plan, Question, plan_splits
+from reddino.evaluate.results import CHANCE, FoldResult, Result
+from reddino.evaluate.splits import Rows, Split
 
-Protocol = Literal["grouped", "ungrouped", "fixed"]
-NEIGHBOURS = (1, 20)
-CHANCE = "largest class"
-CLASSIFIERS = ("probe", *(f"{k}-NN" for k in NEIGHBOURS))
-Classes = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class FoldResult:
-    """One split, scored.
+class Tested:
+    """A test set with the answers of every classifier, CHANCE among them."""
 
-    Attributes:
-        train, test: rows on either side.
-        scores: by classifier, CHANCE among them.
-        confusion: by classifier, (classes, classes) counts, truth by prediction.
-        converged: whether the probe's fit converged.
-    """
-
+    trained_on: str
+    tested_on: str
     train: int
-    test: int
-    scores: Mapping[str, Scores]
-    confusion: Mapping[str, npt.NDArray[np.int64]]
-    converged: bool
+    rows: Rows
+    truth: Classes
+    answers: Mapping[str, Answer]
 
 
 @dataclass(frozen=True)
-class Result:
-    """How well one table's vectors tell the classes apart.
+class Answered:
+    """All answers to a question about one table, before they are scored.
 
     Attributes:
-        model: name of the network or baseline.
-        task: what was asked, in the caller's words.
-        protocol: grouped, ungrouped, fixed or train-test.
-        group_by: the column that made the groups, "" without groups.
-        seed: seed of the folds.
-        classes: names, in the order of the class numbers.
-        cells: labelled rows that took part.
-        left_out: rows without a label, or with one that was dropped.
-        groups: groups among the cells; 0 without groups.
-        folds: the splits.
-        notes: sentences that belong beside the scores.
-        embedding: metadata of the table.
+        emb: the labelled rows.
+        left_out: rows of the table that took no part.
+        names: classes by number.
+        plan: splits and groups.
+        tests: the test sets.
+        notes: sentences, those of the plan among them.
     """
 
-    model: str
-    task: str
-    protocol: str
-    group_by: str
-    seed: int | None
-    classes: tuple[str, ...]
-    cells: int
+    emb: Embeddings
     left_out: int
-    groups: int
-    folds: tuple[FoldResult, ...]
-    notes: tuple[str, ...] = ()
-    embedding: Mapping[str, Any] = field(default_factory=dict)
-
-    def mean(self, classifier: str) -> Scores:
-        """Each score averaged over the folds."""
-        return Scores(*self._rows(classifier).mean(axis=0).tolist())
-
-    def sd(self, classifier: str) -> Scores | None:
-        """Each score's sample standard deviation over the folds; None for a single split."""
-        if len(self.folds) < 2:
-            return None
-        return Scores(*self._rows(classifier).std(axis=0, ddof=1).tolist())
-
-    def confusion(self, classifier: str) -> npt.NDArray[np.int64]:
-        """(classes, classes) counts over all folds; rows are the truth."""
-        total: npt.NDArray[np.int64] = np.sum([fold.confusion[classifier] for fold in self.folds], axis=0)
-        return total
-
-    def by_class(self, classifier: str) -> list[ClassScores]:
-        """Precision, recall and F1 of each class over all folds together."""
-        return class_table(self.confusion(classifier), list(self.classes))
-
-    def _rows(self, classifier: str) -> npt.NDArray[np.float64]:
-        return np.array([fold.scores[classifier].as_row() for fold in self.folds])
+    names: tuple[str, ...]
+    plan: Plan
+    tests: tuple[Tested, ...]
+    notes: tuple[str, ...]
 
 
 def evaluate_table(
-    emb: Embeddings,
-    *,
-    label: str = "label",
-    protocol: Protocol = "grouped",
-    group_column: str | None = None,
-    folds: int = 5,
-    seed: int = 0,
-    classes: Mapping[str, str | None] | None = None,
-    test_values: Sequence[str] = (),
-    task: str = "",
-    model: str | None = None,
+    emb: Embeddings, question: Question | None = None, *, task: str = "", model: str | None = None
 ) -> Result:
     """Score the vectors of one table.
 
     Args:
         emb: the table; rows with an empty label are left out and counted.
-        label: column of the classes.
-        protocol: `grouped` keeps each group in one fold; `ungrouped` is the paper's stratified five-fold;
-            `fixed` tests the rows whose `group_column` is one of `test_values`, and trains on the rest.
-        group_column: column of the groups, such as `patient`; None takes `group`, else `slide`, else `path`.
-        folds: number of folds.
-        seed: of the folds.
-        classes: old label to new, None to drop it; labels that are not named stay.
-        test_values: for `fixed`.
+        question: labels, protocol, groups and classifiers; None takes all defaults.
         task: a title for tables.
         model: a name for tables; None takes the one in the table's metadata.
 
     Raises:
-        RedDinoError: a column is absent, or the classes and groups cannot be split as asked.
+        RedDinoError: a column is absent, vectors are not finite, or the classes and groups cannot be split.
     """
-    labelled, labels = labelled_rows(emb, label, classes)
-    if protocol == "ungrouped":
-        groups: list[str] = []
-        split = stratified_folds(labels, folds, seed)
-    elif protocol == "grouped":
-        groups = groups_of(labelled, group_column)
-        split = grouped_folds(labels, groups, folds, seed)
-    else:
-        groups, split = _fixed_split(labelled, group_column, test_values)
+    question = question or Question()
+    return summarise(answer(emb, question), question, task=task, model=model)
+
+
+def answer(emb: Embeddings, question: Question) -> Answered:
+    """Fit and ask every classifier on every split of a question."""
+    labelled, labels = labelled_rows(emb, question.label, question.classes)
+    require_finite(labelled)
+    plan = plan_splits(question, labelled, labels)
     names, numbers = np.unique(np.asarray(labels), return_inverse=True)
-    scored = tuple(
-        score_split(
-            labelled.vectors[train], numbers[train], labelled.vectors[test], numbers[test], len(names)
-        )
-        for train, test in split
+    wanted, notes = _possible(question.classifiers, plan.splits, few=question.protocol == "few-shot")
+    tests = tuple(
+        tested for split in plan.splits for tested in ask_split(labelled, numbers, split, wanted, plan.groups)
     )
-    return Result(
-        model=model or str(emb.meta.get("model", "")),
-        task=task,
-        protocol=protocol,
-        group_by="" if protocol == "ungrouped" else (group_column or "group, slide or path"),
-        seed=None if protocol == "fixed" else seed,
-        classes=tuple(names.tolist()),
-        cells=len(labelled),
+    return Answered(
+        emb=labelled,
         left_out=len(emb) - len(labelled),
-        groups=len(set(groups)),
-        folds=scored,
-        notes=(*split.notes, *_convergence_notes(scored)),
-        embedding=emb.meta,
+        names=tuple(names.tolist()),
+        plan=plan,
+        tests=tests,
+        notes=(*plan.notes, *notes, *_fit_notes(tests)),
+    )
+
+
+def require_finite(emb: Embeddings) -> None:
+    """Refuse vectors that hold NaN or infinity.
+
+    Raises:
+        RedDinoError: says how many rows, and of which image the first is.
+    """
+    finite = np.isfinite(emb.vectors).all(axis=1)
+    if not finite.all():
+        first = int(np.argmin(finite))
+        raise RedDinoError(
+            f"{int((~finite).sum())} of {len(emb)} labelled vectors of '{emb.meta.get('model', '')}' hold "
+            f"numbers that are not finite (the first is of {emb.strings('path')[first]}): the network or its "
+            "arithmetic failed on them; embed again in fp32, or leave these images out."
+        )
+
+
+def ask_split(
+    emb: Embeddings, numbers: Classes, split: Split, wanted: Sequence[Classifier], groups: Sequence[str]
+) -> list[Tested]:
+    """One fit of each classifier, asked about all test sets of a split at once."""
+    tested = np.concatenate([rows for _, rows in split.tests])
+    learned = numbers[split.train]
+    training_groups = [groups[row] for row in split.train]
+    answers: dict[str, Answer] = {}
+    answers |= classifiers.ask(
+        emb.vectors[split.train], learned, emb.vectors[tested], wanted, training_groups
+    )
+    largest = largest_class(learned, len(tested))
+    answers[CHANCE] = Answer(largest, np.zeros(len(tested)))
+    found, start = [], 0
+    for name, rows in split.tests:
+        part = slice(start, start + len(rows))
+        start += len(rows)
+        cut = {
+            asked: Answer(one.predicted[part], one.positive[part], one.converged, one.note)
+            for asked, one in answers.items()
+        }
+        found.append(Tested(split.name, name, len(split.train), rows, numbers[rows], cut))
+    return found
+
+
+def summarise(
+    answered: Answered,
+    question: Question,
+    *,
+    task: str = "",
+    model: str | None = None,
+    only: Mask | None = None,
+    seen: Mapping[str, str] | None = None,
+) -> Result:
+    """Score answers.
+
+    Args:
+        only: (labelled rows,) tested rows that count; None counts all. Training is not touched.
+        seen: of each source, what is known of it in the model's pretraining.
+    """
+    tests = [test for test in (_within(test, only) for test in answered.tests) if len(test.rows)]
+    sources = np.asarray(answered.emb.strings("source"), dtype=np.str_)
+    asked = tuple(name for name in tests[0].answers if name != CHANCE)
+    resamples, interval_notes = _resamples(answered, tests, question)
+    cells = len(answered.emb) if only is None else int(only.sum())
+    group = np.asarray(answered.plan.groups, dtype=np.str_)
+    return Result(
+        model=model or str(answered.emb.meta.get("model", "")),
+        task=task,
+        protocol=question.protocol,
+        group_by=question.group_by or "image, group, slide or patient",
+        seed=None
+        if question.protocol in ("fixed", "cross-source", "leave-one-source-out")
+        else question.seed,
+        classes=answered.names,
+        cells=cells,
+        left_out=answered.left_out,
+        groups=len(np.unique(group if only is None else group[only])),
+        folds=tuple(_scored(test, len(answered.names)) for test in tests),
+        classifiers=asked,
+        source_confusion={name: _by_source(tests, name, sources, len(answered.names)) for name in asked},
+        resamples=resamples,
+        seen=dict(seen or {}),
+        notes=(*answered.notes, *interval_notes),
+        embedding=answered.emb.meta,
+        question=question.model_dump(mode="json"),
     )
 
 
@@ -173,118 +184,123 @@ def train_test(
     test: Embeddings,
     *,
     label: str = "label",
-    classes: Mapping[str, str | None] | None = None,
+    classes: ClassMap | None = None,
     task: str = "",
-    model: str | None = None,
 ) -> Result:
-    """Fit on one table and test on another, for instance another laboratory's.
+    """Fit on one table and test on another by the same network, for instance another laboratory's.
 
     Raises:
         RedDinoError: the tables are not comparable, or one has no labelled rows.
     """
     require_comparable(train, test)
-    learned, learned_labels = labelled_rows(train, label, classes)
-    tested, tested_labels = labelled_rows(test, label, classes)
-    names, numbers = np.unique(np.asarray(learned_labels + tested_labels), return_inverse=True)
-    border = len(learned)
-    fold = score_split(learned.vectors, numbers[:border], tested.vectors, numbers[border:], len(names))
-    unlearned = sorted(set(tested_labels) - set(learned_labels))
-    notes = [f"Class '{name}' is tested but has no training cell." for name in unlearned]
-    return Result(
-        model=model or str(train.meta.get("model", "")),
-        task=task,
-        protocol="train-test",
-        group_by="",
-        seed=None,
-        classes=tuple(names.tolist()),
-        cells=len(learned) + len(tested),
-        left_out=len(train) + len(test) - len(learned) - len(tested),
-        groups=0,
-        folds=(fold,),
-        notes=(*notes, *_convergence_notes([fold])),
-        embedding=train.meta,
-    )
+    table = pa.concat_tables([train.table, test.table], promote_options="permissive")
+    joined = Embeddings(np.concatenate([train.vectors, test.vectors]), table, train.meta)
+    side = ["train"] * len(train) + ["test"] * len(test)
+    joined = Embeddings(joined.vectors, _with_text(table, "split", side), train.meta)
+    question = Question(label=label, classes=classes or ClassMap(), protocol="fixed")
+    return evaluate_table(joined, question, task=task)
 
 
-def score_split(
-    train: Vectors, train_classes: Classes, test: Vectors, truth: Classes, classes: int
-) -> FoldResult:
-    """Probe, 1-NN, 20-NN and the largest-class answer of one split.
+def _with_text(table: pa.Table, name: str, values: Sequence[str]) -> pa.Table:
+    kept = table.drop_columns([name]) if name in table.column_names else table
+    return kept.append_column(name, pa.array(values))
 
-    Args:
-        train, test: (n, d) and (m, d) vectors.
-        train_classes, truth: (n,) and (m,) class numbers below `classes`.
-    """
-    probed = probe.fit_predict(train, train_classes, test)
-    neighbours = knn.predict(train, train_classes, test, NEIGHBOURS)
+
+def _possible(
+    wanted: Sequence[Classifier], splits: Sequence[Split], *, few: bool
+) -> tuple[tuple[Classifier, ...], tuple[str, ...]]:
+    """Without k-NN that would need more neighbours than a few-shot split has training cells."""
+    least = min(len(split.train) for split in splits)
+    too_wide = [name for name in wanted if few and classifiers.NEIGHBOURS.get(name, 0) > least]
+    notes = (f"No {', '.join(too_wide)}: there are {least} training cells.",) if too_wide else ()
+    return tuple(name for name in wanted if name not in too_wide), notes
+
+
+def _within(test: Tested, only: Mask | None) -> Tested:
+    if only is None:
+        return test
+    kept = only[test.rows]
     answers = {
-        "probe": probed.predicted,
-        **{f"{k}-NN": predicted for k, predicted in neighbours.items()},
-        CHANCE: largest_class(train_classes, len(truth)),
+        name: Answer(one.predicted[kept], one.positive[kept], one.converged, one.note)
+        for name, one in test.answers.items()
     }
+    return Tested(test.trained_on, test.tested_on, test.train, test.rows[kept], test.truth[kept], answers)
+
+
+def _scored(test: Tested, classes: int) -> FoldResult:
     return FoldResult(
-        train=len(train),
-        test=len(test),
-        scores={name: score(truth, predicted, classes) for name, predicted in answers.items()},
-        confusion={name: confusion_matrix(truth, predicted, classes) for name, predicted in answers.items()},
-        converged=probed.converged,
+        train=test.train,
+        test=len(test.rows),
+        scores={
+            name: score(test.truth, one.predicted, classes, one.positive if classes == 2 else None)
+            for name, one in test.answers.items()
+        },
+        confusion={
+            name: confusion_matrix(test.truth, one.predicted, classes) for name, one in test.answers.items()
+        },
+        converged=all(one.converged for one in test.answers.values()),
+        trained_on=test.trained_on,
+        tested_on=test.tested_on,
     )
 
 
-def labelled_rows(
-    emb: Embeddings, label: str, classes: Mapping[str, str | None] | None = None
-) -> tuple[Embeddings, list[str]]:
-    """The rows with a label, once `classes` renamed (old to new) or dropped (old to None) some; their labels.
+def _by_source(
+    tests: Sequence[Tested], classifier: str, sources: npt.NDArray[np.str_], classes: int
+) -> dict[str, npt.NDArray[np.int64]]:
+    """Counts over all test sets, by the source of the tested cells."""
+    rows = np.concatenate([test.rows for test in tests])
+    truth = np.concatenate([test.truth for test in tests])
+    predicted = np.concatenate([test.answers[classifier].predicted for test in tests])
+    own = sources[rows]
+    return {
+        str(name): confusion_matrix(truth[own == name], predicted[own == name], classes)
+        for name in np.unique(own)
+    }
 
-    Raises:
-        RedDinoError: no row is left, or `classes` names a label that does not occur.
-    """
-    raw = emb.strings(label)
-    renamed = dict(classes or {})
-    unknown = sorted(set(renamed) - set(raw))
-    if unknown:
-        have = ", ".join(sorted(set(raw) - {""}))
-        raise RedDinoError(
-            f"No row of the table is labelled {', '.join(map(repr, unknown))}; labels are: {have}."
+
+def _resamples(
+    answered: Answered, tests: Sequence[Tested], question: Question
+) -> tuple[dict[str, npt.NDArray[np.float64]], tuple[str, ...]]:
+    """Bootstrap scores by classifier, or none with the reason."""
+    if not question.resamples:
+        return {}, ()
+    all_groups = np.asarray(answered.plan.groups, dtype=np.str_)
+    tested = np.concatenate([test.rows for test in tests])
+    names, codes = np.unique(all_groups[tested], return_inverse=True)
+    if len(names) < LEAST_GROUPS:
+        return {}, (f"No intervals: {len(names)} tested groups, and at least {LEAST_GROUPS} are needed.",)
+    number = np.empty(len(all_groups), dtype=np.int64)
+    number[tested] = codes
+    two = len(answered.names) == 2
+    sets = {
+        name: [
+            AnsweredRows(
+                number[test.rows],
+                test.truth,
+                test.answers[name].predicted,
+                test.answers[name].positive if two else None,
+            )
+            for test in tests
+        ]
+        for name in tests[0].answers
+    }
+    drawn = resampled_scores(
+        sets, len(names), len(answered.names), resamples=question.resamples, seed=question.seed
+    )
+    note = (
+        f"Intervals: 95 %, bootstrap over {len(names)} groups of tested cells ({question.resamples} "
+        "resamples); how scores vary with the training cells, or with pretraining, is not in them."
+    )
+    return drawn, (note,)
+
+
+def _fit_notes(tests: Sequence[Tested]) -> list[str]:
+    stopped = {test.trained_on for test in tests if not all(one.converged for one in test.answers.values())}
+    fits = {test.trained_on for test in tests}
+    notes = list(dict.fromkeys(one.note for test in tests for one in test.answers.values() if one.note))
+    if stopped:
+        notes.append(
+            f"The probe stopped at {probe.MAX_ITERATIONS} iterations, not converged, "
+            f"in {len(stopped)} of {len(fits)} fits."
         )
-    labels = [renamed.get(name, name) or "" for name in raw]
-    mask = np.array([name != "" for name in labels], dtype=np.bool_)
-    if not mask.any():
-        raise RedDinoError(f"No row of the embedding table has a label in column '{label}'.")
-    return emb.select(mask), [name for name in labels if name]
-
-
-def groups_of(emb: Embeddings, column: str | None = None) -> list[str]:
-    """The group of each row: `column` within its source; None takes the manifest's fold groups.
-
-    Raises:
-        RedDinoError: a row has no value in the named column.
-    """
-    if column is None:
-        return Manifest(emb.table.select(list(COLUMNS)), Path()).fold_groups()
-    values = emb.strings(column)
-    missing = sum(value == "" for value in values)
-    if missing:
-        raise RedDinoError(
-            f"{missing} of {len(values)} labelled rows have no '{column}': group by another column."
-        )
-    return [f"{source}|{value}" for source, value in zip(emb.strings("source"), values, strict=True)]
-
-
-def _fixed_split(emb: Embeddings, column: str | None, test_values: Sequence[str]) -> tuple[list[str], Folds]:
-    if column is None or not test_values:
-        raise RedDinoError(
-            "The fixed protocol needs a column and the values in it that test, as patient and p7."
-        )
-    values = emb.strings(column)
-    return values, held_out(values, test_values)
-
-
-def _convergence_notes(folds: Sequence[FoldResult]) -> list[str]:
-    stopped = sum(not fold.converged for fold in folds)
-    if not stopped:
-        return []
-    return [
-        f"The probe stopped at {probe.MAX_ITERATIONS} iterations, not converged, "
-        f"in {stopped} of {len(folds)} folds."
-    ]
+    return notes

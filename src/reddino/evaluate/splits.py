@@ -1,4 +1,4 @@
-"""Which rows train and which test: folds with and without groups, and held-out values."""
+"""Which rows train and which test: folds with and without groups, and fixed splits."""
 
 from __future__ import annotations
 
@@ -14,6 +14,21 @@ from reddino.errors import RedDinoError
 
 Rows = npt.NDArray[np.int64]
 TRAIN_ONLY = -1
+
+
+@dataclass(frozen=True)
+class Split:
+    """One training set and what is tested on it.
+
+    Attributes:
+        name: of the training side or the fold.
+        train: row numbers.
+        tests: (name, row numbers) of each test set; each is scored by itself.
+    """
+
+    name: str
+    train: Rows
+    tests: tuple[tuple[str, Rows], ...]
 
 
 @dataclass(frozen=True)
@@ -36,17 +51,24 @@ class Folds:
         for fold in range(len(self)):
             yield np.flatnonzero(self.of_row != fold), np.flatnonzero(self.of_row == fold)
 
+    def splits(self) -> tuple[Split, ...]:
+        """The folds as splits with a test set each."""
+        return tuple(
+            Split(f"fold {number}", train, ((f"fold {number}", test),))
+            for number, (train, test) in enumerate(self, 1)
+        )
+
 
 def stratified_folds(labels: Sequence[str], folds: int = 5, seed: int = 0) -> Folds:
     """Folds of rows, each with the classes' shares of the whole: the paper's split.
 
-    Cells of one field fall on both sides, which flatters the score; `grouped_folds` does not allow that.
+    Cells of one field stand on both sides, which flatters the score; `grouped_folds` does not allow that.
 
     Raises:
         RedDinoError: a class has fewer rows than there are folds.
     """
     names, counts = np.unique(np.asarray(labels), return_counts=True)
-    _require_two_classes(names)
+    require_two_classes(names)
     rare = [f"'{name}' ({count})" for name, count in zip(names, counts, strict=True) if count < folds]
     if rare:
         raise RedDinoError(
@@ -67,7 +89,7 @@ def grouped_folds(labels: Sequence[str], groups: Sequence[str], folds: int = 5, 
             tested, nothing could have learned the class.
     """
     truth, group = np.asarray(labels), np.asarray(groups)
-    _require_two_classes(truth)
+    require_two_classes(truth)
     present = len(np.unique(group))
     if present < folds:
         raise RedDinoError(
@@ -78,7 +100,7 @@ def grouped_folds(labels: Sequence[str], groups: Sequence[str], folds: int = 5, 
     if lonely:
         raise RedDinoError(
             f"All cells of {', '.join(lonely)} are in one group, so no fold can learn and test that class: "
-            "drop it, group by another column, or use ungrouped folds."
+            "drop it, group by another column, or use the protocol kfold."
         )
     splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
@@ -91,7 +113,7 @@ def grouped_folds(labels: Sequence[str], groups: Sequence[str], folds: int = 5, 
         for name, count in spread.items()
         if count < folds
     ]
-    return Folds(of_row, (*notes, *unlearned_classes(of_row, truth)))
+    return Folds(of_row, tuple(notes))
 
 
 def held_out(values: Sequence[str], test_values: Sequence[str]) -> Folds:
@@ -115,6 +137,23 @@ def held_out(values: Sequence[str], test_values: Sequence[str]) -> Folds:
     return Folds(np.where(tested, 0, TRAIN_ONLY).astype(np.int64))
 
 
+def split_column(values: Sequence[str]) -> tuple[Split, ...]:
+    """The split that a column gives by its values `train` and `test`; rows of other values take no part.
+
+    Raises:
+        RedDinoError: no row trains, or none tests.
+    """
+    value = np.char.lower(np.asarray(values, dtype=np.str_))
+    train, test = np.flatnonzero(value == "train"), np.flatnonzero(value == "test")
+    if not len(train) or not len(test):
+        have = ", ".join(map(repr, np.unique(np.asarray(values)).tolist()[:20]))
+        raise RedDinoError(
+            f"The split column needs the values 'train' and 'test'; it has: {have}. "
+            "Name the values that test, or another column."
+        )
+    return (Split("train", train, (("test", test),)),)
+
+
 def require_whole_groups(of_row: Rows, groups: npt.ArrayLike) -> None:
     """Refuse folds in which a group stands on both sides of a split.
 
@@ -133,14 +172,37 @@ def require_whole_groups(of_row: Rows, groups: npt.ArrayLike) -> None:
         )
 
 
-def unlearned_classes(of_row: Rows, labels: npt.ArrayLike) -> list[str]:
-    """A sentence for each class that a fold tests without a single training row of it."""
+def unlearned_classes(splits: Sequence[Split], labels: npt.ArrayLike) -> list[str]:
+    """A sentence for each class that a split tests without a single training row of it."""
     truth = np.asarray(labels)
+    missing: dict[str, list[str]] = {}
+    for split in splits:
+        for test, rows in split.tests:
+            where = test if test == split.name else f"{split.name} -> {test}"
+            for name in np.setdiff1d(truth[rows], truth[split.train]):
+                missing.setdefault(str(name), []).append(where)
     return [
-        f"Fold {fold + 1} tests class '{name}' but has no training cell of it."
-        for fold in range(int(of_row.max(initial=TRAIN_ONLY)) + 1)
-        for name in np.setdiff1d(truth[of_row == fold], truth[of_row != fold])
+        f"Class '{name}' is tested without a training cell of it in: {', '.join(places)}."
+        for name, places in missing.items()
     ]
+
+
+def straddling(splits: Sequence[Split], groups: npt.ArrayLike) -> str | None:
+    """A sentence on the share of tested cells whose group (field, slide, patient) trains as well; or None."""
+    names, group = np.unique(np.asarray(groups), return_inverse=True)
+    shared = tested = 0
+    for split in splits:
+        trains = np.zeros(len(names), dtype=np.bool_)
+        trains[group[split.train]] = True
+        for _, rows in split.tests:
+            shared += int(trains[group[rows]].sum())
+            tested += len(rows)
+    if not shared:
+        return None
+    return (
+        f"{100 * shared / tested:.0f} % of the tested cells share a group (field, slide or patient) with a "
+        "training cell, which flatters the scores."
+    )
 
 
 def _fold_of_row(rows: int, split: Iterator[tuple[Rows, Rows]]) -> Rows:
@@ -150,7 +212,8 @@ def _fold_of_row(rows: int, split: Iterator[tuple[Rows, Rows]]) -> Rows:
     return of_row
 
 
-def _require_two_classes(labels: npt.ArrayLike) -> None:
+def require_two_classes(labels: npt.ArrayLike) -> None:
+    """Refuse labels among which there is nothing to tell apart."""
     names = np.unique(np.asarray(labels))
     if len(names) < 2:
         raise RedDinoError(f"Scoring needs cells of at least two classes; here: {names.tolist()}.")

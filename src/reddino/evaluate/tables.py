@@ -1,50 +1,17 @@
-"""Results side by side: on the terminal, in Markdown and as JSON."""
+"""Results side by side: scores of each task, their intervals, and differences between models."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 from rich.table import Table
 
-from reddino.atomic import write_text
-from reddino.evaluate.metrics import METRICS
-from reddino.evaluate.protocol import CHANCE, CLASSIFIERS, Result
+from reddino.evaluate import render
+from reddino.evaluate.metrics import METRICS, Scores
+from reddino.evaluate.render import Grid
+from reddino.evaluate.results import CHANCE, RESAMPLED, Difference, Result, paired_differences
 
-HEADER = ("classifier", "model", *METRICS)
-ALIGN = ("left", "left", *("right" for _ in METRICS))
-
-
-def comparison_rows(results: Sequence[Result]) -> list[tuple[str, ...]]:
-    """Rows (classifier, model, four scores): the models under each classifier, then the largest class.
-
-    The results are those of one task on the same rows, so that the largest-class answer is the same for all.
-    """
-    rows = [
-        (classifier, result.model, *_cells(result, classifier))
-        for classifier in CLASSIFIERS
-        for result in results
-    ]
-    return [*rows, (CHANCE, "-", *_cells(results[0], CHANCE))] if results else rows
-
-
-def describe(result: Result) -> str:
-    """One line on what was scored."""
-    parts = [f"{result.cells} cells", f"{len(result.classes)} classes"]
-    if result.groups:
-        parts.append(f"{result.groups} groups ({result.group_by})")
-    if len(result.folds) > 1:
-        parts.append(f"{len(result.folds)} {result.protocol} folds, mean ± sd")
-    else:
-        parts.append(
-            f"one {result.protocol} split, {result.folds[0].train} train, {result.folds[0].test} test"
-        )
-    if result.left_out:
-        parts.append(f"{result.left_out} rows left out (no label, or a dropped one)")
-    return ", ".join(parts)
+AUROC = "AUROC"
 
 
 def by_task(results: Sequence[Result]) -> dict[str, list[Result]]:
@@ -55,107 +22,143 @@ def by_task(results: Sequence[Result]) -> dict[str, list[Result]]:
     return tasks
 
 
+def grids(results: Sequence[Result]) -> list[Grid]:
+    """For each task its scores and, where there are intervals, these and the differences between models."""
+    found = []
+    for task, group in by_task(results).items():
+        found.append(score_grid(task, group))
+        if any(result.resamples for result in group):
+            found.append(interval_grid(task, group))
+        if len(group) > 1:
+            found.append(difference_grid(task, group))
+    return found
+
+
 def rich_tables(results: Sequence[Result]) -> list[Table]:
-    """A terminal table for each task."""
-    return [_rich_table(task, group) for task, group in by_task(results).items()]
+    """The scores of each task for the terminal."""
+    return [render.rich_table(score_grid(task, group)) for task, group in by_task(results).items()]
 
 
 def markdown(results: Sequence[Result]) -> str:
-    """A Markdown table for each task, aligned for reading as plain text too."""
-    return "\n".join(_markdown_section(task, group) for task, group in by_task(results).items())
+    """Every grid in Markdown."""
+    return "\n".join(render.markdown(grid) for grid in grids(results))
 
 
-def as_json(result: Result) -> dict[str, Any]:
-    """Everything a result holds, as JSON values."""
-    classifiers = (*CLASSIFIERS, CHANCE)
-    return {
-        "model": result.model,
-        "task": result.task,
-        "protocol": result.protocol,
-        "group_by": result.group_by,
-        "seed": result.seed,
-        "cells": result.cells,
-        "left_out": result.left_out,
-        "groups": result.groups,
-        "classes": list(result.classes),
-        "scores": {name: _summary(result, name) for name in classifiers},
-        "folds": [
-            {
-                "train": fold.train,
-                "test": fold.test,
-                "probe_converged": fold.converged,
-                "scores": {name: scores.as_dict() for name, scores in fold.scores.items()},
-            }
-            for fold in result.folds
-        ],
-        "by_class": {name: [asdict(scores) for scores in result.by_class(name)] for name in CLASSIFIERS},
-        "confusion": {name: result.confusion(name).tolist() for name in CLASSIFIERS},
-        "notes": list(result.notes),
-        "embedding": dict(result.embedding),
-    }
+def score_grid(task: str, results: Sequence[Result]) -> Grid:
+    """Mean and spread of each score: the models under each classifier, then the largest class."""
+    rows = comparison_rows(results)
+    rules = tuple(number for number in range(1, len(rows)) if rows[number][0] != rows[number - 1][0])
+    return Grid(
+        task, ("classifier", "model", *_metrics(results)), tuple(rows), 2, tuple(captions(results)), rules
+    )
 
 
-def save_results(path: Path, results: Sequence[Result], provenance: Mapping[str, Any]) -> None:
-    """Write results and where they came from (`reddino.provenance.provenance`) as JSON, atomically."""
-    document = {"provenance": dict(provenance), "results": [as_json(result) for result in results]}
-    write_text(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
+def comparison_rows(results: Sequence[Result]) -> list[tuple[str, ...]]:
+    """Rows (classifier, model, scores): the models under each classifier, then the largest class.
 
-
-def save_markdown(path: Path, results: Sequence[Result], provenance: Mapping[str, Any]) -> None:
-    """Write the tables as Markdown, with a line that says where they came from, atomically."""
-    origin = "{command}, reddino {version}, seed {seed}, data {data}".format(**provenance)
-    write_text(path, f"{markdown(results)}\n{origin}\n")
-
-
-def _summary(result: Result, classifier: str) -> dict[str, Any]:
-    spread = result.sd(classifier)
-    return {"mean": result.mean(classifier).as_dict(), "sd": spread.as_dict() if spread else None}
-
-
-def _cells(result: Result, classifier: str) -> list[str]:
-    mean, spread = result.mean(classifier).as_row(), result.sd(classifier)
-    if spread is None:
-        return [f"{value:.3f}" for value in mean]
-    return [f"{value:.3f} ± {sd:.3f}" for value, sd in zip(mean, spread.as_row(), strict=True)]
-
-
-def _rich_table(task: str, results: Sequence[Result]) -> Table:
-    table = Table(title=task or None, caption="\n".join(_captions(results)), caption_justify="left")
-    for name, side in zip(HEADER, ALIGN, strict=True):
-        table.add_column(name, justify="right" if side == "right" else "left", no_wrap=True)
-    previous = ""
-    for row in comparison_rows(results):
-        if previous and row[0] != previous:
-            table.add_section()
-        table.add_row("" if row[0] == previous else row[0], *row[1:])
-        previous = row[0]
-    return table
-
-
-def _markdown_section(task: str, results: Sequence[Result]) -> str:
-    rows = [HEADER, *comparison_rows(results)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
-    rule = [
-        "-" * (width - 1) + ":" if side == "right" else "-" * width
-        for width, side in zip(widths, ALIGN, strict=True)
+    The results are those of one task on the same rows, so that the largest-class answer is the same for all.
+    """
+    if not results:
+        return []
+    metrics = _metrics(results)
+    rows = [
+        (classifier, result.model, *_cells(result, classifier, metrics))
+        for classifier in results[0].classifiers
+        for result in results
+        if result.answered(classifier)
     ]
-    lines = [_markdown_line(row, widths) for row in rows]
-    lines.insert(1, _markdown_line(rule, widths))
-    title = [f"### {task}", ""] if task else []
-    captions = [f"- {caption}" for caption in _captions(results)]
-    return "\n".join([*title, *lines, "", *captions, ""])
+    return [*rows, (CHANCE, "-", *_cells(results[0], CHANCE, metrics))]
 
 
-def _markdown_line(row: Sequence[str], widths: Sequence[int]) -> str:
-    padded = [
-        cell.rjust(width) if side == "right" else cell.ljust(width)
-        for cell, width, side in zip(row, widths, ALIGN, strict=True)
+def interval_grid(task: str, results: Sequence[Result]) -> Grid:
+    """The 95 % interval of each score."""
+    metrics = _metrics(results)
+    asked = [(classifier, result) for classifier in results[0].classifiers for result in results]
+    rows = tuple(
+        (classifier, result.model, *(_span(result.interval(classifier, metric)) for metric in metrics))
+        for classifier, result in asked
+        if classifier in result.resamples
+    )
+    return Grid(f"{task}: 95 % intervals".removeprefix(": "), ("classifier", "model", *metrics), rows, 2)
+
+
+def difference_grid(task: str, results: Sequence[Result]) -> Grid:
+    """Each model less the first, on the same cells and the same resampled groups."""
+    found = paired_differences(results)
+    metrics = tuple(dict.fromkeys(one.metric for one in found))
+    rows: dict[tuple[str, str], list[str]] = {}
+    for one in found:
+        rows.setdefault((one.classifier, one.model), []).append(_gain(one))
+    title = f"{task}: difference from {results[0].model}".removeprefix(": ")
+    ordered = sorted(rows, key=lambda key: results[0].classifiers.index(key[0]))
+    cells = tuple((*key, *rows[key]) for key in ordered)
+    return Grid(title, ("classifier", "model", *metrics), cells, 2)
+
+
+def describe(result: Result) -> str:
+    """One line on what was scored."""
+    parts = [
+        f"{result.cells} cells",
+        f"{len(result.classes)} classes",
+        f"{result.groups} groups ({result.group_by})",
     ]
-    return "| " + " | ".join(padded) + " |"
+    if len(result.folds) > 1:
+        parts.append(f"{len(result.folds)} {result.protocol} test sets, mean ± sd")
+    else:
+        parts.append(
+            f"one {result.protocol} split, {result.folds[0].train} train, {result.folds[0].test} test"
+        )
+    if result.left_out:
+        parts.append(f"{result.left_out} rows left out (no label, or a dropped one)")
+    return ", ".join(parts)
 
 
-def _captions(results: Sequence[Result]) -> list[str]:
-    """What was scored and every note, once each."""
+def captions(results: Sequence[Result]) -> list[str]:
+    """What was scored, what the models have seen of it, and every note, once each."""
     described = [describe(result) for result in results]
+    seen = [sentence for result in results if (sentence := seen_sentence(result))]
     notes = [note for result in results for note in result.notes]
-    return list(dict.fromkeys([*described, *notes]))
+    return list(dict.fromkeys([*described, *seen, *notes]))
+
+
+def seen_sentence(result: Result) -> str:
+    """Which tested sources were in the model's pretraining, "" where nothing was looked up."""
+    if not result.seen:
+        return ""
+    by_status: dict[str, list[str]] = {}
+    for source, status in sorted(result.seen.items()):
+        by_status.setdefault(status, []).append(source or "(no name)")
+    said = "; ".join(f"{status}: {', '.join(sources)}" for status, sources in by_status.items())
+    return f"Tested sources in the pretraining of {result.model}: {said}."
+
+
+def _metrics(results: Sequence[Result]) -> tuple[str, ...]:
+    two = any(len(result.classes) == 2 for result in results)
+    return RESAMPLED if two else METRICS
+
+
+def _values(scores: Scores, metrics: Sequence[str]) -> list[float | None]:
+    by_name = dict(zip(METRICS, scores.as_row(), strict=True))
+    return [scores.auroc if metric == AUROC else by_name[metric] for metric in metrics]
+
+
+def _cells(result: Result, classifier: str, metrics: Sequence[str]) -> list[str]:
+    mean, spread = result.mean(classifier), result.sd(classifier)
+    values = _values(mean, metrics)
+    around = _values(spread, metrics) if spread else [None] * len(metrics)
+    return [_number(value, sd) for value, sd in zip(values, around, strict=True)]
+
+
+def _number(value: float | None, sd: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if sd is None else f"{value:.3f} ± {sd:.3f}"
+
+
+def _span(found: tuple[float, float] | None) -> str:
+    return f"{found[0]:.3f} to {found[1]:.3f}" if found else "-"
+
+
+def _gain(one: Difference) -> str:
+    span = f" ({one.interval[0]:+.3f} to {one.interval[1]:+.3f})" if one.interval else ""
+    return f"{one.difference:+.3f}{span}"

@@ -106,6 +106,7 @@ def pretrain(
     step = _restore(run, networks, optimizer, processes)
     run.open_metrics(step, recipe.runtime.tensorboard)
     run.note_failures(cache.failures)
+    run.note_seen(recipe.model.start, cache)
     report = Report(recipe, run, networks, runtime, processes=processes, score=online_score)
     report.begin(step)
     advance = progress or (lambda done, planned: None)

@@ -223,9 +223,13 @@ class Recipe(Section):
 
 def shipped_recipes() -> dict[str, Path]:
     """The recipes that come with the package, by name."""
+    return {path.stem: path for path in sorted(recipe_folder().glob("*.yaml"))}
+
+
+def recipe_folder() -> Path:
+    """Where recipes, and the task files of `evaluate` below them, lie: in the package, or in a checkout."""
     installed = Path(str(resources.files("reddino"))) / "recipes"
-    folder = installed if installed.is_dir() else Path(__file__).resolve().parents[3] / "recipes"
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    return installed if installed.is_dir() else Path(__file__).resolve().parents[3] / "recipes"
 
 
 def read_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:

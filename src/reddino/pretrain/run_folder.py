@@ -6,13 +6,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from reddino.atomic import write_text
 from reddino.errors import RedDinoError
+from reddino.model.seen import SEEN, seen_by_cache, write_seen
+from reddino.pretrain.image_cache import ImageCache
 from reddino.pretrain.recipe import Recipe, dump_recipe, read_recipe
 from reddino.provenance import provenance
 from reddino.smears.failures import Failures
+from reddino.smears.hashes import image_hash
 
 RECIPE, DESCRIPTION, METRICS, CHECKPOINTS, MODEL = (
     "recipe.yaml",
@@ -122,6 +126,16 @@ class RunFolder:
         """List the images that could not be decoded in failures.csv; without any there is no such file."""
         if failures.count and self._writes:
             failures.write(self.folder / FAILURES)
+
+    def note_seen(self, start: str, cache: ImageCache) -> None:
+        """List in the model folder what the model sees: its sources and hashes of its images.
+
+        A resumed run, which is on the same images, takes over its list.
+        """
+        if not self._writes or (self.model / SEEN).is_file():
+            return
+        hashes = np.stack([image_hash(cache.image(number)) for number in range(len(cache))])
+        write_seen(self.model, seen_by_cache(cache.index.source.tolist(), hashes, start))
 
     def log(self, record: dict[str, Any]) -> None:
         """Append one record, which has `step` and `samples`."""

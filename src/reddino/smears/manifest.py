@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from reddino.errors import RedDinoError
 from reddino.provenance import hash_bytes
 from reddino.smears import manifest_file
+from reddino.smears.groups import joined_groups
 from reddino.smears.manifest_columns import COLUMNS, NUMBER_COLUMNS, RowPlace, conform
 
 __all__ = ["COLUMNS", "Manifest", "join_manifests", "read_manifest", "with_groups", "write_manifest"]
@@ -91,17 +92,15 @@ class Manifest:
         return corner + np.nan_to_num(half)
 
     def fold_groups(self) -> list[str]:
-        """What must stay on one side of a split: n names made of `group`, else `slide`, else `path`.
+        """What must stay on one side of a split: the name of each row's group (n,).
 
-        Names hold the source as well, so that 'slide 1' of two laboratories is two groups.
+        Rows that share an image, a `group`, a `slide` or a `patient` of one source are one group, also by way
+        of other rows; 'slide 1' of two sources is two groups.
         """
-        source: Any = pc.fill_null(self._column("source"), "")
-        names = [
-            pc.binary_join_element_wise(source, f"{name}=", self._column(name), "|")
-            for name in ("group", "slide", "path")
-        ]
-        chosen: Any = pc.coalesce(*names)
-        return cast(list[str], chosen.to_pylist())
+        return joined_groups(
+            self.strings("source"),
+            {name: self.strings(name) for name in ("patient", "slide", "group", "path")},
+        )
 
     def select(self, rows: ArrayLike) -> Manifest:
         """The rows chosen by a boolean mask (n,) or by indices, in the order given."""

@@ -10,7 +10,7 @@ from scipy.stats import chi2
 
 from reddino.embed.encoder import Vectors
 from reddino.errors import RedDinoError
-from reddino.evaluate import knn
+from reddino.evaluate.neighbours import nearest
 
 Real = npt.NDArray[np.float64]
 Groups = npt.NDArray[np.int64]
@@ -69,7 +69,7 @@ def neighbours(vectors: Vectors, count: int) -> tuple[Groups, Real]:
     """The `count` nearest other points of each: rows (n, count), nearest first, and distances (n, count)."""
     if len(vectors) <= count:
         raise RedDinoError(f"{count} neighbours need more than {count} rows, and there are {len(vectors)}.")
-    found = knn.nearest(vectors, vectors, count + 1)
+    found = nearest(vectors, vectors, count + 1)
     own = found == np.arange(len(vectors))[:, None]
     # Among many equal points a point may not be among its own nearest: then the last one gives way.
     own[~own.any(axis=1), -1] = True

@@ -1,0 +1,141 @@
+"""Class maps: labels that are joined, renamed or dropped, so that data sets with other names meet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from reddino.embed.table import Embeddings
+from reddino.errors import RedDinoError
+
+
+class ClassMap(BaseModel):
+    """Which labels become which classes.
+
+    Attributes:
+        join: class -> the labels that become it.
+        drop: labels that take no part.
+        others: labels that are not named keep their name as a class, or are dropped.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    join: Mapping[str, tuple[str, ...]] = {}
+    drop: tuple[str, ...] = ()
+    others: Literal["keep", "drop"] = "keep"
+
+    @model_validator(mode="after")
+    def _each_label_once(self) -> ClassMap:
+        named = [*(label for labels in self.join.values() for label in labels), *self.drop]
+        double = {label for label in named if named.count(label) > 1}
+        if double:
+            raise ValueError(f"the label {sorted(double)[0]!r} is named twice")
+        return self
+
+    @classmethod
+    def of_pairs(cls, pairs: Mapping[str, str | None]) -> ClassMap:
+        """From old label -> class, None to drop it."""
+        classes: dict[str, list[str]] = {}
+        for label, name in pairs.items():
+            if name:
+                classes.setdefault(name, []).append(label)
+        dropped = tuple(label for label, name in pairs.items() if not name)
+        return cls(join={name: tuple(labels) for name, labels in classes.items()}, drop=dropped)
+
+    def named(self) -> set[str]:
+        """Every label that the map names."""
+        return {label for labels in self.join.values() for label in labels} | set(self.drop)
+
+    def class_of(self, label: str) -> str:
+        """The class of a label, "" if it takes no part."""
+        for name, labels in self.join.items():
+            if label in labels:
+                return name
+        if label in self.drop or (self.others == "drop" and label not in self.join):
+            return ""
+        return label
+
+    def restricted_to(self, labels: Iterable[str]) -> ClassMap:
+        """The part of the map that bears on `labels`."""
+        present = set(labels)
+        kept = {name: tuple(one for one in old if one in present) for name, old in self.join.items()}
+        dropped = tuple(label for label in self.drop if label in present)
+        return ClassMap(join=kept, drop=dropped, others=self.others)
+
+    def require_known(self, labels: Iterable[str]) -> None:
+        """Refuse a map that names a label which does not occur: it is misspelt.
+
+        Raises:
+            RedDinoError: names it, and the labels that there are.
+        """
+        present = set(labels) - {""}
+        unknown = sorted(self.named() - present)
+        if unknown:
+            raise RedDinoError(
+                f"No row of the table is labelled {', '.join(map(repr, unknown))}; "
+                f"labels are: {', '.join(sorted(present))}."
+            )
+
+
+def read_class_map(path: str | Path) -> ClassMap:
+    """Read a class map from YAML with the keys `join`, `drop` and `others`.
+
+    Raises:
+        RedDinoError: no such file, or a key or value that does not fit.
+    """
+    path = Path(path)
+    try:
+        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RedDinoError(f"The class map {path} cannot be read: {str(error).splitlines()[0]}.") from error
+    try:
+        return ClassMap.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise RedDinoError(f"Class map {path}: {f'{place}: ' if place else ''}{first['msg']}.") from error
+
+
+def class_map(
+    classes: str | Path | ClassMap | None, drop: Sequence[str] = (), rename: Mapping[str, str] | None = None
+) -> ClassMap:
+    """A class map from a map or its file, with further labels dropped and renamed (old to new).
+
+    Raises:
+        RedDinoError: the file does not fit, or a label is named twice.
+    """
+    base = classes if isinstance(classes, ClassMap) else read_class_map(classes) if classes else ClassMap()
+    join = {name: list(labels) for name, labels in base.join.items()}
+    for old, new in (rename or {}).items():
+        join.setdefault(new, []).append(old)
+    try:
+        return ClassMap.model_validate({"join": join, "drop": (*base.drop, *drop), "others": base.others})
+    except ValidationError as error:
+        raise RedDinoError(f"Class map: {error.errors()[0]['msg']}.") from error
+
+
+def labelled_rows(
+    emb: Embeddings, label: str, classes: ClassMap | Mapping[str, str | None] | None = None
+) -> tuple[Embeddings, list[str]]:
+    """The rows that take part once labels are mapped to classes, and their classes.
+
+    Args:
+        classes: a map, or old label -> class, None to drop it.
+
+    Raises:
+        RedDinoError: no row is left, or the map names a label that does not occur.
+    """
+    raw = emb.strings(label)
+    mapping = classes if isinstance(classes, ClassMap) else ClassMap.of_pairs(classes or {})
+    mapping.require_known(raw)
+    class_of = {name: mapping.class_of(name) for name in set(raw)}
+    found = [class_of[name] for name in raw]
+    mask = np.array([name != "" for name in found], dtype=np.bool_)
+    if not mask.any():
+        raise RedDinoError(f"No row of the embedding table has a label in column '{label}'.")
+    return emb.select(mask), [name for name in found if name]

@@ -1,0 +1,98 @@
+"""What a model saw in pretraining: the sources of its images and their hashes, kept in the model folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from reddino.atomic import atomic_path
+from reddino.errors import RedDinoError
+from reddino.model.catalogue import EFFICIENTNET_LITE0, PUBLISHED
+from reddino.smears.hashes import Hashes
+
+SEEN = "seen.parquet"
+_COMPLETE = b"reddino_complete"
+
+
+@dataclass(frozen=True)
+class SeenImages:
+    """The smear images that weights were trained on.
+
+    Attributes:
+        sources: (n,) source of each image.
+        hashes: (n, 2) of `reddino.smears.hashes.image_hash`.
+        complete: False where the weights began as others, of which nothing is known: what is not listed may
+            have been seen all the same.
+    """
+
+    sources: tuple[str, ...]
+    hashes: Hashes
+    complete: bool = True
+
+    def joined(self, other: SeenImages) -> SeenImages:
+        """What either of two trainings saw."""
+        return SeenImages(
+            (*self.sources, *other.sources),
+            np.concatenate([self.hashes, other.hashes]),
+            self.complete and other.complete,
+        )
+
+
+NOTHING = SeenImages((), np.empty((0, 2), np.uint64))
+
+
+def write_seen(folder: Path, seen: SeenImages) -> None:
+    """Write `seen.parquet` of a model folder, whole or not at all."""
+    columns = {
+        "source": pa.array(seen.sources, pa.string()).dictionary_encode(),
+        "right": pa.array(seen.hashes[:, 0]),
+        "down": pa.array(seen.hashes[:, 1]),
+    }
+    table = pa.table(columns).replace_schema_metadata({_COMPLETE: b"1" if seen.complete else b"0"})
+    with atomic_path(folder / SEEN) as partial:
+        pq.write_table(table, partial, compression="zstd")
+
+
+def read_seen(folder: Path) -> SeenImages | None:
+    """What a model folder lists, or None where it lists nothing.
+
+    Raises:
+        RedDinoError: the list is damaged.
+    """
+    path = folder / SEEN
+    if not path.is_file():
+        return None
+    try:
+        table = pq.ParquetFile(path).read()
+        hashes = np.stack([table.column(name).to_numpy() for name in ("right", "down")], axis=1)
+        complete = (table.schema.metadata or {}).get(_COMPLETE) == b"1"
+        sources = (str(source or "") for source in table.column("source").to_pylist())
+        return SeenImages(tuple(sources), hashes.astype(np.uint64), complete)
+    except (OSError, KeyError, pa.ArrowException) as error:
+        raise RedDinoError(f"{path} cannot be read as a list of seen images: {error}") from error
+
+
+def seen_before(start: str) -> SeenImages:
+    """What weights saw that a training starts from.
+
+    Scratch and networks trained on natural images saw no smears; of foreign weights nothing is known.
+
+    Args:
+        start: as in a recipe's `model.start`.
+    """
+    if Path(start).is_dir():
+        listed = read_seen(Path(start))
+        return listed if listed is not None else SeenImages(NOTHING.sources, NOTHING.hashes, complete=False)
+    natural = {"scratch", EFFICIENTNET_LITE0} | {name for name in PUBLISHED if name.startswith("dinov2")}
+    complete = start in natural or start.startswith(("timm:", "untrained:"))
+    return SeenImages(NOTHING.sources, NOTHING.hashes, complete)
+
+
+def seen_by_cache(sources: Sequence[str], hashes: Hashes, start: str) -> SeenImages:
+    """What a training on these images has seen once it is done, its start included."""
+    return seen_before(start).joined(SeenImages(tuple(sources), hashes))

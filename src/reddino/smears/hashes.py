@@ -1,0 +1,64 @@
+"""Perceptual hashes of images: whether a picture, or one almost like it, was there before."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from reddino.smears.decode import ImageError, decode_image
+from reddino.smears.failures import Failures
+from reddino.smears.manifest import Manifest
+
+Hashes = NDArray[np.uint64]
+
+#: Of 128 bits, so many may differ between near-duplicates (the same picture stored or scaled anew).
+NEAR_BITS = 10
+# Pairs that are compared at once (32 MB).
+_PAIRS = 2**22
+
+
+def image_hash(image: NDArray[np.uint8]) -> Hashes:
+    """Two difference hashes (2,) of 64 bits: where a 9 x 9 grey thumbnail brightens to the right, and down.
+
+    Args:
+        image: (h, w, 3) uint8 RGB.
+    """
+    # Shrunk before it becomes grey: a thumbnail costs less to convert.
+    small = cv2.cvtColor(cv2.resize(image, (9, 9), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
+    grey = small.astype(np.int16)
+    right = grey[:8, 1:] > grey[:8, :-1]
+    down = grey[1:, :8] > grey[:-1, :8]
+    bits = np.packbits(np.stack([right.ravel(), down.ravel()]), axis=1)
+    return bits.view(">u8").astype(np.uint64).reshape(2)
+
+
+def hash_images(manifest: Manifest, failures: Failures | None = None) -> tuple[list[str], Hashes]:
+    """The source of each image of a manifest that can be decoded (n,), and its hashes (n, 2)."""
+    names, image_of_row = manifest.images()
+    first = np.unique(image_of_row, return_index=True)[1]
+    all_sources = manifest.strings("source")
+    sources, hashes = [], [np.empty((0, 2), np.uint64)]
+    for name, row in zip(names, first.tolist(), strict=True):
+        try:
+            hashes.append(image_hash(decode_image(manifest.root / name))[None])
+        except ImageError as error:
+            if failures is not None:
+                failures.add(error.path, error.reason)
+            continue
+        sources.append(all_sources[row])
+    return sources, np.concatenate(hashes)
+
+
+def near_duplicates(asked: Hashes, known: Hashes, bits: int = NEAR_BITS) -> NDArray[np.bool_]:
+    """Which images (n, 2) differ from any of the known ones (m, 2) in at most `bits` bits: (n,)."""
+    found = np.zeros(len(asked), dtype=np.bool_)
+    known = np.unique(known, axis=0)
+    if not len(known):
+        return found
+    step = max(1, _PAIRS // len(known))
+    for start in range(0, len(asked), step):
+        part = asked[start : start + step, None]
+        apart = np.bitwise_count(part[..., 0] ^ known[:, 0]) + np.bitwise_count(part[..., 1] ^ known[:, 1])
+        found[start : start + step] = (apart <= bits).any(axis=1)
+    return found

@@ -1,0 +1,189 @@
+"""Task files: from manifests to the paper's tables in one call, with tables made once and taken again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from reddino import api, cli
+from reddino.errors import RedDinoError
+from reddino.evaluate.results import CHANCE
+from reddino.tasks import Task, named_paths, read_task_file, shipped_tasks
+
+CLASSES = ("burr", "target", "normal")
+MODELS = ["ours-reddino=colour-histogram", "size=cell-size"]
+
+
+def draw_cell(kind: int, rng: np.random.Generator, tint: int) -> np.ndarray:
+    """A disc whose size and colour hint at its class."""
+    image = np.full((40, 40, 3), (230, 225, 235 - tint), np.uint8)
+    colour = (150 + 25 * kind, 110, 120 + tint)
+    cv2.circle(image, (20, 20), 8 + 2 * kind + int(rng.integers(3)), colour, -1)
+    return np.clip(image + rng.normal(0, 4, image.shape), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def collections(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Elsafty, Chula and DSE in their layouts, tiny."""
+    root, rng = tmp_path_factory.mktemp("collections"), np.random.default_rng(0)
+    for slide in range(1, 7):
+        for kind, name in enumerate(CLASSES):
+            for number in range(6):
+                path = root / "elsafty" / name / f"Slide {slide} ({number},{kind},2,3,4).png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                cv2.imwrite(str(path), draw_cell(kind, rng, 20 * (slide % 3)))
+    slides = "".join(f"{slide},group {slide % 3}\n" for slide in range(1, 7))
+    (root / "slides.csv").write_text("slide,source\n" + slides)
+    for number in range(12):
+        kinds = rng.integers(3, size=8)
+        field = np.concatenate([draw_cell(int(kind), rng, 0) for kind in kinds], axis=1)
+        (root / "chula" / "Dataset").mkdir(parents=True, exist_ok=True)
+        (root / "chula" / "Label").mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(root / "chula" / "Dataset" / f"{number}.jpg"), field)
+        lines = [f"{40 * i + 20} 20 {(8, 4, 0)[int(kind)]}" for i, kind in enumerate(kinds)]
+        (root / "chula" / "Label" / f"{number}.txt").write_text("\n".join(lines))
+    for kind, name in enumerate(CLASSES[:2]):
+        for number in range(15):
+            (root / "dse" / name).mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(root / "dse" / name / f"{number}.png"), draw_cell(kind, rng, 0))
+    api.manifest("elsafty", root / "elsafty", root / "elsafty.csv", sources=root / "slides.csv")
+    api.manifest("chula", root / "chula", root / "chula.csv")
+    api.manifest("class-folders", root / "dse", root / "dse.csv", source="dse")
+    return {name: root / f"{name}.csv" for name in ("elsafty", "chula", "dse")}
+
+
+def test_paper__lays_out_both_tables_from_three_collections(
+    collections: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = [f"{name}={path}" for name, path in collections.items()]
+    out, figures = tmp_path / "paper.json", tmp_path / "figures"
+    command = ["evaluate", "paper", "--models", *MODELS, "--data", *data, "--tables", str(tmp_path / "t")]
+    assert cli.main([*command, "--resamples", "1000", "--out", str(out), "--figures", str(figures)]) == 0
+    shown = capsys.readouterr().out
+    for words in ("Table 1: Elsafty", "Table 2: linear probe", "Avg Improvement", CHANCE, "ours-reddino"):
+        assert words in shown
+        assert words in out.with_suffix(".md").read_text()
+        assert words in out.with_suffix(".csv").read_text()
+    assert r"\toprule" in out.with_suffix(".tex").read_text()
+    saved = json.loads(out.read_text())
+    tasks = {(one["task"], one["model"]): one for one in saved["results"]}
+    assert len(tasks) == 6
+    elsafty = tasks["Elsafty", "ours-reddino"]
+    assert (elsafty["protocol"], len(elsafty["folds"])) == ("cross-source", 6)
+    assert set(elsafty["by_source"]["probe"]) == {"group 0", "group 1", "group 2"}
+    assert tasks["Chula", "size"]["question"]["protocol"] == "kfold"
+    assert set(elsafty["seen_in_pretraining"].values()) == {"unseen"}
+    assert {path.name for path in figures.iterdir()} >= {"task1-sources.png", "task1-model1-transfer.png"}
+
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "t").rglob("*.parquet")}
+    assert len(before) == 6
+    again = api.evaluate("paper", models=MODELS, data=data, tables=tmp_path / "t")
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "t").rglob("*.parquet")} == before
+    assert again[0].mean("probe").as_row() == pytest.approx(
+        list(tasks["Elsafty", "ours-reddino"]["scores"]["probe"]["mean"].values())[:4]
+    )
+
+
+def test_evaluate__each_manifest_is_a_task_and_joined_they_are_one(
+    collections: dict[str, Path], tmp_path: Path
+) -> None:
+    options = {
+        "models": MODELS[:1],
+        "data": [collections["elsafty"], collections["dse"]],
+        "tables": tmp_path,
+        "embedding": {"view": "image", "image_size": 16},
+        "drop": ["normal"],
+        "resamples": 0,
+    }
+    apart = api.evaluate(protocol="kfold", folds=3, **options)
+    assert [(one.task, one.classes) for one in apart] == [
+        ("elsafty", ("burr", "target")),
+        ("dse", ("burr", "target")),
+    ]
+    (joined,) = api.evaluate(protocol="leave-one-source-out", join=True, **options)
+    assert joined.cells == apart[0].cells + apart[1].cells
+    assert {fold.tested_on for fold in joined.folds} == {"dse", "group 0", "group 1", "group 2"}
+
+
+def test_evaluate__few_shot_asks_for_each_number_of_shots(
+    collections: dict[str, Path], tmp_path: Path
+) -> None:
+    results = api.evaluate(
+        models=MODELS[:1],
+        data=[collections["chula"]],
+        tables=tmp_path,
+        embedding={"view": "cells", "side": 40, "unit": "px", "image_size": 16},
+        protocol="few-shot",
+        shots=[1, 10],
+        repeats=3,
+        resamples=0,
+    )
+    assert [one.task for one in results] == ["chula, 1 a class", "chula, 10 a class"]
+    assert results[1].mean("probe").macro_f1 > results[0].mean(CHANCE).macro_f1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({}, "nothing to evaluate"),
+        ({"what": "paper", "models": MODELS}, "Task 'Elsafty' needs the data 'elsafty'"),
+        ({"what": "paper"}, "give --models"),
+        ({"what": "paper", "models": MODELS, "protocol": "kfold"}, "'protocol' has no effect"),
+        ({"what": "paper", "models": MODELS, "drop": ["normal"]}, "has no effect"),
+        ({"out": "scores.txt"}, "written as .json"),
+        ({"data": ["a/x.csv", "b/x.csv"]}, "two data sets are called 'x'"),
+    ],
+)
+def test_evaluate__says_what_is_missing(arguments: dict[str, object], sentence: str) -> None:
+    with pytest.raises(RedDinoError, match=sentence):
+        api.evaluate(**arguments)
+
+
+def test_evaluate__names_an_option_that_does_not_fit(collections: dict[str, Path]) -> None:
+    options = {"models": MODELS, "data": [collections["dse"]]}
+    with pytest.raises(RedDinoError, match="option 'folds'"):
+        api.evaluate(folds=1, **options)
+    with pytest.raises(RedDinoError, match="labelled 'sickel'"):
+        api.evaluate(drop=["sickel"], **options)
+
+
+def test_shipped_tasks__can_be_read() -> None:
+    assert sorted(shipped_tasks()) == ["blood-cells", "chula", "elongated", "malaria", "paper"]
+    for path in shipped_tasks().values():
+        tasks = read_task_file(path)
+        assert tasks.tasks
+        assert path.read_text().startswith("# ")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("tasks: {a: {data: x, protocl: kfold}}", "tasks.a.protocl: unknown key"),
+        ("tasks: {a: {data: x, protocol: k-fold}}", "tasks.a.protocol"),
+        ("tasks: {a: {data: x}}\ntables: [{title: t, tasks: [b]}]", "shows no known task 'b'"),
+        ("tasks: {a: {data: x, classes: absent.yaml}}", "absent.yaml cannot be read"),
+        ("tasks: [", "cannot be read"),
+    ],
+)
+def test_read_task_file__says_where_it_does_not_fit(tmp_path: Path, text: str, sentence: str) -> None:
+    file = tmp_path / "t.yaml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(RedDinoError, match=sentence):
+        read_task_file(file)
+
+
+def test_task__takes_a_class_map_from_a_file_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "map.yaml").write_text("join: {long: [oval, sickle]}", encoding="utf-8")
+    (tmp_path / "t.yaml").write_text("tasks: {a: {data: x, classes: map.yaml}}", encoding="utf-8")
+    task = read_task_file(tmp_path / "t.yaml").tasks["a"]
+    assert isinstance(task, Task)
+    assert task.questions("a")["a"].classes.join == {"long": ("oval", "sickle")}
+
+
+def test_named_paths__a_manifest_is_called_after_its_folder() -> None:
+    found = named_paths(["one=a.csv", "lab/manifest.csv", "cells.csv"])
+    assert list(found) == ["one", "lab", "cells"]
