@@ -43,6 +43,7 @@ def make_pack(folder: Path, rows: int) -> None:
         cell_diameter=np.full(rows, 40.0),
         source=source,
         source_names=names,
+        hashes=np.zeros((rows, 2), np.uint64),
     )
     write_index(index, Failures(), folder / "images.npz")
     with (folder / "images.pixels").open("wb") as file:

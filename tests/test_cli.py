@@ -127,7 +127,7 @@ def commands(app: App) -> Iterator[tuple[str, ...]]:
             yield from ((name, *words) for words in commands(app[name]))
 
 
-@pytest.mark.parametrize("words", commands(cli.app), ids=" ".join)
+@pytest.mark.parametrize("words", list(commands(cli.app)), ids=" ".join)
 def test_cli__each_command_explains_every_option(
     words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:

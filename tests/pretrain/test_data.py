@@ -35,6 +35,7 @@ def cache() -> ImageCache:
         cell_diameter=np.full(7, np.nan),
         source=np.zeros(7, np.int64),
         source_names=np.array(["a"]),
+        hashes=np.zeros((7, 2), np.uint64),
     )
     return ImageCache(index, pixels, Failures())
 

@@ -30,6 +30,7 @@ def index_of(
         cell_diameter=np.full(count, diameter),
         source=codes,
         source_names=names,
+        hashes=np.zeros((count, 2), np.uint64),
     )
 
 

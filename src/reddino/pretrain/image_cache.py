@@ -19,9 +19,10 @@ from reddino.atomic import atomic_path
 from reddino.errors import RedDinoError
 from reddino.provenance import hash_bytes
 from reddino.smears.decode import Failures, ImageError, decode_image
+from reddino.smears.hashes import Hashes, image_hash
 from reddino.smears.manifest import Manifest
 
-_FORMAT = 3
+_FORMAT = 4
 _ABANDONED = (
     3600.0  # seconds without a write, after which a partial file is taken for that of a killed process
 )
@@ -44,6 +45,7 @@ class ImageIndex:
         cell_diameter: (n,) float64 in stored pixels, NaN where unknown.
         source: (n,) int64 place of the image's source in `source_names`.
         source_names: (m,) str, sorted.
+        hashes: (n, 2) uint64 of `reddino.smears.hashes.image_hash`, to know the images again.
     """
 
     row: NDArray[np.int64]
@@ -54,6 +56,7 @@ class ImageIndex:
     cell_diameter: NDArray[np.float64]
     source: NDArray[np.int64]
     source_names: NDArray[np.str_]
+    hashes: Hashes
 
     def __len__(self) -> int:
         return len(self.row)
@@ -75,6 +78,7 @@ class IndexBuilder:
         self._rows: list[int] = []
         self._geometry: list[tuple[int, int, float, float]] = []
         self._sources: list[str] = []
+        self._hashes: list[Hashes] = []
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -86,6 +90,7 @@ class IndexBuilder:
         self._rows.append(row)
         self._geometry.append((pixels.shape[0], pixels.shape[1], scale, cell_diameter * scale))
         self._sources.append(source)
+        self._hashes.append(image_hash(pixels))
 
     def index(self) -> ImageIndex:
         """What was collected."""
@@ -101,6 +106,7 @@ class IndexBuilder:
             cell_diameter=diameter,
             source=source.astype(np.int64),
             source_names=names,
+            hashes=np.array(self._hashes, np.uint64).reshape(-1, 2),
         )
 
 

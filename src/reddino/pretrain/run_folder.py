@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from reddino.atomic import write_text
@@ -16,7 +15,6 @@ from reddino.pretrain.image_cache import ImageCache
 from reddino.pretrain.recipe import Recipe, dump_recipe, read_recipe
 from reddino.provenance import provenance
 from reddino.smears.failures import Failures
-from reddino.smears.hashes import image_hash
 
 RECIPE, DESCRIPTION, METRICS, CHECKPOINTS, MODEL = (
     "recipe.yaml",
@@ -134,8 +132,9 @@ class RunFolder:
         """
         if not self._writes or (self.model / SEEN).is_file():
             return
-        hashes = np.stack([image_hash(cache.image(number)) for number in range(len(cache))])
-        write_seen(self.model, seen_by_cache(cache.index.source.tolist(), hashes, start))
+        index = cache.index
+        sources = index.source_names[index.source].tolist()
+        write_seen(self.model, seen_by_cache(sources, index.hashes, start))
 
     def log(self, record: dict[str, Any]) -> None:
         """Append one record, which has `step` and `samples`."""
