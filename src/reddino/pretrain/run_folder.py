@@ -134,8 +134,10 @@ class RunFolder:
         """
         if not self._writes or (self.model / SEEN).is_file():
             return
-        hashes = np.stack([image_hash(cache.image(number)) for number in range(len(cache))])
-        write_seen(self.model, seen_by_cache(cache.index.source.tolist(), hashes, start))
+        numbers = range(len(cache))
+        hashes = np.stack([image_hash(cache.image(number)) for number in numbers])
+        sources = [cache.index.source_name(number) for number in numbers]
+        write_seen(self.model, seen_by_cache(sources, hashes, start))
 
     def log(self, record: dict[str, Any]) -> None:
         """Append one record, which has `step` and `samples`."""
