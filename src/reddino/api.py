@@ -254,7 +254,7 @@ def plan(
 
 
 def embed(
-    data: Data,
+    data: Data | Sequence[Data],
     model: str,
     out: str | Path,
     *,
@@ -262,9 +262,13 @@ def embed(
     side: float | None = None,
     unit: Literal["px", "diameters"] | None = None,
     pooling: str = "cls",
+    per: Literal["view", "field"] = "view",
+    find_cells: bool = False,
     batch_size: int = 64,
     image_size: int | None = None,
     device: str = "auto",
+    dtype: Literal["float32", "float16"] = "float32",
+    threads: int = 0,
     name: str | None = None,
     failures: Failures | None = None,
     progress: Advance | None = None,
@@ -273,16 +277,20 @@ def embed(
     """Embed cells or images into a table; the same call goes on with a pass that was interrupted.
 
     Args:
-        data: a manifest, its file, or a folder of images.
+        data: manifests, image files, folders, tar shards, or patterns of them: `reddino.smears.gather`.
         model: a model folder or a name that `models` lists.
         out: folder of the table.
         view: what is cut; None: cells where the manifest has any, else the whole image.
         side: side of a view in the image, with its unit; None: 1.6 diameters for cells, else 224 px.
         unit: `px`, or `diameters` of a red cell.
-        pooling: `cls`, `mean` (of the patch tokens) or `cls+mean`.
+        pooling: `cls`, `mean` (of the patch tokens), `cls+mean`, or `tokens`: a row a patch token.
+        per: a row a `view`, or a row a `field` with the mean over its views.
+        find_cells: find the cells of images that list none, by classical segmentation.
         batch_size: views that the network gets at once.
         image_size: pixels of the network's input; None: the model's own.
         device: `auto`, `cpu`, `cuda` or `cuda:<n>`.
+        dtype: of the stored vectors.
+        threads: that decode and cut images; 0 takes a few, by the cores there are.
         name: what tables call the model; None: as given in `model`.
         failures: takes the images that could not be used.
         progress: called with views done and views planned.
@@ -295,8 +303,9 @@ def embed(
     from reddino.embed.embedding_pass import embed_manifest
     from reddino.smears.views import ViewSpec
 
-    opened = open_data(data)
-    kind = view or ("cells" if opened.is_cell().any() else "image")
+    left_out = Failures()
+    opened = open_data(data, left_out)
+    kind = view or ("cells" if find_cells or opened.is_cell().any() else "image")
     length, measure = _side(opened, kind, side, unit)
     encoder = open_encoder(model, image_size=image_size, device=device)
     spec = ViewSpec(kind=kind, side=length, unit=measure, output=encoder.input_size, **options)
@@ -306,8 +315,14 @@ def embed(
         out,
         view=spec,
         pooling=pooling,
+        per=per,
+        find_cells=find_cells,
         batch_size=batch_size,
-        diameters=missing_diameters(opened) if spec.needs_diameters else None,
+        # Where cells are found, each image's own diameter is measured with them.
+        diameters=missing_diameters(opened) if spec.needs_diameters and not find_cells else None,
+        dtype=dtype,
+        threads=threads,
+        left_out=left_out,
         failures=failures,
         progress=progress,
         name=name,
