@@ -175,9 +175,7 @@ def test_table_writer__knows_which_images_are_missing(
 
 
 @pytest.mark.parametrize("wrong", [(2, 6), (6, 9)])
-def test_table_writer__refuses_parts_that_do_not_fit_together(
-    tmp_path: Path, wrong: tuple[int, int]
-) -> None:
+def test_table_writer__refuses_parts_that_do_not_fit_together(tmp_path: Path, wrong: tuple[int, int]) -> None:
     write(tmp_path, parts=1)
     writer = TableWriter(tmp_path, META, COLUMNS)
     writer.write(PartRecord(*wrong, 4, 4), *part(4))
@@ -228,9 +226,9 @@ def test_part_writer__refuses_a_record_of_other_rows(tmp_path: Path) -> None:
 
 
 def test_only_writer__keeps_a_second_pass_out_and_lets_the_next_in(tmp_path: Path) -> None:
-    with only_writer(tmp_path / "t"):
-        with pytest.raises(RedDinoError, match="Another pass is writing to"), only_writer(tmp_path / "t"):
-            pass
+    refused = pytest.raises(RedDinoError, match="Another pass is writing to")
+    with only_writer(tmp_path / "t"), refused, only_writer(tmp_path / "t"):
+        pass
     with only_writer(tmp_path / "t"):
         assert list((tmp_path / "t").iterdir()) == []
 
