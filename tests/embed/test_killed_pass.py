@@ -14,7 +14,7 @@ from killed_pass import CELLS, run_pass
 
 from reddino.embed.table import finished_parts, read_embeddings
 
-#: Fields of the pass that is killed over and over, and of those that are killed at a certain place. One of them
+#: Fields of the pass that is killed over and over, and of those killed at a certain place. One of them
 #: cannot be read, so that its part has the next field as well.
 MANY, FEW = 48, 8
 KILLS = 10
@@ -64,9 +64,7 @@ def test_killed_pass__at_ten_random_moments_ends_as_the_undisturbed_one(tmp_path
         kept = now
         progress.append(len(kept))
         landed += process.returncode == -signal.SIGKILL and len(kept) < MANY - 1
-    print(
-        f"{landed} of {KILLS} kills struck a pass at work; finished parts of {MANY - 1} after each: {progress}"
-    )
+    print(f"{landed} of {KILLS} kills struck a pass at work; parts of {MANY - 1} after each: {progress}")
     assert landed >= KILLS // 2
     assert progress[-1] > 0
     require_the_same(tmp_path, MANY, kept)

@@ -49,9 +49,7 @@ def read_shard(path: Path, failures: Failures) -> Manifest | None:
             failures.add(member_path(path, member), reason)
     if not rows:
         return None
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    columns = {name: pa.array([row.get(name) for row in rows], _kind(name)) for name in names}
-    return Manifest(pa.table(columns), path.parent)
+    return _manifest(rows, path.parent)
 
 
 def _rows(shard: Shard, failures: Failures) -> list[Row]:
@@ -96,7 +94,7 @@ def _parse_json(text: str) -> list[Row]:
         raise ValueError("neither an object nor a list of objects")
     rows = [_columns(entry) for entry in entries] or [{}]
     # The rules of a manifest (no y without x, ...) are checked here: one bad file must not stop the others.
-    Manifest(pa.Table.from_pylist([{"path": "-"} | row for row in rows]), Path())
+    _manifest([{"path": "-", **row} for row in rows], Path())
     return rows
 
 
@@ -113,8 +111,13 @@ def _columns(entry: dict[str, object]) -> Row:
     return row
 
 
-def _kind(name: str) -> pa.DataType:
-    return pa.float64() if name in NUMBER_COLUMNS else pa.string()
+def _manifest(rows: list[Row], root: Path) -> Manifest:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    kinds = {name: pa.float64() if name in NUMBER_COLUMNS else pa.string() for name in names}
+    return Manifest(
+        pa.table({name: pa.array([row.get(name) for row in rows], kind) for name, kind in kinds.items()}),
+        root,
+    )
 
 
 def _is_image(member: str) -> bool:
