@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from reddino.classify.predict import Predictions
     from reddino.demo import DemoReport
     from reddino.embed.embedding_pass import EmbedReport
+    from reddino.embed.table import Embeddings
     from reddino.evaluate.batch.measures import BatchReport
     from reddino.evaluate.protocol import Protocol, Result
     from reddino.pretrain.loop import Outcome
@@ -46,6 +47,7 @@ __all__ = [
     "batch",
     "cells",
     "check",
+    "convert",
     "demo",
     "embed",
     "evaluate",
@@ -327,6 +329,20 @@ def embed(
         progress=progress,
         name=name,
     )
+
+
+def convert(table: str | Path, out: str | Path) -> Embeddings:
+    """Write an embedding table to one file for other programs: .h5ad (AnnData), .npz or .csv, by suffix.
+
+    Raises:
+        RedDinoError: no finished table there, another suffix, or a package that the format needs is missing.
+    """
+    from reddino.embed.convert import save
+    from reddino.embed.table import read_embeddings
+
+    embeddings = read_embeddings(table)
+    save(embeddings, out)
+    return embeddings
 
 
 def evaluate(

@@ -354,6 +354,19 @@ def embed(
 
 
 @app.command
+def convert(table: Path, out: Path, /) -> None:
+    """Write an embedding table to one file for other programs.
+
+    Args:
+        table: folder of the table.
+        out: .h5ad (AnnData), .npz (NumPy) or .csv.
+    """
+    from reddino import api
+
+    say(f"{out}: {len(api.convert(table, out))} vectors")
+
+
+@app.command
 def evaluate(
     tables: Annotated[list[Path], Parameter(negative_iterable="")],
     /,

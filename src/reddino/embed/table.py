@@ -46,7 +46,8 @@ class Embeddings:
 
     Attributes:
         vectors: (n, d) float32.
-        table: the n rows' other columns: the manifest's, and view_x, view_y (centre), view_side in pixels.
+        table: the n rows' other columns: the manifest's; view_x, view_y (centre), view_side in pixels; for
+            rows that are fields `views`, for tokens `token_row` and `token_col`.
         meta: model, weights_hash, pooling, view, preprocessing, data, provenance.
     """
 
@@ -75,6 +76,12 @@ class Embeddings:
         rows = np.asarray(mask)
         rows = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows.astype(np.int64)
         return Embeddings(self.vectors[rows], self.table.take(rows), self.meta)
+
+    def to_anndata(self) -> Any:
+        """An `anndata.AnnData`; see `reddino.embed.convert.to_anndata`."""
+        from reddino.embed.convert import to_anndata
+
+        return to_anndata(self)
 
     def _column(self, name: str) -> pa.ChunkedArray[Any]:
         if name not in self.table.column_names:
