@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -322,7 +323,7 @@ def embed(
     from reddino.smears.failures import Failures
 
     failures = Failures()
-    with progress_bar("views") as progress:
+    with _goes_on(), progress_bar("views") as progress:
         report = api.embed(
             data,
             model,
@@ -350,7 +351,8 @@ def embed(
         complain(f"{failures.summary()} All are listed in {out / 'failures.csv'}.")
     if report.dropped:
         complain(f"{report.dropped} views were left out, since they reach past their image.")
-    say(f"{out}: {report.rows} vectors, {report.rows_per_second:.1f} a second")
+    resumed = f" ({report.resumed} of them from before)" if report.resumed else ""
+    say(f"{out}: {report.rows} vectors{resumed}, {report.rows_per_second:.1f} a second")
 
 
 @app.command
@@ -652,6 +654,15 @@ def _pair(entry: str) -> tuple[str, str]:
     if not (old and equals and new):
         raise RedDinoError(f"--map takes old=new, not '{entry}'; use --drop to leave a label out")
     return old, new
+
+
+@contextmanager
+def _goes_on() -> Iterator[None]:
+    """Tell the person who stops a command that it loses nothing."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt("stopped; the same command goes on.") from error
 
 
 def _report_failures(failures: Failures, manifest: Path) -> None:
