@@ -187,10 +187,11 @@ def test_table_writer__refuses_parts_that_do_not_fit_together(tmp_path: Path, wr
 
 def test_table_writer__keeps_the_record_of_a_part_that_has_no_rows(tmp_path: Path) -> None:
     columns, vectors = part(0)
-    empty = PartRecord(0, 8, 0, 0, 7, (("a.png", "it is empty"),))
+    empty = PartRecord(0, 8, 0, 0, {"": 2, "oval": 5}, (("a.png", "it is empty"),))
     TableWriter(tmp_path, META, COLUMNS).write(empty, columns[:0], vectors[:0])
     assert read_part(tmp_path / "part-000000000.parquet")[1] == empty
-    assert read_embeddings(tmp_path).vectors.shape == (0, 3)
+    read = read_embeddings(tmp_path)
+    assert (read.vectors.shape, read.meta["dropped"]) == ((0, 3), {"": 2, "oval": 5})
 
 
 def test_part_writer__rows_leave_memory_in_groups_and_nothing_appears_before_the_end(

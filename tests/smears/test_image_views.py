@@ -38,11 +38,15 @@ def manifest(tmp_path: Path) -> Manifest:
 
 @pytest.mark.parametrize("kind", ["cells", "image", "patches", "random"])
 @pytest.mark.parametrize("border", ["pad", "drop"])
-@pytest.mark.parametrize(("side", "unit"), [(17, "px"), (1.3, "diameters"), (40, "px")])
+@pytest.mark.parametrize(
+    "square", [(17, "px", 0.0), (1.3, "diameters", 0.0), (40, "px", 0.0), (17, "px", 0.5)]
+)
 def test_views_by_image__are_those_of_the_whole_plan(
-    manifest: Manifest, kind: Any, border: Any, side: float, unit: Any
+    manifest: Manifest, kind: Any, border: Any, square: tuple[float, Any, float]
 ) -> None:
-    spec = ViewSpec(kind=kind, side=side, unit=unit, output=9, border=border, per_image=3, seed=4)
+    side, unit, mask = square
+    options: dict[str, Any] = {"per_image": 3, "seed": 4, "mask_centre": mask if kind == "cells" else 0.0}
+    spec = ViewSpec(kind=kind, side=side, unit=unit, output=9, border=border, **options)
     plan = plan_views(manifest, spec)
     by_image = ViewsByImage(manifest, spec)
     opened = [by_image.open(number) for number in range(len(by_image))]
@@ -52,7 +56,8 @@ def test_views_by_image__are_those_of_the_whole_plan(
     for name, values in (("row", plan.row), ("cx", plan.cx), ("cy", plan.cy), ("side", plan.side)):
         assert np.array_equal(squares[name], values[order]), name
     assert np.array_equal(squares["image"], codes[plan.row][order])
-    assert sum(image.dropped for image in opened) == plan.dropped.sum()
+    dropped = np.bincount(np.concatenate([image.dropped for image in opened]), minlength=len(manifest))
+    assert np.array_equal(dropped, plan.dropped)
     pixels = np.zeros((len(plan), 9, 9, 3), np.uint8)
     for numbers, stack in ImageViews(manifest, plan):
         pixels[numbers] = stack
@@ -95,6 +100,11 @@ def test_views_by_image__refuse_an_image_whose_cells_lie_outside(manifest: Manif
     views = ViewsByImage(manifest, ViewSpec(kind="cells", side=10))
     with pytest.raises(ImageError, match="lies outside the image of 8 x 8"):
         views.open(views.names.index("3.png"))
+
+
+def test_views_by_image__mask_no_centre_where_there_is_none(manifest: Manifest) -> None:
+    with pytest.raises(RedDinoError, match="Only views round cells have a centre"):
+        ViewsByImage(manifest, ViewSpec(kind="patches", mask_centre=1.0))
 
 
 def test_views_by_image__say_that_there_are_no_cells(manifest: Manifest) -> None:

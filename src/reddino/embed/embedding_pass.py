@@ -125,7 +125,8 @@ def embed_manifest(
         _embed_missing(dealer, encoder, writer, TableFiller(writer, columns, pooler), progress)
         failed = _list_failures(writer, left_out, manifest)
         records = list(writer.records.values())
-        rows, dropped = sum(record.rows for record in records), sum(record.dropped for record in records)
+        rows = sum(record.rows for record in records)
+        dropped = sum(sum(record.dropped.values()) for record in records)
         if rows == 0:
             writer.discard()
             raise RedDinoError(_nothing(dropped, failed))
@@ -189,12 +190,18 @@ def _describe_encoder(encoder: Encoder, view: ViewSpec, pooling: str, name: str 
         raise RedDinoError(f"{encoder.name} has no patch tokens: choose pooling cls")
     return {
         "model": name or encoder.name,
+        "opens_as": encoder.name,
         "weights_hash": encoder.weights_hash,
         "pooling": pooling,
         "preprocessing": preprocessing(encoder),
         "precision": precision(encoder),
         "dim": int(output.shape[-1]),
     }
+
+
+def plan_hash(diameters: Mapping[str, float] | None) -> str:
+    """What, beside the manifest and the view, decides the place of every view: cell diameters by source."""
+    return hash_bytes(json.dumps(dict(diameters or {}), sort_keys=True).encode())
 
 
 def _describe_data(
@@ -206,8 +213,7 @@ def _describe_data(
     about = {
         "view": spec.metadata(),
         "data": data,
-        # With the manifest and the view, this decides the place of every view.
-        "plan": hash_bytes(json.dumps(dict(diameters or {}), sort_keys=True).encode()),
+        "plan": plan_hash(diameters),
         "provenance": provenance(
             seed=spec.seed if spec.kind == "random" else None, data=data, model=encoder.weights_hash
         ),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from reddino.embed.ahead import map_ahead
 from reddino.embed.encoder import Images
@@ -15,6 +18,7 @@ from reddino.smears.failures import Failures, ImageError
 from reddino.smears.image_views import OpenedImage, Squares, ViewsByImage
 from reddino.smears.manifest import Manifest
 
+Entries = TypeVar("Entries", bound=npt.NDArray[Any])
 #: Images from one number up to, not including, another.
 Run = tuple[int, int]
 
@@ -44,13 +48,13 @@ class PartEnd:
         images: of the part.
         failures: (path, reason) of those that are unusable.
         views: squares given out.
-        dropped: squares left out, since they leave their image.
+        dropped: squares left out, since they leave their image, by the label of their row.
     """
 
     images: Run
     failures: tuple[tuple[str, str], ...]
     views: int
-    dropped: int
+    dropped: dict[str, int]
 
 
 class Forecast:
@@ -145,7 +149,7 @@ class Dealer:
                 continue
             image, first = result
             part.views += len(image.squares)
-            part.dropped += image.dropped
+            part.dropped += image.dropped.tolist()
             forecast.see(number, len(image.squares))
             if len(first):
                 yield image.squares[:size], first
@@ -163,7 +167,7 @@ class _Part:
     start: int
     stop: int = field(init=False)
     views: int = 0
-    dropped: int = 0
+    dropped: list[int] = field(default_factory=list)
     failures: Failures = field(default_factory=Failures)
 
     def __post_init__(self) -> None:
@@ -175,12 +179,13 @@ class _Part:
 
     def end(self, manifest: Manifest) -> PartEnd:
         failures = tuple(relative_failures(self.failures, manifest))
-        return PartEnd((self.start, self.stop), failures, self.views, self.dropped)
+        labels = Counter(manifest.select(np.array(self.dropped, np.int64)).strings("label"))
+        return PartEnd((self.start, self.stop), failures, self.views, dict(sorted(labels.items())))
 
 
-def rebatch(stacks: Iterable[tuple[Squares, Images]], size: int) -> Iterator[tuple[Squares, Images]]:
-    """Stacks of any length as batches of `size`; the last may be shorter."""
-    squares: list[Squares] = []
+def rebatch(stacks: Iterable[tuple[Entries, Images]], size: int) -> Iterator[tuple[Entries, Images]]:
+    """Stacks (squares or their numbers, and pixels) of any length as batches of `size`, save the last."""
+    squares: list[Entries] = []
     images: list[Images] = []
     held = 0
     for new_squares, new_images in stacks:
@@ -189,13 +194,15 @@ def rebatch(stacks: Iterable[tuple[Squares, Images]], size: int) -> Iterator[tup
         held += len(new_squares)
         if held < size:
             continue
-        joined_squares, joined = np.concatenate(squares), np.concatenate(images)
+        joined_squares: Entries = cast(Entries, np.concatenate(squares))
+        joined = np.concatenate(images)
         whole = held - held % size
         for start in range(0, whole, size):
-            yield joined_squares[start : start + size], joined[start : start + size]
-        squares, images, held = [joined_squares[whole:]], [joined[whole:]], held - whole
+            yield cast(Entries, joined_squares[start : start + size]), joined[start : start + size]
+        squares, images = [cast(Entries, joined_squares[whole:])], [joined[whole:]]
+        held -= whole
     if held:
-        yield np.concatenate(squares), np.concatenate(images)
+        yield cast(Entries, np.concatenate(squares)), np.concatenate(images)
 
 
 def relative_failures(failures: Failures, manifest: Manifest) -> list[tuple[str, str]]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ class PartRecord:
         stop: number of the image after its last.
         rows: rows it holds.
         views: views that were embedded for them.
-        dropped: views that were left out, since they leave their image.
+        dropped: views that were left out, since they leave their image, by the label of their row.
         failures: (path, reason) of the images that could not be used.
     """
 
@@ -107,7 +108,7 @@ class PartRecord:
     stop: int
     rows: int
     views: int
-    dropped: int = 0
+    dropped: Mapping[str, int] = field(default_factory=dict)
     failures: tuple[tuple[str, str], ...] = ()
 
 
@@ -198,7 +199,16 @@ def read_embeddings(path: str | Path, *, partial: bool = False) -> Embeddings:
         vectors[start : start + record.rows] = _vectors(table, vectors.shape[1])
         columns.append(table.drop_columns([VECTOR_COLUMN]).replace_schema_metadata(None))
         start += record.rows
+    meta["dropped"] = _dropped(records)
     return Embeddings(vectors, pa.concat_tables(columns, promote_options="permissive"), meta)
+
+
+def _dropped(records: Iterable[PartRecord]) -> dict[str, int]:
+    """Views that were left out since they leave their image, by the label of their row."""
+    counts: Counter[str] = Counter()
+    for record in records:
+        counts.update(record.dropped)
+    return dict(sorted(counts.items()))
 
 
 def require_comparable(a: Embeddings, b: Embeddings) -> None:

@@ -77,6 +77,7 @@ def cut_squares(
     cy: NDArray[np.float64],
     side: NDArray[np.float64],
     output: int,
+    *,
     mask: NDArray[np.float64] | None = None,
 ) -> Pixels:
     """Squares (n, output, output, 3) of one image with centres and sides (n,) in pixels; see `cut_square`.
@@ -86,7 +87,7 @@ def cut_squares(
     squares = np.empty((len(cx), output, output, 3), dtype=np.uint8)
     for square, x, y, length in zip(squares, cx.tolist(), cy.tolist(), side.tolist(), strict=True):
         square[:] = cut_square(image, x, y, length, output)
-    if mask is not None:
+    if mask is not None and len(mask):
         colour = mean_colour(image)
         for square, share in zip(squares, (mask / side).tolist(), strict=True):
             fill_centre(square, share * output, colour)
@@ -193,4 +194,4 @@ class ImageViews:
     def _cut(self, image: Pixels, views: NDArray[np.int64]) -> Pixels:
         plan = self.views
         mask = None if plan.mask is None else plan.mask[views]
-        return cut_squares(image, plan.cx[views], plan.cy[views], plan.side[views], plan.output, mask)
+        return cut_squares(image, plan.cx[views], plan.cy[views], plan.side[views], plan.output, mask=mask)

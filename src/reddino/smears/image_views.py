@@ -16,13 +16,14 @@ from reddino.smears.cutting import Pixels, cut_squares, require_inside
 from reddino.smears.decode import ImageError, decode_image
 from reddino.smears.manifest import Manifest
 from reddino.smears.placing import inside, place
-from reddino.smears.views import ViewSpec, view_sides
+from reddino.smears.views import ViewSpec, require_maskable, view_masks, view_sides
 
-#: A square: number of its image, row of the manifest, centre and side in pixels; and of a cell that was found
-#: its box (top-left corner and size) and the typical cell diameter of its image, in pixels, else NaN.
+#: A square: number of its image, row of the manifest, centre and side in pixels; diameter in pixels of the
+#: disc that hides its centre (NaN: none); and of a cell that was found its box (top-left corner and size) and
+#: the typical cell diameter of its image, in pixels, else NaN.
 SQUARE = np.dtype(
     [("image", "i8"), ("row", "i8")]
-    + [(name, "f8") for name in ("cx", "cy", "side", "x", "y", "w", "h", "cell_diameter")]
+    + [(name, "f8") for name in ("cx", "cy", "side", "mask", "x", "y", "w", "h", "cell_diameter")]
 )
 FOUND_COLUMNS = ("x", "y", "w", "h", "cell_diameter")
 Squares = NDArray[np.void]
@@ -36,18 +37,19 @@ class OpenedImage:
         number: of the image, in the order of the manifest.
         pixels: (H, W, 3) uint8 RGB; empty where nothing is to be cut.
         squares: (n,) of dtype `SQUARE`.
-        dropped: squares that were left out, since they leave the image.
+        dropped: (k,) rows of squares that were left out, since they leave the image.
     """
 
     number: int
     pixels: Pixels
     squares: Squares
-    dropped: int
+    dropped: NDArray[np.int64]
 
     def cut(self, start: int, stop: int, output: int) -> Pixels:
         """The pixels (n, output, output, 3) of squares `start` to `stop`."""
         chosen = self.squares[start:stop]
-        return cut_squares(self.pixels, chosen["cx"], chosen["cy"], chosen["side"], output)
+        mask = None if np.isnan(chosen["mask"]).any() else chosen["mask"]
+        return cut_squares(self.pixels, chosen["cx"], chosen["cy"], chosen["side"], output, mask=mask)
 
 
 class ViewsByImage:
@@ -77,6 +79,7 @@ class ViewsByImage:
         self.first = np.unique(codes, return_index=True)[1].astype(np.int64)
         is_cell = manifest.is_cell()
         _check_cells(spec, find_cells, bool(is_cell.any()))
+        self._mask: NDArray[np.float64] | None = None
         if find_cells:
             self._given = manifest.numbers("cell_diameter")[self.first]
         elif spec.kind == "cells":
@@ -86,6 +89,7 @@ class ViewsByImage:
             self._starts = np.concatenate([[0], np.cumsum(counts)])
             self._centres = manifest.centres()[self._rows]
             self._side = view_sides(manifest, spec, diameters, self._rows)
+            self._mask = view_masks(manifest, spec, diameters, self._rows)
         else:
             self._side = view_sides(manifest, spec, diameters, self.first)
 
@@ -123,15 +127,17 @@ class ViewsByImage:
         size = np.array([[pixels.shape[1], pixels.shape[0]]], dtype=np.float64)
         one = slice(number, number + 1)
         rows, centres, side, dropped = place(self.first[one], size, self._side[one], self.spec)
-        squares = _squares(number, rows, centres, side)
-        return OpenedImage(number, pixels, squares, int(dropped.sum()))
+        squares = new_squares(number, rows, centres, side)
+        return OpenedImage(number, pixels, squares, np.repeat(self.first[one], dropped))
 
     def _open_listed(self, number: int) -> OpenedImage:
         """The cells that the manifest lists; without any the image is not opened."""
         mine = slice(int(self._starts[number]), int(self._starts[number + 1]))
-        squares = _squares(number, self._rows[mine], self._centres[mine], self._side[mine])
+        squares = new_squares(number, self._rows[mine], self._centres[mine], self._side[mine])
+        if self._mask is not None:
+            squares["mask"] = self._mask[mine]
         if len(squares) == 0:
-            return OpenedImage(number, np.empty((0, 0, 3), np.uint8), squares, 0)
+            return OpenedImage(number, np.empty((0, 0, 3), np.uint8), squares, squares["row"])
         path = self.manifest.root / self.names[number]
         pixels = decode_image(path)
         require_inside(path, pixels, squares["cx"], squares["cy"])
@@ -151,32 +157,36 @@ class ViewsByImage:
         unit = cells.typical_diameter if self.spec.unit == "diameters" else 1.0
         rows = np.full(len(cells), self.first[number])
         centres = np.stack([cells.x + cells.w / 2, cells.y + cells.h / 2], axis=1)
-        squares = _squares(number, rows, centres, np.full(len(cells), self.spec.side * unit))
+        squares = new_squares(number, rows, centres, np.full(len(cells), self.spec.side * unit))
         for name in ("x", "y", "w", "h"):
             squares[name] = getattr(cells, name)
         squares["cell_diameter"] = cells.typical_diameter
+        if self.spec.mask_centre:
+            squares["mask"] = self.spec.mask_centre * cells.typical_diameter
         return self._without_dropped(number, pixels, squares)
 
     def _without_dropped(self, number: int, pixels: Pixels, squares: Squares) -> OpenedImage:
         if self.spec.border == "pad":
-            return OpenedImage(number, pixels, squares, 0)
+            return OpenedImage(number, pixels, squares, np.empty(0, np.int64))
         size = np.array([pixels.shape[1], pixels.shape[0]], dtype=np.float64)
         fits = inside(np.stack([squares["cx"], squares["cy"]], axis=1), squares["side"], size)
-        return OpenedImage(number, pixels, squares[fits], int((~fits).sum()))
+        return OpenedImage(number, pixels, squares[fits], squares["row"][~fits])
 
 
-def _squares(
+def new_squares(
     image: int, rows: NDArray[np.int64], centres: NDArray[np.float64], side: NDArray[np.float64]
 ) -> Squares:
+    """Squares (n,) with their rows, centres (n, 2) and sides in pixels, of cells that nobody had to find."""
     squares = np.zeros(len(rows), dtype=SQUARE)
     squares["image"], squares["row"], squares["side"] = image, rows, side
     squares["cx"], squares["cy"] = centres[:, 0], centres[:, 1]
-    for name in FOUND_COLUMNS:
+    for name in ("mask", *FOUND_COLUMNS):
         squares[name] = np.nan
     return squares
 
 
 def _check_cells(spec: ViewSpec, find_cells: bool, listed: bool) -> None:
+    require_maskable(spec)
     if find_cells and spec.kind != "cells":
         raise RedDinoError(f"cells are found for views of kind cells, not {spec.kind}: choose one of them")
     if find_cells and listed:

@@ -143,10 +143,9 @@ def plan_views(
         RedDinoError: no cells to cut, or a cell diameter is needed and not known.
         ImageError: an image header cannot be read, and `failures` is not given.
     """
+    require_maskable(spec)
     if spec.kind == "cells":
         return _plan_cells(manifest, spec, diameters, sizes, failures)
-    if spec.mask_centre:
-        raise RedDinoError(f"Only views round cells have a centre to mask, not views of kind '{spec.kind}'.")
     return _plan_fields(manifest, spec, diameters, sizes, failures)
 
 
@@ -157,6 +156,19 @@ def view_sides(
     if spec.unit == "px" or spec.kind == "image":
         return np.full(len(rows), spec.side)
     return spec.side * cell_diameters(manifest, diameters, rows)
+
+
+def view_masks(
+    manifest: Manifest, spec: ViewSpec, diameters: Mapping[str, float] | None, rows: NDArray[np.int64]
+) -> NDArray[np.float64] | None:
+    """Diameter in pixels of the disc that is filled round each of `rows`; None: no disc."""
+    return spec.mask_centre * cell_diameters(manifest, diameters, rows) if spec.mask_centre else None
+
+
+def require_maskable(spec: ViewSpec) -> None:
+    """Refuse to mask the centre of views that have none."""
+    if spec.mask_centre and spec.kind != "cells":
+        raise RedDinoError(f"Only views round cells have a centre to mask, not views of kind '{spec.kind}'.")
 
 
 def _measure(
@@ -202,7 +214,7 @@ def _plan_cells(
         rows, side = rows[fits], side[fits]
     order = np.argsort(codes[rows], kind="stable")
     rows, side = rows[order], side[order]
-    mask = spec.mask_centre * cell_diameters(manifest, diameters, rows) if spec.mask_centre else None
+    mask = view_masks(manifest, spec, diameters, rows)
     return Views(rows, centres[rows, 0], centres[rows, 1], side, dropped, spec.output, mask)
 
 
