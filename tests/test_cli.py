@@ -14,6 +14,7 @@ from functools import reduce
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
 import pytest
 from cyclopts import App
 
@@ -379,6 +380,63 @@ def test_embed__wants_a_side_with_its_unit(
     ]
     assert cli.main(command) == 1
     assert "give both" in one_sentence(capsys.readouterr().err)
+
+
+def test_embed__takes_a_quoted_pattern_finds_cells_and_pools_them_by_field(
+    smear_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pattern, out = f"{smear_folder}/lilac/*p0[01]*.jpg", str(tmp_path / "t")
+    command = ["embed", pattern, "--model", "colour-histogram", "--image-size", "28", "--out", out]
+    assert cli.main([*command, "--find-cells", "--per", "field"]) == 0
+    found = read_embeddings(out)
+    assert len(found) == 2
+    assert (found.numbers("views") > 10).all()
+    capsys.readouterr()
+    assert cli.main([*command, "--find-cells"]) == 1
+    assert "what a row is" in one_sentence(capsys.readouterr().err)
+
+
+def test_embed__takes_several_names(smear_folder: Path, tmp_path: Path) -> None:
+    pictures = sorted(str(path) for path in (smear_folder / "lilac").glob("*.jpg"))[:2]
+    command = [
+        "embed",
+        *pictures,
+        f"{smear_folder}/phone",
+        "--model",
+        "colour-histogram",
+        "--image-size",
+        "28",
+    ]
+    assert cli.main([*command, "--out", str(tmp_path / "t")]) == 0
+    assert set(read_embeddings(tmp_path / "t").strings("source")) == {"lilac", "phone"}
+
+
+def test_embed__stopped_by_the_keyboard_says_how_to_go_on(
+    smear_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from reddino.evaluate.baselines import ColourHistogram
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ColourHistogram, "embed", stop)
+    command = ["embed", f"{smear_folder}/phone", "--model", "colour-histogram", "--out", str(tmp_path / "t")]
+    assert cli.main(command) == 130
+    assert "the same command goes on" in one_sentence(capsys.readouterr().err)
+
+
+def test_convert__writes_a_table_to_one_file(
+    tables: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["convert", tables[0], str(tmp_path / "t.npz")]) == 0
+    assert f"{len(read_embeddings(tables[0]))} vectors" in capsys.readouterr().out
+    with np.load(tmp_path / "t.npz") as read:
+        assert np.array_equal(read["embedding"], read_embeddings(tables[0]).vectors)
+    assert cli.main(["convert", tables[0], str(tmp_path / "t.xlsx")]) == 1
+    assert ".h5ad, .npz, .csv" in one_sentence(capsys.readouterr().err)
 
 
 def test_embed__refuses_to_mix_models_in_one_table(

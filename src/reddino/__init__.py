@@ -1,7 +1,7 @@
 """RedDino: self-supervised foundation models for red blood cell images.
 
 The package exports what the commands do: `reddino.manifest`, `check`, `synthesise`, `cells`, `pack`, `plan`,
-`pretrain`, `embed`, `evaluate`, `models` and `demo`; they are described in `reddino.api`.
+`pretrain`, `embed`, `convert`, `evaluate`, `models` and `demo`; they are described in `reddino.api`.
 """
 
 from __future__ import annotations

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from reddino.classify.predict import Predictions
     from reddino.demo import DemoReport
     from reddino.embed.embedding_pass import EmbedReport
+    from reddino.embed.table import Embeddings
     from reddino.evaluate.batch.measures import BatchReport
     from reddino.evaluate.class_map import ClassMap
     from reddino.pretrain.loop import Outcome
@@ -48,6 +49,7 @@ __all__ = [
     "batch",
     "cells",
     "check",
+    "convert",
     "demo",
     "embed",
     "evaluate",
@@ -256,7 +258,7 @@ def plan(
 
 
 def embed(
-    data: Data,
+    data: Data | Sequence[Data],
     model: str,
     out: str | Path,
     *,
@@ -264,9 +266,13 @@ def embed(
     side: float | None = None,
     unit: Literal["px", "diameters"] | None = None,
     pooling: str = "cls",
+    per: Literal["view", "field"] = "view",
+    find_cells: bool = False,
     batch_size: int = 64,
     image_size: int | None = None,
     device: str = "auto",
+    dtype: Literal["float32", "float16"] = "float32",
+    threads: int = 0,
     name: str | None = None,
     hashes: Path | None = None,
     failures: Failures | None = None,
@@ -276,16 +282,20 @@ def embed(
     """Embed cells or images into a table; the same call goes on with a pass that was interrupted.
 
     Args:
-        data: a manifest, its file, or a folder of images.
+        data: manifests, image files, folders, tar shards, or patterns of them: `reddino.smears.gather`.
         model: a model folder or a name that `models` lists.
         out: folder of the table.
         view: what is cut; None: cells where the manifest has any, else the whole image.
         side: side of a view in the image, with its unit; None: 1.6 diameters for cells, else 224 px.
         unit: `px`, or `diameters` of a red cell.
-        pooling: `cls`, `mean` (of the patch tokens) or `cls+mean`.
+        pooling: `cls`, `mean` (of the patch tokens), `cls+mean`, or `tokens`: a row a patch token.
+        per: a row a `view`, or a row a `field` with the mean over its views.
+        find_cells: find the cells of images that list none, by classical segmentation.
         batch_size: views that the network gets at once.
         image_size: pixels of the network's input; None: the model's own.
         device: `auto`, `cpu`, `cuda` or `cuda:<n>`.
+        dtype: of the stored vectors.
+        threads: that decode and cut images; 0 takes a few, by the cores there are.
         name: what tables call the model; None: as given in `model`.
         hashes: folder to keep the hashes of the images in, for the next model; None keeps them nowhere.
         failures: takes the images that could not be used.
@@ -299,8 +309,9 @@ def embed(
     from reddino.embed.embedding_pass import embed_manifest
     from reddino.smears.views import ViewSpec
 
-    opened = open_data(data)
-    kind = view or ("cells" if opened.is_cell().any() else "image")
+    left_out = Failures()
+    opened = open_data(data, left_out)
+    kind = view or ("cells" if find_cells or opened.is_cell().any() else "image")
     length, measure = _side(opened, kind, side, unit)
     encoder = open_encoder(model, image_size=image_size, device=device)
     spec = ViewSpec(kind=kind, side=length, unit=measure, output=encoder.input_size, **options)
@@ -310,14 +321,34 @@ def embed(
         out,
         view=spec,
         pooling=pooling,
+        per=per,
+        find_cells=find_cells,
         batch_size=batch_size,
-        diameters=missing_diameters(opened) if spec.needs_diameters else None,
+        # Where cells are found, each image's own diameter is measured with them.
+        diameters=missing_diameters(opened) if spec.needs_diameters and not find_cells else None,
+        dtype=dtype,
+        threads=threads,
+        left_out=left_out,
         failures=failures,
         progress=progress,
         name=name,
     )
     note_seen(model, opened, Path(out), hashes)
     return report
+
+
+def convert(table: str | Path, out: str | Path) -> Embeddings:
+    """Write an embedding table to one file for other programs: .h5ad (AnnData), .npz or .csv, by suffix.
+
+    Raises:
+        RedDinoError: no finished table there, another suffix, or a package that the format needs is missing.
+    """
+    from reddino.embed.convert import save
+    from reddino.embed.table import read_embeddings
+
+    embeddings = read_embeddings(table)
+    save(embeddings, out)
+    return embeddings
 
 
 def evaluate(

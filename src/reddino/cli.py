@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -276,7 +277,7 @@ def plan(
 
 @app.command
 def embed(
-    data: Path,
+    data: Annotated[list[str], Parameter(negative_iterable="")],
     /,
     *,
     model: str,
@@ -284,10 +285,14 @@ def embed(
     view: Literal["cells", "image", "patches", "random"] | None = None,
     side: float | None = None,
     unit: Unit | None = None,
-    pooling: Literal["cls", "mean", "cls+mean"] = "cls",
+    pooling: Literal["cls", "mean", "cls+mean", "tokens"] = "cls",
+    per: Literal["view", "field"] = "view",
+    find_cells: Annotated[bool, Parameter(negative=())] = False,
     batch_size: int = 64,
     image_size: int | None = None,
     device: str = "auto",
+    dtype: Literal["float32", "float16"] = "float32",
+    threads: int = 0,
     name: str | None = None,
     border: Literal["pad", "drop"] = "pad",
     per_image: int = 8,
@@ -297,16 +302,20 @@ def embed(
     """Embed cells or images into a table; the same command goes on with a pass that was interrupted.
 
     Args:
-        data: a manifest, or a folder of images.
+        data: manifests, images, folders, tar shards, or quoted patterns of them ("**/*.png", "{00..10}.tar").
         model: a model folder, or a name of `reddino models`.
         out: folder of the table; images that could not be used are listed in its failures.csv.
         view: what is cut; cells where the manifest has any, else the whole image, if not given.
         side: side of a view in the image; 1.6 diameters for cells and 224 px for patches, if not given.
         unit: of the side: diameters of a red cell, or pixels.
-        pooling: class token, mean of the patch tokens, or both.
+        pooling: class token, mean of the patch tokens, both, or a row a patch token.
+        per: a row a view, or a row a field (image): the mean over its views.
+        find_cells: find the cells of images that list none, by classical segmentation.
         batch_size: views that the network gets at once.
         image_size: pixels of the network's input; the model's own if not given.
         device: auto, cpu, cuda or cuda:N.
+        dtype: of the stored vectors.
+        threads: that decode and cut images; a few, by the cores there are, if not given.
         name: what result tables call the model.
         border: mirror the image where a view reaches past it, or leave such views out.
         per_image: number of random views an image.
@@ -317,7 +326,7 @@ def embed(
     from reddino.smears.failures import Failures
 
     failures = Failures()
-    with progress_bar("views") as progress:
+    with _goes_on(), progress_bar("views") as progress:
         report = api.embed(
             data,
             model,
@@ -326,9 +335,13 @@ def embed(
             side=side,
             unit=unit,
             pooling=pooling,
+            per=per,
+            find_cells=find_cells,
             batch_size=batch_size,
             image_size=image_size,
             device=device,
+            dtype=dtype,
+            threads=threads,
             name=name,
             border=border,
             per_image=per_image,
@@ -341,7 +354,21 @@ def embed(
         complain(f"{failures.summary()} All are listed in {out / 'failures.csv'}.")
     if report.dropped:
         complain(f"{report.dropped} views were left out, since they reach past their image.")
-    say(f"{out}: {report.rows} vectors, {report.rows_per_second:.1f} a second")
+    resumed = f" ({report.resumed} of them from before)" if report.resumed else ""
+    say(f"{out}: {report.rows} vectors{resumed}, {report.rows_per_second:.1f} a second")
+
+
+@app.command
+def convert(table: Path, out: Path, /) -> None:
+    """Write an embedding table to one file for other programs.
+
+    Args:
+        table: folder of the table.
+        out: .h5ad (AnnData), .npz (NumPy) or .csv.
+    """
+    from reddino import api
+
+    say(f"{out}: {len(api.convert(table, out))} vectors")
 
 
 @app.command
@@ -689,6 +716,15 @@ def _pair(entry: str) -> tuple[str, str]:
     if not (old and equals and new):
         raise RedDinoError(f"--map takes old=new, not '{entry}'; use --drop to leave a label out")
     return old, new
+
+
+@contextmanager
+def _goes_on() -> Iterator[None]:
+    """Tell the person who stops a command that it loses nothing."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt("stopped; the same command goes on.") from error
 
 
 def _report_failures(failures: Failures, manifest: Path) -> None:

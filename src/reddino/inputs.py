@@ -1,9 +1,9 @@
-"""What the verbs accept: manifests or folders of images, models or baselines, and cell diameters."""
+"""What the verbs accept: images in whatever form, models or baselines, and cell diameters."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
@@ -13,7 +13,8 @@ import numpy as np
 
 from reddino.atomic import write_text
 from reddino.errors import RedDinoError
-from reddino.smears.manifest import Manifest, read_manifest
+from reddino.smears.failures import Failures
+from reddino.smears.manifest import Manifest
 
 if TYPE_CHECKING:
     from reddino.embed.encoder import Encoder
@@ -66,19 +67,28 @@ def known_models() -> list[KnownModel]:
     ]
 
 
-def open_data(data: Data) -> Manifest:
-    """A manifest, a manifest file, a packed collection, or every image below a folder."""
-    if isinstance(data, Manifest):
+def open_data(data: Data | Sequence[Data], failures: Failures | None = None) -> Manifest:
+    """Manifests, packed collections, image files, folders, tar shards, or patterns, as one manifest.
+
+    Args:
+        data: one or several; see `reddino.smears.gather.gather`.
+        failures: takes what looks like an image and cannot be one.
+    """
+    named = [_unpacked(one) for one in ([data] if isinstance(data, str | Path | Manifest) else data)]
+    if len(named) == 1 and isinstance(named[0], Manifest):
+        return named[0]
+    from reddino.smears.gather import gather
+
+    return gather(named, Failures() if failures is None else failures)
+
+
+def _unpacked(data: Data) -> Data:
+    """The manifest of a packed collection; anything else as it is."""
+    if isinstance(data, Manifest) or not (Path(data) / PACK).is_file():
         return data
-    if (Path(data) / PACK).is_file():
-        from reddino.pretrain.packing import read_pack
+    from reddino.pretrain.packing import read_pack
 
-        return read_pack(data)
-    if Path(data).is_dir():
-        from reddino.smears.readers import read_folder
-
-        return read_folder(data)
-    return read_manifest(data)
+    return read_pack(data)
 
 
 def is_table(data: Data) -> bool:

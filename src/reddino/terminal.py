@@ -109,8 +109,8 @@ def exit_code_of(command: Callable[[], int | None]) -> int:
         return command() or 0
     except RedDinoError as error:
         complain(str(error))
-    except KeyboardInterrupt:
-        complain("stopped.")
+    except KeyboardInterrupt as stop:
+        complain(str(stop) or "stopped.")
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has gone, as `head` does; nothing more can be said to it.

@@ -10,7 +10,10 @@ from typing import Any
 #: Name of the export -> module that holds it; loaded when first asked for.
 EXPORTS = {
     **dict.fromkeys(
-        ("batch", "cells", "check", "fit", "manifest", "models", "pack", "plan", "predict", "synthesise"),
+        (
+            *("batch", "cells", "check", "convert", "fit", "manifest", "models", "pack", "plan", "predict"),
+            "synthesise",
+        ),
         "reddino.api",
     ),
     **dict.fromkeys(

@@ -1,13 +1,10 @@
-"""The pass: right vectors beside right rows, bad images listed, and a table that survives kill -9."""
+"""The pass: right vectors beside right rows, bad images listed, and a pass that goes on where it was."""
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
-import time
-from itertools import pairwise
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +12,12 @@ import pytest
 from smear_fields import SIZE, VIEW, Projection, make_fields
 
 from reddino.embed.embedding_pass import embed_manifest
-from reddino.embed.parts import image_starts, part_bounds, rebatch
-from reddino.embed.table import finished_parts, read_embeddings
+from reddino.embed.table import finished_parts, read_embeddings, read_part
 from reddino.errors import RedDinoError
 from reddino.smears.decode import decode_image
 from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest
-from reddino.smears.views import ViewSpec, cut_square, plan_views
+from reddino.smears.views import ViewSpec, cut_square
 
 
 def direct(manifest: Manifest, encoder: Projection) -> tuple[list[str], np.ndarray]:
@@ -51,7 +47,7 @@ def test_embed_manifest__puts_each_vector_beside_its_own_row(
 
 
 def test_embed_manifest__decodes_each_image_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from reddino.smears import cutting
+    from reddino.smears import image_views
 
     manifest = make_fields(tmp_path / "fields")
     decoded: list[Path] = []
@@ -60,7 +56,7 @@ def test_embed_manifest__decodes_each_image_once(tmp_path: Path, monkeypatch: py
         decoded.append(path)
         return decode_image(path)
 
-    monkeypatch.setattr(cutting, "decode_image", counted)
+    monkeypatch.setattr(image_views, "decode_image", counted)
     embed_manifest(manifest, Projection(), tmp_path / "t", view=VIEW, part_rows=10, batch_size=4)
     assert len(decoded) == len(set(decoded)) == 12
 
@@ -117,10 +113,10 @@ def test_embed_manifest__a_second_call_embeds_nothing_and_still_knows_the_failur
 def test_embed_manifest__refuses_a_folder_of_another_model(tmp_path: Path) -> None:
     manifest = make_fields(tmp_path / "fields")
     embed_manifest(manifest, Projection(), tmp_path / "t", view=VIEW)
-    before = (tmp_path / "t" / "part-000000.parquet").read_bytes()
+    before = (tmp_path / "t" / "part-000000000.parquet").read_bytes()
     with pytest.raises(RedDinoError, match="model's weights"):
         embed_manifest(manifest, Projection(seed=1), tmp_path / "t", view=VIEW)
-    assert (tmp_path / "t" / "part-000000.parquet").read_bytes() == before
+    assert (tmp_path / "t" / "part-000000000.parquet").read_bytes() == before
 
 
 def test_embed_manifest__refuses_a_view_of_another_size(tmp_path: Path) -> None:
@@ -181,104 +177,146 @@ def test_embed_manifest__progress_ends_at_the_number_of_views(tmp_path: Path) ->
     assert [done for done, _ in calls] == sorted(done for done, _ in calls)
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_part_bounds__parts_are_whole_images_near_the_asked_length(seed: int) -> None:
-    draw = np.random.default_rng(seed)
-    lengths = draw.integers(1, 30, int(draw.integers(1, 40)))
-    starts = np.concatenate([[0], np.cumsum(lengths)])
-    rows = int(draw.integers(1, 60))
-    bounds = part_bounds(starts, rows)
-    assert (bounds[0], bounds[-1]) == (0, starts[-1])
-    assert set(bounds) <= set(starts)
-    assert (np.diff(bounds) > 0).all()
-    assert (np.diff(bounds) < rows + lengths.max()).all()
-
-
-def test_image_starts__one_for_each_image(tmp_path: Path) -> None:
-    manifest = make_fields(tmp_path / "fields", fields=3, cells=4)
-    assert image_starts(manifest, plan_views(manifest, VIEW)).tolist() == [0, 4, 8, 12]
-
-
-@pytest.mark.parametrize("size", [1, 3, 5, 100])
-def test_rebatch__keeps_rows_with_their_pixels(size: int) -> None:
-    numbers = np.arange(23)
-    pixels = numbers.astype(np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 3), np.uint8)
-    borders = [0, 1, 1, 9, 14, 23]
-    stacks = [(numbers[a:b], pixels[a:b]) for a, b in pairwise(borders)]
-    batches = list(rebatch(stacks, size))
-    assert all(len(rows) == size for rows, _ in batches[:-1])
-    assert np.array_equal(np.concatenate([rows for rows, _ in batches]), numbers)
-    assert np.array_equal(np.concatenate([images for _, images in batches]), pixels)
-
-
-PASS = """
-import os, signal, sys
-from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-from smear_fields import VIEW, Projection, make_fields
-from reddino.embed import table
-from reddino.embed.embedding_pass import embed_manifest
-
-folder, die_inside_part = Path(sys.argv[2]), int(sys.argv[3])
-whole_write = table.pq.write_table
-written = []
-
-def half_write(rows, path, **options):
-    whole_write(rows, path, **options)
-    written.append(path)
-    if len(written) == die_inside_part:
-        os.truncate(path, path.stat().st_size // 2)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-table.pq.write_table = half_write
-manifest = make_fields(folder / "fields")
-encoder = Projection(delay=0.02)
-embed_manifest(manifest, encoder, folder / "t", view=VIEW, part_rows=7, batch_size=3)
-"""
-
-
-def start_pass(folder: Path, die_inside_part: int = 0) -> subprocess.Popen[bytes]:
-    here = Path(__file__).parent
-    return subprocess.Popen([sys.executable, "-c", PASS, str(here), str(folder), str(die_inside_part)])
-
-
-def uninterrupted(tmp_path: Path) -> tuple[list[str], np.ndarray]:
+def test_embed_manifest__a_table_without_rows_does_not_stand_in_the_way(tmp_path: Path) -> None:
     manifest = make_fields(tmp_path / "fields")
-    embed_manifest(manifest, Projection(), tmp_path / "whole", view=VIEW, part_rows=7, batch_size=3)
-    emb = read_embeddings(tmp_path / "whole")
-    return emb.strings("cell_id"), emb.vectors
+    dropping = ViewSpec(kind="cells", side=79, output=SIZE, border="drop")
+    with pytest.raises(RedDinoError, match="choose border 'pad'"):
+        embed_manifest(manifest, Projection(), tmp_path / "t", view=dropping)
+    assert finished_parts(tmp_path / "t") == {}
+    padding = dropping.model_copy(update={"border": "pad"})
+    assert embed_manifest(manifest, Projection(), tmp_path / "t", view=padding).rows == 84
 
 
-def require_resumed(tmp_path: Path, done: int) -> None:
-    """Go on with the killed pass, and compare it with one that nobody killed."""
-    kept = {part: path.read_bytes() for part, path in finished_parts(tmp_path / "t").items()}
+def test_embed_manifest__counts_dropped_views_over_calls(tmp_path: Path) -> None:
     manifest = make_fields(tmp_path / "fields")
-    report = embed_manifest(manifest, Projection(), tmp_path / "t", view=VIEW, part_rows=7, batch_size=3)
-    assert report.resumed == 7 * done
-    for part, content in kept.items():
-        assert finished_parts(tmp_path / "t")[part].read_bytes() == content
-    emb = read_embeddings(tmp_path / "t")
-    ids, vectors = uninterrupted(tmp_path)
-    assert emb.strings("cell_id") == ids
-    assert np.array_equal(emb.vectors, vectors)
-    assert not list((tmp_path / "t").glob(".*"))
+    view = ViewSpec(kind="cells", side=30, output=SIZE, border="drop")
+    x, y = manifest.numbers("x"), manifest.numbers("y")
+    outside = int(((x < 15) | (x > 65) | (y < 15) | (y > 45)).sum())
+    assert 0 < outside < 84
+    for resumed in (0, 84 - outside):
+        report = embed_manifest(manifest, Projection(), tmp_path / "t", view=view, part_rows=7)
+        assert (report.rows, report.dropped, report.resumed) == (84 - outside, outside, resumed)
 
 
-def test_embed_manifest__survives_kill_9_inside_a_part_write(tmp_path: Path) -> None:
-    assert start_pass(tmp_path, die_inside_part=4).wait(60) == -signal.SIGKILL
-    assert len(list((tmp_path / "t").glob(".*.partial"))) == 1
-    assert finished_parts(tmp_path / "t").keys() == {0, 1, 2}
-    require_resumed(tmp_path, done=3)
+def test_embed_manifest__a_part_is_whole_images_up_to_the_asked_length(tmp_path: Path) -> None:
+    manifest = make_fields(tmp_path / "fields")
+    embed_manifest(manifest, Projection(), tmp_path / "t", view=VIEW, part_rows=20)
+    records = [read_part(path)[1] for path in finished_parts(tmp_path / "t").values()]
+    assert [(one.start, one.stop, one.rows) for one in records] == [(i, i + 3, 21) for i in (0, 3, 6, 9)]
 
 
-def test_embed_manifest__survives_kill_9_at_any_moment(tmp_path: Path) -> None:
-    process = start_pass(tmp_path)
-    deadline = time.monotonic() + 60
-    while len(finished_parts(tmp_path / "t")) < 2 and time.monotonic() < deadline:
-        time.sleep(0.005)
-    time.sleep(float(np.random.default_rng().random()) * 0.1)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait(60)
-    done = len(finished_parts(tmp_path / "t"))
-    assert 2 <= done < 12
-    require_resumed(tmp_path, done)
+def test_embed_manifest__makes_a_part_that_was_deleted_again_as_it_was(tmp_path: Path) -> None:
+    manifest = make_fields(tmp_path / "fields")
+    embed_manifest(manifest, Projection(), tmp_path / "t", view=VIEW, part_rows=20, batch_size=4)
+    before = read_embeddings(tmp_path / "t")
+    (tmp_path / "t" / "part-000000003.parquet").unlink()
+    (tmp_path / "t" / "part-000000006.parquet").unlink()
+    encoder = Projection()
+    report = embed_manifest(manifest, encoder, tmp_path / "t", view=VIEW, part_rows=20, batch_size=4)
+    assert (report.resumed, sum(encoder.seen)) == (42, 1 + 42)
+    assert finished_parts(tmp_path / "t").keys() == {0, 3, 6, 9}
+    after = read_embeddings(tmp_path / "t")
+    assert after.table.equals(before.table)
+    assert np.array_equal(after.vectors, before.vectors)
+
+
+def test_embed_manifest__opens_few_images_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from reddino.smears import image_views
+
+    manifest = make_fields(tmp_path / "fields", fields=60, cells=4)
+    opened: list[Path] = []
+
+    def counted(path: Path) -> np.ndarray:
+        opened.append(path)
+        return decode_image(path)
+
+    class Watching(Projection):
+        most = 0
+
+        def embed(self, images: np.ndarray, pooling: str, /) -> np.ndarray:
+            self.most = max(self.most, len(opened) - sum(self.seen) // 4)
+            return super().embed(images, pooling)
+
+    monkeypatch.setattr(image_views, "decode_image", counted)
+    encoder = Watching(delay=0.005)
+    embed_manifest(manifest, encoder, tmp_path / "t", view=VIEW, part_rows=40, batch_size=4, threads=2)
+    # Four batches of one image each wait, one is in hand at either end, and three images are being opened.
+    assert 2 < encoder.most <= 10
+
+
+def test_embed_manifest__any_number_of_threads_gives_the_same_table(tmp_path: Path) -> None:
+    manifest = make_fields(tmp_path / "fields")
+    (tmp_path / "fields" / "field03.png").write_bytes(b"no image")
+    for threads in (1, 5):
+        embed_manifest(
+            manifest, Projection(), tmp_path / str(threads), view=VIEW, part_rows=20, threads=threads
+        )
+    one, five = read_embeddings(tmp_path / "1"), read_embeddings(tmp_path / "5")
+    assert one.table.equals(five.table)
+    assert np.array_equal(one.vectors, five.vectors)
+    assert (tmp_path / "1" / "failures.csv").read_text() == (tmp_path / "5" / "failures.csv").read_text()
+
+
+def test_embed_manifest__the_end_leaves_no_thread(tmp_path: Path) -> None:
+    before = threading.active_count()
+    embed_manifest(make_fields(tmp_path / "fields"), Projection(), tmp_path / "t", view=VIEW)
+    assert threading.active_count() == before
+
+
+def test_embed_manifest__refuses_a_column_that_the_table_needs_itself(tmp_path: Path) -> None:
+    manifest = make_fields(tmp_path / "fields").with_column("view_x", ["1"] * 84)
+    with pytest.raises(RedDinoError, match=r"column 'view_x'.*rename it"):
+        embed_manifest(manifest, Projection(), tmp_path / "t", view=VIEW)
+
+
+@pytest.mark.parametrize("kind", ["cells", "patches"])
+def test_embed_manifest__progress_goes_on_from_what_was_done_and_ends_at_all(
+    tmp_path: Path, kind: str
+) -> None:
+    class Stops(Projection):
+        def embed(self, images: np.ndarray, pooling: str, /) -> np.ndarray:
+            if len(self.seen) > 20:
+                raise RedDinoError("stop")
+            return super().embed(images, pooling)
+
+    manifest = make_fields(tmp_path / "fields")
+    view = ViewSpec(kind=kind, side=20, output=SIZE)
+    options = {"view": view, "part_rows": 10, "batch_size": 2}
+    with pytest.raises(RedDinoError, match="stop"):
+        embed_manifest(manifest, Stops(), tmp_path / "t", **options)
+    done = sum(read_part(path)[1].rows for path in finished_parts(tmp_path / "t").values())
+    calls: list[tuple[int, int]] = []
+    report = embed_manifest(
+        manifest, Projection(), tmp_path / "t", progress=lambda *call: calls.append(call), **options
+    )
+    # Patches are forecast by the mean over the images seen: all fields are of one size here.
+    assert 0 < report.resumed == done
+    assert calls[0] == (done, report.rows)
+    assert calls[-1] == (report.rows, report.rows)
+    assert {total for _, total in calls} == {report.rows}
+
+
+def test_embed_manifest__says_when_the_disk_is_full(tmp_path: Path) -> None:
+    code = (
+        "import resource, sys; from pathlib import Path; sys.path.insert(0, sys.argv[1])\n"
+        "from smear_fields import VIEW, Projection, make_fields\n"
+        "from reddino.embed.embedding_pass import embed_manifest\n"
+        "from reddino.errors import RedDinoError\n"
+        "manifest = make_fields(Path(sys.argv[2]) / 'fields')\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (3_000, 3_000))\n"
+        "try: embed_manifest(manifest, Projection(), Path(sys.argv[2]) / 't', view=VIEW)\n"
+        "except RedDinoError as error: print(error)\n"
+    )
+    here = str(Path(__file__).parent)
+    done = subprocess.run(
+        [sys.executable, "-c", code, here, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert "part-000000000.parquet' could not be written (File too large)" in done.stdout
+    assert not list((tmp_path / "t").iterdir())
+    assert (
+        embed_manifest(make_fields(tmp_path / "fields"), Projection(), tmp_path / "t", view=VIEW).rows == 84
+    )

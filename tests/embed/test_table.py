@@ -12,11 +12,13 @@ import pytest
 
 from reddino.embed.table import (
     Embeddings,
-    TableWriter,
+    PartRecord,
+    finished_parts,
     read_embeddings,
-    read_part_record,
+    read_part,
     require_comparable,
 )
+from reddino.embed.table_writer import TableWriter, only_writer
 from reddino.errors import RedDinoError
 
 META: dict[str, Any] = {
@@ -31,23 +33,27 @@ META: dict[str, Any] = {
     "dim": 3,
     "dtype": "float32",
     "part_rows": 4,
-    "parts": 2,
+    "images": 8,
 }
+COLUMNS = pa.schema([("path", pa.string()), ("w", pa.float64()), ("slide", pa.string())])
 
 
 def part(first: int, rows: int = 4) -> tuple[pa.Table, np.ndarray]:
     names = [f"image{i}.png" for i in range(first, first + rows)]
     columns = {"path": names, "w": [float(i) if i % 2 else None for i in range(rows)], "slide": [None] * rows}
-    types = pa.schema([("path", pa.string()), ("w", pa.float64()), ("slide", pa.string())])
     vectors = np.random.default_rng(first).normal(size=(rows, 3)).astype(np.float32)
-    return pa.table(columns, schema=types), vectors
+    return pa.table(columns, schema=COLUMNS), vectors
+
+
+def record(first: int, rows: int = 4) -> PartRecord:
+    return PartRecord(first, first + 4, rows, rows)
 
 
 def write(folder: Path, parts: int = 2, **meta: Any) -> np.ndarray:
-    writer = TableWriter(folder, META | meta)
+    writer = TableWriter(folder, META | meta, COLUMNS)
     pieces = [part(4 * i) for i in range(parts)]
     for i, (columns, vectors) in enumerate(pieces):
-        writer.write(i, columns, vectors)
+        writer.write(record(4 * i), columns, vectors)
     return np.concatenate([vectors for _, vectors in pieces])
 
 
@@ -64,7 +70,7 @@ def test_read_embeddings__gives_back_what_was_written(tmp_path: Path) -> None:
 
 def test_table__is_plain_parquet_with_a_fixed_size_list(tmp_path: Path) -> None:
     vectors = write(tmp_path)
-    table = pq.read_table([tmp_path / "part-000000.parquet", tmp_path / "part-000001.parquet"])
+    table = pq.read_table([tmp_path / "part-000000000.parquet", tmp_path / "part-000000004.parquet"])
     assert table.schema.field("embedding").type == pa.list_(pa.float32(), 3)
     assert np.array_equal(np.array(table.column("embedding").to_pylist(), np.float32), vectors)
     assert b"reddino" in table.schema.metadata
@@ -101,8 +107,10 @@ def test_embeddings__name_the_columns_when_one_is_missing(tmp_path: Path) -> Non
         ("view", {"kind": "cells", "side": 2.0}, "view"),
         ("preprocessing", {"input_size": 112}, "preprocessing"),
         ("precision", "bf16", "precision"),
+        ("runtime", "onnx", "runtime"),
+        ("per", "field", "what a row is"),
         ("data", "d2", "manifest"),
-        ("plan", "p2", "places of the views"),
+        ("plan", "p2", "cell diameters"),
         ("part_rows", 8, "rows a part"),
         ("dtype", "float16", "number type"),
     ],
@@ -112,12 +120,12 @@ def test_table_writer__refuses_another_table_and_names_the_key(
 ) -> None:
     write(tmp_path)
     with pytest.raises(RedDinoError, match=words) as caught:
-        TableWriter(tmp_path, META | {key: value})
+        TableWriter(tmp_path, META | {key: value}, COLUMNS)
     assert str(caught.value).count("against") == 1
-    assert TableWriter(tmp_path, META).finished.keys() == {0, 1}
+    assert TableWriter(tmp_path, META, COLUMNS).records.keys() == {0, 4}
 
 
-@pytest.mark.parametrize("key", ["weights_hash", "pooling", "view", "preprocessing"])
+@pytest.mark.parametrize("key", ["weights_hash", "pooling", "per", "view", "preprocessing"])
 def test_require_comparable__names_what_differs(tmp_path: Path, key: str) -> None:
     write(tmp_path / "a")
     a = read_embeddings(tmp_path / "a")
@@ -134,37 +142,105 @@ def test_require_comparable__other_data_is_what_comparing_is_for(tmp_path: Path)
 
 def test_read_embeddings__refuses_an_unfinished_table(tmp_path: Path) -> None:
     write(tmp_path, parts=1)
-    with pytest.raises(RedDinoError, match="1 of 2 parts"):
+    with pytest.raises(RedDinoError, match="lacks 4 of 8 images"):
         read_embeddings(tmp_path)
     assert len(read_embeddings(tmp_path, partial=True)) == 4
 
 
 def test_table_writer__takes_parts_in_any_order_and_removes_what_a_killed_one_left(tmp_path: Path) -> None:
-    leftover = tmp_path / ".part-000000.parquet.123.partial"
+    leftover = tmp_path / ".part-000000000.parquet.123.partial"
     leftover.write_bytes(b"PAR1 half")
-    writer = TableWriter(tmp_path, META)
+    writer = TableWriter(tmp_path, META, COLUMNS)
     assert not leftover.exists()
-    writer.write(1, *part(4))
-    assert TableWriter(tmp_path, META).finished.keys() == {1}
-    writer.write(0, *part(0))
+    writer.write(record(4), *part(4))
+    again = TableWriter(tmp_path, META, COLUMNS)
+    assert again.records.keys() == {4}
+    assert again.missing() == [(0, 4)]
+    again.write(record(0), *part(0))
+    assert again.missing() == []
     assert read_embeddings(tmp_path).strings("path")[0] == "image0.png"
 
 
-def test_table_writer__keeps_the_failures_of_a_part_that_has_no_rows(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("covered", "missing"),
+    [([], [(0, 8)]), ([(2, 3)], [(0, 2), (3, 8)]), ([(6, 8), (0, 2)], [(2, 6)]), ([(0, 8)], [])],
+)
+def test_table_writer__knows_which_images_are_missing(
+    tmp_path: Path, covered: list[tuple[int, int]], missing: list[tuple[int, int]]
+) -> None:
+    writer = TableWriter(tmp_path, META, COLUMNS)
+    for start, stop in covered:
+        writer.write(PartRecord(start, stop, 4, 4), *part(start))
+    assert TableWriter(tmp_path, META, COLUMNS).missing() == missing
+
+
+@pytest.mark.parametrize("wrong", [(2, 6), (6, 9)])
+def test_table_writer__refuses_parts_that_do_not_fit_together(tmp_path: Path, wrong: tuple[int, int]) -> None:
+    write(tmp_path, parts=1)
+    writer = TableWriter(tmp_path, META, COLUMNS)
+    writer.write(PartRecord(*wrong, 4, 4), *part(4))
+    with pytest.raises(RedDinoError, match=rf"part-00000000{wrong[0]}.*covers images"):
+        writer.missing()
+    with pytest.raises(RedDinoError, match="does not fit the other parts"):
+        read_embeddings(tmp_path)
+
+
+def test_table_writer__keeps_the_record_of_a_part_that_has_no_rows(tmp_path: Path) -> None:
     columns, vectors = part(0)
-    TableWriter(tmp_path, META | {"parts": 1}).write(0, columns[:0], vectors[:0], [("a.png", "it is empty")])
-    record = read_part_record(tmp_path / "part-000000.parquet")
-    assert (record.rows, record.failures) == (0, (("a.png", "it is empty"),))
-    assert read_embeddings(tmp_path).vectors.shape == (0, 3)
+    empty = PartRecord(0, 8, 0, 0, {"": 2, "oval": 5}, (("a.png", "it is empty"),))
+    TableWriter(tmp_path, META, COLUMNS).write(empty, columns[:0], vectors[:0])
+    assert read_part(tmp_path / "part-000000000.parquet")[1] == empty
+    read = read_embeddings(tmp_path)
+    assert (read.vectors.shape, read.meta["dropped"]) == ((0, 3), {"": 2, "oval": 5})
+
+
+def test_part_writer__rows_leave_memory_in_groups_and_nothing_appears_before_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from reddino.embed import table_writer
+
+    monkeypatch.setattr(table_writer, "ROW_GROUP_BYTES", 2 * 4 * 3 * 4)
+    writing = TableWriter(tmp_path, META, COLUMNS).part(0)
+    pieces = [part(4 * i) for i in range(5)]
+    for columns, vectors in pieces:
+        writing.append(columns, vectors)
+    assert finished_parts(tmp_path) == {}
+    writing.finish(PartRecord(0, 8, 20, 20))
+    stored = pq.read_metadata(tmp_path / "part-000000000.parquet")
+    assert [stored.row_group(i).num_rows for i in range(stored.num_row_groups)] == [8, 8, 4]
+    assert np.array_equal(read_embeddings(tmp_path).vectors, np.concatenate([v for _, v in pieces]))
+
+
+def test_part_writer__abandoned_leaves_nothing(tmp_path: Path) -> None:
+    writing = TableWriter(tmp_path, META, COLUMNS).part(0)
+    writing.append(*part(0))
+    writing.abandon()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_part_writer__refuses_a_record_of_other_rows(tmp_path: Path) -> None:
+    writing = TableWriter(tmp_path, META, COLUMNS).part(0)
+    writing.append(*part(0))
+    with pytest.raises(ValueError, match="3 rows, 4 were added"):
+        writing.finish(record(0, rows=3))
+    writing.abandon()
+
+
+def test_only_writer__keeps_a_second_pass_out_and_lets_the_next_in(tmp_path: Path) -> None:
+    refused = pytest.raises(RedDinoError, match="Another pass is writing to")
+    with only_writer(tmp_path / "t"), refused, only_writer(tmp_path / "t"):
+        pass
+    with only_writer(tmp_path / "t"):
+        assert list((tmp_path / "t").iterdir()) == []
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1 but not really", None])
 def test_read_embeddings__says_what_is_not_a_table(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
-        (tmp_path / "part-000000.parquet").write_bytes(content)
+        (tmp_path / "part-000000000.parquet").write_bytes(content)
     else:
-        pq.write_table(pa.table({"a": [1]}), tmp_path / "part-000000.parquet")
-    with pytest.raises(RedDinoError, match=r"part-000000\.parquet"):
+        pq.write_table(pa.table({"a": [1]}), tmp_path / "part-000000000.parquet")
+    with pytest.raises(RedDinoError, match=r"part-000000000\.parquet"):
         read_embeddings(tmp_path)
 
 

@@ -145,7 +145,7 @@ def predict_smears(
         manifest = find_marked(manifest, failures)
         diameters = None
     planned = plan(manifest, classifier.view, diameters, failures)
-    views = planned.parts.views
+    views = planned.views
     require_same_scale(classifier, views.side, manifest.numbers("cell_diameter")[views.row])
     emb = embedded(
         planned, encoder, classifier.pooling, batch_size=batch_size, failures=failures, progress=progress

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +12,18 @@ import numpy as np
 import pyarrow as pa
 
 from reddino.embed.ahead import ahead
+from reddino.embed.embedding_pass import plan_hash
 from reddino.embed.encoder import Encoder, Images, Vectors, preprocessing
-from reddino.embed.parts import Batch, PartPlan
+from reddino.embed.parts import rebatch, relative_failures
+from reddino.embed.rows import PerView, RowColumns, Rows
 from reddino.embed.table import Embeddings
 from reddino.errors import RedDinoError
 from reddino.smears.failures import Failures
+from reddino.smears.image_views import new_squares
 from reddino.smears.manifest import Manifest
-from reddino.smears.views import ViewSpec, plan_views
+from reddino.smears.views import ImageViews, Views, ViewSpec, plan_views
 
+Numbers = np.typing.NDArray[np.int64]
 Progress = Callable[[int, int], None]
 
 
@@ -28,21 +32,31 @@ class Plan:
     """Views that can be cut.
 
     Attributes:
-        parts: the plan of the pass, image by image.
+        manifest: that they were planned on.
+        views: image by image.
         view: what is cut.
-        dropped: views that were left out since they leave their image.
+        diameters: red-cell diameter in pixels by source, that the views were planned with.
     """
 
-    parts: PartPlan
+    manifest: Manifest
+    views: Views
     view: ViewSpec
-    dropped: int
+    diameters: Mapping[str, float] | None
 
     def __len__(self) -> int:
-        return len(self.parts.views)
+        return len(self.views)
 
-    def table(self, numbers: np.typing.NDArray[np.int64]) -> pa.Table:
+    @property
+    def dropped(self) -> int:
+        """Views that were left out since they leave their image."""
+        return int(self.views.dropped.sum())
+
+    def table(self, numbers: Numbers) -> pa.Table:
         """The manifest's columns and the places of some views."""
-        return self.parts.columns(numbers)
+        chosen = self.views.select(numbers)
+        squares = new_squares(0, chosen.row, np.stack([chosen.cx, chosen.cy], axis=1), chosen.side)
+        rows = Rows(squares, np.empty((len(chosen), 0), np.float32))
+        return RowColumns(self.manifest, PerView).of(rows)
 
 
 def plan(
@@ -58,18 +72,20 @@ def plan(
     if len(views) == 0:
         reason = f"all {dropped} views reach past their images" if dropped else failures.summary()
         raise RedDinoError(f"there is nothing to look at: {reason}")
-    return Plan(PartPlan.deal(manifest, views, len(views)), view, dropped)
+    return Plan(manifest, views, view, diameters)
 
 
-def batches(plan: Plan, batch_size: int, failures: Failures) -> Any:
-    """Batches of the planned views, cut in a background thread; images that fail go to `failures`."""
-    with closing(ahead(plan.parts.cut(range(plan.parts.parts), batch_size))) as work:
-        for item in work:
-            if isinstance(item, Batch):
-                yield item
-            else:
-                for path, reason in item.failures:
-                    failures.add(path, reason)
+def batches(plan: Plan, batch_size: int, failures: Failures) -> Iterator[tuple[Numbers, Images]]:
+    """The planned views (their numbers and pixels), cut in a background thread, in batches.
+
+    Images that fail go to `failures`.
+    """
+    failed = Failures()
+    stacks = ImageViews(plan.manifest, plan.views, failed, at_most=batch_size)
+    with closing(ahead(rebatch(stacks, batch_size))) as work:
+        yield from work
+    for path, reason in relative_failures(failed, plan.manifest):
+        failures.add(path, reason)
 
 
 def describe(encoder: Encoder, plan: Plan, pooling: str) -> dict[str, Any]:
@@ -81,8 +97,9 @@ def describe(encoder: Encoder, plan: Plan, pooling: str) -> dict[str, Any]:
         "pooling": pooling,
         "preprocessing": preprocessing(encoder),
         "view": plan.view.metadata(),
-        "data": plan.parts.manifest.fingerprint(),
-        "plan": plan.parts.fingerprint(),
+        "per": "view",
+        "data": plan.manifest.fingerprint(),
+        "plan": plan_hash(plan.diameters),
     }
 
 
@@ -100,13 +117,13 @@ def embedded(
     Raises:
         RedDinoError: no image could be read.
     """
-    numbers: list[np.typing.NDArray[np.int64]] = []
+    numbers: list[Numbers] = []
     vectors: list[Vectors] = []
-    for batch in batches(plan, batch_size, failures):
-        numbers.append(batch.views)
-        vectors.append(encoder.embed(batch.images, pooling))
+    for views, images in batches(plan, batch_size, failures):
+        numbers.append(views)
+        vectors.append(encoder.embed(images, pooling))
         if progress:
-            progress(int(batch.views[-1]) + 1, len(plan))
+            progress(int(views[-1]) + 1, len(plan))
     if not numbers:
         raise RedDinoError(f"no image could be read: {failures.summary()}")
     rows = np.concatenate(numbers)
@@ -115,7 +132,7 @@ def embedded(
 
 def cut_to_file(
     plan: Plan, file: Path, *, failures: Failures, progress: Progress | None = None
-) -> tuple[np.typing.NDArray[np.int64], Images]:
+) -> tuple[Numbers, Images]:
     """Cut all views into one file, so that memory stays flat; their numbers (n,), and pixels (n, s, s, 3).
 
     Raises:
@@ -123,12 +140,12 @@ def cut_to_file(
     """
     side = plan.view.output
     pixels = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=(len(plan), side, side, 3))
-    numbers: list[np.typing.NDArray[np.int64]] = []
+    numbers: list[Numbers] = []
     done = 0
-    for batch in batches(plan, 256, failures):
-        pixels[done : done + len(batch.views)] = batch.images
-        numbers.append(batch.views)
-        done += len(batch.views)
+    for views, images in batches(plan, 256, failures):
+        pixels[done : done + len(views)] = images
+        numbers.append(views)
+        done += len(views)
         if progress:
             progress(done, len(plan))
     if not numbers:

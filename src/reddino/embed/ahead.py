@@ -1,13 +1,17 @@
-"""Work done ahead in a background thread, so that pixels are cut while the network computes."""
+"""Work done ahead in background threads, so that images are decoded and cut while the network computes."""
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
-from collections.abc import Generator, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 Item = TypeVar("Item")
+Made = TypeVar("Made")
 _POLL_SECONDS = 0.1
 
 
@@ -43,6 +47,9 @@ def ahead(items: Iterator[Item], depth: int = 4) -> Generator[Item, None, None]:
             put(_End())
         except BaseException as error:
             put(_End(error))
+        finally:
+            if isinstance(items, Generator):
+                items.close()
 
     thread = threading.Thread(target=work, name="ahead", daemon=True)
     thread.start()
@@ -54,3 +61,29 @@ def ahead(items: Iterator[Item], depth: int = 4) -> Generator[Item, None, None]:
     finally:
         stopped.set()
         thread.join()
+
+
+def map_ahead(
+    make: Callable[[Item], Made], items: Iterable[Item], threads: int
+) -> Generator[Made, None, None]:
+    """`make(item)` of each item, in their order, made in several threads.
+
+    At most `threads + 1` results wait or are being made, whatever the number of items. An error is raised in
+    its place. Closing the generator waits for what is being made, and starts nothing more.
+    """
+    waiting: deque[Future[Made]] = deque()
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="map_ahead")
+    try:
+        for item in items:
+            waiting.append(pool.submit(make, item))
+            if len(waiting) > threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)

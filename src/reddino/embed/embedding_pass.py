@@ -1,9 +1,9 @@
-"""The pass: every planned view of a manifest through an encoder and into an embedding table."""
+"""The pass: every view of a manifest through an encoder and into an embedding table."""
 
 from __future__ import annotations
 
+import json
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -12,18 +12,24 @@ from typing import Any, Literal
 
 import numpy as np
 
-from reddino.embed.ahead import ahead
-from reddino.embed.encoder import Encoder, Vectors, precision, preprocessing
-from reddino.embed.parts import Batch, PartPlan, Rows, note, relative_failures
-from reddino.embed.table import TableWriter, read_part_record
+from reddino.embed.ahead import ahead, usable_cores
+from reddino.embed.behind import Behind
+from reddino.embed.encoder import Encoder, precision, preprocessing
+from reddino.embed.filler import Embedded, TableFiller
+from reddino.embed.parts import Dealer, Forecast, PartEnd, relative_failures
+from reddino.embed.rows import TOKENS, Per, RowColumns, choose_pooler
+from reddino.embed.table_writer import TableWriter, only_writer
 from reddino.errors import RedDinoError
-from reddino.provenance import provenance
+from reddino.provenance import hash_bytes, provenance
 from reddino.smears.failures import Failures
+from reddino.smears.image_views import ViewsByImage
 from reddino.smears.manifest import Manifest
-from reddino.smears.views import ViewSpec, plan_views
+from reddino.smears.views import ViewSpec
 
 Progress = Callable[[int, int], None]
 FAILURES_FILE = "failures.csv"
+#: More threads than this do not decode faster than a network embeds.
+MOST_THREADS = 4
 
 
 @dataclass(frozen=True)
@@ -31,12 +37,12 @@ class EmbedReport:
     """What a pass did.
 
     Attributes:
-        rows: views in the table.
-        images: images that the plan asks for.
+        rows: rows in the table.
+        images: images that the pass was to open.
         failed: images that could not be used; they stand in the table's failures.csv.
         dropped: views that were left out since they leave their image.
         resumed: rows that an earlier, interrupted pass had written.
-        seconds: wall time of this pass, without planning.
+        seconds: wall time of this pass.
     """
 
     rows: int
@@ -59,118 +65,129 @@ def embed_manifest(
     *,
     view: ViewSpec,
     pooling: str = "cls",
+    per: Per = "view",
+    find_cells: bool = False,
     batch_size: int = 64,
     diameters: Mapping[str, float] | None = None,
+    left_out: Failures | None = None,
     failures: Failures | None = None,
     progress: Progress | None = None,
-    part_rows: int = 4096,
+    part_rows: int = 2048,
     dtype: Literal["float32", "float16"] = "float32",
+    threads: int = 0,
     name: str | None = None,
 ) -> EmbedReport:
     """Embed every view of a manifest.
 
-    Rows come in the order of the plan, image by image. The table grows in parts of whole images; this call
-    takes a pass that died up again after the parts that it finished. Views are cut in a background thread.
+    Rows come in the order of the images. The table grows in parts of whole images; this call takes a pass
+    that died up again after the parts that it finished. Images are decoded and cut in background threads, and
+    parts written in another.
 
     Args:
         manifest: images and cells.
         encoder: a model or a baseline; its input size must be the view's output.
         out: folder of the table.
         view: what is cut.
-        pooling: which output is the embedding.
+        pooling: which output is the embedding; `tokens` gives a row a patch token.
+        per: a row a view, or a row a field with the mean over its views.
+        find_cells: cut the cells that classical segmentation finds in each image.
         batch_size: views the encoder gets at once.
         diameters: red-cell diameter in pixels by source, for views in diameters.
-        failures: filled with the images that could not be used, by their path in the manifest.
-        progress: called with views done and views planned.
-        part_rows: rows of a part, up to the next whole image.
+        left_out: what could not be used when the inputs were read; listed with the failures of the pass.
+        failures: filled with all that could not be used, by path in the manifest.
+        progress: called with views done and views in all, as far as these are known.
+        part_rows: views of a part, up to the next whole image; what a killed pass loses at most.
         dtype: of the stored vectors.
+        threads: that open images; 0 takes a few, by the cores there are.
         name: what tables call the model; None takes the encoder's own name.
 
     Raises:
-        RedDinoError: nothing to embed, sizes that do not fit, or a folder that holds another table.
+        RedDinoError: nothing to embed, sizes or options that do not fit, or a folder of another table.
     """
     if view.output != encoder.input_size:
         raise RedDinoError(
             f"{encoder.name} takes views of {encoder.input_size} px, but the view has output {view.output}: "
             f"set output to {encoder.input_size}."
         )
-    unreadable, failed = Failures(), Failures()
-    views = plan_views(manifest, view, diameters=diameters, failures=unreadable)
-    note(failed, relative_failures(unreadable, manifest))
-    plan = PartPlan.deal(manifest, views, part_rows)
-    _require_views(plan, failed)
-
-    layout = {"dtype": dtype, "part_rows": part_rows, "parts": plan.parts}
-    meta = _describe_encoder(encoder, view, pooling, name) | _describe_data(plan, encoder, view) | layout
-    writer = TableWriter(Path(out), meta)
-    resumed = 0
-    for path in writer.finished.values():
-        record = read_part_record(path)
-        resumed += record.rows
-        note(failed, record.failures)
-
     started = time.perf_counter()
-    written = _embed_parts(plan, encoder, writer, batch_size, failed=failed, progress=progress)
-    seconds = time.perf_counter() - started
-    failed.write(writer.folder / FAILURES_FILE)
-    if failures is not None:
-        note(failures, list(failed))
-    if resumed + written == 0:
-        raise RedDinoError(f"No image could be embedded: {failed.summary()}")
-    dropped = int(views.dropped.sum())
+    pooler = choose_pooler(pooling, per)
+    columns = RowColumns(manifest, pooler)
+    views = ViewsByImage(manifest, view, diameters=diameters, find_cells=find_cells)
+    dealer = Dealer(views, part_rows, batch_size, threads or min(MOST_THREADS, usable_cores()))
+    meta = (
+        _describe_encoder(encoder, view, pooling, name)
+        | {"per": per, "images": len(views), "dtype": dtype, "part_rows": part_rows}
+        | _describe_data(views, encoder, diameters)
+    )
+    with only_writer(Path(out)):
+        writer = TableWriter(Path(out), meta, columns.schema)
+        resumed = sum(record.rows for record in writer.records.values())
+        _embed_missing(dealer, encoder, writer, TableFiller(writer, columns, pooler), progress)
+        failed = _list_failures(writer, left_out, manifest)
+        records = list(writer.records.values())
+        rows = sum(record.rows for record in records)
+        dropped = sum(sum(record.dropped.values()) for record in records)
+        if rows == 0:
+            writer.discard()
+            raise RedDinoError(_nothing(dropped, failed))
+    for path, reason in failed:
+        if failures is not None:
+            failures.add(path, reason)
     unusable = len({path for path, _ in failed})
-    return EmbedReport(resumed + written, plan.images, unusable, dropped, resumed, seconds)
+    return EmbedReport(rows, views.asked_for(), unusable, dropped, resumed, time.perf_counter() - started)
 
 
-def _embed_parts(
-    plan: PartPlan,
-    encoder: Encoder,
-    writer: TableWriter,
-    batch_size: int,
-    *,
-    failed: Failures,
-    progress: Progress | None,
-) -> int:
-    """Embed and write the parts that the table lacks; returns the rows written."""
-    waiting = [part for part in range(plan.parts) if part not in writer.finished]
+def _embed_missing(
+    dealer: Dealer, encoder: Encoder, writer: TableWriter, filler: TableFiller, progress: Progress | None
+) -> None:
+    """Embed and write the parts that the table lacks."""
+    runs = writer.missing()
+    done = sum(record.views for record in writer.records.values())
+    forecast = Forecast(dealer.views, runs, done)
+    if progress and done:
+        progress(done, max(done, forecast.total()))
     pooling = writer.meta["pooling"]
-    # One empty piece each, so that a part whose images all failed still has a shape.
-    no_rows, no_vectors = np.empty(0, np.int64), np.empty((0, int(writer.meta["dim"])), np.float32)
-    rows: list[Rows] = [no_rows]
-    vectors: list[Vectors] = [no_vectors]
-    written = 0
-    with closing(ahead(plan.cut(waiting, batch_size))) as work:
-        for item in work:
-            if isinstance(item, Batch):
-                rows.append(item.views)
-                vectors.append(encoder.embed(item.images, pooling))
-                done = int(item.views[-1]) + 1
-            else:
-                numbers = np.concatenate(rows)
-                writer.write(item.part, plan.columns(numbers), np.concatenate(vectors), item.failures)
-                note(failed, item.failures)
-                written += len(numbers)
-                rows, vectors = [no_rows], [no_vectors]
-                done = int(plan.bounds[item.part + 1])
-            if progress:
-                progress(done, len(plan.views))
-    return written
+    try:
+        with Behind(filler) as behind, closing(ahead(dealer.deal(runs, forecast))) as work:
+            for item in work:
+                if isinstance(item, PartEnd):
+                    behind.put(item)
+                    continue
+                behind.put(Embedded(item.part, item.squares, encoder.embed(item.images, pooling)))
+                done += len(item.squares)
+                if progress:
+                    progress(done, max(done, item.expected))
+    finally:
+        filler.abandon()
 
 
-def _require_views(plan: PartPlan, failed: Failures) -> None:
-    if len(plan.views) == 0:
-        dropped = int(plan.views.dropped.sum())
-        reason = (
-            f"all {dropped} views reach past their images, and border is 'drop'"
-            if dropped
-            else failed.summary()
-        )
-        raise RedDinoError(f"There is nothing to embed: {reason}")
+def _list_failures(writer: TableWriter, left_out: Failures | None, manifest: Manifest) -> Failures:
+    """Everything that could not be used, from reading the inputs to decoding; written beside the parts."""
+    failed = Failures()
+    for path, reason in relative_failures(left_out or Failures(), manifest):
+        failed.add(path, reason)
+    for record in writer.records.values():
+        for path, reason in record.failures:
+            failed.add(path, reason)
+    failed.write(writer.folder / FAILURES_FILE)
+    return failed
+
+
+def _nothing(dropped: int, failed: Failures) -> str:
+    if failed.count or not dropped:
+        return f"No image could be embedded: {failed.summary()}"
+    return (
+        f"There is nothing to embed: all {dropped} views reach past their images, and border is 'drop'; make "
+        "them smaller, or choose border 'pad'."
+    )
 
 
 def _describe_encoder(encoder: Encoder, view: ViewSpec, pooling: str, name: str | None) -> dict[str, Any]:
     """What the table says of the network. Embeds one blank view, which shows the vectors' length."""
     blank = np.zeros((1, view.output, view.output, 3), dtype=np.uint8)
+    output = encoder.embed(blank, pooling)
+    if output.ndim != (3 if pooling == TOKENS else 2):
+        raise RedDinoError(f"{encoder.name} has no patch tokens: choose pooling cls")
     return {
         "model": name or encoder.name,
         "opens_as": encoder.name,
@@ -178,27 +195,27 @@ def _describe_encoder(encoder: Encoder, view: ViewSpec, pooling: str, name: str 
         "pooling": pooling,
         "preprocessing": preprocessing(encoder),
         "precision": precision(encoder),
-        "dim": int(encoder.embed(blank, pooling).shape[1]),
+        "dim": int(output.shape[-1]),
     }
 
 
-def dropped_by_label(plan: PartPlan) -> dict[str, int]:
-    """Views that were left out since they leave their image, counted by the label of their row."""
-    counts: Counter[str] = Counter()
-    labels = plan.manifest.strings("label")
-    for row in np.flatnonzero(plan.views.dropped).tolist():
-        counts[labels[row]] += int(plan.views.dropped[row])
-    return dict(sorted(counts.items()))
+def plan_hash(diameters: Mapping[str, float] | None) -> str:
+    """What, beside the manifest and the view, decides the place of every view: cell diameters by source."""
+    return hash_bytes(json.dumps(dict(diameters or {}), sort_keys=True).encode())
 
 
-def _describe_data(plan: PartPlan, encoder: Encoder, view: ViewSpec) -> dict[str, Any]:
+def _describe_data(
+    views: ViewsByImage, encoder: Encoder, diameters: Mapping[str, float] | None
+) -> dict[str, Any]:
     """What the table says of the views, and where it came from."""
-    data = plan.manifest.fingerprint()
-    seed = view.seed if view.kind == "random" else None
-    return {
-        "view": view.metadata(),
+    data = views.manifest.fingerprint()
+    spec = views.spec
+    about = {
+        "view": spec.metadata(),
         "data": data,
-        "plan": plan.fingerprint(),
-        "dropped": dropped_by_label(plan),
-        "provenance": provenance(seed=seed, data=data, model=encoder.weights_hash),
+        "plan": plan_hash(diameters),
+        "provenance": provenance(
+            seed=spec.seed if spec.kind == "random" else None, data=data, model=encoder.weights_hash
+        ),
     }
+    return about | ({"cells": "found" if views.find_cells else "listed"} if spec.kind == "cells" else {})

@@ -37,7 +37,7 @@ class Encoder(Protocol):
     def weights_hash(self) -> str: ...
 
     def embed(self, images: Images, pooling: Any, /) -> Vectors:
-        """Vectors (n, d) of views (n, s, s, 3)."""
+        """Vectors (n, d) of views (n, s, s, 3); with pooling `tokens`, patch tokens (n, tokens, d)."""
         ...
 
 

@@ -1,167 +1,213 @@
-"""The plan of a table: which views each part holds, their pixels, and what their rows say."""
+"""The dealing of images to the parts of a table, and of their squares to the batches of a network."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import math
+from collections import Counter
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
+from reddino.embed.ahead import map_ahead
 from reddino.embed.encoder import Images
-from reddino.provenance import hash_bytes
-from reddino.smears.failures import Failures
+from reddino.smears.failures import Failures, ImageError
+from reddino.smears.image_views import OpenedImage, Squares, ViewsByImage
 from reddino.smears.manifest import Manifest
-from reddino.smears.views import ImageViews, Views
 
-Rows = npt.NDArray[np.int64]
-
-# What describes a cell of the manifest, and not a patch of the image that it lies in.
-CELL_COLUMNS = ("x", "y", "w", "h", "label")
+Entries = TypeVar("Entries", bound=npt.NDArray[Any])
+#: Images from one number up to, not including, another.
+Run = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Views to embed: their numbers in the plan (n,), and their pixels (n, s, s, 3)."""
+    """Squares to embed, all of one part.
 
-    views: Rows
+    Attributes:
+        part: number of the part's first image.
+        squares: (n,).
+        images: their pixels, (n, s, s, 3).
+        expected: views that the whole pass should have, as far as one can tell.
+    """
+
+    part: int
+    squares: Squares
     images: Images
+    expected: int
 
 
 @dataclass(frozen=True)
 class PartEnd:
-    """All batches of a part have been given out; `failures` are the (path, reason) of its unusable images."""
+    """All batches of a part have been given out.
 
-    part: int
-    failures: list[tuple[str, str]]
+    Attributes:
+        images: of the part.
+        failures: (path, reason) of those that are unusable.
+        views: squares given out.
+        dropped: squares left out, since they leave their image, by the label of their row.
+    """
+
+    images: Run
+    failures: tuple[tuple[str, str], ...]
+    views: int
+    dropped: dict[str, int]
+
+
+class Forecast:
+    """How many views a pass will have, from what each image lists, or from the mean of those seen so far."""
+
+    def __init__(self, views: ViewsByImage, runs: Sequence[Run], done_views: int) -> None:
+        self._listed = views.expected()
+        self._images_left = sum(stop - start for start, stop in runs)
+        self._images_seen = len(views) - self._images_left
+        self._views_seen = done_views
+        self._views_left = (
+            0 if self._listed is None else sum(int(self._listed[start:stop].sum()) for start, stop in runs)
+        )
+
+    def see(self, image: int, views: int) -> None:
+        """Image number `image` has given `views` views."""
+        self._images_left -= 1
+        self._images_seen += 1
+        self._views_seen += views
+        if self._listed is not None:
+            self._views_left -= int(self._listed[image])
+
+    def total(self) -> int:
+        """Views of the whole pass, as far as one can tell."""
+        if self._listed is not None:
+            return self._views_seen + self._views_left
+        mean = self._views_seen / max(self._images_seen, 1)
+        return self._views_seen + math.ceil(mean * self._images_left)
 
 
 @dataclass(frozen=True)
-class PartPlan:
-    """Planned views, dealt out to the parts of a table.
+class Dealer:
+    """Deals images, opened in several threads, to parts and batches.
+
+    Parts are whole images, one after the other, and end with the image that brings them to `part_rows` views
+    (or images). Batches start anew with each part: what a part holds depends on its first image alone, not on
+    what an earlier call finished.
 
     Attributes:
-        manifest: that the views were planned on.
-        views: in the order of the table, those of an image together.
-        starts: (images + 1,) where each image's views start, and the end.
-        bounds: (parts + 1,) where each part starts, and the end.
+        views: of the manifest, by image.
+        part_rows: views of a part, up to the next whole image.
+        batch_size: views of a batch; the last of a part may be shorter.
+        threads: in which images are opened.
     """
 
-    manifest: Manifest
-    views: Views
-    starts: Rows
-    bounds: Rows
+    views: ViewsByImage
+    part_rows: int
+    batch_size: int
+    threads: int
 
-    @classmethod
-    def deal(cls, manifest: Manifest, views: Views, part_rows: int) -> PartPlan:
-        """Parts of whole images, of about `part_rows` views each."""
-        starts = image_starts(manifest, views)
-        return cls(manifest, views, starts, part_bounds(starts, part_rows))
+    def deal(self, runs: Sequence[Run], forecast: Forecast) -> Generator[Batch | PartEnd, None, None]:
+        """The batches of every part of `runs`, each part followed by its end."""
+        numbers = (number for start, stop in runs for number in range(start, stop))
+        opened = map_ahead(self._open, numbers, self.threads)
+        try:
+            for start, stop in runs:
+                first = start
+                while first < stop:
+                    part = _Part(first)
+                    stacks = self._stacks(part, stop, opened, forecast)
+                    for squares, images in rebatch(stacks, self.batch_size):
+                        yield Batch(first, squares, images, forecast.total())
+                    yield part.end(self.views.manifest)
+                    first = part.stop
+        finally:
+            opened.close()
+
+    def _open(self, number: int) -> tuple[OpenedImage, Images] | ImageError:
+        """An image with its first squares cut: the rest is cut on the way, which bounds memory."""
+        try:
+            opened = self.views.open(number)
+        except ImageError as error:
+            return error
+        return opened, opened.cut(0, self.batch_size, self.views.spec.output)
+
+    def _stacks(
+        self,
+        part: _Part,
+        stop: int,
+        opened: Iterator[tuple[OpenedImage, Images] | ImageError],
+        forecast: Forecast,
+    ) -> Iterator[tuple[Squares, Images]]:
+        """The squares of one part, image by image; tells `part` what came of each image."""
+        size = self.batch_size
+        while part.stop < stop and part.views < self.part_rows and part.images < self.part_rows:
+            result = next(opened)
+            number = part.stop
+            part.stop += 1
+            if isinstance(result, ImageError):
+                part.failures.add(result.path, result.reason)
+                forecast.see(number, 0)
+                continue
+            image, first = result
+            part.views += len(image.squares)
+            part.dropped += image.dropped.tolist()
+            forecast.see(number, len(image.squares))
+            if len(first):
+                yield image.squares[:size], first
+            for start in range(size, len(image.squares), size):
+                yield (
+                    image.squares[start : start + size],
+                    image.cut(start, start + size, self.views.spec.output),
+                )
+
+
+@dataclass
+class _Part:
+    """A part in the making, of the images `start` to `stop`."""
+
+    start: int
+    stop: int = field(init=False)
+    views: int = 0
+    dropped: list[int] = field(default_factory=list)
+    failures: Failures = field(default_factory=Failures)
+
+    def __post_init__(self) -> None:
+        self.stop = self.start
 
     @property
     def images(self) -> int:
-        """Images that have views."""
-        return len(self.starts) - 1
+        return self.stop - self.start
 
-    @property
-    def parts(self) -> int:
-        """Parts of the table."""
-        return len(self.bounds) - 1
-
-    def fingerprint(self) -> str:
-        """16 hex digits over the places of all views."""
-        views = self.views
-        places = [views.row, views.cx, views.cy, views.side]
-        if views.mask is not None:
-            places.append(views.mask)
-        return hash_bytes(*(np.ascontiguousarray(values).tobytes() for values in places))
-
-    def cut(self, parts: Iterable[int], batch_size: int) -> Iterator[Batch | PartEnd]:
-        """Cut the views of some parts, each image decoded once.
-
-        Batches start anew with each part, so that what a part holds does not depend on the parts before it.
-        """
-        for part in parts:
-            numbers = np.arange(self.bounds[part], self.bounds[part + 1])
-            failed = Failures()
-            stacks = ImageViews(self.manifest, self.views.select(numbers), failed, at_most=batch_size)
-            for local, images in rebatch(stacks, batch_size):
-                yield Batch(numbers[local], images)
-            yield PartEnd(part, relative_failures(failed, self.manifest))
-
-    def columns(self, numbers: Rows) -> pa.Table:
-        """What the table says of views (n,): the manifest's columns, and view_x, view_y, view_side in pixels.
-
-        A view that is not cut round the cell of its row is not described by it: it keeps no box and no label.
-        """
-        views = self.views.select(numbers)
-        table = self.manifest.table.take(views.row)
-        centres = self.manifest.centres()[views.row]
-        elsewhere = self.manifest.is_cell()[views.row] & (
-            (centres[:, 0] != views.cx) | (centres[:, 1] != views.cy)
-        )
-        if elsewhere.any():
-            for name in CELL_COLUMNS:
-                column = table.column(name)
-                kept = pc.if_else(pa.array(elsewhere), pa.scalar(None, column.type), column)
-                table = table.set_column(table.column_names.index(name), name, kept)
-        for name, values in (("view_x", views.cx), ("view_y", views.cy), ("view_side", views.side)):
-            table = table.append_column(name, pa.array(values))
-        return table
+    def end(self, manifest: Manifest) -> PartEnd:
+        failures = tuple(relative_failures(self.failures, manifest))
+        labels = Counter(manifest.select(np.array(self.dropped, np.int64)).strings("label"))
+        return PartEnd((self.start, self.stop), failures, self.views, dict(sorted(labels.items())))
 
 
-def image_starts(manifest: Manifest, views: Views) -> Rows:
-    """Where in a plan each image's views start (they stand together), and its end: (images + 1,)."""
-    _, codes = manifest.images()
-    image = codes[views.row]
-    if len(image) == 0:
-        return np.zeros(1, dtype=np.int64)
-    changes = np.flatnonzero(np.diff(image)) + 1
-    return np.concatenate([[0], changes, [len(image)]]).astype(np.int64)
-
-
-def part_bounds(starts: Rows, part_rows: int) -> Rows:
-    """Where each part starts, and the end: at the first image at or after each multiple of `part_rows`.
-
-    An image never stands in two parts, so that it is decoded once and fails as a whole.
-    """
-    end = int(starts[-1])
-    targets = np.arange(0, end + part_rows, part_rows).clip(max=end)
-    return np.unique(starts[np.searchsorted(starts, targets)])
-
-
-def rebatch(stacks: Iterable[tuple[Rows, Images]], size: int) -> Iterator[tuple[Rows, Images]]:
-    """Stacks of any length as batches of `size`; the last may be shorter."""
-    rows: list[Rows] = []
+def rebatch(stacks: Iterable[tuple[Entries, Images]], size: int) -> Iterator[tuple[Entries, Images]]:
+    """Stacks (squares or their numbers, and pixels) of any length as batches of `size`, save the last."""
+    squares: list[Entries] = []
     images: list[Images] = []
     held = 0
-    for new_rows, new_images in stacks:
-        rows.append(new_rows)
+    for new_squares, new_images in stacks:
+        squares.append(new_squares)
         images.append(new_images)
-        held += len(new_rows)
+        held += len(new_squares)
         if held < size:
             continue
-        joined_rows, joined = np.concatenate(rows), np.concatenate(images)
+        joined_squares: Entries = cast(Entries, np.concatenate(squares))
+        joined = np.concatenate(images)
         whole = held - held % size
         for start in range(0, whole, size):
-            yield joined_rows[start : start + size], joined[start : start + size]
-        rows, images, held = [joined_rows[whole:]], [joined[whole:]], held - whole
+            yield cast(Entries, joined_squares[start : start + size]), joined[start : start + size]
+        squares, images = [cast(Entries, joined_squares[whole:])], [joined[whole:]]
+        held -= whole
     if held:
-        yield np.concatenate(rows), np.concatenate(images)
+        yield cast(Entries, np.concatenate(squares)), np.concatenate(images)
 
 
 def relative_failures(failures: Failures, manifest: Manifest) -> list[tuple[str, str]]:
     """(path, reason) of each failure, the path as it stands in the manifest."""
     return [(_relative(Path(path), manifest.root), reason) for path, reason in failures]
-
-
-def note(failures: Failures, failed: Sequence[tuple[str, str]]) -> None:
-    """Add (path, reason) pairs."""
-    for path, reason in failed:
-        failures.add(path, reason)
 
 
 def _relative(path: Path, root: Path) -> str:

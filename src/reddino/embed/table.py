@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from reddino.atomic import atomic_path, remove_partials
 from reddino.embed.encoder import Vectors
 from reddino.embed.seen import statuses
 from reddino.errors import RedDinoError
@@ -23,16 +23,19 @@ from reddino.errors import RedDinoError
 META_KEY = b"reddino"
 PART_KEY = b"reddino_part"
 VECTOR_COLUMN = "embedding"
-PART_NAME = re.compile(r"part-(\d{6})\.parquet")
+PART_NAME = re.compile(r"part-(\d{6,9})\.parquet")
 
 # Two tables are comparable when these agree; a pass goes on in a folder only when the second list agrees too.
-COMPARED = ("weights_hash", "pooling", "view", "preprocessing")
-CONTINUED = (*COMPARED, "precision", "data", "plan", "dim", "dtype", "part_rows")
+# Precision and runtime move vectors a little: between tables that is for the person to weigh, within one they
+# are not mixed.
+COMPARED = ("weights_hash", "pooling", "per", "view", "preprocessing")
+CONTINUED = (*COMPARED, "precision", "runtime", "data", "plan", "dim", "dtype", "part_rows")
 SPOKEN = {
     "weights_hash": "the model's weights",
+    "per": "what a row is",
     "precision": "the arithmetic precision",
-    "data": "the manifest",
-    "plan": "the places of the views (manifest, image sizes or cell diameters)",
+    "data": "the images or their manifest",
+    "plan": "the cell diameters that views are measured in",
     "dim": "the length of the vectors",
     "dtype": "the number type",
     "part_rows": "the rows a part",
@@ -45,7 +48,8 @@ class Embeddings:
 
     Attributes:
         vectors: (n, d) float32.
-        table: the n rows' other columns: the manifest's, and view_x, view_y (centre), view_side in pixels.
+        table: the n rows' other columns: the manifest's; view_x, view_y (centre), view_side in pixels; for
+            rows that are fields `views`, for tokens `token_row` and `token_col`.
         meta: model, weights_hash, pooling, view, preprocessing, data, provenance; seen: source -> whether the
             model saw it in pretraining (seen, unseen, unknown).
     """
@@ -76,6 +80,12 @@ class Embeddings:
         rows = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows.astype(np.int64)
         return Embeddings(self.vectors[rows], self.table.take(rows), self.meta)
 
+    def to_anndata(self) -> Any:
+        """An `anndata.AnnData`; see `reddino.embed.convert.to_anndata`."""
+        from reddino.embed.convert import to_anndata
+
+        return to_anndata(self)
+
     def _column(self, name: str) -> pa.ChunkedArray[Any]:
         if name not in self.table.column_names:
             have = ", ".join(self.table.column_names)
@@ -85,90 +95,77 @@ class Embeddings:
 
 @dataclass(frozen=True)
 class PartRecord:
-    """What a finished part says of the views it was to hold.
+    """What a finished part says of the images it covers.
 
     Attributes:
+        start: number of its first image, in the order of the manifest.
+        stop: number of the image after its last.
         rows: rows it holds.
-        failures: (path, reason) of the images that could not be read.
+        views: views that were embedded for them.
+        dropped: views that were left out, since they leave their image, by the label of their row.
+        failures: (path, reason) of the images that could not be used.
     """
 
+    start: int
+    stop: int
     rows: int
-    failures: tuple[tuple[str, str], ...]
+    views: int
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    failures: tuple[tuple[str, str], ...] = ()
 
 
-class TableWriter:
-    """Writes the parts of one table; each appears whole.
-
-    Parts may be finished in any order, so that a pass that died goes on where it was.
-
-    Attributes:
-        finished: the parts that are there, by number.
-    """
-
-    def __init__(self, folder: Path, meta: Mapping[str, Any]) -> None:
-        """Open `folder` for a table that `meta` describes.
-
-        Raises:
-            RedDinoError: the folder holds parts of another table; says which key differs.
-        """
-        self.folder = folder
-        self.meta = dict(meta)
-        folder.mkdir(parents=True, exist_ok=True)
-        remove_partials(folder)
-        self.finished = finished_parts(folder)
-        if self.finished:
-            _refuse_other_table(folder, read_meta(folder), self.meta)
-
-    def write(
-        self, part: int, columns: pa.Table, vectors: Vectors, failures: Sequence[tuple[str, str]] = ()
-    ) -> None:
-        """Write part number `part`: the rows' columns, their vectors (n, d), and the images that failed."""
-        numbers = pa.array(vectors.astype(self.meta["dtype"], copy=False).reshape(-1))
-        embedding = pa.FixedSizeListArray.from_arrays(numbers, int(self.meta["dim"]))
-        table = columns.append_column(VECTOR_COLUMN, embedding)
-        notes = {
-            META_KEY: json.dumps(self.meta).encode(),
-            PART_KEY: json.dumps({"failures": [list(failure) for failure in failures]}).encode(),
-        }
-        path = part_path(self.folder, part)
-        with atomic_path(path) as partial:
-            pq.write_table(table.replace_schema_metadata(notes), partial, compression="zstd")
-        self.finished[part] = path
-
-
-def part_path(folder: Path, part: int) -> Path:
-    """Where part number `part` of a table stands."""
-    return folder / f"part-{part:06d}.parquet"
+def part_path(folder: Path, start: int) -> Path:
+    """Where the part of a table stands whose first image is number `start`."""
+    return folder / f"part-{start:09d}.parquet"
 
 
 def finished_parts(folder: Path) -> dict[int, Path]:
-    """The parts that are there, by number, in order."""
+    """The parts that are there, by the number of their first image, in order."""
     named = ((PART_NAME.fullmatch(path.name), path) for path in folder.glob("part-*.parquet"))
     return dict(sorted((int(match[1]), path) for match, path in named if match))
 
 
-def read_meta(folder: Path) -> dict[str, Any]:
-    """The metadata that the parts of a table share, read from its first part."""
-    parts = finished_parts(folder)
-    if not parts:
+def read_part(path: Path) -> tuple[dict[str, Any], PartRecord]:
+    """What a finished part says of its table, and of the images it covers.
+
+    Raises:
+        RedDinoError: it is damaged, or not a part of an embedding table.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            schema, notes = file.schema_arrow, file.metadata.metadata or {}
+    except (pa.ArrowException, OSError) as error:
         raise RedDinoError(
-            f"No embedding table at '{folder}': it holds no part-*.parquet; run `reddino embed` first."
-        )
-    path = next(iter(parts.values()))
-    notes = _schema(path).metadata or {}
-    if META_KEY not in notes:
+            f"'{path}' is not readable as Parquet ({error}); delete it and embed again."
+        ) from error
+    about = (schema.metadata or {}).get(META_KEY)
+    if about is None or PART_KEY not in notes:
         raise RedDinoError(
             f"'{path}' is Parquet, but not a part of an embedding table: it lacks the reddino metadata."
         )
-    return dict(json.loads(notes[META_KEY]))
+    record = json.loads(notes[PART_KEY])
+    record["failures"] = tuple((str(image), str(reason)) for image, reason in record["failures"])
+    return dict(json.loads(about)), PartRecord(**record)
 
 
-def read_part_record(path: Path) -> PartRecord:
-    """How many rows a finished part holds and which images failed in it."""
-    schema = _schema(path)
-    notes = json.loads((schema.metadata or {}).get(PART_KEY, b"{}"))
-    failures = tuple((str(image), str(reason)) for image, reason in notes.get("failures", []))
-    return PartRecord(pq.read_metadata(path).num_rows, failures)
+def uncovered(folder: Path, records: Iterable[PartRecord], images: int) -> list[tuple[int, int]]:
+    """The runs of images, of `images` in all, that no part covers.
+
+    Raises:
+        RedDinoError: two parts cover the same image, or one that is not there.
+    """
+    gaps: list[tuple[int, int]] = []
+    end = 0
+    for record in sorted(records, key=lambda record: record.start):
+        if record.start < end or record.stop > images:
+            raise RedDinoError(
+                f"'{part_path(folder, record.start)}' covers images {record.start} to {record.stop} of "
+                f"{images}, which does not fit the other parts: delete it and embed again."
+            )
+        if record.start > end:
+            gaps.append((end, record.start))
+        end = record.stop
+    return [*gaps, (end, images)] if end < images else gaps
 
 
 def read_embeddings(path: str | Path, *, partial: bool = False) -> Embeddings:
@@ -182,25 +179,39 @@ def read_embeddings(path: str | Path, *, partial: bool = False) -> Embeddings:
         RedDinoError: no table there, or it is unfinished.
     """
     folder = Path(path)
-    meta = read_meta(folder)
-    parts = finished_parts(folder)
-    expected = meta.get("parts")
-    if not partial and expected is not None and len(parts) < expected:
+    parts = list(finished_parts(folder).values())
+    if not parts:
         raise RedDinoError(
-            f"The embedding table '{folder}' holds {len(parts)} of {expected} parts: "
+            f"No embedding table at '{folder}': it holds no part-*.parquet; run `reddino embed` first."
+        )
+    described = [read_part(part) for part in parts]
+    meta, records = described[0][0], [record for _, record in described]
+    missing = uncovered(folder, records, int(meta["images"]))
+    if missing and not partial:
+        left = sum(stop - start for start, stop in missing)
+        raise RedDinoError(
+            f"The embedding table '{folder}' lacks {left} of {meta['images']} images: "
             "run the same embed command again to finish it."
         )
-    rows = [pq.read_metadata(part).num_rows for part in parts.values()]
-    vectors = np.empty((sum(rows), int(meta["dim"])), dtype=np.float32)
+    vectors = np.empty((sum(record.rows for record in records), int(meta["dim"])), dtype=np.float32)
     columns: list[pa.Table] = []
     start = 0
-    for part, count in zip(parts.values(), rows, strict=True):
-        table = pq.read_table(part)
-        vectors[start : start + count] = _vectors(table, vectors.shape[1])
+    for part, record in zip(parts, records, strict=True):
+        table = pq.ParquetFile(part).read()
+        vectors[start : start + record.rows] = _vectors(table, vectors.shape[1])
         columns.append(table.drop_columns([VECTOR_COLUMN]).replace_schema_metadata(None))
-        start += count
+        start += record.rows
+    meta["dropped"] = _dropped(records)
     meta["seen"] = statuses(folder)
     return Embeddings(vectors, pa.concat_tables(columns, promote_options="permissive"), meta)
+
+
+def _dropped(records: Iterable[PartRecord]) -> dict[str, int]:
+    """Views that were left out since they leave their image, by the label of their row."""
+    counts: Counter[str] = Counter()
+    for record in records:
+        counts.update(record.dropped)
+    return dict(sorted(counts.items()))
 
 
 def require_comparable(a: Embeddings, b: Embeddings) -> None:
@@ -243,7 +254,8 @@ def _views_of(table: Embeddings) -> dict[str, Any]:
     return {"data": table.meta["data"], "view": view, "plan": table.meta["plan"]}
 
 
-def _refuse_other_table(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+def refuse_other_table(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Refuse to go on in a folder whose parts were made another way; names each key that differs."""
     differing = _differences(found, wanted, CONTINUED)
     if differing:
         raise RedDinoError(
@@ -268,12 +280,3 @@ def _vectors(table: pa.Table, dim: int) -> npt.NDArray[np.floating[Any]]:
     numbers = pc.list_flatten(table.column(VECTOR_COLUMN))
     flat: npt.NDArray[np.floating[Any]] = numbers.to_numpy()
     return flat.reshape(table.num_rows, dim)
-
-
-def _schema(path: Path) -> pa.Schema:
-    try:
-        return pq.read_schema(path)
-    except (pa.ArrowException, OSError) as error:
-        raise RedDinoError(
-            f"'{path}' is not readable as Parquet ({error}); delete it and embed again."
-        ) from error

@@ -16,7 +16,7 @@ from reddino.model.catalogue import open_backbone
 from reddino.model.folder import ModelCard
 from reddino.runtime import Runtime, choose_runtime
 
-Pooling = Literal["cls", "mean", "cls+mean"]
+Pooling = Literal["cls", "mean", "cls+mean", "tokens"]
 
 
 def normalise(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
@@ -54,11 +54,11 @@ class Encoder:
 
         Args:
             images: (n, s, s, 3) uint8, s = `input_size` (any multiple of the patch size for a ViT).
-            pooling: `cls` (class token, or a CNN's pooled output), `mean` (of the patch tokens) or
-                `cls+mean`.
+            pooling: `cls` (class token, or a CNN's pooled output), `mean` (of the patch tokens), `cls+mean`,
+                or `tokens` (the patch tokens themselves, line by line).
 
         Returns:
-            (n, d) float32.
+            (n, d) float32; for `tokens` (n, tokens, d).
 
         Raises:
             RedDinoError: the pooling is unknown or needs tokens that the network lacks; the size does not
@@ -75,7 +75,7 @@ class Encoder:
 
     def _check(self, images: NDArray[np.uint8], pooling: str) -> None:
         if pooling not in get_args(Pooling):
-            raise RedDinoError(f"pooling '{pooling}' is not known; give cls, mean or cls+mean")
+            raise RedDinoError(f"pooling '{pooling}' is not known; give cls, mean, cls+mean or tokens")
         if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
             raise RedDinoError(f"images must be (n, s, s, 3) uint8, not {images.shape} {images.dtype}")
         if isinstance(self.backbone, ViTBackbone):
@@ -89,10 +89,12 @@ class Encoder:
 
 
 def pool(tokens: Tokens, pooling: str) -> Tensor:
-    """Class token, mean of patch tokens, or both side by side: (n, d) or (n, 2 d)."""
+    """Class token, mean of patch tokens, or both side by side: (n, d) or (n, 2 d); patch tokens (n, N, d)."""
     if pooling == "cls":
         return tokens.cls
     assert tokens.patches is not None
+    if pooling == "tokens":
+        return tokens.patches
     mean = tokens.patches.mean(dim=1)
     return mean if pooling == "mean" else torch.cat([tokens.cls, mean], dim=1)
 

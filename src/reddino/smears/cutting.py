@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
@@ -68,6 +69,44 @@ def fill_centre(square: Pixels, diameter: float, colour: NDArray[np.float64]) ->
 def mean_colour(image: Pixels) -> NDArray[np.float64]:
     """The mean colour (3,) of an image, from every fourth pixel of every fourth row."""
     return np.asarray(image[::4, ::4].mean(axis=(0, 1), dtype=np.float64))
+
+
+def cut_squares(
+    image: Pixels,
+    cx: NDArray[np.float64],
+    cy: NDArray[np.float64],
+    side: NDArray[np.float64],
+    output: int,
+    *,
+    mask: NDArray[np.float64] | None = None,
+) -> Pixels:
+    """Squares (n, output, output, 3) of one image with centres and sides (n,) in pixels; see `cut_square`.
+
+    With `mask`, a disc of so many pixels of the image (n,) is filled round each centre.
+    """
+    squares = np.empty((len(cx), output, output, 3), dtype=np.uint8)
+    for square, x, y, length in zip(squares, cx.tolist(), cy.tolist(), side.tolist(), strict=True):
+        square[:] = cut_square(image, x, y, length, output)
+    if mask is not None and len(mask):
+        colour = mean_colour(image)
+        for square, share in zip(squares, (mask / side).tolist(), strict=True):
+            fill_centre(square, share * output, colour)
+    return squares
+
+
+def require_inside(path: Path, image: Pixels, cx: NDArray[np.float64], cy: NDArray[np.float64]) -> None:
+    """Refuse an image in which a cell's centre lies outside: the coordinates are those of another image.
+
+    Raises:
+        ImageError: names the first such cell.
+    """
+    height, width = image.shape[:2]
+    outside = (cx < 0) | (cy < 0) | (cx > width) | (cy > height)
+    if outside.any():
+        worst = int(np.argmax(outside))
+        raise ImageError(
+            path, f"a cell at ({cx[worst]:g}, {cy[worst]:g}) lies outside the image of {width} x {height}"
+        )
 
 
 def _window(image: Pixels, x0: int, y0: int, width: int, height: int) -> Pixels:
@@ -147,29 +186,12 @@ class ImageViews:
                 yield chunk, self._cut(image, chunk)
 
     def _open(self, index: int) -> tuple[Pixels, NDArray[np.int64]]:
-        """The image and its views; a cell outside means coordinates of another image, so it is refused."""
         image = decode_image(self.paths[index])
         views = self._groups[index]
-        height, width = image.shape[:2]
-        cx, cy = self.views.cx[views], self.views.cy[views]
-        outside = (cx < 0) | (cy < 0) | (cx > width) | (cy > height)
-        if outside.any():
-            worst = int(np.argmax(outside))
-            raise ImageError(
-                self.paths[index],
-                f"a cell at ({cx[worst]:g}, {cy[worst]:g}) lies outside the image of {width} x {height}",
-            )
+        require_inside(self.paths[index], image, self.views.cx[views], self.views.cy[views])
         return image, views
 
     def _cut(self, image: Pixels, views: NDArray[np.int64]) -> Pixels:
         plan = self.views
-        squares = np.empty((len(views), plan.output, plan.output, 3), dtype=np.uint8)
-        for square, view in zip(squares, views.tolist(), strict=True):
-            square[:] = cut_square(
-                image, float(plan.cx[view]), float(plan.cy[view]), float(plan.side[view]), plan.output
-            )
-        if plan.mask is not None:
-            colour = mean_colour(image)
-            for square, view in zip(squares, views.tolist(), strict=True):
-                fill_centre(square, float(plan.mask[view] / plan.side[view]) * plan.output, colour)
-        return squares
+        mask = None if plan.mask is None else plan.mask[views]
+        return cut_squares(image, plan.cx[views], plan.cy[views], plan.side[views], plan.output, mask=mask)

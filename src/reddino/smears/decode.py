@@ -22,6 +22,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from reddino.smears.failures import Failures, ImageError
+from reddino.smears.shards import read_member, split_member
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -52,7 +53,7 @@ def decode_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> NDArray[n
     16 do not come out black.
 
     Args:
-        path: the image file.
+        path: the image file, or `shard.tar::member`.
         max_pixels: larger images are refused before anything is decoded.
 
     Returns:
@@ -118,6 +119,12 @@ def _reasons(path: Path) -> Iterator[None]:
 
 
 def _open_file(path: Path) -> IO[bytes]:
+    member = split_member(path)
+    if member is not None:
+        data = read_member(*member)
+        if not data:
+            raise ImageError(path, "the file is empty")
+        return io.BytesIO(data)
     status = path.stat()
     if stat.S_ISDIR(status.st_mode):
         raise ImageError(path, "is a folder")

@@ -18,6 +18,7 @@ from reddino.provenance import hash_bytes
 from reddino.smears import manifest_file
 from reddino.smears.groups import joined_groups
 from reddino.smears.manifest_columns import COLUMNS, NUMBER_COLUMNS, RowPlace, conform
+from reddino.smears.shards import file_size, split_member
 
 __all__ = ["COLUMNS", "Manifest", "join_manifests", "read_manifest", "with_groups", "write_manifest"]
 
@@ -133,7 +134,7 @@ class Manifest:
     def missing_files(self) -> list[str]:
         """Paths, as they stand in the table, of images that do not exist."""
         unique, _ = self.images()
-        return [path for path in unique if not (self.root / path).is_file()]
+        return [path for path in unique if not _is_there(self.root / path)]
 
     def fingerprint(self) -> str:
         """16 hex digits over the content of all known columns and the size of each image file.
@@ -151,16 +152,13 @@ class Manifest:
                 chunks.append("".join(texts).encode())
         unique, _ = self.images()
         sizes = np.fromiter(
-            (_file_size(self.root / path) for path in unique), dtype=np.int64, count=len(unique)
+            (file_size(self.root / path) for path in unique), dtype=np.int64, count=len(unique)
         )
         return hash_bytes(*chunks, sizes.tobytes())
 
 
-def _file_size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return -1
+def _is_there(path: Path) -> bool:
+    return path.is_file() if split_member(path) is None else file_size(path) >= 0
 
 
 def read_manifest(path: str | Path, *, check_files: bool = False) -> Manifest:

@@ -18,6 +18,7 @@ from reddino.smears.cutting import ImageViews, cut_square
 from reddino.smears.decode import Failures, ImageError, image_size
 from reddino.smears.diameters import cell_diameters, source_diameters
 from reddino.smears.manifest import Manifest
+from reddino.smears.placing import inside, place
 
 __all__ = [
     "ImageViews",
@@ -142,20 +143,32 @@ def plan_views(
         RedDinoError: no cells to cut, or a cell diameter is needed and not known.
         ImageError: an image header cannot be read, and `failures` is not given.
     """
+    require_maskable(spec)
     if spec.kind == "cells":
         return _plan_cells(manifest, spec, diameters, sizes, failures)
-    if spec.mask_centre:
-        raise RedDinoError(f"Only views round cells have a centre to mask, not views of kind '{spec.kind}'.")
     return _plan_fields(manifest, spec, diameters, sizes, failures)
 
 
-def _sides(
+def view_sides(
     manifest: Manifest, spec: ViewSpec, diameters: Mapping[str, float] | None, rows: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Side in pixels for each of `rows`."""
     if spec.unit == "px" or spec.kind == "image":
         return np.full(len(rows), spec.side)
     return spec.side * cell_diameters(manifest, diameters, rows)
+
+
+def view_masks(
+    manifest: Manifest, spec: ViewSpec, diameters: Mapping[str, float] | None, rows: NDArray[np.int64]
+) -> NDArray[np.float64] | None:
+    """Diameter in pixels of the disc that is filled round each of `rows`; None: no disc."""
+    return spec.mask_centre * cell_diameters(manifest, diameters, rows) if spec.mask_centre else None
+
+
+def require_maskable(spec: ViewSpec) -> None:
+    """Refuse to mask the centre of views that have none."""
+    if spec.mask_centre and spec.kind != "cells":
+        raise RedDinoError(f"Only views round cells have a centre to mask, not views of kind '{spec.kind}'.")
 
 
 def _measure(
@@ -189,32 +202,20 @@ def _plan_cells(
         raise RedDinoError(
             "The manifest lists no cells (x and y are empty): choose views of kind image, patches or random."
         )
-    side = _sides(manifest, spec, diameters, rows)
+    side = view_sides(manifest, spec, diameters, rows)
     dropped = np.zeros(len(manifest), dtype=np.int64)
     images, codes = manifest.images()
     if spec.border == "drop":
         size = _measure(manifest, images, sizes, failures)[codes[rows]]
         readable = ~np.isnan(size[:, 0])
         rows, side, size = rows[readable], side[readable], size[readable]
-        inside = _inside(centres[rows], side, size)
-        dropped[rows[~inside]] = 1
-        rows, side = rows[inside], side[inside]
+        fits = inside(centres[rows], side, size)
+        dropped[rows[~fits]] = 1
+        rows, side = rows[fits], side[fits]
     order = np.argsort(codes[rows], kind="stable")
     rows, side = rows[order], side[order]
-    mask = spec.mask_centre * cell_diameters(manifest, diameters, rows) if spec.mask_centre else None
+    mask = view_masks(manifest, spec, diameters, rows)
     return Views(rows, centres[rows, 0], centres[rows, 1], side, dropped, spec.output, mask)
-
-
-_SLACK = (
-    1e-6  # pixels; a square of 64 px in an image of 64 px is inside whatever rounding did to its diameter
-)
-
-
-def _inside(
-    centres: NDArray[np.float64], side: NDArray[np.float64], size: NDArray[np.float64]
-) -> NDArray[np.bool_]:
-    half = side[:, None] / 2
-    return np.asarray(((centres - half >= -_SLACK) & (centres + half <= size + _SLACK)).all(axis=1))
 
 
 def _plan_fields(
@@ -229,69 +230,8 @@ def _plan_fields(
     size = _measure(manifest, images, sizes, failures)
     readable = ~np.isnan(size[:, 0])
     first, size = first[readable], size[readable]
-    side = _sides(manifest, spec, diameters, first)
-    if spec.kind == "image":
-        return _plan_whole(first, size, spec, len(manifest))
+    side = view_sides(manifest, spec, diameters, first)
     dropped = np.zeros(len(manifest), dtype=np.int64)
-    if spec.border == "drop":
-        fits = side <= size.min(axis=1) + _SLACK
-        dropped[first[~fits]] = 1 if spec.kind == "patches" else spec.per_image
-        first, size, side = first[fits], size[fits], side[fits]
-    place = _grid if spec.kind == "patches" else _random
-    row, centre = place(first, size, side, spec)
-    by_row = np.zeros(len(manifest))
-    by_row[first] = side
-    return Views(row, centre[:, 0], centre[:, 1], by_row[row], dropped, spec.output)
-
-
-def _plan_whole(rows: NDArray[np.int64], size: NDArray[np.float64], spec: ViewSpec, total: int) -> Views:
-    side = size.max(axis=1) if spec.border == "pad" else size.min(axis=1)
-    return Views(rows, size[:, 0] / 2, size[:, 1] / 2, side, np.zeros(total, dtype=np.int64), spec.output)
-
-
-def _grid(
-    rows: NDArray[np.int64], size: NDArray[np.float64], side: NDArray[np.float64], spec: ViewSpec
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Whole squares only, at least one an image; what is left over is shared between both edges."""
-    row_parts, centre_parts = [np.empty(0, np.int64)], [np.empty((0, 2))]
-    counts = np.maximum(np.floor((size + _SLACK) / side[:, None]), 1).astype(np.int64)
-    for row, (columns, lines), (width, height), length in zip(rows, counts, size, side, strict=True):
-        # Whole pixels where the side is whole, so that patches are copied and not interpolated.
-        left, top = (width - columns * length) / 2, (height - lines * length) / 2
-        if float(length).is_integer():
-            left, top = np.floor(left), np.floor(top)
-        y, x = np.mgrid[0:lines, 0:columns]
-        centre = np.stack([left + (x.ravel() + 0.5) * length, top + (y.ravel() + 0.5) * length], axis=1)
-        row_parts.append(np.full(len(centre), row))
-        centre_parts.append(centre)
-    return np.concatenate(row_parts), np.concatenate(centre_parts)
-
-
-def _random(
-    rows: NDArray[np.int64], size: NDArray[np.float64], side: NDArray[np.float64], spec: ViewSpec
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """`per_image` squares that lie in the image; a square larger than the image sits in its middle."""
-    row = np.repeat(rows, spec.per_image)
-    index = np.tile(np.arange(spec.per_image), len(rows))
-    where = np.stack([_uniform(spec.seed, row, index, axis) for axis in (0, 1)], axis=1)
-    room = np.repeat(size - side[:, None], spec.per_image, axis=0)
-    half = np.repeat(side, spec.per_image)[:, None] / 2
-    # Whole-pixel corners: a square of the network's own size is then copied and not interpolated.
-    corner = np.where(room > 0, np.floor(where * (np.floor(np.maximum(room, 0)) + 1)), room / 2)
-    return row, corner + half
-
-
-def _uniform(seed: int, row: NDArray[np.int64], index: NDArray[np.int64], axis: int) -> NDArray[np.float64]:
-    """Numbers in [0, 1) that follow from seed, row, index and axis alone (splitmix64 chained over them)."""
-    state = np.full(len(row), seed % 2**64, dtype=np.uint64)
-    for part in (row, index, np.full(len(row), axis)):
-        state = _splitmix(state ^ part.astype(np.uint64))
-    return np.asarray((_splitmix(state) >> np.uint64(11)) * 2.0**-53)
-
-
-def _splitmix(value: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """One step of splitmix64 (Steele, Lea, Flood 2014): a bijection that mixes all bits."""
-    value = value + np.uint64(0x9E3779B97F4A7C15)
-    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return value ^ (value >> np.uint64(31))
+    row, centre, side, left_out = place(first, size, side, spec)
+    dropped[first] = left_out
+    return Views(row, centre[:, 0], centre[:, 1], side, dropped, spec.output)

@@ -25,10 +25,10 @@ def read_folder(
         source: laboratory, camera or stain; the folder's name if None.
         slide: regular expression with a group `(?P<slide>...)`, searched for in the relative path.
         patient: the same with `(?P<patient>...)`.
-        failures: not used here, since nothing but names is read.
+        failures: takes what is no file for all its name: `find_files`.
     """
     rows = Rows(Path(folder), source, failures)
-    for image in find_images(folder):
+    for image in find_images(folder, failures):
         rows.add(image)
     return rows.manifest(slide=slide, patient=patient)
 

@@ -95,9 +95,15 @@ def natural_key(path: str) -> tuple[list[tuple[int, str]], str]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts], path
 
 
-def find_files(folder: str | Path, suffixes: tuple[str, ...]) -> list[Path]:
+def find_files(folder: str | Path, suffixes: tuple[str, ...], failures: Failures | None = None) -> list[Path]:
     """All files below `folder` with one of `suffixes` (any case), in natural order; what starts with a dot is
     skipped.
+
+    Args:
+        folder: to look in, with the folders in it.
+        suffixes: lower case, with the dot.
+        failures: takes what looks like such a file and cannot be one: a folder of such a name, a name that is
+            not valid UTF-8; and folders that may not be looked into. Without it a bad name raises.
 
     Raises:
         RedDinoError: the folder does not exist, or a file name is not valid UTF-8.
@@ -105,43 +111,64 @@ def find_files(folder: str | Path, suffixes: tuple[str, ...]) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise RedDinoError(f"{folder}: there is no such folder.")
-    found = [path for path in _walk(folder) if path.suffix.lower() in suffixes]
+    found = [path for path in _walk(folder, suffixes, failures) if path.suffix.lower() in suffixes]
     return sorted(found, key=lambda path: natural_key(path.relative_to(folder).as_posix()))
 
 
-def find_images(folder: str | Path) -> list[Path]:
-    """All images below `folder`; at least one.
+def find_images(folder: str | Path, failures: Failures | None = None) -> list[Path]:
+    """All images below `folder`; at least one. Arguments as `find_files`.
 
     Raises:
         RedDinoError: as `find_files`, or no image is there.
     """
-    images = find_files(folder, IMAGE_SUFFIXES)
+    images = find_files(folder, IMAGE_SUFFIXES, failures)
     if not images:
         raise RedDinoError(f"{folder} holds no images ({', '.join(IMAGE_SUFFIXES)}).")
     return images
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _walk(folder: Path, suffixes: tuple[str, ...], failures: Failures | None) -> Iterator[Path]:
+    def note(path: str | Path, reason: str) -> None:
+        if failures is not None:
+            failures.add(str(path).encode("utf-8", "backslashreplace").decode(), reason)
+
+    def unreadable(error: OSError) -> None:
+        note(error.filename, f"the folder cannot be looked into ({error.strerror})")
+
     # Linked folders are followed, since collections are often assembled from links; each folder is entered
     # once.
     entered: set[tuple[int, int]] = set()
-    for parent, folders, files in os.walk(folder, followlinks=True):
+    for parent, folders, files in os.walk(folder, followlinks=True, onerror=unreadable):
         status = Path(parent).stat()
         if (status.st_dev, status.st_ino) in entered:
             folders.clear()
             continue
         entered.add((status.st_dev, status.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in folders:
+            if name.lower().endswith(suffixes):
+                note(Path(parent) / name, "is a folder")
         for name in files:
-            if not name.startswith("."):
-                yield _readable_name(Path(parent) / name)
+            if name.startswith("."):
+                continue
+            path = Path(parent) / name
+            if failures is not None and not _is_utf8(path):
+                note(path, "its name is not valid UTF-8: rename the file")
+                continue
+            yield _readable_name(path)
 
 
-def _readable_name(path: Path) -> Path:
+def _is_utf8(path: Path) -> bool:
     try:
         str(path).encode()
     except UnicodeEncodeError:
-        raise RedDinoError(f"{str(path)!r}: the file name is not valid UTF-8; rename the file.") from None
+        return False
+    return True
+
+
+def _readable_name(path: Path) -> Path:
+    if not _is_utf8(path):
+        raise RedDinoError(f"{str(path)!r}: the file name is not valid UTF-8; rename the file.")
     return path
 
 

@@ -1,0 +1,156 @@
+"""What a person can name as images: files, folders, manifests, patterns and tar shards, as one manifest."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from reddino.errors import RedDinoError
+from reddino.smears.decode import IMAGE_SUFFIXES, Failures
+from reddino.smears.manifest import Manifest, join_manifests, read_manifest
+from reddino.smears.manifest_file import FORMATS
+from reddino.smears.readers.folders import read_folder
+from reddino.smears.readers.rows import find_files, natural_key
+from reddino.smears.shard_rows import read_shard
+from reddino.smears.shards import SHARD_SUFFIX
+
+Named = str | Path | Manifest
+COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
+
+
+def gather(named: Sequence[Named], failures: Failures) -> Manifest:
+    """Everything that was named, in that order, as one manifest.
+
+    A name is an image file, a folder (its images and tar shards, at any depth), a manifest (.csv, .parquet),
+    a tar shard, or a pattern of these: `*`, `?`, `[...]`, `**` for folders at any depth, `{000..010}`,
+    `{a,b}`.
+
+    Args:
+        named: at least one name, or manifests that are open already.
+        failures: takes what looks like an image and cannot be one, by its path; nothing is decoded here.
+
+    Raises:
+        RedDinoError: a name stands for nothing, a manifest breaks its rules, or no image is there at all.
+    """
+    found: list[Manifest] = []
+    files: list[Path] = []
+
+    def close_files() -> None:
+        if files:
+            found.append(_files_manifest(files))
+            files.clear()
+
+    for item in _expand(named):
+        if isinstance(item, Path) and not _holds_many(item):
+            files.append(item)
+            continue
+        close_files()
+        found += [item] if isinstance(item, Manifest) else _read_many(item, failures)
+    close_files()
+    if not found:
+        raise RedDinoError(f"no image could be found in {_list(named)}; {failures.summary()}")
+    return found[0] if len(found) == 1 else join_manifests(found)
+
+
+def expand_braces(pattern: str) -> list[str]:
+    """`{000..010}` (with leading zeros kept) and `{a,b}` written out, as shells and WebDataset do."""
+    match = re.search(r"\{(?:(\d+)\.\.(\d+)|([^{}]*,[^{}]*))\}", pattern)
+    if match is None:
+        return [pattern]
+    first, last, listed = match.groups()
+    if listed is not None:
+        choices = listed.split(",")
+    else:
+        step = 1 if int(first) <= int(last) else -1
+        width = max(len(first), len(last)) if "0" in (first[0], last[0]) else 0
+        choices = [str(n).zfill(width) for n in range(int(first), int(last) + step, step)]
+    before, after = pattern[: match.start()], pattern[match.end() :]
+    return [one for choice in choices for one in expand_braces(before + choice + after)]
+
+
+def _expand(named: Iterable[Named]) -> Iterator[Manifest | Path]:
+    for name in named:
+        if isinstance(name, Manifest):
+            yield name
+        elif os.path.lexists(name):
+            yield Path(name)
+        else:
+            for one in expand_braces(str(name)):
+                yield from _matches(one)
+
+
+def _matches(pattern: str) -> list[Path]:
+    """The files a pattern stands for; a manifest only where the pattern's own ending asks for one."""
+    if os.path.lexists(pattern):
+        return [Path(pattern)]
+    if not glob.has_magic(pattern):
+        raise RedDinoError(f"{pattern}: there is no such file or folder.")
+    manifests = pattern.lower().endswith(FORMATS)
+    wanted = FORMATS if manifests else (*IMAGE_SUFFIXES, SHARD_SUFFIX)
+    # Not Path.glob: patterns may start at the root or with '..'.
+    matched = [Path(path) for path in sorted(glob.glob(pattern, recursive=True), key=natural_key)]  # noqa: PTH207
+    # '**' matches the folders on the way as well as the files in them: files alone are taken then.
+    recursive = "**" in pattern
+    kept = [
+        path
+        for path in matched
+        if path.name.lower().endswith(wanted) or (path.is_dir() and not (manifests or recursive))
+    ]
+    if not kept:
+        raise RedDinoError(f"{pattern}: no {', '.join(wanted)} file matches this pattern.")
+    return kept
+
+
+def _holds_many(path: Path) -> bool:
+    name = path.name.lower()
+    return path.is_dir() or name.endswith((*FORMATS, SHARD_SUFFIX, *COMPRESSED))
+
+
+def _read_many(path: Path, failures: Failures) -> list[Manifest]:
+    if path.is_dir():
+        return _read_folder(path, failures)
+    if path.name.lower().endswith(COMPRESSED):
+        raise RedDinoError(f"{path} is compressed, and its images cannot be reached one by one: unpack it.")
+    if path.name.lower().endswith(SHARD_SUFFIX):
+        shard = read_shard(path, failures)
+        return [] if shard is None else [shard]
+    return [read_manifest(path)]
+
+
+def _read_folder(folder: Path, failures: Failures) -> list[Manifest]:
+    """Images of a folder, then those of its shards; a folder that is named like an image is listed too."""
+    if folder.name.lower().endswith(IMAGE_SUFFIXES):
+        failures.add(folder, "is a folder")
+    shards = find_files(folder, (SHARD_SUFFIX,), failures)
+    found = [shard for path in shards if (shard := read_shard(path, failures)) is not None]
+    if find_files(folder, IMAGE_SUFFIXES, failures):
+        found.insert(0, read_folder(folder, failures=failures))
+    elif not shards:
+        failures.add(folder, f"holds no images ({', '.join((*IMAGE_SUFFIXES, SHARD_SUFFIX))})")
+    return found
+
+
+def _files_manifest(files: Sequence[Path]) -> Manifest:
+    """Image files named one by one; the source of each is the folder it lies in."""
+    absolute = [path.absolute() for path in files]
+    root = Path(os.path.commonpath([path.parent for path in absolute]))
+    for path in absolute:
+        try:
+            str(path).encode()
+        except UnicodeEncodeError:
+            raise RedDinoError(f"{str(path)!r}: the file name is not valid UTF-8; rename the file.") from None
+    table = {
+        "path": [path.relative_to(root).as_posix() for path in absolute],
+        "source": [path.parent.name for path in absolute],
+    }
+    return Manifest(pa.table(table), root)
+
+
+def _list(named: Sequence[Named]) -> str:
+    names = [str(name) for name in named if not isinstance(name, Manifest)]
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -1,0 +1,181 @@
+"""Tar shards: an index of where each member's bytes lie, so that any of them is read without the others.
+
+The path of a member is written `shard.tar::member`; `decode_image` and manifests take it like that of a file.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import tarfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, Any, cast
+
+from reddino.smears.failures import ImageError
+
+SEPARATOR = "::"
+SHARD_SUFFIX = ".tar"
+#: Indexes kept in memory at once; one of ten thousand members takes about 2 MB.
+_INDEXES = 32
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Where the members of a tar file lie in it.
+
+    Attributes:
+        path: the tar file.
+        members: (offset, size) in bytes of each regular file, by name ("./" and the like taken off).
+        faults: (member, reason) of what cannot be read; the member is "" where it is the shard itself.
+    """
+
+    path: Path
+    members: Mapping[str, tuple[int, int]]
+    faults: tuple[tuple[str, str], ...]
+
+    @contextmanager
+    def opened(self) -> Iterator[IO[bytes]]:
+        """The open file, for reading many members with `read_from`."""
+        with self.path.open("rb") as file:
+            yield file
+
+    def read_from(self, file: IO[bytes], member: str) -> bytes:
+        """The bytes of a member.
+
+        Raises:
+            ImageError: the shard has no such member, or ends within it.
+        """
+        if member not in self.members:
+            reasons = dict(self.faults)
+            reason = reasons.get(member) or reasons.get("") or "the shard has no such member"
+            raise ImageError(member_path(self.path, member), reason)
+        offset, size = self.members[member]
+        file.seek(offset)
+        data = file.read(size)
+        if len(data) < size:
+            raise ImageError(member_path(self.path, member), "truncated (the shard ends within it)")
+        return data
+
+
+def member_path(shard: Path, member: str) -> str:
+    """How a member of a shard is named in a manifest."""
+    return f"{shard}{SEPARATOR}{member}"
+
+
+def split_member(path: str | Path) -> tuple[Path, str] | None:
+    """Shard and member of a path `shard.tar::member`; None for the path of a file."""
+    shard, separator, member = str(path).partition(SHARD_SUFFIX + SEPARATOR)
+    return (Path(shard + SHARD_SUFFIX), member) if separator else None
+
+
+def read_member(shard: Path, member: str) -> bytes:
+    """The bytes of one member.
+
+    Raises:
+        ImageError: the shard cannot be read, has no such member, or ends within it.
+    """
+    try:
+        index = open_shard(shard)
+        with index.opened() as file:
+            return index.read_from(file, member)
+    except OSError as error:
+        raise ImageError(member_path(shard, member), f"its shard: {_why(error)}") from error
+
+
+def file_size(path: Path) -> int:
+    """Bytes of a file or of a member of a shard; -1 where there is none."""
+    try:
+        found = split_member(path)
+        if found is None:
+            return path.stat().st_size
+        shard, member = found
+        return open_shard(shard).members.get(member, (0, -1))[1]
+    except (OSError, ImageError):
+        return -1
+
+
+def open_shard(path: Path) -> Shard:
+    """The index of a shard, made by stepping from header to header, or the one made before.
+
+    Raises:
+        ImageError: the file is missing, empty, compressed, or not a tar file.
+    """
+    try:
+        status = path.stat()
+        return _index(path, status.st_size, status.st_mtime_ns)
+    except OSError as error:
+        raise ImageError(path, _why(error)) from error
+
+
+@lru_cache(maxsize=_INDEXES)
+def _index(path: Path, size: int, modified: int) -> Shard:
+    if size == 0:
+        raise ImageError(path, "the file is empty")
+    members: dict[str, tuple[int, int]] = {}
+    faults: list[tuple[str, str]] = []
+    try:
+        with tarfile.open(path, "r:") as tar:
+            for entry in _entries(tar):
+                name = _plain_name(entry.name)
+                fault = _fault(entry, name, size)
+                if fault:
+                    faults.append((name.encode("utf-8", "backslashreplace").decode(), fault))
+                elif entry.isreg():
+                    members[name] = (entry.offset_data, entry.size)
+            if not _ends_properly(path, tar.offset):
+                faults.append(("", f"truncated or damaged after {len(members)} files"))
+    except tarfile.TarError as error:
+        if not members:
+            raise ImageError(path, f"cannot be read as an uncompressed tar file ({error})") from error
+        faults.append(("", f"truncated or damaged after {len(members)} files ({error})"))
+    return Shard(path, members, tuple(faults))
+
+
+def _entries(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    while (entry := tar.next()) is not None:
+        yield entry
+        # tarfile would keep every header it has seen, a kilobyte each.
+        cast(Any, tar).members.clear()
+
+
+def _plain_name(name: str) -> str:
+    return posixpath.normpath(name).lstrip("/")
+
+
+def _fault(entry: tarfile.TarInfo, name: str, size: int) -> str | None:
+    """Why an entry that may look like a file cannot be read; None where it can, or is a plain folder."""
+    reasons = {
+        "its name is not valid UTF-8": not _is_utf8(name),
+        "is a link, which is not followed inside a shard": entry.issym() or entry.islnk(),
+        "is stored as a sparse file: pack it anew": entry.issparse(),
+        "is a folder": entry.isdir() and Path(name).suffix != "",
+        "is not a regular file": not (entry.isreg() or entry.isdir()),
+        "truncated (the shard ends within it)": entry.offset_data + entry.size > size,
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _ends_properly(path: Path, offset: int) -> bool:
+    """Whether a block of zeros stands at `offset`: tarfile takes a damaged header for the end as well."""
+    with path.open("rb") as file:
+        file.seek(offset)
+        return file.read(tarfile.BLOCKSIZE) == bytes(tarfile.BLOCKSIZE)
+
+
+def _why(error: OSError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "the file does not exist"
+    if isinstance(error, PermissionError):
+        return "no permission to read it"
+    return error.strerror or str(error)
