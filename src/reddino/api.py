@@ -17,6 +17,7 @@ from reddino.inputs import (
     is_table,
     known_models,
     missing_diameters,
+    needed_diameters,
     note_seen,
     online_score,
     open_data,
@@ -254,7 +255,14 @@ def plan(
 
     resolved = recipe if isinstance(recipe, Recipe) else read_recipe(recipe, overrides)
     images = None if check is None else open_data(check)
-    return make_plan(resolved, devices=devices, device_kind=device_kind, samples=samples, check=images)
+    return make_plan(
+        resolved,
+        devices=devices,
+        device_kind=device_kind,
+        samples=samples,
+        check=images,
+        cell_diameters=None if images is None else needed_diameters(resolved, images),
+    )
 
 
 def embed(

@@ -164,22 +164,25 @@ def missing_diameters(manifest: Manifest) -> dict[str, float] | None:
     return source_diameters(manifest)
 
 
+def needed_diameters(recipe: Recipe, manifest: Manifest) -> dict[str, float] | None:
+    """`missing_diameters` where the recipe measures in them and no pack holds them."""
+    from reddino.pretrain.packing import PackedManifest
+
+    measures = recipe.data.patch_unit == "diameters" or recipe.data.max_cell_diameter is not None
+    return missing_diameters(manifest) if measures and not isinstance(manifest, PackedManifest) else None
+
+
 def run_diameters(recipe: Recipe, manifest: Manifest, run: Path) -> dict[str, float] | None:
     """The cell diameters of a run, if its recipe measures in them.
 
     They are kept in the run folder: a resumed run must cut the same patches, whoever measures.
     """
-    from reddino.pretrain.packing import PackedManifest
     from reddino.pretrain.run_folder import DESCRIPTION
 
-    if isinstance(manifest, PackedManifest):  # whose cache holds them
-        return None
-    if recipe.data.patch_unit != "diameters" and recipe.data.max_cell_diameter is None:
-        return None
     kept = run / DIAMETERS_FILE
     if kept.is_file() and (run / DESCRIPTION).is_file():
         return {str(source): float(value) for source, value in json.loads(kept.read_text("utf-8")).items()}
-    measured = missing_diameters(manifest)
+    measured = needed_diameters(recipe, manifest)
     if measured is not None:
         write_text(kept, json.dumps(measured, indent=2) + "\n")
     return measured

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reddino.errors import RedDinoError
-from reddino.inputs import Data, missing_diameters, open_data
+from reddino.inputs import Data, needed_diameters, open_data
 from reddino.pretrain.packing import PackedImage, images_of_manifest, images_of_shards, pack_images
 from reddino.pretrain.recipe import Recipe, read_recipe
 from reddino.pretrain.shard_stream import is_shards
@@ -39,18 +39,13 @@ def pack_data(
     else:
         manifest = join_manifests([open_data(one) for one in sources])
         total = len(manifest.images()[0])
-        measured = wanted is not None and _needs_diameters(wanted)
-        images = images_of_manifest(manifest, missing_diameters(manifest) if measured else None)
+        images = images_of_manifest(manifest, needed_diameters(wanted, manifest) if wanted else None)
     return pack_images(
         _watched(images, total, progress),
         out,
         failures=failures,
         max_cell_diameter=wanted.data.max_cell_diameter if wanted is not None else None,
     )
-
-
-def _needs_diameters(recipe: Recipe) -> bool:
-    return recipe.data.patch_unit == "diameters" or recipe.data.max_cell_diameter is not None
 
 
 def _watched(images: Iterable[PackedImage], total: int, progress: Advance | None) -> Iterator[PackedImage]:

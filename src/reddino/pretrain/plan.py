@@ -38,6 +38,7 @@ BYTES_A_PARAMETER = {"weights": 4, "gradients": 4, "Adam": 8, "EMA teacher": 4}
 
 _COUNTED = 4  # samples of the counted step
 _SLOW = 4e12  # operations of a step past which a probe is timed on a shallower network
+_TURNS = 3  # of probe and real run, where they are compared
 _STEPS, _SECONDS = 6, 20.0  # timed steps of a probe, and how long it may go on for them
 
 
@@ -134,8 +135,12 @@ def make_plan(
     device_kind: str = THIS,
     samples: int | None = None,
     check: Manifest | None = None,
+    cell_diameters: dict[str, float] | None = None,
 ) -> Plan:
     """Count, measure and add up; see `reddino.api.plan`.
+
+    `cell_diameters` are those of the images of `check`, by source. Probe and real run take turns, so that a
+    machine whose speed drifts does not look like a wrong plan.
 
     Raises:
         RedDinoError: an unknown kind of device, or a number of devices or samples below 1.
@@ -148,8 +153,15 @@ def make_plan(
     with tempfile.TemporaryDirectory(prefix="reddino-plan-") as folder:
         images = _noise_images(Path(folder))
         counts = _at_full_depth(recipe, lambda shallow: _count(shallow, images))
+        real: list[float] = []
         if peak is None:
-            rate, origin = _probe(recipe, images, counts.flops)
+            rates = []
+            for _ in range(1 if check is None else _TURNS):
+                rate, origin = _probe(recipe, images, counts.flops)
+                rates.append(rate)
+                if check is not None:
+                    real.append(_samples_per_second(recipe, check, _STEPS, cell_diameters))
+            rate = median(rates)
         else:
             rate = UTILISATION * peak[0] * 1e12 / counts.flops
             origin = f"assumed: {UTILISATION:.0%} of {peak[0]:g} TFLOP/s"
@@ -162,7 +174,7 @@ def make_plan(
         rate,
         origin,
         peak[1] if peak is not None else None,
-        _samples_per_second(recipe, check, _STEPS + 2) if check is not None else None,
+        median(real) if real else None,
     )
 
 
@@ -257,7 +269,12 @@ class _EnoughError(Exception):
     """Ends a run before it writes anything large."""
 
 
-def _run(recipe: Recipe, images: Manifest, enough: Callable[[int], bool]) -> None:
+def _run(
+    recipe: Recipe,
+    images: Manifest,
+    enough: Callable[[int], bool],
+    cell_diameters: dict[str, float] | None = None,
+) -> None:
     """Pretrain in a temporary folder until `enough` of the number of steps done."""
     from reddino.pretrain.loop import pretrain
 
@@ -270,7 +287,7 @@ def _run(recipe: Recipe, images: Manifest, enough: Callable[[int], bool]) -> Non
     logger.setLevel(logging.ERROR)  # its warnings are of a run that nobody asked for
     try:
         with tempfile.TemporaryDirectory(prefix="reddino-plan-") as folder, suppress(_EnoughError):
-            pretrain(recipe, images, Path(folder), progress=watch)
+            pretrain(recipe, images, Path(folder), cell_diameters=cell_diameters, progress=watch)
     finally:
         logger.setLevel(level)
 
@@ -292,7 +309,9 @@ def _probe(recipe: Recipe, images: Manifest, flops: float) -> tuple[float, str]:
     return 1 / seconds, f"measured here with 2 and 4 of {blocks} blocks at batch {batch}, and extended"
 
 
-def _samples_per_second(recipe: Recipe, images: Manifest, steps: int) -> float:
+def _samples_per_second(
+    recipe: Recipe, images: Manifest, steps: int, cell_diameters: dict[str, float] | None = None
+) -> float:
     """The median over steps of a real run, the first two left out; at least one is timed."""
     short = _changed(recipe)
     ends: list[float] = []
@@ -301,7 +320,7 @@ def _samples_per_second(recipe: Recipe, images: Manifest, steps: int) -> float:
         ends.append(time.perf_counter())
         return len(ends) > 3 + steps or (len(ends) > 4 and ends[-1] - ends[0] > _SECONDS)
 
-    _run(short, images, enough)
+    _run(short, images, enough, cell_diameters)
     if len(ends) < 4:
         raise RedDinoError(f"a plan needs a run of at least 3 steps, not {recipe.steps}: lower run.batch")
     return recipe.run.batch / median(np.diff(ends[2:]).tolist())
