@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from reddino.embed.ahead import ahead
-from reddino.embed.encoder import Encoder, Vectors, precision, preprocessing
+from reddino.embed.encoder import Encoder, Vectors, arithmetic, preprocessing
 from reddino.embed.parts import Batch, PartPlan, Rows, note, relative_failures
 from reddino.embed.table import TableWriter, read_part_record
 from reddino.errors import RedDinoError
@@ -177,7 +177,7 @@ def _describe_encoder(encoder: Encoder, view: ViewSpec, pooling: str, name: str 
         "weights_hash": encoder.weights_hash,
         "pooling": pooling,
         "preprocessing": preprocessing(encoder),
-        "precision": precision(encoder),
+        **arithmetic(encoder),
         "dim": int(encoder.embed(blank, pooling).shape[1]),
     }
 

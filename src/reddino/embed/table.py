@@ -27,9 +27,10 @@ PART_NAME = re.compile(r"part-(\d{6})\.parquet")
 
 # Two tables are comparable when these agree; a pass goes on in a folder only when the second list agrees too.
 COMPARED = ("weights_hash", "pooling", "view", "preprocessing")
-CONTINUED = (*COMPARED, "precision", "data", "plan", "dim", "dtype", "part_rows")
+CONTINUED = (*COMPARED, "runtime", "precision", "data", "plan", "dim", "dtype", "part_rows")
 SPOKEN = {
     "weights_hash": "the model's weights",
+    "runtime": "the runtime",
     "precision": "the arithmetic precision",
     "data": "the manifest",
     "plan": "the places of the views (manifest, image sizes or cell diameters)",
