@@ -23,7 +23,7 @@ from lightly.models.modules import DINOProjectionHead, MaskedVisionTransformerTI
 from lightly.models.utils import update_momentum
 from torch import Tensor
 
-from reddino.model.encoder import normalise
+from reddino.model.graph import normalise
 from reddino.model.folder import IMAGENET_MEAN, IMAGENET_STD
 from reddino.pretrain.centering import sinkhorn_knopp
 from reddino.pretrain.data import CropBatch

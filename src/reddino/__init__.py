@@ -1,7 +1,9 @@
 """RedDino: self-supervised foundation models for red blood cell images.
 
 The package exports what the commands do: `reddino.manifest`, `check`, `synthesise`, `cells`, `pack`, `plan`,
-`pretrain`, `embed`, `convert`, `evaluate`, `models` and `demo`; they are described in `reddino.api`.
+`pretrain`, `embed`, `convert`, `evaluate`, `batch`, `fit`, `predict`, `models`, `export`, `push` and `demo`; they are
+described in `reddino.api`.
+`reddino.load` opens a model, and `reddino.EmbeddingTransformer` is one as a step of a scikit-learn pipeline.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from reddino.verbs import EXPORTS, ROOMS, load
+from reddino.verbs import EXPORTS, ROOMS, find
 
 # OpenMP threads that spin while another process holds their core make a training step 3-7 times slower; the
 # variable is read when the OpenMP runtime loads, that is before torch is imported.
@@ -21,7 +23,7 @@ __all__ = ["__version__", *EXPORTS, *ROOMS]  # noqa: PLE0604
 
 def __getattr__(name: str) -> Any:
     # Importing reddino must stay fast, so nothing heavy is loaded before it is asked for.
-    return load(name)
+    return find(name)
 
 
 def __dir__() -> list[str]:

@@ -22,6 +22,7 @@ from reddino.inputs import (
     online_score,
     open_data,
     open_encoder,
+    put_in_runtime,
     run_diameters,
 )
 from reddino.smears.failures import Failures
@@ -38,9 +39,11 @@ if TYPE_CHECKING:
     from reddino.classify.predict import Predictions
     from reddino.demo import DemoReport
     from reddino.embed.embedding_pass import EmbedReport
+    from reddino.embed.export import Export
     from reddino.embed.table import Embeddings
     from reddino.evaluate.batch.measures import BatchReport
     from reddino.evaluate.class_map import ClassMap
+    from reddino.model.encoder import Encoder
     from reddino.pretrain.loop import Outcome
     from reddino.pretrain.plan import Plan
     from reddino.pretrain.recipe import Recipe
@@ -54,6 +57,7 @@ __all__ = [
     "demo",
     "embed",
     "evaluate",
+    "export",
     "fit",
     "manifest",
     "models",
@@ -61,6 +65,7 @@ __all__ = [
     "plan",
     "predict",
     "pretrain",
+    "push",
     "synthesise",
 ]
 
@@ -281,6 +286,10 @@ def embed(
     device: str = "auto",
     dtype: Literal["float32", "float16"] = "float32",
     threads: int = 0,
+    runtime: str = "auto",
+    precision: str = "auto",
+    compiled: bool = False,
+    channel_order: str | None = None,
     name: str | None = None,
     hashes: Path | None = None,
     failures: Failures | None = None,
@@ -304,6 +313,10 @@ def embed(
         device: `auto`, `cpu`, `cuda` or `cuda:<n>`.
         dtype: of the stored vectors.
         threads: that decode and cut images; 0 takes a few, by the cores there are.
+        runtime: `torch`, `openvino`, `onnx`, or `auto`: the fastest that gives the same vectors.
+        precision: `fp32`, `bf16`, or `auto`: bf16 where the hardware computes it and the vectors keep.
+        compiled: torch.compile.
+        channel_order: `RGB` or `BGR`, the order that the network sees; None: what the model's card says.
         name: what tables call the model; None: as given in `model`.
         hashes: folder to keep the hashes of the images in, for the next model; None keeps them nowhere.
         failures: takes the images that could not be used.
@@ -321,8 +334,23 @@ def embed(
     opened = open_data(data, left_out)
     kind = view or ("cells" if find_cells or opened.is_cell().any() else "image")
     length, measure = _side(opened, kind, side, unit)
-    encoder = open_encoder(model, image_size=image_size, device=device)
+    encoder = open_encoder(
+        model, image_size=image_size, device=device, precision="fp32", channel_order=channel_order
+    )
     spec = ViewSpec(kind=kind, side=length, unit=measure, output=encoder.input_size, **options)
+    # Where cells are found, each image's own diameter is measured with them.
+    diameters = missing_diameters(opened) if spec.needs_diameters and not find_cells else None
+    put_in_runtime(
+        encoder,
+        opened,
+        spec,
+        diameters,
+        Path(out),
+        runtime=runtime,
+        precision=precision,
+        compiled=compiled,
+        pooling=pooling,
+    )
     report = embed_manifest(
         opened,
         encoder,
@@ -332,8 +360,7 @@ def embed(
         per=per,
         find_cells=find_cells,
         batch_size=batch_size,
-        # Where cells are found, each image's own diameter is measured with them.
-        diameters=missing_diameters(opened) if spec.needs_diameters and not find_cells else None,
+        diameters=diameters,
         dtype=dtype,
         threads=threads,
         left_out=left_out,
@@ -635,6 +662,59 @@ def predict(
 def models() -> list[KnownModel]:
     """The names that `embed` and a recipe's `model.start` take, and where the weights come from."""
     return known_models()
+
+
+def load(name: str | Path, **options: Any) -> Encoder:
+    """Open a model, ready to embed images of any size; options as `reddino.embed.opening.load`.
+
+    >>> vectors = reddino.load("reddino-small").embed(["cell.png", array, pil_image])  # (3, 384) float32
+    """
+    from reddino.embed import opening
+
+    return opening.load(name, **options)
+
+
+def export(
+    model: str,
+    out: str | Path,
+    *,
+    form: Literal["onnx", "openvino", "hub"] = "onnx",
+    pooling: str = "cls",
+    image_size: int | None = None,
+    channel_order: str | None = None,
+    scores: Mapping[str, float] | None = None,
+    licence: str | None = None,
+) -> Export:
+    """Write a model for other programs; what it computes is checked against torch.
+
+    Args:
+        model: as for `embed`.
+        out: a new folder.
+        form: `onnx`, `openvino` (IR) or `hub` (timm's hub format and a model card).
+        pooling: of the exported graph.
+        image_size: pixels of the network's input; None: as for `load`.
+        channel_order: `RGB` or `BGR`, the order that the network sees; None: what the model's card says.
+        scores: for the model card.
+        licence: of the weights, for the model card.
+
+    Raises:
+        RedDinoError: an extra is not installed, the folder is not empty, or the file computes something else.
+    """
+    from reddino.embed.export import export_model
+
+    encoder = load(model, image_size=image_size, channel_order=channel_order, device="cpu", precision="fp32")
+    return export_model(encoder, Path(out), form=form, pooling=pooling, scores=scores, licence=licence)
+
+
+def push(folder: str | Path, repository: str, *, private: bool = False) -> str:
+    """Send a folder that `export(form="hub")` made to the Hugging Face hub; gives the commit's address.
+
+    Raises:
+        RedDinoError: the folder is not ready, the hub is out of reach, or nobody is logged in.
+    """
+    from reddino.embed.push import push_folder
+
+    return push_folder(Path(folder), repository, private=private)
 
 
 def demo(out: str | Path = "demo", *, minutes: float | None = None, **options: Any) -> DemoReport | None:

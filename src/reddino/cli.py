@@ -293,6 +293,10 @@ def embed(
     device: str = "auto",
     dtype: Literal["float32", "float16"] = "float32",
     threads: int = 0,
+    runtime: Literal["auto", "torch", "openvino", "onnx"] = "auto",
+    precision: Literal["auto", "fp32", "bf16"] = "auto",
+    compiled: Annotated[bool, Parameter(name="--compile", negative="")] = False,
+    channel_order: Literal["RGB", "BGR"] | None = None,
     name: str | None = None,
     border: Literal["pad", "drop"] = "pad",
     per_image: int = 8,
@@ -316,6 +320,10 @@ def embed(
         device: auto, cpu, cuda or cuda:N.
         dtype: of the stored vectors.
         threads: that decode and cut images; a few, by the cores there are, if not given.
+        runtime: auto measures those that are installed and takes the fastest that gives the same vectors.
+        precision: auto takes bf16 where the hardware computes it and the vectors stay the same.
+        compiled: let torch.compile translate the network, which takes a minute.
+        channel_order: in which the network sees the colours; as its model folder says, if not given.
         name: what result tables call the model.
         border: mirror the image where a view reaches past it, or leave such views out.
         per_image: number of random views an image.
@@ -323,8 +331,10 @@ def embed(
         mask_centre: diameter of a disc filled round each centre, in cell diameters (a control: 1.2); 0: none.
     """
     from reddino import api
+    from reddino.embed.table import read_meta
     from reddino.smears.failures import Failures
 
+    show_log()
     failures = Failures()
     with _goes_on(), progress_bar("views") as progress:
         report = api.embed(
@@ -342,6 +352,10 @@ def embed(
             device=device,
             dtype=dtype,
             threads=threads,
+            runtime=runtime,
+            precision=precision,
+            compiled=compiled,
+            channel_order=channel_order,
             name=name,
             border=border,
             per_image=per_image,
@@ -355,7 +369,9 @@ def embed(
     if report.dropped:
         complain(f"{report.dropped} views were left out, since they reach past their image.")
     resumed = f" ({report.resumed} of them from before)" if report.resumed else ""
-    say(f"{out}: {report.rows} vectors{resumed}, {report.rows_per_second:.1f} a second")
+    meta = read_meta(out)
+    how = f"{meta['runtime']} {meta['precision']}" if meta["runtime"] != "none" else "no network"
+    say(f"{out}: {report.rows} vectors{resumed}, {report.rows_per_second:.1f} a second ({how})")
 
 
 @app.command
@@ -688,6 +704,63 @@ def models() -> None:
 
 
 @app.command
+def export(
+    model: str,
+    out: Path,
+    /,
+    *,
+    form: Annotated[Literal["onnx", "openvino", "hub"], Parameter(name="--format")] = "onnx",
+    pooling: Literal["cls", "mean", "cls+mean"] = "cls",
+    image_size: int | None = None,
+    channel_order: Literal["RGB", "BGR"] | None = None,
+    scores: Annotated[Sequence[str], Several] = (),
+    licence: str | None = None,
+) -> None:
+    """Write a model for other programs, checked against torch: ONNX, OpenVINO, or a folder for the hub.
+
+    Args:
+        model: a model folder, a weights file, or a name of `reddino models`.
+        out: a new folder.
+        form: onnx, openvino (IR), or hub (timm's hub format and a model card).
+        pooling: of the exported graph.
+        image_size: pixels of the network's input; the model's own if not given.
+        channel_order: in which the network sees the colours; as its model folder says, if not given.
+        scores: for the model card, as name=number.
+        licence: of the weights, for the model card, such as apache-2.0.
+    """
+    from reddino import api
+
+    written = api.export(
+        model,
+        out,
+        form=form,
+        pooling=pooling,
+        image_size=image_size,
+        channel_order=channel_order,
+        scores={name: _number(name, value) for name, value in map(_score, scores)},
+        licence=licence,
+    )
+    checked = (
+        "" if written.difference is None else f"; largest difference from torch {written.difference:.1e}"
+    )
+    say(f"{written.folder}: {', '.join(written.files)}{checked}")
+
+
+@app.command
+def push(folder: Path, repository: str, /, *, private: bool = False) -> None:
+    """Send a folder that `export --format hub` made to the Hugging Face hub.
+
+    Args:
+        folder: the folder.
+        repository: OWNER/NAME on the hub; made if need be.
+        private: make it private.
+    """
+    from reddino import api
+
+    say(api.push(folder, repository, private=private))
+
+
+@app.command
 def demo(*, out: Path = Path("demo"), minutes: float | None = None) -> int:
     """Show the whole path on synthetic smears: draw, pretrain, embed, evaluate; about 10 minutes on 2 cores.
 
@@ -725,6 +798,24 @@ def _goes_on() -> Iterator[None]:
         yield
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt("stopped; the same command goes on.") from error
+
+
+def _score(entry: str) -> tuple[str, str]:
+    from reddino.errors import RedDinoError
+
+    name, equals, value = entry.rpartition("=")
+    if not (name and equals and value):
+        raise RedDinoError(f"--scores takes name=number, not '{entry}'")
+    return name, value
+
+
+def _number(name: str, value: str) -> float:
+    from reddino.errors import RedDinoError
+
+    try:
+        return float(value)
+    except ValueError as error:
+        raise RedDinoError(f"--scores: '{name}' is no number but '{value}'") from error
 
 
 def _report_failures(failures: Failures, manifest: Path) -> None:

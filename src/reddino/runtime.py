@@ -46,6 +46,11 @@ def cpu_computes_bf16() -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
+def bf16_is_fast(device: torch.device) -> bool:
+    """Whether `device` multiplies bfloat16 in hardware."""
+    return bool(torch.cuda.is_bf16_supported()) if device.type == "cuda" else cpu_computes_bf16()
+
+
 def choose_device(device: str = "auto") -> torch.device:
     """Resolve a device: `auto` takes CUDA where there is one; of several processes each its own GPU.
 
@@ -100,8 +105,7 @@ def choose_runtime(device: str = "auto", precision: Precision = "auto", threads:
     """
     chosen = choose_device(device)
     if precision == "auto":
-        hardware = torch.cuda.is_bf16_supported() if chosen.type == "cuda" else cpu_computes_bf16()
-        precision = "bf16" if hardware else "fp32"
+        precision = "bf16" if bf16_is_fast(chosen) else "fp32"
     if threads <= 0:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
         threads = max(1, cores // launched().local_count)

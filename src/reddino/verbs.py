@@ -11,14 +11,15 @@ from typing import Any
 EXPORTS = {
     **dict.fromkeys(
         (
-            *("batch", "cells", "check", "convert", "fit", "manifest", "models", "pack", "plan", "predict"),
-            "synthesise",
+            *("batch", "cells", "check", "convert", "export", "fit", "load", "manifest", "models"),
+            *("pack", "plan", "predict", "push", "synthesise"),
         ),
         "reddino.api",
     ),
     **dict.fromkeys(
         ("Manifest", "join_manifests", "read_manifest", "write_manifest"), "reddino.smears.manifest"
     ),
+    "EmbeddingTransformer": "reddino.embed.transformer",
     "RedDinoError": "reddino.errors",
     "read_embeddings": "reddino.embed.table",
     "read_recipe": "reddino.pretrain.recipe",
@@ -44,7 +45,7 @@ def make_callable(module: str) -> None:
     sys.modules[module].__class__ = _Callable
 
 
-def load(name: str) -> Any:
+def find(name: str) -> Any:
     """An export by its name, or AttributeError."""
     if name in ROOMS:
         return import_module(f"reddino.{name}")

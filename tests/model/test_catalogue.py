@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import timm
 import torch
-from random_weights import randomise
+from random_weights import random_images, randomise
 
 from reddino.errors import RedDinoError
-from reddino.model.catalogue import open_backbone, timm_efficientnet_name
-from reddino.model.encoder import normalise
+from reddino.model.catalogue import PUBLISHED, SHORT_NAMES, open_backbone, timm_efficientnet_name
 from reddino.model.folder import ModelCard, save_model_folder
-from reddino.model.weights import hash_weights, read_tensors
+from reddino.model.graph import normalise
+from reddino.model.weights import backbone_tensors, hash_weights, read_tensors
 
 TABBY, TIGER_CAT, EGYPTIAN_CAT = 281, 282, 285
 
@@ -86,16 +86,29 @@ def test_open_backbone__opens_a_folder(saved: Path) -> None:
 
 
 def test_open_backbone__refuses_an_unknown_name() -> None:
-    with pytest.raises(RedDinoError, match=r"model 'redino-smal' is neither a folder nor .*reddino-small"):
+    with pytest.raises(RedDinoError, match=r"model 'redino-smal' is neither a folder, .*reddino-small"):
         open_backbone("redino-smal")
+    with pytest.raises(RedDinoError, match=r"gone\.pth does not exist"):
+        open_backbone("gone.pth")
 
 
-def test_open_backbone__says_what_the_hub_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    def offline(*_: object, **__: object) -> None:
-        raise OSError("no route to the hub\nand a second line")
+def test_resnet50__is_cut_before_its_last_stage() -> None:
+    backbone, card = open_backbone("untrained:resnet50", seed=1)
+    assert (backbone.dim, card.image_size) == (1024, 224)
+    whole = timm.create_model("resnet50", num_classes=0)
+    whole.load_state_dict(backbone_tensors(backbone), strict=False)
+    images = random_images(2, 64)
+    with torch.no_grad():
+        found = backbone.eval()(images).cls
+        stages = whole.eval().forward_intermediates(images, indices=[3], intermediates_only=True)
+    torch.testing.assert_close(found, stages[0].mean(dim=(2, 3)), atol=1e-5, rtol=1e-5)
+    assert not any(name.startswith("layer4") for name in backbone_tensors(backbone))
 
-    monkeypatch.setattr(timm, "create_model", offline)
-    with pytest.raises(
-        RedDinoError, match=r"'hf_hub:Snarcy/RedDino-small' cannot be had .*\(no route to the hub\)"
-    ):
-        open_backbone("reddino-small")
+
+def test_every_short_name__has_a_source() -> None:
+    assert {"reddino-small", "reddino-base", "reddino-large"} <= set(SHORT_NAMES)
+    assert {"dinobloom-s", "dinobloom-b", "dinobloom-l", "dinobloom-g", "resnet50"} <= set(SHORT_NAMES)
+    for name, source in PUBLISHED.items():
+        repository, file = str(source).rsplit("/", 1) if source.file else (str(source), "")
+        assert repository.count("/") == 1, name
+        assert not file or file.startswith("pytorch_model_")

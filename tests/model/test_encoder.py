@@ -7,12 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from random_weights import randomise
 from torchvision.transforms import v2
 
+from reddino.embed.encoder import arithmetic, preprocessing
 from reddino.errors import RedDinoError
-from reddino.model.encoder import Encoder, describe, normalise, open_model, pool
+from reddino.model.encoder import Encoder, open_model
 from reddino.model.folder import ModelCard, save_model_folder
+from reddino.model.graph import normalise, pool
 from reddino.runtime import Runtime
 
 RUNTIME = Runtime(torch.device("cpu"), "fp32", 1)
@@ -45,7 +48,7 @@ def test_embed__poolings_are_tokens_of_the_backbone() -> None:
         tokens = model.backbone(normalise(torch.from_numpy(images), CARD.mean, CARD.std))
     assert tokens.patches is not None
     cls, mean = tokens.cls.numpy(), tokens.patches.mean(dim=1).numpy()
-    np.testing.assert_array_equal(model.embed(images), cls)
+    np.testing.assert_allclose(model.embed(images), cls, atol=1e-5)
     np.testing.assert_array_equal(model.embed(images, "mean"), mean)
     np.testing.assert_array_equal(model.embed(images, "cls+mean"), np.concatenate([cls, mean], axis=1))
     assert model.embed(images).dtype == np.float32
@@ -70,7 +73,7 @@ def test_embed__swaps_channels_for_bgr_weights() -> None:
         (squares(2), "max", "pooling 'max' is not known"),
         (squares(2).astype(np.float32), "cls", "must be"),
         (squares(2)[0], "cls", "must be"),
-        (squares(2, 45), "cls", "multiples of 14 px"),
+        (squares(2)[..., :2], "cls", "must be"),
     ],
 )
 def test_embed__refuses_what_does_not_fit(images: np.ndarray, pooling: str, sentence: str) -> None:
@@ -99,8 +102,52 @@ def test_open_model__describes_what_an_embedding_table_needs(tmp_path: Path) -> 
     opened = open_model(tmp_path / "m", runtime=RUNTIME)
     images = squares(2)
     np.testing.assert_array_equal(opened.embed(images), original.embed(images))
-    record = describe(opened)
-    assert record["weights_hash"] == opened.weights_hash != ""
-    assert record["input_size"] == 42
-    assert record["mean"] == [0.5, 0.4, 0.3]
-    assert (record["channel_order"], record["precision"]) == ("RGB", "fp32")
+    assert opened.weights_hash != ""
+    assert preprocessing(opened) == {
+        "input_size": 42,
+        "mean": [0.5, 0.4, 0.3],
+        "std": [0.2, 0.25, 0.3],
+        "channel_order": "RGB",
+    }
+    assert arithmetic(opened) == {"runtime": "torch", "precision": "fp32"}
+
+
+def test_open_model__records_channel_order_and_resampled_positions(tmp_path: Path) -> None:
+    save_model_folder(tmp_path / "m", encoder().backbone, CARD)
+    opened = open_model(tmp_path / "m", image_size=70, channel_order="BGR", runtime=RUNTIME)
+    record = preprocessing(opened)
+    assert record["channel_order"] == "BGR"
+    assert record["positions"] == "bicubic, offset 0.1, no antialias (DINOv2), from 42 px"
+    with pytest.raises(RedDinoError, match="channel order 'GBR' is not known"):
+        open_model(tmp_path / "m", channel_order="GBR", runtime=RUNTIME)
+
+
+def test_embed__takes_paths_pil_images_and_arrays_of_any_size(tmp_path: Path) -> None:
+    model = encoder()
+    wide = np.random.default_rng(3).integers(0, 256, (28, 42, 3), dtype=np.uint8)
+    Image.fromarray(wide).save(tmp_path / "wide.png")
+    grey = wide[..., 0]
+    vectors = model.embed(
+        [wide, tmp_path / "wide.png", Image.fromarray(wide), squares(1)[0], grey], batch_size=2
+    )
+    assert vectors.shape == (5, model.dim)
+    # Seen whole: mirrored to a square.
+    square = np.pad(wide, ((7, 7), (0, 0), (0, 0)), mode="reflect")
+    np.testing.assert_allclose(vectors[0], model.embed(square[None])[0], atol=1e-5)
+    for same in (1, 2):
+        np.testing.assert_allclose(vectors[same], vectors[0], atol=1e-5)
+    np.testing.assert_allclose(vectors[3], model.embed(squares(1))[0], atol=1e-5)
+    np.testing.assert_allclose(vectors[4], model.embed([np.stack([grey] * 3, axis=2)])[0], atol=1e-5)
+    np.testing.assert_allclose(model.embed(wide[None])[0], vectors[0], atol=1e-5)
+    large = np.array(Image.fromarray(square).resize((126, 126), Image.Resampling.BICUBIC))
+    assert np.abs(model.embed([large])[0] - vectors[0]).max() < 0.2 * np.abs(vectors[0]).max()
+    assert model.embed([]).shape == (0, model.dim)
+
+
+def test_embed__names_the_image_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(RedDinoError, match=r"image 1 is an array \(42, 42, 3\) of float32"):
+        encoder().embed([squares(1)[0], squares(1)[0].astype(np.float32)])
+    with pytest.raises(RedDinoError, match=r"gone\.png"):
+        encoder().embed([tmp_path / "gone.png"])
+    with pytest.raises(RedDinoError, match="list of images"):
+        encoder().embed("cells.png")  # type: ignore[arg-type]

@@ -151,9 +151,13 @@ def test_load_strictly__names_a_wrong_shape_and_leaves_the_rest_alone(tensors: d
     assert hash_weights(untouched) == before
 
 
-def test_load_strictly__resamples_positions_of_another_grid(tensors: dict[str, Tensor]) -> None:
+def test_load_strictly__resamples_positions_of_another_grid_only_when_asked(
+    tensors: dict[str, Tensor],
+) -> None:
     larger = small_vit(image_size=70)
-    load_strictly(larger, tensors, "port")
+    with pytest.raises(RedDinoError, match=r"10 tokens \(3 x 3 patches, 42 px\), but 5 x 5"):
+        load_strictly(larger, tensors, "port")
+    load_strictly(larger, tensors, "port", resample=True)
     assert larger.vit.pos_embed.shape == (1, 26, 192)
     expected = resample_positions(tensors["pos_embed"], (5, 5))
     assert torch.equal(larger.vit.pos_embed.detach(), expected)

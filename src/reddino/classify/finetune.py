@@ -26,7 +26,8 @@ from reddino.errors import RedDinoError
 from reddino.evaluate.metrics import confusion_matrix, score
 from reddino.evaluate.splits import grouped_folds
 from reddino.model.backbone import Backbone, ViTBackbone
-from reddino.model.encoder import Encoder, normalise, pool
+from reddino.model.encoder import Encoder
+from reddino.model.graph import normalise, pool
 
 Classes = npt.NDArray[np.int64]
 Real = npt.NDArray[np.float64]

@@ -14,7 +14,7 @@ import numpy as np
 
 from reddino.embed.ahead import ahead, usable_cores
 from reddino.embed.behind import Behind
-from reddino.embed.encoder import Encoder, precision, preprocessing
+from reddino.embed.encoder import Encoder, arithmetic, preprocessing
 from reddino.embed.filler import Embedded, TableFiller
 from reddino.embed.parts import Dealer, Forecast, PartEnd, relative_failures
 from reddino.embed.rows import TOKENS, Per, RowColumns, choose_pooler
@@ -194,7 +194,7 @@ def _describe_encoder(encoder: Encoder, view: ViewSpec, pooling: str, name: str 
         "weights_hash": encoder.weights_hash,
         "pooling": pooling,
         "preprocessing": preprocessing(encoder),
-        "precision": precision(encoder),
+        **arithmetic(encoder),
         "dim": int(output.shape[-1]),
     }
 

@@ -43,14 +43,24 @@ class Encoder(Protocol):
 
 def preprocessing(encoder: Encoder) -> dict[str, Any]:
     """What happens to a view between the pixels and the network, as the embedding table records it."""
+    positions = getattr(encoder, "position_resampling", None)
     return {
         "input_size": int(encoder.input_size),
         "mean": [float(value) for value in encoder.mean],
         "std": [float(value) for value in encoder.std],
         "channel_order": str(encoder.channel_order),
+        **({"positions": str(positions)} if positions else {}),
     }
 
 
-def precision(encoder: Encoder) -> str:
-    """The arithmetic of an encoder's runtime, fp32 or bf16; baselines have no runtime and compute in fp32."""
-    return str(getattr(getattr(encoder, "runtime", None), "precision", "fp32"))
+def arithmetic(encoder: Encoder) -> dict[str, Any]:
+    """Which runtime computes the vectors, and in what precision; baselines have none and compute in fp32.
+
+    Where runtimes were compared, what was measured stands beside it.
+    """
+    engine, choice = getattr(encoder, "engine", None), getattr(encoder, "choice", None)
+    return {
+        "runtime": str(getattr(engine, "name", "none")),
+        "precision": str(getattr(engine, "precision", "fp32")),
+        **({"runtime_check": choice} if choice else {}),
+    }

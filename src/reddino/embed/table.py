@@ -33,6 +33,7 @@ CONTINUED = (*COMPARED, "precision", "runtime", "data", "plan", "dim", "dtype", 
 SPOKEN = {
     "weights_hash": "the model's weights",
     "per": "what a row is",
+    "runtime": "the runtime",
     "precision": "the arithmetic precision",
     "data": "the images or their manifest",
     "plan": "the cell diameters that views are measured in",
@@ -146,6 +147,20 @@ def read_part(path: Path) -> tuple[dict[str, Any], PartRecord]:
     record = json.loads(notes[PART_KEY])
     record["failures"] = tuple((str(image), str(reason)) for image, reason in record["failures"])
     return dict(json.loads(about)), PartRecord(**record)
+
+
+def read_meta(folder: str | Path) -> dict[str, Any]:
+    """What a table, finished or not, says of itself; no vectors are read.
+
+    Raises:
+        RedDinoError: no table there, or its first part is damaged.
+    """
+    parts = finished_parts(Path(folder))
+    if not parts:
+        raise RedDinoError(
+            f"No embedding table at '{folder}': it holds no part-*.parquet; run `reddino embed` first."
+        )
+    return read_part(next(iter(parts.values())))[0]
 
 
 def uncovered(folder: Path, records: Iterable[PartRecord], images: int) -> list[tuple[int, int]]:

@@ -84,6 +84,33 @@ def adopt(block: Any) -> None:
         block.__class__ = CropBlock
 
 
+def class_token_of_last(block: Any, x: Tensor) -> Tensor:
+    """What a plain block makes of its first token: (B, N, d) to (B, 1, d).
+
+    Nothing reads the other tokens of the last block where the class token alone is asked for: only its query,
+    projection and MLP are computed, and every token's key and value.
+    """
+    cls = x[:, :1] + block.ls1(_attention_of_first(block.attn, block.norm1(x)))
+    alone: Tensor = cls + block.ls2(block.mlp(block.norm2(cls)))
+    return alone
+
+
+def _attention_of_first(attention: Any, x: Tensor) -> Tensor:
+    """What a timm `Attention` gives for the first of its tokens: (B, N, d) to (B, 1, d)."""
+    heads, width = attention.num_heads, attention.num_heads * attention.head_dim
+    weight, bias = attention.qkv.weight, attention.qkv.bias
+    query_bias, other_bias = (None, None) if bias is None else (bias[:width], bias[width:])
+    query = functional.linear(x[:, :1], weight[:width], query_bias)
+    others = functional.linear(x, weight[width:], other_bias)
+    query = query.reshape(x.shape[0], 1, heads, attention.head_dim).transpose(1, 2)
+    others = others.reshape(x.shape[0], x.shape[1], 2, heads, attention.head_dim)
+    keys, values = others.permute(2, 0, 3, 1, 4).unbind(0)
+    scores = (query * attention.scale) @ keys.transpose(-2, -1)
+    mixed = scores.softmax(dim=-1) @ values
+    projected: Tensor = attention.proj(mixed.transpose(1, 2).reshape(x.shape[0], 1, width))
+    return projected
+
+
 def _residual(groups: Groups, branch: Callable[[Groups], Groups], kept: list[Kept | None]) -> Groups:
     """x + branch(x), computed for the kept samples only and scaled up by their share (DINOv2's drop path)."""
     parts = [

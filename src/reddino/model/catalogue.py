@@ -3,37 +3,71 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, replace
 from importlib import util
 from pathlib import Path
 
 import timm
 
 from reddino.errors import RedDinoError
-from reddino.model.backbone import Backbone, create_backbone, initialise, is_vit, wrap
-from reddino.model.folder import ModelCard, open_model_folder
+from reddino.model import hub
+from reddino.model.architecture import recognise
+from reddino.model.backbone import RESNET50_CUT, Backbone, create_backbone, cut_last_stage, initialise, wrap
+from reddino.model.folder import CONFIG, WEIGHTS, ModelCard, at_size, open_model_folder, open_tensors
 from reddino.model.weights import hash_weights, load_strictly, read_tensors
 
-#: Short names of published weights: timm's name for them.
+
+@dataclass(frozen=True)
+class Published:
+    """Where the weights of a short name are.
+
+    Attributes:
+        repository: of the Hugging Face hub.
+        file: a bare weights file there; None: timm's hub format.
+    """
+
+    repository: str
+    file: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.repository}/{self.file}" if self.file else self.repository
+
+
+#: Short names of published weights. DinoBloom's file names on the hub are those that programs which fetch
+#: them use; its training checkpoints (DinoBloom-S.pth, ...) open as local files.
 PUBLISHED = {
-    "reddino-small": "hf_hub:Snarcy/RedDino-small",
-    "reddino-base": "hf_hub:Snarcy/RedDino-base",
-    "reddino-large": "hf_hub:Snarcy/RedDino-large",
-    "dinov2-small": "vit_small_patch14_dinov2.lvd142m",
-    "dinov2-base": "vit_base_patch14_dinov2.lvd142m",
-    "dinov2-large": "vit_large_patch14_dinov2.lvd142m",
+    "reddino-small": Published("Snarcy/RedDino-small"),
+    "reddino-base": Published("Snarcy/RedDino-base"),
+    "reddino-large": Published("Snarcy/RedDino-large"),
+    "dinobloom-s": Published("MarrLab/DinoBloom", "pytorch_model_s.bin"),
+    "dinobloom-b": Published("MarrLab/DinoBloom", "pytorch_model_b.bin"),
+    "dinobloom-l": Published("MarrLab/DinoBloom", "pytorch_model_l.bin"),
+    "dinobloom-g": Published("MarrLab/DinoBloom", "pytorch_model_g.bin"),
+    "dinov2-small": Published("timm/vit_small_patch14_dinov2.lvd142m"),
+    "dinov2-base": Published("timm/vit_base_patch14_dinov2.lvd142m"),
+    "dinov2-large": Published("timm/vit_large_patch14_dinov2.lvd142m"),
 }
+#: Input of the short names where no other is asked for: the paper embeds everything at 224 px.
+PUBLISHED_SIZE = 224
 EFFICIENTNET_LITE0 = "efficientnet-lite0"
+RESNET50 = "resnet50"
+#: ImageNet weights of the paper's ResNet50 baseline (torchvision's second set), by timm's name.
+RESNET50_WEIGHTS = "resnet50.tv2_in1k"
 UNTRAINED = "untrained:"
+HUB, TIMM = ("hf_hub:", "hf-hub:"), "timm:"
+SHORT_NAMES = (*PUBLISHED, RESNET50, EFFICIENTNET_LITE0)
+_FILES = (".pth", ".pt", ".bin", ".safetensors")
 
 
 def open_backbone(name: str, *, image_size: int | None = None, seed: int = 0) -> tuple[Backbone, ModelCard]:
-    """Open a backbone with its weights.
+    """Open a backbone with its weights, strictly.
 
     Args:
-        name: a model folder; a short name (`reddino-small`, `dinov2-base`, `efficientnet-lite0`, ...);
-            `hf_hub:<id>` or `timm:<name>`, fetched from the Hugging Face hub; or `untrained:` before a
+        name: a model folder; a weights file of the DINOv2 family (a training checkpoint or a state dict); a
+            short name (`reddino-small`, `dinobloom-s`, `dinov2-base`, `resnet50`, ...); `hf_hub:<id>` in
+            timm's hub format or `timm:<name>`, fetched from the Hugging Face hub; or `untrained:` before a
             backbone's name or a model folder, which gives that network with freshly drawn weights.
-        image_size: pixels of the square input, where another than the model's own is wanted.
+        image_size: pixels of the square input, where another than that of the weights is wanted.
         seed: of the untrained weights.
 
     Raises:
@@ -43,50 +77,82 @@ def open_backbone(name: str, *, image_size: int | None = None, seed: int = 0) ->
         return _untrained(name.removeprefix(UNTRAINED), image_size, seed)
     if Path(name).is_dir():
         return open_model_folder(Path(name), image_size)
+    if Path(name).is_file() or name.endswith(_FILES):
+        return open_weights_file(Path(name), image_size)
+    return _open_by_name(name, image_size)
+
+
+def _open_by_name(name: str, image_size: int | None) -> tuple[Backbone, ModelCard]:
+    if name in PUBLISHED or name.startswith(HUB):
+        source = PUBLISHED.get(name) or Published(re.sub("^hf[_-]hub:", "", name))
+        return _published(source, image_size)
     if name == EFFICIENTNET_LITE0:
         return _efficientnet_lite0(image_size)
-    published = PUBLISHED.get(name, name)
-    if published.startswith(("hf_hub:", "timm:")) or name in PUBLISHED:
-        return _from_hub(published.removeprefix("timm:"), image_size)
+    if name == RESNET50:
+        return _from_timm(RESNET50_WEIGHTS, image_size, cut=True)
+    if name.startswith(TIMM) or timm.is_model(name.split(".", maxsplit=1)[0]):
+        return _from_timm(name.removeprefix(TIMM), image_size)
     raise RedDinoError(
-        f"model '{name}' is neither a folder nor a known name "
-        f"({', '.join([*PUBLISHED, EFFICIENTNET_LITE0])}); "
-        "give one of these, a model folder, hf_hub:<id> or timm:<name>"
+        f"model '{name}' is neither a folder, a weights file nor a known name ({', '.join(SHORT_NAMES)}); "
+        "give one of these, a model folder, a .pth or .safetensors file, hf_hub:<id> or timm:<name>"
     )
+
+
+def open_weights_file(path: Path, image_size: int | None = None) -> tuple[Backbone, ModelCard]:
+    """Open a bare weights file of the DINOv2 family; the architecture is read from its tensors.
+
+    Raises:
+        RedDinoError: the file is damaged, or does not hold such a network whole.
+    """
+    tensors = read_tensors(path)
+    return open_tensors(tensors, recognise(tensors, str(path)), str(path), image_size)
+
+
+def _published(source: Published, image_size: int | None) -> tuple[Backbone, ModelCard]:
+    if source.file is not None:
+        return open_weights_file(hub.fetch(source.repository, (source.file,)), image_size)
+    config = hub.fetch(source.repository, (CONFIG,))
+    weights = hub.fetch(source.repository, (WEIGHTS, "pytorch_model.bin"))
+    return open_model_folder(config.parent, image_size, weights)
 
 
 def _untrained(name: str, image_size: int | None, seed: int) -> tuple[Backbone, ModelCard]:
     if Path(name).is_dir():
         card = open_model_folder(Path(name))[1]
-        card = ModelCard(**{**vars(card), "image_size": image_size or card.image_size, "training": {}})
+        card = replace(card, image_size=image_size or card.image_size, training={})
     else:
-        card = ModelCard(backbone=name, image_size=image_size or 224)
+        card = ModelCard(
+            backbone=RESNET50_CUT if name == RESNET50 else name, image_size=image_size or PUBLISHED_SIZE
+        )
     backbone = card.create()
     initialise(backbone, seed)
-    return backbone, ModelCard(**{**vars(card), "weights_hash": hash_weights(backbone)})
+    return backbone, replace(card, weights_hash=hash_weights(backbone))
 
 
-def _from_hub(name: str, image_size: int | None) -> tuple[Backbone, ModelCard]:
-    architecture = name.rsplit("/", maxsplit=1)[-1].lower()
-    sized = {"img_size": image_size} if image_size and (is_vit(name) or "reddino" in architecture) else {}
+def _from_timm(name: str, image_size: int | None, *, cut: bool = False) -> tuple[Backbone, ModelCard]:
+    """A network with timm's own pretrained weights; timm loads them strictly."""
+    if not timm.is_model(name.split(".", maxsplit=1)[0]):
+        raise RedDinoError(f"timm {timm.__version__} has no network '{name}'")
+    silence = hub.why_out_of_reach()
     try:
-        network = timm.create_model(name, pretrained=True, num_classes=0, **sized)
+        with hub.cache_only(silence is not None):
+            network = timm.create_model(name, pretrained=True, num_classes=0)
     except Exception as error:  # the hub, its cache and timm raise errors of a dozen kinds
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        reason = silence or (str(error).splitlines()[0][:200] if str(error) else type(error).__name__)
         raise RedDinoError(
-            f"the weights of '{name}' cannot be had from the Hugging Face hub ({reason}); "
+            f"the weights of timm's '{name}' cannot be had from the Hugging Face hub ({reason}); "
             "check the name and the network, or give a local model folder"
         ) from error
-    backbone = wrap(network)
     settings = network.pretrained_cfg
+    backbone = wrap(cut_last_stage(network) if cut else network)
     card = ModelCard(
-        backbone=str(settings["architecture"]),
-        image_size=image_size or int(settings["input_size"][-1]),
+        backbone=RESNET50_CUT if cut else str(settings["architecture"]),
+        image_size=PUBLISHED_SIZE if cut else int(settings["input_size"][-1]),
         mean=tuple(settings["mean"]),
         std=tuple(settings["std"]),
         weights_hash=hash_weights(backbone),
     )
-    return backbone, card
+    return at_size(backbone, card, image_size)
 
 
 def _efficientnet_lite0(image_size: int | None) -> tuple[Backbone, ModelCard]:

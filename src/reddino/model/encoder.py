@@ -1,30 +1,27 @@
-"""From uint8 squares to vectors: a backbone with its preprocessing."""
+"""A model ready to embed: a backbone with its preprocessing, in some runtime."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from reddino.errors import RedDinoError
-from reddino.model.backbone import Backbone, Tokens, ViTBackbone
-from reddino.model.catalogue import open_backbone
+from reddino.model.backbone import Backbone, ViTBackbone
+from reddino.model.catalogue import PUBLISHED, PUBLISHED_SIZE, open_backbone
+from reddino.model.engine import Engine, TorchEngine
 from reddino.model.folder import ModelCard
+from reddino.model.graph import Pooling
+from reddino.model.squares import Picture, as_squares
 from reddino.runtime import Runtime, choose_runtime
 
-Pooling = Literal["cls", "mean", "cls+mean", "tokens"]
-
-
-def normalise(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-    """uint8 (n, s, s, 3) RGB to float32 (n, 3, s, s), normalised by channel."""
-    scale = 1.0 / (255.0 * torch.tensor(std, device=images.device))
-    shift = torch.tensor(mean, device=images.device) / torch.tensor(std, device=images.device)
-    x = images.permute(0, 3, 1, 2).float()
-    return x.mul_(scale.view(1, 3, 1, 1)).sub_(shift.view(1, 3, 1, 1))
+CHANNEL_ORDERS = ("RGB", "BGR")
+#: Squares that go to the network in one piece at most; longer arrays are dealt out, to bound the memory.
+AT_ONCE = 512
 
 
 class Encoder:
@@ -35,86 +32,99 @@ class Encoder:
         dim: length of a class-token vector (`cls+mean` gives twice that).
         input_size: pixels of the square input.
         weights_hash: identifies the weights.
+        engine: what computes the vectors; torch, until another is put in its place.
+        choice: how that was chosen, for the table's metadata; None where nothing was compared.
     """
 
-    def __init__(self, name: str, backbone: Backbone, card: ModelCard, runtime: Runtime) -> None:
+    def __init__(
+        self, name: str, backbone: Backbone, card: ModelCard, runtime: Runtime, engine: Engine | None = None
+    ) -> None:
         self.name = name
         self.card = card
         self.runtime = runtime
-        self.backbone = backbone.eval().to(runtime.device)
-        self.backbone.use_fused_attention(True)
+        self.backbone = backbone
+        self.engine = engine or TorchEngine(backbone, card, runtime)
+        self.choice: dict[str, Any] | None = None
         self.dim = backbone.dim
         self.input_size = card.image_size
         self.mean, self.std = card.mean, card.std
         self.channel_order = card.channel_order
         self.weights_hash = card.weights_hash
 
-    def embed(self, images: NDArray[np.uint8], pooling: str = "cls") -> NDArray[np.float32]:
-        """Embed RGB squares.
+    @property
+    def position_resampling(self) -> str | None:
+        """How the position embedding was brought to this input size; None where it is as trained."""
+        if self.card.resampled_from is None:
+            return None
+        return f"{self.card.position_resampling}, from {self.card.resampled_from} px"
+
+    def embed(
+        self, images: NDArray[np.uint8] | Sequence[Picture], pooling: str = "cls", *, batch_size: int = 32
+    ) -> NDArray[np.float32]:
+        """Embed images.
 
         Args:
-            images: (n, s, s, 3) uint8, s = `input_size` (any multiple of the patch size for a ViT).
+            images: RGB squares (n, s, s, 3) uint8 with s = `input_size`, which go to the network as they are;
+                or a list of paths, PIL images and uint8 RGB arrays of any size, or an array of another size,
+                which are brought to that size first (`squares.as_squares`).
             pooling: `cls` (class token, or a CNN's pooled output), `mean` (of the patch tokens), `cls+mean`,
                 or `tokens` (the patch tokens themselves, line by line).
+            batch_size: images of a list that are decoded and computed at once.
 
         Returns:
             (n, d) float32; for `tokens` (n, tokens, d).
 
         Raises:
-            RedDinoError: the pooling is unknown or needs tokens that the network lacks; the size does not
-                fit.
+            RedDinoError: the pooling is unknown or needs tokens that the network lacks; an image is none.
         """
-        self._check(images, pooling)
-        batch = torch.from_numpy(np.ascontiguousarray(images)).to(self.runtime.device)
-        if self.channel_order == "BGR":
-            batch = batch.flip(-1)
-        with torch.inference_mode(), self.runtime.autocast():
-            tokens = self.backbone(normalise(batch, self.mean, self.std))
-        vectors: NDArray[np.float32] = pool(tokens, pooling).float().cpu().numpy()
-        return vectors
+        self.check_pooling(pooling)
+        if isinstance(images, np.ndarray):
+            if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
+                raise RedDinoError(f"images must be (n, s, s, 3) uint8, not {images.shape} {images.dtype}")
+            if images.shape[1:3] == (self.input_size, self.input_size) and 0 < len(images) <= AT_ONCE:
+                return self.engine.vectors(images, pooling)
+        elif isinstance(images, str | Path) or not isinstance(images, Sequence):
+            raise RedDinoError("images must be a list of images, or an array (n, s, s, 3)")
+        if not len(images):
+            return np.empty((0, self.dim * (2 if pooling == "cls+mean" else 1)), np.float32)
+        parts = [
+            self.engine.vectors(as_squares(images[start : start + batch_size], self.input_size), pooling)
+            for start in range(0, len(images), batch_size)
+        ]
+        return np.concatenate(parts)
 
-    def _check(self, images: NDArray[np.uint8], pooling: str) -> None:
+    def check_pooling(self, pooling: str) -> None:
+        """Refuse a pooling that is not known, or that needs tokens which the network lacks."""
         if pooling not in get_args(Pooling):
             raise RedDinoError(f"pooling '{pooling}' is not known; give cls, mean, cls+mean or tokens")
-        if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
-            raise RedDinoError(f"images must be (n, s, s, 3) uint8, not {images.shape} {images.dtype}")
-        if isinstance(self.backbone, ViTBackbone):
-            patch = self.backbone.patch_size
-            if images.shape[1] % patch or images.shape[2] % patch:
-                raise RedDinoError(
-                    f"{self.name} takes sizes that are multiples of {patch} px, not {images.shape[1:3]}"
-                )
-        elif pooling != "cls":
+        if pooling != "cls" and not isinstance(self.backbone, ViTBackbone):
             raise RedDinoError(f"{self.name} has no patch tokens; use pooling cls")
 
 
-def pool(tokens: Tokens, pooling: str) -> Tensor:
-    """Class token, mean of patch tokens, or both side by side: (n, d) or (n, 2 d); patch tokens (n, N, d)."""
-    if pooling == "cls":
-        return tokens.cls
-    assert tokens.patches is not None
-    if pooling == "tokens":
-        return tokens.patches
-    mean = tokens.patches.mean(dim=1)
-    return mean if pooling == "mean" else torch.cat([tokens.cls, mean], dim=1)
-
-
 def open_model(
-    name: str | Path, *, image_size: int | None = None, seed: int = 0, runtime: Runtime | None = None
+    name: str | Path,
+    *,
+    image_size: int | None = None,
+    channel_order: str | None = None,
+    seed: int = 0,
+    runtime: Runtime | None = None,
 ) -> Encoder:
-    """Open a model by short name, hub id or folder (see `catalogue.open_backbone`), ready to embed."""
-    backbone, card = open_backbone(str(name), image_size=image_size, seed=seed)
+    """Open a model by any name of `catalogue.open_backbone`, ready to embed with torch.
+
+    Args:
+        name: short name, hub id, folder or file.
+        image_size: pixels of the square input; None: 224 for the short names, else the model's own.
+        channel_order: `RGB` or `BGR`, the order that the network sees; None: what its card says.
+        seed: of untrained weights.
+        runtime: device, precision and threads; None chooses.
+
+    Raises:
+        RedDinoError: the weights cannot be had or do not fit, or the order is not known.
+    """
+    if channel_order is not None and channel_order not in CHANNEL_ORDERS:
+        raise RedDinoError(f"channel order '{channel_order}' is not known; give RGB or BGR")
+    size = image_size or (PUBLISHED_SIZE if str(name) in PUBLISHED else None)
+    backbone, card = open_backbone(str(name), image_size=size, seed=seed)
+    if channel_order is not None:
+        card = replace(card, channel_order=channel_order)
     return Encoder(str(name), backbone, card, runtime or choose_runtime())
-
-
-def describe(encoder: Encoder) -> dict[str, Any]:
-    """What an embedding table records of the model that made it."""
-    return {
-        "model": encoder.name,
-        "weights_hash": encoder.weights_hash,
-        "input_size": encoder.input_size,
-        "mean": list(encoder.mean),
-        "std": list(encoder.std),
-        "channel_order": encoder.channel_order,
-        "precision": encoder.runtime.precision,
-    }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,15 @@ from torch import Tensor
 from reddino import __version__
 from reddino.atomic import atomic_path, write_text
 from reddino.errors import RedDinoError
-from reddino.model.backbone import PATCH14, Backbone, ViTBackbone, create_backbone
-from reddino.model.position import RESAMPLING
+from reddino.model.backbone import PATCH14, Backbone, ViTBackbone, create_backbone, is_vit
+from reddino.model.position import RESAMPLING, position_side
 from reddino.model.weights import backbone_tensors, hash_weights, load_strictly, read_tensors
 
 CONFIG, WEIGHTS, CARD, HEADS = "config.json", "model.safetensors", "reddino.json", "heads.safetensors"
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+#: Arguments in a foreign configuration that we set ourselves.
+_SET_ANYWAY = ("num_classes", "global_pool", "pretrained")
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,9 @@ class ModelCard:
         layer_scale: LayerScale's starting value; None where the architecture's own.
         mean, std: normalisation of RGB in 0..1.
         channel_order: RGB, or BGR for weights that were trained on swapped channels.
+        arguments: of timm's constructor, where the architecture's own do not fit.
+        resampled_from: pixels of the input whose position embedding was resampled; None: as trained.
+        position_resampling: how another size's position embedding is (or was) made.
         training: recipe, data fingerprint, samples seen, seed and command of the run; empty for foreign
             weights.
     """
@@ -48,6 +54,8 @@ class ModelCard:
     version: str = __version__
     weights_hash: str = ""
     training: dict[str, Any] = field(default_factory=dict)
+    arguments: dict[str, Any] = field(default_factory=dict)
+    resampled_from: int | None = None
 
     def create(self, image_size: int | None = None) -> Backbone:
         """Build the untrained backbone that the card describes."""
@@ -56,6 +64,7 @@ class ModelCard:
             image_size=image_size or self.image_size,
             depth=self.depth,
             layer_scale=self.layer_scale,
+            arguments=self.arguments,
         )
 
 
@@ -67,7 +76,7 @@ def save_model_folder(
     Args:
         heads: projection heads and mask token, kept beside the backbone for continued pretraining.
     """
-    card = ModelCard(**{**vars(card), "weights_hash": hash_weights(backbone)})
+    card = replace(card, weights_hash=hash_weights(backbone))
     with atomic_path(folder / WEIGHTS) as partial:
         save_file(backbone_tensors(backbone), partial, metadata={"format": "pt"})
     if heads is not None:
@@ -80,14 +89,14 @@ def save_model_folder(
 
 def _timm_config(backbone: Backbone, card: ModelCard) -> dict[str, Any]:
     architecture, arguments = PATCH14.get(card.backbone, (card.backbone, {}))
-    arguments = dict(arguments)
-    is_vit = isinstance(backbone, ViTBackbone)
-    if is_vit:
+    arguments = {**arguments, **card.arguments}
+    plain_vit = isinstance(backbone, ViTBackbone)
+    if plain_vit:
         optional = {"img_size": card.image_size, "depth": card.depth, "init_values": card.layer_scale}
         arguments |= {key: value for key, value in optional.items() if value is not None}
     pretrained = {
         "input_size": [3, card.image_size, card.image_size],
-        "fixed_input_size": is_vit,
+        "fixed_input_size": plain_vit,
         "mean": list(card.mean),
         "std": list(card.std),
         "interpolation": "bicubic",
@@ -98,7 +107,7 @@ def _timm_config(backbone: Backbone, card: ModelCard) -> dict[str, Any]:
         "architecture": architecture.split(".")[0],
         "num_classes": 0,
         "num_features": backbone.dim,
-        **({"global_pool": "token"} if is_vit else {}),
+        **({"global_pool": "token"} if plain_vit else {}),
         "model_args": arguments,
         "pretrained_cfg": pretrained,
     }
@@ -118,19 +127,29 @@ def read_card(folder: Path) -> ModelCard:
             raise RedDinoError(f"{folder / CARD} does not fit RedDino {__version__}: {error}") from error
     if not (folder / CONFIG).is_file():
         raise RedDinoError(f"{folder} is no model folder: it holds neither {CARD} nor {CONFIG}")
-    config = _read_json(folder / CONFIG)
-    pretrained = config.get("pretrained_cfg", {})
-    arguments = config.get("model_args", {})
-    name = config.get("architecture", "")
-    if (name, arguments.get("patch_size")) == ("vit_tiny_patch16_224", 14):
-        name = "vit_tiny_patch14"
+    return _timm_card(_read_json(folder / CONFIG))
+
+
+def _timm_card(config: Mapping[str, Any]) -> ModelCard:
+    """The card of a network that is described by timm's hub configuration alone."""
+    pretrained = config.get("pretrained_cfg", config)
+    arguments = {key: value for key, value in config.get("model_args", {}).items() if key not in _SET_ANYWAY}
+    name = str(config.get("architecture", ""))
+    for own, (architecture, fixed) in PATCH14.items():
+        if architecture == name and fixed["patch_size"] == arguments.get("patch_size"):
+            name = own
+            del arguments["patch_size"]
+    size = arguments.get("img_size") or pretrained.get("input_size", [3, 224, 224])[-1]
+    if is_vit(name):
+        arguments.pop("img_size", None)
     return ModelCard(
         backbone=name,
-        image_size=int(pretrained.get("input_size", [3, 224, 224])[-1]),
-        depth=arguments.get("depth"),
-        layer_scale=arguments.get("init_values"),
+        image_size=int(size[0] if isinstance(size, list) else size),
+        depth=arguments.pop("depth", None),
+        layer_scale=arguments.pop("init_values", None),
         mean=tuple(pretrained.get("mean", IMAGENET_MEAN)),
         std=tuple(pretrained.get("std", IMAGENET_STD)),
+        arguments=arguments,
     )
 
 
@@ -144,26 +163,81 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def open_model_folder(folder: Path, image_size: int | None = None) -> tuple[Backbone, ModelCard]:
+def open_model_folder(
+    folder: Path, image_size: int | None = None, weights: Path | None = None
+) -> tuple[Backbone, ModelCard]:
     """Open a model folder strictly; for another `image_size` the position embedding is resampled.
+
+    Args:
+        folder: in timm's hub format, with or without `reddino.json`.
+        image_size: pixels of the square input; None takes the card's.
+        weights: the weights file, where it is not the folder's `model.safetensors`.
 
     Raises:
         RedDinoError: a file is missing or damaged, or the weights are not those that the card names.
     """
     card = read_card(folder)
+    path = weights or folder / WEIGHTS
+    tensors = read_tensors(path)
+    if not (folder / CARD).is_file():
+        tensors = _without_classifier(tensors, _read_json(folder / CONFIG))
+    return open_tensors(tensors, card, str(path), image_size)
+
+
+def open_tensors(
+    tensors: Mapping[str, Tensor], card: ModelCard, origin: str, image_size: int | None = None
+) -> tuple[Backbone, ModelCard]:
+    """Build the network that a card describes, fill it strictly, and bring it to `image_size`.
+
+    Raises:
+        RedDinoError: the tensors do not fit the card: names, shapes, number of positions or hash.
+    """
     backbone = card.create()
-    load_strictly(backbone, read_tensors(folder / WEIGHTS), str(folder / WEIGHTS))
+    if image_size is not None and isinstance(backbone, ViTBackbone) and "pos_embed" in tensors:
+        # Asked for a size, the person need not know for which one the positions were trained.
+        side = position_side(tensors["pos_embed"], backbone.positioned_prefix, origin)
+        card = replace(card, image_size=side * backbone.patch_size)
+        backbone = card.create()
+    load_strictly(backbone, tensors, origin)
     found = hash_weights(backbone)
     if card.weights_hash and found != card.weights_hash:
         raise RedDinoError(
-            f"{folder}: the weights ({found}) are not those of {CARD} ({card.weights_hash}); the "
+            f"{origin}: the weights ({found}) are not those of {CARD} ({card.weights_hash}); the "
             "folder was mixed or half copied"
         )
-    if image_size is not None and image_size != card.image_size and isinstance(backbone, ViTBackbone):
-        resized = card.create(image_size)
-        load_strictly(resized, backbone_tensors(backbone), str(folder))
-        backbone = resized
-    return backbone, ModelCard(**{**vars(card), "weights_hash": found})
+    return at_size(backbone, replace(card, weights_hash=found), image_size)
+
+
+def at_size(backbone: Backbone, card: ModelCard, image_size: int | None) -> tuple[Backbone, ModelCard]:
+    """The same network for another input size; a ViT's position embedding is resampled, and that is noted.
+
+    Raises:
+        RedDinoError: the size is no multiple of the patch size.
+    """
+    if image_size is None or image_size == card.image_size:
+        return backbone, card
+    if not isinstance(backbone, ViTBackbone):
+        return backbone, replace(card, image_size=image_size)
+    if image_size < backbone.patch_size or image_size % backbone.patch_size:
+        raise RedDinoError(
+            f"image size {image_size} does not fit patches of {backbone.patch_size} px: give a multiple of it"
+        )
+    resized = card.create(image_size)
+    load_strictly(resized, backbone_tensors(backbone), card.backbone, resample=True)
+    if isinstance(resized, ViTBackbone):
+        resized.mask_token.data.copy_(backbone.mask_token.data)
+    return resized, replace(
+        card, image_size=image_size, resampled_from=card.resampled_from or card.image_size
+    )
+
+
+def _without_classifier(tensors: dict[str, Tensor], config: Mapping[str, Any]) -> dict[str, Tensor]:
+    """All but the classifier that timm's configuration names: embeddings are taken before it."""
+    named = config.get("pretrained_cfg", config).get("classifier") or []
+    prefixes = tuple(f"{name}." for name in ([named] if isinstance(named, str) else named))
+    if not config.get("num_classes") or not prefixes:
+        return tensors
+    return {name: value for name, value in tensors.items() if not name.startswith(prefixes)}
 
 
 def read_heads(folder: Path) -> dict[str, Tensor]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from reddino.errors import RedDinoError
 
 RESAMPLING = "bicubic, offset 0.1, no antialias (DINOv2)"
 OFFSET = 0.1
@@ -25,7 +29,8 @@ def resample_positions(embedding: Tensor, grid: tuple[int, int], prefix_tokens: 
     Returns:
         (1, prefix + grid[0] * grid[1], dim); the argument itself where the grid is the same.
     """
-    patches = embedding.shape[1] - prefix_tokens
+    # An int also while an exporter traces, where a shape is a tensor.
+    patches = int(embedding.shape[1]) - prefix_tokens
     side = round(patches**0.5)
     if (side, side) == grid:
         return embedding
@@ -35,3 +40,19 @@ def resample_positions(embedding: Tensor, grid: tuple[int, int], prefix_tokens: 
     image = functional.interpolate(image, scale_factor=scale, mode="bicubic", antialias=False)
     resampled = image.permute(0, 2, 3, 1).reshape(1, grid[0] * grid[1], -1)
     return torch.cat([prefix, resampled.to(embedding.dtype)], dim=1)
+
+
+def position_side(embedding: Tensor, prefix: int, origin: str) -> int:
+    """Patches along a side of the square grid of a position embedding (1, prefix + side * side, d).
+
+    Raises:
+        RedDinoError: no square grid has so many tokens.
+    """
+    patches = int(embedding.shape[1]) - prefix
+    side = math.isqrt(max(patches, 0))
+    if side < 1 or side * side != patches:
+        raise RedDinoError(
+            f"{origin}: the position embedding has {embedding.shape[1]} tokens, which is not "
+            f"{'a class token and ' if prefix else ''}a square grid of patches"
+        )
+    return side

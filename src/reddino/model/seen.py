@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from reddino.atomic import atomic_path
 from reddino.errors import RedDinoError
-from reddino.model.catalogue import EFFICIENTNET_LITE0, PUBLISHED
+from reddino.model.catalogue import EFFICIENTNET_LITE0, PUBLISHED, RESNET50
 from reddino.smears.hashes import Hashes
 
 SEEN = "seen.parquet"
@@ -88,7 +88,9 @@ def seen_before(start: str) -> SeenImages:
     if Path(start).is_dir():
         listed = read_seen(Path(start))
         return listed if listed is not None else SeenImages(NOTHING.sources, NOTHING.hashes, complete=False)
-    natural = {"scratch", EFFICIENTNET_LITE0} | {name for name in PUBLISHED if name.startswith("dinov2")}
+    natural = {"scratch", EFFICIENTNET_LITE0, RESNET50} | {
+        name for name in PUBLISHED if name.startswith("dinov2")
+    }
     complete = start in natural or start.startswith(("timm:", "untrained:"))
     return SeenImages(NOTHING.sources, NOTHING.hashes, complete)
 

@@ -12,25 +12,31 @@ from torch import Tensor
 
 from reddino.errors import RedDinoError
 from reddino.model.backbone import Backbone, PooledBackbone, ViTBackbone
-from reddino.model.position import resample_positions
+from reddino.model.position import position_side, resample_positions
 from reddino.provenance import hash_bytes
 
 MASK_TOKEN = "mask_token"
+#: Keys under which training code keeps a state dict, outermost first.
+_WRAPPERS = ("model", "state_dict", "teacher")
+_PREFIXES = ("teacher.backbone.", "module.backbone.", "backbone.", "module.")
 _CHUNKED_BLOCK = re.compile(r"^blocks\.\d+\.(\d+)\.")
+#: SwiGLU as DINOv2 names it, and as timm does; both pack the gate before the value.
+_SWIGLU = ((re.compile(r"\.mlp\.w12\."), ".mlp.fc1."), (re.compile(r"\.mlp\.w3\."), ".mlp.fc2."))
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read a weights file: `.safetensors`, or a `.pth`/`.pt` of plain tensors.
+    """Read a weights file: `.safetensors`, or a `.pth`/`.pt`/`.bin` of plain tensors, under timm's names.
 
     A training checkpoint in the layout of DINOv2, RedDino or DinoBloom (`teacher` → `backbone.*`) gives the
-    teacher's backbone; block-chunked names become plain ones.
+    teacher's backbone; block-chunked names become plain ones, and DINOv2's names of SwiGLU and registers
+    become timm's.
 
     Raises:
         RedDinoError: the file is missing, is not weights, or holds more than tensors (which could execute
             code).
     """
     if not path.is_file():
-        raise RedDinoError(f"weights file {path} does not exist; give a .safetensors, .pth or .pt file")
+        raise RedDinoError(f"weights file {path} does not exist; give a .safetensors, .pth, .pt or .bin file")
     try:
         if path.suffix == ".safetensors":
             return dict(load_file(path))
@@ -44,30 +50,58 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _backbone_tensors(content: object, path: Path) -> dict[str, Tensor]:
-    if isinstance(content, Mapping) and isinstance(content.get("teacher"), Mapping):
-        content = content["teacher"]
+    for key in _WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
     if not isinstance(content, Mapping):
         raise RedDinoError(
             f"{path} holds no dictionary of tensors; give a state dict or a DINOv2 training checkpoint"
         )
-    prefix = "backbone."
-    if any(str(name).startswith(prefix) for name in content):
-        content = {
-            name.removeprefix(prefix): value for name, value in content.items() if name.startswith(prefix)
-        }
+    for prefix in _PREFIXES:
+        if any(str(name).startswith(prefix) for name in content):
+            content = {
+                str(name).removeprefix(prefix): value
+                for name, value in content.items()
+                if str(name).startswith(prefix)
+            }
+            break
     strangers = [name for name, value in content.items() if not isinstance(value, Tensor)]
     if strangers:
         raise RedDinoError(
             f"{path}: entry '{strangers[0]}' is no tensor; give a state dict or a DINOv2 training checkpoint"
         )
-    return {_CHUNKED_BLOCK.sub(r"blocks.\1.", name): value for name, value in content.items()}
+    return _timm_registers({_timm_name(str(name)): value for name, value in content.items()})
 
 
-def load_strictly(backbone: Backbone, tensors: Mapping[str, Tensor], origin: str) -> None:
+def _timm_name(name: str) -> str:
+    name = _CHUNKED_BLOCK.sub(r"blocks.\1.", name)
+    for pattern, timm_name in _SWIGLU:
+        name = pattern.sub(timm_name, name)
+    return name
+
+
+def _timm_registers(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """DINOv2's registers as timm keeps them: the class token's position is added, only patches keep one."""
+    if "register_tokens" not in tensors or not {"cls_token", "pos_embed"} <= tensors.keys():
+        return tensors
+    registers, positions = tensors.pop("register_tokens"), tensors["pos_embed"]
+    tensors["cls_token"] = tensors["cls_token"] + positions[:, :1]
+    return tensors | {"reg_token": registers, "pos_embed": positions[:, 1:].contiguous()}
+
+
+def load_strictly(
+    backbone: Backbone, tensors: Mapping[str, Tensor], origin: str, *, resample: bool = False
+) -> None:
     """Load `tensors` into `backbone`; every tensor must be used and every parameter filled.
 
-    Two differences are allowed: the mask token may be missing (released models lack it; it is zero then), and
-    a position embedding of another square grid is resampled (`position.RESAMPLING`).
+    The mask token alone may be missing (released models lack it; it is zero then).
+
+    Args:
+        backbone: takes the values.
+        tensors: under timm's names.
+        origin: where they come from, for errors.
+        resample: bring a position embedding of another square grid to the backbone's own
+            (`position.RESAMPLING`); otherwise it is refused.
 
     Raises:
         RedDinoError: names what is missing, unexpected or of the wrong shape.
@@ -77,7 +111,7 @@ def load_strictly(backbone: Backbone, tensors: Mapping[str, Tensor], origin: str
     if isinstance(backbone, ViTBackbone):
         if MASK_TOKEN in remaining:
             backbone.mask_token.data.copy_(remaining.pop(MASK_TOKEN).reshape(1, -1))
-        _fit_positions(backbone, remaining)
+        _fit_positions(backbone, remaining, origin, resample)
     expected = network.state_dict()
     _require_same_names(set(expected), set(remaining), origin)
     for name, value in remaining.items():
@@ -89,13 +123,21 @@ def load_strictly(backbone: Backbone, tensors: Mapping[str, Tensor], origin: str
     network.load_state_dict(remaining, strict=True)
 
 
-def _fit_positions(backbone: ViTBackbone, tensors: dict[str, Tensor]) -> None:
+def _fit_positions(backbone: ViTBackbone, tensors: dict[str, Tensor], origin: str, resample: bool) -> None:
     wanted = backbone.vit.pos_embed
     given = tensors.get("pos_embed")
-    if given is None or given.shape == wanted.shape or given.shape[-1] != wanted.shape[-1]:
-        return
-    side = round((wanted.shape[1] - 1) ** 0.5)
-    tensors["pos_embed"] = resample_positions(given, (side, side))
+    prefix = backbone.positioned_prefix
+    if given is None or given.ndim != 3 or given.shape[-1] != wanted.shape[-1]:
+        return  # a tensor that is missing or of another width is named with the others
+    side, own = position_side(given, prefix, origin), position_side(wanted, prefix, "the backbone")
+    if side != own and not resample:
+        patch = backbone.patch_size
+        raise RedDinoError(
+            f"{origin}: the position embedding has {given.shape[1]} tokens ({side} x {side} patches, "
+            f"{side * patch} px), but {own} x {own} ({own * patch} px) was announced; name the image size "
+            f"{side * patch} if these are the right weights"
+        )
+    tensors["pos_embed"] = resample_positions(given, (own, own), prefix)
 
 
 def _require_same_names(expected: set[str], given: set[str], origin: str) -> None:

@@ -242,7 +242,7 @@ def _make_student(recipe: Recipe, processes: Processes) -> tuple[ModelCard, Bran
         initialise(backbone, derived_seed(recipe.seed, INITIALISATION, 0))
         return card, student
     start, start_card = open_backbone(model.start)
-    load_strictly(backbone, backbone_tensors(start), f"model.start={model.start}")
+    load_strictly(backbone, backbone_tensors(start), f"model.start={model.start}", resample=True)
     if model.load_heads:
         _load_heads(student, model.start)
     return ModelCard(**{**vars(card), "mean": start_card.mean, "std": start_card.std}), student

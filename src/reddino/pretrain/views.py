@@ -13,8 +13,8 @@ from torch import Tensor
 
 from reddino.model.backbone import Backbone, ViTBackbone
 from reddino.model.blocks import Kept
-from reddino.model.encoder import normalise
 from reddino.model.folder import ModelCard
+from reddino.model.graph import normalise
 from reddino.pretrain.data import CropBatch
 from reddino.pretrain.distribution import ALONE, Processes
 from reddino.pretrain.masking import MaskedPatches, sample_masks

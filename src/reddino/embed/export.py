@@ -1,0 +1,163 @@
+"""Models for other programs: ONNX, OpenVINO IR, or a folder that is ready for the Hugging Face hub."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from reddino.atomic import write_text
+from reddino.embed.model_card import model_card
+from reddino.embed.runtimes.check import drawn_cells
+from reddino.embed.runtimes.extras import require
+from reddino.embed.runtimes.onnx_engine import open_session
+from reddino.embed.runtimes.onnx_graph import INPUT, OUTPUT, embedding_graph, write_onnx
+from reddino.embed.runtimes.openvino_engine import compile_model
+from reddino.errors import RedDinoError
+from reddino.model.backbone import PooledBackbone, is_cut
+from reddino.model.encoder import Encoder
+from reddino.model.engine import TorchEngine
+from reddino.model.folder import save_model_folder
+from reddino.provenance import provenance
+
+Format = Literal["onnx", "openvino", "hub"]
+#: Largest difference from torch, in shares of the largest number, that an exported file may show.
+TOLERANCE = 1e-4
+DESCRIPTION = "reddino-export.json"
+
+
+@dataclass(frozen=True)
+class Export:
+    """What was written.
+
+    Attributes:
+        folder: it holds all files.
+        files: their names.
+        difference: largest difference from torch on the check images, in shares of the largest number; None
+            for a hub folder, whose weights are the same bytes.
+    """
+
+    folder: Path
+    files: tuple[str, ...]
+    difference: float | None
+
+
+def export_model(
+    encoder: Encoder,
+    folder: Path,
+    *,
+    form: Format = "onnx",
+    pooling: str = "cls",
+    scores: Mapping[str, float] | None = None,
+    licence: str | None = None,
+) -> Export:
+    """Write a model for other programs, and check that it computes the same.
+
+    Args:
+        encoder: the model.
+        folder: a new or empty folder.
+        form: `onnx` (uint8 RGB squares in, any number of them; normalisation inside), `openvino` (the same as
+            IR), or `hub` (timm's hub format and a model card).
+        pooling: of the exported graph; a hub folder leaves it to the program that opens it.
+        scores: for the model card, by name.
+        licence: of the weights, for the model card, such as `apache-2.0`.
+
+    Raises:
+        RedDinoError: the folder is not empty, an extra is not installed, or the file computes something else.
+    """
+    if form not in get_args(Format):
+        raise RedDinoError(f"format '{form}' is not known; give onnx, openvino or hub")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RedDinoError(f"{folder} is not empty: export to a new folder")
+    if form == "hub":
+        return _write_hub_folder(encoder, folder, scores or {}, licence)
+    return _write_graph(encoder, folder, form, pooling)
+
+
+def _write_graph(encoder: Encoder, folder: Path, form: Literal["onnx", "openvino"], pooling: str) -> Export:
+    require(form, f"exporting as {form}")
+    encoder.check_pooling(pooling)
+    size = encoder.input_size
+    # Three images, so that a batch that became a constant would show.
+    images = drawn_cells(3, size)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".export-") as place:
+        draft = Path(place) / "draft"
+        draft.mkdir()
+        graph = embedding_graph(encoder.backbone, encoder.card, pooling)
+        path = (draft if form == "onnx" else Path(place)) / "model.onnx"
+        write_onnx(graph, size, path, "dynamo" if form == "onnx" else "tracing")
+        if form == "openvino":
+            path = _convert_to_ir(path, draft / "model.xml")
+        runtime = replace(encoder.runtime, precision="fp32", device=torch.device("cpu"))
+        wanted = TorchEngine(encoder.backbone, encoder.card, runtime).vectors(images, pooling)
+        found = _run(path, images, runtime.threads)
+        difference = _largest_difference(found, wanted)
+        if not difference <= TOLERANCE:
+            raise RedDinoError(
+                f"the exported {form} file does not compute what torch computes (largest difference "
+                f"{difference:.2g} of the largest number): nothing was written"
+            )
+        (draft / DESCRIPTION).write_text(
+            json.dumps(_describe(encoder, pooling, difference), indent=2) + "\n", encoding="utf-8"
+        )
+        if folder.exists():
+            folder.rmdir()
+        draft.rename(folder)
+    return Export(folder, tuple(sorted(file.name for file in folder.iterdir())), difference)
+
+
+def _convert_to_ir(onnx: Path, xml: Path) -> Path:
+    """OpenVINO IR in float32; its own default would round the weights to float16."""
+    import openvino
+
+    openvino.save_model(openvino.convert_model(str(onnx)), str(xml), compress_to_fp16=False)
+    return xml
+
+
+def _run(path: Path, images: NDArray[np.uint8], threads: int) -> NDArray[np.float32]:
+    """What the written file computes, in the program that it is for."""
+    if path.suffix == ".xml":
+        compiled = compile_model(path, threads)
+        from_ir: NDArray[np.float32] = compiled([images])[0]
+        return from_ir
+    from_onnx: NDArray[np.float32] = open_session(path, threads).run([OUTPUT], {INPUT: images})[0]
+    return from_onnx
+
+
+def _largest_difference(found: NDArray[np.float32], wanted: NDArray[np.float32]) -> float:
+    if found.shape != wanted.shape:
+        return float("inf")
+    return float(np.abs(found - wanted).max() / max(float(np.abs(wanted).max()), 1e-12))
+
+
+def _describe(encoder: Encoder, pooling: str, difference: float) -> dict[str, Any]:
+    return {
+        "input": f"{INPUT}: uint8 (n, {encoder.input_size}, {encoder.input_size}, 3), RGB, not normalised",
+        "output": f"{OUTPUT}: float32 (n, d), pooling {pooling}",
+        "normalisation_inside": {"mean": list(encoder.mean), "std": list(encoder.std)},
+        "channel_order_inside": encoder.channel_order,
+        "positions": encoder.position_resampling or "as trained",
+        "model": encoder.name,
+        "backbone": encoder.card.backbone,
+        "weights_hash": encoder.weights_hash,
+        "largest_difference_from_torch": difference,
+        "provenance": provenance(model=encoder.weights_hash),
+    }
+
+
+def _write_hub_folder(
+    encoder: Encoder, folder: Path, scores: Mapping[str, float], licence: str | None
+) -> Export:
+    if isinstance(encoder.backbone, PooledBackbone) and is_cut(encoder.backbone.network):
+        raise RedDinoError("timm has no name for a ResNet without its last stage: export it as onnx instead")
+    card = save_model_folder(folder, encoder.backbone, encoder.card)
+    write_text(folder / "README.md", model_card(card, encoder.name, encoder.dim, scores, licence))
+    return Export(folder, tuple(sorted(file.name for file in folder.iterdir())), None)

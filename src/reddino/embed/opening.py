@@ -1,0 +1,57 @@
+"""A model by name, in the runtime that is asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reddino.embed.runtimes.check import drawn_cells
+from reddino.embed.runtimes.choice import use_runtime
+from reddino.errors import RedDinoError
+from reddino.model.encoder import Encoder, open_model
+from reddino.runtime import Precision, choose_runtime
+
+
+def load(
+    name: str | Path,
+    *,
+    image_size: int | None = None,
+    channel_order: str | None = None,
+    device: str = "auto",
+    runtime: str = "torch",
+    precision: str = "auto",
+    compiled: bool = False,
+    pooling: str = "cls",
+    sample: NDArray[np.uint8] | None = None,
+) -> Encoder:
+    """Open a model, ready to embed: `load("reddino-small").embed(images)`.
+
+    Args:
+        name: a short name (`reddino models` lists them), `hf_hub:<id>`, `timm:<name>`, a model folder or a
+            weights file.
+        image_size: pixels of the square input; None: 224 for the short names, else the model's own.
+        channel_order: `RGB` or `BGR`, the order that the network sees; None: what the model's card says.
+        device: `auto`, `cpu`, `cuda` or `cuda:<n>`.
+        runtime: `torch`, `openvino`, `onnx`, or `auto`, which measures them on `sample`.
+        precision: `fp32`, `bf16`, or `auto`: bf16 where the hardware computes it and the vectors keep.
+        compiled: torch.compile.
+        pooling: which `auto` measures with.
+        sample: squares (n, s, s, 3) that `auto` measures on; None: drawn cells.
+
+    Raises:
+        RedDinoError: the weights cannot be had or do not fit, or an option is not known.
+    """
+    if precision not in get_args(Precision):
+        raise RedDinoError(f"precision '{precision}' is not known; give {', '.join(get_args(Precision))}")
+    level = cast(Precision, precision)
+    plain = runtime == "torch" and not compiled
+    chosen = choose_runtime(device, level if plain else "fp32")
+    encoder = open_model(name, image_size=image_size, channel_order=channel_order, runtime=chosen)
+    if not plain:
+        encoder.check_pooling(pooling)
+        squares = drawn_cells(32, encoder.input_size) if sample is None else sample
+        use_runtime(encoder, runtime, level, compiled=compiled, sample=squares, pooling=pooling)
+    return encoder

@@ -1,0 +1,99 @@
+"""OpenVINO on the CPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reddino.embed.runtimes.extras import require
+from reddino.embed.runtimes.onnx_graph import OnnxSource
+from reddino.errors import RedDinoError
+
+Hint = Literal["LATENCY", "THROUGHPUT"]
+#: Images that one stream computes at once, where several share a batch.
+_SLICE = 4
+
+
+def computes_bf16() -> bool:
+    """Whether OpenVINO multiplies bfloat16 on this processor; elsewhere it would quietly take float32."""
+    import openvino
+
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def compile_model(path: Path, threads: int, precision: str = "fp32", hint: Hint = "LATENCY") -> Any:
+    """An ONNX file or OpenVINO IR, ready to run on the CPU."""
+    import openvino
+
+    settings = {
+        "INFERENCE_NUM_THREADS": threads,
+        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
+        "PERFORMANCE_HINT": hint,
+    }
+    core = openvino.Core()
+    return core.compile_model(core.read_model(str(path)), "CPU", settings)
+
+
+class OpenVinoEngine:
+    """A backbone in OpenVINO, converted when a pooling is first asked for."""
+
+    name = "openvino"
+
+    def __init__(
+        self,
+        source: OnnxSource,
+        threads: int,
+        precision: Literal["fp32", "bf16"] = "fp32",
+        hint: Hint = "LATENCY",
+    ) -> None:
+        """Take a network into use.
+
+        Args:
+            source: the network with its preprocessing.
+            threads: of the processor.
+            precision: `bf16` only where the processor computes it.
+            hint: `LATENCY`, all threads on one batch, or `THROUGHPUT`, several streams that share it.
+
+        Raises:
+            RedDinoError: OpenVINO is not installed, or the processor has no bf16.
+        """
+        require("openvino", "the runtime openvino")
+        if precision == "bf16" and not computes_bf16():
+            raise RedDinoError("OpenVINO computes no bf16 on this processor; give the precision fp32 or auto")
+        self.precision, self.hint = precision, hint
+        self._source, self._threads = source, threads
+        self._compiled: dict[str, Any] = {}
+
+    def vectors(self, images: NDArray[np.uint8], pooling: str) -> NDArray[np.float32]:
+        """Vectors (n, d) of RGB squares (n, s, s, 3)."""
+        if pooling not in self._compiled:
+            self._compiled[pooling] = compile_model(
+                self._source.file(pooling), self._threads, self.precision, self.hint
+            )
+        compiled = self._compiled[pooling]
+        images = np.ascontiguousarray(images)
+        if self.hint == "LATENCY":
+            found: NDArray[np.float32] = compiled([images])[0]
+            return found
+        return _in_streams(compiled, images)
+
+
+def _in_streams(compiled: Any, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Slices of a batch, each in a stream of its own."""
+    import openvino
+
+    starts = range(0, len(images), _SLICE)
+    parts: list[NDArray[np.float32] | None] = [None] * len(starts)
+
+    def keep(request: Any, number: int) -> None:
+        parts[number] = np.array(request.get_output_tensor(0).data)
+
+    waiting = openvino.AsyncInferQueue(compiled)
+    waiting.set_callback(keep)
+    for number, start in enumerate(starts):
+        waiting.start_async([images[start : start + _SLICE]], userdata=number)
+    waiting.wait_all()
+    return np.concatenate([part for part in parts if part is not None])
