@@ -326,7 +326,7 @@ def _report(logits: Real, truth: Classes, temperature: float, offset: Real) -> d
     calibrated = logits / temperature + offset
     classes = logits.shape[1]
     return {
-        "scores": asdict(score(truth, calibrated.argmax(axis=1), classes)),
+        "scores": score(truth, calibrated.argmax(axis=1), classes).as_dict(),
         "nll_raw": negative_log_likelihood(logits, truth),
         "nll_calibrated": negative_log_likelihood(calibrated, truth),
         "calibration_error_raw": calibration_error(softmax(logits), truth),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -148,7 +148,9 @@ def held_out_report(
         calibrated[test] = logits[test] / fit_temperature(logits[known], truth[known])
     kept = truth[learned]
     return {
-        "scores": {name: float(np.mean([asdict(one)[name] for one in scores])) for name in asdict(scores[0])},
+        "scores": {
+            name: float(np.mean([one.as_dict()[name] for one in scores])) for name in scores[0].as_dict()
+        },
         "nll_raw": negative_log_likelihood(logits[learned], kept),
         "nll_calibrated": negative_log_likelihood(calibrated[learned], kept),
         "calibration_error_raw": calibration_error(softmax(logits[learned]), kept),

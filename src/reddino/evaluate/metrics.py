@@ -28,9 +28,9 @@ class Scores:
         """In the order of METRICS, without AUROC."""
         return self.weighted_f1, self.balanced_accuracy, self.accuracy, self.macro_f1
 
-    def as_dict(self) -> dict[str, float | None]:
-        """By field name."""
-        return asdict(self)
+    def as_dict(self) -> dict[str, float]:
+        """By field name; AUROC only where there is one."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
