@@ -162,7 +162,9 @@ def put_in_runtime(
         precision = begun.get("precision", precision)
     encoder.check_pooling(pooling)
     images = len(manifest.images()[0])
-    views = {"cells": int(manifest.is_cell().sum()), "random": images * view.per_image}.get(view.kind, images)
+    # Cells that are yet to be found are guessed at: a field shows about a hundred.
+    cells = int(manifest.is_cell().sum()) or 100 * images
+    views = {"cells": cells, "random": images * view.per_image}.get(view.kind, images)
     use_runtime(
         encoder,
         runtime,

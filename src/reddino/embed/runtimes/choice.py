@@ -225,7 +225,7 @@ def _race(
     pace, engine = _pace(first, sample, pooling)
     batch = sample[: int(np.clip(_RUN_SECONDS / pace, _FEWEST, _MOST))]
     cost = _CONVERSION + len(candidates) * _ROUNDS * len(batch) * pace
-    if views is not None and views * pace < WORTH_COMPARING * cost and first.runtime == "torch":
+    if views is not None and views * pace < WORTH_COMPARING * cost:
         reason = f"{views} views take about {views * pace:.0f} s: too few to compare runtimes for"
         return Choice(engine, str(first), reason)
     reference = _reference(encoder, batch, pooling)
