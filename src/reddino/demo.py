@@ -22,7 +22,10 @@ from reddino.evaluate.protocol import evaluate_table
 from reddino.evaluate.question import Question
 from reddino.evaluate.results import Result
 from reddino.evaluate.save import save_markdown, save_results
-from reddino.explore import figures
+from reddino.explore.figures import contact_sheet, save_figure
+from reddino.explore.maps import paired_map_figure
+from reddino.explore.projection import pca_2d
+from reddino.explore.training import training_figure
 from reddino.inputs import CELL_SIZE, COLOUR_HISTOGRAM
 from reddino.model.catalogue import EFFICIENTNET_LITE0
 from reddino.pretrain.loop import Outcome
@@ -298,17 +301,17 @@ def draw_figures(
     """What the smears look like, how training went, and maps of the test cells before and after it."""
     drawn = {
         "smears.png": _smears_figure(join_manifests([train, test])),
-        "training.png": figures.training_figure(read_metrics(folder / "run"), "pretraining"),
+        "training.png": training_figure(read_metrics(folder / "run"), "pretraining"),
     }
     for name, file in ((TRAINED, "map-trained.png"), (UNTRAINED, "map-untrained.png")):
         table = tables[name]
-        drawn[file] = figures.paired_map_figure(
-            figures.pca_2d(table.vectors), table.strings("label"), table.strings("source"), f"{name} (PCA)"
+        drawn[file] = paired_map_figure(
+            pca_2d(table.vectors), table.strings("label"), table.strings("source"), f"{name} (PCA)"
         )
     paths = []
     for file, figure in drawn.items():
         paths.append(folder / "figures" / file)
-        figures.save_figure(figure, paths[-1])
+        save_figure(figure, paths[-1])
     return paths
 
 
@@ -325,4 +328,4 @@ def _smears_figure(smears: Manifest, diameters: float = 8.0) -> Figure:
             side = diameters * SOURCES[source].cell_px
             images.append(cut_square(picture, width / 2, height / 2, side, 320))
             titles.append(source)
-    return figures.contact_sheet(images, titles, columns=4, inches=2.4)
+    return contact_sheet(images, titles, columns=4, inches=2.4)

@@ -136,6 +136,23 @@ class ViTBackbone(nn.Module):
         embedded: Tensor = vit.norm_pre(x)
         return embedded
 
+    def attend(self, images: Tensor) -> tuple[Tokens, Tensor]:
+        """Encode (B, 3, H, W); also the class token's attention (B, heads, N) to the patches, last block.
+
+        The attention is a softmax over class token and patches together: over the patches it sums to less
+        than 1.
+        """
+        attention = self.vit.blocks[-1].attn
+        weights: list[Tensor] = []
+        fused, attention.fused_attn = attention.fused_attn, False
+        hook = attention.attn_drop.register_forward_hook(lambda _, given, __: weights.append(given[0]))
+        try:
+            tokens = self(images)
+        finally:
+            hook.remove()
+            attention.fused_attn = fused
+        return tokens, weights[0][:, :, 0, 1:]
+
 
 def _kept_by(group: Crops, block: int) -> KeptPair:
     """Which samples compute the two branches of a block; None where all of them do."""

@@ -92,6 +92,44 @@ class Encoder:
             for start in range(0, len(images), batch_size)
         ]
         return np.concatenate(parts)
+        self._check(images, pooling)
+        with torch.inference_mode(), self.runtime.autocast():
+            tokens = self.backbone(self._prepare(images))
+        vectors: NDArray[np.float32] = pool(tokens, pooling).float().cpu().numpy()
+        return vectors
+
+    def patch_tokens(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Patch tokens, and what the class token attends to in the last block.
+
+        Args:
+            images: (n, H, W, 3) uint8 RGB, H and W multiples of the patch size.
+
+        Returns:
+            Tokens (n, h, w, d) and attention (n, heads, h, w), h = H / patch size.
+
+        Raises:
+            RedDinoError: the network has no patch tokens, or the size does not fit.
+        """
+        self._check(images, "mean")
+        assert isinstance(self.backbone, ViTBackbone)
+        with torch.inference_mode(), self.runtime.autocast():
+            tokens, attention = self.backbone.attend(self._prepare(images))
+        assert tokens.patches is not None
+        n, height, width = images.shape[:3]
+        grid = height // self.backbone.patch_size, width // self.backbone.patch_size
+        patches = tokens.patches.float().cpu().numpy().reshape(n, *grid, -1)
+        return patches, attention.float().cpu().numpy().reshape(n, -1, *grid)
+
+    @property
+    def patch_size(self) -> int:
+        """Side of a patch in pixels; 0 for a network without patch tokens."""
+        return self.backbone.patch_size if isinstance(self.backbone, ViTBackbone) else 0
+
+    def _prepare(self, images: NDArray[np.uint8]) -> Tensor:
+        batch = torch.from_numpy(np.ascontiguousarray(images)).to(self.runtime.device)
+        if self.channel_order == "BGR":
+            batch = batch.flip(-1)
+        return normalise(batch, self.mean, self.std)
 
     def check_pooling(self, pooling: str) -> None:
         """Refuse a pooling that is not known, or that needs tokens which the network lacks."""

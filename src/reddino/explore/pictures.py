@@ -1,0 +1,77 @@
+"""The pictures of a table's rows, cut again from the images as the network saw them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from reddino.embed.encoder import Images
+from reddino.embed.table import Embeddings
+from reddino.errors import RedDinoError
+from reddino.smears.cutting import cut_square
+from reddino.smears.decode import decode_image
+from reddino.smears.failures import Failures, ImageError
+from reddino.smears.manifest import read_manifest
+
+#: What stands where a picture cannot be cut any more.
+MISSING = 225
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Where the pictures of a table's rows are.
+
+    Attributes:
+        table: its columns path, view_x, view_y and view_side say what to cut.
+        root: folder that the paths start from.
+        failures: filled with the images that cannot be read.
+    """
+
+    table: Embeddings
+    root: Path
+    failures: Failures
+
+    @classmethod
+    def of(cls, table: Embeddings, images: str | Path) -> Pictures:
+        """Find the pictures of a table.
+
+        Args:
+            table: an embedding table.
+            images: the manifest that was embedded, or the folder that its paths start from.
+
+        Raises:
+            RedDinoError: not one of the table's images is there.
+        """
+        given = Path(images)
+        root = given if given.is_dir() else read_manifest(given).root
+        paths = sorted(set(table.strings("path")))
+        if not any((root / path).is_file() for path in paths):
+            raise RedDinoError(
+                f"none of the table's {len(paths)} images is below '{root}' (such as '{paths[0]}'): "
+                "give the manifest that was embedded, or the folder that its paths start from"
+            )
+        return cls(table, root, Failures())
+
+    def cut(self, rows: Sequence[int] | npt.NDArray[np.int64], side: int) -> Images:
+        """Pictures (m, side, side, 3) of rows (m,); grey where an image cannot be read.
+
+        Each image is decoded once, so rows may come in any order.
+        """
+        wanted = np.asarray(rows, dtype=np.int64)
+        part = self.table.select(wanted)
+        paths = np.asarray(part.strings("path"), dtype=np.str_)
+        x, y, sides = (part.numbers(name) for name in ("view_x", "view_y", "view_side"))
+        pictures = np.full((len(wanted), side, side, 3), MISSING, dtype=np.uint8)
+        for path in np.unique(paths):
+            try:
+                image = decode_image(self.root / str(path))
+            except ImageError as error:
+                self.failures.add(str(path), error.reason)
+                continue
+            for i in np.flatnonzero(paths == path).tolist():
+                pictures[i] = cut_square(image, float(x[i]), float(y[i]), float(sides[i]), side)
+        return pictures

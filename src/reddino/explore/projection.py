@@ -1,0 +1,91 @@
+"""From vectors to the plane: principal components, and a seeded UMAP after them."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.decomposition import PCA
+
+from reddino.embed.encoder import Vectors
+from reddino.errors import RedDinoError
+
+Points = npt.NDArray[np.float64]
+
+#: Directions that are kept before UMAP: neighbours hardly change, and their search takes a fraction.
+COMPONENTS = 50
+
+
+def pca_2d(vectors: Vectors) -> Points:
+    """The first two principal components (n, 2) of vectors (n, d); exact, so that no seed is needed."""
+    if min(vectors.shape) < 2:
+        raise ValueError(f"a map needs at least two vectors of two numbers, not {vectors.shape}")
+    solver = "covariance_eigh" if len(vectors) >= vectors.shape[1] else "full"
+    points: Points = PCA(2, svd_solver=solver).fit_transform(vectors.astype(np.float64))
+    return points
+
+
+def reduce_dimensions(vectors: Vectors, components: int = COMPONENTS) -> Vectors:
+    """Principal components (n, c) of vectors (n, d) where that is fewer numbers, else the vectors centred.
+
+    Works in float64 sums over blocks, so that 240,000 vectors need little memory beside themselves.
+    """
+    mean = vectors.mean(axis=0, dtype=np.float64)
+    if vectors.shape[1] <= components or len(vectors) <= components:
+        return np.asarray(vectors - mean.astype(np.float32), dtype=np.float32)
+    covariance = np.zeros((vectors.shape[1], vectors.shape[1]))
+    for block in _blocks(vectors):
+        centred = block - mean
+        covariance += centred.T @ centred
+    basis = np.linalg.eigh(covariance)[1][:, ::-1][:, :components]
+    # An eigenvector's sign is arbitrary: the largest entry is made positive, on every machine.
+    basis *= np.sign(basis[np.abs(basis).argmax(axis=0), np.arange(components)])
+    return np.concatenate([((block - mean) @ basis).astype(np.float32) for block in _blocks(vectors)])
+
+
+def umap_2d(
+    vectors: Vectors, *, seed: int = 0, neighbours: int = 15, min_dist: float = 0.1, epochs: int | None = None
+) -> Points:
+    """A UMAP (n, 2) of vectors (n, d), the same for the same seed (McInnes, Healy & Melville 2018).
+
+    The vectors are first reduced to their principal components; the layout starts from the first two, which
+    keeps the large distances meaningful where it can (Kobak & Linderman 2021).
+
+    Args:
+        vectors: at least 4 of them.
+        seed: of the search for neighbours and of the layout.
+        neighbours: of each point in the graph; fewer where there are fewer points.
+        min_dist: how closely points may be packed.
+        epochs: of the layout; None: umap-learn's choice (500, or 200 beyond 10,000 points).
+
+    Raises:
+        RedDinoError: too few vectors, or numbers that are not finite.
+    """
+    if len(vectors) < 4:
+        raise RedDinoError(f"a UMAP needs at least 4 vectors, and there are {len(vectors)}")
+    if not np.isfinite(vectors).all():
+        raise RedDinoError("the vectors hold numbers that are not finite; embed again in fp32")
+    import umap
+
+    reduced = reduce_dimensions(vectors)
+    start = reduced[:, :2] if reduced.shape[1] > 1 else np.repeat(reduced, 2, axis=1)
+    start = start * (10.0 / max(float(np.abs(start).max()), 1e-12))
+    mapper = umap.UMAP(
+        n_neighbors=min(neighbours, len(vectors) - 1),
+        min_dist=min_dist,
+        n_epochs=epochs,
+        init=start.astype(np.float32),
+        random_state=seed,
+        n_jobs=1,
+        low_memory=True,
+    )
+    with warnings.catch_warnings():
+        # It tells that one seed means one thread, which is what is asked for.
+        warnings.simplefilter("ignore", UserWarning)
+        points: Points = mapper.fit_transform(reduced).astype(np.float64)
+    return points
+
+
+def _blocks(vectors: Vectors, rows: int = 16_384) -> list[Vectors]:
+    return [vectors[first : first + rows] for first in range(0, len(vectors), rows)]
