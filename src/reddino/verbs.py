@@ -13,6 +13,8 @@ EXPORTS = {
         (
             *("batch", "cells", "check", "convert", "export", "fit", "load", "manifest", "models"),
             *("pack", "plan", "predict", "push", "synthesise"),
+            *("batch", "cells", "check", "convert", "fit", "manifest", "models", "pack", "patches", "plan"),
+            *("predict", "report", "synthesise"),
         ),
         "reddino.api",
     ),
@@ -25,7 +27,7 @@ EXPORTS = {
     "read_recipe": "reddino.pretrain.recipe",
 }
 #: Verbs with a module of their own: `reddino.pretrain(...)` calls, `reddino.pretrain.loop` is the room.
-ROOMS = ("demo", "embed", "evaluate", "pretrain")
+ROOMS = ("demo", "embed", "evaluate", "explore", "pretrain")
 
 
 class _Callable(ModuleType):

@@ -74,7 +74,7 @@ def draw_map(axes: Axes, xy: Points, labels: Sequence[str], title: str) -> None:
     dense = len(xy) >= DENSE
     if dense:
         _shade(axes, xy, groups, [colour for colour, _ in looks])
-    size = float(np.clip(12_000 / max(len(xy), 1), 4, 40))
+    size = float(np.clip(24_000 / max(len(xy), 1), 5, 40))
     for i in np.argsort(-groups.counts, kind="stable").tolist():
         if dense and groups.counts[i] >= RARE * len(xy):
             continue

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -66,7 +68,7 @@ def umap_2d(
         raise RedDinoError(f"a UMAP needs at least 4 vectors, and there are {len(vectors)}")
     if not np.isfinite(vectors).all():
         raise RedDinoError("the vectors hold numbers that are not finite; embed again in fp32")
-    import umap
+    umap = _umap()
 
     reduced = reduce_dimensions(vectors)
     start = reduced[:, :2] if reduced.shape[1] > 1 else np.repeat(reduced, 2, axis=1)
@@ -85,6 +87,21 @@ def umap_2d(
         warnings.simplefilter("ignore", UserWarning)
         points: Points = mapper.fit_transform(reduced).astype(np.float64)
     return points
+
+
+def _umap() -> Any:
+    """The module umap, whose machine code is kept between processes: compiling takes longer than a map."""
+    import umap
+    from numba.core.dispatcher import Dispatcher
+    from umap import distances, layouts, umap_, utils
+
+    for module in (distances, layouts, umap_, utils):
+        for function in vars(module).values():
+            if isinstance(function, Dispatcher) and function.py_func.__module__ == module.__name__:
+                # Where no folder can be written to, it is compiled each time.
+                with suppress(RuntimeError, OSError):
+                    function.enable_caching()
+    return umap
 
 
 def _blocks(vectors: Vectors, rows: int = 16_384) -> list[Vectors]:

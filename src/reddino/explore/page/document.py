@@ -1,0 +1,112 @@
+"""HTML in one file: sections, tables and figures, and nothing that is fetched."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+_HERE = Path(__file__).parent
+#: The page may show what it carries, and load nothing.
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+
+
+@dataclass
+class Document:
+    """A page that grows section by section.
+
+    Attributes:
+        title: of the page.
+        lead: a line below it.
+        sections: (title, HTML) in order.
+        scripts: JavaScript at the end of the page.
+    """
+
+    title: str
+    lead: str
+    sections: list[tuple[str, str]] = field(default_factory=list)
+    scripts: list[str] = field(default_factory=list)
+
+    def add(self, title: str, *parts: str) -> None:
+        """Append a section of HTML parts; one without parts is passed over."""
+        body = "\n".join(part for part in parts if part)
+        if body:
+            self.sections.append((title, body))
+
+    def html(self) -> str:
+        """The page."""
+        links = " ".join(f'<a href="#s{i}">{escape(title)}</a>' for i, (title, _) in enumerate(self.sections))
+        bodies = "\n".join(
+            f'<section><h2 id="s{i}">{escape(title)}</h2>\n{body}\n</section>'
+            for i, (title, body) in enumerate(self.sections)
+        )
+        scripts = "\n".join(f"<script>\n{script}</script>" for script in self.scripts)
+        return (
+            '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+            f"<title>{escape(self.title)}</title>\n<style>\n{asset('page.css')}</style>\n</head>\n<body>\n"
+            f'<h1>{escape(self.title)}</h1>\n<p class="lead">{escape(self.lead)}</p>\n'
+            f'<nav class="screen">{links}</nav>\n{bodies}\n{scripts}\n</body>\n</html>\n'
+        )
+
+
+def asset(name: str) -> str:
+    """A file that stands beside this one."""
+    return (_HERE / name).read_text(encoding="utf-8")
+
+
+def paragraph(text: str, *, note: bool = False) -> str:
+    """A paragraph of plain text."""
+    return f"<p class={'note' if note else 'text'}>{escape(text)}</p>"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[Any]], numbers: Sequence[int] = ()) -> str:
+    """A table of plain text; the columns whose places are in `numbers` are set flush right."""
+
+    def cells(kind: str, values: Sequence[Any]) -> str:
+        return "".join(
+            f'<{kind} class="{"number" if i in numbers else "break"}">{escape(str(value))}</{kind}>'
+            for i, value in enumerate(values)
+        )
+
+    head = f"<thead><tr>{cells('th', header)}</tr></thead>" if header else ""
+    body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
+    return f"<table>{head}<tbody>{body}</tbody></table>"
+
+
+def facts(values: Mapping[str, Any]) -> str:
+    """A table of two columns: what, and its value."""
+    return table((), [(name, value) for name, value in values.items() if value not in (None, "")])
+
+
+def picture(figure: Figure, caption: str, dpi: int = 110) -> str:
+    """A figure as a PNG (flat colours) or a JPEG (photographs), whichever is smaller, with its caption."""
+    formats: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("png", {}),
+        ("jpeg", {"pil_kwargs": {"quality": 88, "subsampling": 0}}),
+    )
+    files = {}
+    for kind, options in formats:
+        file = io.BytesIO()
+        figure.savefig(file, format=kind, dpi=dpi, bbox_inches="tight", facecolor="white", **options)
+        files[kind] = file.getvalue()
+    kind = min(files, key=lambda name: len(files[name]) * (1 if name == "png" else 2))
+    data = base64.b64encode(files[kind]).decode("ascii")
+    return (
+        f'<figure><img alt="{escape(caption, quote=True)}" src="data:image/{kind};base64,{data}">'
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
+    )
+
+
+def embedded_json(name: str, value: Any) -> str:
+    """JSON that a script of the page reads by its id; no text in it can end the element."""
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    return f'<script type="application/json" id="{name}">{text}</script>'

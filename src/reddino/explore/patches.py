@@ -1,0 +1,116 @@
+"""Patch pictures of fields: which fields, in what order, and the files that come of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from reddino.atomic import write_text
+from reddino.embed.encoder import Images
+from reddino.errors import RedDinoError
+from reddino.explore.fields import FieldTokens, PatchEncoder, look_at_field
+from reddino.explore.figures import save_figure
+from reddino.explore.patch_pictures import (
+    PatchBasis,
+    Place,
+    attention_figure,
+    patch_at,
+    pca_figure,
+    similarity_figure,
+    striking_patches,
+)
+from reddino.smears.decode import decode_image
+from reddino.smears.failures import Failures, ImageError
+from reddino.smears.manifest import Manifest
+
+
+def spread_images(manifest: Manifest, most: int) -> list[str]:
+    """Paths of up to `most` images: of each source in turn, evenly spaced along its images."""
+    names, codes = manifest.images()
+    sources = manifest.strings("source")
+    by_source: dict[str, list[str]] = {}
+    seen: set[int] = set()
+    for row, code in enumerate(codes.tolist()):
+        if code not in seen:
+            seen.add(code)
+            by_source.setdefault(sources[row], []).append(names[code])
+    each = -(-most // len(by_source))
+    picked = []
+    for images in by_source.values():
+        step = len(images) / min(each, len(images))
+        picked.append([images[int((i + 0.5) * step)] for i in range(min(each, len(images)))])
+    turns = [paths[i] for i in range(each) for paths in picked if i < len(paths)]
+    return turns[:most]
+
+
+def draw_patches(
+    fields: Sequence[FieldTokens], names: Sequence[str], out: Path, place: Place | None = None
+) -> list[Path]:
+    """Write pca.png of all fields together, and attention and similarity of each.
+
+    Args:
+        fields: what a network makes of them.
+        names: of the fields, as long.
+        out: folder.
+        place: (x, y) of the patch to compare with, as shares of width and height; None: striking ones.
+    """
+    basis = PatchBasis.fit(fields)
+    written = [out / "pca.png"]
+    save_figure(pca_figure(fields, names, basis), written[0])
+    for number, (field, name) in enumerate(zip(fields, names, strict=True), 1):
+        patches = [patch_at(field, place)] if place is not None else striking_patches(field, basis)
+        for kind, figure in (
+            ("attention", attention_figure(field, name)),
+            ("similarity", similarity_figure(field, patches, name)),
+        ):
+            written.append(out / f"{number:02d}-{Path(name).stem}-{kind}.png")
+            save_figure(figure, written[-1])
+    return written
+
+
+def patch_pictures(
+    encoder: PatchEncoder,
+    manifest: Manifest,
+    out: Path,
+    provenance: dict[str, Any],
+    *,
+    most: int = 4,
+    place: Place | None = None,
+    failures: Failures | None = None,
+    **options: Any,
+) -> list[Path]:
+    """Patch pictures of some images of a manifest; all share the basis of their colours.
+
+    Args:
+        encoder: a Vision Transformer.
+        manifest: images, whose sources take turns.
+        out: folder of the pictures.
+        provenance: is written beside them, as patches.json.
+        most: images to draw.
+        place: see `draw_patches`.
+        failures: takes the images that cannot be read.
+        options: `tile`, `overlap` and `scale` of `look_at_field`.
+
+    Raises:
+        RedDinoError: the network has no patch tokens, or no image can be read.
+    """
+    if encoder.patch_size < 1:
+        raise RedDinoError("this network has no patch tokens: patch pictures need a Vision Transformer")
+    failures = Failures() if failures is None else failures
+    fields, names = [], []
+    for name in spread_images(manifest, most):
+        try:
+            image: Images = decode_image(manifest.root / name)
+        except ImageError as error:
+            failures.add(error.path, error.reason)
+            continue
+        fields.append(look_at_field(encoder, image, **options))
+        names.append(name)
+    if not fields:
+        raise RedDinoError(f"no field could be looked at: {failures.summary()}")
+    written = draw_patches(fields, names, out, place)
+    record = {"provenance": provenance, "images": names, "options": options}
+    write_text(out / "patches.json", json.dumps(record, indent=1) + "\n")
+    return written
