@@ -60,7 +60,7 @@ def run_report(folder: Path, provenance: Mapping[str, Any]) -> str:
     recipe = read_recipe(folder / RECIPE)
     metrics = read_metrics(folder)
     description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-    page = Document(f"Pretraining run {folder.resolve().name}", "A report of RedDino. Research only.")
+    page = Document(f"Pretraining: {folder.resolve().name}", "A report of RedDino. Research only.")
     page.add("What was trained", facts(_about(recipe, metrics, description, provenance)))
     page.add("Training", picture(training_figure(metrics, prototypes=recipe.head.prototypes), CURVES))
     page.add("Signs", picture(panels_figure(metrics, HEALTH), SIGNS), *_words(metrics))
@@ -71,7 +71,8 @@ def run_report(folder: Path, provenance: Mapping[str, Any]) -> str:
         page.add("What the network saw", paragraph(missing))
     else:
         page.add("What the network saw", picture(crops_figure(*first_crops(recipe, cache)), CROPS))
-    page.add("Recipe", f"<pre>{_escaped(dump_recipe(recipe))}</pre>")
+    text = _escaped(dump_recipe(recipe))
+    page.add("Recipe", f"<details><summary>every key</summary><pre>{text}</pre></details>")
     return page.html()
 
 

@@ -293,3 +293,21 @@ def test_published__parameters_and_shapes_without_memory(name: str, millions: in
     assert sum(parameter.numel() for parameter in made.vit.parameters()) // 1_000_000 == millions
     assert [group.cls.shape for group in tokens] == [(2, made.dim), (8, made.dim)]
     assert [group.patches.shape[1] for group in tokens] == [256, 49]
+
+
+def test_attend__equals_the_attention_of_the_transformers_dinov2(
+    backbone: ViTBackbone, reference: nn.Module
+) -> None:
+    images = random_images(2, SIZE)
+    with torch.no_grad():
+        expected = reference(images, output_attentions=True).attentions[-1][:, :, 0, 1:]
+        tokens, attention = backbone.attend(images)
+        assert torch.equal(tokens.patches, backbone(images).patches)
+    assert attention.shape == (2, HEADS, PATCHES)
+    torch.testing.assert_close(attention, expected, atol=2e-6, rtol=2e-4)
+    # Fused attention gives no weights: it is switched off for the one block, and on again.
+    backbone.use_fused_attention(True)
+    with torch.no_grad():
+        torch.testing.assert_close(backbone.attend(images)[1], expected, atol=2e-6, rtol=2e-4)
+    assert all(block.attn.fused_attn for block in backbone.vit.blocks)
+    backbone.use_fused_attention(False)

@@ -23,11 +23,13 @@ Indices = npt.NDArray[np.int64]
 #: From here on points hide each other: their density is drawn, not the points.
 DENSE = 20_000
 #: A label with fewer points than this share would vanish in the shading: its points are drawn on top.
-RARE = 0.01
+RARE = 0.002
 #: Up to so many groups, the legend alone tells them apart; beyond, numbers stand on the map too.
 NUMBERED_FROM = 9
 #: Of more groups than colours and markers tell apart, so many are numbered: the most clumped.
 MOST_NUMBERED = 30
+#: Standard deviations above chance from which a group of many is said to clump.
+CLUMPED = 5.0
 PIXELS = 420
 NEIGHBOURS = 10
 
@@ -73,10 +75,13 @@ def draw_map(axes: Axes, xy: Points, labels: Sequence[str], title: str) -> None:
     looks = groups.looks()
     dense = len(xy) >= DENSE
     if dense:
+        # No marker is seen in a shading.
+        looks = [(colour, "o") for colour, _ in looks]
         _shade(axes, xy, groups, [colour for colour, _ in looks])
-    size = float(np.clip(24_000 / max(len(xy), 1), 5, 40))
+    size = 1.5 if dense else float(np.clip(24_000 / max(len(xy), 1), 5, 40))
+    on_top = RARE * len(xy) if len(groups.named) <= DISTINCT else 0
     for i in np.argsort(-groups.counts, kind="stable").tolist():
-        if dense and groups.counts[i] >= RARE * len(xy):
+        if dense and groups.counts[i] >= on_top:
             continue
         colour, marker = looks[i]
         points = xy[groups.index == i]
@@ -92,7 +97,7 @@ def draw_map(axes: Axes, xy: Points, labels: Sequence[str], title: str) -> None:
             label=f"{groups.names[i] or 'no label'} ({groups.counts[i]})",
         )
     share, chance = same_label_share(xy, groups)
-    numbered = _numbered(groups, share)
+    numbered = _numbered(groups, share, len(xy))
     for i in numbered:
         _write_number(axes, densest_point(xy[groups.index == i]), groups.named.index(i) + 1)
     _legend(axes, groups, looks, numbered)
@@ -101,10 +106,8 @@ def draw_map(axes: Axes, xy: Points, labels: Sequence[str], title: str) -> None:
     axes.set_yticks([])
     if len(groups.named) > 1 and np.isfinite(share).any():
         mean = float(np.average(share[groups.named], weights=groups.counts[groups.named]))
-        axes.set_xlabel(
-            f"of {NEIGHBOURS} neighbours on the map, {mean:.0%} share the label ({chance:.0%} by chance)",
-            fontsize=8,
-        )
+        shares = f"{_percent(mean)} share the label ({_percent(chance)} by chance)"
+        axes.set_xlabel(f"of {NEIGHBOURS} neighbours on the map, {shares}", fontsize=8)
 
 
 def same_label_share(xy: Points, groups: Groups, k: int = NEIGHBOURS) -> tuple[Points, float]:
@@ -141,16 +144,24 @@ def densest_point(points: Points) -> Points:
     return best
 
 
-def _numbered(groups: Groups, share: Points) -> list[int]:
-    """The groups whose numbers stand on the map."""
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if share >= 0.1 else f"{share:.1%}"
+
+
+def _numbered(groups: Groups, share: Points, points: int) -> list[int]:
+    """The groups whose numbers stand on the map; of very many, those that clump most, if any do."""
     named = groups.named
     if len(named) < NUMBERED_FROM:
         return []
     if len(named) <= DISTINCT:
         return named
-    # A group of three cells that lie together says little: shares are weighed by the root of the size.
-    weight = {i: share[i] * min(float(np.sqrt(groups.counts[i])), 10.0) for i in named}
-    return sorted(sorted(named, key=lambda i: -weight[i])[:MOST_NUMBERED])
+    # How far the number of neighbours of the same group lies above chance, in standard deviations. Neighbours
+    # come in pairs, so it spreads twice as far as a count of independent ones.
+    expected = groups.counts * NEIGHBOURS * (groups.counts - 1) / max(points - 1, 1)
+    found = share * groups.counts * NEIGHBOURS
+    above = (found - expected) / np.sqrt(np.maximum(2 * expected, 4))
+    clumped = [i for i in named if above[i] > CLUMPED and found[i] > 2 * expected[i]]
+    return sorted(sorted(clumped, key=lambda i: -share[i])[:MOST_NUMBERED])
 
 
 def _write_number(axes: Axes, at: Points, number: int) -> None:
@@ -180,7 +191,8 @@ def _legend(axes: Axes, groups: Groups, looks: Sequence[tuple[str, str]], number
         )
     title = None
     if len(groups.named) > DISTINCT:
-        title = f"the {len(numbered)} that keep\ntogether most; colours repeat"
+        most = f"the {len(numbered)} that keep\ntogether most;" if numbered else "none keeps together;"
+        title = f"{most} colours repeat"
     axes.legend(
         handles=handles,
         loc="center left",

@@ -32,6 +32,7 @@ class PatchBasis:
     """Directions that several fields share, so that a colour means the same in all of them.
 
     Attributes:
+        centred: whether each field's own mean is taken off its tokens before all else.
         mean: (d,) of all tokens.
         first: (d,) the first principal component, pointing towards stained patches.
         level: of the first component, above which a patch is foreground.
@@ -40,6 +41,7 @@ class PatchBasis:
         low, high: (3,) values that become 0 and 1.
     """
 
+    centred: bool
     mean: Real
     first: Real
     level: float
@@ -49,8 +51,12 @@ class PatchBasis:
     high: Real
 
     @classmethod
-    def fit(cls, fields: Sequence[FieldTokens]) -> PatchBasis:
+    def fit(cls, fields: Sequence[FieldTokens], *, centred: bool = True) -> PatchBasis:
         """Find the directions in the tokens of all fields together.
+
+        Where fields come from several sources, light and stain tell them apart more than anything inside
+        them, and would be the first component. So each field's own mean is taken off first, unless `centred`
+        is False: then colours also show how far the network tells the sources apart.
 
         The first component is cut in two by Otsu's threshold; its side with the stained patches, which are
         darker in green on average, is the foreground. Three components of the foreground alone follow.
@@ -58,15 +64,15 @@ class PatchBasis:
         Raises:
             RedDinoError: no fields, tokens of fewer than three numbers, or tokens that do not vary.
         """
-        if not fields or fields[0].tokens.shape[-1] < 3:
+        if not fields or _dim(fields[0]) < 3:
             raise RedDinoError("pictures of patch tokens need fields, and tokens of at least three numbers")
-        tokens = np.concatenate([field.tokens.reshape(-1, field.tokens.shape[-1]) for field in fields])
+        tokens = np.concatenate([_tokens(field, centred).reshape(-1, _dim(field)) for field in fields])
         stain = np.concatenate([-_patch_green(field).reshape(-1) for field in fields])
         mean, directions = _components(tokens, 1)
         scores = (tokens - mean) @ directions[:, 0]
         if float(scores.std()) < 1e-6 * max(1.0, float(np.abs(mean).max())):
             raise RedDinoError("the patch tokens of these fields do not vary: there is nothing to draw")
-        level = otsu(scores)
+        level = _level(scores)
         above, below = stain[scores > level], stain[scores <= level]
         if len(above) and len(below) and above.mean() < below.mean():
             directions, scores, level = -directions, -scores, -level
@@ -76,11 +82,12 @@ class PatchBasis:
         colour_mean, colours = _components(chosen, 3)
         values = (chosen - colour_mean) @ colours
         low, high = np.quantile(values, (CLIPPED, 1 - CLIPPED), axis=0)
-        return cls(mean, directions[:, 0], level, colour_mean, colours, low, np.maximum(high, low + 1e-9))
+        high = np.maximum(high, low + 1e-9)
+        return cls(centred, mean, directions[:, 0], level, colour_mean, colours, low, high)
 
     def first_component(self, field: FieldTokens) -> Real:
         """The first component (h, w), from 0 at the level between background and foreground."""
-        scores: Real = (field.tokens - self.mean) @ self.first - self.level
+        scores: Real = (_tokens(field, self.centred) - self.mean) @ self.first - self.level
         return scores
 
     def foreground(self, field: FieldTokens) -> npt.NDArray[np.bool_]:
@@ -89,7 +96,8 @@ class PatchBasis:
 
     def picture(self, field: FieldTokens) -> Real:
         """Colours (h, w, 3) from 0 to 1 of the foreground's patches; the background is white."""
-        values = ((field.tokens - self.colour_mean) @ self.colours - self.low) / (self.high - self.low)
+        values = (_tokens(field, self.centred) - self.colour_mean) @ self.colours
+        values = (values - self.low) / (self.high - self.low)
         return np.where(self.foreground(field)[..., None], values.clip(0, 1), 1.0)
 
 
@@ -99,6 +107,24 @@ def _components(tokens: Plane, count: int) -> tuple[Real, Real]:
     centred = tokens - mean
     basis: Real = np.linalg.eigh(centred.T @ centred)[1][:, ::-1][:, :count]
     return mean, basis * np.sign(basis[np.abs(basis).argmax(axis=0), np.arange(count)])
+
+
+def _level(scores: Real) -> float:
+    """Otsu's threshold of scores (n,), in the middle between both classes' means.
+
+    Where nothing lies between them, Otsu's own value is the edge of the lower class, and noise would cross it.
+    """
+    level = otsu(scores)
+    above, below = scores[scores > level], scores[scores <= level]
+    return float(above.mean() + below.mean()) / 2 if len(above) and len(below) else level
+
+
+def _tokens(field: FieldTokens, centred: bool) -> Plane:
+    return field.tokens - field.tokens.mean(axis=(0, 1)) if centred else field.tokens
+
+
+def _dim(field: FieldTokens) -> int:
+    return int(field.tokens.shape[-1])
 
 
 def _patch_green(field: FieldTokens) -> Plane:
@@ -155,8 +181,8 @@ def attention_figure(field: FieldTokens, name: str) -> Figure:
     """The field, then the class token's attention in the last block: the mean of all heads, and each head."""
     heads = [field.attention.mean(axis=0), *field.attention]
     titles = ["mean of the heads", *(f"head {i + 1}" for i in range(len(field.attention)))]
-    columns = min(4, len(heads) + 1)
-    rows = -(-(len(heads) + 1) // columns)
+    rows = -(-(len(heads) + 1) // 4)
+    columns = -(-(len(heads) + 1) // rows)
     figure = blank_figure(columns * INCHES * 0.8, rows * (_height(field) * 0.8 + 0.3))
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for one in axes:
@@ -180,7 +206,7 @@ def similarity_figure(field: FieldTokens, patches: Sequence[tuple[int, int]], na
             one.plot(x, y, marker="s", markersize=7, markerfacecolor="none", markeredgecolor="black", mew=2.4)
             one.plot(x, y, marker="s", markersize=7, markerfacecolor="none", markeredgecolor="white", mew=1)
         first.annotate(
-            str(number), (x, y), xytext=(5, 5), textcoords="offset points", fontsize=8, fontweight="bold"
+            str(number), (x, y), xytext=(5, -10), textcoords="offset points", fontsize=8, fontweight="bold"
         )
         alike = similarity(field, (row, column))
         drawn = _plane(axes, field, alike, "viridis", (float(np.quantile(alike, 0.01)), 1.0))

@@ -39,7 +39,8 @@ HEALTH: tuple[Panel, ...] = (
 RATES: tuple[Panel, ...] = (
     ("learning rate", {"lr": "rate"}),
     ("weight decay", {"weight_decay": "decay"}),
-    ("teacher", {"teacher_temperature": "temperature", "ema_momentum": "EMA momentum"}),
+    ("temperature", {"teacher_temperature": "teacher"}),
+    ("momentum", {"ema_momentum": "EMA of the teacher"}),
 )
 
 
@@ -62,7 +63,7 @@ def training_figure(metrics: Sequence[Record], title: str = "", prototypes: int 
 
 def panels_figure(metrics: Sequence[Record], panels: Sequence[Panel], title: str = "") -> Figure:
     """A row of panels of curves over the samples seen; a panel without a value says so."""
-    figure = blank_figure(5 * len(panels), 4)
+    figure = blank_figure(5 * min(len(panels), 3), 4 if len(panels) <= 3 else 3)
     row = figure.subplots(1, len(panels), squeeze=False)[0]
     for axes, (name, keys) in zip(row, panels, strict=True):
         _draw_panel(axes, metrics, name, keys)

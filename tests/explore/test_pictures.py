@@ -1,0 +1,43 @@
+"""Pictures are cut again where the table says, and missing images are told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conftest import colour_of
+from reddino.embed.table import Embeddings
+from reddino.errors import RedDinoError
+from reddino.explore.pictures import MISSING, Pictures
+
+
+def test_cut__gives_each_row_its_own_square_in_any_order(embeddings: Embeddings, tmp_path: Path) -> None:
+    pictures = Pictures.of(embeddings, tmp_path / "images")
+    rows = [47, 0, 30, 13, 0]
+    cut = pictures.cut(rows, 20)
+    for row, picture in zip(rows, cut, strict=True):
+        assert (picture == colour_of(row)).all()
+
+
+def test_cut__finds_images_by_the_manifest_that_was_embedded(embeddings: Embeddings, tmp_path: Path) -> None:
+    (tmp_path / "images" / "all.csv").write_text("path\nlab-0/0.png\n")
+    pictures = Pictures.of(embeddings, tmp_path / "images" / "all.csv")
+    assert (pictures.cut([3], 20)[0] == colour_of(3)).all()
+
+
+def test_cut__shows_grey_for_an_image_that_is_gone_and_notes_it(
+    embeddings: Embeddings, tmp_path: Path
+) -> None:
+    pictures = Pictures.of(embeddings, tmp_path / "images")
+    (tmp_path / "images" / "lab-1" / "1.png").unlink()
+    cut = pictures.cut(np.array([12, 0]), 20)
+    assert (cut[0] == MISSING).all()
+    assert (cut[1] == colour_of(0)).all()
+    assert [path for path, _ in pictures.failures] == ["lab-1/1.png"]
+
+
+def test_pictures__refuse_a_folder_without_any_of_the_images(embeddings: Embeddings, tmp_path: Path) -> None:
+    with pytest.raises(RedDinoError, match="none of the table's 4 images"):
+        Pictures.of(embeddings, tmp_path)

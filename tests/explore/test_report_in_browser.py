@@ -1,0 +1,176 @@
+"""The interactive map in a real browser: it draws, zooms, shows pictures and exports the rows of a lasso."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reddino import api
+
+pytestmark = pytest.mark.browser
+
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("no Chromium is installed: apt-get install chromium")
+    playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=program, args=list(FLAGS))
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page(browser: Any, table_folder: Path) -> Iterator[Any]:
+    """A report, opened; fails if anything was said on the console or fetched from elsewhere."""
+    file = api.report(
+        table_folder, table_folder.parent / "report.html", images=table_folder.parent / "images", method="pca"
+    )
+    opened = browser.new_page(viewport={"width": 1100, "height": 900})
+    said: list[str] = []
+    asked: list[str] = []
+    opened.on("console", lambda message: said.append(message.text))
+    opened.on("pageerror", lambda error: said.append(str(error)))
+    opened.on("request", lambda request: asked.append(request.url))
+    opened.goto(file.as_uri())
+    opened.wait_for_function("document.getElementById('map').dataset.drawn")
+    opened.locator("#map").scroll_into_view_if_needed()
+    yield opened
+    opened.close()
+    assert said == []
+    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
+
+
+def _place(page: Any, row: int) -> tuple[float, float]:
+    x, y = page.evaluate(f"reddinoMap.place({row})")
+    return x, y
+
+
+def _wait_for_frame(page: Any, action: Any) -> None:
+    before = page.evaluate("document.getElementById('map').dataset.frames")
+    action()
+    page.wait_for_function(f"document.getElementById('map').dataset.frames !== '{before}'")
+
+
+def _colours(page: Any) -> int:
+    """How many pixels of the canvas are not white."""
+    return page.evaluate(
+        """() => { const c = document.getElementById('map');
+        const p = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+        let n = 0; for (let i = 0; i < p.length; i += 4) if (p[i] + p[i + 1] + p[i + 2] < 765) n++; return n; }"""
+    )
+
+
+def test_map__draws_its_points_and_zooms_at_the_cursor(page: Any) -> None:
+    assert _colours(page) > 48
+    x, y = _place(page, 5)
+    page.mouse.move(x, y)
+    _wait_for_frame(page, lambda: page.mouse.wheel(0, -500))
+    assert float(page.evaluate("document.getElementById('map').dataset.zoom")) > 1.5
+    # The point under the cursor stays there.
+    assert _place(page, 5) == pytest.approx((x, y), abs=1)
+    assert _place(page, 20) != pytest.approx(_place(page, 5), abs=3)
+
+
+def test_map__drags_and_comes_back(page: Any) -> None:
+    start = _place(page, 5)
+    page.mouse.move(*start)
+    page.mouse.down()
+    page.mouse.move(start[0] + 60, start[1] + 25)
+    page.mouse.up()
+    assert _place(page, 5) == pytest.approx((start[0] + 60, start[1] + 25), abs=1)
+    page.get_by_role("button", name="whole map").click()
+    assert _place(page, 5) == pytest.approx(start, abs=1)
+
+
+def test_hover__shows_the_rows_picture_and_what_is_known_of_it(page: Any) -> None:
+    from conftest import colour_of
+
+    for row in (7, 40):
+        page.mouse.move(*_place(page, row))
+        tip = page.locator("#tip")
+        tip.wait_for(state="visible")
+        shown = int(tip.get_attribute("data-row"))
+        assert _place(page, shown) == pytest.approx(_place(page, row), abs=2)
+        assert f"p{shown // 12}" in tip.inner_text()
+        box = tip.locator(".picture").bounding_box()
+        middle = {"x": box["x"] + 22, "y": box["y"] + 22, "width": 20, "height": 20}
+        assert _mean_colour(page.screenshot(clip=middle)) == pytest.approx(colour_of(shown), abs=6)
+    page.mouse.move(5, 5)
+    page.locator("#tip").wait_for(state="hidden")
+
+
+def _mean_colour(png: bytes) -> list[float]:
+    import cv2
+    import numpy as np
+
+    return cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)[..., ::-1].mean(axis=(0, 1)).tolist()
+
+
+def test_lasso__exports_exactly_the_rows_inside(page: Any, tmp_path: Path, embeddings: Any) -> None:
+    places = [_place(page, row) for row in range(48)]
+    chosen = sorted(range(48), key=lambda row: places[row][0])[:15]
+    edge = (places[chosen[-1]][0] + sorted(place[0] for place in places)[15]) / 2
+    board = page.locator("#map").bounding_box()
+    left, top = board["x"] + 2, board["y"] + 2
+    bottom = min(board["y"] + board["height"], 898) - 2
+    assert all(top < y < bottom for _, y in places)
+    page.get_by_role("button", name="lasso", exact=True).click()
+    page.mouse.move(left, top)
+    page.mouse.down()
+    for corner in ((edge, top), (edge, bottom), (left, bottom)):
+        page.mouse.move(*corner, steps=5)
+    page.mouse.up()
+    assert page.locator("#count").inner_text() == "15 of 48 rows in the lasso"
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="CSV of the lasso").click()
+    waiting.value.save_as(tmp_path / "lasso.csv")
+    with (tmp_path / "lasso.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert sorted(int(row["row"]) for row in rows) == sorted(chosen)
+    for row in rows:
+        number = int(row["row"])
+        assert row["label"] == embeddings.strings("label")[number]
+        assert row["path"] == embeddings.strings("path")[number]
+        assert float(row["view_x"]) == embeddings.numbers("view_x")[number]
+        assert float(row["diameter"]) == pytest.approx(number / 3, rel=1e-5)
+    page.get_by_role("button", name="clear").click()
+    assert page.locator("#count").inner_text() == ""
+
+
+def test_legend__lets_one_class_stand_out_and_columns_can_be_chosen(page: Any) -> None:
+    names = page.locator("#legend button span:nth-child(2)").all_inner_texts()
+    assert names == ["none given", "round, large", "sickle"]
+    _wait_for_frame(page, lambda: page.locator("#legend button").nth(2).click())
+    assert page.locator("#legend button").nth(2).get_attribute("aria-pressed") == "true"
+    # Only what stands out answers to the cursor.
+    page.mouse.move(*_place(page, 1))
+    assert "sickle" in page.locator("#tip").inner_text()
+    _wait_for_frame(page, lambda: page.select_option("#colour", "outlier"))
+    assert page.locator("#legend .ramp").count() == 1
+
+
+def test_print__leaves_controls_out_and_keeps_pictures(page: Any) -> None:
+    page.emulate_media(media="print")
+    assert not page.locator("#map").is_visible()
+    assert page.locator("figure img").count() == 4
+    assert page.locator("figure img").first.is_visible()
+    page.emulate_media(media="screen")
