@@ -23,6 +23,20 @@ def colour_of(row: int) -> tuple[int, int, int]:
 @pytest.fixture
 def table_folder(tmp_path: Path) -> Path:
     """A table of 48 views in `tmp_path/table`, its images in `tmp_path/images`; a square a row."""
+    return write_table(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def report_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of that table; not to be written to."""
+    from reddino import api
+
+    folder = write_table(tmp_path_factory.mktemp("report"))
+    return api.report(folder, folder.parent / "report.html", images=folder.parent / "images", method="pca")
+
+
+def write_table(tmp_path: Path) -> Path:
+    """Write the table below `tmp_path`."""
     draw = np.random.default_rng(0)
     images = tmp_path / "images"
     rows: dict[str, list[object]] = {name: [] for name in ("path", "source", "patient", "label")}

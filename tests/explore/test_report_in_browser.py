@@ -10,8 +10,6 @@ from typing import Any
 
 import pytest
 
-from reddino import api
-
 pytestmark = pytest.mark.browser
 
 FLAGS = (
@@ -39,19 +37,16 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
-def page(browser: Any, table_folder: Path) -> Iterator[Any]:
+def page(browser: Any, report_file: Path) -> Iterator[Any]:
     """A report, opened; fails if anything was said on the console or fetched from elsewhere."""
-    file = api.report(
-        table_folder, table_folder.parent / "report.html", images=table_folder.parent / "images", method="pca"
-    )
     opened = browser.new_page(viewport={"width": 1100, "height": 900})
     said: list[str] = []
     asked: list[str] = []
     opened.on("console", lambda message: said.append(message.text))
     opened.on("pageerror", lambda error: said.append(str(error)))
     opened.on("request", lambda request: asked.append(request.url))
-    opened.goto(file.as_uri())
-    opened.wait_for_function("document.getElementById('map').dataset.drawn")
+    opened.goto(report_file.as_uri())
+    opened.locator("#map[data-drawn]").wait_for()
     opened.locator("#map").scroll_into_view_if_needed()
     yield opened
     opened.close()
@@ -67,7 +62,7 @@ def _place(page: Any, row: int) -> tuple[float, float]:
 def _wait_for_frame(page: Any, action: Any) -> None:
     before = page.evaluate("document.getElementById('map').dataset.frames")
     action()
-    page.wait_for_function(f"document.getElementById('map').dataset.frames !== '{before}'")
+    page.locator(f"#map:not([data-frames='{before}'])").wait_for()
 
 
 def _colours(page: Any) -> int:
@@ -75,7 +70,9 @@ def _colours(page: Any) -> int:
     return page.evaluate(
         """() => { const c = document.getElementById('map');
         const p = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
-        let n = 0; for (let i = 0; i < p.length; i += 4) if (p[i] + p[i + 1] + p[i + 2] < 765) n++; return n; }"""
+        let n = 0;
+        for (let i = 0; i < p.length; i += 4) if (p[i] + p[i + 1] + p[i + 2] < 765) n++;
+        return n; }"""
     )
 
 

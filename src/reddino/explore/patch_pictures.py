@@ -112,7 +112,7 @@ def _components(tokens: Plane, count: int) -> tuple[Real, Real]:
 def _level(scores: Real) -> float:
     """Otsu's threshold of scores (n,), in the middle between both classes' means.
 
-    Where nothing lies between them, Otsu's own value is the edge of the lower class, and noise would cross it.
+    Where nothing lies between them, Otsu's own value is the edge of the lower class, and noise crosses it.
     """
     level = otsu(scores)
     above, below = scores[scores > level], scores[scores <= level]

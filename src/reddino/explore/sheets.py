@@ -21,6 +21,8 @@ Real = npt.NDArray[np.float64]
 Cut = Callable[[Indices], Images]
 
 INCH = 1.05
+# Above a picture: two lines of its title. Above a sheet: its own title.
+ABOVE, HEADING = 0.3, 0.35
 SAME, OTHER, ASKED = PALETTE[2], PALETTE[3], "#000000"
 
 
@@ -111,13 +113,14 @@ def neighbours_figure(
     other = max((len(rows) for rows in found.other), default=0)
     rows = np.concatenate([found.queries, *found.own, *found.other])
     pictures = dict(zip(rows.tolist(), cut(rows), strict=True))
-    figure = blank_figure(INCH * (1 + own + other + 0.5), (INCH + 0.34) * len(found.queries) + 0.3)
-    # A narrow empty column between the two kinds.
+    # A narrow empty column between the kinds.
     widths = [1.0, 0.12, *[1.0] * own, 0.12, *[1.0] * other]
-    grid = figure.subplots(len(found.queries), len(widths), squeeze=False, width_ratios=widths)
+    figure, grid = _sheet(
+        len(found.queries),
+        widths,
+        "query | nearest of the same source, from other images | nearest of other sources (with distance)",
+    )
     for line, query in enumerate(found.queries.tolist()):
-        for axes in grid[line]:
-            axes.set_axis_off()
         _show(grid[line, 0], pictures[query], f"{labels[query]}\n{sources[query]}", ASKED)
         for first, near, far in (
             (2, found.own[line], found.own_distances[line]),
@@ -129,10 +132,6 @@ def neighbours_figure(
                     title += f"\n{sources[row]}"
                 colour = (SAME if labels[row] == labels[query] else OTHER) if labels[query] else None
                 _show(grid[line, first + place], pictures[row], title, colour)
-    figure.suptitle(
-        "query | nearest of the same source, from other images | nearest of other sources (with distance)",
-        fontsize=9,
-    )
     return figure
 
 
@@ -151,8 +150,11 @@ def classes_figure(
     """
     groups = Groups.of(labels)
     named = groups.named
-    figure = blank_figure(INCH * (k + 1.4), (INCH + 0.22) * len(named) + 0.3)
-    grid = figure.subplots(len(named), k + 2, squeeze=False, width_ratios=[1.0, 0.12, *[1.0] * k])
+    figure, grid = _sheet(
+        len(named),
+        [1.0, 0.12, *[1.0] * k],
+        "mean picture of a class | its cells nearest to the mean of its vectors",
+    )
     for line, i in enumerate(named):
         rows = np.flatnonzero(groups.index == i)
         drawn = rows
@@ -160,12 +162,9 @@ def classes_figure(
             drawn = np.sort(np.random.default_rng([seed, i]).choice(rows, most, replace=False))
         mean = mean_picture(cut, drawn)
         order = np.argsort(_distance_to_mean(vectors, rows), kind="stable")[:k]
-        for axes in grid[line]:
-            axes.set_axis_off()
         _show(grid[line, 0], mean, f"{groups.names[i]} ({len(rows)})", ASKED)
         for place, picture in enumerate(cut(rows[order])):
             _show(grid[line, 2 + place], picture, "", None)
-    figure.suptitle("mean picture of a class  |  its cells nearest to the mean of its vectors", fontsize=9)
     return figure
 
 
@@ -187,17 +186,15 @@ def outliers_figure(
     places = Groups.of(sources)
     ranked = [outlier_rows(scores, places.index == i)[:k] for i in range(len(places))]
     columns = max(len(rows) for rows in ranked)
-    figure = blank_figure(INCH * (max(columns, 1) + 0.6), (INCH + 0.34) * len(places) + 0.3)
-    grid = figure.subplots(len(places), max(columns, 1), squeeze=False)
+    figure, grid = _sheet(
+        len(places),
+        [1.0] * max(columns, 1),
+        "farthest from their own source: mean distance to 10 neighbours over the source's median",
+    )
     for line, rows in enumerate(ranked):
-        for axes in grid[line]:
-            axes.set_axis_off()
         for place, (row, picture) in enumerate(zip(rows.tolist(), cut(rows), strict=True)):
             name = f"{places.names[line]}\n" if place == 0 else "\n"
             _show(grid[line, place], picture, f"{name}{scores[row]:.1f} {labels[row]}", None)
-    figure.suptitle(
-        "farthest from their own source: mean distance to 10 neighbours over the source's median", fontsize=9
-    )
     return figure
 
 
@@ -206,6 +203,32 @@ def outlier_rows(scores: Real, among: npt.NDArray[np.bool_] | None = None) -> In
     eligible = ~np.isnan(scores) if among is None else ~np.isnan(scores) & among
     rows = np.flatnonzero(eligible)
     return np.asarray(rows[np.argsort(-scores[rows], kind="stable")], dtype=np.int64)
+
+
+def _sheet(rows: int, widths: Sequence[float], title: str) -> tuple[Figure, npt.NDArray[np.object_]]:
+    """A figure with axes (rows, columns) at fixed places, since laying out hundreds of axes takes long.
+
+    Args:
+        rows: of pictures.
+        widths: of the columns, in pictures.
+        title: of the sheet.
+    """
+    gap = 0.08
+    width = INCH * sum(widths) + gap * (len(widths) + 1)
+    height = (INCH + ABOVE) * rows + HEADING
+    figure = blank_figure(width, height)
+    figure.set_layout_engine("none")
+    grid = np.empty((rows, len(widths)), dtype=object)
+    for row in range(rows):
+        left = gap
+        bottom = height - HEADING - (row + 1) * (INCH + ABOVE)
+        for column, share in enumerate(widths):
+            place = (left / width, bottom / height, INCH * share / width, INCH / height)
+            grid[row, column] = figure.add_axes(place)
+            grid[row, column].set_axis_off()
+            left += INCH * share + gap
+    figure.text(gap / width, 1 - 0.12 / height, title, fontsize=9, va="top", ha="left")
+    return figure, grid
 
 
 def _show(axes: Axes, picture: Images, title: str, frame: str | None) -> None:

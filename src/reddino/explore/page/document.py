@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from PIL import Image
 
 _HERE = Path(__file__).parent
 #: The page may show what it carries, and load nothing.
@@ -89,15 +90,11 @@ def facts(values: Mapping[str, Any]) -> str:
 
 def picture(figure: Figure, caption: str, dpi: int = 110) -> str:
     """A figure as a PNG (flat colours) or a JPEG (photographs), whichever is smaller, with its caption."""
-    formats: tuple[tuple[str, dict[str, Any]], ...] = (
-        ("png", {}),
-        ("jpeg", {"pil_kwargs": {"quality": 88, "subsampling": 0}}),
-    )
-    files = {}
-    for kind, options in formats:
-        file = io.BytesIO()
-        figure.savefig(file, format=kind, dpi=dpi, bbox_inches="tight", facecolor="white", **options)
-        files[kind] = file.getvalue()
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=dpi, bbox_inches="tight", facecolor="white")
+    photograph = io.BytesIO()
+    Image.open(drawn).convert("RGB").save(photograph, "JPEG", quality=88, subsampling=0)
+    files = {"png": drawn.getvalue(), "jpeg": photograph.getvalue()}
     kind = min(files, key=lambda name: len(files[name]) * (1 if name == "png" else 2))
     data = base64.b64encode(files[kind]).decode("ascii")
     return (
