@@ -188,36 +188,41 @@
     const base = n > 50000 ? 0.9 : n > 10000 ? 1.4 : n > 2000 ? 2.2 : 3.2;
     const radius = Math.min(base * Math.pow(view.zoom, 0.4), 7) * density;
     const reach = Math.ceil(radius + 0.5);
-    const parts = [];
+    const alpha = n > 20000 && view.zoom < 4 ? 0.5 : 0.85;
+    const offsets = [];
+    const shares = [];
     for (let dy = -reach; dy <= reach; dy++) {
       for (let dx = -reach; dx <= reach; dx++) {
         const cover = Math.min(1, Math.max(0, radius + 0.5 - Math.hypot(dx, dy)));
-        if (cover > 0) parts.push([dx, dy, cover]);
+        if (cover <= 0) continue;
+        offsets.push(4 * (dy * canvas.width + dx));
+        shares.push(cover * alpha);
       }
     }
-    return { parts, reach, alpha: n > 20000 && view.zoom < 4 ? 0.5 : 0.85 };
+    return { offsets: Int32Array.from(offsets), shares: Float64Array.from(shares), reach };
   }
 
   function draw() {
     const { width, height } = canvas;
     const picture = pen.createImageData(width, height);
     const pixels = picture.data.fill(255);
-    const { parts, reach, alpha } = stamp();
+    const { offsets, shares, reach } = stamp();
     const plot = (i) => {
       const px = Math.round(toX(x[i]));
       const py = Math.round(toY(y[i]));
       if (px < reach || py < reach || px >= width - reach || py >= height - reach) return;
       const r = pointColour[3 * i], g = pointColour[3 * i + 1], b = pointColour[3 * i + 2];
-      for (const [dx, dy, cover] of parts) {
-        const at = 4 * ((py + dy) * width + px + dx);
-        const share = cover * alpha;
+      const middle = 4 * (py * width + px);
+      for (let k = 0; k < offsets.length; k++) {
+        const at = middle + offsets[k];
+        const share = shares[k];
         pixels[at] += (r - pixels[at]) * share;
         pixels[at + 1] += (g - pixels[at + 1]) * share;
         pixels[at + 2] += (b - pixels[at + 2]) * share;
       }
     };
-    if (chosen || selected) for (const i of order) if (!bright[i]) plot(i);
-    for (const i of order) if (bright[i]) plot(i);
+    if (chosen || selected) for (let k = 0; k < n; k++) if (!bright[order[k]]) plot(order[k]);
+    for (let k = 0; k < n; k++) if (bright[order[k]]) plot(order[k]);
     pen.putImageData(picture, 0, 0);
     drawLasso();
     canvas.dataset.zoom = view.zoom.toFixed(3);
