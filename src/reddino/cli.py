@@ -707,7 +707,7 @@ def explore(
     formats: Annotated[Sequence[Literal["png", "pdf", "svg"]], Several] = ("png", "pdf"),
     serve: Annotated[bool, Parameter(negative="")] = False,
     port: int = 5055,
-) -> int:
+) -> None:
     """Draw an embedding table: its map by class, patient and source, neighbours, classes and outliers.
 
     Args:
@@ -731,7 +731,8 @@ def explore(
     if images is None:
         complain("no sheets of pictures were drawn; give --images with the manifest that was embedded.")
     say(f"{out}: the map and its sheets, and map.parquet")
-    return atlas.serve(overview, out, port) if serve else 0
+    if serve:
+        atlas.serve(overview, out, port)
 
 
 @app.command

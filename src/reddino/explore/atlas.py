@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
-import subprocess
+import os
 import sys
 from importlib import util
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pyarrow as pa
@@ -62,12 +63,13 @@ def write_atlas_data(overview: Overview, path: Path) -> None:
             writer.close()
 
 
-def serve(overview: Overview, folder: Path, port: int = 5055) -> int:
-    """Write the data to `folder` and run Embedding Atlas on it until it is stopped; returns its exit code."""
+def serve(overview: Overview, folder: Path, port: int = 5055) -> NoReturn:
+    """Write the data to `folder` and become Embedding Atlas on it, so that whatever ends us ends it."""
     data = folder / "atlas.parquet"
     command = atlas_command(data, images=overview.pictures is not None, port=port)
     write_atlas_data(overview, data)
-    return subprocess.run(command, check=False).returncode
+    sys.stdout.flush()
+    os.execv(command[0], command)
 
 
 def _jpeg(picture: Images) -> bytes:

@@ -127,7 +127,7 @@ def neighbours_figure(
             (3 + own, found.other[line], found.other_distances[line]),
         ):
             for place, (row, distance) in enumerate(zip(near.tolist(), far.tolist(), strict=True)):
-                title = f"{labels[row]} {distance:.3g}"
+                title = f"{labels[row]} {distance:.2g}"
                 if first == 3 + own:
                     title += f"\n{sources[row]}"
                 colour = (SAME if labels[row] == labels[query] else OTHER) if labels[query] else None
