@@ -757,7 +757,7 @@ def report(
         out: the file; None: report.html in that folder.
         images: for a table: the manifest that was embedded, or the folder that its paths start from.
         scores: for a table: files that `evaluate` wrote.
-        batch_effect: for a table: file of the batch-effect measures.
+        batch_effect: for a table: file that `batch` wrote.
         method: of the map, `umap` or `pca`.
         label: column of the classes.
         seed: of the map, and of what is drawn at random.

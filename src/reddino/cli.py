@@ -803,7 +803,7 @@ def report(
         out: the file; report.html in that folder if not given.
         images: the manifest that was embedded, or the folder its paths start from; without it, no pictures.
         scores: JSON files of `reddino evaluate --out`, to show their tables.
-        batch_effect: JSON file of batch-effect measures, to show them.
+        batch_effect: JSON file of `reddino batch --out`, to show its measures.
         method: how the map is made.
         label: column of the classes.
         seed: of the map, and of what is drawn at random.

@@ -19,7 +19,7 @@ from reddino.classify.overlay import overlay_figure
 from reddino.classify.predict import predict_embeddings
 from reddino.embed.table import Embeddings
 from reddino.errors import RedDinoError
-from reddino.explore.figures import PALETTE
+from reddino.explore.palette import PALETTE
 from reddino.smears.decode import decode_image
 
 

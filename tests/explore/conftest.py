@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from reddino.embed.table import Embeddings, TableWriter
+from reddino.embed.table import Embeddings, PartRecord
+from reddino.embed.table_writer import TableWriter
 
 SIDE = 20
 
@@ -68,13 +69,13 @@ def write_table(tmp_path: Path) -> Path:
         "data": "fedcba9876543210",
         "dim": 6,
         "dtype": "float32",
-        "parts": 1,
+        "images": 4,
         "plan": "0",
         "part_rows": 4096,
         "provenance": {"command": "reddino embed", "version": "0"},
     }
     columns = pa.table({**rows, **places, "diameter": pa.array(np.arange(48.0) / 3)})
-    TableWriter(tmp_path / "table", meta).write(0, columns, vectors)
+    TableWriter(tmp_path / "table", meta, columns.schema).write(PartRecord(0, 4, 48, 48), columns, vectors)
     return tmp_path / "table"
 
 

@@ -34,6 +34,10 @@ SCORES = {
 }
 
 
+MEASURE = {"name": "iLISI", "value": 1.25, "without": 3.0, "wanted": "high", "meaning": "Sources <mix>."}
+BATCH = {"reports": [{"model": "one", "measures": [MEASURE], "notes": ["A note."]}]}
+
+
 class _Links(HTMLParser):
     """Collects what a page would fetch."""
 
@@ -90,15 +94,14 @@ def test_report__without_images_says_so(table_folder: Path) -> None:
 
 def test_report__shows_scores_and_batch_effect_where_given(table_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "scores.json").write_text(json.dumps(SCORES))
-    measure = {"name": "source purity", "value": 0.3217, "sentence": "Neighbours <mix>."}
-    (tmp_path / "batch.json").write_text(json.dumps({"measures": [measure]}))
+    (tmp_path / "batch.json").write_text(json.dumps(BATCH))
     page = _report(
         table_folder, images=None, scores=[tmp_path / "scores.json"], batch_effect=tmp_path / "batch.json"
     )
     assert "0.500 ± 0.010" in page
     assert '<h2 id="s2">Batch effect</h2>' in page
-    assert "0.3217" in page
-    assert "Neighbours &lt;mix&gt;." in page
+    assert "1.250" in page
+    assert "Sources &lt;mix&gt;." in page
 
 
 def test_report__lists_what_the_pass_left_out(table_folder: Path) -> None:
@@ -115,7 +118,9 @@ def test_report__is_the_same_for_the_same_seed(table_folder: Path, report_file: 
 def test_report__refuses_files_that_are_no_results(table_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text("{}")
     with pytest.raises(RedDinoError, match="holds no results"):
-        _report(table_folder, scores=[tmp_path / "other.json"])
+        _report(table_folder, images=None, scores=[tmp_path / "other.json"])
+    with pytest.raises(RedDinoError, match="holds no reports"):
+        _report(table_folder, images=None, batch_effect=tmp_path / "other.json")
     (tmp_path / "list.json").write_text("[]")
     with pytest.raises(RedDinoError, match="no JSON object"):
         _report(table_folder, batch_effect=tmp_path / "list.json")
@@ -149,9 +154,15 @@ def test_score_parts__set_models_side_by_side_under_each_classifier() -> None:
     assert text.count("A note.") == 1
 
 
-def test_batch_effect_parts__of_another_document_list_every_number() -> None:
-    (text,) = batch_effect_parts({"provenance": {"seed": 1}, "source": {"silhouette": 0.25, "note": "x"}})
-    assert re.findall(r"<td[^>]*>([^<]*)</td>", text) == ["source · silhouette", "0.25", ""]
+def test_batch_effect_parts__set_models_side_by_side() -> None:
+    other = {"model": "two", "measures": [{**MEASURE, "value": None}], "notes": ["A note."]}
+    text = "".join(batch_effect_parts({"reports": [*BATCH["reports"], other]}))
+    assert re.findall(r"<td[^>]*>([^<]*)</td>", text) == [
+        *("iLISI", "high", "3.000", "1.250", "-"),
+        "Sources &lt;mix&gt;.",
+    ]
+    assert re.findall(r"<th[^>]*>([^<]*)</th>", text)[3:5] == ["one", "two"]
+    assert text.count("A note.") == 1
 
 
 def test_document__escapes_what_it_is_given() -> None:

@@ -16,7 +16,8 @@ from matplotlib.patheffects import withStroke
 
 from reddino.classify.predict import Predictions
 from reddino.embed.encoder import Images
-from reddino.explore.figures import PALETTE, save_figure
+from reddino.explore.figures import save_figure
+from reddino.explore.palette import PALETTE
 from reddino.smears.decode import decode_image
 
 #: Line styles tell apart what shares a colour, beyond the colours that all can tell apart.

@@ -8,7 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from reddino.evaluate.batch.measures import BatchReport
-from reddino.explore.figures import MARKERS, PALETTE
+from reddino.explore.palette import MARKERS, PALETTE
 
 #: Panels, in the order of reading; the last two are about the class and should not fall.
 SHOWN = (

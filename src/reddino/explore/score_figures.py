@@ -9,7 +9,7 @@ import numpy.typing as npt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from reddino.explore.figures import PALETTE
+from reddino.explore.palette import PALETTE
 
 Real = npt.NDArray[np.float64]
 

@@ -71,34 +71,33 @@ def _score(summary: Mapping[str, Any], name: str) -> str:
 
 
 def batch_effect_parts(document: Mapping[str, Any]) -> Iterator[str]:
-    """A table of measures, each with its sentence.
+    """A table of measures, a column a model, of a document that `reddino batch --out` wrote.
 
-    `measures` of the document is a list of objects with `name`, `value` and `sentence`; in a document without
-    it, every number is a measure, named by where it stands.
+    Raises:
+        RedDinoError: it is not such a document.
     """
-    measures = document.get("measures")
-    if isinstance(measures, list):
-        rows = [
-            (str(one.get("name", "")), _value(one.get("value")), str(one.get("sentence", "")))
-            for one in measures
-            if isinstance(one, dict)
-        ]
-    else:
-        content = {key: value for key, value in document.items() if key not in ("provenance", "embedding")}
-        rows = [(name, _value(value), "") for name, value in _numbers(content)]
-    if rows:
-        yield table(("measure", "value", "what it says"), rows, (1,))
-
-
-def _numbers(value: Any, name: str = "") -> Iterator[tuple[str, float]]:
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _numbers(inner, f"{name} · {key}" if name else str(key))
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        yield name.replace("_", " "), float(value)
+    reports = document.get("reports")
+    if not isinstance(reports, list) or not reports or not all("measures" in one for one in reports):
+        raise RedDinoError("the batch effect is no file of `reddino batch --out`: it holds no reports")
+    values = [{one["name"]: one["value"] for one in report["measures"]} for report in reports]
+    names = dict.fromkeys(one["name"] for report in reports for one in report["measures"])
+    first = {one["name"]: one for report in reversed(reports) for one in report["measures"]}
+    rows = [
+        (
+            name,
+            first[name].get("wanted", ""),
+            _value(first[name].get("without")),
+            *(_value(found.get(name)) for found in values),
+            first[name].get("meaning", ""),
+        )
+        for name in names
+    ]
+    models = [str(report.get("model", "")) for report in reports]
+    header = ("measure", "wanted", "no trace", *models, "what it says")
+    yield table(header, rows, range(2, 3 + len(models)))
+    for note in dict.fromkeys(note for report in reports for note in report.get("notes", [])):
+        yield paragraph(str(note), note=True)
 
 
 def _value(value: Any) -> str:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return "" if value is None else str(value)
-    return f"{value:.4g}"
+    return f"{value:.3f}" if isinstance(value, int | float) else "-"

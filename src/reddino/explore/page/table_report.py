@@ -57,7 +57,7 @@ def table_report(
         overview: the table with its map.
         provenance: of this report, see `reddino.provenance`.
         scores: documents that `reddino evaluate --out` wrote.
-        batch_effect: document of the batch-effect measures.
+        batch_effect: document that `reddino batch --out` wrote.
         failures: the table's failures.csv.
     """
     meta = overview.table.meta
@@ -110,6 +110,8 @@ def _origin(meta: Mapping[str, Any], provenance: Mapping[str, Any]) -> dict[str,
         "embedding": f"{meta.get('pooling')}, {meta.get('dim')} numbers, {meta.get('precision')}",
         "view": _spoken(meta.get("view", {})),
         "preprocessing": _spoken(meta.get("preprocessing", {})),
+        "seen in pretraining": _spoken(meta.get("seen", {})),
+        "views left out": sum(meta.get("dropped", {}).values()) or None,
         "data fingerprint": meta.get("data"),
         "embedded with": origin.get("command"),
         "reported with": provenance.get("command"),
