@@ -40,7 +40,7 @@ def write_table(tmp_path: Path) -> Path:
     """Write the table below `tmp_path`."""
     draw = np.random.default_rng(0)
     images = tmp_path / "images"
-    rows: dict[str, list[object]] = {name: [] for name in ("path", "source", "patient", "label")}
+    rows: dict[str, list[object]] = {name: [] for name in ("path", "source", "slide", "patient", "label")}
     places: dict[str, list[float]] = {name: [] for name in ("view_x", "view_y", "view_side")}
     for number in range(4):
         picture = np.full((60, 80, 3), 250, np.uint8)
@@ -50,6 +50,7 @@ def write_table(tmp_path: Path) -> Path:
             picture[top : top + SIDE, left : left + SIDE] = colour_of(row)
             rows["path"].append(f"lab-{number % 2}/{number}.png")
             rows["source"].append(f"lab-{number % 2}")
+            rows["slide"].append(f"s{number}")
             rows["patient"].append(f"p{number}")
             rows["label"].append(("round, large", "sickle", "")[place % 3])
             for name, value in zip(places, (left + SIDE / 2, top + SIDE / 2, SIDE), strict=True):

@@ -81,7 +81,7 @@ def test_report__is_one_file_that_fetches_nothing_and_tells_what_was_embedded(re
 def test_report__carries_every_row_and_column(report_file: Path) -> None:
     data = _payload(report_file.read_text(encoding="utf-8"))
     assert data["rows"] == 48
-    assert [column["name"] for column in data["columns"]][:4] == ["label", "outlier", "source", "patient"]
+    assert [column["name"] for column in data["columns"]][:4] == ["label", "outlier", "source", "slide"]
     assert "diameter" in [column["name"] for column in data["columns"]]
     assert data["pictures"]["count"] == 48
 
@@ -189,3 +189,16 @@ def _payload(page: str) -> dict[str, object]:
     found = re.search(r'<script type="application/json" id="map-data">(.*?)</script>', page, re.DOTALL)
     assert found is not None
     return json.loads(found[1])
+
+
+def test_report__shows_what_evaluate_and_batch_write(table_folder: Path, tmp_path: Path) -> None:
+    scores, batch = tmp_path / "scores.json", tmp_path / "batch.json"
+    (result,) = api.evaluate(table_folder, group_by="patient", folds=4, out=scores)
+    (measured,) = api.batch(table_folder, group_by="patient", out=batch)
+    page = _report(table_folder, images=None, scores=[scores], batch_effect=batch)
+    for classifier in result.classifiers:
+        mean = result.mean(classifier).macro_f1
+        low, high = result.interval(classifier, "macro F1")
+        assert re.search(rf"{mean:.3f} ± \d\.\d+ \[{low:.3f}, {high:.3f}\]", page)
+    for measure in measured.measures:
+        assert f">{measure.name}<" in page

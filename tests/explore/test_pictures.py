@@ -41,3 +41,12 @@ def test_cut__shows_grey_for_an_image_that_is_gone_and_notes_it(
 def test_pictures__refuse_a_folder_without_any_of_the_images(embeddings: Embeddings, tmp_path: Path) -> None:
     with pytest.raises(RedDinoError, match="none of the table's 4 images"):
         Pictures.of(embeddings, tmp_path)
+
+
+def test_cut__shows_the_whole_field_for_a_row_without_a_place(embeddings: Embeddings, tmp_path: Path) -> None:
+    columns = embeddings.table.drop_columns(["view_x", "view_y", "view_side"])
+    fields = Embeddings(embeddings.vectors, columns, embeddings.meta)
+    (picture,) = Pictures.of(fields, tmp_path / "images").cut([0], 80)
+    # The field of 80 x 60 stands in the middle of the square, mirrored above and below.
+    assert (picture[20, 10] == colour_of(0)).all()
+    assert (picture[60, 70] == colour_of(11)).all()

@@ -64,7 +64,7 @@ class Pictures:
         wanted = np.asarray(rows, dtype=np.int64)
         part = self.table.select(wanted)
         paths = np.asarray(part.strings("path"), dtype=np.str_)
-        x, y, sides = (part.numbers(name) for name in ("view_x", "view_y", "view_side"))
+        x, y, sides = (_numbers(part, name) for name in ("view_x", "view_y", "view_side"))
         pictures = np.full((len(wanted), side, side, 3), MISSING, dtype=np.uint8)
         for path in np.unique(paths):
             try:
@@ -73,5 +73,14 @@ class Pictures:
                 self.failures.add(str(path), error.reason)
                 continue
             for i in np.flatnonzero(paths == path).tolist():
-                pictures[i] = cut_square(image, float(x[i]), float(y[i]), float(sides[i]), side)
+                cx, cy, length = float(x[i]), float(y[i]), float(sides[i])
+                if np.isnan(length):
+                    # A row without a place stands for its whole field.
+                    height, width = image.shape[:2]
+                    cx, cy, length = width / 2, height / 2, float(max(width, height))
+                pictures[i] = cut_square(image, cx, cy, length, side)
         return pictures
+
+
+def _numbers(table: Embeddings, name: str) -> npt.NDArray[np.float64]:
+    return table.numbers(name) if name in table.table.column_names else np.full(len(table), np.nan)

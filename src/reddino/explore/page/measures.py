@@ -16,6 +16,7 @@ HEADINGS = {
     "balanced_accuracy": "bAcc",
     "accuracy": "Acc",
     "macro_f1": "macro F1",
+    "auroc": "AUROC",
 }
 
 
@@ -66,8 +67,13 @@ def score_parts(document: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _score(summary: Mapping[str, Any], name: str) -> str:
-    mean, spread = summary["mean"][name], (summary.get("sd") or {}).get(name)
-    return f"{mean:.3f}" if spread is None else f"{mean:.3f} ± {spread:.3f}"
+    """The mean, with its standard deviation over folds and its 95 % interval where there are such."""
+    mean, spread = summary["mean"].get(name), (summary.get("sd") or {}).get(name)
+    interval = (summary.get("interval_95") or {}).get(HEADINGS.get(name, name))
+    if mean is None:
+        return "-"
+    text = f"{mean:.3f}" if spread is None else f"{mean:.3f} ± {spread:.3f}"
+    return text if interval is None else f"{text} [{interval[0]:.3f}, {interval[1]:.3f}]"
 
 
 def batch_effect_parts(document: Mapping[str, Any]) -> Iterator[str]:
