@@ -5,6 +5,8 @@ READY := .venv/.ready
 
 # One thread an operator: the tests also run worker processes, and sums do not depend on the machine's cores.
 TEST_THREADS ?= 1
+# Processes that share the tests.
+TEST_PROCESSES ?= 2
 
 .PHONY: demo test check
 
@@ -12,7 +14,7 @@ demo: $(READY)
 	$(BIN)/reddino demo --out demo
 
 test: check
-	OMP_NUM_THREADS=$(TEST_THREADS) $(BIN)/python -m pytest
+	OMP_NUM_THREADS=$(TEST_THREADS) $(BIN)/python -m pytest -n $(TEST_PROCESSES)
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from reddino.embed.table import Embeddings
     from reddino.evaluate.batch.measures import BatchReport
     from reddino.evaluate.class_map import ClassMap
-    from reddino.model.encoder import Encoder
     from reddino.explore.overview import Method, Overview
+    from reddino.model.encoder import Encoder
     from reddino.pretrain.loop import Outcome
     from reddino.pretrain.plan import Plan
     from reddino.pretrain.recipe import Recipe
@@ -58,8 +58,8 @@ __all__ = [
     "demo",
     "embed",
     "evaluate",
-    "export",
     "explore",
+    "export",
     "fit",
     "manifest",
     "models",

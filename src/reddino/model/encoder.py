@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from reddino.errors import RedDinoError
 from reddino.model.backbone import Backbone, ViTBackbone
 from reddino.model.catalogue import PUBLISHED, PUBLISHED_SIZE, open_backbone
 from reddino.model.engine import Engine, TorchEngine
 from reddino.model.folder import ModelCard
-from reddino.model.graph import Pooling
+from reddino.model.graph import Pooling, normalise
 from reddino.model.squares import Picture, as_squares
 from reddino.runtime import Runtime, choose_runtime
 
@@ -92,11 +94,6 @@ class Encoder:
             for start in range(0, len(images), batch_size)
         ]
         return np.concatenate(parts)
-        self._check(images, pooling)
-        with torch.inference_mode(), self.runtime.autocast():
-            tokens = self.backbone(self._prepare(images))
-        vectors: NDArray[np.float32] = pool(tokens, pooling).float().cpu().numpy()
-        return vectors
 
     def patch_tokens(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Patch tokens, and what the class token attends to in the last block.
@@ -110,8 +107,14 @@ class Encoder:
         Raises:
             RedDinoError: the network has no patch tokens, or the size does not fit.
         """
-        self._check(images, "mean")
-        assert isinstance(self.backbone, ViTBackbone)
+        if not isinstance(self.backbone, ViTBackbone):
+            raise RedDinoError(f"{self.name} has no patch tokens; choose a Vision Transformer")
+        if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
+            raise RedDinoError(f"images must be (n, H, W, 3) uint8, not {images.shape} {images.dtype}")
+        if images.shape[1] % self.patch_size or images.shape[2] % self.patch_size:
+            raise RedDinoError(
+                f"{self.name} takes sizes that are multiples of {self.patch_size} px, not {images.shape[1:3]}"
+            )
         with torch.inference_mode(), self.runtime.autocast():
             tokens, attention = self.backbone.attend(self._prepare(images))
         assert tokens.patches is not None
