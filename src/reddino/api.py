@@ -729,6 +729,7 @@ def patches(
         RedDinoError: the network has no patch tokens, or no image can be read.
     """
     from reddino.explore.patches import patch_pictures
+    from reddino.explore.vit_patches import ViTPatches
     from reddino.model.encoder import open_model
     from reddino.provenance import provenance
     from reddino.runtime import choose_runtime
@@ -736,7 +737,7 @@ def patches(
     opened = open_data(data)
     encoder = open_model(model, runtime=choose_runtime(device))
     origin = provenance(data=opened.fingerprint(), model=encoder.weights_hash)
-    return patch_pictures(encoder, opened, Path(out), origin, failures=failures, **options)
+    return patch_pictures(ViTPatches(encoder), opened, Path(out), origin, failures=failures, **options)
 
 
 def report(

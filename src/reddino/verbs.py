@@ -12,9 +12,7 @@ EXPORTS = {
     **dict.fromkeys(
         (
             *("batch", "cells", "check", "convert", "export", "fit", "load", "manifest", "models"),
-            *("pack", "plan", "predict", "push", "synthesise"),
-            *("batch", "cells", "check", "convert", "fit", "manifest", "models", "pack", "patches", "plan"),
-            *("predict", "report", "synthesise"),
+            *("pack", "patches", "plan", "predict", "push", "report", "synthesise"),
         ),
         "reddino.api",
     ),

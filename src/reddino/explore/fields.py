@@ -19,7 +19,7 @@ OVERLAP = 0.5
 
 
 class PatchEncoder(Protocol):
-    """A network that gives patch tokens; `reddino.model.encoder.Encoder` is one."""
+    """A network that gives patch tokens; `reddino.explore.vit_patches.ViTPatches` is one."""
 
     @property
     def input_size(self) -> int: ...

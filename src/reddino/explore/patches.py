@@ -94,10 +94,8 @@ def patch_pictures(
         options: `tile`, `overlap` and `scale` of `look_at_field`.
 
     Raises:
-        RedDinoError: the network has no patch tokens, or no image can be read.
+        RedDinoError: no image can be read.
     """
-    if encoder.patch_size < 1:
-        raise RedDinoError("this network has no patch tokens: patch pictures need a Vision Transformer")
     failures = Failures() if failures is None else failures
     fields, names = [], []
     for name in spread_images(manifest, most):
