@@ -8,16 +8,14 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from reddino.errors import RedDinoError
 from reddino.model.backbone import Backbone, ViTBackbone
 from reddino.model.catalogue import PUBLISHED, PUBLISHED_SIZE, open_backbone
 from reddino.model.engine import Engine, TorchEngine
 from reddino.model.folder import ModelCard
-from reddino.model.graph import Pooling, normalise
+from reddino.model.graph import Pooling
 from reddino.model.squares import Picture, as_squares
 from reddino.runtime import Runtime, choose_runtime
 
@@ -94,45 +92,6 @@ class Encoder:
             for start in range(0, len(images), batch_size)
         ]
         return np.concatenate(parts)
-
-    def patch_tokens(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Patch tokens, and what the class token attends to in the last block.
-
-        Args:
-            images: (n, H, W, 3) uint8 RGB, H and W multiples of the patch size.
-
-        Returns:
-            Tokens (n, h, w, d) and attention (n, heads, h, w), h = H / patch size.
-
-        Raises:
-            RedDinoError: the network has no patch tokens, or the size does not fit.
-        """
-        if not isinstance(self.backbone, ViTBackbone):
-            raise RedDinoError(f"{self.name} has no patch tokens; choose a Vision Transformer")
-        if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
-            raise RedDinoError(f"images must be (n, H, W, 3) uint8, not {images.shape} {images.dtype}")
-        if images.shape[1] % self.patch_size or images.shape[2] % self.patch_size:
-            raise RedDinoError(
-                f"{self.name} takes sizes that are multiples of {self.patch_size} px, not {images.shape[1:3]}"
-            )
-        with torch.inference_mode(), self.runtime.autocast():
-            tokens, attention = self.backbone.attend(self._prepare(images))
-        assert tokens.patches is not None
-        n, height, width = images.shape[:3]
-        grid = height // self.backbone.patch_size, width // self.backbone.patch_size
-        patches = tokens.patches.float().cpu().numpy().reshape(n, *grid, -1)
-        return patches, attention.float().cpu().numpy().reshape(n, -1, *grid)
-
-    @property
-    def patch_size(self) -> int:
-        """Side of a patch in pixels; 0 for a network without patch tokens."""
-        return self.backbone.patch_size if isinstance(self.backbone, ViTBackbone) else 0
-
-    def _prepare(self, images: NDArray[np.uint8]) -> Tensor:
-        batch = torch.from_numpy(np.ascontiguousarray(images)).to(self.runtime.device)
-        if self.channel_order == "BGR":
-            batch = batch.flip(-1)
-        return normalise(batch, self.mean, self.std)
 
     def check_pooling(self, pooling: str) -> None:
         """Refuse a pooling that is not known, or that needs tokens which the network lacks."""
