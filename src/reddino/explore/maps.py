@@ -15,7 +15,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 
 from reddino.explore.figures import blank_figure
-from reddino.explore.palette import DISTINCT, Groups
+from reddino.explore.palette import DISTINCT, Groups, short
 from reddino.explore.projection import Points
 
 Indices = npt.NDArray[np.int64]
@@ -186,7 +186,7 @@ def _legend(axes: Axes, groups: Groups, looks: Sequence[tuple[str, str]], number
                 marker=marker,
                 linestyle="",
                 markersize=6,
-                label=f"{number}{_short(groups.names[i]) or 'no label'} ({groups.counts[i]})",
+                label=f"{number}{short(groups.names[i]) or 'no label'} ({groups.counts[i]})",
             )
         )
     title = None
@@ -203,10 +203,6 @@ def _legend(axes: Axes, groups: Groups, looks: Sequence[tuple[str, str]], number
         title=title,
         title_fontsize=8,
     )
-
-
-def _short(name: str, most: int = 28) -> str:
-    return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 def _shade(axes: Axes, xy: Points, groups: Groups, colours: Sequence[str]) -> None:

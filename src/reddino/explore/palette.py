@@ -74,3 +74,8 @@ def natural_key(text: str) -> list[tuple[bool, int, str]]:
         for part in parts
         if part
     ]
+
+
+def short(name: str, most: int = 28) -> str:
+    """A name cut to `most` letters, for legends and titles."""
+    return name if len(name) <= most else f"{name[: most - 1]}…"
