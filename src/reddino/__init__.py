@@ -1,7 +1,8 @@
 """RedDino: self-supervised foundation models for red blood cell images.
 
 The package exports what the commands do: `reddino.manifest`, `check`, `synthesise`, `cells`, `pack`, `plan`,
-`pretrain`, `embed`, `convert`, `evaluate`, `batch`, `fit`, `predict`, `models`, `export`, `push` and `demo`;
+`pretrain`, `embed`, `convert`, `evaluate`, `batch`, `fit`, `predict`, `explore`, `patches`, `report`,
+`models`, `export`, `push` and `demo`;
 they are described in `reddino.api`.
 `reddino.load` opens a model, and `reddino.EmbeddingTransformer` is one as a step of a scikit-learn pipeline.
 """

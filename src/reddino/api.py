@@ -23,6 +23,7 @@ from reddino.inputs import (
     open_data,
     open_encoder,
     put_in_runtime,
+    require_no_pack,
     run_diameters,
 )
 from reddino.smears.failures import Failures
@@ -193,6 +194,7 @@ def pretrain(
     resolved = recipe if isinstance(recipe, Recipe) else read_recipe(recipe, overrides)
     sources = [data] if isinstance(data, str | Path | Manifest) else data
     opened = [open_data(one) for one in sources]
+    require_no_pack(opened)
     images = opened[0] if len(opened) == 1 else join_manifests(opened)
     with joined(resolved.runtime.device) as processes:
         score = None
@@ -332,7 +334,7 @@ def embed(
         RedDinoError: nothing to embed, an unknown model, or a folder that holds another table.
     """
     from reddino.embed.embedding_pass import embed_manifest
-    from reddino.smears.views import ViewSpec
+    from reddino.smears.views import make_view
 
     left_out = Failures()
     opened = open_data(data, left_out)
@@ -341,7 +343,7 @@ def embed(
     encoder = open_encoder(
         model, image_size=image_size, device=device, precision="fp32", channel_order=channel_order
     )
-    spec = ViewSpec(kind=kind, side=length, unit=measure, output=encoder.input_size, **options)
+    spec = make_view(kind=kind, side=length, unit=measure, output=encoder.input_size, **options)
     # Where cells are found, each image's own diameter is measured with them.
     diameters = missing_diameters(opened) if spec.needs_diameters and not find_cells else None
     put_in_runtime(
@@ -448,6 +450,7 @@ def evaluate(
         asked = tasks.read_task_file(file)
         found = tasks.run_tasks(asked, models, embedder, paths=paths, beside=file.parent)
     elif given:
+        _refuse_beside_tables(models=models, data=data, join=join, embedding=embedding)
         found = tasks.score_tables(given, tasks.make_questions(mapping, shots, question), family=family)
     else:
         asked = tasks.data_tasks(
@@ -465,6 +468,16 @@ def evaluate(
 
         draw(found, Path(figures))
     return found
+
+
+def _refuse_beside_tables(**options: Any) -> None:
+    """Refuse options that say what to embed where tables are given, which would be passed over."""
+    idle = [name for name, value in options.items() if value]
+    if idle:
+        raise RedDinoError(
+            f"tables are scored as they are, so that {' and '.join(idle)} would do nothing: "
+            "give tables, or models with data"
+        )
 
 
 def batch(
@@ -485,7 +498,8 @@ def batch(
         dimensions: principal components that are measured; None: the smallest embedding's, at most 64.
         drop: labels to leave out.
         rename: old label to new.
-        group_by: column of what stays on one side of a split; None takes `group`, else `slide`, else `path`.
+        group_by: column of what stays on one side of a split; None: whatever shares
+            image, group, slide or patient.
         out: file for the results, .json; the tables go beside it as .md.
         seed: of the sample, the folds and the draws.
         options: `label`, `source`, `folds`, `rows` of `reddino.evaluate.batch.measures.measure_table`.
@@ -544,7 +558,8 @@ def fit(
         model: for smears: a model folder or a name that `models` lists.
         fine_tune: train the network too, instead of a frozen probe; for smears only.
         label: column of the classes.
-        group_by: column of what stays on one side of a split; None takes `group`, else `slide`, else `path`.
+        group_by: column of what stays on one side of a split; None: whatever shares
+            image, group, slide or patient.
         drop: labels to leave out.
         rename: old label to new.
         side: for smears, of a view with its unit, as for `embed`.

@@ -517,7 +517,8 @@ def batch(
         tables: folders of embedding tables, of the same views by different models.
         label: column of the classes.
         source: column of the laboratories, or whatever else may leave a trace.
-        group_by: column of what stays on one side of a split; group, else slide, else path, if not given.
+        group_by: column of what stays on one side of a split; whatever shares image, group, slide or
+            patient, if not given.
         dimensions: principal components measured; the smallest embedding's, at most 64, if not given.
         folds: number of folds of the probes.
         rows: cells that are drawn at random to be measured, at most.
@@ -581,7 +582,8 @@ def fit(
         model: for smears: a model folder, or a name of `reddino models`.
         fine_tune: train the network too (smears only).
         label: column of the classes.
-        group_by: column of what stays on one side of a split; group, else slide, else path, if not given.
+        group_by: column of what stays on one side of a split; whatever shares image, group, slide or
+            patient, if not given.
         drop: labels to leave out.
         rename: labels to rename, as old=new.
         side: side of a view in the image; 1.6 diameters for cells, if not given.

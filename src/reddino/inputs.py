@@ -81,9 +81,22 @@ def open_data(data: Data | Sequence[Data], failures: Failures | None = None) -> 
     named = [_unpacked(one) for one in ([data] if isinstance(data, str | Path | Manifest) else data)]
     if len(named) == 1 and isinstance(named[0], Manifest):
         return named[0]
+    require_no_pack(named)
     from reddino.smears.gather import gather
 
     return gather(named, Failures() if failures is None else failures)
+
+
+def require_no_pack(several: Sequence[object]) -> None:
+    """Refuse a packed collection among several: joined, its pixels and their fingerprint would be lost.
+
+    Raises:
+        RedDinoError: there are several, and one is a pack.
+    """
+    from reddino.pretrain.packing import PackedManifest
+
+    if len(several) > 1 and any(isinstance(one, PackedManifest) for one in several):
+        raise RedDinoError("a pack stands for itself: give it alone, or pack everything together anew")
 
 
 def _unpacked(data: Data) -> Data:
@@ -113,6 +126,8 @@ def open_encoder(
     Raises:
         RedDinoError: the name is not known, or the weights cannot be had.
     """
+    if image_size is not None and image_size < 1:
+        raise RedDinoError(f"the image size must be 1 pixel or more, not {image_size}")
     # Tables and classifiers call a baseline by its own name, "cell size": that opens it too.
     short = name.replace(" ", "-")
     if short in (COLOUR_HISTOGRAM, CELL_SIZE):
@@ -156,6 +171,8 @@ def put_in_runtime(
     if not isinstance(encoder, Network):
         return
     begun = read_meta(out) if finished_parts(out) else {}
+    if begun.get("weights_hash") != encoder.weights_hash:
+        begun = {}  # the table of something else, which the pass will refuse
     if runtime == "auto" and not compiled:
         runtime = begun.get("runtime", runtime)
     if precision == "auto":
@@ -179,23 +196,22 @@ def put_in_runtime(
 def note_seen(name: str, manifest: Manifest, table: Path, keep: Path | None = None) -> None:
     """Put beside a table which of its sources the model saw in pretraining.
 
-    Baselines and untrained networks saw nothing; of foreign weights nothing is known.
+    Baselines, untrained networks and networks trained on natural images saw none; of other foreign weights
+    nothing is known.
 
     Args:
         name: the model, as `open_encoder` takes it.
         keep: folder for the hashes of the manifest's images, so that the next model need not read them again.
     """
     from reddino.embed.seen import compare, write_comparison
-    from reddino.model.seen import NOTHING, SeenImages, read_seen
+    from reddino.model.seen import NOTHING, seen_before
 
-    listed = read_seen(Path(name)) if Path(name).is_dir() else None
-    if name.replace(" ", "-") in (COLOUR_HISTOGRAM, CELL_SIZE, MORPHOLOGY) or name.startswith("untrained:"):
-        listed = NOTHING
-    if listed is not None and len(listed.sources):
+    baseline = name.replace(" ", "-") in (COLOUR_HISTOGRAM, CELL_SIZE, MORPHOLOGY)
+    seen = NOTHING if baseline else seen_before(name)
+    if len(seen.sources):
         sources, hashes = _image_hashes(manifest, keep)
     else:
         sources, hashes = sorted(set(manifest.strings("source"))), NOTHING.hashes
-    seen = listed if listed is not None else SeenImages((), NOTHING.hashes, complete=False)
     write_comparison(table, compare(sources, hashes, seen))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reddino.errors import RedDinoError
-from reddino.inputs import Data, needed_diameters, open_data
+from reddino.inputs import Data, needed_diameters, open_data, require_no_pack
 from reddino.pretrain.packing import PackedImage, images_of_manifest, images_of_shards, pack_images
 from reddino.pretrain.recipe import Recipe, read_recipe
 from reddino.pretrain.shard_stream import is_shards
@@ -37,7 +37,9 @@ def pack_data(
     if shards:
         images = images_of_shards(shards, failures)
     else:
-        manifest = join_manifests([open_data(one) for one in sources])
+        opened = [open_data(one) for one in sources]
+        require_no_pack(opened)
+        manifest = join_manifests(opened)
         total = len(manifest.images()[0])
         images = images_of_manifest(manifest, needed_diameters(wanted, manifest) if wanted else None)
     return pack_images(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -275,7 +276,7 @@ def score_tables(
     Raises:
         RedDinoError: tables of other cells or views, or as `compare_tables`.
     """
-    tables = {str(folder): read_embeddings(folder) for folder in folders}
+    tables = _told_apart({str(folder): read_embeddings(folder) for folder in folders})
     results = [one for title, asked in questions.items() for one in compare_tables(tables, asked, title)]
     several = len({result.model for result in results}) == len(tables) > 1
     titles = dict.fromkeys(result.task for result in results)
@@ -284,6 +285,17 @@ def score_tables(
     ]
     of_task = {title: [one for one in results if one.task == title] for title in titles}
     return Evaluation(results, [_grid(one, of_task, family) for one in layouts] if several else ())
+
+
+def _told_apart(tables: Mapping[str, Embeddings]) -> dict[str, Embeddings]:
+    """The same tables; those of models with one name are called by their folders too."""
+    names = Counter(str(table.meta["model"]) for table in tables.values())
+    return {
+        folder: table
+        if names[str(table.meta["model"])] == 1
+        else replace(table, meta={**table.meta, "model": f"{table.meta['model']} ({Path(folder).name})"})
+        for folder, table in tables.items()
+    }
 
 
 def require_defaults(classes: ClassMap, options: Mapping[str, Any], file: str) -> None:

@@ -15,6 +15,7 @@ from reddino.classify.finetune import TuneSettings, fine_tune
 from reddino.classify.probe import fit_probe
 from reddino.classify.views import Plan, Progress, cut_to_file, describe
 from reddino.embed.table import Embeddings
+from reddino.errors import RedDinoError
 from reddino.evaluate.class_map import labelled_rows
 from reddino.evaluate.question import groups_of
 from reddino.model.encoder import Encoder
@@ -42,7 +43,8 @@ def fit_on_table(
         emb: a table, or vectors that were made in memory.
         out: the classifier's folder.
         label: column of the classes; rows without one are left out.
-        group_column: what stays on one side of a split; None takes `group`, else `slide`, else `path`.
+        group_column: what stays on one side of a split; None: whatever shares
+            image, group, slide or patient.
         classes: old label to new, None to drop it.
         folds: of the choice of strength and of the calibration.
         seed: of the folds.
@@ -51,6 +53,10 @@ def fit_on_table(
         RedDinoError: the folder is taken, or classes and groups cannot be split.
     """
     require_free(out)
+    if emb.meta.get("per", "view") != "view" or emb.meta.get("pooling") == "tokens":
+        raise RedDinoError(
+            "a classifier learns from tables with a row a view: embed with --per view, and no tokens"
+        )
     labelled, labels = labelled_rows(emb, label, classes)
     fitted = fit_probe(labelled.vectors, labels, groups_of(labelled, group_column), folds=folds, seed=seed)
     classifier = Classifier(

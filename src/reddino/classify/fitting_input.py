@@ -30,6 +30,7 @@ def require_same_embeddings(classifier: Classifier, meta: Mapping[str, Any]) -> 
         "the pooling": (classifier.pooling, meta.get("pooling")),
         "the view": (classifier.view.metadata(), meta.get("view")),
         "the preprocessing": (dict(classifier.preprocessing), meta.get("preprocessing")),
+        "a row": ("view", meta.get("per", "view")),
     }
     for name, (own, other) in wanted.items():
         if json.dumps(own, sort_keys=True) != json.dumps(other, sort_keys=True):

@@ -18,6 +18,7 @@ from reddino.classify.predictions_file import write_predictions
 from reddino.classify.views import Progress, embedded, plan
 from reddino.embed.encoder import Encoder
 from reddino.errors import RedDinoError
+from reddino.evaluate.class_map import ClassMap
 from reddino.model.encoder import Encoder as Network
 from reddino.provenance import provenance
 from reddino.smears.failures import Failures
@@ -37,6 +38,7 @@ def labelled(manifest: Manifest, label: str, classes: Mapping[str, str | None]) 
         labels = manifest.strings(label)
     except KeyError as error:
         raise RedDinoError(f"the manifest has no column '{label}' of labels") from error
+    ClassMap.of_pairs(classes).require_known(labels)
     kept = np.array([name != "" and classes.get(name, name) is not None for name in labels])
     if not kept.any():
         raise RedDinoError(f"no row of the manifest has a label in column '{label}' to learn from")

@@ -109,6 +109,13 @@ def embed_manifest(
             f"{encoder.name} takes views of {encoder.input_size} px, but the view has output {view.output}: "
             f"set output to {encoder.input_size}."
         )
+    for what, number, least in (
+        ("batch size", batch_size, 1),
+        ("part", part_rows, 1),
+        ("threads", threads, 0),
+    ):
+        if number < least:
+            raise RedDinoError(f"the {what} must be {least} or more, not {number}")
     started = time.perf_counter()
     pooler = choose_pooler(pooling, per)
     columns = RowColumns(manifest, pooler)

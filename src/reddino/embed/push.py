@@ -49,9 +49,15 @@ def push_folder(folder: Path, repository: str, *, private: bool = False) -> str:
     api = HfApi()
     try:
         api.create_repo(repository, private=private, exist_ok=True)
+        if private and not api.repo_info(repository).private:
+            raise RedDinoError(
+                f"nothing was sent: '{repository}' is there already and is public; make it private first"
+            )
         commit = api.create_commit(
             repository, operations=operations, commit_message=f"Upload {folder.name} with RedDino"
         )
+    except RedDinoError:
+        raise
     except Exception as error:  # HTTP errors of a dozen kinds
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise RedDinoError(

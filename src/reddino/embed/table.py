@@ -256,7 +256,7 @@ def require_same_views(tables: Mapping[str, Embeddings]) -> None:
     first, *others = tables
     wanted = _views_of(tables[first])
     for name in others:
-        differing = _differences(wanted, _views_of(tables[name]), ("data", "view", "plan"))
+        differing = _differences(wanted, _views_of(tables[name]), ("data", "view", "plan", "per"))
         if differing:
             raise RedDinoError(
                 f"The embedding tables '{first}' and '{name}' cannot be set side by side, they differ in "
@@ -266,7 +266,8 @@ def require_same_views(tables: Mapping[str, Embeddings]) -> None:
 
 def _views_of(table: Embeddings) -> dict[str, Any]:
     view = {key: value for key, value in table.meta["view"].items() if key != "output"}
-    return {"data": table.meta["data"], "view": view, "plan": table.meta["plan"]}
+    per = "token" if table.meta.get("pooling") == "tokens" else table.meta.get("per", "view")
+    return {"data": table.meta["data"], "view": view, "plan": table.meta["plan"], "per": per}
 
 
 def refuse_other_table(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

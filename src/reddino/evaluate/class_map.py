@@ -77,7 +77,7 @@ class ClassMap(BaseModel):
         unknown = sorted(self.named() - present)
         if unknown:
             raise RedDinoError(
-                f"No row of the table is labelled {', '.join(map(repr, unknown))}; "
+                f"No row is labelled {', '.join(map(repr, unknown))}; "
                 f"labels are: {', '.join(sorted(present))}."
             )
 

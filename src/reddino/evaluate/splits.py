@@ -100,7 +100,7 @@ def grouped_folds(labels: Sequence[str], groups: Sequence[str], folds: int = 5, 
     if lonely:
         raise RedDinoError(
             f"All cells of {', '.join(lonely)} are in one group, so no fold can learn and test that class: "
-            "drop it, group by another column, or use the protocol kfold."
+            "drop it, or group by another column."
         )
     splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():

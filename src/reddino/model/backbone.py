@@ -139,8 +139,8 @@ class ViTBackbone(nn.Module):
     def attend(self, images: Tensor) -> tuple[Tokens, Tensor]:
         """Encode (B, 3, H, W); also the class token's attention (B, heads, N) to the patches, last block.
 
-        The attention is a softmax over class token and patches together: over the patches it sums to less
-        than 1.
+        The attention is a softmax over class token, registers and patches together: over the patches it sums
+        to less than 1.
         """
         attention = self.vit.blocks[-1].attn
         weights: list[Tensor] = []
@@ -151,7 +151,7 @@ class ViTBackbone(nn.Module):
         finally:
             hook.remove()
             attention.fused_attn = fused
-        return tokens, weights[0][:, :, 0, 1:]
+        return tokens, weights[0][:, :, 0, 1 + self.registers :]
 
 
 def _kept_by(group: Crops, block: int) -> KeptPair:

@@ -13,7 +13,7 @@ from reddino.errors import RedDinoError
 from reddino.model import hub
 from reddino.model.architecture import recognise
 from reddino.model.backbone import RESNET50_CUT, Backbone, create_backbone, cut_last_stage, initialise, wrap
-from reddino.model.folder import CONFIG, WEIGHTS, ModelCard, at_size, open_model_folder, open_tensors
+from reddino.model.folder import CARD, CONFIG, WEIGHTS, ModelCard, at_size, open_model_folder, open_tensors
 from reddino.model.weights import hash_weights, load_strictly, read_tensors
 
 
@@ -113,6 +113,8 @@ def _published(source: Published, image_size: int | None) -> tuple[Backbone, Mod
         return open_weights_file(hub.fetch(source.repository, (source.file,)), image_size)
     config = hub.fetch(source.repository, (CONFIG,))
     weights = hub.fetch(source.repository, (WEIGHTS, "pytorch_model.bin"))
+    # Ours alone have a card; it says the channel order, which timm's configuration cannot.
+    hub.fetch_optional(source.repository, CARD)
     return open_model_folder(config.parent, image_size, weights)
 
 

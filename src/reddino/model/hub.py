@@ -58,6 +58,27 @@ def fetch(repository: str, files: Sequence[str]) -> Path:
     raise RedDinoError(f"the hub's repository '{repository}' holds no {' or '.join(files)}")
 
 
+def fetch_optional(repository: str, file: str) -> Path | None:
+    """A file of a repository as a local path, or None where the repository (offline: the cache) lacks it.
+
+    Raises:
+        RedDinoError: the hub refuses it.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    name, revision = split_revision(repository)
+    offline = why_out_of_reach() is not None
+    try:
+        return Path(
+            hf_hub_download(name, file, revision=revision, local_files_only=offline, etag_timeout=PATIENCE)
+        )
+    except (EntryNotFoundError, LocalEntryNotFoundError):
+        return None
+    except Exception as error:  # as in `fetch`
+        raise RedDinoError(_refusal(name, error)) from error
+
+
 def is_offline() -> bool:
     """Whether the person asked for no network (HF_HUB_OFFLINE), at start or since."""
     from huggingface_hub import constants

@@ -38,9 +38,11 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise RedDinoError(f"weights file {path} does not exist; give a .safetensors, .pth, .pt or .bin file")
     try:
+        content: object
         if path.suffix == ".safetensors":
-            return dict(load_file(path))
-        content = torch.load(path, map_location="cpu", weights_only=True)
+            content = load_file(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # on bytes that are no weights, torch's reader raises errors of many kinds
         reason = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise RedDinoError(

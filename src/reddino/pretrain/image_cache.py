@@ -159,7 +159,8 @@ def open_cache(
         cell_diameters: source -> diameter of a red cell in original pixels, for images whose row names none.
         max_cell_diameter: shrink images so that a cell is at most this many pixels across; None stores them
             as they are. Patches are resized to the network's input anyway, and small images are cropped
-        faster. progress: wraps the iterable of image numbers, as a progress bar does.
+            faster.
+        progress: wraps the iterable of image numbers, as a progress bar does.
 
     Raises:
         RedDinoError: not one image could be decoded, or the cache cannot be written.

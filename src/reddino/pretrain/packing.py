@@ -203,7 +203,9 @@ def images_of_manifest(
 
 def images_of_shards(specs: Iterable[str], failures: Failures) -> Iterator[PackedImage]:
     """The images of tar shards (`expand_shards`), streamed one shard after the other."""
-    for shard in [shard for spec in specs for shard in expand_shards(str(spec))]:
+    for named in [shard for spec in specs for shard in expand_shards(str(spec))]:
+        # The pack's rows must find the shard again, wherever this command was given.
+        shard = named if "://" in named else str(Path(named).absolute())
         for image in stream_shard(shard, failures):
             diameter = _number(image.row.get("cell_diameter", ""))
             row = {"path": image.path, **{name: image.row[name] for name in _KEPT if name in image.row}}

@@ -23,6 +23,13 @@ from reddino.smears.shards import file_size, split_member
 __all__ = ["COLUMNS", "Manifest", "join_manifests", "read_manifest", "with_groups", "write_manifest"]
 
 
+class NoColumnError(RedDinoError, KeyError):
+    """A column that the manifest lacks, or that holds another kind of value."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # KeyError would show it in quotes
+
+
 @dataclass(frozen=True)
 class Manifest:
     """A table of images and cells, and the folder that their paths are relative to.
@@ -51,19 +58,21 @@ class Manifest:
     def strings(self, name: str) -> list[str]:
         """A text column (or a column that was carried along) as n strings; "" = missing."""
         if name in NUMBER_COLUMNS:
-            raise KeyError(f"'{name}' holds numbers: use Manifest.numbers")
+            raise NoColumnError(f"column '{name}' of the manifest holds numbers, not text")
         return cast(list[str], pc.fill_null(self._column(name), "").to_pylist())
 
     def numbers(self, name: str) -> NDArray[np.float64]:
         """A number column as (n,) float64; NaN = missing."""
         if name not in NUMBER_COLUMNS:
-            raise KeyError(f"'{name}' holds text: use Manifest.strings")
+            raise NoColumnError(f"column '{name}' of the manifest holds text, not numbers")
         filled: Any = pc.fill_null(self._column(name), float("nan"))
         return np.array(filled.to_numpy(), dtype=np.float64)
 
     def _column(self, name: str) -> Any:
         if name not in self.table.column_names:
-            raise KeyError(f"the manifest has no column '{name}', only: {', '.join(self.table.column_names)}")
+            raise NoColumnError(
+                f"the manifest has no column '{name}', only: {', '.join(self.table.column_names)}"
+            )
         return self.table.column(name)
 
     def paths(self) -> list[Path]:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from reddino.errors import RedDinoError
 from reddino.smears.cutting import ImageViews, cut_square
@@ -26,6 +26,7 @@ __all__ = [
     "Views",
     "cell_diameters",
     "cut_square",
+    "make_view",
     "plan_views",
     "source_diameters",
 ]
@@ -76,6 +77,20 @@ class ViewSpec(BaseModel):
     def needs_diameters(self) -> bool:
         """Whether the red-cell diameter of every image must be known."""
         return (self.unit == "diameters" and self.kind != "image") or self.mask_centre > 0
+
+
+def make_view(**settings: Any) -> ViewSpec:
+    """A `ViewSpec` of what a person asked for.
+
+    Raises:
+        RedDinoError: a number out of range or an unknown name; says which.
+    """
+    try:
+        return ViewSpec(**settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise RedDinoError(f"the view's {key} is {first['input']!r}: {first['msg'].lower()}") from error
 
 
 @dataclass(frozen=True)

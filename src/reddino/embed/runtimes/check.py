@@ -62,6 +62,8 @@ def sample_views(
     """
     if spec.kind == "cells" and not manifest.is_cell().any():
         return drawn_cells(count, spec.output)  # they are yet to be found
+    if spec.kind == "cells":
+        manifest = manifest.select(manifest.is_cell())
     images, codes = manifest.images()
     chosen = np.unique(np.linspace(0, len(images) - 1, 8).astype(int))
     part = manifest.select(np.isin(codes, chosen))

@@ -201,7 +201,12 @@ def _torch_detail(fused: bool, compiled: bool) -> str:
 def _openvino_candidates(
     source: OnnxSource, threads: int, precision: str, forced: bool
 ) -> Iterator[Candidate]:
-    fast = is_installed("openvino") and computes_bf16()
+    try:
+        fast = is_installed("openvino") and computes_bf16()
+    except RedDinoError:
+        if forced:
+            raise
+        return  # an installation that does not start is none
     hints: tuple[Hint, ...] = ("LATENCY", "THROUGHPUT") if threads > 1 else ("LATENCY",)
     for level in _precisions(precision, fast):
         if level == "bf16" and not (fast or forced):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import util
 
 from reddino.errors import RedDinoError
@@ -13,6 +15,24 @@ EXTRAS = {"openvino": ("openvino", "onnx"), "onnx": ("onnx", "onnxruntime", "onn
 def is_installed(extra: str) -> bool:
     """Whether everything that an extra brings can be imported."""
     return all(util.find_spec(module) is not None for module in EXTRAS[extra])
+
+
+@contextmanager
+def faults_in_words(runtime: str) -> Iterator[None]:
+    """An optional runtime that fails, whose errors are of kinds of its own, is one sentence.
+
+    Raises:
+        RedDinoError: in place of whatever the runtime raised.
+    """
+    try:
+        yield
+    except (RedDinoError, MemoryError):
+        raise
+    except Exception as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+        raise RedDinoError(
+            f"the runtime {runtime} cannot compute this network here ({reason}); use --runtime torch"
+        ) from error
 
 
 def require(extra: str, purpose: str) -> None:

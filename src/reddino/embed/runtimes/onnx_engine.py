@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reddino.embed.runtimes.extras import require
+from reddino.embed.runtimes.extras import faults_in_words, require
 from reddino.embed.runtimes.onnx_graph import INPUT, OnnxSource
 
 
@@ -36,7 +36,8 @@ class OnnxEngine:
 
     def vectors(self, images: NDArray[np.uint8], pooling: str) -> NDArray[np.float32]:
         """Vectors (n, d) of RGB squares (n, s, s, 3)."""
-        if pooling not in self._sessions:
-            self._sessions[pooling] = open_session(self._source.file(pooling), self._threads)
-        found: NDArray[np.float32] = self._sessions[pooling].run(None, {INPUT: images})[0]
-        return found
+        with faults_in_words("onnx"):
+            if pooling not in self._sessions:
+                self._sessions[pooling] = open_session(self._source.file(pooling), self._threads)
+            found: NDArray[np.float32] = self._sessions[pooling].run(None, {INPUT: images})[0]
+            return found

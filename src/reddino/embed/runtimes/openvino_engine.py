@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from reddino.embed.runtimes.extras import require
+from reddino.embed.runtimes.extras import faults_in_words, require
 from reddino.embed.runtimes.onnx_graph import OnnxSource
 from reddino.errors import RedDinoError
 
@@ -18,10 +18,15 @@ _SLICE = 4
 
 
 def computes_bf16() -> bool:
-    """Whether OpenVINO multiplies bfloat16 on this processor; elsewhere it would quietly take float32."""
-    import openvino
+    """Whether OpenVINO multiplies bfloat16 on this processor; elsewhere it would quietly take float32.
 
-    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    Raises:
+        RedDinoError: OpenVINO does not start.
+    """
+    with faults_in_words("openvino"):
+        import openvino
+
+        return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def compile_model(path: Path, threads: int, precision: str = "fp32", hint: Hint = "LATENCY") -> Any:
@@ -69,16 +74,17 @@ class OpenVinoEngine:
 
     def vectors(self, images: NDArray[np.uint8], pooling: str) -> NDArray[np.float32]:
         """Vectors (n, d) of RGB squares (n, s, s, 3)."""
-        if pooling not in self._compiled:
-            self._compiled[pooling] = compile_model(
-                self._source.file(pooling), self._threads, self.precision, self.hint
-            )
-        compiled = self._compiled[pooling]
-        images = np.ascontiguousarray(images)
-        if self.hint == "LATENCY":
-            found: NDArray[np.float32] = compiled([images])[0]
-            return found
-        return _in_streams(compiled, images)
+        with faults_in_words("openvino"):
+            if pooling not in self._compiled:
+                self._compiled[pooling] = compile_model(
+                    self._source.file(pooling), self._threads, self.precision, self.hint
+                )
+            compiled = self._compiled[pooling]
+            images = np.ascontiguousarray(images)
+            if self.hint == "LATENCY":
+                found: NDArray[np.float32] = compiled([images])[0]
+                return found
+            return _in_streams(compiled, images)
 
 
 def _in_streams(compiled: Any, images: NDArray[np.uint8]) -> NDArray[np.float32]:

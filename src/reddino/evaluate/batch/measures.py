@@ -111,7 +111,8 @@ def measure_table(
         emb: the table; with labels, rows without one are left out.
         label: column of the classes.
         source: column of the sources.
-        group_column: what stays on one side of a split; None takes `group`, else `slide`, else `path`.
+        group_column: what stays on one side of a split; None: whatever shares
+            image, group, slide or patient.
         classes: old label to new, None to drop it.
         dimensions: principal components to which the vectors are reduced.
         folds: of the probes.
