@@ -140,10 +140,14 @@ def test_hub__refuses_a_network_that_timm_cannot_name(tmp_path: Path) -> None:
 def test_push__sends_the_models_files_and_nothing_else(ready: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (ready / "notes-about-patients.txt").write_text("private")
     sent: dict[str, Any] = {}
+    private = True
 
     class Api:
         def create_repo(self, name: str, **options: Any) -> None:
             sent["repository"], sent["options"] = name, options
+
+        def repo_info(self, name: str) -> Any:
+            return type("Info", (), {"private": private})
 
         def create_commit(self, name: str, operations: list[Any], commit_message: str) -> Any:
             sent["files"] = [operation.path_in_repo for operation in operations]
@@ -156,6 +160,9 @@ def test_push__sends_the_models_files_and_nothing_else(ready: Path, monkeypatch:
     assert sent["repository"] == "lab/cells"
     assert sent["options"] == {"private": True, "exist_ok": True}
     assert sorted(sent["files"]) == ["README.md", "config.json", "model.safetensors", "reddino.json"]
+    private = False
+    with pytest.raises(RedDinoError, match="'lab/cells' is there already and is public"):
+        push_folder(ready, "lab/cells", private=True)
 
 
 def test_push__says_why_it_cannot(ready: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,17 @@ NETWORKS = {
     ),
     "CNN": ModelCard("resnet10t", 64),
 }
+
+
+def signal_stack() -> tuple[int | None, int]:
+    """Start and size of the stack that this thread handles signals on."""
+
+    class Stack(ctypes.Structure):
+        _fields_ = (("start", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
+
+    stack = Stack()
+    assert ctypes.CDLL(None).sigaltstack(None, ctypes.byref(stack)) == 0
+    return stack.start, stack.size
 
 
 def engines(encoder: Encoder) -> list[Engine]:
@@ -242,3 +254,12 @@ def test_sample_views__falls_back_on_drawn_cells(pictures: Manifest) -> None:
     found = sample_views(pictures, ViewSpec(kind="image", output=60), None, 8)
     assert found.shape == (8, 60, 60, 3)
     assert len({view.tobytes() for view in found}) == 8
+
+
+def test_openvino__leaves_the_signal_stack_of_its_thread_alone() -> None:
+    pytest.importorskip("openvino")
+    encoder = small_encoder()
+    engine = OpenVinoEngine(OnnxSource(encoder.backbone, encoder.card), 1)
+    before = signal_stack()
+    engine.vectors(squares(2, encoder.input_size), "cls")
+    assert signal_stack() == before

@@ -9,16 +9,12 @@ import cv2
 import numpy as np
 import pyarrow as pa
 import pytest
+from row_colours import colour_of
 
 from reddino.embed.table import Embeddings, PartRecord
 from reddino.embed.table_writer import TableWriter
 
 SIDE = 20
-
-
-def colour_of(row: int) -> tuple[int, int, int]:
-    """The colour of a row's square; far enough apart to survive a JPEG."""
-    return 40 + 8 * (row % 24), 230 - 8 * (row % 24), 60 + 150 * (row // 24 % 2)
 
 
 @pytest.fixture

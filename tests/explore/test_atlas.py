@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from row_colours import colour_of
 
-from conftest import colour_of
 from reddino.cli import main
 from reddino.embed.table import Embeddings
 from reddino.explore.atlas import atlas_command, write_atlas_data

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from row_colours import colour_of
 
-from conftest import colour_of
 from reddino.embed.table import Embeddings
 from reddino.errors import RedDinoError
 from reddino.explore.pictures import MISSING, Pictures

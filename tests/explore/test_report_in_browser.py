@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from row_colours import colour_of
 
 pytestmark = pytest.mark.browser
 
@@ -99,8 +100,6 @@ def test_map__drags_and_comes_back(page: Any) -> None:
 
 
 def test_hover__shows_the_rows_picture_and_what_is_known_of_it(page: Any) -> None:
-    from conftest import colour_of
-
     for row in (7, 40):
         page.mouse.move(*_place(page, row))
         tip = page.locator("#tip")

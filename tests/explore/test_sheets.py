@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 from matplotlib.colors import to_hex
+from row_colours import colour_of
 
-from conftest import colour_of
 from reddino.explore.sheets import (
     OTHER,
     SAME,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from reddino.embed.runtimes.extras import faults_in_words, require
 from reddino.embed.runtimes.onnx_graph import OnnxSource
+from reddino.embed.runtimes.signal_stack import same_signal_stack
 from reddino.errors import RedDinoError
 
 Hint = Literal["LATENCY", "THROUGHPUT"]
@@ -74,7 +75,7 @@ class OpenVinoEngine:
 
     def vectors(self, images: NDArray[np.uint8], pooling: str) -> NDArray[np.float32]:
         """Vectors (n, d) of RGB squares (n, s, s, 3)."""
-        with faults_in_words("openvino"):
+        with faults_in_words("openvino"), same_signal_stack():
             if pooling not in self._compiled:
                 self._compiled[pooling] = compile_model(
                     self._source.file(pooling), self._threads, self.precision, self.hint
