@@ -7,7 +7,9 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
+import pyarrow as pa
 import pytest
 from small_models import CARD, SIZE, small_encoder, squares
 
@@ -263,3 +265,13 @@ def test_openvino__leaves_the_signal_stack_of_its_thread_alone() -> None:
     before = signal_stack()
     engine.vectors(squares(2, encoder.input_size), "cls")
     assert signal_stack() == before
+
+
+def test_sample_views__looks_at_images_that_have_cells(tmp_path: Path) -> None:
+    for number in range(20):
+        assert cv2.imwrite(str(tmp_path / f"{number:02d}.png"), np.full((40, 40, 3), number, np.uint8))
+    places = [None] * 7 + [20.0] + [None] * 12
+    columns = {"path": [f"{number:02d}.png" for number in range(20)], "x": places, "y": places}
+    manifest = Manifest(pa.table(columns), tmp_path)
+    view = ViewSpec(kind="cells", side=16, unit="px", output=28)
+    assert sample_views(manifest, view, None).shape[1:] == (28, 28, 3)

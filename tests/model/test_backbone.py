@@ -311,3 +311,14 @@ def test_attend__equals_the_attention_of_the_transformers_dinov2(
         torch.testing.assert_close(backbone.attend(images)[1], expected, atol=2e-6, rtol=2e-4)
     assert all(block.attn.fused_attn for block in backbone.vit.blocks)
     backbone.use_fused_attention(False)
+
+
+def test_attend__leaves_registers_out() -> None:
+    backbone = create_backbone("vit_small_patch14_reg4_dinov2", image_size=SIZE, depth=1)
+    assert isinstance(backbone, ViTBackbone)
+    initialise(backbone, 0)
+    backbone.eval()
+    with torch.no_grad():
+        tokens, attention = backbone.attend(random_images(2, SIZE))
+    assert tokens.patches is not None
+    assert attention.shape[-1] == tokens.patches.shape[1] == PATCHES

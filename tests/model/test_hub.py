@@ -21,6 +21,7 @@ from safetensors.torch import save
 from reddino.errors import RedDinoError
 from reddino.model import hub
 from reddino.model.catalogue import PUBLISHED, Published, open_backbone
+from reddino.model.folder import ModelCard, save_model_folder
 from reddino.model.weights import hash_weights
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -99,6 +100,17 @@ def test_hf_hub__is_fetched_once_and_then_opens_without_a_network(
     again, _ = open_backbone("hf_hub:lab/tiny")
     assert hash_weights(first) == hash_weights(again)
     assert len(server.asked) == asked > 0
+
+
+def test_hf_hub__of_our_own_model_keeps_its_channel_order(
+    server: type[FakeHub], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = ModelCard("vit_tiny_patch14", 28, depth=1, layer_scale=0.1, channel_order="BGR")
+    save_model_folder(tmp_path / "model", card.create(), card)
+    server.files = {file.name: file.read_bytes() for file in (tmp_path / "model").iterdir()}
+    assert open_backbone("hf_hub:lab/ours")[1].channel_order == "BGR"
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert open_backbone("hf_hub:lab/ours")[1].channel_order == "BGR"
 
 
 def test_short_name__of_a_bare_file_is_fetched_from_its_repository(

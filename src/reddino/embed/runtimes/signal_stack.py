@@ -21,8 +21,8 @@ _DISABLED = 2  # SS_DISABLE
 def same_signal_stack() -> Iterator[None]:
     """Give this thread back its alternate signal stack.
 
-    OpenVINO sets one of its own for the thread that compiles a model, and frees the memory with the model. If
-    another thread drops the model, the setting stays, and the next signal, such as Ctrl-C, is handled on memory
+    OpenVINO sets one of its own for the thread that compiles a model, and frees its memory with the model. If
+    another thread drops the model, the setting stays: the next signal, such as Ctrl-C, is handled on memory
     that is gone, which ends the process.
     """
     if sys.platform != "linux":
