@@ -450,7 +450,7 @@ def evaluate(
         asked = tasks.read_task_file(file)
         found = tasks.run_tasks(asked, models, embedder, paths=paths, beside=file.parent)
     elif given:
-        _refuse_beside_tables(models=models, data=data, join=join, embedding=embedding)
+        _refuse_beside_tables(models=models, data=data, join=join)
         found = tasks.score_tables(given, tasks.make_questions(mapping, shots, question), family=family)
     else:
         asked = tasks.data_tasks(

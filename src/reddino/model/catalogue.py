@@ -14,7 +14,7 @@ from reddino.model import hub
 from reddino.model.architecture import recognise
 from reddino.model.backbone import RESNET50_CUT, Backbone, create_backbone, cut_last_stage, initialise, wrap
 from reddino.model.folder import CARD, CONFIG, WEIGHTS, ModelCard, at_size, open_model_folder, open_tensors
-from reddino.model.weights import hash_weights, load_strictly, read_tensors
+from reddino.model.weights import hash_weights, load_strictly, read_tensors, teacher_backbone
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def open_weights_file(path: Path, image_size: int | None = None) -> tuple[Backbo
     Raises:
         RedDinoError: the file is damaged, or does not hold such a network whole.
     """
-    tensors = read_tensors(path)
+    tensors = teacher_backbone(read_tensors(path), path)
     return open_tensors(tensors, recognise(tensors, str(path)), str(path), image_size)
 
 

@@ -38,20 +38,23 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise RedDinoError(f"weights file {path} does not exist; give a .safetensors, .pth, .pt or .bin file")
     try:
-        content: object
         if path.suffix == ".safetensors":
-            content = load_file(path)
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            return dict(load_file(path))
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # on bytes that are no weights, torch's reader raises errors of many kinds
         reason = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise RedDinoError(
             f"{path} cannot be read as weights (plain tensors only, code is never executed): {reason}"
         ) from error
-    return _backbone_tensors(content, path)
+    return teacher_backbone(content, path)
 
 
-def _backbone_tensors(content: object, path: Path) -> dict[str, Tensor]:
+def teacher_backbone(content: object, path: Path) -> dict[str, Tensor]:
+    """The backbone in what a file of the DINOv2 family holds, under timm's names.
+
+    Raises:
+        RedDinoError: it is no dictionary of tensors.
+    """
     for key in _WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
