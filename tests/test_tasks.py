@@ -7,11 +7,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from reddino import api, cli
 from reddino.errors import RedDinoError
 from reddino.evaluate.results import CHANCE
+from reddino.smears.manifest import Manifest, read_manifest, write_manifest
 from reddino.tasks import Task, named_paths, read_task_file, shipped_tasks
 
 CLASSES = ("burr", "target", "normal")
@@ -107,6 +109,27 @@ def test_evaluate__each_manifest_is_a_task_and_joined_they_are_one(
     (joined,) = api.evaluate(protocol="leave-one-source-out", join=True, **options)
     assert joined.cells == apart[0].cells + apart[1].cells
     assert {fold.tested_on for fold in joined.folds} == {"dse", "group 0", "group 1", "group 2"}
+
+
+def test_evaluate__an_edited_split_is_not_answered_from_an_older_table(
+    collections: dict[str, Path], tmp_path: Path
+) -> None:
+    manifest = read_manifest(collections["elsafty"])
+    halves = [["train", "test"][int(slide) % 2] for slide in manifest.strings("slide")]
+    for turned in (False, True):
+        split = [{"train": "test", "test": "train"}[half] if turned else half for half in halves]
+        edited = Manifest(manifest.table.append_column("split", pa.array(split)), manifest.root)
+        write_manifest(edited, collections["elsafty"].with_name("split.csv"))
+        api.evaluate(
+            models=["colour-histogram"],
+            data=[collections["elsafty"].with_name("split.csv")],
+            tables=tmp_path / "t",
+            protocol="fixed",
+            split_column="split",
+            embedding={"view": "image"},
+        )
+    folders = {table.name for table in (tmp_path / "t").iterdir() if not table.name.startswith("hashes")}
+    assert len(folders) == 2
 
 
 def test_evaluate__few_shot_asks_for_each_number_of_shots(

@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 from sklearn.model_selection import StratifiedKFold
 from sklearn.neighbors import KNeighborsClassifier
-from toy_tables import META, table
+from toy_tables import table
 
 from reddino.embed.table import Embeddings
 from reddino.errors import RedDinoError
@@ -17,7 +17,6 @@ from reddino.evaluate.class_map import ClassMap, labelled_rows
 from reddino.evaluate.classifiers import PUBLISHED
 from reddino.evaluate.protocol import (
     evaluate_table,
-    train_test,
 )
 from reddino.evaluate.question import Question, groups_of
 from reddino.evaluate.results import CHANCE
@@ -153,28 +152,6 @@ def test_evaluate_table__fixed_says_what_it_lacks() -> None:
         evaluate_table(separable(), Question(protocol="fixed"))
     with pytest.raises(RedDinoError, match="'train' and 'test'; it has: 'class 0'"):
         evaluate_table(separable(), Question(protocol="fixed", split_column="label"))
-
-
-def test_train_test__equals_a_fit_on_one_and_a_test_on_the_other() -> None:
-    train, test = separable(seed=1), separable(90, seed=2)
-    result = train_test(train, test)
-    reference = KNeighborsClassifier(20).fit(train.vectors, train.strings("label"))
-    accuracy = reference.score(test.vectors, np.array(test.strings("label")))
-    assert result.mean("20-NN").accuracy == pytest.approx(accuracy)
-    assert (result.folds[0].train, result.folds[0].test) == (200, 90)
-
-
-def test_train_test__notes_a_class_that_was_never_learned() -> None:
-    test = separable(90, label=["class 0", "class 1", "new"] * 30)
-    assert any("'new' is tested without" in note for note in train_test(separable(), test).notes)
-
-
-def test_train_test__refuses_tables_that_are_not_comparable() -> None:
-    other = table(separable().vectors, META | {"weights_hash": "ff", "pooling": "mean"})
-    with pytest.raises(
-        RedDinoError, match=r"weights \('00' against 'ff'\).*pooling \('cls' against 'mean'\)"
-    ):
-        train_test(separable(), other)
 
 
 def test_result__by_class_counts_every_cell_once() -> None:

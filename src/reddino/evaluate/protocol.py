@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
-from reddino.embed.table import Embeddings, require_comparable
+from reddino.embed.table import Embeddings
 from reddino.errors import RedDinoError
 from reddino.evaluate import classifiers, probe
-from reddino.evaluate.class_map import ClassMap, labelled_rows
+from reddino.evaluate.class_map import labelled_rows
 from reddino.evaluate.classifiers import Answer, Classifier
 from reddino.evaluate.intervals import LEAST_GROUPS, AnsweredRows, resampled_scores
 from reddino.evaluate.metrics import Classes, confusion_matrix, largest_class, score
@@ -177,33 +176,6 @@ def summarise(
         embedding=answered.emb.meta,
         question=question.model_dump(mode="json"),
     )
-
-
-def train_test(
-    train: Embeddings,
-    test: Embeddings,
-    *,
-    label: str = "label",
-    classes: ClassMap | None = None,
-    task: str = "",
-) -> Result:
-    """Fit on one table and test on another by the same network, for instance another laboratory's.
-
-    Raises:
-        RedDinoError: the tables are not comparable, or one has no labelled rows.
-    """
-    require_comparable(train, test)
-    table = pa.concat_tables([train.table, test.table], promote_options="permissive")
-    joined = Embeddings(np.concatenate([train.vectors, test.vectors]), table, train.meta)
-    side = ["train"] * len(train) + ["test"] * len(test)
-    joined = Embeddings(joined.vectors, _with_text(table, "split", side), train.meta)
-    question = Question(label=label, classes=classes or ClassMap(), protocol="fixed")
-    return evaluate_table(joined, question, task=task)
-
-
-def _with_text(table: pa.Table, name: str, values: Sequence[str]) -> pa.Table:
-    kept = table.drop_columns([name]) if name in table.column_names else table
-    return kept.append_column(name, pa.array(values))
 
 
 def _possible(
