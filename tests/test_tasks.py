@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from reddino import api, cli
+from reddino.embed.table import read_embeddings
 from reddino.errors import RedDinoError
 from reddino.evaluate.results import CHANCE
 from reddino.smears.manifest import Manifest, read_manifest, write_manifest
@@ -147,6 +148,23 @@ def test_evaluate__few_shot_asks_for_each_number_of_shots(
     )
     assert [one.task for one in results] == ["chula, 1 a class", "chula, 10 a class"]
     assert results[1].mean("probe").macro_f1 > results[0].mean(CHANCE).macro_f1
+
+
+def test_task_file__takes_the_input_size_from_the_call(collections: dict[str, Path], tmp_path: Path) -> None:
+    task = "{data: chula, view: cells, side: 40, unit: px, protocol: kfold, folds: 2, resamples: 0}"
+    (tmp_path / "one.yaml").write_text(f"tasks:\n  Chula: {task}\n")
+    options = {
+        "models": ["untrained:vit_tiny_patch14"],
+        "data": [collections["chula"]],
+        "tables": tmp_path / "t",
+    }
+    for size in (28, 56):
+        api.evaluate(tmp_path / "one.yaml", **options, embedding={"image_size": size})
+    sizes = {
+        read_embeddings(part.parent).meta["preprocessing"]["input_size"]
+        for part in (tmp_path / "t").rglob("*.parquet")
+    }
+    assert sizes == {28, 56}
 
 
 @pytest.mark.parametrize(

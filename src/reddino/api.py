@@ -422,7 +422,8 @@ def evaluate(
         join: the manifests of `data` make one task.
         classes: class map, or its YAML file; `drop` and `rename` (old label to new) are the short way.
         shots: training cells a class, for few-shot; a task each.
-        embedding: `view`, `side`, `unit`, `pooling` and `image_size` as in `embed`, for `data`.
+        embedding: `view`, `side`, `unit`, `pooling` and `image_size` as in `embed`, for `data`; with a task
+            file `image_size` alone, in place of what its tasks say.
         device, batch_size: as in `embed`.
         family: what the names of our models hold, for the improvements in the paper's layout.
         out: file for the results, .json; the tables go beside it as .md, .tex and .csv.
@@ -446,8 +447,9 @@ def evaluate(
     paths = tasks.named_paths(data)
     file = tasks.find_task_file(given)
     if file is not None:
-        tasks.require_defaults(mapping, {**question, **(embedding or {})}, str(file))
-        asked = tasks.read_task_file(file)
+        size = (embedding or {}).get("image_size")
+        tasks.require_defaults(mapping, {**question, **(embedding or {}), "image_size": None}, str(file))
+        asked = tasks.read_task_file(file).at_size(size)
         found = tasks.run_tasks(asked, models, embedder, paths=paths, beside=file.parent)
     elif given:
         _refuse_beside_tables(models=models, data=data, join=join)

@@ -102,6 +102,15 @@ class TaskFile(BaseModel):
     tables: tuple[TableLayout, ...] = ()
     family: str = FAMILY
 
+    def at_size(self, image_size: int | None) -> TaskFile:
+        """The same tasks with networks that take squares of `image_size` pixels; None changes nothing."""
+        if image_size is None:
+            return self
+        changed = {
+            title: task.model_copy(update={"image_size": image_size}) for title, task in self.tasks.items()
+        }
+        return self.model_copy(update={"tasks": changed})
+
 
 class Evaluation(list[Result]):
     """The results of all tasks and models, with their tables in the paper's layout (`grids`)."""
