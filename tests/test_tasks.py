@@ -193,7 +193,15 @@ def test_evaluate__names_an_option_that_does_not_fit(collections: dict[str, Path
 
 
 def test_shipped_tasks__can_be_read() -> None:
-    assert sorted(shipped_tasks()) == ["blood-cells", "chula", "elongated", "malaria", "paper"]
+    assert sorted(shipped_tasks()) == [
+        "blood-cells",
+        "choosing",
+        "chula",
+        "elongated",
+        "malaria",
+        "paper",
+        "shipped",
+    ]
     for path in shipped_tasks().values():
         tasks = read_task_file(path)
         assert tasks.tasks
