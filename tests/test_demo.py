@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from reddino import cli
-from reddino.demo import TRAINED, UNTRAINED, DemoReport, DemoScale, draw_smears, run_demo
+from reddino.demo import SHIPPED, TRAINED, UNTRAINED, DemoReport, DemoScale, draw_smears, run_demo
 from reddino.embed.table import read_embeddings
 from reddino.errors import RedDinoError
 from reddino.pretrain.recipe import read_recipe
@@ -61,7 +61,7 @@ def test_demo__scores_networks_and_baselines_on_both_tasks(report: DemoReport) -
     saved = json.loads((report.folder / "results.json").read_text())["results"]
     models = [result["model"] for result in saved]
     assert models[: len(models) // 2] == models[len(models) // 2 :]
-    assert {TRAINED, UNTRAINED, "colour histogram", "cell size"} <= set(models)
+    assert {SHIPPED, TRAINED, UNTRAINED, "colour histogram", "cell size"} <= set(models)
     by_patient, by_source = saved[0], saved[-1]
     assert (by_patient["protocol"], by_patient["group_by"]) == ("grouped-kfold", "patient")
     assert (by_source["protocol"], by_source["group_by"]) == ("fixed", "patient")
@@ -124,10 +124,12 @@ def test_demo__refuses_a_folder_of_other_settings(report: DemoReport) -> None:
 def test_demo__stops_when_asked(tmp_path: Path) -> None:
     @contextmanager
     def interrupting(what: str) -> Iterator[object]:
-        yield lambda done, total: signal.raise_signal(signal.SIGINT) if done == 1 else None
+        yield (
+            lambda done, total: signal.raise_signal(signal.SIGINT) if what == "steps" and done == 1 else None
+        )
 
     assert run_demo(tmp_path / "demo", MINIATURE, say=lambda sentence: None, watch=interrupting) is None
-    assert not (tmp_path / "demo" / "tables").exists()
+    assert [table.name for table in (tmp_path / "demo" / "tables").iterdir()] == ["reddino-tiny-(shipped)"]
 
 
 def test_scale__minutes_change_the_samples_in_proportion() -> None:

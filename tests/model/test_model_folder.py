@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 from pathlib import Path
@@ -13,7 +14,18 @@ from random_weights import random_images, randomise
 
 from reddino.errors import RedDinoError
 from reddino.model.backbone import Backbone, ViTBackbone, create_backbone
-from reddino.model.folder import ModelCard, open_model_folder, read_card, read_heads, save_model_folder
+from reddino.model.folder import (
+    CARD as CARD_FILE,
+)
+from reddino.model.folder import (
+    HEADS,
+    WEIGHTS,
+    ModelCard,
+    open_model_folder,
+    read_card,
+    read_heads,
+    save_model_folder,
+)
 from reddino.model.position import resample_positions
 from reddino.model.weights import hash_weights
 
@@ -43,6 +55,34 @@ def test_open__gives_back_what_was_saved(folder: Path, backbone: Backbone) -> No
     assert torch.equal(opened.eval()(images).cls, backbone(images).cls)
     assert torch.equal(read_heads(folder)["dino_head.prototypes"], torch.arange(6.0).reshape(2, 3))
     assert not list(folder.glob(".*"))
+
+
+def test_save__others_may_read_the_weights_as_far_as_the_umask_lets_them(folder: Path) -> None:
+    (folder / "beside").touch()
+    usual = (folder / "beside").stat().st_mode
+    for name in (WEIGHTS, HEADS, CARD_FILE):
+        assert (folder / name).stat().st_mode == usual
+
+
+@torch.no_grad()
+def test_save__half_weights_are_half_the_file_and_open_under_their_own_hash(
+    folder: Path, backbone: Backbone, tmp_path: Path
+) -> None:
+    saved = save_model_folder(tmp_path / "half", backbone, CARD, half=True)
+    opened, card = open_model_folder(tmp_path / "half")
+    assert hash_weights(opened) == card.weights_hash == saved.weights_hash != hash_weights(backbone)
+    sizes = [(path / WEIGHTS).stat().st_size for path in (tmp_path / "half", folder)]
+    assert sizes[0] < 0.55 * sizes[1]
+    images = random_images(2, 42)
+    torch.testing.assert_close(opened.eval()(images).cls, backbone(images).cls, atol=2e-2, rtol=2e-2)
+
+
+def test_save__refuses_weights_beyond_half(backbone: Backbone, tmp_path: Path) -> None:
+    broken = copy.deepcopy(backbone)
+    with torch.no_grad():
+        next(broken.parameters()).mul_(1e9)
+    with pytest.raises(RedDinoError, match="beyond float16"):
+        save_model_folder(tmp_path / "half", broken, CARD, half=True)
 
 
 @torch.no_grad()

@@ -25,6 +25,7 @@ from reddino.model.backbone import PooledBackbone, is_cut
 from reddino.model.encoder import Encoder
 from reddino.model.engine import TorchEngine
 from reddino.model.folder import save_model_folder
+from reddino.model.seen import SeenImages, write_seen
 from reddino.provenance import provenance
 
 Format = Literal["onnx", "openvino", "hub"]
@@ -57,6 +58,8 @@ def export_model(
     pooling: str = "cls",
     scores: Mapping[str, float] | None = None,
     licence: str | None = None,
+    seen: SeenImages | None = None,
+    half: bool = False,
 ) -> Export:
     """Write a model for other programs, and check that it computes the same.
 
@@ -68,6 +71,8 @@ def export_model(
         pooling: of the exported graph; a hub folder leaves it to the program that opens it.
         scores: for the model card, by name.
         licence: of the weights, for the model card, such as `apache-2.0`.
+        seen: what the model saw in pretraining, which a hub folder lists.
+        half: a hub folder's weights in float16.
 
     Raises:
         RedDinoError: the folder is not empty, an extra is not installed, or the file computes something else.
@@ -77,7 +82,9 @@ def export_model(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RedDinoError(f"{folder} is not empty: export to a new folder")
     if form == "hub":
-        return _write_hub_folder(encoder, folder, scores or {}, licence)
+        return _write_hub_folder(encoder, folder, scores or {}, licence, seen=seen, half=half)
+    if half:
+        raise RedDinoError(f"float16 weights are for hub folders: an {form} file is written in float32")
     return _write_graph(encoder, folder, form, pooling)
 
 
@@ -154,10 +161,18 @@ def _describe(encoder: Encoder, pooling: str, difference: float) -> dict[str, An
 
 
 def _write_hub_folder(
-    encoder: Encoder, folder: Path, scores: Mapping[str, float], licence: str | None
+    encoder: Encoder,
+    folder: Path,
+    scores: Mapping[str, float],
+    licence: str | None,
+    *,
+    seen: SeenImages | None,
+    half: bool,
 ) -> Export:
     if isinstance(encoder.backbone, PooledBackbone) and is_cut(encoder.backbone.network):
         raise RedDinoError("timm has no name for a ResNet without its last stage: export it as onnx instead")
-    card = save_model_folder(folder, encoder.backbone, encoder.card)
+    card = save_model_folder(folder, encoder.backbone, encoder.card, half=half)
+    if seen is not None:
+        write_seen(folder, seen)
     write_text(folder / "README.md", model_card(card, encoder.name, encoder.dim, scores, licence))
     return Export(folder, tuple(sorted(file.name for file in folder.iterdir())), None)

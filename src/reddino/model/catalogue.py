@@ -14,6 +14,7 @@ from reddino.model import hub
 from reddino.model.architecture import recognise
 from reddino.model.backbone import RESNET50_CUT, Backbone, create_backbone, cut_last_stage, initialise, wrap
 from reddino.model.folder import CARD, CONFIG, WEIGHTS, ModelCard, at_size, open_model_folder, open_tensors
+from reddino.model.shipped import as_folder, shipped_models
 from reddino.model.weights import hash_weights, load_strictly, read_tensors, teacher_backbone
 
 
@@ -64,6 +65,7 @@ def open_backbone(name: str, *, image_size: int | None = None, seed: int = 0) ->
 
     Args:
         name: a model folder; a weights file of the DINOv2 family (a training checkpoint or a state dict); a
+            model that comes with the package (`reddino-tiny`); a
             short name (`reddino-small`, `dinobloom-s`, `dinov2-base`, `resnet50`, ...); `hf_hub:<id>` in
             timm's hub format or `timm:<name>`, fetched from the Hugging Face hub; or `untrained:` before a
             backbone's name or a model folder, which gives that network with freshly drawn weights.
@@ -74,7 +76,8 @@ def open_backbone(name: str, *, image_size: int | None = None, seed: int = 0) ->
         RedDinoError: the name is not known, or the weights cannot be had or do not fit.
     """
     if name.startswith(UNTRAINED):
-        return _untrained(name.removeprefix(UNTRAINED), image_size, seed)
+        return _untrained(as_folder(name.removeprefix(UNTRAINED)), image_size, seed)
+    name = as_folder(name)
     if Path(name).is_dir():
         return open_model_folder(Path(name), image_size)
     if Path(name).is_file() or name.endswith(_FILES):
@@ -92,8 +95,9 @@ def _open_by_name(name: str, image_size: int | None) -> tuple[Backbone, ModelCar
         return _from_timm(RESNET50_WEIGHTS, image_size, cut=True)
     if name.startswith(TIMM) or timm.is_model(name.split(".", maxsplit=1)[0]):
         return _from_timm(name.removeprefix(TIMM), image_size)
+    known = ", ".join([*shipped_models(), *SHORT_NAMES])
     raise RedDinoError(
-        f"model '{name}' is neither a folder, a weights file nor a known name ({', '.join(SHORT_NAMES)}); "
+        f"model '{name}' is neither a folder, a weights file nor a known name ({known}); "
         "give one of these, a model folder, a .pth or .safetensors file, hf_hub:<id> or timm:<name>"
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -69,22 +70,51 @@ class ModelCard:
 
 
 def save_model_folder(
-    folder: Path, backbone: Backbone, card: ModelCard, heads: dict[str, Tensor] | None = None
+    folder: Path,
+    backbone: Backbone,
+    card: ModelCard,
+    heads: dict[str, Tensor] | None = None,
+    *,
+    half: bool = False,
 ) -> ModelCard:
     """Write `backbone` and `card` to `folder`, each file whole; returns the card with the weights' hash.
 
     Args:
         heads: projection heads and mask token, kept beside the backbone for continued pretraining.
+        half: weights in float16, half as large; the hash is that of the weights so rounded.
+
+    Raises:
+        RedDinoError: a weight is too large for float16.
     """
+    if half:
+        backbone = _rounded(backbone)
     card = replace(card, weights_hash=hash_weights(backbone))
     with atomic_path(folder / WEIGHTS) as partial:
-        save_file(backbone_tensors(backbone), partial, metadata={"format": "pt"})
+        save_file(_as_stored(backbone, half), partial, metadata={"format": "pt"})
     if heads is not None:
         with atomic_path(folder / HEADS) as partial:
             save_file({name: value.detach().cpu().contiguous() for name, value in heads.items()}, partial)
     write_text(folder / CONFIG, json.dumps(_timm_config(backbone, card), indent=2) + "\n")
     write_text(folder / CARD, json.dumps(vars(card), indent=2) + "\n")
     return card
+
+
+def _rounded(backbone: Backbone) -> Backbone:
+    """A copy whose weights are float32 numbers that float16 can hold."""
+    copied = copy.deepcopy(backbone)
+    for name, value in copied.state_dict().items():
+        if value.is_floating_point():
+            value.copy_(value.half())
+            if not value.isfinite().all():
+                raise RedDinoError(f"the weights '{name}' hold numbers beyond float16: keep them in float32")
+    return copied
+
+
+def _as_stored(backbone: Backbone, half: bool) -> dict[str, Tensor]:
+    tensors = backbone_tensors(backbone)
+    if not half:
+        return tensors
+    return {name: value.half() if value.is_floating_point() else value for name, value in tensors.items()}
 
 
 def _timm_config(backbone: Backbone, card: ModelCard) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from reddino.atomic import atomic_path
 from reddino.errors import RedDinoError
 from reddino.model.catalogue import EFFICIENTNET_LITE0, PUBLISHED, RESNET50
+from reddino.model.shipped import as_folder
 from reddino.smears.hashes import Hashes
 
 SEEN = "seen.parquet"
@@ -85,6 +86,7 @@ def seen_before(start: str) -> SeenImages:
     Args:
         start: as in a recipe's `model.start`.
     """
+    start = as_folder(start)
     if Path(start).is_dir():
         listed = read_seen(Path(start))
         return listed if listed is not None else SeenImages(NOTHING.sources, NOTHING.hashes, complete=False)

@@ -23,6 +23,7 @@ from reddino.model.backbone import (
 )
 from reddino.model.catalogue import open_backbone
 from reddino.model.folder import ModelCard, read_heads
+from reddino.model.shipped import as_folder
 from reddino.model.weights import MASK_TOKEN, backbone_tensors, load_strictly
 from reddino.pretrain.centering import centred_softmax, moved_center, sinkhorn_knopp
 from reddino.pretrain.distribution import ALONE, Processes
@@ -250,7 +251,8 @@ def _make_student(recipe: Recipe, processes: Processes) -> tuple[ModelCard, Bran
 
 def _load_heads(student: Branch, start: str) -> None:
     """Take over the mask token and, if all of them fit, the heads saved beside the starting weights."""
-    saved = read_heads(Path(start)) if Path(start).is_dir() else {}
+    folder = Path(as_folder(start))
+    saved = read_heads(folder) if folder.is_dir() else {}
     own = student.heads_state()
     fitting = {name: value for name, value in saved.items() if name in own and own[name].shape == value.shape}
     heads = {name for name in own if not name.endswith(MASK_TOKEN)}
