@@ -20,6 +20,7 @@ from cyclopts import App
 
 from reddino import cli, terminal
 from reddino.embed.table import read_embeddings
+from reddino.pretrain.run_folder import only_trainer
 from reddino.smears.manifest import read_manifest
 from reddino.smears.readers import READERS
 from reddino.smears.synthetic import write_smears
@@ -277,6 +278,17 @@ def test_pretrain__leaves_a_model_folder_and_its_failures(smear_folder: Path, tm
     assert cli.main(pretrain_command(images, tmp_path / "run", *options)) == 0
     assert (tmp_path / "run" / "model" / "model.safetensors").is_file()
     assert "cut.jpg" in (tmp_path / "run" / "failures.csv").read_text()
+
+
+def test_pretrain__leaves_a_folder_alone_in_which_another_process_trains(
+    smear_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with only_trainer(tmp_path / "run"):
+        assert cli.main(pretrain_command(smear_folder / "manifest.csv", tmp_path / "run")) == 1
+    complaint = one_sentence(capfd.readouterr().err)
+    assert f"another process trains in {tmp_path / 'run'}" in complaint
+    assert "give another folder" in complaint
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["run.lock"]
 
 
 def test_pretrain__measures_cell_diameters_once_and_keeps_them(smear_folder: Path, tmp_path: Path) -> None:

@@ -185,18 +185,19 @@ def pretrain(
         The outcome; `finished` is False after Ctrl-C or SIGTERM, `model` is the model folder.
 
     Raises:
-        RedDinoError: recipe, images or run folder do not fit.
+        RedDinoError: recipe, images or run folder do not fit, or another process trains in it.
     """
     from reddino.pretrain import loop
     from reddino.pretrain.distribution import joined
     from reddino.pretrain.recipe import Recipe, read_recipe
+    from reddino.pretrain.run_folder import only_trainer
 
     resolved = recipe if isinstance(recipe, Recipe) else read_recipe(recipe, overrides)
     sources = [data] if isinstance(data, str | Path | Manifest) else data
     opened = [open_data(one) for one in sources]
     require_no_pack(opened)
     images = opened[0] if len(opened) == 1 else join_manifests(opened)
-    with joined(resolved.runtime.device) as processes:
+    with joined(resolved.runtime.device) as processes, only_trainer(Path(out), processes):
         score = None
         if labelled is not None and processes.is_main:
             score = online_score(resolved, labelled, label_side, label_cells)
