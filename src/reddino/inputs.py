@@ -190,6 +190,7 @@ def put_in_runtime(
         sample=sample_views(manifest, view, diameters),
         pooling=pooling,
         views=views,
+        begun=begun.get("runtime_check"),
     )
 
 

@@ -162,6 +162,25 @@ def test_auto__does_not_compare_for_a_short_pass(stable: dict[str, Any]) -> None
     assert stable["encoder"].engine.name == "openvino"
 
 
+def test_auto__takes_what_a_pass_began_with_without_measuring(
+    stable: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stable["settings"].update(torch=(0.1, 0.0), openvino=(0.05, 0.0), onnx=(0.01, 0.0))
+    record = use_runtime(stable["encoder"], sample=squares(16)).record()
+    record["chosen"] = "openvino fp32"  # by another machine, or on a busier day
+    monkeypatch.setattr(Pretend, "vectors", None)
+    again = use_runtime(stable["encoder"], sample=squares(16), begun=record)
+    assert stable["encoder"].engine.name == "openvino"
+    assert (again.chosen, again.measured) == ("openvino fp32", ())
+    assert arithmetic(stable["encoder"])["runtime_check"] == record
+
+
+def test_auto__measures_anew_where_what_a_pass_began_with_is_gone(stable: dict[str, Any]) -> None:
+    stable["settings"].update(torch=(0.1, 0.0), onnx=(0.01, 0.0))
+    use_runtime(stable["encoder"], sample=squares(16), begun={"chosen": "openvino fp32 latency"})
+    assert stable["encoder"].engine.name == "onnx"
+
+
 def test_auto__goes_on_without_a_runtime_that_cannot_take_the_network(
     stable: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

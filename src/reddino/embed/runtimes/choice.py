@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -114,6 +114,7 @@ def use_runtime(
     sample: NDArray[np.uint8],
     pooling: str = "cls",
     views: int | None = None,
+    begun: Mapping[str, Any] | None = None,
 ) -> Choice:
     """Choose a runtime, put the encoder into it, and log what was chosen and measured.
 
@@ -126,18 +127,23 @@ def use_runtime(
         sample: squares (n, s, s, 3) of the data that is to be embedded.
         pooling: of the pass to come.
         views: of that pass; a short one is not worth comparing for. None compares anyway.
+        begun: the record of an earlier choice, by which a pass began: where what it chose can be had, that is
+            taken again, and nothing is measured.
 
     Raises:
         RedDinoError: an unknown name, a runtime that is not installed, or options that exclude one another.
     """
     _require_known(encoder, runtime, precision, compiled)
     candidates = list(_candidates(encoder, "torch" if compiled else runtime, precision, compiled))
-    if len(candidates) == 1:
+    again = next((one for one in candidates if begun and str(one) == begun.get("chosen")), None)
+    if again is not None:
+        choice = Choice(again.make(), str(again), "as this table began")
+    elif len(candidates) == 1:
         only = candidates[0]
         choice = Choice(only.make(), str(only), "as asked for, or nothing else is installed")
     else:
         choice = _race(encoder, candidates, sample, pooling, views)
-    encoder.engine, encoder.choice = choice.engine, choice.record()
+    encoder.engine, encoder.choice = choice.engine, dict(begun) if begun and again else choice.record()
     for one in choice.measured:
         log.info("runtime %s", one)
     # What nobody had to choose is in the table, and not worth a line.
