@@ -163,7 +163,7 @@ def put_in_runtime(
     Raises:
         RedDinoError: options that are not known, exclude one another, or need an extra.
     """
-    from reddino.embed.runtimes.check import sample_views
+    from reddino.embed.runtimes.check import planned_views, sample_views
     from reddino.embed.runtimes.choice import use_runtime
     from reddino.embed.table import finished_parts, read_meta
     from reddino.model.encoder import Encoder as Network
@@ -178,10 +178,6 @@ def put_in_runtime(
     if precision == "auto":
         precision = begun.get("precision", precision)
     encoder.check_pooling(pooling)
-    images = len(manifest.images()[0])
-    # Cells that are yet to be found are guessed at: a field shows about a hundred.
-    cells = int(manifest.is_cell().sum()) or 100 * images
-    views = {"cells": cells, "random": images * view.per_image}.get(view.kind, images)
     use_runtime(
         encoder,
         runtime,
@@ -189,7 +185,7 @@ def put_in_runtime(
         compiled=compiled,
         sample=sample_views(manifest, view, diameters),
         pooling=pooling,
-        views=views,
+        views=planned_views(manifest, view, diameters),
         begun=begun.get("runtime_check"),
     )
 
