@@ -18,6 +18,7 @@ from reddino.inputs import (
     known_models,
     missing_diameters,
     needed_diameters,
+    needs_hashes,
     note_seen,
     online_score,
     open_data,
@@ -25,6 +26,7 @@ from reddino.inputs import (
     put_in_runtime,
     require_no_pack,
     run_diameters,
+    seen_by,
 )
 from reddino.smears.failures import Failures
 from reddino.smears.manifest import (
@@ -358,6 +360,7 @@ def embed(
         compiled=compiled,
         pooling=pooling,
     )
+    seen = seen_by(model)
     report = embed_manifest(
         opened,
         encoder,
@@ -374,8 +377,9 @@ def embed(
         failures=failures,
         progress=progress,
         name=name,
+        hashed=needs_hashes(seen, hashes),
     )
-    note_seen(model, opened, Path(out), hashes)
+    note_seen(seen, opened, Path(out), hashes)
     return report
 
 
