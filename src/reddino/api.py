@@ -469,7 +469,7 @@ def evaluate(
         )
         found = tasks.run_tasks(asked, models, embedder, paths=paths)
     if out is not None:
-        _write_results(Path(out), found, int(question.get("seed", 0)))
+        _write_results(Path(out), found)
     if figures is not None:
         from reddino.result_figures import draw
 
@@ -922,11 +922,13 @@ def _side(
     return DEFAULT_SIDES[kind or ("cells" if manifest.is_cell().any() else "image")]
 
 
-def _write_results(path: Path, found: Evaluation, seed: int) -> None:
+def _write_results(path: Path, found: Evaluation) -> None:
     """Results as JSON, and their tables beside it."""
     from reddino.evaluate.save import save_tables
     from reddino.provenance import hash_bytes, provenance
 
     data = list(dict.fromkeys(str(result.embedding.get("data", "")) for result in found))
     together = data[0] if len(data) == 1 else hash_bytes(*(one.encode() for one in data))
-    save_tables(path, found, provenance(seed=seed, data=together), found.grids)
+    seeds = sorted({int(result.question["seed"]) for result in found})
+    origin = provenance(seed=seeds[0] if len(seeds) == 1 else seeds, data=together)
+    save_tables(path, found, origin, found.grids)

@@ -15,11 +15,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from reddino.embed.table import Embeddings, read_embeddings
 from reddino.errors import RedDinoError
 from reddino.evaluate.class_map import ClassMap, read_class_map
+from reddino.evaluate.classifiers import OPTIONAL, PUBLISHED
 from reddino.evaluate.compare import compare_tables
 from reddino.evaluate.paper_table import FAMILY, paper_grid
 from reddino.evaluate.question import Question
 from reddino.evaluate.render import Grid
 from reddino.evaluate.results import Result
+from reddino.evaluate.tables import by_task
 from reddino.inputs import ViewKind, open_data
 from reddino.pretrain.recipe import recipe_folder
 from reddino.provenance import hash_bytes
@@ -198,12 +200,25 @@ def read_task_file(path: str | Path) -> TaskFile:
         what = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
         raise RedDinoError(f"Task file {path}: {key}: {what}.") from error
     for layout in tasks.tables:
-        for name in layout.tasks:
-            if name not in tasks.tasks:
-                raise RedDinoError(
-                    f"Task file {path}: the table '{layout.title}' shows no known task '{name}'."
-                )
+        _check_layout(f"Task file {path}: the table '{layout.title}'", layout, tasks.tasks)
     return tasks
+
+
+def _check_layout(which: str, layout: TableLayout, tasks: Mapping[str, Task]) -> None:
+    """Refuse a table of what nobody asks; `which` begins the sentence."""
+    for name in layout.tasks:
+        if name not in tasks:
+            raise RedDinoError(f"{which} shows no known task '{name}'.")
+    for classifier in layout.classifiers:
+        if classifier not in (*PUBLISHED, *OPTIONAL):
+            known = ", ".join((*PUBLISHED, *OPTIONAL))
+            raise RedDinoError(f"{which} shows no known classifier '{classifier}'; known are: {known}.")
+        for name in layout.tasks:
+            if classifier not in tasks[name].classifiers:
+                raise RedDinoError(
+                    f"{which} shows '{classifier}', which its task '{name}' does not ask: name it there, "
+                    "under classifiers."
+                )
 
 
 def run_tasks(
@@ -297,11 +312,12 @@ def score_tables(
     tables = _told_apart({str(folder): read_embeddings(folder) for folder in folders})
     results = [one for title, asked in questions.items() for one in compare_tables(tables, asked, title)]
     several = len({result.model for result in results}) == len(tables) > 1
-    titles = dict.fromkeys(result.task for result in results)
+    of_task = by_task(results)
+    # By task: with one cell a class there may be too few for 20-NN, with ten there are not.
     layouts = [
-        TableLayout(title=title, tasks=(title,), classifiers=results[0].classifiers) for title in titles
+        TableLayout(title=title, tasks=(title,), classifiers=found[0].classifiers)
+        for title, found in of_task.items()
     ]
-    of_task = {title: [one for one in results if one.task == title] for title in titles}
     return Evaluation(results, [_grid(one, of_task, family) for one in layouts] if several else ())
 
 
