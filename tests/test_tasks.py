@@ -133,6 +133,19 @@ def test_evaluate__an_edited_split_is_not_answered_from_an_older_table(
     assert len(folders) == 2
 
 
+def test_evaluate__takes_another_family_than_the_task_file_has(
+    collections: dict[str, Path], tmp_path: Path
+) -> None:
+    file = tmp_path / "t.yaml"
+    task = f"tasks: {{a: {{data: {collections['dse']}, resamples: 0}}}}"
+    file.write_text(f"{task}\nfamily: ours", encoding="utf-8")
+    gains = {}
+    for family in (None, "size"):
+        (grid,) = api.evaluate(file, models=MODELS, tables=tmp_path / "t", family=family).grids
+        gains[family] = {row[0]: row[1] for row in grid.rows}["Improvement"]
+    assert float(gains[None]) == -float(gains["size"]) != 0
+
+
 def test_evaluate__few_shot_asks_for_each_number_of_shots(
     collections: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -206,6 +219,9 @@ def test_evaluate__records_the_seeds_of_a_task_file(collections: dict[str, Path]
         ({"what": "paper"}, "give --models"),
         ({"what": "paper", "models": MODELS, "protocol": "kfold"}, "'protocol' has no effect"),
         ({"what": "paper", "models": MODELS, "drop": ["normal"]}, "has no effect"),
+        ({"what": "paper", "models": MODELS, "shots": [5]}, "'shots' has no effect"),
+        ({"what": "paper", "models": MODELS, "join": True}, "'join' has no effect"),
+        ({"what": ["t"], "embedding": {"view": "cells", "side": None}}, "so that view would do nothing"),
         ({"out": "scores.txt"}, "written as .json"),
         ({"data": ["a/x.csv", "b/x.csv"]}, "two data sets are called 'x'"),
     ],

@@ -407,11 +407,11 @@ def evaluate(
     classes: str | Path | ClassMap | None = None,
     drop: Sequence[str] = (),
     rename: Mapping[str, str] | None = None,
-    shots: Sequence[int] = (5,),
+    shots: Sequence[int] | None = None,
     embedding: Mapping[str, Any] | None = None,
     device: str = "auto",
     batch_size: int = 64,
-    family: str = "reddino",
+    family: str | None = None,
     out: str | Path | None = None,
     figures: str | Path | None = None,
     watch: Watch | None = None,
@@ -426,11 +426,12 @@ def evaluate(
         tables: folder where tables of `models` are kept, and taken from if they are there.
         join: the manifests of `data` make one task.
         classes: class map, or its YAML file; `drop` and `rename` (old label to new) are the short way.
-        shots: training cells a class, for few-shot; a task each.
+        shots: training cells a class, for few-shot; a task each. None: `reddino.tasks.SHOTS`.
         embedding: `view`, `side`, `unit`, `pooling` and `image_size` as in `embed`, for `data`; with a task
             file `image_size` alone, in place of what its tasks say.
         device, batch_size: as in `embed`.
-        family: what the names of our models hold, for the improvements in the paper's layout.
+        family: what the names of our models hold, for the improvements in the paper's layout; None: what the
+            task file says, or reddino.
         out: file for the results, .json; the tables go beside it as .md, .tex and .csv.
         figures: folder for confusion matrices and scores by source.
         watch: gives the progress of an embedding pass, under a name.
@@ -450,22 +451,25 @@ def evaluate(
         Path(tables), embed, {"device": device, "batch_size": batch_size}, watch or tasks.unwatched
     )
     paths = tasks.named_paths(data)
+    named = {} if family is None else {"family": family}
     file = tasks.find_task_file(given)
     if file is not None:
         size = (embedding or {}).get("image_size")
-        tasks.require_defaults(mapping, {**question, **(embedding or {}), "image_size": None}, str(file))
-        asked = tasks.read_task_file(file).at_size(size)
+        options = {**question, **(embedding or {}), "image_size": None}
+        tasks.require_defaults(mapping, options, str(file), join=join, shots=shots)
+        asked = tasks.read_task_file(file).at_size(size).model_copy(update=named)
         found = tasks.run_tasks(asked, models, embedder, paths=paths, beside=file.parent)
     elif given:
-        _refuse_beside_tables(models=models, data=data, join=join)
-        found = tasks.score_tables(given, tasks.make_questions(mapping, shots, question), family=family)
+        _refuse_beside_tables(models=models, data=data, join=join, **tasks.chosen_views(embedding or {}))
+        questions = tasks.make_questions(mapping, shots or tasks.SHOTS, question)
+        found = tasks.score_tables(given, questions, **named)
     else:
         asked = tasks.data_tasks(
             paths,
             mapping,
             join=join,
-            family=family,
-            options={**(embedding or {}), **question, "shots": shots},
+            **named,
+            options={**(embedding or {}), **question, "shots": shots or tasks.SHOTS},
         )
         found = tasks.run_tasks(asked, models, embedder, paths=paths)
     if out is not None:
@@ -789,7 +793,7 @@ def report(
         The file.
 
     Raises:
-        RedDinoError: neither a table nor a run, or files that do not fit.
+        RedDinoError: neither a table nor a run, files that do not fit, or options of the other kind.
     """
     from reddino.atomic import write_text
     from reddino.explore.page.measures import read_document
@@ -800,6 +804,14 @@ def report(
     folder = Path(of)
     target = Path(out) if out is not None else folder / "report.html"
     if is_run(folder):
+        _refuse_of_a_run(
+            images=images is not None,
+            scores=bool(scores),
+            batch_effect=batch_effect is not None,
+            method=method != "umap",
+            label=label != "label",
+            seed=seed != 0,
+        )
         write_text(target, run_report(folder, provenance()))
         return target
     # Before the map, which takes longest.
@@ -815,6 +827,16 @@ def report(
     )
     write_text(target, page)
     return target
+
+
+def _refuse_of_a_run(**given: bool) -> None:
+    """Refuse options that bear on a table where the report is of a run, which would be passed over."""
+    idle = [name for name, is_given in given.items() if is_given]
+    if idle:
+        raise RedDinoError(
+            f"the report of a run takes no {' or '.join(idle)}, which bear on an embedding table: leave them "
+            "out, or embed with the run's model and report on that table"
+        )
 
 
 def _overview(

@@ -28,6 +28,9 @@ from reddino.provenance import hash_bytes
 from reddino.smears.manifest import Manifest, join_manifests, with_groups
 from reddino.smears.manifest_columns import COLUMNS
 
+#: Training cells a class, where nobody names any.
+SHOTS = (1, 5, 10, 50)
+
 Watch = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 
 
@@ -332,8 +335,13 @@ def _told_apart(tables: Mapping[str, Embeddings]) -> dict[str, Embeddings]:
     }
 
 
-def require_defaults(classes: ClassMap, options: Mapping[str, Any], file: str) -> None:
+def require_defaults(
+    classes: ClassMap, options: Mapping[str, Any], file: str, *, join: bool, shots: Sequence[int] | None
+) -> None:
     """Refuse options that a task file would pass over, since it asks its own questions.
+
+    Args:
+        shots: None where none were given.
 
     Raises:
         RedDinoError: names one.
@@ -344,8 +352,15 @@ def require_defaults(classes: ClassMap, options: Mapping[str, Any], file: str) -
         plain = tuple(value) if isinstance(value, list) else value
         if field is not None and plain != field.default:
             changed.append(name)
+    changed += [name for name, given in (("join", join), ("shots", shots is not None)) if given]
     if changed:
         raise RedDinoError(f"{file} asks its own questions, so '{changed[0]}' has no effect: write it there.")
+
+
+def chosen_views(embedding: Mapping[str, Any]) -> dict[str, Any]:
+    """Those options of `embed` that are not as a task has them by itself."""
+    fields = Task.model_fields
+    return {name: value for name, value in embedding.items() if value != fields[name].default}
 
 
 def _checked(kind: type[Task], options: Mapping[str, Any]) -> Task:
