@@ -252,13 +252,18 @@ def test_cells__finds_about_as_many_as_were_drawn_and_lists_failures(
     for picture in (smear_folder / "lilac").glob("*.jpg"):
         (tmp_path / picture.name).write_bytes(picture.read_bytes())
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff not a picture")
+    (tmp_path / "folder.png").mkdir()
     assert cli.main(["cells", str(tmp_path), "--out", str(tmp_path / "cells.csv")]) == 0
     drawn = read_manifest(smear_folder / "manifest.csv").strings("source").count("lilac")
     found = read_manifest(tmp_path / "cells.csv")
     # The truth leaves out cells that the edge of a field cuts by more than a quarter; the finder does not.
     assert drawn < len(found) < 1.6 * drawn
-    assert "broken.jpg" in (tmp_path / "cells.failures.csv").read_text()
-    assert "cells.failures.csv" in one_sentence(capsys.readouterr().err)
+    listed = (tmp_path / "cells.failures.csv").read_text()
+    assert "broken.jpg" in listed
+    assert "folder.png" in listed
+    complaint = one_sentence(capsys.readouterr().err)
+    assert "2 entries were left out" in complaint
+    assert "cells.failures.csv" in complaint
 
 
 def test_cells__nothing_found_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

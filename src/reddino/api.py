@@ -28,7 +28,7 @@ from reddino.inputs import (
     run_diameters,
     seen_by,
 )
-from reddino.smears.failures import Failures
+from reddino.smears.failures import FAILURES_FILE, Failures
 from reddino.smears.manifest import (
     Manifest,
     join_manifests,
@@ -151,7 +151,7 @@ def cells(
     from reddino.smears.cells import find_cells_in
 
     failures = Failures() if failures is None else failures
-    found = find_cells_in(open_data(data), failures=failures, progress=progress)
+    found = find_cells_in(open_data(data, failures), failures=failures, progress=progress)
     if len(found) == 0:
         raise RedDinoError(f"no red cells were found; {failures.summary()}")
     write_manifest(found, out)
@@ -580,7 +580,7 @@ def fit(
         device: `auto`, `cpu`, `cuda` or `cuda:<n>`.
         folds: of the calibration; when fine-tuning, one part of so many is held out.
         seed: of every random choice.
-        failures: takes the images that could not be used.
+        failures: takes the images that could not be used; they are listed in the folder too.
         progress: called with views or steps done and planned.
         options: `border` and `mask_centre` of the views, and when fine-tuning fields of
             `reddino.classify.finetune.TuneSettings`, such as `epochs` and `lr`.
@@ -609,12 +609,14 @@ def fit(
         return fit_on_table(read_embeddings(str(data)), Path(out), folds=folds, seed=seed, **common)
     if model is None:
         raise RedDinoError("smears need --model: a model folder, or a name of `reddino models`")
-    opened = smears.labelled(open_data(data), label, classes)
+    opened = smears.labelled(open_data(data, failures), label, classes)
     encoder = open_encoder(model, image_size=image_size, device=device)
     length, measure = _side(opened, None, side, unit)
     job = smears.FitJob(opened, encoder, length, measure, pooling, views, missing_diameters)
     tuning = {**options, "folds": folds, "seed": seed} if fine_tune else None
-    return job.fit(Path(out), tuning, folds=folds, seed=seed, failures=failures, progress=progress, **common)
+    made = job.fit(Path(out), tuning, folds=folds, seed=seed, failures=failures, progress=progress, **common)
+    failures.leave_at(Path(out) / FAILURES_FILE)
+    return made
 
 
 def predict(
@@ -668,7 +670,7 @@ def predict(
     else:
         name = model or smears.model_of(opened, Path(classifier))
         encoder = open_encoder(name, image_size=opened.view.output, device=device)
-        manifest = open_data(data)
+        manifest = open_data(data, failures)
         marked = opened.view.kind != "cells" or manifest.is_cell().any()
         diameters = missing_diameters(manifest) if opened.view.needs_diameters and marked else None
         found = predict_smears(
@@ -745,7 +747,7 @@ def patches(
         model: a model folder or a name that `models` lists; a Vision Transformer.
         out: folder of the pictures.
         device: `auto`, `cpu`, `cuda` or `cuda:<n>`.
-        failures: takes the images that cannot be read.
+        failures: takes the images that cannot be read; they are listed in the folder too.
         options: `most`, `place`, `tile`, `overlap`, `scale` of `reddino.explore.patches.patch_pictures`.
 
     Returns:
@@ -760,10 +762,13 @@ def patches(
     from reddino.provenance import provenance
     from reddino.runtime import choose_runtime
 
-    opened = open_data(data)
+    failures = Failures() if failures is None else failures
+    opened = open_data(data, failures)
     encoder = open_model(model, runtime=choose_runtime(device))
     origin = provenance(data=opened.fingerprint(), model=encoder.weights_hash)
-    return patch_pictures(ViTPatches(encoder), opened, Path(out), origin, failures=failures, **options)
+    drawn = patch_pictures(ViTPatches(encoder), opened, Path(out), origin, failures=failures, **options)
+    failures.leave_at(Path(out) / FAILURES_FILE)
+    return drawn
 
 
 def report(
@@ -823,7 +828,7 @@ def report(
         _origin(overview),
         scores=documents,
         batch_effect=measures,
-        failures=folder / "failures.csv",
+        failures=folder / FAILURES_FILE,
     )
     write_text(target, page)
     return target

@@ -636,7 +636,7 @@ def fit(
             **{name: value for name, value in tuning.items() if value is not None},
         )
     if failures.count:
-        complain(failures.summary())
+        complain(f"{failures.summary()} All are listed in {out / 'failures.csv'}.")
     show_tables([classifier_table(made)])
     say(f"{out}: a {made.kind} classifier of {len(made.classes)} classes. Research use only.")
 
@@ -782,7 +782,7 @@ def patches(
         scale=scale,
     )
     if failures.count:
-        complain(failures.summary())
+        complain(f"{failures.summary()} All are listed in {out / 'failures.csv'}.")
     say(f"{out}: {len(drawn)} pictures")
 
 
@@ -953,9 +953,8 @@ def _number(name: str, value: str) -> float:
 def _report_failures(failures: Failures, manifest: Path) -> None:
     """Write what was left out to a file beside a manifest, and say so."""
     file = manifest.with_name(f"{manifest.stem}.failures.csv")
-    file.unlink(missing_ok=True)
+    failures.leave_at(file)
     if failures.count:
-        failures.write(file)
         complain(f"{failures.summary()} All are listed in {file}.")
 
 

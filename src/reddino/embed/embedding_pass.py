@@ -21,13 +21,12 @@ from reddino.embed.rows import TOKENS, Per, RowColumns, choose_pooler
 from reddino.embed.table_writer import TableWriter, only_writer
 from reddino.errors import RedDinoError
 from reddino.provenance import hash_bytes, provenance
-from reddino.smears.failures import Failures
+from reddino.smears.failures import FAILURES_FILE, Failures
 from reddino.smears.image_views import ViewsByImage
 from reddino.smears.manifest import Manifest
 from reddino.smears.views import ViewSpec
 
 Progress = Callable[[int, int], None]
-FAILURES_FILE = "failures.csv"
 #: More threads than this do not decode faster than a network embeds.
 MOST_THREADS = 4
 
