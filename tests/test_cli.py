@@ -20,6 +20,7 @@ from cyclopts import App
 
 from reddino import cli, terminal
 from reddino.embed.table import read_embeddings
+from reddino.pretrain.run_folder import only_trainer
 from reddino.smears.manifest import read_manifest
 from reddino.smears.readers import READERS
 from reddino.smears.synthetic import write_smears
@@ -251,13 +252,18 @@ def test_cells__finds_about_as_many_as_were_drawn_and_lists_failures(
     for picture in (smear_folder / "lilac").glob("*.jpg"):
         (tmp_path / picture.name).write_bytes(picture.read_bytes())
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff not a picture")
+    (tmp_path / "folder.png").mkdir()
     assert cli.main(["cells", str(tmp_path), "--out", str(tmp_path / "cells.csv")]) == 0
     drawn = read_manifest(smear_folder / "manifest.csv").strings("source").count("lilac")
     found = read_manifest(tmp_path / "cells.csv")
     # The truth leaves out cells that the edge of a field cuts by more than a quarter; the finder does not.
     assert drawn < len(found) < 1.6 * drawn
-    assert "broken.jpg" in (tmp_path / "cells.failures.csv").read_text()
-    assert "cells.failures.csv" in one_sentence(capsys.readouterr().err)
+    listed = (tmp_path / "cells.failures.csv").read_text()
+    assert "broken.jpg" in listed
+    assert "folder.png" in listed
+    complaint = one_sentence(capsys.readouterr().err)
+    assert "2 entries were left out" in complaint
+    assert "cells.failures.csv" in complaint
 
 
 def test_cells__nothing_found_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -277,6 +283,17 @@ def test_pretrain__leaves_a_model_folder_and_its_failures(smear_folder: Path, tm
     assert cli.main(pretrain_command(images, tmp_path / "run", *options)) == 0
     assert (tmp_path / "run" / "model" / "model.safetensors").is_file()
     assert "cut.jpg" in (tmp_path / "run" / "failures.csv").read_text()
+
+
+def test_pretrain__leaves_a_folder_alone_in_which_another_process_trains(
+    smear_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with only_trainer(tmp_path / "run"):
+        assert cli.main(pretrain_command(smear_folder / "manifest.csv", tmp_path / "run")) == 1
+    complaint = one_sentence(capfd.readouterr().err)
+    assert f"another process trains in {tmp_path / 'run'}" in complaint
+    assert "give another folder" in complaint
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["run.lock"]
 
 
 def test_pretrain__measures_cell_diameters_once_and_keeps_them(smear_folder: Path, tmp_path: Path) -> None:

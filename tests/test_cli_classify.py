@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
 from pathlib import Path
 
+import cv2
 import pytest
 
 from reddino import cli
+from reddino.embed.runtimes.check import drawn_cells
 from reddino.smears.synthetic import write_smears
 
 
@@ -61,3 +65,29 @@ def test_fit_and_predict__from_a_table_to_counts_and_overlays(
     assert len(list((folder / "o").iterdir())) == 1
     assert cli.main(fit) == 1
     assert "already holds a classifier" in capsys.readouterr().err
+
+
+def test_fit_and_predict__list_what_could_not_even_be_opened(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    smears = tmp_path / "smears"
+    (smears / "folder.png").mkdir(parents=True)
+    with tarfile.open(smears / "shard.tar", "w") as shard:
+        for number, picture in enumerate(drawn_cells(24, 40)):
+            kind = number % 2
+            picture[..., kind] //= 2
+            encoded = bytes(cv2.imencode(".png", picture)[1])
+            for name, content in ((f"{number}.png", encoded), (f"{number}.cls", b"ab"[kind : kind + 1])):
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                shard.addfile(member, io.BytesIO(content))
+    fit = ["fit", str(smears), "--model", "colour-histogram", "--image-size", "16", "--folds", "2"]
+    assert cli.main([*fit, "--out", str(tmp_path / "c")]) == 0, capsys.readouterr().err
+    complaint = capsys.readouterr().err
+    assert "1 entry was left out" in complaint
+    assert str(tmp_path / "c" / "failures.csv") in complaint
+    assert "folder.png" in (tmp_path / "c" / "failures.csv").read_text()
+    predict = ["predict", str(tmp_path / "c"), str(smears), "--out", str(tmp_path / "p.csv")]
+    assert cli.main(predict) == 0, capsys.readouterr().err
+    assert "p.failures.csv" in capsys.readouterr().err
+    assert "folder.png" in (tmp_path / "p.failures.csv").read_text()

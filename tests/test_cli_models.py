@@ -10,6 +10,7 @@ from PIL import Image
 
 from reddino import api
 from reddino.cli import main
+from reddino.embed.runtimes import choice
 from reddino.embed.runtimes.check import drawn_cells
 from reddino.embed.table import read_embeddings, read_meta
 from reddino.model.backbone import initialise
@@ -60,6 +61,26 @@ def test_embed__goes_on_in_the_runtime_it_began_with(pictures: Path, model: Path
     assert embed(pictures, model, out, "--runtime", "onnx") == 0
     assert embed(pictures, model, out) == 0
     assert read_meta(out)["runtime"] == "onnx"
+
+
+def test_embed__goes_on_in_the_variant_it_began_with_without_measuring(
+    pictures: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(*_: object) -> None:
+        raise AssertionError("runtimes were compared")
+
+    out = tmp_path / "table"
+    # Any pass is long enough; the clock makes the second variant of torch the faster one.
+    monkeypatch.setattr(choice, "WORTH_COMPARING", 0)
+    ticks = iter(2.0**-number for number in range(1000))
+    monkeypatch.setattr(choice.time, "perf_counter", lambda: -next(ticks))
+    assert embed(pictures, model, out, "--runtime", "torch", "--precision", "fp32") == 0
+    before = read_meta(out)["runtime_check"]
+    assert before["chosen"] == "torch fp32 explicit attention"
+    assert len(before["measured"]) == 2
+    monkeypatch.setattr(choice, "_race", forbidden)
+    assert embed(pictures, model, out) == 0
+    assert read_meta(out)["runtime_check"] == before
 
 
 def test_embed__refuses_another_runtime_in_the_same_folder(

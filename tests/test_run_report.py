@@ -64,6 +64,14 @@ def test_report__of_a_run_shows_what_was_recorded_and_said(run: Path) -> None:
     assert page.count("data:image/") == 4
 
 
+@pytest.mark.parametrize("option", ["images", "scores", "batch_effect", "method", "label", "seed"])
+def test_report__of_a_run_refuses_what_bears_on_a_table(run: Path, option: str) -> None:
+    value = {"scores": ["s.json"], "method": "pca", "seed": 3}.get(option, "x.csv")
+    with pytest.raises(RedDinoError, match=f"the report of a run takes no {option},"):
+        api.report(run, **{option: value})
+    assert not (run / "report.html").exists()
+
+
 def test_first_crops__are_those_that_the_network_was_given(run: Path, images: Manifest) -> None:
     recipe, cache = read_recipe(run / "recipe.yaml"), find_cache(run)
     assert cache is not None

@@ -133,6 +133,19 @@ def test_evaluate__an_edited_split_is_not_answered_from_an_older_table(
     assert len(folders) == 2
 
 
+def test_evaluate__takes_another_family_than_the_task_file_has(
+    collections: dict[str, Path], tmp_path: Path
+) -> None:
+    file = tmp_path / "t.yaml"
+    task = f"tasks: {{a: {{data: {collections['dse']}, resamples: 0}}}}"
+    file.write_text(f"{task}\nfamily: ours", encoding="utf-8")
+    gains = {}
+    for family in (None, "size"):
+        (grid,) = api.evaluate(file, models=MODELS, tables=tmp_path / "t", family=family).grids
+        gains[family] = {row[0]: row[1] for row in grid.rows}["Improvement"]
+    assert float(gains[None]) == -float(gains["size"]) != 0
+
+
 def test_evaluate__few_shot_asks_for_each_number_of_shots(
     collections: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -167,6 +180,37 @@ def test_task_file__takes_the_input_size_from_the_call(collections: dict[str, Pa
     assert sizes == {28, 56}
 
 
+def test_evaluate__few_shot_shows_20_nn_wherever_there_are_20_cells(
+    collections: dict[str, Path], tmp_path: Path
+) -> None:
+    tables = []
+    for model in ("colour-histogram", "cell-size"):
+        tables.append(tmp_path / model)
+        api.embed(collections["chula"], model, tables[-1], view="cells", side=40, unit="px", image_size=16)
+    found = api.evaluate(tables, protocol="few-shot", shots=[1, 10], repeats=2, resamples=0)
+    one, ten = found.grids
+    assert not any(column.startswith("20-NN") for column in one.header)
+    assert "20-NN macro F1" in ten.header
+    assert float(ten.rows[0][ten.header.index("20-NN macro F1")]) == pytest.approx(
+        100 * found[2].mean("20-NN").macro_f1, abs=0.05
+    )
+
+
+def test_evaluate__records_the_seeds_of_a_task_file(collections: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "t.yaml").write_text(
+        f"tasks: {{a: {{data: {collections['dse']}, protocol: kfold, folds: 5, seed: 7, resamples: 0}},"
+        f" b: {{data: {collections['dse']}, protocol: kfold, folds: 5, seed: SEED, resamples: 0}}}}",
+        encoding="utf-8",
+    )
+    text = (tmp_path / "t.yaml").read_text()
+    for second, recorded in ((7, 7), (3, [3, 7])):
+        (tmp_path / "t.yaml").write_text(text.replace("SEED", str(second)))
+        out = tmp_path / f"{second}.json"
+        api.evaluate(tmp_path / "t.yaml", models=["colour-histogram"], tables=tmp_path / "t", out=out)
+        assert json.loads(out.read_text())["provenance"]["seed"] == recorded
+        assert f"seed {recorded}" in out.with_suffix(".md").read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -175,6 +219,9 @@ def test_task_file__takes_the_input_size_from_the_call(collections: dict[str, Pa
         ({"what": "paper"}, "give --models"),
         ({"what": "paper", "models": MODELS, "protocol": "kfold"}, "'protocol' has no effect"),
         ({"what": "paper", "models": MODELS, "drop": ["normal"]}, "has no effect"),
+        ({"what": "paper", "models": MODELS, "shots": [5]}, "'shots' has no effect"),
+        ({"what": "paper", "models": MODELS, "join": True}, "'join' has no effect"),
+        ({"what": ["t"], "embedding": {"view": "cells", "side": None}}, "so that view would do nothing"),
         ({"out": "scores.txt"}, "written as .json"),
         ({"data": ["a/x.csv", "b/x.csv"]}, "two data sets are called 'x'"),
     ],
@@ -214,6 +261,14 @@ def test_shipped_tasks__can_be_read() -> None:
         ("tasks: {a: {data: x, protocl: kfold}}", "tasks.a.protocl: unknown key"),
         ("tasks: {a: {data: x, protocol: k-fold}}", "tasks.a.protocol"),
         ("tasks: {a: {data: x}}\ntables: [{title: t, tasks: [b]}]", "shows no known task 'b'"),
+        (
+            "tasks: {a: {data: x}}\ntables: [{title: t, tasks: [a], classifiers: [probe, 20NN]}]",
+            "the table 't' shows no known classifier '20NN'; known are: probe, 1-NN",
+        ),
+        (
+            "tasks: {a: {data: x}}\ntables: [{title: t, tasks: [a], classifiers: [nearest mean]}]",
+            "the table 't' shows 'nearest mean', which its task 'a' does not ask",
+        ),
         ("tasks: {a: {data: x, classes: absent.yaml}}", "absent.yaml cannot be read"),
         ("tasks: [", "cannot be read"),
     ],

@@ -18,6 +18,7 @@ from reddino.inputs import (
     known_models,
     missing_diameters,
     needed_diameters,
+    needs_hashes,
     note_seen,
     online_score,
     open_data,
@@ -25,9 +26,10 @@ from reddino.inputs import (
     put_in_runtime,
     require_no_pack,
     run_diameters,
+    seen_by,
 )
 from reddino.model.shipped import DEFAULT_MODEL
-from reddino.smears.failures import Failures
+from reddino.smears.failures import FAILURES_FILE, Failures
 from reddino.smears.manifest import (
     Manifest,
     join_manifests,
@@ -150,7 +152,7 @@ def cells(
     from reddino.smears.cells import find_cells_in
 
     failures = Failures() if failures is None else failures
-    found = find_cells_in(open_data(data), failures=failures, progress=progress)
+    found = find_cells_in(open_data(data, failures), failures=failures, progress=progress)
     if len(found) == 0:
         raise RedDinoError(f"no red cells were found; {failures.summary()}")
     write_manifest(found, out)
@@ -186,18 +188,19 @@ def pretrain(
         The outcome; `finished` is False after Ctrl-C or SIGTERM, `model` is the model folder.
 
     Raises:
-        RedDinoError: recipe, images or run folder do not fit.
+        RedDinoError: recipe, images or run folder do not fit, or another process trains in it.
     """
     from reddino.pretrain import loop
     from reddino.pretrain.distribution import joined
     from reddino.pretrain.recipe import Recipe, read_recipe
+    from reddino.pretrain.run_folder import only_trainer
 
     resolved = recipe if isinstance(recipe, Recipe) else read_recipe(recipe, overrides)
     sources = [data] if isinstance(data, str | Path | Manifest) else data
     opened = [open_data(one) for one in sources]
     require_no_pack(opened)
     images = opened[0] if len(opened) == 1 else join_manifests(opened)
-    with joined(resolved.runtime.device) as processes:
+    with joined(resolved.runtime.device) as processes, only_trainer(Path(out), processes):
         score = None
         if labelled is not None and processes.is_main:
             score = online_score(resolved, labelled, label_side, label_cells)
@@ -358,6 +361,7 @@ def embed(
         compiled=compiled,
         pooling=pooling,
     )
+    seen = seen_by(model)
     report = embed_manifest(
         opened,
         encoder,
@@ -374,8 +378,9 @@ def embed(
         failures=failures,
         progress=progress,
         name=name,
+        hashed=needs_hashes(seen, hashes),
     )
-    note_seen(model, opened, Path(out), hashes)
+    note_seen(seen, opened, Path(out), hashes)
     return report
 
 
@@ -403,11 +408,11 @@ def evaluate(
     classes: str | Path | ClassMap | None = None,
     drop: Sequence[str] = (),
     rename: Mapping[str, str] | None = None,
-    shots: Sequence[int] = (5,),
+    shots: Sequence[int] | None = None,
     embedding: Mapping[str, Any] | None = None,
     device: str = "auto",
     batch_size: int = 64,
-    family: str = "reddino",
+    family: str | None = None,
     out: str | Path | None = None,
     figures: str | Path | None = None,
     watch: Watch | None = None,
@@ -422,11 +427,12 @@ def evaluate(
         tables: folder where tables of `models` are kept, and taken from if they are there.
         join: the manifests of `data` make one task.
         classes: class map, or its YAML file; `drop` and `rename` (old label to new) are the short way.
-        shots: training cells a class, for few-shot; a task each.
+        shots: training cells a class, for few-shot; a task each. None: `reddino.tasks.SHOTS`.
         embedding: `view`, `side`, `unit`, `pooling` and `image_size` as in `embed`, for `data`; with a task
             file `image_size` alone, in place of what its tasks say.
         device, batch_size: as in `embed`.
-        family: what the names of our models hold, for the improvements in the paper's layout.
+        family: what the names of our models hold, for the improvements in the paper's layout; None: what the
+            task file says, or reddino.
         out: file for the results, .json; the tables go beside it as .md, .tex and .csv.
         figures: folder for confusion matrices and scores by source.
         watch: gives the progress of an embedding pass, under a name.
@@ -446,26 +452,29 @@ def evaluate(
         Path(tables), embed, {"device": device, "batch_size": batch_size}, watch or tasks.unwatched
     )
     paths = tasks.named_paths(data)
+    named = {} if family is None else {"family": family}
     file = tasks.find_task_file(given)
     if file is not None:
         size = (embedding or {}).get("image_size")
-        tasks.require_defaults(mapping, {**question, **(embedding or {}), "image_size": None}, str(file))
-        asked = tasks.read_task_file(file).at_size(size)
+        options = {**question, **(embedding or {}), "image_size": None}
+        tasks.require_defaults(mapping, options, str(file), join=join, shots=shots)
+        asked = tasks.read_task_file(file).at_size(size).model_copy(update=named)
         found = tasks.run_tasks(asked, models, embedder, paths=paths, beside=file.parent)
     elif given:
-        _refuse_beside_tables(models=models, data=data, join=join)
-        found = tasks.score_tables(given, tasks.make_questions(mapping, shots, question), family=family)
+        _refuse_beside_tables(models=models, data=data, join=join, **tasks.chosen_views(embedding or {}))
+        questions = tasks.make_questions(mapping, shots or tasks.SHOTS, question)
+        found = tasks.score_tables(given, questions, **named)
     else:
         asked = tasks.data_tasks(
             paths,
             mapping,
             join=join,
-            family=family,
-            options={**(embedding or {}), **question, "shots": shots},
+            **named,
+            options={**(embedding or {}), **question, "shots": shots or tasks.SHOTS},
         )
         found = tasks.run_tasks(asked, models, embedder, paths=paths)
     if out is not None:
-        _write_results(Path(out), found, int(question.get("seed", 0)))
+        _write_results(Path(out), found)
     if figures is not None:
         from reddino.result_figures import draw
 
@@ -572,7 +581,7 @@ def fit(
         device: `auto`, `cpu`, `cuda` or `cuda:<n>`.
         folds: of the calibration; when fine-tuning, one part of so many is held out.
         seed: of every random choice.
-        failures: takes the images that could not be used.
+        failures: takes the images that could not be used; they are listed in the folder too.
         progress: called with views or steps done and planned.
         options: `border` and `mask_centre` of the views, and when fine-tuning fields of
             `reddino.classify.finetune.TuneSettings`, such as `epochs` and `lr`.
@@ -599,12 +608,14 @@ def fit(
                 f"{data} is an embedding table: give a manifest to choose or tune a network on"
             )
         return fit_on_table(read_embeddings(str(data)), Path(out), folds=folds, seed=seed, **common)
-    opened = smears.labelled(open_data(data), label, classes)
+    opened = smears.labelled(open_data(data, failures), label, classes)
     encoder = open_encoder(model or DEFAULT_MODEL, image_size=image_size, device=device)
     length, measure = _side(opened, None, side, unit)
     job = smears.FitJob(opened, encoder, length, measure, pooling, views, missing_diameters)
     tuning = {**options, "folds": folds, "seed": seed} if fine_tune else None
-    return job.fit(Path(out), tuning, folds=folds, seed=seed, failures=failures, progress=progress, **common)
+    made = job.fit(Path(out), tuning, folds=folds, seed=seed, failures=failures, progress=progress, **common)
+    failures.leave_at(Path(out) / FAILURES_FILE)
+    return made
 
 
 def predict(
@@ -658,7 +669,7 @@ def predict(
     else:
         name = model or smears.model_of(opened, Path(classifier))
         encoder = open_encoder(name, image_size=opened.view.output, device=device)
-        manifest = open_data(data)
+        manifest = open_data(data, failures)
         marked = opened.view.kind != "cells" or manifest.is_cell().any()
         diameters = missing_diameters(manifest) if opened.view.needs_diameters and marked else None
         found = predict_smears(
@@ -735,7 +746,7 @@ def patches(
         model: a model folder or a name that `models` lists; a Vision Transformer.
         out: folder of the pictures.
         device: `auto`, `cpu`, `cuda` or `cuda:<n>`.
-        failures: takes the images that cannot be read.
+        failures: takes the images that cannot be read; they are listed in the folder too.
         options: `most`, `place`, `tile`, `overlap`, `scale` of `reddino.explore.patches.patch_pictures`.
 
     Returns:
@@ -750,10 +761,13 @@ def patches(
     from reddino.provenance import provenance
     from reddino.runtime import choose_runtime
 
-    opened = open_data(data)
+    failures = Failures() if failures is None else failures
+    opened = open_data(data, failures)
     encoder = open_model(model, runtime=choose_runtime(device))
     origin = provenance(data=opened.fingerprint(), model=encoder.weights_hash)
-    return patch_pictures(ViTPatches(encoder), opened, Path(out), origin, failures=failures, **options)
+    drawn = patch_pictures(ViTPatches(encoder), opened, Path(out), origin, failures=failures, **options)
+    failures.leave_at(Path(out) / FAILURES_FILE)
+    return drawn
 
 
 def report(
@@ -783,7 +797,7 @@ def report(
         The file.
 
     Raises:
-        RedDinoError: neither a table nor a run, or files that do not fit.
+        RedDinoError: neither a table nor a run, files that do not fit, or options of the other kind.
     """
     from reddino.atomic import write_text
     from reddino.explore.page.measures import read_document
@@ -794,6 +808,14 @@ def report(
     folder = Path(of)
     target = Path(out) if out is not None else folder / "report.html"
     if is_run(folder):
+        _refuse_of_a_run(
+            images=images is not None,
+            scores=bool(scores),
+            batch_effect=batch_effect is not None,
+            method=method != "umap",
+            label=label != "label",
+            seed=seed != 0,
+        )
         write_text(target, run_report(folder, provenance()))
         return target
     # Before the map, which takes longest.
@@ -805,10 +827,20 @@ def report(
         _origin(overview),
         scores=documents,
         batch_effect=measures,
-        failures=folder / "failures.csv",
+        failures=folder / FAILURES_FILE,
     )
     write_text(target, page)
     return target
+
+
+def _refuse_of_a_run(**given: bool) -> None:
+    """Refuse options that bear on a table where the report is of a run, which would be passed over."""
+    idle = [name for name, is_given in given.items() if is_given]
+    if idle:
+        raise RedDinoError(
+            f"the report of a run takes no {' or '.join(idle)}, which bear on an embedding table: leave them "
+            "out, or embed with the run's model and report on that table"
+        )
 
 
 def _overview(
@@ -929,11 +961,13 @@ def _side(
     return DEFAULT_SIDES[kind or ("cells" if manifest.is_cell().any() else "image")]
 
 
-def _write_results(path: Path, found: Evaluation, seed: int) -> None:
+def _write_results(path: Path, found: Evaluation) -> None:
     """Results as JSON, and their tables beside it."""
     from reddino.evaluate.save import save_tables
     from reddino.provenance import hash_bytes, provenance
 
     data = list(dict.fromkeys(str(result.embedding.get("data", "")) for result in found))
     together = data[0] if len(data) == 1 else hash_bytes(*(one.encode() for one in data))
-    save_tables(path, found, provenance(seed=seed, data=together), found.grids)
+    seeds = sorted({int(result.question["seed"]) for result in found})
+    origin = provenance(seed=seeds[0] if len(seeds) == 1 else seeds, data=together)
+    save_tables(path, found, origin, found.grids)

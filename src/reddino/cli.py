@@ -404,7 +404,7 @@ def evaluate(
     split_column: str = "split",
     test: Annotated[Sequence[str], Several] = (),
     folds: int = 5,
-    shots: Annotated[Sequence[int], Several] = (1, 5, 10, 50),
+    shots: Annotated[Sequence[int] | None, Several] = None,
     repeats: int = 10,
     seed: int = 0,
     classes: Path | None = None,
@@ -418,7 +418,7 @@ def evaluate(
     pooling: Literal["cls", "mean", "cls+mean"] = "cls",
     image_size: int | None = None,
     device: str = "auto",
-    family: str = "reddino",
+    family: str | None = None,
     out: Path | None = None,
     figures: Path | None = None,
 ) -> None:
@@ -440,7 +440,7 @@ def evaluate(
         split_column: for fixed: column with the values train and test, or with those of --test.
         test: for fixed: values of --split-column that are tested; the rest trains.
         folds: number of folds.
-        shots: for few-shot: training cells a class.
+        shots: for few-shot: training cells a class; 1, 5, 10 and 50, if not given.
         repeats: for few-shot: draws.
         seed: of folds, draws and intervals.
         classes: YAML file that joins, renames and drops labels.
@@ -454,7 +454,8 @@ def evaluate(
         pooling: class token, mean of the patch tokens, or both.
         image_size: pixels of the network's input; the model's own if not given.
         device: auto, cpu, cuda or cuda:N.
-        family: what the names of your models hold; the improvements are those of the best of them.
+        family: what the names of your models hold (reddino, or as the task file says, if not given); the
+            improvements are those of the best of them.
         out: JSON file for the results; the tables go beside it as .md, .tex and .csv.
         figures: folder for confusion matrices and scores by source.
     """
@@ -636,7 +637,7 @@ def fit(
             **{name: value for name, value in tuning.items() if value is not None},
         )
     if failures.count:
-        complain(failures.summary())
+        complain(f"{failures.summary()} All are listed in {out / 'failures.csv'}.")
     show_tables([classifier_table(made)])
     say(f"{out}: a {made.kind} classifier of {len(made.classes)} classes. Research use only.")
 
@@ -782,7 +783,7 @@ def patches(
         scale=scale,
     )
     if failures.count:
-        complain(failures.summary())
+        complain(f"{failures.summary()} All are listed in {out / 'failures.csv'}.")
     say(f"{out}: {len(drawn)} pictures")
 
 
@@ -956,9 +957,8 @@ def _number(name: str, value: str) -> float:
 def _report_failures(failures: Failures, manifest: Path) -> None:
     """Write what was left out to a file beside a manifest, and say so."""
     file = manifest.with_name(f"{manifest.stem}.failures.csv")
-    file.unlink(missing_ok=True)
+    failures.leave_at(file)
     if failures.count:
-        failures.write(file)
         complain(f"{failures.summary()} All are listed in {file}.")
 
 

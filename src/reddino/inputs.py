@@ -18,9 +18,11 @@ from reddino.smears.manifest import Manifest
 
 if TYPE_CHECKING:
     from reddino.embed.encoder import Encoder
+    from reddino.model.seen import SeenImages
     from reddino.pretrain.recipe import Recipe
     from reddino.pretrain.report import OnlineScore
     from reddino.runtime import Precision
+    from reddino.smears.hashes import Hashes
     from reddino.smears.views import ViewSpec
 
 Data = str | Path | Manifest
@@ -165,7 +167,7 @@ def put_in_runtime(
     Raises:
         RedDinoError: options that are not known, exclude one another, or need an extra.
     """
-    from reddino.embed.runtimes.check import sample_views
+    from reddino.embed.runtimes.check import planned_views, sample_views
     from reddino.embed.runtimes.choice import use_runtime
     from reddino.embed.table import finished_parts, read_meta
     from reddino.model.encoder import Encoder as Network
@@ -180,10 +182,6 @@ def put_in_runtime(
     if precision == "auto":
         precision = begun.get("precision", precision)
     encoder.check_pooling(pooling)
-    images = len(manifest.images()[0])
-    # Cells that are yet to be found are guessed at: a field shows about a hundred.
-    cells = int(manifest.is_cell().sum()) or 100 * images
-    views = {"cells": cells, "random": images * view.per_image}.get(view.kind, images)
     use_runtime(
         encoder,
         runtime,
@@ -191,40 +189,59 @@ def put_in_runtime(
         compiled=compiled,
         sample=sample_views(manifest, view, diameters),
         pooling=pooling,
-        views=views,
+        views=planned_views(manifest, view, diameters),
+        begun=begun.get("runtime_check"),
     )
 
 
-def note_seen(name: str, manifest: Manifest, table: Path, keep: Path | None = None) -> None:
-    """Put beside a table which of its sources the model saw in pretraining.
+def seen_by(name: str) -> SeenImages:
+    """What a model saw in pretraining.
 
-    Baselines, untrained networks and networks trained on natural images saw none; of other foreign weights
-    nothing is known.
+    Baselines, untrained networks and networks trained on natural images saw no smears; of other foreign
+    weights nothing is known.
 
     Args:
         name: the model, as `open_encoder` takes it.
-        keep: folder for the hashes of the manifest's images, so that the next model need not read them again.
     """
-    from reddino.embed.seen import compare, write_comparison
     from reddino.model.seen import NOTHING, seen_before
 
     baseline = name.replace(" ", "-") in (COLOUR_HISTOGRAM, CELL_SIZE, MORPHOLOGY)
-    seen = NOTHING if baseline else seen_before(name)
-    if len(seen.sources):
-        sources, hashes = _image_hashes(manifest, keep)
+    return NOTHING if baseline else seen_before(name)
+
+
+def needs_hashes(seen: SeenImages, keep: Path | None = None) -> bool:
+    """Whether a pass is to hash its images: the model lists what it saw, and no earlier pass kept them."""
+    from reddino.model.seen import read_seen
+
+    return bool(seen.sources) and (keep is None or read_seen(keep) is None)
+
+
+def note_seen(seen: SeenImages, manifest: Manifest, table: Path, keep: Path | None = None) -> None:
+    """Put beside a table which of its sources the model saw in pretraining.
+
+    Args:
+        seen: by the model.
+        table: whose parts may have noted hashes; other images of the manifest are read for theirs.
+        keep: folder for the hashes of the manifest's images, so that the next model need not read them again.
+    """
+    from reddino.embed.seen import compare, write_comparison
+
+    if seen.sources:
+        sources, hashes = _image_hashes(manifest, table, keep)
     else:
-        sources, hashes = sorted(set(manifest.strings("source"))), NOTHING.hashes
+        sources, hashes = sorted(set(manifest.strings("source"))), seen.hashes[:0]
     write_comparison(table, compare(sources, hashes, seen))
 
 
-def _image_hashes(manifest: Manifest, keep: Path | None) -> tuple[list[str], np.typing.NDArray[np.uint64]]:
+def _image_hashes(manifest: Manifest, table: Path, keep: Path | None) -> tuple[list[str], Hashes]:
+    from reddino.embed.table import noted_hashes
     from reddino.model.seen import SeenImages, read_seen, write_seen
     from reddino.smears.hashes import hash_images
 
     kept = read_seen(keep) if keep is not None else None
     if kept is not None:
         return list(kept.sources), kept.hashes
-    sources, hashes = hash_images(manifest)
+    sources, hashes = hash_images(manifest, known=noted_hashes(table))
     if keep is not None:
         write_seen(keep, SeenImages(tuple(sources), hashes))
     return sources, hashes

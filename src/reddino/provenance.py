@@ -12,12 +12,13 @@ from reddino import __version__
 
 
 def provenance(
-    *, seed: int | None = None, data: str | None = None, model: str | None = None
+    *, seed: int | list[int] | None = None, data: str | None = None, model: str | None = None
 ) -> dict[str, Any]:
     """Describe a result: the command, our version, the seed, the data fingerprint and the model hash.
 
     Args:
-        seed: the seed that every random choice followed from; None where none was made.
+        seed: the seed that every random choice followed from, or those of several parts; None where none was
+            made.
         data: fingerprint of the manifest or table that was read.
         model: hash of the weights that were used.
     """

@@ -15,16 +15,21 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from reddino.embed.table import Embeddings, read_embeddings
 from reddino.errors import RedDinoError
 from reddino.evaluate.class_map import ClassMap, read_class_map
+from reddino.evaluate.classifiers import OPTIONAL, PUBLISHED
 from reddino.evaluate.compare import compare_tables
 from reddino.evaluate.paper_table import FAMILY, paper_grid
 from reddino.evaluate.question import Question
 from reddino.evaluate.render import Grid
 from reddino.evaluate.results import Result
+from reddino.evaluate.tables import by_task
 from reddino.inputs import ViewKind, open_data
 from reddino.pretrain.recipe import recipe_folder
 from reddino.provenance import hash_bytes
 from reddino.smears.manifest import Manifest, join_manifests, with_groups
 from reddino.smears.manifest_columns import COLUMNS
+
+#: Training cells a class, where nobody names any.
+SHOTS = (1, 5, 10, 50)
 
 Watch = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 
@@ -198,12 +203,25 @@ def read_task_file(path: str | Path) -> TaskFile:
         what = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
         raise RedDinoError(f"Task file {path}: {key}: {what}.") from error
     for layout in tasks.tables:
-        for name in layout.tasks:
-            if name not in tasks.tasks:
-                raise RedDinoError(
-                    f"Task file {path}: the table '{layout.title}' shows no known task '{name}'."
-                )
+        _check_layout(f"Task file {path}: the table '{layout.title}'", layout, tasks.tasks)
     return tasks
+
+
+def _check_layout(which: str, layout: TableLayout, tasks: Mapping[str, Task]) -> None:
+    """Refuse a table of what nobody asks; `which` begins the sentence."""
+    for name in layout.tasks:
+        if name not in tasks:
+            raise RedDinoError(f"{which} shows no known task '{name}'.")
+    for classifier in layout.classifiers:
+        if classifier not in (*PUBLISHED, *OPTIONAL):
+            known = ", ".join((*PUBLISHED, *OPTIONAL))
+            raise RedDinoError(f"{which} shows no known classifier '{classifier}'; known are: {known}.")
+        for name in layout.tasks:
+            if classifier not in tasks[name].classifiers:
+                raise RedDinoError(
+                    f"{which} shows '{classifier}', which its task '{name}' does not ask: name it there, "
+                    "under classifiers."
+                )
 
 
 def run_tasks(
@@ -297,11 +315,12 @@ def score_tables(
     tables = _told_apart({str(folder): read_embeddings(folder) for folder in folders})
     results = [one for title, asked in questions.items() for one in compare_tables(tables, asked, title)]
     several = len({result.model for result in results}) == len(tables) > 1
-    titles = dict.fromkeys(result.task for result in results)
+    of_task = by_task(results)
+    # By task: with one cell a class there may be too few for 20-NN, with ten there are not.
     layouts = [
-        TableLayout(title=title, tasks=(title,), classifiers=results[0].classifiers) for title in titles
+        TableLayout(title=title, tasks=(title,), classifiers=found[0].classifiers)
+        for title, found in of_task.items()
     ]
-    of_task = {title: [one for one in results if one.task == title] for title in titles}
     return Evaluation(results, [_grid(one, of_task, family) for one in layouts] if several else ())
 
 
@@ -316,8 +335,13 @@ def _told_apart(tables: Mapping[str, Embeddings]) -> dict[str, Embeddings]:
     }
 
 
-def require_defaults(classes: ClassMap, options: Mapping[str, Any], file: str) -> None:
+def require_defaults(
+    classes: ClassMap, options: Mapping[str, Any], file: str, *, join: bool, shots: Sequence[int] | None
+) -> None:
     """Refuse options that a task file would pass over, since it asks its own questions.
+
+    Args:
+        shots: None where none were given.
 
     Raises:
         RedDinoError: names one.
@@ -328,8 +352,15 @@ def require_defaults(classes: ClassMap, options: Mapping[str, Any], file: str) -
         plain = tuple(value) if isinstance(value, list) else value
         if field is not None and plain != field.default:
             changed.append(name)
+    changed += [name for name, given in (("join", join), ("shots", shots is not None)) if given]
     if changed:
         raise RedDinoError(f"{file} asks its own questions, so '{changed[0]}' has no effect: write it there.")
+
+
+def chosen_views(embedding: Mapping[str, Any]) -> dict[str, Any]:
+    """Those options of `embed` that are not as a task has them by itself."""
+    fields = Task.model_fields
+    return {name: value for name, value in embedding.items() if value != fields[name].default}
 
 
 def _checked(kind: type[Task], options: Mapping[str, Any]) -> Task:

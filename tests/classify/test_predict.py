@@ -190,8 +190,6 @@ def test_fit__on_a_table_is_the_same_as_on_its_smears(fitted: Path, tmp_path: Pa
     assert made.model == "morphology"
     with pytest.raises(RedDinoError, match="is an embedding table"):
         api.fit(tmp_path / "t", tmp_path / "d", model="morphology")
-    with pytest.raises(RedDinoError, match="smears need --model"):
-        api.fit(smears, tmp_path / "d")
 
 
 def test_predict__refuses_a_file_of_another_kind(fitted: Path, tmp_path: Path) -> None:

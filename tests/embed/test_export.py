@@ -75,6 +75,22 @@ def test_openvino__ir_gives_the_vectors_of_torch(tmp_path: Path) -> None:
     np.testing.assert_allclose(compiled([squares(4)])[0], wanted, atol=1e-4 * np.abs(wanted).max())
 
 
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"form": "onnx", "scores": {"wF1": 0.5}}, "an export as onnx has none of"),
+        ({"form": "openvino", "licence": "mit"}, "an export as openvino has none of"),
+        ({"form": "hub", "pooling": "mean"}, "leave pooling mean to what opens it"),
+    ],
+)
+def test_export__refuses_what_its_format_has_no_place_for(
+    tmp_path: Path, options: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(RedDinoError, match=sentence):
+        export_model(small_encoder(), tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
 def test_export__refuses_a_file_that_computes_something_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

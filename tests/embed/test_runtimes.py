@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from small_models import CARD, SIZE, small_encoder, squares
 
 from reddino.embed.encoder import arithmetic
 from reddino.embed.runtimes import choice, extras, openvino_engine
-from reddino.embed.runtimes.check import agreement, sample_views
+from reddino.embed.runtimes.check import agreement, planned_views, sample_views
 from reddino.embed.runtimes.choice import use_runtime
 from reddino.embed.runtimes.onnx_engine import OnnxEngine
 from reddino.embed.runtimes.onnx_graph import OnnxSource
@@ -131,7 +132,7 @@ def stable(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         cost, error = settings[name]
         return error, clock, cost
 
-    monkeypatch.setattr(choice, "_candidates", candidates)
+    monkeypatch.setattr(choice, "every_candidate", candidates)
     monkeypatch.setattr(choice.time, "perf_counter", lambda: clock[0])
     return {"encoder": encoder, "settings": settings}
 
@@ -160,6 +161,60 @@ def test_auto__does_not_compare_for_a_short_pass(stable: dict[str, Any]) -> None
     assert chosen.measured == () and "100 views take about 10 s" in chosen.reason
     use_runtime(stable["encoder"], sample=squares(16), views=1_000_000)
     assert stable["encoder"].engine.name == "openvino"
+
+
+def test_auto__takes_what_a_pass_began_with_without_measuring(
+    stable: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stable["settings"].update(torch=(0.1, 0.0), openvino=(0.05, 0.0), onnx=(0.01, 0.0))
+    record = use_runtime(stable["encoder"], sample=squares(16)).record()
+    record["chosen"] = "openvino fp32"  # by another machine, or on a busier day
+    monkeypatch.setattr(Pretend, "vectors", None)
+    again = use_runtime(stable["encoder"], sample=squares(16), begun=record)
+    assert stable["encoder"].engine.name == "openvino"
+    assert (again.chosen, again.measured) == ("openvino fp32", ())
+    assert arithmetic(stable["encoder"])["runtime_check"] == record
+
+
+def test_auto__measures_anew_where_what_a_pass_began_with_is_gone(stable: dict[str, Any]) -> None:
+    stable["settings"].update(torch=(0.1, 0.0), onnx=(0.01, 0.0))
+    use_runtime(stable["encoder"], sample=squares(16), begun={"chosen": "openvino fp32 latency"})
+    assert stable["encoder"].engine.name == "onnx"
+
+
+@pytest.fixture()
+def lossy(stable: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The same candidates, in bf16."""
+    as_they_are = choice.every_candidate
+    monkeypatch.setattr(
+        choice, "every_candidate", lambda *a: [replace(one, precision="bf16") for one in as_they_are(*a)]
+    )
+    monkeypatch.setattr(Pretend, "precision", "bf16")
+    return stable
+
+
+@pytest.mark.parametrize("views", [10, 1_000_000])
+@pytest.mark.parametrize("names", [("torch",), ("torch", "openvino")])
+def test_bf16_by_name__is_compared_with_fp32_however_short_the_pass(
+    lossy: dict[str, Any], names: tuple[str, ...], views: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    for error, warned in ((0.001, False), (0.3, True)):
+        lossy["settings"].update(dict.fromkeys(names, (0.1, error)))
+        chosen = use_runtime(lossy["encoder"], precision="bf16", sample=squares(16), views=views)
+        own = next(one for one in chosen.measured if one.candidate == chosen.chosen)
+        assert (own.cosine < 0.999) == warned
+        assert ("gives other vectors than float32 torch" in caplog.text) == warned
+        assert lossy["encoder"].engine.precision == "bf16"
+        assert arithmetic(lossy["encoder"])["runtime_check"]["measured"]
+
+
+def test_bf16_by_name__of_torch_itself_is_compared(caplog: pytest.LogCaptureFixture) -> None:
+    encoder, images = small_encoder(), squares(8)
+    exact = encoder.embed(images)
+    chosen = use_runtime(encoder, "torch", "bf16", sample=images, views=1)
+    (own,) = chosen.measured
+    assert 0.9 < own.cosine < 1
+    assert own.cosine == pytest.approx(agreement(encoder.embed(images), exact).mean, abs=1e-6)
 
 
 def test_auto__goes_on_without_a_runtime_that_cannot_take_the_network(
@@ -248,6 +303,19 @@ def test_sample_views__are_views_of_the_data(pictures: Manifest) -> None:
     originals = squares(12, 60)
     assert len(found) == 8
     assert all(any(np.array_equal(view, one) for one in originals) for view in found)
+
+
+def test_planned_views__counts_patches_in_images_spread_over_the_manifest(tmp_path: Path) -> None:
+    for number in range(20):
+        side = 100 if number % 19 else 200
+        assert cv2.imwrite(str(tmp_path / f"{number:02d}.png"), np.full((100, side, 3), number, np.uint8))
+    manifest = read_folder(tmp_path)
+    patches = ViewSpec(kind="patches", side=50, output=42)
+    assert planned_views(manifest, patches, None) == 20 * (2 * 8 + 6 * 4) / 8
+    assert planned_views(manifest, ViewSpec(kind="image", output=42), None) == 20
+    assert planned_views(manifest, ViewSpec(kind="random", side=50, per_image=3, output=42), None) == 60
+    (tmp_path / "00.png").write_bytes(b"no picture")
+    assert planned_views(manifest, patches, None) == round(20 * (8 + 6 * 4) / 7)
 
 
 def test_sample_views__falls_back_on_drawn_cells(pictures: Manifest) -> None:

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
+import pyarrow as pa
 import pytest
+from small_models import small_folder
+from smear_fields import make_fields
 
+import reddino.smears.hashes
+from reddino.api import embed
+from reddino.embed.embedding_pass import embed_manifest
 from reddino.embed.seen import compare, statuses, write_comparison
+from reddino.embed.table import finished_parts, noted_hashes
 from reddino.errors import RedDinoError
 from reddino.model.seen import NOTHING, SEEN, SeenImages, read_seen, seen_before, write_seen
+from reddino.smears.decode import decode_image
+from reddino.smears.hashes import image_hash
+from reddino.smears.manifest import Manifest, join_manifests
 
 HASHES = np.random.default_rng(0).integers(2**63, size=(4, 2), dtype=np.uint64)
 
@@ -55,6 +69,71 @@ def test_seen_before__natural_images_are_no_smears_and_foreign_weights_are_unkno
     assert not seen_before(str(tmp_path)).complete
     write_seen(tmp_path, SeenImages(("a",), HASHES[:1]))
     assert seen_before(str(tmp_path)).sources == ("a",)
+
+
+@pytest.fixture()
+def decoded_again(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The images that are decoded for their hashes alone."""
+    names: list[str] = []
+
+    def count(path: Path) -> np.ndarray:
+        names.append(path.name)
+        return decode_image(path)
+
+    monkeypatch.setattr(reddino.smears.hashes, "decode_image", count)
+    return names
+
+
+def embedded(folder: Path, model: Path, **options: Any) -> dict[str, Any]:
+    """What a pass over a manifest, whose last field lists no cell, says of its sources."""
+    manifest = make_fields(folder / "fields", fields=6, cells=3)
+    cv2.imwrite(str(folder / "fields" / "empty.png"), np.random.default_rng(1).integers(0, 256, (40, 40, 3)))
+    empty = Manifest(pa.Table.from_pylist([{"path": "empty.png", "source": "lab"}]), manifest.root)
+    embed(join_manifests([manifest, empty]), str(model), folder / "t", side=16, unit="px", **options)
+    found: dict[str, Any] = json.loads((folder / "t" / "seen.json").read_text())
+    return found
+
+
+def test_embed__hashes_images_while_they_are_open_and_a_pass_that_goes_on_knows_them(
+    tmp_path: Path, decoded_again: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(embed_manifest.__kwdefaults__, "part_rows", 3)
+    model = small_folder(tmp_path / "model")
+    make_fields(tmp_path / "fields", fields=6, cells=3)
+    pictures = [decode_image(tmp_path / "fields" / f"field{number:02d}.png") for number in range(6)]
+    write_seen(model, SeenImages(("other",) * 2, np.stack([image_hash(pictures[n]) for n in (1, 4)])))
+    found = embedded(tmp_path, model)
+    assert found["lab"] == {"status": "seen", "images": 7, "near_duplicates": 2, "named": False}
+    assert decoded_again == ["empty.png"]  # the pass had no reason to open it
+    noted = noted_hashes(tmp_path / "t")
+    assert {number: hashes.tolist() for number, hashes in noted.items()} == {
+        number: image_hash(picture).tolist() for number, picture in enumerate(pictures)
+    }
+    list(finished_parts(tmp_path / "t").values())[2].unlink()
+    (tmp_path / "t" / "seen.json").unlink()
+    assert embedded(tmp_path, model) == found
+    assert decoded_again == ["empty.png"] * 2
+
+
+def test_embed__hashes_nothing_for_a_model_that_lists_nothing(
+    tmp_path: Path, decoded_again: list[str]
+) -> None:
+    model = small_folder(tmp_path / "model")
+    assert embedded(tmp_path, model)["lab"]["status"] == "unknown"
+    assert (noted_hashes(tmp_path / "t"), decoded_again) == ({}, [])
+    # Its table, of a time when nobody asked, is no obstacle later.
+    write_seen(model, SeenImages(("other",), HASHES[:1]))
+    assert embedded(tmp_path, model)["lab"]["status"] == "unseen"
+    assert len(decoded_again) == 7
+
+
+def test_embed__hashes_are_kept_for_the_next_model(tmp_path: Path, decoded_again: list[str]) -> None:
+    model = small_folder(tmp_path / "model")
+    write_seen(model, SeenImages(("other",), HASHES[:1]))
+    first = embedded(tmp_path, model, hashes=tmp_path / "kept")
+    shutil.rmtree(tmp_path / "t")
+    assert embedded(tmp_path, model, hashes=tmp_path / "kept") == first
+    assert (noted_hashes(tmp_path / "t"), decoded_again) == ({}, ["empty.png"])
 
 
 def test_statuses__of_a_table_without_a_comparison_are_empty(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from reddino.evaluate.protocol import (
 )
 from reddino.evaluate.question import Question, groups_of
 from reddino.evaluate.results import CHANCE
+from reddino.evaluate.tables import describe
 
 
 def near_duplicates(groups: int = 40, per_group: int = 8, seed: int = 0) -> Embeddings:
@@ -143,8 +144,24 @@ def test_evaluate_table__fixed_reads_train_and_test_from_a_column() -> None:
     sides = [["train", "test", "", "Train"][i % 4] for i in range(200)]
     emb = separable()
     emb = Embeddings(emb.vectors, emb.table.append_column("part", pa.array(sides)), emb.meta)
-    (fold,) = evaluate_table(emb, Question(protocol="fixed", split_column="part")).folds
+    result = evaluate_table(emb, Question(protocol="fixed", split_column="part"))
+    (fold,) = result.folds
     assert (fold.train, fold.test) == (100, 50)
+    assert (result.cells, result.left_out) == (150, 50)
+
+
+def test_evaluate_table__fixed_knows_no_class_that_is_on_neither_side() -> None:
+    emb = separable()
+    labels = emb.strings("label")
+    third = sorted(set(labels))[2]
+    sides = ["" if label == third else ["train", "test"][i % 2] for i, label in enumerate(labels)]
+    emb = Embeddings(emb.vectors, emb.table.append_column("split", pa.array(sides)), emb.meta)
+    result = evaluate_table(emb, Question(protocol="fixed"))
+    assert third not in result.classes
+    assert result.left_out == labels.count(third) == 200 - result.cells
+    assert f"{result.left_out} rows left out (no label, or a dropped one, or on neither side" in describe(
+        result
+    )
 
 
 def test_evaluate_table__fixed_says_what_it_lacks() -> None:

@@ -30,6 +30,13 @@ def test_nearest__of_more_than_there_are_gives_all() -> None:
     assert far[0] == pytest.approx([0.4, 0.6, 2.6], abs=1e-6)
 
 
+def test_nearest__of_equal_distances_takes_the_rows_in_their_order() -> None:
+    corpus = np.tile(np.array([[1.0, 2.0], [3.0, 4.0]], np.float32), (60, 1))
+    found, far = nearest(corpus, corpus[:2], 4)
+    assert found.tolist() == [[0, 2, 4, 6], [1, 3, 5, 7]]
+    assert not far.any()
+
+
 def test_outlier_scores__are_mean_distances_over_the_median_of_the_source() -> None:
     draw = np.random.default_rng(1)
     vectors = np.concatenate([draw.normal(size=(40, 6)), 9 * draw.normal(size=(30, 6)) + 50]).astype(

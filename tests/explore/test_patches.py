@@ -40,6 +40,7 @@ def smears_folder(tmp_path: Path) -> Path:
             cv2.circle(picture, (x, 30 + 20 * number), 12, (90, 60, 140), -1)
         cv2.imwrite(str(folder / f"field {number}.png"), picture)
     (folder / "torn.png").write_bytes(b"not an image")
+    (folder / "folder.png").mkdir()
     return folder
 
 
@@ -56,7 +57,10 @@ def test_patches__writes_a_shared_picture_and_two_of_each_field(
         "02-field 1-similarity.png",
     ]
     assert all(cv2.imread(str(path)) is not None for path in drawn)
-    assert failures.count == 1
+    assert failures.count == 2
+    listed = (tmp_path / "out" / "failures.csv").read_text()
+    assert "torn.png" in listed
+    assert "folder.png" in listed
     record = json.loads((tmp_path / "out" / "patches.json").read_text())
     assert record["images"] == ["field 0.png", "field 1.png"]
     assert record["provenance"]["model"]

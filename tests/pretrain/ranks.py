@@ -37,6 +37,7 @@ def run(settings: dict[str, Any], rank: int) -> None:
     from reddino.pretrain import loop
     from reddino.pretrain.distribution import joined
     from reddino.pretrain.parallel import whole
+    from reddino.pretrain.run_folder import only_trainer
     from reddino.smears.manifest import read_manifest
 
     folder, gradients = Path(settings["folder"]), []
@@ -55,7 +56,7 @@ def run(settings: dict[str, Any], rank: int) -> None:
         setattr(room, function, dying(getattr(room, function), call, lambda *_, **__: None))
     outcome: dict[str, Any] = {}
     try:
-        with joined("cpu") as processes:
+        with joined("cpu") as processes, only_trainer(folder, processes):
             scored = {"online_score": lambda teacher: {"online": float(teacher.dim)}} if rank == 0 else {}
             ended = run_micro(
                 read_manifest(Path(settings["images"])),

@@ -20,7 +20,7 @@ from torch.distributed.checkpoint.state_dict_loader import load
 from reddino.model.folder import read_card
 from reddino.pretrain.checkpoint import list_checkpoints, step_of
 from reddino.pretrain.checkpoint_reader import SafeReader
-from reddino.pretrain.run_folder import read_metrics
+from reddino.pretrain.run_folder import only_trainer, read_metrics
 from reddino.smears.manifest import write_manifest
 
 STEPS = 6
@@ -146,6 +146,16 @@ def test_stop__asked_of_one_stops_all_at_the_same_step(scene: Scene, tmp_path: P
     assert not ended[0]["finished"] and 2 <= ended[0]["steps"] < STEPS
     scene.ranks.run(2, folder, BASE)
     assert_same(scene.two, folder, bits=True)
+
+
+def test_begin__where_another_process_trains_ends_all_with_a_sentence(scene: Scene, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with only_trainer(folder):
+        scene.ranks.begin(2, folder, BASE)
+        assert scene.ranks.exit_codes() == [0, 0]
+    for rank in range(2):
+        assert f"another process trains in {folder}" in outcome(folder, rank)["error"]
+    assert [path.name for path in folder.iterdir()] == ["run.lock"]
 
 
 def test_reader__refuses_a_description_that_would_run_code(scene: Scene, tmp_path: Path) -> None:

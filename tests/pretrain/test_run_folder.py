@@ -13,9 +13,10 @@ from micro_run import micro_recipe
 from reddino import __version__
 from reddino.errors import RedDinoError
 from reddino.model.seen import SEEN, read_seen
+from reddino.pretrain.distribution import Processes
 from reddino.pretrain.image_cache import open_cache
 from reddino.pretrain.recipe import read_recipe
-from reddino.pretrain.run_folder import RunFolder, read_metrics
+from reddino.pretrain.run_folder import RunFolder, only_trainer, read_metrics
 from reddino.smears.hashes import image_hash
 from reddino.smears.manifest import read_manifest
 from reddino.smears.synthetic import write_smears
@@ -84,6 +85,22 @@ def test_begin__refuses_other_images(tmp_path: Path) -> None:
     RunFolder(tmp_path).begin(micro_recipe(), DATA, threads=1)
     with pytest.raises(RedDinoError, match=f"other images .fingerprint {DATA}, now fedcba9876543210"):
         RunFolder(tmp_path).begin(micro_recipe(), "fedcba9876543210", threads=1)
+
+
+def test_only_trainer__is_the_first_process_alone(tmp_path: Path) -> None:
+    class Second(Processes):
+        """Told what the first one found, it looks at nothing itself."""
+
+        rank, told = 1, None
+
+        def from_main(self, compute: object) -> str | None:
+            return self.told
+
+    with only_trainer(tmp_path / "run", Second()):
+        assert not (tmp_path / "run").exists()
+    Second.told = "busy"
+    with pytest.raises(RedDinoError, match="busy"), only_trainer(tmp_path / "run", Second()):
+        raise AssertionError("it went on without the first")
 
 
 def test_metrics__are_appended_and_read_back(tmp_path: Path) -> None:

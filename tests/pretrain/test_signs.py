@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from reddino.pretrain.signs import Signs, batch_too_small, effective_rank, in_words
+from reddino.pretrain.signs import (
+    Signs,
+    batch_too_small,
+    effective_rank,
+    in_words,
+    is_plateau,
+    recent_losses,
+)
 
 PROTOTYPES, DIM, BATCH = 512, 192, 96
 HEALTHY = {"dino_loss": 4.0, "target_entropy": 3.0, "rank": 40.0, "prototypes_used": 0.3}
@@ -61,7 +68,6 @@ def test_in_words__is_silent_when_all_is_well() -> None:
 @pytest.mark.parametrize(
     ("record", "words"),
     [
-        ({"dino_loss": math.log(PROTOTYPES)}, "loss sits at ln K = 6.24"),
         ({"target_entropy": 0.99 * math.log(PROTOTYPES)}, "targets are almost uniform (entropy 6.18"),
         ({"prototypes_used": 0.01}, "only 1.0% of the prototypes are in use"),
         ({"rank": 1.2}, "vary along about 1.2 of 192 directions"),
@@ -72,6 +78,71 @@ def test_in_words__says_each_sign(record: dict[str, float], words: str) -> None:
     sentences = said(**record)
     assert len(sentences) == 1
     assert words in sentences[0]
+
+
+#: Prototypes, steps, and the DINO losses that runs printed, record by record: two of the demo and one of
+#: tiny, whose losses fell to the end, and three on synthetic smears whose losses did not.
+LEARNED = {
+    "demo": (
+        128,
+        140,
+        [4.961, 4.895, 4.855, 4.855, 4.845, 4.825, 4.828, 4.816, 4.802, 4.803, 4.797, 4.779, 4.783, 4.783],
+    ),
+    "slow demo": (
+        128,
+        140,
+        [4.952, 4.892, 4.864, 4.848, 4.843, 4.841, 4.838, 4.833, 4.843, 4.824, 4.838, 4.829, 4.823, 4.819],
+    ),
+    "tiny": (512, 750, [6.271, 6.220, 6.199, 6.167, 6.111, 6.086, 6.035, 6.028, 5.942, 5.912]),
+}
+STUCK = {
+    "sharp targets": (256, 250, [5.625, 5.566, 5.556, 5.554, 5.545, 5.550, 5.542, 5.542]),
+    "uniform targets": (512, 100, [6.309, 6.243, 6.237, 6.234, 6.233, 6.235, 6.233, 6.234, 6.234, 6.235]),
+    "from above": (256, 80, [5.657, 5.567, 5.551, 5.560, 5.548, 5.547]),
+}
+
+
+def judged(prototypes: int, steps: int, losses: list[float], every: int) -> list[bool]:
+    """What is said of a run at each of its records."""
+    history = [(every * number, loss) for number, loss in enumerate(losses, 1)]
+    windows = [recent_losses(history[:count], steps, 0.1) for count in range(1, len(history) + 1)]
+    return [is_plateau(window, prototypes) for window in windows]
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_plateau__is_never_said_of_runs_that_learn_if_slowly(name: str) -> None:
+    assert not any(judged(*LEARNED[name], every=20 if name == "tiny" else 10))
+
+
+@pytest.mark.parametrize("name", STUCK)
+def test_plateau__is_said_of_runs_that_learn_nothing_before_they_end(name: str) -> None:
+    found = judged(*STUCK[name], every=25 if name == "sharp targets" else 10)
+    assert any(found)
+    assert not any(found[:3])
+
+
+def test_plateau__waits_until_warm_up_is_over_and_looks_at_a_fifth_of_the_run() -> None:
+    flat = [(10 * number, 6.0 + number) for number in range(1, 51)]
+    assert recent_losses(flat[:3], 1000, 0.0) == [7.0, 8.0, 9.0]
+    assert recent_losses(flat[:11], 1000, 0.1) == []
+    assert recent_losses(flat[:12], 1000, 0.09) == [15.0, 16.0, 17.0, 18.0]
+    assert recent_losses(flat, 1000, 0.1) == [6.0 + number for number in range(30, 51)]
+    assert recent_losses(flat[:2], 1000, 0.0) == []
+
+
+def test_plateau__is_said_with_both_ends() -> None:
+    uniform = math.log(PROTOTYPES)
+    record = {**HEALTHY, "dino_loss": uniform}
+    (sentence,) = in_words(
+        record,
+        prototypes=PROTOTYPES,
+        dim=DIM,
+        batch=BATCH,
+        progress=0.5,
+        losses=[uniform + 0.001, uniform, uniform],
+    )
+    assert "the loss stays at ln K: 6.239 before, 6.238 now, 6.238 for a student" in sentence
+    assert said(dino_loss=uniform) == []  # a single record is no plateau
 
 
 def test_in_words__does_not_judge_the_first_steps_but_for_lost_ones() -> None:

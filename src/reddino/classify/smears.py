@@ -134,8 +134,5 @@ def write(predictions: Predictions, classifier: Classifier, out: Path, failures:
         "dropped_at_the_border": predictions.dropped,
         "left_out": failures.count,
     }
-    file = out.with_name(f"{out.stem}.failures.csv")
-    file.unlink(missing_ok=True)
-    if failures.count:
-        failures.write(file)
+    failures.leave_at(out.with_name(f"{out.stem}.failures.csv"))
     return write_predictions(predictions, out, origin)

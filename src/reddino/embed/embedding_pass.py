@@ -21,13 +21,12 @@ from reddino.embed.rows import TOKENS, Per, RowColumns, choose_pooler
 from reddino.embed.table_writer import TableWriter, only_writer
 from reddino.errors import RedDinoError
 from reddino.provenance import hash_bytes, provenance
-from reddino.smears.failures import Failures
+from reddino.smears.failures import FAILURES_FILE, Failures
 from reddino.smears.image_views import ViewsByImage
 from reddino.smears.manifest import Manifest
 from reddino.smears.views import ViewSpec
 
 Progress = Callable[[int, int], None]
-FAILURES_FILE = "failures.csv"
 #: More threads than this do not decode faster than a network embeds.
 MOST_THREADS = 4
 
@@ -76,6 +75,7 @@ def embed_manifest(
     dtype: Literal["float32", "float16"] = "float32",
     threads: int = 0,
     name: str | None = None,
+    hashed: bool = False,
 ) -> EmbedReport:
     """Embed every view of a manifest.
 
@@ -100,6 +100,7 @@ def embed_manifest(
         dtype: of the stored vectors.
         threads: that open images; 0 takes a few, by the cores there are.
         name: what tables call the model; None takes the encoder's own name.
+        hashed: note the hash of each image that is opened in its part, for a comparison of images later.
 
     Raises:
         RedDinoError: nothing to embed, sizes or options that do not fit, or a folder of another table.
@@ -120,7 +121,7 @@ def embed_manifest(
     pooler = choose_pooler(pooling, per)
     columns = RowColumns(manifest, pooler)
     views = ViewsByImage(manifest, view, diameters=diameters, find_cells=find_cells)
-    dealer = Dealer(views, part_rows, batch_size, threads or min(MOST_THREADS, usable_cores()))
+    dealer = Dealer(views, part_rows, batch_size, threads or min(MOST_THREADS, usable_cores()), hashed)
     meta = (
         _describe_encoder(encoder, view, pooling, name)
         | {"per": per, "images": len(views), "dtype": dtype, "part_rows": part_rows}

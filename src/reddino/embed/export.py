@@ -75,10 +75,20 @@ def export_model(
         half: a hub folder's weights in float16.
 
     Raises:
-        RedDinoError: the folder is not empty, an extra is not installed, or the file computes something else.
+        RedDinoError: the folder is not empty, an extra is not installed, an option is of another format, or
+            the file computes something else.
     """
     if form not in get_args(Format):
         raise RedDinoError(f"format '{form}' is not known; give onnx, openvino or hub")
+    if form != "hub" and (scores or licence):
+        raise RedDinoError(
+            f"scores and a licence stand in a model card, which an export as {form} has none of: leave them "
+            "out, or export with --format hub"
+        )
+    if form == "hub" and pooling != "cls":
+        raise RedDinoError(
+            f"a hub folder holds weights, and no graph that pools: leave pooling {pooling} to what opens it"
+        )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RedDinoError(f"{folder} is not empty: export to a new folder")
     if form == "hub":

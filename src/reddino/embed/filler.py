@@ -60,5 +60,7 @@ class TableFiller:
         part = self._open(start)
         for rows in self._pooler.end():
             self._append(part, rows)
-        part.finish(PartRecord(start, stop, part.rows, end.views, end.dropped, end.failures))
+        part.finish(
+            PartRecord(start, stop, part.rows, end.views, end.dropped, end.failures, hashes=end.hashes)
+        )
         self._part = None

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from reddino.embed.ahead import map_ahead
 from reddino.embed.encoder import Images
 from reddino.smears.failures import Failures, ImageError
+from reddino.smears.hashes import as_hex, image_hash
 from reddino.smears.image_views import OpenedImage, Squares, ViewsByImage
 from reddino.smears.manifest import Manifest
 
@@ -49,12 +50,14 @@ class PartEnd:
         failures: (path, reason) of those that are unusable.
         views: squares given out.
         dropped: squares left out, since they leave their image, by the label of their row.
+        hashes: of the images that were hashed, by number (`reddino.smears.hashes.image_hash`, 32 hex digits).
     """
 
     images: Run
     failures: tuple[tuple[str, str], ...]
     views: int
     dropped: dict[str, int]
+    hashes: dict[int, str]
 
 
 class Forecast:
@@ -98,12 +101,14 @@ class Dealer:
         part_rows: views of a part, up to the next whole image.
         batch_size: views of a batch; the last of a part may be shorter.
         threads: in which images are opened.
+        hashed: hash each image that is opened, in the same threads.
     """
 
     views: ViewsByImage
     part_rows: int
     batch_size: int
     threads: int
+    hashed: bool = False
 
     def deal(self, runs: Sequence[Run], forecast: Forecast) -> Generator[Batch | PartEnd, None, None]:
         """The batches of every part of `runs`, each part followed by its end."""
@@ -122,19 +127,20 @@ class Dealer:
         finally:
             opened.close()
 
-    def _open(self, number: int) -> tuple[OpenedImage, Images] | ImageError:
-        """An image with its first squares cut: the rest is cut on the way, which bounds memory."""
+    def _open(self, number: int) -> tuple[OpenedImage, Images, str | None] | ImageError:
+        """An image with its first squares cut, and its hash: the rest is cut on the way, to bound memory."""
         try:
             opened = self.views.open(number)
         except ImageError as error:
             return error
-        return opened, opened.cut(0, self.batch_size, self.views.spec.output)
+        hashed = as_hex(image_hash(opened.pixels)) if self.hashed and opened.pixels.size else None
+        return opened, opened.cut(0, self.batch_size, self.views.spec.output), hashed
 
     def _stacks(
         self,
         part: _Part,
         stop: int,
-        opened: Iterator[tuple[OpenedImage, Images] | ImageError],
+        opened: Iterator[tuple[OpenedImage, Images, str | None] | ImageError],
         forecast: Forecast,
     ) -> Iterator[tuple[Squares, Images]]:
         """The squares of one part, image by image; tells `part` what came of each image."""
@@ -147,7 +153,9 @@ class Dealer:
                 part.failures.add(result.path, result.reason)
                 forecast.see(number, 0)
                 continue
-            image, first = result
+            image, first, hashed = result
+            if hashed is not None:
+                part.hashes[number] = hashed
             part.views += len(image.squares)
             part.dropped += image.dropped.tolist()
             forecast.see(number, len(image.squares))
@@ -169,6 +177,7 @@ class _Part:
     views: int = 0
     dropped: list[int] = field(default_factory=list)
     failures: Failures = field(default_factory=Failures)
+    hashes: dict[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.stop = self.start
@@ -180,7 +189,9 @@ class _Part:
     def end(self, manifest: Manifest) -> PartEnd:
         failures = tuple(relative_failures(self.failures, manifest))
         labels = Counter(manifest.select(np.array(self.dropped, np.int64)).strings("label"))
-        return PartEnd((self.start, self.stop), failures, self.views, dict(sorted(labels.items())))
+        return PartEnd(
+            (self.start, self.stop), failures, self.views, dict(sorted(labels.items())), self.hashes
+        )
 
 
 def rebatch(stacks: Iterable[tuple[Entries, Images]], size: int) -> Iterator[tuple[Entries, Images]]:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,9 @@ import pyarrow.parquet as pq
 from reddino.embed.encoder import Vectors
 from reddino.embed.seen import statuses
 from reddino.errors import RedDinoError
+
+if TYPE_CHECKING:
+    from reddino.smears.hashes import Hashes
 
 META_KEY = b"reddino"
 PART_KEY = b"reddino_part"
@@ -105,6 +108,7 @@ class PartRecord:
         views: views that were embedded for them.
         dropped: views that were left out, since they leave their image, by the label of their row.
         failures: (path, reason) of the images that could not be used.
+        hashes: of images by their number, 32 hex digits; of none where nobody asked for them.
     """
 
     start: int
@@ -113,6 +117,7 @@ class PartRecord:
     views: int
     dropped: Mapping[str, int] = field(default_factory=dict)
     failures: tuple[tuple[str, str], ...] = ()
+    hashes: Mapping[int, str] = field(default_factory=dict)
 
 
 def part_path(folder: Path, start: int) -> Path:
@@ -146,6 +151,7 @@ def read_part(path: Path) -> tuple[dict[str, Any], PartRecord]:
         )
     record = json.loads(notes[PART_KEY])
     record["failures"] = tuple((str(image), str(reason)) for image, reason in record["failures"])
+    record["hashes"] = {int(number): str(digits) for number, digits in record.get("hashes", {}).items()}
     return dict(json.loads(about)), PartRecord(**record)
 
 
@@ -161,6 +167,14 @@ def read_meta(folder: str | Path) -> dict[str, Any]:
             f"No embedding table at '{folder}': it holds no part-*.parquet; run `reddino embed` first."
         )
     return read_part(next(iter(parts.values())))[0]
+
+
+def noted_hashes(folder: Path) -> dict[int, Hashes]:
+    """The hashes (2,) of images that the parts of a table noted, by number of the image in the manifest."""
+    from reddino.smears.hashes import from_hex  # with what decodes images, which no other reader needs
+
+    records = (read_part(part)[1] for part in finished_parts(folder).values())
+    return {number: from_hex(digits) for record in records for number, digits in record.hashes.items()}
 
 
 def uncovered(folder: Path, records: Iterable[PartRecord], images: int) -> list[tuple[int, int]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -29,6 +28,7 @@ from reddino.embed.table import (
     uncovered,
 )
 from reddino.errors import RedDinoError
+from reddino.locks import only_one
 
 #: Vectors that wait in memory before they are written as one row group.
 ROW_GROUP_BYTES = 16_000_000
@@ -174,14 +174,5 @@ def only_writer(folder: Path) -> Iterator[None]:
         RedDinoError: another pass writes there now.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RedDinoError(f"Another pass is writing to '{folder}': wait for it or stop it.") from error
-        except OSError:
-            pass  # some network file systems know no locks; the pass is as safe there as one pass alone
+    with only_one(folder, f"Another pass is writing to '{folder}': wait for it or stop it."):
         yield
-    finally:
-        os.close(handle)

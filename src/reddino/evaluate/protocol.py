@@ -15,7 +15,7 @@ from reddino.evaluate.class_map import labelled_rows
 from reddino.evaluate.classifiers import Answer, Classifier
 from reddino.evaluate.intervals import LEAST_GROUPS, AnsweredRows, resampled_scores
 from reddino.evaluate.metrics import Classes, confusion_matrix, largest_class, score
-from reddino.evaluate.question import Plan, Question, plan_splits
+from reddino.evaluate.question import Plan, Question, plan_splits, taking_part
 from reddino.evaluate.results import CHANCE, FoldResult, Result
 from reddino.evaluate.splits import Rows, Split
 
@@ -61,7 +61,8 @@ def evaluate_table(
     """Score the vectors of one table.
 
     Args:
-        emb: the table; rows with an empty label are left out and counted.
+        emb: the table; rows with an empty label, or on neither side of a fixed split, are left out and
+            counted.
         question: labels, protocol, groups and classifiers; None takes all defaults.
         task: a title for tables.
         model: a name for tables; None takes the one in the table's metadata.
@@ -75,7 +76,7 @@ def evaluate_table(
 
 def answer(emb: Embeddings, question: Question) -> Answered:
     """Fit and ask every classifier on every split of a question."""
-    labelled, labels = labelled_rows(emb, question.label, question.classes)
+    labelled, labels = labelled_rows(taking_part(question, emb), question.label, question.classes)
     require_finite(labelled)
     plan = plan_splits(question, labelled, labels)
     names, numbers = np.unique(np.asarray(labels), return_inverse=True)

@@ -20,6 +20,7 @@ from reddino.evaluate.splits import (
     Split,
     grouped_folds,
     held_out,
+    on_a_side,
     require_two_classes,
     split_column,
     straddling,
@@ -85,6 +86,16 @@ class Plan:
     splits: tuple[Split, ...]
     groups: list[str]
     notes: tuple[str, ...]
+
+
+def taking_part(question: Question, emb: Embeddings) -> Embeddings:
+    """The rows that are on a side of the split: all, but for a column's split that leaves some out."""
+    if question.protocol != "fixed" or question.test_values:
+        return emb
+    if question.split_column not in emb.table.column_names:
+        return emb  # which planning the split will refuse
+    inside = on_a_side(emb.strings(question.split_column))
+    return emb.select(inside) if inside.any() else emb
 
 
 def plan_splits(question: Question, emb: Embeddings, labels: Sequence[str]) -> Plan:

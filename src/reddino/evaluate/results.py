@@ -51,7 +51,7 @@ class Result:
         seed: seed of the folds; None where nothing was drawn.
         classes: names, in the order of the class numbers.
         cells: labelled rows that took part.
-        left_out: rows without a label, or with one that was dropped.
+        left_out: rows without a label, with one that was dropped, or on neither side of a fixed split.
         groups: groups among the cells.
         folds: the test sets.
         classifiers: that were asked, in the order of tables.

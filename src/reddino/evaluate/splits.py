@@ -137,13 +137,18 @@ def held_out(values: Sequence[str], test_values: Sequence[str]) -> Folds:
     return Folds(np.where(tested, 0, TRAIN_ONLY).astype(np.int64))
 
 
+def on_a_side(values: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Which rows (n,) train or test by `split_column`."""
+    return np.isin(_sides(values), ("train", "test"))
+
+
 def split_column(values: Sequence[str]) -> tuple[Split, ...]:
     """The split that a column gives by its values `train` and `test`; rows of other values take no part.
 
     Raises:
         RedDinoError: no row trains, or none tests.
     """
-    value = np.char.lower(np.asarray(values, dtype=np.str_))
+    value = _sides(values)
     train, test = np.flatnonzero(value == "train"), np.flatnonzero(value == "test")
     if not len(train) or not len(test):
         have = ", ".join(map(repr, np.unique(np.asarray(values)).tolist()[:20]))
@@ -152,6 +157,10 @@ def split_column(values: Sequence[str]) -> tuple[Split, ...]:
             "Name the values that test, or another column."
         )
     return (Split("train", train, (("test", test),)),)
+
+
+def _sides(values: Sequence[str]) -> npt.NDArray[np.str_]:
+    return np.char.lower(np.asarray(values, dtype=np.str_))
 
 
 def require_whole_groups(of_row: Rows, groups: npt.ArrayLike) -> None:

@@ -109,7 +109,8 @@ def describe(result: Result) -> str:
             f"one {result.protocol} split, {result.folds[0].train} train, {result.folds[0].test} test"
         )
     if result.left_out:
-        parts.append(f"{result.left_out} rows left out (no label, or a dropped one)")
+        why = ", or on neither side of the split" if result.protocol == "fixed" else ""
+        parts.append(f"{result.left_out} rows left out (no label, or a dropped one{why})")
     return ", ".join(parts)
 
 

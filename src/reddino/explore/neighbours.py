@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from reddino.embed.encoder import Vectors
+from reddino.evaluate.neighbours import nearest as nearest_rows
 
 Indices = npt.NDArray[np.int64]
 Real = npt.NDArray[np.float64]
@@ -17,33 +17,23 @@ Real = npt.NDArray[np.float64]
 OUTLIER_NEIGHBOURS = 10
 #: Of a larger source, so many vectors drawn at random stand for all when distances are measured.
 MOST_REFERENCES = 20_000
-# A block of distances takes at most this many float32 numbers (64 MB).
-_BLOCK_NUMBERS = 2**24
+# Gaps between vectors that are held at once take at most this many numbers (16 MB).
+_BLOCK_NUMBERS = 2**21
 
 
 def nearest(corpus: Vectors, queries: Vectors, k: int) -> tuple[Indices, Real]:
     """Rows (m, k) of `corpus` (n, d) nearest to each query (m, d), nearest first, and their distances (m, k).
 
-    Euclidean. A float32 matrix product finds the rows; the distances are then computed in float64, and
-    neighbours whose distances differ by less than the product's rounding may be swapped with the next.
+    Euclidean and exact, as `reddino.evaluate.neighbours.nearest`; k is n where there are no more.
     """
     k = min(k, len(corpus))
-    # Distances do not change under translation, and small numbers round less.
-    centre = corpus.mean(axis=0, dtype=np.float64).astype(np.float32)
-    moved = corpus - centre
-    norms = np.einsum("ij,ij->i", moved, moved)
-    found, far = np.empty((len(queries), k), np.int64), np.empty((len(queries), k))
-    block = max(1, _BLOCK_NUMBERS // len(corpus))
-    for first in range(0, len(queries), block):
-        asked = queries[first : first + block] - centre
-        # |x - y|^2 less |x|^2, which is the same for the whole row.
-        approximate = torch.from_numpy(norms - 2 * (asked @ moved.T))
-        rows = torch.topk(approximate, k, dim=1, largest=False).indices.numpy()
-        gaps = moved[rows].astype(np.float64) - asked[:, None].astype(np.float64)
-        distances = np.sqrt(np.einsum("ijk,ijk->ij", gaps, gaps))
-        order = np.argsort(distances, axis=1, kind="stable")
-        found[first : first + block] = np.take_along_axis(rows, order, axis=1)
-        far[first : first + block] = np.take_along_axis(distances, order, axis=1)
+    found = nearest_rows(corpus, queries, k)
+    far = np.empty(found.shape)
+    step = max(1, _BLOCK_NUMBERS // max(1, k * corpus.shape[1]))
+    for first in range(0, len(queries), step):
+        part = slice(first, first + step)
+        gaps = corpus[found[part]].astype(np.float64) - queries[part, None]
+        far[part] = np.sqrt(np.einsum("ijk,ijk->ij", gaps, gaps))
     return found, far
 
 

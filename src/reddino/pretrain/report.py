@@ -17,7 +17,7 @@ from reddino.pretrain import signs
 from reddino.pretrain.distribution import Processes
 from reddino.pretrain.parallel import whole_teacher
 from reddino.pretrain.recipe import Recipe
-from reddino.pretrain.run_folder import RunFolder
+from reddino.pretrain.run_folder import RunFolder, read_metrics
 from reddino.pretrain.schedules import StepValues
 from reddino.pretrain.student_teacher import Losses, StudentTeacher, Targets
 from reddino.runtime import Runtime
@@ -49,6 +49,7 @@ class Report:
         self.skipped = self.skipped_in_a_row = 0
         self.clock = time.perf_counter()
         self.said: set[str] = set()
+        self.losses: list[tuple[int, float]] = []
 
     @property
     def micro_batch(self) -> int:
@@ -60,6 +61,9 @@ class Report:
         warning = signs.batch_too_small(self.recipe.head.prototypes, self.micro_batch)
         if warning and self.recipe.loss.centering == "sinkhorn" and self.processes.is_main:
             log.warning(warning)
+        # A run that goes on is judged by what it did before, too.
+        earlier = read_metrics(self.run.folder)
+        self.losses = [(r["step"], r["dino_loss"]) for r in earlier if r["step"] <= step and "dino_loss" in r]
         if step == 0:
             self._score(0)
 
@@ -119,12 +123,15 @@ class Report:
             **vars(values),
             "samples_per_s": samples / (time.perf_counter() - self.clock),
         }
+        if "dino_loss" in means:
+            self.losses.append((step, means["dino_loss"]))
         words = signs.in_words(
             record,
             prototypes=self.recipe.head.prototypes,
             dim=self.networks.student.backbone.dim,
             batch=self.micro_batch,
             progress=step / self.recipe.steps,
+            losses=signs.recent_losses(self.losses, self.recipe.steps, self.recipe.optim.warmup),
         )
         self.run.log({**record, **({"signs": words} if words else {})})
         log.info(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,9 @@ import torch
 
 from reddino.atomic import write_text
 from reddino.errors import RedDinoError
+from reddino.locks import only_one
 from reddino.model.seen import SEEN, seen_by_cache, write_seen
+from reddino.pretrain.distribution import ALONE, Processes
 from reddino.pretrain.image_cache import ImageCache
 from reddino.pretrain.recipe import Recipe, dump_recipe, read_recipe
 from reddino.provenance import provenance
@@ -23,7 +27,7 @@ RECIPE, DESCRIPTION, METRICS, CHECKPOINTS, MODEL = (
     "checkpoints",
     "model",
 )
-FAILURES = "failures.csv"
+FAILURES, LOCK = "failures.csv", "run.lock"
 
 
 class RunFolder:
@@ -156,6 +160,33 @@ class RunFolder:
         """Flush the TensorBoard log."""
         if self._board is not None:
             self._board.close()
+
+
+@contextmanager
+def only_trainer(folder: Path, processes: Processes = ALONE) -> Iterator[None]:
+    """Keep other runs out of a run folder while the block runs; the first process holds it for all of a run.
+
+    Raises:
+        RedDinoError: another run trains there now; raised in all processes alike.
+    """
+    with ExitStack() as held:
+
+        def refusal() -> str | None:
+            folder.mkdir(parents=True, exist_ok=True)
+            busy = (
+                f"another process trains in {folder} at this moment: wait for it or stop it, or give "
+                "another folder"
+            )
+            try:
+                held.enter_context(only_one(folder / LOCK, busy))
+            except RedDinoError as error:
+                return str(error)
+            return None
+
+        refused = processes.from_main(refusal)
+        if refused is not None:
+            raise RedDinoError(refused)
+        yield
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:

@@ -37,6 +37,10 @@ class ImageError(RedDinoError):
         return f"{self.path}: {self.reason}"
 
 
+#: The list's name in the folder of a result.
+FAILURES_FILE = "failures.csv"
+
+
 class Failures:
     """What could not be used, and why; a run goes on without it and says so at the end.
 
@@ -70,6 +74,12 @@ class Failures:
         writer.writerows(sorted(self._entries))
         with atomic_path(Path(path)) as partial:
             partial.write_bytes(text.getvalue().encode("utf-8", "surrogateescape"))
+
+    def leave_at(self, path: Path) -> None:
+        """Write them to `path`, or delete an earlier run's list there where nothing had to be left out."""
+        path.unlink(missing_ok=True)
+        if self._entries:
+            self.write(path)
 
     def summary(self) -> str:
         """One line: how many were left out, and the first of them with its reason."""

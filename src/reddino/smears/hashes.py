@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -33,19 +35,38 @@ def image_hash(image: NDArray[np.uint8]) -> Hashes:
     return bits.view(">u8").astype(np.uint64).reshape(2)
 
 
-def hash_images(manifest: Manifest, failures: Failures | None = None) -> tuple[list[str], Hashes]:
-    """The source of each image of a manifest that can be decoded (n,), and its hashes (n, 2)."""
+def as_hex(hashes: Hashes) -> str:
+    """The hashes (2,) of an image as 32 hex digits."""
+    return "".join(f"{int(part):016x}" for part in hashes)
+
+
+def from_hex(digits: str) -> Hashes:
+    """The hashes (2,) of an image, from `as_hex`."""
+    return np.array([int(digits[:16], 16), int(digits[16:], 16)], np.uint64)
+
+
+def hash_images(
+    manifest: Manifest, failures: Failures | None = None, known: Mapping[int, Hashes] | None = None
+) -> tuple[list[str], Hashes]:
+    """The source of each image of a manifest that can be decoded (n,), and its hashes (n, 2).
+
+    Args:
+        failures: takes the images that cannot be decoded.
+        known: hashes (2,) by number of the image; these images are not read.
+    """
+    known = known or {}
     names, image_of_row = manifest.images()
     first = np.unique(image_of_row, return_index=True)[1]
     all_sources = manifest.strings("source")
     sources, hashes = [], [np.empty((0, 2), np.uint64)]
-    for name, row in zip(names, first.tolist(), strict=True):
+    for number, (name, row) in enumerate(zip(names, first.tolist(), strict=True)):
         try:
-            hashes.append(image_hash(decode_image(manifest.root / name))[None])
+            found = known[number] if number in known else image_hash(decode_image(manifest.root / name))
         except ImageError as error:
             if failures is not None:
                 failures.add(error.path, error.reason)
             continue
+        hashes.append(found[None])
         sources.append(all_sources[row])
     return sources, np.concatenate(hashes)
 

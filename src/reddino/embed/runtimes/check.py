@@ -49,6 +49,10 @@ def agreement(vectors: Vectors, reference: Vectors) -> Agreement:
     return Agreement(float(cosines.mean()), float(cosines.min()))
 
 
+#: Images that are looked at, spread over a manifest.
+_LOOKED_AT = 8
+
+
 def sample_views(
     manifest: Manifest, spec: ViewSpec, diameters: Mapping[str, float] | None, count: int = 32
 ) -> NDArray[np.uint8]:
@@ -64,9 +68,7 @@ def sample_views(
         return drawn_cells(count, spec.output)  # they are yet to be found
     if spec.kind == "cells":
         manifest = manifest.select(manifest.is_cell())
-    images, codes = manifest.images()
-    chosen = np.unique(np.linspace(0, len(images) - 1, 8).astype(int))
-    part = manifest.select(np.isin(codes, chosen))
+    part = _spread(manifest)
     failures = Failures()
     views = plan_views(part, spec, diameters=diameters, failures=failures)
     if len(views):
@@ -76,6 +78,29 @@ def sample_views(
     if len(sample) < 8:
         return drawn_cells(count, spec.output)
     return sample
+
+
+def planned_views(manifest: Manifest, spec: ViewSpec, diameters: Mapping[str, float] | None) -> int:
+    """How many views a pass will have, about.
+
+    Patches are counted in a few images spread over the manifest; cells that are yet to be found are guessed
+    at: a field shows about a hundred.
+    """
+    images = len(manifest.images()[0])
+    if spec.kind == "cells":
+        return int(manifest.is_cell().sum()) or 100 * images
+    if spec.kind != "patches":
+        return images * (spec.per_image if spec.kind == "random" else 1)
+    part, failures = _spread(manifest), Failures()
+    views = len(plan_views(part, spec, diameters=diameters, failures=failures))
+    return round(images * views / max(1, len(part.images()[0]) - failures.count))
+
+
+def _spread(manifest: Manifest) -> Manifest:
+    """The rows of a few images spread over a manifest."""
+    images, codes = manifest.images()
+    chosen = np.unique(np.linspace(0, len(images) - 1, _LOOKED_AT).astype(int))
+    return manifest.select(np.isin(codes, chosen))
 
 
 def drawn_cells(count: int, size: int, seed: int = 0) -> NDArray[np.uint8]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from statistics import median
 from typing import Any, Literal
 
@@ -15,16 +14,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from reddino.embed.runtimes.candidates import Candidate, every_candidate
 from reddino.embed.runtimes.check import FAITHFUL, Agreement, agreement
-from reddino.embed.runtimes.extras import is_installed
-from reddino.embed.runtimes.onnx_engine import OnnxEngine
-from reddino.embed.runtimes.onnx_graph import OnnxSource
-from reddino.embed.runtimes.openvino_engine import Hint, OpenVinoEngine, computes_bf16
 from reddino.errors import RedDinoError
-from reddino.model.backbone import ViTBackbone
 from reddino.model.encoder import Encoder
 from reddino.model.engine import Engine, TorchEngine
-from reddino.runtime import bf16_is_fast
 
 log = logging.getLogger(__name__)
 
@@ -40,19 +34,6 @@ _RUN_SECONDS, _ROUNDS = 0.8, 3
 _FEWEST, _MOST = 8, 32
 #: A candidate that is so many times slower than the best after its first run is not run again.
 _HOPELESS = 1.5
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One way to compute the vectors."""
-
-    runtime: str
-    precision: Literal["fp32", "bf16"]
-    detail: str
-    make: Callable[[], Engine]
-
-    def __str__(self) -> str:
-        return " ".join(part for part in (self.runtime, self.precision, self.detail) if part)
 
 
 @dataclass(frozen=True)
@@ -114,6 +95,7 @@ def use_runtime(
     sample: NDArray[np.uint8],
     pooling: str = "cls",
     views: int | None = None,
+    begun: Mapping[str, Any] | None = None,
 ) -> Choice:
     """Choose a runtime, put the encoder into it, and log what was chosen and measured.
 
@@ -121,23 +103,31 @@ def use_runtime(
         encoder: a network; its engine is replaced.
         runtime: `torch`, `openvino`, `onnx`, or `auto`: the fastest installed one whose vectors keep a mean
             centred cosine of 0.999 or more against float32 torch on the sample.
-        precision: `fp32`, `bf16`, or `auto`, which also looks at bf16 where the hardware computes it.
+        precision: `fp32`, `bf16`, or `auto`, which also looks at bf16 where the hardware computes it. What is
+            named is taken even where the vectors do not keep, with a warning.
         compiled: torch.compile, for torch alone.
         sample: squares (n, s, s, 3) of the data that is to be embedded.
         pooling: of the pass to come.
         views: of that pass; a short one is not worth comparing for. None compares anyway.
+        begun: the record of an earlier choice, by which a pass began: where what it chose can be had, that is
+            taken again, and nothing is measured.
 
     Raises:
         RedDinoError: an unknown name, a runtime that is not installed, or options that exclude one another.
     """
     _require_known(encoder, runtime, precision, compiled)
-    candidates = list(_candidates(encoder, "torch" if compiled else runtime, precision, compiled))
-    if len(candidates) == 1:
+    candidates = list(every_candidate(encoder, "torch" if compiled else runtime, precision, compiled))
+    again = next((one for one in candidates if begun and str(one) == begun.get("chosen")), None)
+    if again is not None:
+        choice = Choice(again.make(), str(again), "as this table began")
+    elif len(candidates) == 1:
         only = candidates[0]
         choice = Choice(only.make(), str(only), "as asked for, or nothing else is installed")
     else:
         choice = _race(encoder, candidates, sample, pooling, views)
-    encoder.engine, encoder.choice = choice.engine, choice.record()
+    if again is None and choice.engine.precision != "fp32":
+        choice = _checked(encoder, choice, sample, pooling)
+    encoder.engine, encoder.choice = choice.engine, dict(begun) if begun and again else choice.record()
     for one in choice.measured:
         log.info("runtime %s", one)
     # What nobody had to choose is in the table, and not worth a line.
@@ -163,64 +153,26 @@ def _require_known(encoder: Encoder, runtime: str, precision: str, compiled: boo
         raise RedDinoError("the runtime onnx computes in fp32 here; give the precision fp32 or auto")
 
 
-def _candidates(encoder: Encoder, runtime: str, precision: str, compiled: bool) -> Iterator[Candidate]:
-    """What may compete, float32 torch first."""
-    on_cpu = encoder.runtime.device.type == "cpu"
-    if runtime in ("auto", "torch"):
-        yield from _torch_candidates(encoder, precision, compiled)
-    source = OnnxSource(encoder.backbone, encoder.card)
-    threads = encoder.runtime.threads
-    if runtime == "openvino" or (runtime == "auto" and on_cpu and is_installed("openvino")):
-        yield from _openvino_candidates(source, threads, precision, forced=runtime == "openvino")
-    wanted = runtime == "onnx" or (runtime == "auto" and on_cpu and is_installed("onnx"))
-    if wanted and precision != "bf16":
-        yield Candidate("onnx", "fp32", "", partial(OnnxEngine, source, threads))
-
-
-def _torch_candidates(encoder: Encoder, precision: str, compiled: bool) -> Iterator[Candidate]:
-    """Explicit products can beat the fused kernel on a CPU, by its kind and the batch."""
-    own = encoder.runtime
-    several = own.device.type == "cpu" and isinstance(encoder.backbone, ViTBackbone) and not compiled
-    for level in _precisions(precision, bf16_is_fast(own.device)):
-        for fused in (True, False) if several else (True,):
-            make = partial(
-                TorchEngine,
-                encoder.backbone,
-                encoder.card,
-                replace(own, precision=level),
-                fused_attention=fused,
-                compiled=compiled,
-            )
-            yield Candidate("torch", level, _torch_detail(fused, compiled), make)
-
-
-def _torch_detail(fused: bool, compiled: bool) -> str:
-    return "compiled" if compiled else ("" if fused else "explicit attention")
-
-
-def _openvino_candidates(
-    source: OnnxSource, threads: int, precision: str, forced: bool
-) -> Iterator[Candidate]:
-    try:
-        fast = is_installed("openvino") and computes_bf16()
-    except RedDinoError:
-        if forced:
-            raise
-        return  # an installation that does not start is none
-    hints: tuple[Hint, ...] = ("LATENCY", "THROUGHPUT") if threads > 1 else ("LATENCY",)
-    for level in _precisions(precision, fast):
-        if level == "bf16" and not (fast or forced):
-            continue
-        for hint in hints:
-            yield Candidate(
-                "openvino", level, hint.lower(), partial(OpenVinoEngine, source, threads, level, hint)
-            )
-
-
-def _precisions(asked: str, hardware: bool) -> tuple[Literal["fp32", "bf16"], ...]:
-    if asked == "bf16":
-        return ("bf16",)
-    return ("fp32", "bf16") if asked == "auto" and hardware else ("fp32",)
+def _checked(encoder: Encoder, choice: Choice, sample: NDArray[np.uint8], pooling: str) -> Choice:
+    """The same choice, with what it costs in likeness to float32 torch; a warning where that is much."""
+    own = next((one for one in choice.measured if one.candidate == choice.chosen), None)
+    if own is None:
+        batch = sample[:_FEWEST]
+        started = time.perf_counter()
+        found = choice.engine.vectors(batch, pooling)
+        pace = len(batch) / max(time.perf_counter() - started, 1e-9)
+        agrees = agreement(found, _reference(encoder, batch, pooling))
+        own = Measured(choice.chosen, pace, agrees.mean, agrees.least)
+        choice = replace(choice, measured=(*choice.measured, own))
+    if own.cosine < FAITHFUL:
+        log.warning(
+            "%s gives other vectors than float32 torch: their centred cosine on views of this data is %.4f, "
+            "below %s; give --precision fp32, or auto",
+            choice.chosen,
+            own.cosine,
+            FAITHFUL,
+        )
+    return choice
 
 
 def _race(
@@ -246,9 +198,19 @@ def _race(
                 runner.run(batch, pooling)
     runners.sort(key=lambda runner: runner.seconds)
     winner = runners[0]
-    reason = f"the fastest of {len(runners)} that keep a centred cosine of {FAITHFUL} to float32 torch"
+    kept = (
+        "in the precision asked for"
+        if _all_lossy(candidates)
+        else f"that keep a centred cosine of {FAITHFUL} to float32 torch"
+    )
+    reason = f"the fastest of {len(runners)} {kept}"
     measured = tuple(runner.measured(len(batch)) for runner in runners)
     return Choice(winner.engine, str(winner.candidate), reason, (*measured, *out))
+
+
+def _all_lossy(candidates: Sequence[Candidate]) -> bool:
+    """Without one in float32, the person has named what is left."""
+    return all(one.precision != "fp32" for one in candidates)
 
 
 def _pace(candidate: Candidate, sample: NDArray[np.uint8], pooling: str) -> tuple[float, Engine]:
@@ -287,7 +249,11 @@ def _prepare(
     pooling: str,
     reference: NDArray[np.float32],
 ) -> tuple[list[_Runner], list[Measured]]:
-    """Those that give the reference's vectors, each warmed up and timed once, and those that are out."""
+    """Those that give the reference's vectors, each warmed up and timed once, and those that are out.
+
+    Where a precision was named, other vectors put nobody out.
+    """
+    named = _all_lossy(candidates)
     runners, out = [], []
     for candidate in candidates:
         try:
@@ -300,7 +266,7 @@ def _prepare(
             continue
         runner = _Runner(candidate, engine, agrees)
         runner.run(batch, pooling)
-        if agrees.faithful:
+        if agrees.faithful or named:
             runners.append(runner)
         else:
             out.append(replace(runner.measured(len(batch)), note=f"out, since below {FAITHFUL}"))
