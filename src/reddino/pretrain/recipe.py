@@ -119,6 +119,27 @@ class LossSection(Section):
     center_momentum: Share = 0.9
 
 
+class DistillSection(Section):
+    """A frozen network: what it says of clean global crops, the student learns to say of the changed ones.
+
+    `teacher`: a model folder or a name of the model catalogue; no smears are labelled by it, its features are
+    what is predicted. `pooled` and `spatial` weigh the losses on its pooled output and on its last feature
+    map (patch tokens, of a Vision Transformer). `image_size`: pixels of the crops that it is shown; null
+    shows them at `crops.global_size`.
+    """
+
+    teacher: str
+    pooled: NonNegative = 1.0
+    spatial: NonNegative = 1.0
+    image_size: Count | None = None
+
+    @model_validator(mode="after")
+    def _has_a_loss(self) -> DistillSection:
+        if self.pooled == self.spatial == 0:
+            raise ValueError("distill.pooled and distill.spatial are both 0: the teacher teaches nothing")
+        return self
+
+
 class TemperatureSection(Section):
     """Softmax temperatures; the teacher's rises linearly over the first `teacher_warmup` of the run."""
 
@@ -204,6 +225,7 @@ class Recipe(Section):
     masking: MaskingSection = MaskingSection()
     head: HeadSection = HeadSection()
     loss: LossSection = LossSection()
+    distill: DistillSection | None = None
     temperature: TemperatureSection = TemperatureSection()
     optim: OptimSection = OptimSection()
     run: RunSection
@@ -214,9 +236,19 @@ class Recipe(Section):
         """Optimiser steps of the run; a last, incomplete batch is not taken."""
         return self.run.samples // self.run.batch
 
+    @property
+    def has_prototypes(self) -> bool:
+        """Whether student and EMA teacher are compared by prototypes: with DINO's or iBOT's loss."""
+        return self.loss.dino > 0 or self.loss.ibot > 0
+
+    @property
+    def clean_size(self) -> int | None:
+        """Side in pixels of the clean crops that the frozen teacher is shown; None without one."""
+        return None if self.distill is None else self.distill.image_size or self.crops.global_size
+
     @model_validator(mode="after")
     def _has_a_loss(self) -> Recipe:
-        if self.loss.dino == self.loss.ibot == 0:
+        if not self.has_prototypes and self.distill is None:
             raise ValueError("loss.dino and loss.ibot are both 0: there is nothing to learn")
         return self
 
@@ -271,7 +303,9 @@ def _apply(content: dict[str, Any], override: str) -> None:
         raise RedDinoError(f"override '{override}' is not of the form section.key=value")
     *sections, last = key.split(".")
     for section in sections:
-        content = content.setdefault(section, {})
+        if content.get(section) is None:  # a section that is left out may stand there as null
+            content[section] = {}
+        content = content[section]
         if not isinstance(content, dict):
             raise RedDinoError(f"override '{override}': '{section}' is a value, not a section")
     try:
