@@ -113,8 +113,8 @@ class Standardiser(nn.Module):
 def guide_loss(targets: Tensor, guesses: Tensor) -> Tensor:
     """Half the cosine distance and half the smooth L1 distance, as in UNIC (Sariyildiz et al. 2024).
 
-    Means over all rows. The cosine asks for the direction of a whole vector, smooth L1 for each number, with little weight on the
-    long tails of rectified features.
+    Means over all rows. The cosine asks for the direction of a whole vector, smooth L1 for each number, with
+    little weight on the long tails of rectified features.
 
     Args:
         targets: (..., d) standardised words of the guide.

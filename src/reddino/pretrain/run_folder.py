@@ -127,8 +127,8 @@ class RunFolder:
         before = self._description().get("distilled_from_weights")
         if before != guide.weights:
             raise RedDinoError(
-                f"{self.folder} holds a run that learns from {guide.name} with the weights {before}, which are "
-                f"now {guide.weights}; bring these back, or give another folder"
+                f"{self.folder} holds a run that learns from {guide.name} with the weights {before}, which "
+                f"are now {guide.weights}; bring these back, or give another folder"
             )
 
     def open_metrics(self, step: int, tensorboard: bool) -> None:
