@@ -14,8 +14,8 @@ from reddino.pretrain.distribution import ALONE, Processes
 from reddino.pretrain.guide import Guide, Words
 
 #: The smallest standard deviation that a dimension is divided by, as a share of that of all dimensions
-#: together: what hardly varies is not blown up to be learnt as if it mattered.
-SMALLEST = 0.01
+#: together, and of their size: what hardly varies, or only by rounding, is not blown up to be learnt.
+SMALLEST, ROUNDING = 0.01, 0.001
 
 
 class GuideHeads(nn.Module):
@@ -105,7 +105,8 @@ class Standardiser(nn.Module):
         self.squares += sums[1 + rows.shape[1] :]
         mean = self.total / self.count
         variance = (self.squares / self.count - mean.square()).clamp_min(0)
-        floor = (SMALLEST**2 * variance.mean()).clamp_min(1e-12)
+        size = (self.squares / self.count).mean()
+        floor = torch.maximum(SMALLEST**2 * variance.mean(), ROUNDING**2 * size).clamp_min(1e-12)
         scale = variance.maximum(floor).rsqrt()
         return (values.float() - mean.float()) * scale.float()
 

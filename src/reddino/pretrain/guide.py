@@ -101,8 +101,11 @@ def map_shape(backbone: Backbone, size: int, name: str) -> tuple[int, int]:
     try:
         patches = backbone.eval()(torch.zeros(1, 3, size, size)).patches
     except (RuntimeError, AssertionError, RedDinoError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0][:160]
-        raise RedDinoError(f"{name} gives no feature map of crops of {size} px: {reason}") from error
+        reason = (str(error) or type(error).__name__).splitlines()[0][:160].rstrip(".")
+        raise RedDinoError(
+            f"{name} gives no feature map of crops of {size} px: {reason}; give it another size "
+            "(crops.global_size; distill.image_size for the teacher) or set distill.spatial=0"
+        ) from error
     assert patches is not None
     side = isqrt(patches.shape[1])
     if side == 0 or side * side != patches.shape[1]:

@@ -109,7 +109,7 @@ def pretrain(
     step = _restore(run, networks, optimizer, processes)
     run.open_metrics(step, recipe.runtime.tensorboard)
     run.note_failures(cache.failures)
-    run.note_seen(cache, recipe.model.start, *([guide.name] if guide is not None else []))
+    run.note_seen(recipe.model.start, cache, guide)
     report = Report(recipe, run, networks, runtime, processes=processes, score=online_score)
     report.begin(step)
     advance = progress or (lambda done, planned: None)

@@ -147,16 +147,17 @@ class RunFolder:
         if failures.count and self._writes:
             failures.write(self.folder / FAILURES)
 
-    def note_seen(self, cache: ImageCache, *before: str) -> None:
+    def note_seen(self, start: str, cache: ImageCache, guide: Guide | None = None) -> None:
         """List in the model folder what the model sees: its sources and hashes of its images.
 
-        What the weights `before` it have seen, its start and the guide that it learns from, it has seen
-        through them. A resumed run, which is on the same images, takes over its list.
+        What its start and its guide saw, it has seen through them. A resumed run, which is on the same
+        images, takes over its list.
         """
         if not self._writes or (self.model / SEEN).is_file():
             return
         index = cache.index
         sources = index.source_names[index.source].tolist()
+        before = (start,) if guide is None else (start, guide.name)
         write_seen(self.model, seen_by_cache(sources, index.hashes, *before))
 
     def log(self, record: dict[str, Any]) -> None:
