@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import pyarrow as pa
 import torch
-from torch.utils.flop_counter import FlopCounterMode, sdpa_flop
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from reddino.errors import RedDinoError
 from reddino.pretrain.recipe import Recipe, make_recipe
@@ -252,7 +252,7 @@ def _count(recipe: Recipe, images: Manifest) -> Counts:
     parameters = sum(tensor.numel() for tensor in networks.student.parameters())
     frozen = networks.guide.parameters if networks.guide is not None else 0
     # The guide's attention is fused on CPUs too, where the counter does not know it by itself.
-    fused = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: sdpa_flop}
+    fused = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops}
     kept, counter = _Kept(), FlopCounterMode(display=False, custom_mapping=fused)
     with kept, ExitStack() as counted:
 
@@ -263,6 +263,12 @@ def _count(recipe: Recipe, images: Manifest) -> Counts:
 
         _run(short, images, enough)
     return Counts(parameters, counter.get_total_flops() / _COUNTED, kept.most / _COUNTED, frozen)
+
+
+def _attention_flops(*shapes: Any, **_: Any) -> int:
+    """The two products of attention, from the shapes of queries, keys and values."""
+    flops: int = sdpa_flop_count(*shapes[:3])  # type: ignore[no-untyped-call]
+    return flops
 
 
 class _Kept(torch.autograd.graph.saved_tensors_hooks):
