@@ -116,11 +116,10 @@ def test_losses__are_those_of_the_guides_words_on_the_clean_crops(images: Manife
         return (values - rows.mean(dim=0)) / deviation.clamp_min(0.01 * deviation.square().mean().sqrt())
 
     expected = guide_loss(standard(pooled), heads.pooled(tokens.cls))
-    torch.testing.assert_close(losses.pooled, expected, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(losses.guided["pooled"], expected, rtol=1e-3, atol=1e-4)
     expected_places = guide_loss(standard(places), heads.spatial(quarters))
-    torch.testing.assert_close(losses.spatial, expected_places, rtol=1e-3, atol=1e-4)
-    assert losses.pooled is not None and losses.spatial is not None
-    torch.testing.assert_close(losses.total, 0.5 * losses.pooled + 2 * losses.spatial)
+    torch.testing.assert_close(losses.guided["spatial"], expected_places, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(losses.total, 0.5 * losses.guided["pooled"] + 2 * losses.guided["spatial"])
 
 
 @pytest.mark.parametrize(
@@ -200,8 +199,7 @@ def held_out_loss(networks: StudentTeacher, recipe: Recipe, manifest: Manifest) 
     """Pooled and spatial loss on images of which none was trained on, by the run's own statistics."""
     seen = views_of(recipe, manifest, networks)
     losses = networks.losses(networks.student(seen), networks.targets(seen, 0.04), seen)
-    assert losses.pooled is not None and losses.spatial is not None
-    return float(losses.pooled), float(losses.spatial)
+    return float(losses.guided["pooled"]), float(losses.guided["spatial"])
 
 
 def test_student__comes_to_say_what_the_guide_says_of_images_never_seen(

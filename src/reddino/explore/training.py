@@ -28,6 +28,8 @@ PANELS: tuple[Panel, ...] = (
             "koleo_loss": "KoLeo",
             "pooled_loss": "distilled, pooled",
             "spatial_loss": "distilled, spatial",
+            "morphology_loss": "distilled, morphology",
+            "relations_loss": "distilled, relations",
         },
     ),
     ("target entropy (nats)", {"target_entropy": "teacher's targets"}),

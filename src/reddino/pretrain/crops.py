@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from reddino.pretrain.pixel_ops import PixelOperations
+from reddino.pretrain.recipe import ASPECT
 
 Image = npt.NDArray[np.uint8]
 
-ASPECT = (3 / 4, 4 / 3)
 _TRIES = 10
 _COUNTERCLOCKWISE = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_CLOCKWISE}
 
@@ -120,6 +120,7 @@ class MultiCrop:
         local_count: local crops a patch; may be 0.
         operations: the pixel operations, applied to the resized crop before it is flipped and turned.
         horizontal_flip, vertical_flip, quarter_turn: probabilities, see `random_orientation`.
+        aspect: smallest and largest width over height of a crop.
     """
 
     global_size: int
@@ -131,6 +132,7 @@ class MultiCrop:
     horizontal_flip: float = 0.85
     vertical_flip: float = 0.85
     quarter_turn: float = 0.85
+    aspect: tuple[float, float] = ASPECT
 
     def __call__(self, image: Image, rng: np.random.Generator) -> tuple[Image, Image]:
         """Crop `image` (H, W, 3) uint8 RGB; returns uint8 (2, g, g, 3) and (local_count, l, l, 3).
@@ -175,7 +177,7 @@ class MultiCrop:
         clean: Image | None = None,
     ) -> None:
         size = target.shape[0]
-        box = random_crop_box(image.shape[0], image.shape[1], scale, rng)
+        box = random_crop_box(image.shape[0], image.shape[1], scale, rng, self.aspect)
         part = image[box.y : box.y + box.height, box.x : box.x + box.width]
         resized = resize_square(part, size)
         changed = self.operations(resized, rng)

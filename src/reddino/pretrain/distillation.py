@@ -32,11 +32,12 @@ class GuideHeads(nn.Module):
         #: Places along an edge of the coarser of the two maps, at which they are compared.
         self.side = min(guide.map_side, map_side)
         self.pooled = nn.Linear(dim, guide.dim) if guide.dim else None
+        self.shapes = nn.Linear(dim, guide.shape_dim) if guide.shape_dim else None
         self.spatial = nn.Linear(map_dim, guide.map_dim) if guide.map_dim else None
 
     def initialise(self, generator: torch.Generator) -> None:
         """Draw the weights: truncated normal 0.02, zero biases."""
-        for head in (self.pooled, self.spatial):
+        for head in (self.pooled, self.shapes, self.spatial):
             if head is not None:
                 with torch.no_grad():
                     nn.init.trunc_normal_(head.weight, std=0.02, generator=generator)
@@ -49,7 +50,8 @@ class GuideHeads(nn.Module):
         if self.spatial is not None:
             assert tokens.patches is not None
             spatial = self.spatial(coarsened(tokens.patches, self.side))
-        return Words(pooled, spatial)
+        shapes = self.shapes(tokens.cls) if self.shapes is not None else None
+        return Words(pooled, spatial, shapes)
 
 
 def coarsened(tokens: Tensor, side: int) -> Tensor:
@@ -124,3 +126,40 @@ def guide_loss(targets: Tensor, guesses: Tensor) -> Tensor:
     guesses = guesses.float()
     cosine = 1 - functional.cosine_similarity(guesses, targets, dim=-1).mean()
     return 0.5 * cosine + 0.5 * functional.smooth_l1_loss(guesses, targets)
+
+
+def guide_metric(words: Words) -> Tensor:
+    """(C, d) in which distances between crops are those that the guide sees: each part a vector of length 1.
+
+    Args:
+        words: standardised; of pooled words and hand-crafted features, those that there are.
+    """
+    parts = [functional.normalize(part, dim=-1) for part in (words.pooled, words.shapes) if part is not None]
+    return torch.cat(parts, dim=-1)
+
+
+def relation_loss(targets: Tensor, tokens: Tensor, temperature: float) -> Tensor:
+    """How far the student's neighbours are from being the guide's.
+
+    For each crop the others are weighed by softmax(-squared distance / temperature), with distances in shares
+    of their mean; the loss is the mean Kullback-Leibler divergence of the guide's weights from the student's.
+    It looks at the embedding itself, without a head: nearest neighbours read raw distances there.
+
+    Args:
+        targets: (C, d) vectors whose distances are wanted.
+        tokens: (C, e) student's pooled output; neither its scale nor its mean matters.
+        temperature: in shares of the mean squared distance.
+    """
+    wanted, found = (_log_weights(part.float(), temperature) for part in (targets, tokens))
+    return functional.kl_div(found, wanted, reduction="sum", log_target=True) / len(targets)
+
+
+def _log_weights(vectors: Tensor, temperature: float) -> Tensor:
+    """(C, C - 1) log-softmax of -squared distance to the other rows, over its mean and the temperature."""
+    count = len(vectors)
+    lengths = vectors.square().sum(dim=1)
+    # Not cdist: its gradient is not finite where two crops are the same.
+    distances = (lengths[:, None] + lengths[None] - 2 * vectors @ vectors.T).clamp_min(0)
+    others = ~torch.eye(count, dtype=torch.bool, device=vectors.device)
+    distances = distances[others].reshape(count, count - 1)
+    return functional.log_softmax(-distances / (temperature * distances.mean().clamp_min(1e-12)), dim=1)

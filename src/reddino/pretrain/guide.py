@@ -13,6 +13,7 @@ from reddino.model.backbone import Backbone, ViTBackbone
 from reddino.model.catalogue import open_backbone
 from reddino.model.folder import ModelCard, at_size
 from reddino.pretrain.recipe import Recipe
+from reddino.smears.morphology import NAMES
 
 
 class Words(NamedTuple):
@@ -21,10 +22,12 @@ class Words(NamedTuple):
     Attributes:
         pooled: (C, d) pooled output of each crop, or None where that is not distilled.
         spatial: (C, N, e) features of N places on a square grid, line by line, or None.
+        shapes: (C, f) hand-crafted features of the central cell, or None.
     """
 
     pooled: Tensor | None
     spatial: Tensor | None
+    shapes: Tensor | None = None
 
 
 class Guide:
@@ -37,16 +40,25 @@ class Guide:
         parameters: how many it has.
         dim: numbers of its pooled output; 0 where that is not distilled.
         map_side, map_dim: places along an edge of its last feature map, and numbers a place; 0 likewise.
+        shape_dim: hand-crafted features that are distilled beside it; 0 likewise.
     """
 
     def __init__(
-        self, name: str, backbone: Backbone, card: ModelCard, *, pooled: bool, spatial: bool
+        self,
+        name: str,
+        backbone: Backbone,
+        card: ModelCard,
+        *,
+        pooled: bool,
+        spatial: bool,
+        morphology: bool = False,
     ) -> None:
         self.name, self.card, self.weights = name, card, card.weights_hash
         self.parameters = sum(parameter.numel() for parameter in backbone.parameters())
         self._backbone = backbone.requires_grad_(False).eval()
         self._backbone.use_fused_attention(True)  # slow in backward passes alone, of which there is none
         self.dim = backbone.dim if pooled else 0
+        self.shape_dim = len(NAMES) if morphology else 0
         whose = f"distill.teacher={name}"
         self.map_side, self.map_dim = map_shape(backbone, card.image_size, whose) if spatial else (0, 0)
 
@@ -55,10 +67,15 @@ class Guide:
         self._backbone.to(device)
 
     @torch.no_grad()
-    def says(self, clean: Tensor) -> Words:
-        """Pooled output and feature map of clean crops (C, 3, s, s), normalised as the card says."""
+    def says(self, clean: Tensor, shapes: Tensor | None = None) -> Words:
+        """Pooled output and feature map of clean crops, and what was measured of them.
+
+        Args:
+            clean: (C, 3, s, s) crops, normalised as the card says.
+            shapes: (C, f) their hand-crafted features, where these are distilled.
+        """
         tokens = self._backbone(clean)
-        return Words(tokens.cls if self.dim else None, tokens.patches if self.map_dim else None)
+        return Words(tokens.cls if self.dim else None, tokens.patches if self.map_dim else None, shapes)
 
 
 def open_guide(recipe: Recipe) -> Guide | None:
@@ -78,7 +95,14 @@ def open_guide(recipe: Recipe) -> Guide | None:
             f"are no multiple; set distill.image_size={nearest}"
         )
     backbone, card = at_size(backbone, card, size)
-    return Guide(section.teacher, backbone, card, pooled=section.pooled > 0, spatial=section.spatial > 0)
+    return Guide(
+        section.teacher,
+        backbone,
+        card,
+        pooled=section.pooled > 0 or section.relations > 0,
+        spatial=section.spatial > 0,
+        morphology=section.morphology > 0,
+    )
 
 
 def described(guide: Guide) -> dict[str, str]:

@@ -176,6 +176,7 @@ def make_stream(
         horizontal_flip=augmentation.horizontal_flip,
         vertical_flip=augmentation.vertical_flip,
         quarter_turn=augmentation.quarter_turn,
+        aspect=crops.aspect,
     )
     micro_batch = recipe.run.batch // recipe.run.accumulate
     patches = PatchSpec(

@@ -17,6 +17,8 @@ Positive = Annotated[float, Field(gt=0.0)]
 NonNegative = Annotated[float, Field(ge=0.0)]
 Count = Annotated[int, Field(ge=1)]
 Range = tuple[Share, Share]
+#: Width over height of random crops, as published.
+ASPECT = (3 / 4, 4 / 3)
 
 
 class Section(BaseModel):
@@ -47,27 +49,38 @@ class DataSection(Section):
 
     `max_cell_diameter`: images are kept in memory shrunk until a red cell has at most this many pixels; null
     keeps them as they are. `source_exponent`: a source with n patches is drawn in proportion to n **
-    exponent. `candidates`: of that many random places the one whose pixels vary most is taken.
+    exponent. `layout`: anywhere, side by side, or round each cell that the manifest marks. `candidates`: of
+    that many random places the one whose pixels vary most is taken.
     """
 
     patch_side: Positive = 224.0
     patch_unit: Literal["px", "diameters", "image"] = "px"
-    layout: Literal["random", "grid"] = "random"
+    layout: Literal["random", "grid", "cells"] = "random"
     epoch_counts: Literal["area", "one"] = "area"
     source_exponent: Share = 1.0
     candidates: Count = 1
     batch_from: Literal["all", "source", "image"] = "all"
     max_cell_diameter: Positive | None = None
 
+    @model_validator(mode="after")
+    def _cells_are_cut_out(self) -> DataSection:
+        if self.layout == "cells" and self.patch_unit == "image":
+            raise ValueError("data.layout=cells cuts patches: data.patch_unit=image does not go with it")
+        return self
+
 
 class CropsSection(Section):
-    """Multi-crop: two global views and `local_count` local ones; scales are shares of the patch's area."""
+    """Multi-crop: two global views and `local_count` local ones; scales are shares of the patch's area.
+
+    `aspect`: width over height of a crop, before it becomes a square; near 1, round cells stay round.
+    """
 
     global_size: Count = 224
     global_scale: Range = (0.32, 1.0)
     local_size: Count = 98
     local_scale: Range = (0.05, 0.32)
     local_count: Annotated[int, Field(ge=0)] = 8
+    aspect: tuple[Positive, Positive] = ASPECT
 
 
 class AugmentationSection(Section):
@@ -124,19 +137,26 @@ class DistillSection(Section):
 
     `teacher`: a model folder or a name of the model catalogue; no smears are labelled by it, its features are
     what is predicted. `pooled` and `spatial` weigh the losses on its pooled output and on its last feature
-    map (patch tokens, of a Vision Transformer). `image_size`: pixels of the crops that it is shown; null
+    map (patch tokens, of a Vision Transformer). `morphology` weighs that on the hand-crafted features of the
+    central cell of the clean crop, a second teacher, for patches round cells (`data.layout: cells`).
+    `relations` weighs the agreement on which crops are near each other: to the student's pooled output itself
+    by raw distance, to both teachers by their pooled words; `relation_temperature` is in shares of the mean
+    squared distance. `image_size`: pixels of the crops that it is shown; null
     shows them at `crops.global_size`.
     """
 
     teacher: str
     pooled: NonNegative = 1.0
     spatial: NonNegative = 1.0
+    morphology: NonNegative = 0.0
+    relations: NonNegative = 0.0
+    relation_temperature: Positive = 0.2
     image_size: Count | None = None
 
     @model_validator(mode="after")
     def _has_a_loss(self) -> DistillSection:
-        if self.pooled == self.spatial == 0:
-            raise ValueError("distill.pooled and distill.spatial are both 0: the teacher teaches nothing")
+        if self.pooled == self.spatial == self.morphology == self.relations == 0:
+            raise ValueError("all weights of distill are 0: the teacher teaches nothing")
         return self
 
 

@@ -78,8 +78,7 @@ class Report:
             "ibot_loss": losses.ibot,
             "koleo_loss": losses.koleo,
         }
-        guided = {"pooled_loss": losses.pooled, "spatial_loss": losses.spatial}
-        values |= {name: loss for name, loss in guided.items() if loss is not None}
+        values |= {f"{name}_loss": loss for name, loss in losses.guided.items()}
         self.signs.add(values, targets.cls)
 
     def is_finite(self) -> bool:
@@ -170,6 +169,8 @@ def _line(record: dict[str, float]) -> str:
         "loss": "loss {:.3f}",
         "pooled_loss": "pooled {:.3f}",
         "spatial_loss": "spatial {:.3f}",
+        "morphology_loss": "morphology {:.3f}",
+        "relations_loss": "relations {:.3f}",
         "target_entropy": "entropy {:.2f}",
         "rank": "rank {:.1f}",
         "prototypes_used": "prototypes {:.0%}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,7 +26,14 @@ from reddino.model.catalogue import open_backbone
 from reddino.model.folder import ModelCard, read_heads
 from reddino.model.weights import MASK_TOKEN, backbone_tensors, load_strictly
 from reddino.pretrain.centering import centred_softmax, moved_center, sinkhorn_knopp
-from reddino.pretrain.distillation import GuideHeads, Standardiser, coarsened, guide_loss
+from reddino.pretrain.distillation import (
+    GuideHeads,
+    Standardiser,
+    coarsened,
+    guide_loss,
+    guide_metric,
+    relation_loss,
+)
 from reddino.pretrain.distribution import ALONE, Processes
 from reddino.pretrain.guide import Guide, Words, map_shape, open_guide
 from reddino.pretrain.heads import ProjectionHead
@@ -34,7 +41,7 @@ from reddino.pretrain.losses import dino_loss, ibot_loss, koleo_loss
 from reddino.pretrain.masking import MIN_BLOCK, MaskedPatches
 from reddino.pretrain.parallel import local_part
 from reddino.pretrain.randomness import INITIALISATION, derived_seed
-from reddino.pretrain.recipe import Recipe
+from reddino.pretrain.recipe import DistillSection, Recipe
 from reddino.pretrain.views import Views
 
 log = logging.getLogger(__name__)
@@ -83,8 +90,7 @@ class Losses:
     dino: Tensor
     ibot: Tensor
     koleo: Tensor
-    pooled: Tensor | None = None
-    spatial: Tensor | None = None
+    guided: dict[str, Tensor] = field(default_factory=dict)
 
 
 class Branch(nn.Module):
@@ -189,6 +195,7 @@ class StudentTeacher(nn.Module):
         self.register_buffer("ibot_center", torch.zeros(1, recipe.head.prototypes))
         self.pooled_scale = Standardiser(self.guide.dim) if self.guide and self.guide.dim else None
         self.spatial_scale = Standardiser(self.guide.map_dim) if self.guide and self.guide.map_dim else None
+        self.shape_scale = Standardiser(self.guide.shape_dim) if self.guide and self.guide.shape_dim else None
         self.set_training()
 
     def set_training(self) -> None:
@@ -222,13 +229,15 @@ class StudentTeacher(nn.Module):
         heads = self.student.guide_heads
         if self.guide is None or heads is None or views.clean_crops is None:
             return None
-        words = self.guide.says(views.clean_crops)
-        pooled = spatial = None
+        words = self.guide.says(views.clean_crops, views.clean_shapes)
+        pooled = spatial = shapes = None
         if self.pooled_scale is not None and words.pooled is not None:
             pooled = self.pooled_scale(words.pooled, self.processes)
         if self.spatial_scale is not None and words.spatial is not None:
             spatial = self.spatial_scale(coarsened(words.spatial, heads.side), self.processes)
-        return Words(pooled, spatial)
+        if self.shape_scale is not None and words.shapes is not None:
+            shapes = self.shape_scale(words.shapes, self.processes)
+        return Words(pooled, spatial, shapes)
 
     def _center(self, logits: Tensor, center_name: str, temperature: float) -> Tensor:
         loss = self.recipe.loss
@@ -259,11 +268,9 @@ class StudentTeacher(nn.Module):
         total = loss.dino * dino + loss.ibot * ibot + loss.koleo * koleo
         if self.recipe.distill is None or targets.guide is None or student.guesses is None:
             return Losses(total, dino, ibot, koleo)
-        pooled = _guide_term(targets.guide.pooled, student.guesses.pooled)
-        spatial = _guide_term(targets.guide.spatial, student.guesses.spatial)
-        for weight, term in ((self.recipe.distill.pooled, pooled), (self.recipe.distill.spatial, spatial)):
-            total = total if term is None else total + weight * term
-        return Losses(total, dino, ibot, koleo, pooled, spatial)
+        guided = _guided(self.recipe.distill, targets.guide, student)
+        total = total + sum(getattr(self.recipe.distill, name) * term for name, term in guided.items())
+        return Losses(total, dino, ibot, koleo, guided)
 
     @torch.no_grad()
     def update_teacher(self, momentum: float) -> None:
@@ -280,8 +287,23 @@ class StudentTeacher(nn.Module):
         yield from self.student.children()
 
 
-def _guide_term(targets: Tensor | None, guesses: Tensor | None) -> Tensor | None:
-    return None if targets is None or guesses is None else guide_loss(targets, guesses)
+def _guided(section: DistillSection, targets: Words, student: Outputs) -> dict[str, Tensor]:
+    """The terms of a distillation, by the names of their weights; those that weigh nothing are left out."""
+    assert student.guesses is not None
+    pairs = {
+        "pooled": (targets.pooled, student.guesses.pooled),
+        "spatial": (targets.spatial, student.guesses.spatial),
+        "morphology": (targets.shapes, student.guesses.shapes),
+    }
+    terms = {
+        name: guide_loss(wanted, guessed)
+        for name, (wanted, guessed) in pairs.items()
+        if wanted is not None and guessed is not None and getattr(section, name) > 0
+    }
+    if section.relations > 0:
+        temperature = section.relation_temperature
+        terms["relations"] = relation_loss(guide_metric(targets), student.tokens, temperature)
+    return terms
 
 
 def _create(recipe: Recipe) -> Backbone:

@@ -21,6 +21,7 @@ from reddino.pretrain.masking import MaskedPatches, sample_masks
 from reddino.pretrain.randomness import DROP_PATH, TORCH, derived_seed, uniforms
 from reddino.pretrain.recipe import Recipe
 from reddino.runtime import Runtime, to_device
+from reddino.smears.morphology import Morphology
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Views:
         hides: whether hidden patches are replaced by the mask token; else they are only where to look.
         clean_crops: (2 B, 3, c, c) float, what the global crops were before pixel operations, normalised for
             the guide of a distillation; None without one. Of local crops it is asked nothing.
+        clean_shapes: (2 B, f) float, hand-crafted features of the cells in their middle; None where these
+            are not distilled.
     """
 
     global_crops: Tensor
@@ -46,11 +49,18 @@ class Views:
     seed: int = 0
     hides: bool = True
     clean_crops: Tensor | None = None
+    clean_shapes: Tensor | None = None
 
     def as_teacher(self) -> Views:
         """What the teacher sees: global crops with nothing hidden, and every path of the network."""
         return replace(
-            self, local_crops=None, global_kept=None, local_kept=None, hides=False, clean_crops=None
+            self,
+            local_crops=None,
+            global_kept=None,
+            local_kept=None,
+            hides=False,
+            clean_crops=None,
+            clean_shapes=None,
         )
 
 
@@ -84,9 +94,12 @@ def make_views(
             return None
         return [Kept(to_device(part.indices, runtime.device), part.scale) for part in plan]
 
-    clean = None
+    clean = shapes = None
     if batch.clean_crops is not None and guide_card is not None:
         clean = _to_network(batch.clean_crops, guide_card, runtime)
+        if recipe.distill is not None and recipe.distill.morphology > 0:
+            measured = Morphology().embed(batch.clean_crops.flatten(0, 1).numpy())
+            shapes = to_device(torch.from_numpy(measured), runtime.device)
     return Views(
         _to_network(batch.global_crops, card, runtime),
         _to_network(batch.local_crops, card, runtime) if has_local else None,
@@ -95,6 +108,7 @@ def make_views(
         kept(range(2, crops)),
         derived_seed(recipe.seed, TORCH, int(index[0])),
         clean_crops=clean,
+        clean_shapes=shapes,
     )
 
 
