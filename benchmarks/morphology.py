@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reddino.evaluate.morphology import NAMES, WORK_SIZE, measure
+from reddino.smears.morphology import NAMES, WORK_SIZE, measure
 from reddino.smears.synthetic import write_smears
 from reddino.smears.views import ImageViews, ViewSpec, plan_views
 

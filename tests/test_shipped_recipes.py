@@ -28,8 +28,8 @@ def published(name: str) -> Recipe:
     return read_recipe(name)
 
 
-def test_recipes__five_ship() -> None:
-    assert sorted(shipped_recipes()) == ["base", "demo", "large", "small", "tiny"]
+def test_recipes__seven_ship() -> None:
+    assert sorted(shipped_recipes()) == ["base", "demo", "distill", "large", "shipped", "small", "tiny"]
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -87,14 +87,23 @@ def test_published__differ_in_network_and_batch_alone() -> None:
         assert other == small
 
 
-@pytest.mark.parametrize("name", ["tiny", "demo"])
+@pytest.mark.parametrize("name", ["tiny", "demo", "distill"])
 def test_small_machine__needs_no_hub_and_knows_its_operations(name: str) -> None:
     recipe = read_recipe(name)
     assert recipe.model.start in ("scratch", "efficientnet-lite0")
+    assert recipe.distill is None or recipe.distill.teacher == "efficientnet-lite0"
     assert set(recipe.augmentation.operations) < set(OPERATIONS.split())
     PixelOperations(
         recipe.augmentation.operations, recipe.augmentation.choose, recipe.augmentation.probability
     )
+
+
+def test_distill__makes_the_network_that_tiny_goes_on_with() -> None:
+    distill, tiny = read_recipe("distill"), read_recipe("tiny")
+    for key in ("backbone", "depth", "layer_scale"):
+        assert getattr(distill.model, key) == getattr(tiny.model, key)
+    assert distill.augmentation == tiny.augmentation and distill.data == tiny.data
+    assert not distill.has_prototypes and distill.clean_size == 128
 
 
 def test_recipes__each_opens_with_what_it_is() -> None:

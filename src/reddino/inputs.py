@@ -140,7 +140,7 @@ def open_encoder(
         baseline = ColourHistogram if short == COLOUR_HISTOGRAM else CellSize
         return baseline(image_size or 224)
     if short == MORPHOLOGY:
-        from reddino.evaluate.morphology import WORK_SIZE, Morphology
+        from reddino.smears.morphology import WORK_SIZE, Morphology
 
         return Morphology(image_size or WORK_SIZE)
     from reddino.model.encoder import open_model

@@ -30,8 +30,9 @@ GLOBAL, LOCAL = 96, 48
 
 CURVES = (
     "The loss of each objective, the entropy of the teacher's targets, and how well a 20-NN on the teacher's "
-    "class tokens does on labelled cells. A loss that stays at ln K, or an entropy at ln K, is a collapse to "
-    "uniform outputs."
+    "class tokens does on labelled cells. A DINO or iBOT loss that stays at ln K, or an entropy at ln K, is "
+    "a collapse to uniform outputs. The losses of a distillation are 0 where the student says of the changed "
+    "crop exactly what its frozen teacher says of the clean one."
 )
 SIGNS = (
     "Signs of collapse: the effective rank of the class tokens (how many directions they vary along) and the "
@@ -62,7 +63,8 @@ def run_report(folder: Path, provenance: Mapping[str, Any]) -> str:
     description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
     page = Document(f"Pretraining: {folder.resolve().name}", "A report of RedDino. Research only.")
     page.add("What was trained", facts(_about(recipe, metrics, description, provenance)))
-    page.add("Training", picture(training_figure(metrics, prototypes=recipe.head.prototypes), CURVES))
+    prototypes = recipe.head.prototypes if recipe.has_prototypes else None
+    page.add("Training", picture(training_figure(metrics, prototypes=prototypes), CURVES))
     page.add("Signs", picture(panels_figure(metrics, HEALTH), SIGNS), *_words(metrics))
     page.add("Rates", picture(panels_figure(metrics, RATES), SCHEDULES))
     cache = find_cache(folder)
@@ -138,7 +140,8 @@ def _about(
         "samples seen": done * recipe.run.batch,
         "batch": recipe.run.batch,
         "median throughput": f"{float(np.median(rates)):.1f} samples a second" if rates else None,
-        "prototypes": recipe.head.prototypes,
+        "learns from": recipe.distill.teacher if recipe.distill is not None else None,
+        "prototypes": recipe.head.prototypes if recipe.has_prototypes else None,
         "seed": recipe.seed,
         "data fingerprint": description.get("data"),
         "computed with": f"torch {description.get('torch')}, {description.get('precision')}, "

@@ -22,6 +22,15 @@ def test_curve__skips_records_without_the_key_and_sorts_by_samples() -> None:
     assert values.tolist() == [3.0, 2.0]
 
 
+def test_training_figure__draws_the_losses_of_a_distillation() -> None:
+    records = [
+        {"samples": i, "loss": 1.0, "dino_loss": 0.0, "pooled_loss": 0.6, "spatial_loss": 0.4}
+        for i in range(4)
+    ]
+    loss = training_figure(records).axes[0]
+    assert [line.get_label() for line in loss.lines] == ["sum", "distilled, pooled", "distilled, spatial"]
+
+
 def test_training_figure__draws_what_was_recorded_and_says_what_was_not() -> None:
     records = [{"samples": i, "loss": 5 - i, "dino_loss": 2.0, "ibot_loss": 0.0} for i in range(4)]
     loss, entropy, online = training_figure(records).axes

@@ -177,6 +177,39 @@ def test_create_backbone__refuses_depth_for_a_cnn() -> None:
 
 
 @torch.no_grad()
+@pytest.mark.parametrize(
+    ("name", "size", "places", "dim"),
+    [
+        ("test_resnet", 64, 4, 96),
+        ("test_efficientnet", 96, 9, 256),
+        ("test_mambaout", 64, 4, 64),  # channels last, and widened behind the pooling
+        ("test_vit3", 160, 100, 96),  # a class token before the map
+        ("resnet50-cut", 64, 16, 1024),
+    ],
+)
+def test_pooled_backbone__gives_its_last_feature_map_where_asked(
+    name: str, size: int, places: int, dim: int
+) -> None:
+    backbone = create_backbone(name).eval()
+    assert isinstance(backbone, PooledBackbone)
+    images = random_images(2, size)
+    plain = backbone(images)
+    backbone.gives_map = True
+    found = backbone(images)
+    assert plain.patches is None and found.patches is not None
+    assert found.patches.shape == (2, places, dim)
+    torch.testing.assert_close(found.cls, plain.cls)
+    features = backbone.network.forward_features(images)
+    side = round(places**0.5)
+    for line, column in ((0, 0), (1, side - 1), (side - 1, 0)):
+        place = {
+            "test_mambaout": lambda y, x: features[:, y, x],
+            "test_vit3": lambda y, x: features[:, 1 + y * side + x],
+        }.get(name, lambda y, x: features[:, :, y, x])(line, column)
+        torch.testing.assert_close(found.patches[:, line * side + column], place)
+
+
+@torch.no_grad()
 def test_pooled_backbone__gives_the_pooled_output_and_refuses_masks() -> None:
     cnn = create_backbone("efficientnet_lite0").eval()
     assert isinstance(cnn, PooledBackbone)

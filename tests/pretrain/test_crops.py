@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -102,7 +103,7 @@ def test_multi_crop__is_one_resize_of_the_drawn_rectangle() -> None:
     for crops, scale in ((global_crops, (0.32, 1.0)), (local_crops, (0.05, 0.32))):
         for crop in crops:
             box = random_crop_box(150, 180, scale, generator)
-            _ = random_orientation(crop, generator, 0, 0, 0)  # draws its numbers too
+            _ = random_orientation(generator, 0, 0, 0)  # draws its numbers too
             part = image[box.y : box.y + box.height, box.x : box.x + box.width]
             np.testing.assert_array_equal(crop, resize_square(part, crop.shape[0]))
 
@@ -121,6 +122,29 @@ def test_multi_crop__has_the_shapes_and_depends_on_the_generator_alone() -> None
     assert (first[0] != crops(image, rng(4))[0]).any()
 
 
+@pytest.mark.parametrize("size", [56, 80])
+def test_multi_crop__clean_crops_are_the_global_ones_without_operations(size: int) -> None:
+    """Held to crops whose operation draws as many numbers and changes nothing."""
+    image = cv2.GaussianBlur(noise(90, 110), (0, 0), 3)
+    turned = {"horizontal_flip": 0.5, "vertical_flip": 0.5, "quarter_turn": 0.9}
+    changing = plain(operations=PixelOperations(["InvertImg"], choose=1, probability=1.0), **turned)
+    idle = plain(operations=PixelOperations(["InvertImg"], choose=1, probability=0.0), **turned)
+    for seed in range(8):
+        given = [np.empty((2, 56, 56, 3), np.uint8), np.empty((3, 28, 28, 3), np.uint8)]
+        clean = np.empty((2, size, size, 3), np.uint8)
+        generator, without = rng(seed), rng(seed)
+        changing.fill(image, generator, *given, clean)
+        for found, expected in zip(given, changing(image, without), strict=True):
+            np.testing.assert_array_equal(found, expected)
+        assert generator.bit_generator.state == without.bit_generator.state
+        if size == 56:
+            np.testing.assert_array_equal(clean, idle(image, rng(seed))[0])
+            np.testing.assert_array_equal(255 - clean, given[0])
+        else:  # the same place in the same orientation, with more pixels
+            shrunk = np.stack([resize_square(crop, 56) for crop in clean]).astype(float)
+            assert np.abs(shrunk - idle(image, rng(seed))[0]).max() < 8
+
+
 def test_multi_crop__without_local_crops() -> None:
     assert plain(local_count=0)(noise(60, 60), rng())[1].shape == (0, 28, 28, 3)
 
@@ -131,7 +155,7 @@ def test_multi_crop__without_local_crops() -> None:
 )
 def test_orientation__flips(probabilities: tuple[float, float, float], expected: object) -> None:
     crop = noise(8, 8)
-    np.testing.assert_array_equal(random_orientation(crop, rng(), *probabilities), expected(crop))  # type: ignore[operator]
+    np.testing.assert_array_equal(random_orientation(rng(), *probabilities).of(crop), expected(crop))  # type: ignore[operator]
 
 
 def test_orientation__turns_by_each_quarter_equally_often() -> None:
@@ -139,12 +163,14 @@ def test_orientation__turns_by_each_quarter_equally_often() -> None:
     turned = [np.rot90(crop, quarters) for quarters in range(4)]
     counts = np.zeros(4)
     for _ in range(2000):
-        result = random_orientation(crop, generator, 0, 0, 1)
+        result = random_orientation(generator, 0, 0, 1).of(crop)
         counts += [bool((result == candidate).all()) for candidate in turned]
     assert stats.chisquare(counts).pvalue > 1e-3 and counts.sum() == 2000
 
 
 def test_orientation__keeps_its_probability() -> None:
     crop, generator = noise(6, 6), rng(3)
-    flipped = sum(bool((random_orientation(crop, generator, 0.85, 0, 0) != crop).any()) for _ in range(3000))
+    flipped = sum(
+        bool((random_orientation(generator, 0.85, 0, 0).of(crop) != crop).any()) for _ in range(3000)
+    )
     assert stats.binomtest(flipped, 3000, 0.85).pvalue > 1e-3

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from reddino.pretrain.crops import MultiCrop
+from reddino.pretrain.crops import MultiCrop, random_crop_box, resize_square
 from reddino.pretrain.data import CropBatch, PretrainingStream
 from reddino.pretrain.image_cache import ImageCache, ImageIndex, open_cache
 from reddino.pretrain.pixel_ops import PIXEL_OPERATIONS, PixelOperations
-from reddino.pretrain.sampling import PatchSpec
+from reddino.pretrain.sampling import PatchOrder, PatchSpec, sample_rng
 from reddino.smears.decode import Failures
 from reddino.smears.manifest import read_manifest
 
@@ -48,18 +48,19 @@ def batches(cache: ImageCache, count: int, **changes: Any) -> list[CropBatch]:
 
 def joined(parts: list[CropBatch]) -> CropBatch:
     """Several batches as one."""
+    clean = [part.clean_crops for part in parts if part.clean_crops is not None]
     return CropBatch(
         torch.cat([part.global_crops for part in parts], dim=1),
         torch.cat([part.local_crops for part in parts], dim=1),
         torch.cat([part.sample_index for part in parts]),
         torch.cat([part.image_row for part in parts]),
+        torch.cat(clean, dim=1) if clean else None,
     )
 
 
 def same(one: CropBatch, other: CropBatch) -> bool:
-    return all(
-        torch.equal(getattr(one, field.name), getattr(other, field.name)) for field in fields(CropBatch)
-    )
+    pairs = [(getattr(one, field.name), getattr(other, field.name)) for field in fields(CropBatch)]
+    return all(a is b if a is None or b is None else torch.equal(a, b) for a, b in pairs)
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +80,23 @@ def test_stream__is_the_same_with_any_number_of_workers(
     cache: ImageCache, reference: CropBatch, workers: int
 ) -> None:
     assert same(joined(batches(cache, 4, workers=workers)), reference)
+
+
+@pytest.mark.parametrize(("workers", "size"), [(0, 28), (2, 28), (1, 36)])
+def test_stream__clean_crops_come_with_the_others_which_stay_as_they_were(
+    cache: ImageCache, reference: CropBatch, workers: int, size: int
+) -> None:
+    found = joined(batches(cache, 4, workers=workers, clean_size=size))
+    assert found.clean_crops is not None and found.clean_crops.shape == (2, 24, size, size, 3)
+    assert same(replace(found, clean_crops=None), reference)
+    # The first crop of a sample is cut before any pixel operation has drawn a number.
+    rng = sample_rng(3, 7)
+    patch = PatchOrder(cache.index, PatchSpec(40, an_epoch="one"), 3).choose(7, rng, cache)
+    box = random_crop_box(40, 40, (0.32, 1.0), rng)
+    part = patch.cut(cache)[box.y : box.y + box.height, box.x : box.x + box.width]
+    resized = resize_square(part, size)
+    turned = [np.rot90(resized[:, ::flip], quarters) for flip in (1, -1) for quarters in range(4)]
+    assert sum(np.array_equal(found.clean_crops[0, 7].numpy(), one) for one in turned) == 1
 
 
 @pytest.mark.parametrize("workers", [0, 2])

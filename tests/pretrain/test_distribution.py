@@ -30,6 +30,14 @@ SETTINGS = {
         "fsdp",
     ),
     "unused parts": (("loss.ibot=0", "crops.local_count=0"), "ddp"),
+    "distilled": (
+        ("loss.dino=0", "loss.ibot=0", "crops.local_count=0", "distill.teacher=untrained:test_efficientnet"),
+        "ddp",
+    ),
+    "distilled beside the others, accumulated, sharded": (
+        ("head.center_output=false", "distill.teacher=untrained:test_efficientnet", "run.accumulate=2"),
+        "fsdp",
+    ),
     "cnn": (
         ("model.backbone=test_efficientnet", "model.depth=null", "model.layer_scale=null", "loss.ibot=0",
          "model.freeze_norm_statistics=true", "model.drop_path=0", "head.center_output=false"),

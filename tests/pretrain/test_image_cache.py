@@ -155,3 +155,13 @@ def test_manifest_without_paths__is_no_collection(tmp_path: Path) -> None:
     assert isinstance(empty.table, pa.Table)
     with pytest.raises(RedDinoError, match="no image to train on"):
         open_cache(empty, tmp_path / "cache")
+
+
+@pytest.mark.parametrize("on_disk", [True, False])
+def test_open_cache__knows_the_cells_in_stored_pixels(
+    manifest: Manifest, tmp_path: Path, on_disk: bool
+) -> None:
+    for _ in range(2):
+        cache = open_cache(manifest, tmp_path / "cache" if on_disk else None, max_cell_diameter=10)
+        # Of the second image that could be decoded, whose cells of 20 px were shrunk to 10.
+        np.testing.assert_allclose(cache.index.cells, [[1, 5, 6], [1, 15, 6]])

@@ -8,6 +8,7 @@ import pytest
 from micro_run import draw_images, micro_recipe
 
 from reddino.errors import RedDinoError
+from reddino.model.backbone import create_backbone
 from reddino.pretrain import plan
 from reddino.pretrain.plan import Counts, Plan, make_plan
 from reddino.smears.manifest import Manifest
@@ -41,6 +42,30 @@ def test_counts__a_block_costs_what_its_products_cost(images: Manifest) -> None:
     assert two.flops - one.flops == pytest.approx(teacher + 3 * student, rel=1e-6)
     weights = 12 * dim**2 + 9 * dim + 2 * 2 * dim + 2 * dim  # products, biases, norms, LayerScale
     assert two.parameters - one.parameters == weights
+
+
+def test_counts__of_a_guide_are_those_of_its_forward_pass(images: Manifest) -> None:
+    alone = (
+        "loss.dino=0",
+        "crops.local_count=0",
+        "distill.teacher=untrained:vit_tiny_patch14",
+        "distill.spatial=0",
+    )
+    sizes = {places: f"distill.image_size={14 * places}" for places in (4, 2)}
+    large, small = (plan._count(micro_recipe([*PLAIN, *alone, size]), images) for size in sizes.values())
+    dim = 192
+
+    def forward(places: int) -> int:
+        tokens = places**2 + 1
+        block = 2 * tokens * 12 * dim**2 + 2 * 2 * tokens**2 * dim
+        return 12 * block + 2 * places**2 * 3 * 14**2 * dim  # and the patch embedding
+
+    assert large.flops - small.flops == pytest.approx(2 * (forward(4) - forward(2)), rel=1e-6)
+    guide = create_backbone("vit_tiny_patch14", image_size=56)
+    assert large.frozen == sum(parameter.numel() for parameter in guide.parameters())
+    made = make_plan(micro_recipe([*PLAIN, *alone, sizes[4]]), device_kind="100/16")
+    assert made.memory["guide"] == pytest.approx(4 * large.frozen / 1e9)
+    assert "(forward, backward, guide, heads)" in made.text()
 
 
 def test_plan__of_a_device_that_is_not_here_is_arithmetic(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,11 +122,21 @@ def test_read_recipe__refuses_files_that_are_none(tmp_path: Path) -> None:
         read_recipe(tmp_path / "list.yaml")
 
 
+def test_override__of_a_section_that_was_written_as_left_out(tmp_path: Path) -> None:
+    """As a run folder writes the recipe of a run without a guide."""
+    (tmp_path / "recipe.yaml").write_text(dump_recipe(read_recipe("tiny")))
+    recipe = read_recipe(tmp_path / "recipe.yaml", ["distill.teacher=resnet50", "distill.spatial=0"])
+    assert recipe.distill is not None
+    assert (recipe.distill.teacher, recipe.distill.spatial, recipe.distill.pooled) == ("resnet50", 0, 1)
+    assert recipe.clean_size == recipe.crops.global_size and read_recipe("tiny").clean_size is None
+
+
 def test_override__of_an_empty_section_is_a_sentence_or_works(tmp_path: Path) -> None:
     # `masking:` with nothing under it is None in YAML.
     (tmp_path / "r.yaml").write_text(yaml.safe_dump({**MINIMAL, "masking": None}))
     with pytest.raises(RedDinoError, match="masking"):
-        read_recipe(tmp_path / "r.yaml", ["masking.images=0.25"])
+        read_recipe(tmp_path / "r.yaml")
+    assert read_recipe(tmp_path / "r.yaml", ["masking.images=0.25"]).masking.images == 0.25
 
 
 @pytest.mark.parametrize("name", shipped_recipes())

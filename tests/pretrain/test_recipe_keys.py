@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import pytest
 from micro_run import draw_images, run_micro, trained_weights
@@ -17,6 +17,8 @@ from reddino.smears.manifest import Manifest
 #: Stands for the model folder of a micro run.
 TRAINED = "<trained>"
 A_CNN = ("model.backbone=test_efficientnet", "model.depth=null", "model.layer_scale=null", "loss.ibot=0")
+
+GUIDED = ("distill.teacher=untrained:test_efficientnet",)
 
 
 class Change(NamedTuple):
@@ -49,6 +51,7 @@ CHANGES = {
     "crops.local_size": Change("42"),
     "crops.local_scale": Change("[0.2, 0.32]"),
     "crops.local_count": Change("3"),
+    "crops.aspect": Change("[0.95, 1.05]"),
     "augmentation.operations": Change("[Blur, HueSaturationValue, Posterize, Solarize]"),
     "augmentation.choose": Change("1"),
     "augmentation.probability": Change("0.3"),
@@ -71,6 +74,13 @@ CHANGES = {
     "loss.centering": Change("moving-average"),
     "loss.sinkhorn_iterations": Change("1"),
     "loss.center_momentum": Change("0.5", ("loss.centering=moving-average",)),
+    "distill.teacher": Change("untrained:test_resnet", GUIDED),
+    "distill.pooled": Change("0.5", GUIDED),
+    "distill.spatial": Change("0.5", GUIDED),
+    "distill.image_size": Change("64", GUIDED),
+    "distill.morphology": Change("1.0", GUIDED),
+    "distill.relations": Change("1.0", GUIDED),
+    "distill.relation_temperature": Change("0.4", (*GUIDED, "distill.relations=1.0")),
     "temperature.student": Change("0.2"),
     "temperature.teacher_start": Change("0.02"),
     "temperature.teacher_end": Change("0.06"),
@@ -115,9 +125,11 @@ CHANGE_LAST_BITS = {"runtime.threads", "runtime.device", "runtime.pack_crops", "
 def keys(section: type[BaseModel] = Recipe, prefix: str = "") -> Iterator[str]:
     """The dotted names of all keys."""
     for name, field in section.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from keys(field.annotation, f"{prefix}{name}.")
-        else:
+        kinds = get_args(field.annotation) or (field.annotation,)  # a section may be left out: Section | None
+        sections = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        for inner in sections:
+            yield from keys(inner, f"{prefix}{name}.")
+        if not sections:
             yield prefix + name
 
 

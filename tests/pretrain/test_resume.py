@@ -30,21 +30,23 @@ LONG = [
     "loss.centering=moving-average", "model.drop_path=0.3",
 ]  # fmt: skip
 WITH_WORKERS = [*LONG, "runtime.workers=2"]
+#: The same with a guide, whose words are standardised by all that was seen.
+DISTILLED = [*LONG, "distill.teacher=untrained:test_efficientnet"]
 
 
 class Undisturbed:
     """The images, and what a run that nobody interrupts makes of them."""
 
-    def __init__(self, folder: Path) -> None:
-        self.images = draw_images(folder / "images")
+    def __init__(self, folder: Path, overrides: list[str]) -> None:
+        self.images, self.overrides = draw_images(folder / "images"), overrides
         write_manifest(self.images, folder / "images" / "manifest.csv")
         self.folder = folder / "undisturbed"
-        assert run_micro(self.images, self.folder, LONG).finished
+        assert run_micro(self.images, self.folder, overrides).finished
         self.digest = checkpoint_digest(self.folder)
 
     def resumes_to_the_same(self, folder: Path) -> None:
         """Resume the run in `folder` and hold everything it leaves to the undisturbed one."""
-        assert run_micro(self.images, folder, LONG).finished
+        assert run_micro(self.images, folder, self.overrides).finished
         assert checkpoint_digest(folder) == self.digest
         assert read_card(folder / "model").weights_hash == read_card(self.folder / "model").weights_hash
         assert numbers_of(folder) == numbers_of(self.folder)
@@ -62,7 +64,12 @@ def numbers_of(folder: Path) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
-    return Undisturbed(tmp_path_factory.mktemp("resume"))
+    return Undisturbed(tmp_path_factory.mktemp("resume"), LONG)
+
+
+@pytest.fixture(scope="module")
+def distilled(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    return Undisturbed(tmp_path_factory.mktemp("distilled"), DISTILLED)
 
 
 class Died(BaseException):
@@ -84,6 +91,22 @@ def test_resume__after_any_step(undisturbed: Undisturbed, tmp_path: Path, step: 
     checkpoints = [step_of(path) for path in list_checkpoints(tmp_path / "run" / "checkpoints")]
     assert max(checkpoints, default=0) == max(0, step - 1) // EVERY * EVERY
     undisturbed.resumes_to_the_same(tmp_path / "run")
+
+
+@pytest.mark.parametrize("step", [EVERY + 2, STEPS])
+def test_resume__of_a_distillation(distilled: Undisturbed, tmp_path: Path, step: int) -> None:
+    with pytest.raises(Died):
+        run_micro(distilled.images, tmp_path / "run", DISTILLED, progress=dies_after(step))
+    distilled.resumes_to_the_same(tmp_path / "run")
+
+
+def test_resume__of_a_distillation_after_kill_9(distilled: Undisturbed, tmp_path: Path, runs: Runs) -> None:
+    images = str(distilled.images.root / "manifest.csv")
+    runs.begin(tmp_path / "run", [*DISTILLED, "runtime.workers=2"], images=images)
+    runs.signal_at(tmp_path / "run", EVERY + 1, 0.01, signal.SIGKILL)
+    assert runs.exit_code() == -signal.SIGKILL
+    assert len(read_metrics(tmp_path / "run")) < STEPS
+    distilled.resumes_to_the_same(tmp_path / "run")
 
 
 def test_resume__again_and_again(undisturbed: Undisturbed, tmp_path: Path) -> None:

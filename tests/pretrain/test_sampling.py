@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -130,3 +131,26 @@ def test_order__of_a_million_patches_is_fast() -> None:
     assert order.samples_per_epoch == 1_250_000
     patches(order, range(9 * 1_250_000, 9 * 1_250_000 + 100))
     assert time.perf_counter() - started < 5.0
+
+
+CELLS = np.array(
+    [[0, 30, 20], [0, 5, 20], [2, 50, 32], [2, 50.4, 33.6], [3, 10, 85], [3, 10, 45]], np.float64
+)
+
+
+def test_order__goes_round_each_cell_that_fits_once_an_epoch() -> None:
+    index = replace(index_of(SIZES, ["a", "a", "b", "b"]), cells=CELLS)
+    order = PatchOrder(index, PatchSpec(16, layout="cells"), seed=1)
+    assert order.samples_per_epoch == 4  # one cell is too near the left edge, and one too near the lower
+    for number in range(2):
+        found = sorted((patch.image, patch.x, patch.y, patch.width) for patch in epoch(order, number))
+        assert found == [(0, 22, 12, 16), (2, 42, 24, 16), (2, 42, 26, 16), (3, 2, 37, 16)]
+    together = PatchOrder(index, PatchSpec(16, layout="cells", batch_from="source", batch=2), seed=1)
+    assert [patch.image // 2 for patch in epoch(together)].count(1) == 3
+
+
+def test_order__says_that_there_are_no_cells_to_go_round() -> None:
+    with pytest.raises(RedDinoError, match="it marks 0: find them with `reddino cells`"):
+        PatchOrder(index_of(SIZES), PatchSpec(16, layout="cells"), seed=1)
+    with pytest.raises(RedDinoError, match=r"it marks 1: .*make data\.patch_side smaller"):
+        PatchOrder(replace(index_of(SIZES), cells=CELLS[1:2]), PatchSpec(16, layout="cells"), seed=1)

@@ -19,7 +19,19 @@ Panel = tuple[str, Mapping[str, str]]
 
 # The curves of a run: panel title, and the keys drawn in it with their names.
 PANELS: tuple[Panel, ...] = (
-    ("loss", {"loss": "sum", "dino_loss": "DINO", "ibot_loss": "iBOT", "koleo_loss": "KoLeo"}),
+    (
+        "loss",
+        {
+            "loss": "sum",
+            "dino_loss": "DINO",
+            "ibot_loss": "iBOT",
+            "koleo_loss": "KoLeo",
+            "pooled_loss": "distilled, pooled",
+            "spatial_loss": "distilled, spatial",
+            "morphology_loss": "distilled, morphology",
+            "relations_loss": "distilled, relations",
+        },
+    ),
     ("target entropy (nats)", {"target_entropy": "teacher's targets"}),
     (
         "online 20-NN",

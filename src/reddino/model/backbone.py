@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from reddino.errors import RedDinoError
 from reddino.model.blocks import CropBlock, Kept, KeptPair, adopt, class_token_of_last
+from reddino.model.feature_map import map_tokens
 from reddino.model.position import resample_positions
 
 #: Backbones with patch size 14 that have no timm name of their own: (timm architecture, its arguments).
@@ -165,9 +166,15 @@ def _kept_by(group: Crops, block: int) -> KeptPair:
 
 
 class PooledBackbone(nn.Module):
-    """Any timm network: its pooled output stands where the class token stands; it has no patch tokens."""
+    """Any timm network: its pooled output stands where the class token stands; it has no patch tokens.
+
+    Attributes:
+        gives_map: whether the last feature map before the pooling is given out in place of patch tokens; they
+            are nothing that could be masked.
+    """
 
     residual_branches = 0
+    gives_map = False
 
     def __init__(self, network: Any) -> None:
         super().__init__()
@@ -187,10 +194,14 @@ class PooledBackbone(nn.Module):
     def forward(
         self, images: Tensor, masks: Tensor | None = None, kept_samples: KeptSamples | None = None
     ) -> Tokens:
-        """Encode (B, 3, H, W) to Tokens(pooled (B, d), None)."""
+        """Encode (B, 3, H, W) to Tokens(pooled (B, d), None); with `gives_map` to (pooled, map (B, N, e))."""
         if masks is not None:
             raise RedDinoError("this backbone has no patch tokens to mask; set loss.ibot=0")
-        return Tokens(self.network(images.contiguous(memory_format=torch.channels_last)), None)
+        images = images.contiguous(memory_format=torch.channels_last)
+        if not self.gives_map:
+            return Tokens(self.network(images), None)
+        features = self.network.forward_features(images)
+        return Tokens(self.network.forward_head(features), map_tokens(self.network, features))
 
 
 Backbone = ViTBackbone | PooledBackbone

@@ -97,6 +97,15 @@ def seen_before(start: str) -> SeenImages:
     return SeenImages(NOTHING.sources, NOTHING.hashes, complete)
 
 
-def seen_by_cache(sources: Sequence[str], hashes: Hashes, start: str) -> SeenImages:
-    """What a training on these images has seen once it is done, its start included."""
-    return seen_before(start).joined(SeenImages(tuple(sources), hashes))
+def seen_by_cache(sources: Sequence[str], hashes: Hashes, *before: str) -> SeenImages:
+    """What a training on these images has seen once it is done.
+
+    Args:
+        sources: (n,) of the images.
+        hashes: (n, 2) of them.
+        before: the weights that it starts from or learns from, as `seen_before` takes them.
+    """
+    seen = SeenImages(tuple(sources), hashes)
+    for weights in reversed(before):
+        seen = seen_before(weights).joined(seen)
+    return seen

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from reddino.pretrain.pixel_ops import PixelOperations
+from reddino.pretrain.recipe import ASPECT
 
 Image = npt.NDArray[np.uint8]
 
-ASPECT = (3 / 4, 4 / 3)
 _TRIES = 10
 _COUNTERCLOCKWISE = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_CLOCKWISE}
 
@@ -72,10 +72,30 @@ def resize_square(image: Image, size: int) -> Image:
     return np.asarray(cv2.resize(image, (size, size), interpolation=mode), np.uint8)
 
 
+@dataclass(frozen=True)
+class Orientation:
+    """How a crop is flipped, and then turned counterclockwise by so many quarters."""
+
+    flip_x: bool
+    flip_y: bool
+    quarters: int
+
+    def of(self, crop: Image) -> Image:
+        """The (s, s, 3) crop so oriented."""
+        # OpenCV moves pixels twenty times faster than NumPy copies a reversed view.
+        if self.flip_x or self.flip_y:
+            crop = np.asarray(
+                cv2.flip(crop, -1 if self.flip_x and self.flip_y else int(self.flip_x)), np.uint8
+            )
+        if self.quarters:
+            crop = np.asarray(cv2.rotate(crop, _COUNTERCLOCKWISE[self.quarters]), np.uint8)
+        return crop
+
+
 def random_orientation(
-    crop: Image, rng: np.random.Generator, horizontal: float, vertical: float, quarter_turn: float
-) -> Image:
-    """Flip and turn a (s, s, 3) crop.
+    rng: np.random.Generator, horizontal: float, vertical: float, quarter_turn: float
+) -> Orientation:
+    """Draw how a crop is flipped and turned.
 
     Args:
         horizontal: probability of swapping left and right.
@@ -85,12 +105,7 @@ def random_orientation(
     """
     flip_x, flip_y, turn = rng.random(3) < (horizontal, vertical, quarter_turn)
     quarters = int(rng.integers(4))
-    # OpenCV moves pixels twenty times faster than NumPy copies a reversed view.
-    if flip_x or flip_y:
-        crop = np.asarray(cv2.flip(crop, -1 if flip_x and flip_y else int(flip_x)), np.uint8)
-    if turn and quarters:
-        crop = np.asarray(cv2.rotate(crop, _COUNTERCLOCKWISE[quarters]), np.uint8)
-    return crop
+    return Orientation(bool(flip_x), bool(flip_y), quarters if turn else 0)
 
 
 @dataclass(frozen=True)
@@ -105,6 +120,7 @@ class MultiCrop:
         local_count: local crops a patch; may be 0.
         operations: the pixel operations, applied to the resized crop before it is flipped and turned.
         horizontal_flip, vertical_flip, quarter_turn: probabilities, see `random_orientation`.
+        aspect: smallest and largest width over height of a crop.
     """
 
     global_size: int
@@ -116,6 +132,7 @@ class MultiCrop:
     horizontal_flip: float = 0.85
     vertical_flip: float = 0.85
     quarter_turn: float = 0.85
+    aspect: tuple[float, float] = ASPECT
 
     def __call__(self, image: Image, rng: np.random.Generator) -> tuple[Image, Image]:
         """Crop `image` (H, W, 3) uint8 RGB; returns uint8 (2, g, g, 3) and (local_count, l, l, 3).
@@ -127,14 +144,45 @@ class MultiCrop:
         self.fill(image, rng, global_crops, local_crops)
         return global_crops, local_crops
 
-    def fill(self, image: Image, rng: np.random.Generator, global_crops: Image, local_crops: Image) -> None:
-        """Write the crops into arrays shaped as in `__call__`, without an intermediate copy."""
-        for crops, scale in ((global_crops, self.global_scale), (local_crops, self.local_scale)):
-            for target in crops:
-                target[...] = self._crop(image, rng, scale, target.shape[0])
+    def fill(
+        self,
+        image: Image,
+        rng: np.random.Generator,
+        global_crops: Image,
+        local_crops: Image,
+        clean_crops: Image | None = None,
+    ) -> None:
+        """Write the crops into arrays shaped as in `__call__`, without an intermediate copy.
 
-    def _crop(self, image: Image, rng: np.random.Generator, scale: tuple[float, float], size: int) -> Image:
-        box = random_crop_box(image.shape[0], image.shape[1], scale, rng)
-        crop = resize_square(image[box.y : box.y + box.height, box.x : box.x + box.width], size)
-        crop = self.operations(crop, rng)
-        return random_orientation(crop, rng, self.horizontal_flip, self.vertical_flip, self.quarter_turn)
+        Args:
+            image: the patch.
+            rng: is drawn from alike, whether clean crops are wanted or not.
+            global_crops: (2, g, g, 3) to fill.
+            local_crops: (local_count, l, l, 3) to fill.
+            clean_crops: (2, c, c, 3) to fill with the global crops before pixel operations, flipped and
+                turned as these are; c may be another size, to which the same rectangle is resized.
+        """
+        for number, target in enumerate(global_crops):
+            clean = None if clean_crops is None else clean_crops[number]
+            self._crop(image, rng, self.global_scale, target, clean)
+        for target in local_crops:
+            self._crop(image, rng, self.local_scale, target)
+
+    def _crop(
+        self,
+        image: Image,
+        rng: np.random.Generator,
+        scale: tuple[float, float],
+        target: Image,
+        clean: Image | None = None,
+    ) -> None:
+        size = target.shape[0]
+        box = random_crop_box(image.shape[0], image.shape[1], scale, rng, self.aspect)
+        part = image[box.y : box.y + box.height, box.x : box.x + box.width]
+        resized = resize_square(part, size)
+        changed = self.operations(resized, rng)
+        orientation = random_orientation(rng, self.horizontal_flip, self.vertical_flip, self.quarter_turn)
+        target[...] = orientation.of(changed)
+        if clean is not None:
+            same_size = clean.shape[0] == size
+            clean[...] = orientation.of(resized if same_size else resize_square(part, clean.shape[0]))

@@ -26,12 +26,15 @@ class CropBatch:
         local_crops: (L, B, l, l, 3) uint8 RGB.
         sample_index: (B,) int64, numbers of the samples since the start of training.
         image_row: (B,) int64, manifest rows of their images.
+        clean_crops: (2, B, c, c, 3) uint8 RGB, the global crops without pixel operations; None where nobody
+            asked for them.
     """
 
     global_crops: torch.Tensor
     local_crops: torch.Tensor
     sample_index: torch.Tensor
     image_row: torch.Tensor
+    clean_crops: torch.Tensor | None = None
 
 
 class PretrainingStream:
@@ -55,6 +58,7 @@ class PretrainingStream:
         replica: int = 0,
         replicas: int = 1,
         batches_ahead: int = 2,
+        clean_size: int | None = None,
     ) -> None:
         """Prepare the order of samples; processes start with `iter()`.
 
@@ -70,6 +74,7 @@ class PretrainingStream:
             replica: this process's place in a distributed run.
             replicas: processes of the run; their n-th batches together are a contiguous range of samples.
             batches_ahead: batches kept ready by the workers.
+            clean_size: side of the clean crops in pixels; None makes none.
 
         Raises:
             RedDinoError: patches are in cell diameters and that of an image is unknown.
@@ -77,6 +82,7 @@ class PretrainingStream:
         self._order = PatchOrder(cache.index, patches, seed)
         self._cache, self._crops, self._seed = cache, crops, seed
         self._batch_size, self._workers, self._ahead = batch_size, workers, batches_ahead
+        self._clean_size = clean_size
         stride, first = batch_size * replicas, start_sample + replica * batch_size
         end = _NEVER if stop_sample is None else stop_sample
         self._starts = range(first, end - batch_size + 1, stride)
@@ -102,8 +108,9 @@ class PretrainingStream:
         )
 
     def _array_spec(self) -> ArraySpec:
-        size, crops = self._batch_size, self._crops
+        size, crops, clean = self._batch_size, self._crops, self._clean_size
         return {
+            **({"clean_crops": ((2, size, clean, clean, 3), np.uint8)} if clean is not None else {}),
             "global_crops": ((2, size, crops.global_size, crops.global_size, 3), np.uint8),
             "local_crops": ((crops.local_count, size, crops.local_size, crops.local_size, 3), np.uint8),
             "sample_index": ((size,), np.int64),
@@ -117,7 +124,8 @@ class PretrainingStream:
             rng = sample_rng(self._seed, sample)
             patch = self._order.choose(sample, rng, self._cache)
             global_crops, local_crops = batch["global_crops"][:, position], batch["local_crops"][:, position]
-            self._crops.fill(patch.cut(self._cache), rng, global_crops, local_crops)
+            clean = batch["clean_crops"][:, position] if self._clean_size is not None else None
+            self._crops.fill(patch.cut(self._cache), rng, global_crops, local_crops, clean)
             batch["sample_index"][position] = sample
             batch["image_row"][position] = self._cache.index.row[patch.image]
         self._cache.release()

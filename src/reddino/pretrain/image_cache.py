@@ -7,7 +7,7 @@ import mmap
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from reddino.smears.decode import Failures, ImageError, decode_image
 from reddino.smears.hashes import Hashes, image_hash
 from reddino.smears.manifest import Manifest
 
-_FORMAT = 4
+_FORMAT = 5
 _ABANDONED = (
     3600.0  # seconds without a write, after which a partial file is taken for that of a killed process
 )
@@ -46,6 +46,8 @@ class ImageIndex:
         source: (n,) int64 place of the image's source in `source_names`.
         source_names: (m,) str, sorted.
         hashes: (n, 2) uint64 of `reddino.smears.hashes.image_hash`, to know the images again.
+        cells: (m, 3) float64 of the cells that the manifest marks, sorted by image: the image's number, and
+            the centre (x, y) in stored pixels.
     """
 
     row: NDArray[np.int64]
@@ -57,6 +59,7 @@ class ImageIndex:
     source: NDArray[np.int64]
     source_names: NDArray[np.str_]
     hashes: Hashes
+    cells: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 3)))
 
     def __len__(self) -> int:
         return len(self.row)
@@ -79,14 +82,25 @@ class IndexBuilder:
         self._geometry: list[tuple[int, int, float, float]] = []
         self._sources: list[str] = []
         self._hashes: list[Hashes] = []
+        self._cells: list[NDArray[np.float64]] = [np.empty((0, 3))]
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def add(
-        self, row: int, pixels: NDArray[np.uint8], scale: float, cell_diameter: float, source: str
+        self,
+        row: int,
+        pixels: NDArray[np.uint8],
+        scale: float,
+        cell_diameter: float,
+        source: str,
+        *,
+        centres: NDArray[np.float64] | None = None,
     ) -> None:
-        """Note an image; `cell_diameter` in original pixels."""
+        """Note an image; `cell_diameter` and `centres` (k, 2) of its cells in original pixels."""
+        if centres is not None:
+            number = np.full((len(centres), 1), float(len(self)))
+            self._cells.append(np.concatenate([number, centres * scale], axis=1))
         self._rows.append(row)
         self._geometry.append((pixels.shape[0], pixels.shape[1], scale, cell_diameter * scale))
         self._sources.append(source)
@@ -107,6 +121,7 @@ class IndexBuilder:
             source=source.astype(np.int64),
             source_names=names,
             hashes=np.array(self._hashes, np.uint64).reshape(-1, 2),
+            cells=np.concatenate(self._cells),
         )
 
 
@@ -199,12 +214,13 @@ def read_cache(index_file: Path) -> ImageCache:
 
 @dataclass(frozen=True)
 class _Decoding:
-    """What is to be decoded: each image once, its first row, source and cell diameter (NaN = unknown)."""
+    """What is to be decoded: each image once, its first row, source, cell diameter (NaN = unknown), cells."""
 
     paths: list[Path]
     rows: NDArray[np.int64]
     sources: list[str]
     diameters: list[float]
+    centres: list[NDArray[np.float64]]
     max_cell_diameter: float | None
 
     @classmethod
@@ -219,7 +235,9 @@ class _Decoding:
             float(diameter) if diameter > 0 else cell_diameters.get(source, np.nan)
             for diameter, source in zip(own, sources, strict=True)
         ]
-        return cls([manifest.root / name for name in names], rows, sources, diameters, max_cell_diameter)
+        paths = [manifest.root / name for name in names]
+        centres = _centres_by_image(manifest.centres(), image_of_row, len(paths))
+        return cls(paths, rows, sources, diameters, centres, max_cell_diameter)
 
     def description(self, manifest_fingerprint: str) -> bytes:
         """Everything the cache depends on: rows, files with size and date, and how images are shrunk."""
@@ -241,10 +259,22 @@ class _Decoding:
             diameter = self.diameters[number]
             image, scale = shrink(image, diameter, self.max_cell_diameter)
             write(np.ascontiguousarray(image).reshape(-1))
-            builder.add(int(self.rows[number]), image, scale, diameter, self.sources[number])
+            row, centres = int(self.rows[number]), self.centres[number]
+            builder.add(row, image, scale, diameter, self.sources[number], centres=centres)
         if not len(builder):
             raise RedDinoError(f"There is no image to train on. {failures.summary()}")
         return builder.index(), failures
+
+
+def _centres_by_image(
+    centres: NDArray[np.float64], image_of_row: NDArray[np.int64], images: int
+) -> list[NDArray[np.float64]]:
+    """The (k, 2) centres of each image's cells, out of one (rows, 2) in which whole images are NaN."""
+    marked = np.flatnonzero(~np.isnan(centres).any(axis=1))
+    of_image = image_of_row[marked]
+    order = np.argsort(of_image, kind="stable")
+    ends = np.cumsum(np.bincount(of_image, minlength=images))
+    return np.split(centres[marked[order]], ends[:-1])
 
 
 def shrink(

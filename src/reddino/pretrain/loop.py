@@ -17,6 +17,7 @@ from reddino.pretrain.checkpoint import list_checkpoints, load_checkpoint, save_
 from reddino.pretrain.crops import MultiCrop
 from reddino.pretrain.data import PretrainingStream
 from reddino.pretrain.distribution import ALONE, Processes
+from reddino.pretrain.guide import described, open_guide
 from reddino.pretrain.image_cache import ImageCache, open_cache
 from reddino.pretrain.interrupt import Interruption
 from reddino.pretrain.optim import apply_schedule, make_optimizer
@@ -91,6 +92,8 @@ def pretrain(
     # Before the images are decoded, which can take long, and for nothing if the folder holds another run.
     run.require_same(recipe, manifest.fingerprint())
     with processes.main_first():
+        guide = open_guide(recipe)  # its weights may have to be fetched
+        run.require_guide(guide)
         cache = open_cache(
             manifest,
             cache_folder or folder / "cache",
@@ -98,15 +101,15 @@ def pretrain(
             max_cell_diameter=recipe.data.max_cell_diameter,
         )
         numerics = runtime.threads, runtime.precision, processes.count
-        for remark in run.begin(recipe, manifest.fingerprint(), *numerics):
+        for remark in run.begin(recipe, manifest.fingerprint(), *numerics, guide=guide):
             log.warning(remark)
-        networks = StudentTeacher(recipe, processes)  # starting weights may have to be fetched
+        networks = StudentTeacher(recipe, processes, guide)  # starting weights may have to be fetched
     student = spread(networks, runtime, processes)
     optimizer = make_optimizer(networks.student, recipe.optim)
     step = _restore(run, networks, optimizer, processes)
     run.open_metrics(step, recipe.runtime.tensorboard)
     run.note_failures(cache.failures)
-    run.note_seen(recipe.model.start, cache)
+    run.note_seen(recipe.model.start, cache, guide)
     report = Report(recipe, run, networks, runtime, processes=processes, score=online_score)
     report.begin(step)
     advance = progress or (lambda done, planned: None)
@@ -119,6 +122,7 @@ def pretrain(
         card=networks.card,
         runtime=runtime,
         processes=processes,
+        guide_card=guide.card if guide is not None else None,
     )
     micro_batches = ahead(iter(make_stream(recipe, cache, step, processes)), make, runtime)
     with Interruption() as interruption:
@@ -132,9 +136,10 @@ def pretrain(
                 with student.accumulating(last=part + 1 == recipe.run.accumulate):
                     with runtime.autocast():
                         targets = networks.targets(views, values.teacher_temperature)
-                        losses = networks.losses(student.predict(views), targets, views)
+                        outputs = student.predict(views)
+                        losses = networks.losses(outputs, targets, views)
                     (losses.total / recipe.run.accumulate).backward()  # type: ignore[no-untyped-call]
-                report.add(losses, targets)
+                report.add(losses, targets, outputs)
             stepped = take_step(networks, optimizer, recipe, report.is_finite())
             if stepped:
                 networks.update_teacher(values.ema_momentum)
@@ -171,6 +176,7 @@ def make_stream(
         horizontal_flip=augmentation.horizontal_flip,
         vertical_flip=augmentation.vertical_flip,
         quarter_turn=augmentation.quarter_turn,
+        aspect=crops.aspect,
     )
     micro_batch = recipe.run.batch // recipe.run.accumulate
     patches = PatchSpec(
@@ -195,6 +201,7 @@ def make_stream(
         replica=processes.rank,
         replicas=processes.count,
         batches_ahead=2 * recipe.run.accumulate,
+        clean_size=recipe.clean_size,
     )
 
 
@@ -259,5 +266,6 @@ def _save(
         "sources": sorted(set(manifest.strings("source"))),
         "steps": step,
         "samples": step * recipe.run.batch,
+        **(described(networks.guide) if networks.guide is not None else {}),
     }
     save_model_folder(run.model, backbone, replace(networks.card, training=training), heads)

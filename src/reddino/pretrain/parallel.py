@@ -47,6 +47,8 @@ def spread(networks: StudentTeacher, runtime: Runtime, processes: Processes) -> 
     """
     options = networks.recipe.runtime
     networks.to(runtime.device)
+    if networks.guide is not None:
+        networks.guide.to(runtime.device)
     for branch in (networks.student, networks.teacher):
         branch.backbone.use_fused_attention(runtime.fused_attention)
     if options.activation_checkpointing and isinstance(networks.student.backbone, ViTBackbone):

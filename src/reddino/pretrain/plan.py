@@ -6,7 +6,7 @@ import logging
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import pyarrow as pa
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from reddino.errors import RedDinoError
 from reddino.pretrain.recipe import Recipe, make_recipe
@@ -50,11 +50,13 @@ class Counts:
         parameters: of the student, heads included.
         flops: floating-point operations of a training step, a sample.
         activations: bytes that the backward pass keeps, a sample.
+        frozen: parameters of the guide of a distillation.
     """
 
     parameters: float
     flops: float
     activations: float
+    frozen: float = 0.0
 
     def beyond(self, shallower: Counts, blocks: int) -> Counts:
         """The counts with `blocks` more blocks, if one block makes the difference to `shallower`."""
@@ -91,6 +93,8 @@ class Plan:
     def memory(self) -> dict[str, float]:
         """GB a device, by use."""
         parts = {name: size * self.counts.parameters for name, size in BYTES_A_PARAMETER.items()}
+        if self.counts.frozen:
+            parts["guide"] = BYTES_A_PARAMETER["weights"] * self.counts.frozen
         parts["activations"] = self.counts.activations * self.samples_a_device
         return {name: size / 1e9 for name, size in parts.items()}
 
@@ -102,7 +106,7 @@ class Plan:
         lines = [
             f"network       {self.recipe.model.backbone}, {self.counts.parameters / 1e6:.1f} M parameters "
             "with heads (student; the teacher has as many)",
-            f"operations    {self.counts.flops / 1e9:.1f} GFLOP a sample (forward, backward, teacher, heads)",
+            f"operations    {self.counts.flops / 1e9:.1f} GFLOP a sample ({', '.join(self._computed())})",
             f"memory        {total:.2f} GB a device at {self.samples_a_device} samples: {split}",
             f"speed         {self.samples_per_second:.1f} samples/s a device ({self.origin})",
             f"length        {self.samples:,} samples in batches of {run.batch}: {self.hours:.2f} hours on "
@@ -119,6 +123,12 @@ class Plan:
                 f"the plan is {error:+.1f} % off"
             )
         return "\n".join([*lines, *self._assumptions()])
+
+    def _computed(self) -> list[str]:
+        """What the operations of a step are of."""
+        teacher = ["teacher"] if self.recipe.has_prototypes else []
+        guide = ["guide"] if self.counts.frozen else []
+        return ["forward", "backward", *teacher, *guide, "heads"]
 
     def _assumptions(self) -> list[str]:
         return [
@@ -238,11 +248,27 @@ def _count(recipe: Recipe, images: Manifest) -> Counts:
         run={"samples": 2 * _COUNTED, "batch": _COUNTED, "accumulate": 1},
         runtime={"workers": 0},
     )
-    parameters = sum(tensor.numel() for tensor in StudentTeacher(short).student.parameters())
-    kept = _Kept()
-    with kept, FlopCounterMode(display=False) as counter:
-        _run(short, images, lambda done: done >= 1)
-    return Counts(parameters, counter.get_total_flops() / _COUNTED, kept.most / _COUNTED)
+    networks = StudentTeacher(short)
+    parameters = sum(tensor.numel() for tensor in networks.student.parameters())
+    frozen = networks.guide.parameters if networks.guide is not None else 0
+    # The guide's attention is fused on CPUs too, where the counter does not know it by itself.
+    fused = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops}
+    kept, counter = _Kept(), FlopCounterMode(display=False, custom_mapping=fused)
+    with kept, ExitStack() as counted:
+
+        def enough(done: int) -> bool:
+            if done == 0:  # what opening the networks takes is no part of a step
+                counted.enter_context(counter)
+            return done >= 1
+
+        _run(short, images, enough)
+    return Counts(parameters, counter.get_total_flops() / _COUNTED, kept.most / _COUNTED, frozen)
+
+
+def _attention_flops(*shapes: Any, **_: Any) -> int:
+    """The two products of attention, from the shapes of queries, keys and values."""
+    flops: int = sdpa_flop_count(*shapes[:3])  # type: ignore[no-untyped-call]
+    return flops
 
 
 class _Kept(torch.autograd.graph.saved_tensors_hooks):

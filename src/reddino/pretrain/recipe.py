@@ -17,6 +17,8 @@ Positive = Annotated[float, Field(gt=0.0)]
 NonNegative = Annotated[float, Field(ge=0.0)]
 Count = Annotated[int, Field(ge=1)]
 Range = tuple[Share, Share]
+#: Width over height of random crops, as published.
+ASPECT = (3 / 4, 4 / 3)
 
 
 class Section(BaseModel):
@@ -47,27 +49,38 @@ class DataSection(Section):
 
     `max_cell_diameter`: images are kept in memory shrunk until a red cell has at most this many pixels; null
     keeps them as they are. `source_exponent`: a source with n patches is drawn in proportion to n **
-    exponent. `candidates`: of that many random places the one whose pixels vary most is taken.
+    exponent. `layout`: anywhere, side by side, or round each cell that the manifest marks. `candidates`: of
+    that many random places the one whose pixels vary most is taken.
     """
 
     patch_side: Positive = 224.0
     patch_unit: Literal["px", "diameters", "image"] = "px"
-    layout: Literal["random", "grid"] = "random"
+    layout: Literal["random", "grid", "cells"] = "random"
     epoch_counts: Literal["area", "one"] = "area"
     source_exponent: Share = 1.0
     candidates: Count = 1
     batch_from: Literal["all", "source", "image"] = "all"
     max_cell_diameter: Positive | None = None
 
+    @model_validator(mode="after")
+    def _cells_are_cut_out(self) -> DataSection:
+        if self.layout == "cells" and self.patch_unit == "image":
+            raise ValueError("data.layout=cells cuts patches: data.patch_unit=image does not go with it")
+        return self
+
 
 class CropsSection(Section):
-    """Multi-crop: two global views and `local_count` local ones; scales are shares of the patch's area."""
+    """Multi-crop: two global views and `local_count` local ones; scales are shares of the patch's area.
+
+    `aspect`: width over height of a crop, before it becomes a square; near 1, round cells stay round.
+    """
 
     global_size: Count = 224
     global_scale: Range = (0.32, 1.0)
     local_size: Count = 98
     local_scale: Range = (0.05, 0.32)
     local_count: Annotated[int, Field(ge=0)] = 8
+    aspect: tuple[Positive, Positive] = ASPECT
 
 
 class AugmentationSection(Section):
@@ -117,6 +130,34 @@ class LossSection(Section):
     centering: Literal["sinkhorn", "moving-average"] = "sinkhorn"
     sinkhorn_iterations: Count = 3
     center_momentum: Share = 0.9
+
+
+class DistillSection(Section):
+    """A frozen network: what it says of clean global crops, the student learns to say of the changed ones.
+
+    `teacher`: a model folder or a name of the model catalogue; no smears are labelled by it, its features are
+    what is predicted. `pooled` and `spatial` weigh the losses on its pooled output and on its last feature
+    map (patch tokens, of a Vision Transformer). `morphology` weighs that on the hand-crafted features of the
+    central cell of the clean crop, a second teacher, for patches round cells (`data.layout: cells`).
+    `relations` weighs the agreement on which crops are near each other: to the student's pooled output itself
+    by raw distance, to both teachers by their pooled words; `relation_temperature` is in shares of the mean
+    squared distance. `image_size`: pixels of the crops that it is shown; null
+    shows them at `crops.global_size`.
+    """
+
+    teacher: str
+    pooled: NonNegative = 1.0
+    spatial: NonNegative = 1.0
+    morphology: NonNegative = 0.0
+    relations: NonNegative = 0.0
+    relation_temperature: Positive = 0.2
+    image_size: Count | None = None
+
+    @model_validator(mode="after")
+    def _has_a_loss(self) -> DistillSection:
+        if self.pooled == self.spatial == self.morphology == self.relations == 0:
+            raise ValueError("all weights of distill are 0: the teacher teaches nothing")
+        return self
 
 
 class TemperatureSection(Section):
@@ -204,6 +245,7 @@ class Recipe(Section):
     masking: MaskingSection = MaskingSection()
     head: HeadSection = HeadSection()
     loss: LossSection = LossSection()
+    distill: DistillSection | None = None
     temperature: TemperatureSection = TemperatureSection()
     optim: OptimSection = OptimSection()
     run: RunSection
@@ -214,9 +256,19 @@ class Recipe(Section):
         """Optimiser steps of the run; a last, incomplete batch is not taken."""
         return self.run.samples // self.run.batch
 
+    @property
+    def has_prototypes(self) -> bool:
+        """Whether student and EMA teacher are compared by prototypes: with DINO's or iBOT's loss."""
+        return self.loss.dino > 0 or self.loss.ibot > 0
+
+    @property
+    def clean_size(self) -> int | None:
+        """Side in pixels of the clean crops that the frozen teacher is shown; None without one."""
+        return None if self.distill is None else self.distill.image_size or self.crops.global_size
+
     @model_validator(mode="after")
     def _has_a_loss(self) -> Recipe:
-        if self.loss.dino == self.loss.ibot == 0:
+        if not self.has_prototypes and self.distill is None:
             raise ValueError("loss.dino and loss.ibot are both 0: there is nothing to learn")
         return self
 
@@ -271,7 +323,9 @@ def _apply(content: dict[str, Any], override: str) -> None:
         raise RedDinoError(f"override '{override}' is not of the form section.key=value")
     *sections, last = key.split(".")
     for section in sections:
-        content = content.setdefault(section, {})
+        if content.get(section) is None:  # a section that is left out may stand there as null
+            content[section] = {}
+        content = content[section]
         if not isinstance(content, dict):
             raise RedDinoError(f"override '{override}': '{section}' is a value, not a section")
     try:

@@ -19,7 +19,7 @@ from reddino.pretrain.parallel import whole_teacher
 from reddino.pretrain.recipe import Recipe
 from reddino.pretrain.run_folder import RunFolder, read_metrics
 from reddino.pretrain.schedules import StepValues
-from reddino.pretrain.student_teacher import Losses, StudentTeacher, Targets
+from reddino.pretrain.student_teacher import Losses, Outputs, StudentTeacher, Targets
 from reddino.runtime import Runtime
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class Report:
     ) -> None:
         self.recipe, self.run, self.networks, self.runtime = recipe, run, networks, runtime
         self.processes, self.score = processes, score
-        self.signs = signs.Signs(recipe.head.prototypes, processes)
+        self.signs = signs.Signs(recipe.head.prototypes if recipe.has_prototypes else 0, processes)
         self._finite: Tensor | None = None
         self.tokens: Tensor | None = None
         self.skipped = self.skipped_in_a_row = 0
@@ -59,7 +59,8 @@ class Report:
     def begin(self, step: int) -> None:
         """Say what can be known before the first step."""
         warning = signs.batch_too_small(self.recipe.head.prototypes, self.micro_batch)
-        if warning and self.recipe.loss.centering == "sinkhorn" and self.processes.is_main:
+        balanced = self.recipe.has_prototypes and self.recipe.loss.centering == "sinkhorn"
+        if warning and balanced and self.processes.is_main:
             log.warning(warning)
         # A run that goes on is judged by what it did before, too.
         earlier = read_metrics(self.run.folder)
@@ -67,17 +68,21 @@ class Report:
         if step == 0:
             self._score(0)
 
-    def add(self, losses: Losses, targets: Targets) -> None:
-        """Take in a micro-batch; nothing here waits for the device."""
+    def add(self, losses: Losses, targets: Targets, outputs: Outputs) -> None:
+        """Take in a micro-batch; nothing here waits for the device.
+
+        The rank is that of the teacher's class tokens, or of the student's where the teacher is not asked.
+        """
         finite = torch.isfinite(losses.total.detach())
         self._finite = finite if self._finite is None else self._finite & finite
-        self.tokens = targets.tokens
+        self.tokens = outputs.tokens.detach() if targets.tokens is None else targets.tokens
         values = {
             "loss": losses.total,
             "dino_loss": losses.dino,
             "ibot_loss": losses.ibot,
             "koleo_loss": losses.koleo,
         }
+        values |= {f"{name}_loss": loss for name, loss in losses.guided.items()}
         self.signs.add(values, targets.cls)
 
     def is_finite(self) -> bool:
@@ -134,11 +139,7 @@ class Report:
             losses=signs.recent_losses(self.losses, self.recipe.steps, self.recipe.optim.warmup),
         )
         self.run.log({**record, **({"signs": words} if words else {})})
-        log.info(
-            "step %d/%d  loss %.3f  entropy %.2f  rank %.1f  prototypes %.0f%%  %.1f samples/s",
-            step, self.recipe.steps, means.get("loss", math.nan), means.get("target_entropy", math.nan),
-            record["rank"], 100 * means["prototypes_used"], record["samples_per_s"],
-        )  # fmt: skip
+        log.info("step %d/%d  %s", step, self.recipe.steps, _line(record))
         for sentence in words:
             if sentence.split(":")[0] not in self.said:
                 log.warning("step %d: %s", step, sentence)
@@ -167,3 +168,20 @@ class Report:
         if step >= self.recipe.steps:
             self._score(step)
         self.run.close()
+
+
+def _line(record: dict[str, float]) -> str:
+    """A record in a line: what there is of it."""
+    shown = {
+        "loss": "loss {:.3f}",
+        "pooled_loss": "pooled {:.3f}",
+        "spatial_loss": "spatial {:.3f}",
+        "morphology_loss": "morphology {:.3f}",
+        "relations_loss": "relations {:.3f}",
+        "target_entropy": "entropy {:.2f}",
+        "rank": "rank {:.1f}",
+        "prototypes_used": "prototypes {:.0%}",
+        "samples_per_s": "{:.1f} samples/s",
+    }
+    record = {"loss": math.nan, **record}
+    return "  ".join(form.format(record[name]) for name, form in shown.items() if name in record)

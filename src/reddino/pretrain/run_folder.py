@@ -15,6 +15,7 @@ from reddino.errors import RedDinoError
 from reddino.locks import only_one
 from reddino.model.seen import SEEN, seen_by_cache, write_seen
 from reddino.pretrain.distribution import ALONE, Processes
+from reddino.pretrain.guide import Guide, described
 from reddino.pretrain.image_cache import ImageCache
 from reddino.pretrain.recipe import Recipe, dump_recipe, read_recipe
 from reddino.provenance import provenance
@@ -52,16 +53,21 @@ class RunFolder:
         threads: int,
         precision: str = "fp32",
         processes: int = 1,
+        *,
+        guide: Guide | None = None,
     ) -> list[str]:
         """Write the description of a new run, or compare how an interrupted one was computed.
+
+        `guide` is the frozen network of a distillation.
 
         Returns:
             Remarks for the person, such as a changed number of threads.
 
         Raises:
-            RedDinoError: the folder holds a run of another recipe or other data.
+            RedDinoError: the folder holds a run of another recipe, other data or another guide.
         """
         self.require_same(recipe, data_fingerprint)
+        self.require_guide(guide)
         if not self._writes:
             return []
         description = {
@@ -70,6 +76,7 @@ class RunFolder:
             "torch": torch.__version__,
             "precision": precision,
             "processes": processes,
+            **(described(guide) if guide is not None else {}),
         }
         if not (self.folder / DESCRIPTION).is_file():
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -113,6 +120,21 @@ class RunFolder:
                 f"{data_now}); give another folder"
             )
 
+    def require_guide(self, guide: Guide | None) -> None:
+        """Check that a run in this folder, if there is one, learns from the same weights.
+
+        Raises:
+            RedDinoError: they are others, under the same name.
+        """
+        if guide is None or not (self.folder / DESCRIPTION).is_file():
+            return
+        before = self._description().get("distilled_from_weights")
+        if before != guide.weights:
+            raise RedDinoError(
+                f"{self.folder} holds a run that learns from {guide.name} with the weights {before}, which "
+                f"are now {guide.weights}; bring these back, or give another folder"
+            )
+
     def open_metrics(self, step: int, tensorboard: bool) -> None:
         """Drop records later than `step` (of a run that died) and open the logs."""
         if not self._writes:
@@ -129,16 +151,18 @@ class RunFolder:
         if failures.count and self._writes:
             failures.write(self.folder / FAILURES)
 
-    def note_seen(self, start: str, cache: ImageCache) -> None:
+    def note_seen(self, start: str, cache: ImageCache, guide: Guide | None = None) -> None:
         """List in the model folder what the model sees: its sources and hashes of its images.
 
-        A resumed run, which is on the same images, takes over its list.
+        What its start and its guide saw, it has seen through them. A resumed run, which is on the same
+        images, takes over its list.
         """
         if not self._writes or (self.model / SEEN).is_file():
             return
         index = cache.index
         sources = index.source_names[index.source].tolist()
-        write_seen(self.model, seen_by_cache(sources, index.hashes, start))
+        before = (start,) if guide is None else (start, guide.name)
+        write_seen(self.model, seen_by_cache(sources, index.hashes, *before))
 
     def log(self, record: dict[str, Any]) -> None:
         """Append one record, which has `step` and `samples`."""

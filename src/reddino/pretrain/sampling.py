@@ -26,7 +26,8 @@ class PatchSpec:
         side: side of a patch in `unit`; an image smaller than that gives its largest square.
         unit: "px" (original pixels), "diameters" (of a red cell in that image), or "image" (all of the image,
             whatever its shape; `side` is unused).
-        layout: "random" (anywhere) or "grid" (side by side, each once an epoch).
+        layout: "random" (anywhere), "grid" (side by side, each once an epoch), or "cells" (round each cell
+            that the manifest marks, once an epoch, where the patch fits into the image).
         an_epoch: how often an image of a random layout occurs in an epoch: "area" as often as patches fit
             side by side, "one" once.
         source_exponent: a source with n patches gets a share of each epoch in proportion to
@@ -37,7 +38,7 @@ class PatchSpec:
 
     side: float = 224.0
     unit: Literal["px", "diameters", "image"] = "px"
-    layout: Literal["random", "grid"] = "random"
+    layout: Literal["random", "grid", "cells"] = "random"
     an_epoch: Literal["area", "one"] = "area"
     source_exponent: float = 1.0
     candidates: int = 1
@@ -73,7 +74,8 @@ class PatchOrder:
         """Count the patches.
 
         Raises:
-            RedDinoError: patches are in cell diameters and that of an image is unknown.
+            RedDinoError: patches are in cell diameters and that of an image is unknown, or round cells of
+                which none is marked.
         """
         self._spec, self._seed = spec, seed
         self._sizes = np.stack([index.width, index.height], axis=1)
@@ -81,6 +83,10 @@ class PatchOrder:
         self._grid = np.maximum(1, self._sizes // self._sides[:, None])
         once = spec.unit == "image" or (spec.layout, spec.an_epoch) == ("random", "one")
         counts = np.ones(len(index), np.int64) if once else self._grid.prod(axis=1)
+        self._cells = np.empty((0, 3))
+        if spec.layout == "cells":
+            self._cells = _cells_inside(index, self._sizes, self._sides)
+            counts = np.bincount(self._cells[:, 0].astype(np.int64), minlength=len(index))
         self._first = np.concatenate([[0], np.cumsum(counts)])
         self._by_source = _patches_by_source(index, counts)
         self._source_of_image = index.source
@@ -106,6 +112,10 @@ class PatchOrder:
         if self._spec.unit == "image":
             return Patch(image, 0, 0, width, height)
         side = int(self._sides[image])
+        if self._spec.layout == "cells":
+            # Cells lie in the order of their images, and so in that of the patches' numbers.
+            left, top = np.rint(self._cells[number, 1:] - side / 2).astype(int)
+            return Patch(image, min(max(left, 0), width - side), min(max(top, 0), height - side), side, side)
         x, y = self._place(image, number - int(self._first[image]), rng)
         return Patch(image, round(x * (width - side)), round(y * (height - side)), side, side)
 
@@ -160,6 +170,21 @@ def _stored_sides(index: ImageIndex, spec: PatchSpec) -> NDArray[np.int64]:
                 f"(manifest row {index.row[unknown[0]]}); fill the column cell_diameter or cut patches in px."
             )
     return np.clip(np.rint(spec.side * unit).astype(np.int64), 1, shorter)
+
+
+def _cells_inside(
+    index: ImageIndex, sizes: NDArray[np.int64], sides: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """The cells (m, 3) round which a patch of their image's side does not leave the image."""
+    image = index.cells[:, 0].astype(np.int64)
+    half = sides[image, None] / 2
+    inside = ((index.cells[:, 1:] >= half) & (index.cells[:, 1:] <= sizes[image] - half)).all(axis=1)
+    if not inside.any():
+        raise RedDinoError(
+            f"data.layout=cells needs cells in the manifest round which a patch fits; it marks {len(image)}: "
+            "find them with `reddino cells`, make data.patch_side smaller, or set data.layout=random"
+        )
+    return index.cells[inside]
 
 
 def _spread(number: int, count: int) -> float:

@@ -46,7 +46,7 @@ class Signs:
     """Sums over the micro-batches since the last report, kept on the device: nothing waits for them.
 
     Args:
-        prototypes: K.
+        prototypes: K; 0 where nothing is compared by prototypes, which then nothing is said of.
         across: processes that saw a part of every micro-batch each.
     """
 
@@ -61,33 +61,32 @@ class Signs:
         self._sums: Tensor | None = None
         self._used: Tensor | None = None
 
-    def add(self, values: Mapping[str, float | Tensor], cls_targets: Tensor) -> None:
+    def add(self, values: Mapping[str, float | Tensor], cls_targets: Tensor | None = None) -> None:
         """Take in a micro-batch: its scalars, and the class-token targets (2, B, K).
 
         One with a scalar that is not finite counts as seen, and for nothing else.
         """
-        flat = cls_targets.flatten(0, 1)
-        named = {**values, "target_entropy": target_entropy(flat)}
-        row = torch.stack([_scalar(value, flat.device) for value in named.values()])
+        flat = None if cls_targets is None else cls_targets.flatten(0, 1)
+        named = dict(values) if flat is None else {**values, "target_entropy": target_entropy(flat)}
+        row = torch.stack([torch.as_tensor(value).detach().double() for value in named.values()])
         finite = torch.isfinite(row).all()
         row = torch.cat([torch.where(finite, row, 0.0), finite[None].double()])
-        used = torch.zeros(self._prototypes, dtype=torch.float32, device=flat.device)
-        used[flat.argmax(dim=-1)] = finite.float()
         self._names, self.seen = tuple(named), self.seen + 1
         self._sums = row if self._sums is None else self._sums + row
-        self._used = used if self._used is None else torch.maximum(self._used, used)
+        if flat is not None:
+            used = torch.zeros(self._prototypes, dtype=torch.float32, device=flat.device)
+            used[flat.argmax(dim=-1)] = finite.float()
+            self._used = used if self._used is None else torch.maximum(self._used, used)
 
     def means(self) -> dict[str, float]:
         """Means over the window, and the share of prototypes that were some sample's first choice."""
-        if self._sums is None or self._used is None:
-            return {"prototypes_used": 0.0}
+        if self._sums is None:
+            return {"prototypes_used": 0.0} if self._prototypes else {}
         *sums, count = self._across.sum(self._sums).tolist()
         means = {name: total / count for name, total in zip(self._names, sums, strict=True)} if count else {}
+        if self._used is None:
+            return means
         return {**means, "prototypes_used": float(self._across.largest(self._used).mean())}
-
-
-def _scalar(value: float | Tensor, device: torch.device) -> Tensor:
-    return torch.as_tensor(value, device=device).detach().double()
 
 
 def recent_losses(history: Sequence[tuple[int, float]], steps: int, warmup: float) -> list[float]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,13 +27,22 @@ from reddino.model.folder import ModelCard, read_heads
 from reddino.model.shipped import as_folder
 from reddino.model.weights import MASK_TOKEN, backbone_tensors, load_strictly
 from reddino.pretrain.centering import centred_softmax, moved_center, sinkhorn_knopp
+from reddino.pretrain.distillation import (
+    GuideHeads,
+    Standardiser,
+    coarsened,
+    guide_loss,
+    guide_metric,
+    relation_loss,
+)
 from reddino.pretrain.distribution import ALONE, Processes
+from reddino.pretrain.guide import Guide, Words, map_shape, open_guide
 from reddino.pretrain.heads import ProjectionHead
 from reddino.pretrain.losses import dino_loss, ibot_loss, koleo_loss
 from reddino.pretrain.masking import MIN_BLOCK, MaskedPatches
 from reddino.pretrain.parallel import local_part
 from reddino.pretrain.randomness import INITIALISATION, derived_seed
-from reddino.pretrain.recipe import Recipe
+from reddino.pretrain.recipe import DistillSection, Recipe
 from reddino.pretrain.views import Views
 
 log = logging.getLogger(__name__)
@@ -43,57 +53,83 @@ class Outputs(NamedTuple):
 
     Attributes:
         tokens: (2 B, d) class tokens of the global crops, before the head.
-        global_logits: (2, B, K) head outputs of them.
+        global_logits: (2, B, K) head outputs of them, or None without prototypes.
         local_logits: (L, B, K) of the local crops, or None.
         patch_logits: (M, K) at the hidden patches of the global crops, or None.
+        guesses: what the guide says of the clean global crops, or None without a guide.
     """
 
     tokens: Tensor
-    global_logits: Tensor
+    global_logits: Tensor | None
     local_logits: Tensor | None
     patch_logits: Tensor | None
+    guesses: Words | None = None
 
 
 @dataclass(frozen=True)
 class Targets:
-    """Teacher distributions: class tokens (2, B, K), the view order kept, and masked patches (M, K)."""
+    """What the student has to predict.
 
-    cls: Tensor
+    Attributes:
+        cls: (2, B, K) teacher distributions of class tokens, the view order kept; None without prototypes.
+        patches: (M, K) of masked patches, or None.
+        tokens: (2 B, d) the teacher's class tokens; None without prototypes.
+        guide: the guide's words, standardised, at the student's places where these are fewer; or None.
+    """
+
+    cls: Tensor | None
     patches: Tensor | None
-    tokens: Tensor
+    tokens: Tensor | None
+    guide: Words | None = None
 
 
 @dataclass(frozen=True)
 class Losses:
-    """The loss and its terms, scalars."""
+    """The loss and its terms, scalars; `pooled` and `spatial` are those of a distillation."""
 
     total: Tensor
     dino: Tensor
     ibot: Tensor
     koleo: Tensor
+    guided: dict[str, Tensor] = field(default_factory=dict)
 
 
 class Branch(nn.Module):
-    """A backbone with its heads: the student, or the teacher."""
+    """A backbone with its heads: the student, or the teacher.
 
-    def __init__(self, backbone: Backbone, recipe: Recipe, processes: Processes = ALONE) -> None:
+    Without DINO's and iBOT's loss there is no projection head, and without a guide there are no
+    `guide_heads`.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        recipe: Recipe,
+        processes: Processes = ALONE,
+        guide_heads: GuideHeads | None = None,
+    ) -> None:
         super().__init__()
         self.backbone = backbone
-        self.dino_head = _make_head(backbone.dim, recipe, processes)
+        self.dino_head = _make_head(backbone.dim, recipe, processes) if recipe.has_prototypes else None
         separate = recipe.loss.ibot > 0 and not recipe.head.shared
         self.ibot_head = _make_head(backbone.dim, recipe, processes) if separate else None
+        self.guide_heads = guide_heads
         self.packs_crops = recipe.runtime.pack_crops
 
     def forward(self, views: Views) -> Outputs:
         """Everything this branch says of the views, in one call: DDP and FSDP2 hook it."""
         masked = views.masked
         tokens, local = self._encode(views)
-        global_logits = self.dino_head(tokens.cls).unflatten(0, (2, -1))
-        local_logits = None
-        if local is not None:
-            local_logits = self.dino_head(local.cls).unflatten(0, (-1, global_logits.shape[1]))
+        global_logits = local_logits = None
+        if self.dino_head is not None:
+            global_logits = self.dino_head(tokens.cls).unflatten(0, (2, -1))
+            if local is not None:
+                local_logits = self.dino_head(local.cls).unflatten(0, (-1, global_logits.shape[1]))
         patch_logits = self.patch_logits(tokens.patches, masked) if masked is not None else None
-        return Outputs(tokens.cls, global_logits, local_logits, patch_logits)
+        guesses = None
+        if self.guide_heads is not None and views.clean_crops is not None:
+            guesses = self.guide_heads(tokens)
+        return Outputs(tokens.cls, global_logits, local_logits, patch_logits, guesses)
 
     def _encode(self, views: Views) -> tuple[Tokens, Tokens | None]:
         """Tokens of the global and of the local crops."""
@@ -112,6 +148,7 @@ class Branch(nn.Module):
         assert patches is not None
         hidden = patches.reshape(-1, patches.shape[-1]).index_select(0, masked.indices)
         head = self.dino_head if self.ibot_head is None else self.ibot_head
+        assert head is not None
         logits: Tensor = head(hidden)
         return logits
 
@@ -135,25 +172,31 @@ def _make_head(dim: int, recipe: Recipe, processes: Processes) -> ProjectionHead
 
 
 class StudentTeacher(nn.Module):
-    """Both branches and the centres of moving-average centering.
+    """Both branches and the centres of moving-average centering; the guide of a distillation beside them.
 
     Args:
         recipe: of the run.
         processes: share every batch; targets are balanced over all of it.
+        guide: that of the recipe, where it is open already; its weights are no part of this module's state,
+            but the statistics that its words are standardised by are.
     """
 
     dino_center: Tensor
     ibot_center: Tensor
 
-    def __init__(self, recipe: Recipe, processes: Processes = ALONE) -> None:
+    def __init__(self, recipe: Recipe, processes: Processes = ALONE, guide: Guide | None = None) -> None:
         super().__init__()
         self.recipe, self.processes = recipe, processes
-        self.card, self.student = _make_student(recipe, processes)
-        self.teacher = Branch(_create(recipe), recipe, processes)
+        self.guide = guide or open_guide(recipe)
+        self.card, self.student = _make_student(recipe, processes, self.guide)
+        self.teacher = Branch(_create(recipe), recipe, processes, deepcopy(self.student.guide_heads))
         self.teacher.load_state_dict(self.student.state_dict())
         self.teacher.requires_grad_(False).eval()
         self.register_buffer("dino_center", torch.zeros(1, recipe.head.prototypes))
         self.register_buffer("ibot_center", torch.zeros(1, recipe.head.prototypes))
+        self.pooled_scale = Standardiser(self.guide.dim) if self.guide and self.guide.dim else None
+        self.spatial_scale = Standardiser(self.guide.map_dim) if self.guide and self.guide.map_dim else None
+        self.shape_scale = Standardiser(self.guide.shape_dim) if self.guide and self.guide.shape_dim else None
         self.set_training()
 
     def set_training(self) -> None:
@@ -166,14 +209,36 @@ class StudentTeacher(nn.Module):
 
     @torch.no_grad()
     def targets(self, views: Views, temperature: float) -> Targets:
-        """The teacher's view of the unmasked global crops; class tokens and hidden patches centred apart."""
+        """The teacher's view of the unmasked global crops; class tokens and hidden patches centred apart.
+
+        Without prototypes nobody asks the teacher. The guide, where there is one, says what it sees in the
+        clean crops.
+        """
+        guide = self._guide_targets(views)
+        if not self.recipe.has_prototypes:
+            return Targets(None, None, None, guide)
         teacher: Outputs = self.teacher(views.as_teacher())
+        assert teacher.global_logits is not None
         cls_logits = teacher.global_logits.flatten(0, 1).float()
         cls = torch.unflatten(self._center(cls_logits, "dino_center", temperature), 0, (2, -1))
         if teacher.patch_logits is None:
-            return Targets(cls, None, teacher.tokens)
+            return Targets(cls, None, teacher.tokens, guide)
         patches = self._center(teacher.patch_logits.float(), "ibot_center", temperature)
-        return Targets(cls, patches, teacher.tokens)
+        return Targets(cls, patches, teacher.tokens, guide)
+
+    def _guide_targets(self, views: Views) -> Words | None:
+        heads = self.student.guide_heads
+        if self.guide is None or heads is None or views.clean_crops is None:
+            return None
+        words = self.guide.says(views.clean_crops, views.clean_shapes)
+        pooled = spatial = shapes = None
+        if self.pooled_scale is not None and words.pooled is not None:
+            pooled = self.pooled_scale(words.pooled, self.processes)
+        if self.spatial_scale is not None and words.spatial is not None:
+            spatial = self.spatial_scale(coarsened(words.spatial, heads.side), self.processes)
+        if self.shape_scale is not None and words.shapes is not None:
+            shapes = self.shape_scale(words.shapes, self.processes)
+        return Words(pooled, spatial, shapes)
 
     def _center(self, logits: Tensor, center_name: str, temperature: float) -> Tensor:
         loss = self.recipe.loss
@@ -191,16 +256,22 @@ class StudentTeacher(nn.Module):
         nearest neighbours among its own samples, as in DINOv2.
         """
         loss, temperature = self.recipe.loss, self.recipe.temperature.student
-        zero = student.global_logits.new_zeros((), dtype=torch.float32)
+        zero = student.tokens.new_zeros((), dtype=torch.float32)
         dino = ibot = koleo = zero
         if loss.dino > 0:
+            assert targets.cls is not None and student.global_logits is not None
             dino = dino_loss(targets.cls, student.global_logits, student.local_logits, temperature)
         if views.masked is not None and targets.patches is not None and student.patch_logits is not None:
             crops = len(views.masked.masks)
             ibot = ibot_loss(targets.patches, student.patch_logits, views.masked.weights, crops, temperature)
         if loss.koleo > 0:
             koleo = sum((koleo_loss(crop) for crop in student.tokens.chunk(2)), start=zero)
-        return Losses(loss.dino * dino + loss.ibot * ibot + loss.koleo * koleo, dino, ibot, koleo)
+        total = loss.dino * dino + loss.ibot * ibot + loss.koleo * koleo
+        if self.recipe.distill is None or targets.guide is None or student.guesses is None:
+            return Losses(total, dino, ibot, koleo)
+        guided = _guided(self.recipe.distill, targets.guide, student)
+        total = total + sum(getattr(self.recipe.distill, name) * term for name, term in guided.items())
+        return Losses(total, dino, ibot, koleo, guided)
 
     @torch.no_grad()
     def update_teacher(self, momentum: float) -> None:
@@ -217,6 +288,25 @@ class StudentTeacher(nn.Module):
         yield from self.student.children()
 
 
+def _guided(section: DistillSection, targets: Words, student: Outputs) -> dict[str, Tensor]:
+    """The terms of a distillation, by the names of their weights; those that weigh nothing are left out."""
+    assert student.guesses is not None
+    pairs = {
+        "pooled": (targets.pooled, student.guesses.pooled),
+        "spatial": (targets.spatial, student.guesses.spatial),
+        "morphology": (targets.shapes, student.guesses.shapes),
+    }
+    terms = {
+        name: guide_loss(wanted, guessed)
+        for name, (wanted, guessed) in pairs.items()
+        if wanted is not None and guessed is not None and getattr(section, name) > 0
+    }
+    if section.relations > 0:
+        temperature = section.relation_temperature
+        terms["relations"] = relation_loss(guide_metric(targets), student.tokens, temperature)
+    return terms
+
+
 def _create(recipe: Recipe) -> Backbone:
     model = recipe.model
     return create_backbone(
@@ -228,17 +318,23 @@ def _create(recipe: Recipe) -> Backbone:
     )
 
 
-def _make_student(recipe: Recipe, processes: Processes) -> tuple[ModelCard, Branch]:
+def _make_student(recipe: Recipe, processes: Processes, guide: Guide | None) -> tuple[ModelCard, Branch]:
     """Build the student and give it its starting weights."""
     model = recipe.model
     backbone = _create(recipe)
     _check_sizes(backbone, recipe)
     card = ModelCard(model.backbone, recipe.crops.global_size, model.depth, model.layer_scale)
-    student = Branch(backbone, recipe, processes)
+    heads = None
+    if guide is not None:
+        # Only for a guide's map a network without tokens gives its own: those that have none do without.
+        size, whose = recipe.crops.global_size, f"model.backbone={model.backbone}"
+        side, dim = map_shape(backbone, size, whose) if guide.map_dim else (0, 0)
+        heads = GuideHeads(guide, backbone.dim, side, dim)
+    student = Branch(backbone, recipe, processes, heads)
     generator = torch.Generator().manual_seed(derived_seed(recipe.seed, INITIALISATION, 1))
-    student.dino_head.initialise(generator)
-    if student.ibot_head is not None:
-        student.ibot_head.initialise(generator)
+    for head in (student.dino_head, student.ibot_head, student.guide_heads):
+        if head is not None:
+            head.initialise(generator)
     if model.start == "scratch":
         initialise(backbone, derived_seed(recipe.seed, INITIALISATION, 0))
         return card, student
@@ -250,15 +346,21 @@ def _make_student(recipe: Recipe, processes: Processes) -> tuple[ModelCard, Bran
 
 
 def _load_heads(student: Branch, start: str) -> None:
-    """Take over the mask token and, if all of them fit, the heads saved beside the starting weights."""
+    """Take over the mask token and the heads saved beside the starting weights.
+
+    Projection heads are taken if all of them fit; so are those of a distillation, which fit any guide of the
+    same shape.
+    """
     folder = Path(as_folder(start))
     saved = read_heads(folder) if folder.is_dir() else {}
     own = student.heads_state()
     fitting = {name: value for name, value in saved.items() if name in own and own[name].shape == value.shape}
-    heads = {name for name in own if not name.endswith(MASK_TOKEN)}
-    if not heads <= set(fitting):
-        log.warning("model.start=%s has no projection heads that fit this recipe: they are drawn anew", start)
-        fitting = {name: value for name, value in fitting.items() if name not in heads}
+    of_guide = {name for name in own if name.startswith("guide_heads.")}
+    projection = {name for name in own if not name.endswith(MASK_TOKEN)} - of_guide
+    for kind, heads in (("projection heads", projection), ("heads for the guide", of_guide)):
+        if not heads <= set(fitting):
+            log.warning("model.start=%s has no %s that fit this recipe: they are drawn anew", start, kind)
+            fitting = {name: value for name, value in fitting.items() if name not in heads}
     student.load_state_dict(fitting, strict=False)
 
 

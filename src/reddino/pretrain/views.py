@@ -21,6 +21,7 @@ from reddino.pretrain.masking import MaskedPatches, sample_masks
 from reddino.pretrain.randomness import DROP_PATH, TORCH, derived_seed, uniforms
 from reddino.pretrain.recipe import Recipe
 from reddino.runtime import Runtime, to_device
+from reddino.smears.morphology import Morphology
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,10 @@ class Views:
         global_kept, local_kept: for each residual branch the crops that compute it; None without drop path.
         seed: of what a network without tokens draws at random in its forward pass.
         hides: whether hidden patches are replaced by the mask token; else they are only where to look.
+        clean_crops: (2 B, 3, c, c) float, what the global crops were before pixel operations, normalised for
+            the guide of a distillation; None without one. Of local crops it is asked nothing.
+        clean_shapes: (2 B, f) float, hand-crafted features of the cells in their middle; None where these
+            are not distilled.
     """
 
     global_crops: Tensor
@@ -43,10 +48,20 @@ class Views:
     local_kept: list[Kept] | None
     seed: int = 0
     hides: bool = True
+    clean_crops: Tensor | None = None
+    clean_shapes: Tensor | None = None
 
     def as_teacher(self) -> Views:
         """What the teacher sees: global crops with nothing hidden, and every path of the network."""
-        return replace(self, local_crops=None, global_kept=None, local_kept=None, hides=False)
+        return replace(
+            self,
+            local_crops=None,
+            global_kept=None,
+            local_kept=None,
+            hides=False,
+            clean_crops=None,
+            clean_shapes=None,
+        )
 
 
 def make_views(
@@ -57,8 +72,12 @@ def make_views(
     runtime: Runtime,
     *,
     processes: Processes = ALONE,
+    guide_card: ModelCard | None = None,
 ) -> Views:
-    """Normalise a micro-batch on the device, and draw its masks and dropped paths from its sample indices."""
+    """Normalise a micro-batch on the device, and draw its masks and dropped paths from its sample indices.
+
+    `card` says how for the student, and `guide_card` for the guide, where there is one.
+    """
     index = batch.sample_index.numpy()
     masked = None
     if recipe.loss.ibot > 0 and isinstance(backbone, ViTBackbone):
@@ -75,6 +94,12 @@ def make_views(
             return None
         return [Kept(to_device(part.indices, runtime.device), part.scale) for part in plan]
 
+    clean = shapes = None
+    if batch.clean_crops is not None and guide_card is not None:
+        clean = _to_network(batch.clean_crops, guide_card, runtime)
+        if recipe.distill is not None and recipe.distill.morphology > 0:
+            measured = Morphology().embed(batch.clean_crops.flatten(0, 1).numpy())
+            shapes = to_device(torch.from_numpy(measured), runtime.device)
     return Views(
         _to_network(batch.global_crops, card, runtime),
         _to_network(batch.local_crops, card, runtime) if has_local else None,
@@ -82,12 +107,15 @@ def make_views(
         kept(range(2)),
         kept(range(2, crops)),
         derived_seed(recipe.seed, TORCH, int(index[0])),
+        clean_crops=clean,
+        clean_shapes=shapes,
     )
 
 
 def _to_network(crops: Tensor, card: ModelCard, runtime: Runtime) -> Tensor:
-    """(C, B, s, s, 3) uint8 to (C B, 3, s, s) float."""
-    return normalise(to_device(crops.flatten(0, 1), runtime.device), card.mean, card.std)
+    """(C, B, s, s, 3) uint8 RGB to (C B, 3, s, s) float, in the channel order of the card."""
+    pixels = to_device(crops.flatten(0, 1), runtime.device)
+    return normalise(pixels.flip(-1) if card.channel_order == "BGR" else pixels, card.mean, card.std)
 
 
 def drop_path_plan(

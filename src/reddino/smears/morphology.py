@@ -8,13 +8,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from reddino.embed.encoder import Images, Vectors
-from reddino.evaluate.morphology_scales import SCALES
-from reddino.evaluate.outline import central_mask, depth_inside, outline_features
 from reddino.provenance import hash_bytes
+from reddino.smears.morphology_scales import SCALES
+from reddino.smears.outline import Images, Mask, central_mask, depth_inside, outline_features
 
 Real = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
+Vectors = npt.NDArray[np.float32]
 
 #: Every view is measured at this size, so that texture means the same whatever size was asked for.
 WORK_SIZE = 64

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from skimage.feature import graycomatrix, graycoprops
 
-from reddino.evaluate.morphology import (
+from reddino.inputs import known_models, open_encoder
+from reddino.smears.morphology import (
     GREY_LEVELS,
     LARGEST,
     NAMES,
@@ -17,9 +18,8 @@ from reddino.evaluate.morphology import (
     measure,
     texture,
 )
-from reddino.evaluate.morphology_scales import SCALES
-from reddino.evaluate.outline import central_mask
-from reddino.inputs import known_models, open_encoder
+from reddino.smears.morphology_scales import SCALES
+from reddino.smears.outline import central_mask
 
 GROUND, CELL, PALE = (235, 225, 230), (205, 120, 130), (230, 200, 205)
 

@@ -6,8 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from reddino.embed.encoder import Images
-
+Images = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 
 #: A region smaller than this share of the view is no cell.
