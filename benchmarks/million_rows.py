@@ -2,8 +2,9 @@
 
 The collection is made up: an index and a manifest of so many rows over a sparse file of pixels, so that only
 the pages that are looked at take room. Each measurement is a process of its own, timed from its start
-(imports included) to the first batch of the real stream, then over further batches: resident memory is split
-into the process's own (anonymous) and mapped file pages.
+(imports included). One takes the first batch of the real stream in this process, without a network, and then
+further ones: resident memory is split into the process's own (anonymous) and mapped file pages. The other is
+a whole `pretrain` of the recipe as it is, with a worker, until its loop has networks and the first batch.
 
     python benchmarks/million_rows.py --rows 1250000
 """
@@ -16,7 +17,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -95,6 +99,35 @@ def measure(folder: Path, batches: int, started: float) -> None:
     print(json.dumps(report))
 
 
+class _FirstBatchError(Exception):
+    """Ends a run as soon as it has a batch."""
+
+
+def measure_run(folder: Path, started: float) -> None:
+    """Start a whole run and print when its loop had the first batch, as JSON."""
+    from reddino import api
+    from reddino.pretrain import loop
+
+    def stop(*_: object, **__: object) -> None:
+        raise _FirstBatchError
+
+    overrides = ["data.max_cell_diameter=null", "run.samples=100000000"]
+    with (
+        tempfile.TemporaryDirectory() as run,
+        patch.object(loop, "make_views", stop),
+        suppress(_FirstBatchError),
+    ):
+        api.pretrain("tiny", folder, run, overrides=overrides)
+    print(json.dumps({"a whole run has its first batch after": time.time() - started}))
+
+
+def timed_process(*arguments: str) -> dict[str, Any]:
+    """What this file prints when it is started anew with these arguments."""
+    command = [sys.executable, __file__, *arguments, "--started", str(time.time())]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
 def main() -> None:
     """Make the collection, measure it in new processes, print the median start-up and the memory."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -103,10 +136,14 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="20,000 rows, 2 batches, 1 run")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--measure-run", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--started", type=float, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
         measure(options.measure, options.batches, options.started)
+        return
+    if options.measure_run:
+        measure_run(options.measure_run, options.started)
         return
     rows, batches, runs = (20_000, 2, 1) if options.quick else (options.rows, options.batches, options.runs)
     with tempfile.TemporaryDirectory() as name:
@@ -114,14 +151,11 @@ def main() -> None:
         print(f"{rows:,} images of {SIDE} px, {runs} run(s)")
         reports = []
         for _ in range(runs):
-            command = [sys.executable, __file__, "--measure", name, "--batches", str(batches)]
-            done = subprocess.run(
-                [*command, "--started", str(time.time())], check=True, capture_output=True, text=True
-            )
-            reports.append(json.loads(done.stdout))
+            report = timed_process("--measure", name, "--batches", str(batches))
+            reports.append(report | timed_process("--measure-run", name))
             print(json.dumps(reports[-1], indent=1))
-        for key in ("first batch after", "processor seconds until then"):
-            print(f"median {key}: {np.median([report[key] for report in reports]):.2f} s")
+    for key in ("first batch after", "processor seconds until then", "a whole run has its first batch after"):
+        print(f"median {key}: {np.median([report[key] for report in reports]):.2f} s")
 
 
 if __name__ == "__main__":

@@ -32,6 +32,12 @@ def test_import__help_of_the_command_line_loads_no_torch() -> None:
     assert in_a_new_process(code).endswith("False")
 
 
+def test_import__what_makes_batches_loads_neither_timm_nor_what_other_verbs_need() -> None:
+    heavy = "['timm', 'torchvision', 'torch._dynamo', 'sklearn', 'scipy.sparse', 'matplotlib']"
+    code = "import sys, reddino.inputs, reddino.pretrain.loop; "
+    assert in_a_new_process(f"{code}print([m for m in {heavy} if m in sys.modules])") == "[]"
+
+
 def test_import__openmp_waits_passively_unless_told_otherwise() -> None:
     shown = "import reddino; print(os.environ['OMP_WAIT_POLICY'])"
     assert in_a_new_process(f"import os; os.environ.pop('OMP_WAIT_POLICY', None); {shown}") == "PASSIVE"

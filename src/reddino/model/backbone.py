@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import timm
 import torch
-from timm.layers import Attention
-from timm.models import vision_transformer
 from torch import Tensor, nn
 
 from reddino.errors import RedDinoError
-from reddino.model.blocks import CropBlock, Kept, KeptPair, adopt, class_token_of_last
+from reddino.model.blocks import Kept, KeptPair, class_token_of_last
 from reddino.model.feature_map import map_tokens
 from reddino.model.position import resample_positions
+
+if TYPE_CHECKING:
+    from reddino.model.crop_block import CropBlock
+
+# timm is imported where a network is built: that takes two seconds, in which a run's first batch is made.
 
 #: Backbones with patch size 14 that have no timm name of their own: (timm architecture, its arguments).
 PATCH14: dict[str, tuple[str, dict[str, Any]]] = {
@@ -60,6 +62,8 @@ class ViTBackbone(nn.Module):
     """
 
     def __init__(self, vit: Any) -> None:
+        from reddino.model.crop_block import adopt
+
         super().__init__()
         self.vit: Any = vit
         self.dim = int(self.vit.embed_dim)
@@ -230,6 +234,8 @@ def create_backbone(
     Raises:
         RedDinoError: timm has no such architecture.
     """
+    import timm
+
     if name == RESNET50_CUT:
         return PooledBackbone(cut_last_stage(timm.create_model("resnet50", pretrained=False, num_classes=0)))
     architecture, own = PATCH14.get(name, (name, {}))
@@ -275,6 +281,9 @@ def wrap(network: Any) -> Backbone:
 
 def _is_plain_vit(network: Any) -> bool:
     """Whether our forward computes what timm's would: every part must be of the kind it knows."""
+    from timm.layers import Attention
+    from timm.models import vision_transformer
+
     if type(network) is not vision_transformer.VisionTransformer:
         return False
     attention = [block.attn for block in network.blocks if type(block) is vision_transformer.Block]
@@ -325,6 +334,8 @@ def initialise(backbone: Backbone, seed: int) -> None:
 
 def _redraw(network: Any, seed: int) -> None:
     """Give a timm network fresh weights; many draw them only when they are built, so build it once more."""
+    import timm
+
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         fresh = timm.create_model(network.pretrained_cfg["architecture"], num_classes=0)

@@ -1,4 +1,7 @@
-"""The ViT's block: crops of one size or of several packed together, drop path by skipping, checkpointing."""
+"""What a ViT's block computes beyond timm's: crops of several sizes packed, drop path by skipping.
+
+Without timm, whose import takes two seconds: batches are made before there is a network.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
-from timm.models.vision_transformer import Block
 from torch import Tensor
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
 
 class Kept(NamedTuple):
@@ -29,59 +30,6 @@ Groups = list[Tensor]
 KeptPair = tuple[Kept | None, Kept | None]
 """For the attention and for the MLP of a block; None where every sample computes it."""
 ALL: KeptPair = (None, None)
-
-
-class CropBlock(Block):  # type: ignore[misc]
-    """timm's block, its forward written out for what pretraining does with it; the weights are the same.
-
-    Everything that works block by block, FSDP2, compilation and activation checkpointing, hooks its forward.
-    """
-
-    #: Recompute the block in the backward pass instead of keeping what it computed.
-    checkpointed = False
-
-    def forward(
-        self, x: Tensor | Groups, kept: Sequence[KeptPair] | None = None, **masking: Any
-    ) -> Tensor | Groups:
-        """Tokens (B, N, d) of one size, as timm has it, or a list of them, packed where there are several.
-
-        Args:
-            x: tokens, or a list of tokens, each of crops of one size.
-            kept: for each group of a list, which samples compute attention and MLP; None: all of them.
-            masking: what timm's own forward takes beside the tokens.
-        """
-        if isinstance(x, Tensor):
-            alone: Tensor = super().forward(x, **masking)
-            return alone
-        pairs = [ALL] * len(x) if kept is None else list(kept)
-        if self.checkpointed and torch.is_grad_enabled():
-            # Nothing in a block is random: drop path is planned before.
-            recomputed: Groups = checkpoint(
-                self._residuals, x, pairs, use_reentrant=False, preserve_rng_state=False
-            )
-            return recomputed
-        return self._residuals(x, pairs)
-
-    def _residuals(self, groups: Groups, kept: list[KeptPair]) -> Groups:
-        groups = _residual(groups, self._attention, [attention for attention, _ in kept])
-        return _residual(groups, self._mlp, [mlp for _, mlp in kept])
-
-    def _attention(self, groups: Groups) -> Groups:
-        if len(groups) == 1:
-            return [self.ls1(self.attn(self.norm1(groups[0])))]
-        sizes = [group.shape for group in groups]
-        return _unpack(self.ls1(packed_attention(self.attn, self.norm1(_pack(groups)), sizes)), sizes)
-
-    def _mlp(self, groups: Groups) -> Groups:
-        if len(groups) == 1:
-            return [self.ls2(self.mlp(self.norm2(groups[0])))]
-        return _unpack(self.ls2(self.mlp(self.norm2(_pack(groups)))), [group.shape for group in groups])
-
-
-def adopt(block: Any) -> None:
-    """Turn one of timm's plain blocks into a `CropBlock`, its weights and their names untouched."""
-    if type(block) is Block:
-        block.__class__ = CropBlock
 
 
 def class_token_of_last(block: Any, x: Tensor) -> Tensor:
@@ -111,7 +59,7 @@ def _attention_of_first(attention: Any, x: Tensor) -> Tensor:
     return projected
 
 
-def _residual(groups: Groups, branch: Callable[[Groups], Groups], kept: list[Kept | None]) -> Groups:
+def residual(groups: Groups, branch: Callable[[Groups], Groups], kept: list[Kept | None]) -> Groups:
     """x + branch(x), computed for the kept samples only and scaled up by their share (DINOv2's drop path)."""
     parts = [
         x if plan is None else x.index_select(0, plan.indices) for x, plan in zip(groups, kept, strict=True)
@@ -123,12 +71,13 @@ def _residual(groups: Groups, branch: Callable[[Groups], Groups], kept: list[Kep
     ]
 
 
-def _pack(groups: Groups) -> Tensor:
+def pack(groups: Groups) -> Tensor:
     """The tokens of all groups in one row: (T, d)."""
     return torch.cat([group.flatten(0, 1) for group in groups])
 
 
-def _unpack(tokens: Tensor, sizes: Sequence[torch.Size]) -> Groups:
+def unpack(tokens: Tensor, sizes: Sequence[torch.Size]) -> Groups:
+    """Undo `pack` for groups of these sizes (B_i, N_i, d)."""
     parts = torch.split(tokens, [size[0] * size[1] for size in sizes])
     return [part.reshape(size[0], size[1], -1) for part, size in zip(parts, sizes, strict=True)]
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from importlib import util
 from pathlib import Path
 
-import timm
-
 from reddino.errors import RedDinoError
 from reddino.model import hub
 from reddino.model.architecture import recognise
@@ -86,6 +84,8 @@ def open_backbone(name: str, *, image_size: int | None = None, seed: int = 0) ->
 
 
 def _open_by_name(name: str, image_size: int | None) -> tuple[Backbone, ModelCard]:
+    import timm
+
     if name in PUBLISHED or name.startswith(HUB):
         source = PUBLISHED.get(name) or Published(re.sub("^hf[_-]hub:", "", name))
         return _published(source, image_size)
@@ -137,6 +137,8 @@ def _untrained(name: str, image_size: int | None, seed: int) -> tuple[Backbone, 
 
 def _from_timm(name: str, image_size: int | None, *, cut: bool = False) -> tuple[Backbone, ModelCard]:
     """A network with timm's own pretrained weights; timm loads them strictly."""
+    import timm
+
     if not timm.is_model(name.split(".", maxsplit=1)[0]):
         raise RedDinoError(f"timm {timm.__version__} has no network '{name}'")
     silence = hub.why_out_of_reach()

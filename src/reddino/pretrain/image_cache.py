@@ -155,7 +155,8 @@ class ImageCache:
         """The pixels of image `number`, (h, w, 3) uint8 RGB; a view, not to be written to."""
         index = self.index
         height, width, start = int(index.height[number]), int(index.width[number]), int(index.offset[number])
-        return self.pixels[start : start + height * width * 3].reshape(height, width, 3)
+        # As a plain array: every slice of a memmap costs several times what one of an array does.
+        return np.asarray(self.pixels)[start : start + height * width * 3].reshape(height, width, 3)
 
 
 def open_cache(

@@ -13,7 +13,7 @@ import torch
 
 from reddino.errors import RedDinoError
 from reddino.model.folder import save_model_folder
-from reddino.pretrain.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
+from reddino.pretrain.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint, step_of
 from reddino.pretrain.crops import MultiCrop
 from reddino.pretrain.data import PretrainingStream
 from reddino.pretrain.distribution import ALONE, Processes
@@ -91,6 +91,7 @@ def pretrain(
     run = RunFolder(folder, writes=processes.is_main)
     # Before the images are decoded, which can take long, and for nothing if the folder holds another run.
     run.require_same(recipe, manifest.fingerprint())
+    written = processes.from_main(lambda: list_checkpoints(run.checkpoints))
     with processes.main_first():
         guide = open_guide(recipe)  # its weights may have to be fetched
         run.require_guide(guide)
@@ -103,6 +104,8 @@ def pretrain(
         numerics = runtime.threads, runtime.precision, processes.count
         for remark in run.begin(recipe, manifest.fingerprint(), *numerics, guide=guide):
             log.warning(remark)
+        # Workers make the first batch while the networks are built.
+        stream = iter(make_stream(recipe, cache, step_of(written[-1]) if written else 0, processes))
         networks = StudentTeacher(recipe, processes, guide)  # starting weights may have to be fetched
     student = spread(networks, runtime, processes)
     optimizer = make_optimizer(networks.student, recipe.optim)
@@ -124,7 +127,7 @@ def pretrain(
         processes=processes,
         guide_card=guide.card if guide is not None else None,
     )
-    micro_batches = ahead(iter(make_stream(recipe, cache, step, processes)), make, runtime)
+    micro_batches = ahead(stream, make, runtime)
     with Interruption() as interruption:
         while step < recipe.steps and not processes.any(interruption.asked):
             values = values_at(step, recipe)

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from timm.layers import convert_sync_batchnorm
 from torch import Tensor, nn
 
 from reddino.errors import RedDinoError
@@ -120,6 +119,8 @@ def _share_batch_statistics(networks: StudentTeacher, runtime: Runtime) -> None:
             f"'{networks.recipe.model.backbone}' has batch normalisation, whose statistics several processes "
             "can share on GPUs only; set model.freeze_norm_statistics=true or start one process"
         )
+    from timm.layers import convert_sync_batchnorm
+
     networks.student.backbone = convert_sync_batchnorm(networks.student.backbone)
 
 

@@ -16,7 +16,6 @@ from numpy.typing import ArrayLike, NDArray
 from reddino.errors import RedDinoError
 from reddino.provenance import hash_bytes
 from reddino.smears import manifest_file
-from reddino.smears.groups import joined_groups
 from reddino.smears.manifest_columns import COLUMNS, NUMBER_COLUMNS, RowPlace, conform
 from reddino.smears.shards import file_size, split_member
 
@@ -107,6 +106,8 @@ class Manifest:
         Rows that share an image, a `group`, a `slide` or a `patient` of one source are one group, also by way
         of other rows; 'slide 1' of two sources is two groups.
         """
+        from reddino.smears.groups import joined_groups  # which loads SciPy, for splits alone
+
         return joined_groups(
             self.strings("source"),
             {name: self.strings(name) for name in ("patient", "slide", "group", "path")},
