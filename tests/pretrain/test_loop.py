@@ -16,7 +16,7 @@ from micro_run import draw_images, last_checkpoint, micro_recipe, run_micro, tra
 from reddino.errors import RedDinoError
 from reddino.model.backbone import PooledBackbone, ViTBackbone
 from reddino.model.encoder import Encoder, open_model
-from reddino.model.folder import open_model_folder, read_heads
+from reddino.model.folder import open_model_folder, read_card, read_heads
 from reddino.model.position import resample_positions
 from reddino.pretrain import loop
 from reddino.pretrain.optim import make_optimizer
@@ -142,6 +142,8 @@ def test_start__from_a_model_folder_at_another_size(images: Manifest, finished: 
     assert card.image_size == 84
     expected = resample_positions(before.vit.pos_embed, (6, 6))
     torch.testing.assert_close(after.vit.pos_embed, expected, atol=1e-6, rtol=1e-6)
+    said, start = card.training["started_from"], read_card(finished / "model")
+    assert (said["weights"], said["samples"]) == (start.weights_hash, start.training["samples"])
 
 
 def test_start__a_cnn_from_scratch(images: Manifest, tmp_path: Path) -> None:

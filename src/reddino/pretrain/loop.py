@@ -101,8 +101,9 @@ def pretrain(
             cell_diameters=cell_diameters,
             max_cell_diameter=recipe.data.max_cell_diameter,
         )
-        numerics = runtime.threads, runtime.precision, processes.count
-        for remark in run.begin(recipe, manifest.fingerprint(), *numerics, guide=guide):
+        for remark in run.begin(
+            recipe, manifest.fingerprint(), runtime.threads, runtime.precision, processes.count, guide=guide
+        ):
             log.warning(remark)
         # Workers make the first batch while the networks are built.
         stream = iter(make_stream(recipe, cache, step_of(written[-1]) if written else 0, processes))
@@ -269,6 +270,7 @@ def _save(
         "sources": sorted(set(manifest.strings("source"))),
         "steps": step,
         "samples": step * recipe.run.batch,
+        **networks.card.training,
         **(described(networks.guide) if networks.guide is not None else {}),
     }
     save_model_folder(run.model, backbone, replace(networks.card, training=training), heads)

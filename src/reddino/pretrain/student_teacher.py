@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -342,7 +342,15 @@ def _make_student(recipe: Recipe, processes: Processes, guide: Guide | None) -> 
     load_strictly(backbone, backbone_tensors(start), f"model.start={model.start}", resample=True)
     if model.load_heads:
         _load_heads(student, model.start)
-    return ModelCard(**{**vars(card), "mean": start_card.mean, "std": start_card.std}), student
+    lineage = {"started_from": _lineage(model.start, start_card)}
+    return replace(card, mean=start_card.mean, std=start_card.std, training=lineage), student
+
+
+def _lineage(name: str, card: ModelCard) -> dict[str, Any]:
+    """What a model card says of the weights that a run started from, and of what these started from."""
+    kept = ("data", "sources", "samples", "seed", "started_from", "distilled_from", "distilled_from_weights")
+    said = {key: card.training[key] for key in kept if key in card.training}
+    return {"name": name, "weights": card.weights_hash, **said}
 
 
 def _load_heads(student: Branch, start: str) -> None:
