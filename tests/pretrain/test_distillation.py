@@ -17,11 +17,12 @@ from reddino.model.catalogue import open_backbone
 from reddino.model.folder import ModelCard, open_model_folder, read_card, read_heads, save_model_folder
 from reddino.model.seen import SeenImages, read_seen, write_seen
 from reddino.pretrain import loop
+from reddino.pretrain.branch import Branch
 from reddino.pretrain.distillation import GuideHeads, Standardiser, coarsened, guide_loss
 from reddino.pretrain.guide import open_guide
 from reddino.pretrain.recipe import Recipe
 from reddino.pretrain.run_folder import read_metrics
-from reddino.pretrain.student_teacher import Branch, StudentTeacher
+from reddino.pretrain.student_teacher import StudentTeacher
 from reddino.pretrain.views import Views, make_views
 from reddino.runtime import Runtime
 from reddino.smears.manifest import Manifest

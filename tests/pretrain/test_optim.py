@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from reddino.model.backbone import create_backbone
+from reddino.pretrain.branch import Branch
 from reddino.pretrain.optim import apply_schedule, layer_of, make_optimizer, parameter_groups
 from reddino.pretrain.recipe import OptimSection, Recipe, make_recipe
 from reddino.pretrain.schedules import StepValues
-from reddino.pretrain.student_teacher import Branch
 
 DEPTH = 3
 RATES = OptimSection(layer_decay=0.8, patch_embed_lr=0.2, backbone_lr=0.5)

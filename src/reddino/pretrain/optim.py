@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from reddino.model.backbone import ViTBackbone
+from reddino.pretrain.branch import Branch
 from reddino.pretrain.recipe import OptimSection
 from reddino.pretrain.schedules import StepValues
-from reddino.pretrain.student_teacher import Branch
 
 _START_OF_BACKBONE = ("cls_token", "mask_token", "pos_embed", "patch_embed", "reg_token")
 

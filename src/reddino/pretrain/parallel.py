@@ -15,7 +15,8 @@ from reddino.pretrain.distribution import Processes
 from reddino.runtime import Runtime
 
 if TYPE_CHECKING:
-    from reddino.pretrain.student_teacher import Outputs, StudentTeacher
+    from reddino.pretrain.branch import Outputs
+    from reddino.pretrain.student_teacher import StudentTeacher
     from reddino.pretrain.views import Views
 
 

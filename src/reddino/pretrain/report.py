@@ -14,12 +14,13 @@ from torch import Tensor
 from reddino.errors import RedDinoError
 from reddino.model.encoder import Encoder
 from reddino.pretrain import signs
+from reddino.pretrain.branch import Outputs
 from reddino.pretrain.distribution import Processes
 from reddino.pretrain.parallel import whole_teacher
 from reddino.pretrain.recipe import Recipe
 from reddino.pretrain.run_folder import RunFolder, read_metrics
 from reddino.pretrain.schedules import StepValues
-from reddino.pretrain.student_teacher import Losses, Outputs, StudentTeacher, Targets
+from reddino.pretrain.student_teacher import Losses, StudentTeacher, Targets
 from reddino.runtime import Runtime
 
 log = logging.getLogger(__name__)
