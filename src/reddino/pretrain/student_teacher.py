@@ -64,7 +64,7 @@ class Targets:
 
 @dataclass(frozen=True)
 class Losses:
-    """The loss and its terms, scalars; `guided` are those of a distillation, by the names of their weights."""
+    """The loss and its terms, scalars; `guided` are those of a distillation, by their weights' names."""
 
     total: Tensor
     dino: Tensor
