@@ -11,7 +11,7 @@ import pytest
 
 from reddino import api
 from reddino.errors import RedDinoError
-from reddino.pretrain.image_cache import open_cache
+from reddino.pretrain.image_cache import open_cache, read_cache
 from reddino.pretrain.loop import make_stream
 from reddino.pretrain.recipe import read_recipe
 from reddino.pretrain.run_folder import RunFolder
@@ -86,6 +86,16 @@ def test_report__without_the_runs_images_says_so(run: Path) -> None:
     page = run_report(run, {})
     assert "decoded images are not in its folder any more" in page
     assert page.count("data:image/") == 3
+
+
+def test_report__of_a_run_whose_images_another_version_decoded_goes_without_them(run: Path) -> None:
+    (index,) = (run / "cache").glob("*.npz")
+    with np.load(index) as columns:
+        kept = {name: columns[name] for name in columns.files if name != "cells"}
+    np.savez(index, **kept)
+    with pytest.raises(RedDinoError, match=r"another version of RedDino \(it lacks cells\)"):
+        read_cache(index)
+    assert "decoded images are not in its folder any more" in run_report(run, {})
 
 
 def test_crops_figure__shows_global_crops_in_their_place() -> None:

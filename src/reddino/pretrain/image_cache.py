@@ -207,7 +207,7 @@ def read_cache(index_file: Path) -> ImageCache:
     """Open a cache that is there by its index (.npz), beside which the pixels lie.
 
     Raises:
-        RedDinoError: the pixels do not fit the index.
+        RedDinoError: the pixels do not fit the index, or another version wrote it.
     """
     index, failures = _read_index(index_file)
     return ImageCache(index, _map(index_file.with_suffix(".pixels"), index), failures)
@@ -325,6 +325,12 @@ def write_index(index: ImageIndex, failures: Failures, path: Path) -> None:
 
 def _read_index(path: Path) -> tuple[ImageIndex, Failures]:
     with np.load(path, allow_pickle=False) as columns:
+        lost = {field.name for field in fields(ImageIndex)} - set(columns.files)
+        if lost:
+            raise RedDinoError(
+                f"The image cache {path} is of another version of RedDino (it lacks "
+                f"{', '.join(sorted(lost))}); delete {path.parent} and make it again."
+            )
         index = ImageIndex(**{field.name: columns[field.name] for field in fields(ImageIndex)})
         failures = Failures()
         for failed, reason in columns["failures"]:
