@@ -78,6 +78,8 @@ CHANGES = {
     "distill.pooled": Change("0.5", GUIDED),
     "distill.spatial": Change("0.5", GUIDED),
     "distill.image_size": Change("64", GUIDED),
+    "distill.orientations": Change("3", GUIDED),
+    "distill.consensus": Change("true", GUIDED),
     "distill.morphology": Change("1.0", GUIDED),
     "distill.relations": Change("1.0", GUIDED),
     "distill.relation_temperature": Change("0.4", (*GUIDED, "distill.relations=1.0")),

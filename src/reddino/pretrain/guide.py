@@ -30,6 +30,46 @@ class Words(NamedTuple):
     shapes: Tensor | None = None
 
 
+class Symmetry(NamedTuple):
+    """One of the eight symmetries of a square: quarter turns, then perhaps a flip."""
+
+    turns: int
+    flipped: bool
+
+    def of(self, crops: Tensor) -> Tensor:
+        """Crops (C, 3, s, s), turned and flipped."""
+        turned = crops.rot90(self.turns, (2, 3))
+        return turned.flip(3) if self.flipped else turned
+
+    def undone(self, places: Tensor) -> Tensor:
+        """A feature map (C, N, e) of such crops, line by line, as it lies on the crops before."""
+        side = isqrt(places.shape[1])
+        grid = places.reshape(len(places), side, side, -1)
+        return (grid.flip(2) if self.flipped else grid).rot90(-self.turns, (1, 2)).flatten(1, 2)
+
+
+#: The first is none; each further one is far from those before it.
+SYMMETRIES = tuple(
+    Symmetry(turns, flipped)
+    for turns, flipped in (
+        (0, False),
+        (1, True),
+        (2, False),
+        (3, True),
+        (1, False),
+        (0, True),
+        (3, False),
+        (2, True),
+    )
+)
+
+
+def _agreed(words: Tensor) -> Tensor:
+    """(2 B, d) in which both crops of a sample have the mean of what was said of each."""
+    first, second = words.chunk(2)
+    return ((first + second) / 2).repeat(2, 1)
+
+
 class Guide:
     """A frozen network beside student and teacher: no part of their state, and in no checkpoint.
 
@@ -41,6 +81,8 @@ class Guide:
         dim: numbers of its pooled output; 0 where that is not distilled.
         map_side, map_dim: places along an edge of its last feature map, and numbers a place; 0 likewise.
         shape_dim: hand-crafted features that are distilled beside it; 0 likewise.
+        orientations: in how many of the eight flips and quarter turns it is shown each crop.
+        consensus: whether what is said of both crops of a sample is averaged.
     """
 
     def __init__(
@@ -52,7 +94,10 @@ class Guide:
         pooled: bool,
         spatial: bool,
         morphology: bool = False,
+        orientations: int = 1,
+        consensus: bool = False,
     ) -> None:
+        self.orientations, self.consensus = orientations, consensus
         self.name, self.card, self.weights = name, card, card.weights_hash
         self.parameters = sum(parameter.numel() for parameter in backbone.parameters())
         self._backbone = backbone.requires_grad_(False).eval()
@@ -70,12 +115,25 @@ class Guide:
     def says(self, clean: Tensor, shapes: Tensor | None = None) -> Words:
         """Pooled output and feature map of clean crops, and what was measured of them.
 
+        Words are means over the orientations; maps are turned back before.
+
         Args:
-            clean: (C, 3, s, s) crops, normalised as the card says.
-            shapes: (C, f) their hand-crafted features, where these are distilled.
+            clean: (2 B, 3, s, s) crops, normalised as the card says; first all first crops, then all second.
+            shapes: (2 B, f) their hand-crafted features, where these are distilled.
         """
-        tokens = self._backbone(clean)
-        return Words(tokens.cls if self.dim else None, tokens.patches if self.map_dim else None, shapes)
+        pooled, spatial = [], []
+        for symmetry in SYMMETRIES[: self.orientations]:
+            tokens = self._backbone(symmetry.of(clean))
+            if self.dim:
+                pooled.append(tokens.cls.float())
+            if self.map_dim:
+                assert tokens.patches is not None
+                spatial.append(symmetry.undone(tokens.patches.float()))
+        words = (torch.stack(part).mean(dim=0) if part else None for part in (pooled, spatial))
+        found, places = words
+        if self.consensus:
+            found, shapes = (None if part is None else _agreed(part) for part in (found, shapes))
+        return Words(found, places, shapes)
 
 
 def open_guide(recipe: Recipe) -> Guide | None:
@@ -102,6 +160,8 @@ def open_guide(recipe: Recipe) -> Guide | None:
         pooled=section.pooled > 0 or section.relations > 0,
         spatial=section.spatial > 0,
         morphology=section.morphology > 0,
+        orientations=section.orientations,
+        consensus=section.consensus,
     )
 
 

@@ -142,7 +142,9 @@ class DistillSection(Section):
     `relations` weighs the agreement on which crops are near each other: to the student's pooled output itself
     by raw distance, to both teachers by their pooled words; `relation_temperature` is in shares of the mean
     squared distance. `image_size`: pixels of the crops that it is shown; null
-    shows them at `crops.global_size`.
+    shows them at `crops.global_size`. A cell has no upper side: `orientations` is in how many of the eight
+    flips and quarter turns the teacher is shown each crop, and its words are their mean. `consensus` averages
+    pooled words and hand-crafted features over the two global crops of a sample as well.
     """
 
     teacher: str
@@ -152,6 +154,8 @@ class DistillSection(Section):
     relations: NonNegative = 0.0
     relation_temperature: Positive = 0.2
     image_size: Count | None = None
+    orientations: Annotated[int, Field(ge=1, le=8)] = 1
+    consensus: bool = False
 
     @model_validator(mode="after")
     def _has_a_loss(self) -> DistillSection:
