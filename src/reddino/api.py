@@ -609,7 +609,13 @@ def fit(
             )
         return fit_on_table(read_embeddings(str(data)), Path(out), folds=folds, seed=seed, **common)
     opened = smears.labelled(open_data(data, failures), label, classes)
-    encoder = open_encoder(model or DEFAULT_MODEL, image_size=image_size, device=device)
+    # A frozen network must give everywhere the vectors that the probe learned on.
+    encoder = open_encoder(
+        model or DEFAULT_MODEL,
+        image_size=image_size,
+        device=device,
+        precision="auto" if fine_tune else "fp32",
+    )
     length, measure = _side(opened, None, side, unit)
     job = smears.FitJob(opened, encoder, length, measure, pooling, views, missing_diameters)
     tuning = {**options, "folds": folds, "seed": seed} if fine_tune else None
@@ -668,7 +674,7 @@ def predict(
         found = predict_embeddings(opened, read_embeddings(str(data)))
     else:
         name = model or smears.model_of(opened, Path(classifier))
-        encoder = open_encoder(name, image_size=opened.view.output, device=device)
+        encoder = open_encoder(name, image_size=opened.view.output, device=device, precision="fp32")
         manifest = open_data(data, failures)
         marked = opened.view.kind != "cells" or manifest.is_cell().any()
         diameters = missing_diameters(manifest) if opened.view.needs_diameters and marked else None

@@ -29,7 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_load__gives_an_encoder_of_images_of_any_kind(folder: Path, tmp_path: Path) -> None:
-    encoder = reddino.load(folder)
+    encoder = reddino.load(folder, precision="fp32")
     Image.fromarray(squares(1)[0]).save(tmp_path / "cell.png")
     mixed = [squares(1)[0], tmp_path / "cell.png", str(tmp_path / "cell.png"), drawn_cells(1, 70)[0]]
     vectors = encoder.embed(mixed)
@@ -57,7 +57,7 @@ def test_load__refuses_unknown_options(folder: Path) -> None:
 
 
 def test_transformer__embeds(folder: Path) -> None:
-    made = EmbeddingTransformer(str(folder), pooling="cls+mean", batch_size=3)
+    made = EmbeddingTransformer(str(folder), pooling="cls+mean", batch_size=3, precision="fp32")
     found = made.fit_transform(list(squares(7)))
     np.testing.assert_allclose(found, small_encoder().embed(squares(7), "cls+mean"), atol=1e-5)
     assert len(made.get_feature_names_out()) == found.shape[1]

@@ -14,6 +14,7 @@ from reddino.model.encoder import open_model
 from reddino.model.folder import WEIGHTS, read_card
 from reddino.model.seen import read_seen
 from reddino.model.shipped import DEFAULT_MODEL, as_folder, shipped_models
+from reddino.runtime import Runtime
 
 OPEN_SOURCES = {"chula_bangkok", "bccd", "draaslan_ankara", "pbc_barcelona", "raabin_iran"}
 
@@ -43,7 +44,7 @@ def test_default_model__opens_strictly_and_is_half_a_file(folder: Path) -> None:
 
 
 def test_default_model__timm_opens_the_same_network(folder: Path) -> None:
-    encoder = open_model(DEFAULT_MODEL)
+    encoder = open_model(DEFAULT_MODEL, runtime=Runtime(torch.device("cpu"), "fp32", 1))
     size = encoder.input_size
     images = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), dtype=np.uint8)
     network = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()

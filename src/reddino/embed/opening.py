@@ -12,7 +12,7 @@ from reddino.embed.runtimes.check import drawn_cells
 from reddino.embed.runtimes.choice import use_runtime
 from reddino.errors import RedDinoError
 from reddino.model.encoder import Encoder, open_model
-from reddino.runtime import Precision, choose_runtime
+from reddino.runtime import Precision, bf16_is_fast, choose_device, choose_runtime
 
 
 def load(
@@ -47,7 +47,8 @@ def load(
     if precision not in get_args(Precision):
         raise RedDinoError(f"precision '{precision}' is not known; give {', '.join(get_args(Precision))}")
     level = cast(Precision, precision)
-    plain = runtime == "torch" and not compiled
+    named = level != "auto" or not bf16_is_fast(choose_device(device))
+    plain = runtime == "torch" and not compiled and named
     chosen = choose_runtime(device, level if plain else "fp32")
     encoder = open_model(name, image_size=image_size, channel_order=channel_order, runtime=chosen)
     if not plain:
