@@ -88,11 +88,30 @@ def test_nearest__survives_rounding_where_float32_products_cannot_rank() -> None
     assert np.array_equal(np.take_along_axis(distances, found, axis=1), expected)
 
 
-def test_nearest__blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nearest__blocks_and_tiles_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     train, _, test = data(5)
     whole = neighbours.nearest(train, test, 20)
-    monkeypatch.setattr(neighbours, "BLOCK_NUMBERS", 7 * len(train))
+    monkeypatch.setattr(neighbours, "BLOCK_BYTES", 4 * 7 * len(train))
+    monkeypatch.setattr(neighbours, "TILE", 2 * neighbours.LANE)
     assert np.array_equal(neighbours.nearest(train, test, 20), whole)
+
+
+@pytest.mark.parametrize("tile", [128, 8192])
+@pytest.mark.parametrize("spread", [1.0, 1e-3])
+def test_nearest__in_bfloat16_finds_the_true_neighbours(
+    monkeypatch: pytest.MonkeyPatch, tile: int, spread: float
+) -> None:
+    monkeypatch.setattr(neighbours, "cpu_computes_bf16", lambda: True)
+    monkeypatch.setattr(neighbours, "WORTH_BF16", 0)
+    monkeypatch.setattr(neighbours, "TILE", tile)
+    draw = np.random.default_rng(3)
+    # With little spread round a far point, rounding moves rows farther than they lie from each other.
+    train = (5.0 + spread * draw.normal(size=(1500, 24))).astype(np.float32)
+    train[700:710] = train[3]
+    queries = np.concatenate([train[:20], (5.0 + spread * draw.normal(size=(60, 24))).astype(np.float32)])
+    found = neighbours.nearest(train, queries, 20)
+    expected = np.argsort(brute_force(train, queries), axis=1, kind="stable")[:, :20]
+    assert np.array_equal(found, expected)
 
 
 def test_nearest__all_rows_when_k_is_their_number() -> None:

@@ -13,16 +13,20 @@ from reddino.runtime import cpu_computes_bf16
 Indices = npt.NDArray[np.int64]
 Real = npt.NDArray[np.float64]
 
-# A block of approximate distances takes at most this many numbers (128 MB as float32).
-BLOCK_NUMBERS = 2**25
-# Vectors that are ranked at once in float64, as numbers (16 MB).
-RANKED_NUMBERS = 2**21
+# Approximate distances of a block of queries take at most this many bytes.
+BLOCK_BYTES = 2**27
+# Rows of the corpus that are multiplied at once: what comes out is looked at before it leaves the cache.
+TILE = 8192
 # Columns of which only the least is looked at first.
 LANE = 64
+# Vectors that are ranked at once in float64, as numbers (2 MB).
+RANKED_NUMBERS = 2**18
 # Past this, ranking a shortlist costs as much as ranking everything.
 LONGEST_SHORTLIST = 4096
 # Below this many multiplications the conversion to bfloat16 is not worth its while.
 WORTH_BF16 = 2**32
+# Half a squared distance of what is no row.
+FAR = 1e37
 
 
 def nearest(train: Vectors, queries: Vectors, k: int) -> Indices:
@@ -31,111 +35,149 @@ def nearest(train: Vectors, queries: Vectors, k: int) -> Indices:
     A product of low precision gives a shortlist, which float64 ranks. Where the product's rounding error, or
     many equal distances, could have kept a true neighbour off it, a longer one is tried, then all rows.
     """
-    block = min(max(1, BLOCK_NUMBERS // max(1, len(train))), max(1, len(queries)))
-    corpus = _Corpus(train, block, bf16=cpu_computes_bf16() and train.size * len(queries) > WORTH_BF16)
+    corpus = _Corpus(train, len(queries), bf16=cpu_computes_bf16() and train.size * len(queries) > WORTH_BF16)
     found = np.empty((len(queries), k), dtype=np.int64)
-    shortlist = max(2 * k, k + 28)
-    unsure = np.arange(len(queries))
-    while len(unsure) and shortlist < min(len(train), LONGEST_SHORTLIST):
-        still: list[Indices] = []
-        for rows in np.split(unsure, range(block, len(unsure), block)):
-            candidates, beyond = corpus.shortlist(queries[rows], shortlist, k)
-            found[rows], farthest = _rank(train, queries[rows], candidates, k)
-            still.append(rows[farthest >= beyond])
-        unsure = np.concatenate(still)
-        shortlist *= 8
-    for row in unsure:
-        found[row] = _exhaustive(train, queries[row], k)
+    for start in range(0, len(queries), corpus.block):
+        asked = queries[start : start + corpus.block]
+        near = corpus.approximate(asked)
+        unsure, shortlist = np.arange(len(asked)), max(2 * k, k + 28)
+        while len(unsure) and shortlist < min(len(train), LONGEST_SHORTLIST):
+            candidates, beyond = near.shortlist(unsure, shortlist, k)
+            found[start + unsure], farthest = _rank(train, asked[unsure], candidates, k)
+            unsure = unsure[farthest >= beyond]
+            shortlist *= 8
+        for row in unsure:
+            found[start + row] = _exhaustive(train, asked[row], k)
     return found
 
 
 class _Corpus:
-    """Training vectors ready for products with queries; float32, or bfloat16 where hardware computes it."""
+    """Training vectors ready for products with queries; float32, or bfloat16 where hardware computes it.
 
-    def __init__(self, train: Vectors, block: int, *, bf16: bool) -> None:
+    Further coordinates hold the squared lengths of both sides, so that the product itself is half the squared
+    distance. It is small where it matters, and what rounding takes of it is a share of it.
+    """
+
+    def __init__(self, train: Vectors, queries: int, *, bf16: bool) -> None:
         # Distances do not change under translation, and small numbers round less.
         self.centre = train.mean(axis=0, dtype=np.float64).astype(np.float32)
-        points = train - self.centre
-        norms = np.einsum("ij,ij->i", points, points)
-        self.longest = float(norms.max()) ** 0.5
-        self.bf16 = bf16
-        if bf16:
-            self.norms = torch.from_numpy(norms)
-            self.rounded, moved = _rounded(points)
-            self.moved = float(moved.max())
-        else:
-            # A last coordinate |y|^2 against 1 makes the product itself -2 x.y + |y|^2.
-            self.points = np.concatenate([-2 * points, norms[:, None]], axis=1)
-            self.product = np.empty((block, len(train)), dtype=np.float32)
+        self.rows, self.bf16 = len(train), bf16
+        self.tile = min(TILE, -(-self.rows // LANE) * LANE)
+        tiles = -(-self.rows // self.tile)
+        points = np.zeros((tiles * self.tile, train.shape[1]), np.float32)
+        np.subtract(train, self.centre, out=points[: self.rows])
+        half = np.einsum("ij,ij->i", points, points) / 2
+        self.longest = float(2 * half.max()) ** 0.5
+        half[self.rows :] = FAR
+        kind = torch.bfloat16 if bf16 else torch.float32
+        exact = torch.from_numpy(points)
+        rounded = exact.to(kind)
+        self.moved = float(_moved(exact, rounded).max()) if bf16 else 0.0
+        norms = _parts(torch.from_numpy(half), kind)
+        corpus = torch.cat([rounded.neg_(), norms, torch.ones_like(norms)], dim=1)
+        self.tiles = [part.T for part in torch.split(corpus, self.tile)]
+        size = torch.empty((), dtype=kind).element_size()
+        self.block = min(max(1, BLOCK_BYTES // (size * len(corpus))), max(1, queries))
+        self.products = torch.empty((tiles, self.block, self.tile), dtype=kind)
+        self.least = torch.empty((self.block, tiles, self.tile // LANE), dtype=kind)
 
-    def shortlist(self, queries: Vectors, size: int, k: int) -> tuple[Indices, Real]:
-        """Candidates (b, k or more), and squared distances (b,) below which no row past the list lies.
+    def approximate(self, queries: Vectors) -> _Near:
+        """Half the squared distances of up to `block` queries (b, d) to all rows, until the next call."""
+        exact = torch.from_numpy(queries - self.centre)
+        own = exact.double().square().sum(dim=1)
+        rounded = exact.to(self.products.dtype)
+        norms = _parts((own / 2).float(), rounded.dtype)
+        asked = torch.cat([rounded, torch.ones_like(norms), norms], dim=1)
+        count = len(asked)
+        for number, part in enumerate(self.tiles):
+            # A whole block's leading part lies in one piece, as an output must.
+            product = self.products[number].flatten()[: count * self.tile].view(count, self.tile)
+            self._multiply(asked, part, product)
+            torch.amin(product.view(count, LANE, -1), dim=1, out=self.least[:count, number])
+        lengths = own.sqrt().numpy()
+        moved = _moved(exact, rounded) if self.bf16 else np.zeros(count)
+        return _Near(self, count, self._error(lengths, exact.shape[1], moved))
+
+    def _multiply(self, asked: Tensor, part: Tensor, product: Tensor) -> None:
+        if self.bf16:
+            torch.mm(asked, part, out=product)
+        else:
+            # numpy's library, since torch's takes a generic path on some processors, and may multiply in
+            # lower precision if so asked elsewhere.
+            np.matmul(asked.numpy(), part.numpy(), out=product.numpy())
+
+    def _error(self, own: Real, dim: int, moved: Real) -> Real:
+        """Bound (b,) on the error of half a squared distance, but for the rounding of the result itself.
+
+        Summing in float32, in whatever order; and what rounding the vectors did to their product:
+        |x.y - x'.y'| <= |x - x'| |y| + |x'| |y - y'|.
+        """
+        summing = (dim + 16) * float(np.finfo(np.float32).eps) * (own + self.longest) ** 2
+        bound: Real = summing + moved * self.longest + (own + moved) * self.moved
+        return bound
+
+    @property
+    def share(self) -> float:
+        """What rounding the result may take of it, as a share."""
+        return float(torch.finfo(torch.bfloat16).eps) if self.bf16 else 0.0
+
+
+class _Near:
+    """What a block of queries is near, by half the squared distance as the product gave it."""
+
+    def __init__(self, corpus: _Corpus, count: int, error: Real) -> None:
+        self.corpus, self.count, self.error = corpus, count, error
+
+    def shortlist(self, rows: Indices, size: int, k: int) -> tuple[Indices, Real]:
+        """Candidates (r, k or more) of some queries, and squared distances (r,) below which no other lies.
 
         Of the `size` least approximate distances those are left out that lie too far behind the k-th to be
         among the k nearest, whatever the rounding was.
         """
-        asked = queries - self.centre
-        own = np.linalg.norm(asked.astype(np.float64), axis=1)
-        error = self._summing_error(own, asked.shape[1])
-        # |x - y|^2 less |x|^2, which is the same for the whole row.
-        if self.bf16:
-            rounded, moved = _rounded(asked)
-            approximate = torch.add(self.norms, rounded @ self.rounded.T, alpha=-2)
-            error += self._rounding_error(own, moved)
-        else:
-            out = self.product[: len(asked)]
-            # numpy's library, since torch's takes a generic path on some processors, and may multiply in
-            # lower precision if so asked elsewhere.
-            np.matmul(np.pad(asked, ((0, 0), (0, 1)), constant_values=1), self.points.T, out=out)
-            approximate = torch.from_numpy(out)
-        values, rows = _smallest(approximate, size)
+        values, columns = self._smallest(torch.from_numpy(rows), size)
         values, order = values.float().sort(dim=1)
-        near = values.numpy().astype(np.float64)
-        needed = int((near <= near[:, k - 1 : k] + 2 * error[:, None]).sum(axis=1).max())
-        return rows.gather(1, order[:, :needed]).numpy(), near[:, -1] + own**2 - error
+        near, error = values.numpy().astype(np.float64), self.error[rows]
+        # Half the squared distances are at least these, and that of the k-th nearest at most the second.
+        least = near - self.corpus.share * np.abs(near) - error[:, None]
+        kth = near[:, k - 1] + self.corpus.share * np.abs(near[:, k - 1]) + error
+        needed = max(k, int((least <= kth[:, None]).sum(axis=1).max()))
+        return columns.gather(1, order[:, :needed]).numpy(), 2 * least[:, -1]
 
-    def _summing_error(self, own: Real, dim: int) -> Real:
-        """Bound (b,) on the rounding error of a float32 squared distance, however it is summed."""
-        bound: Real = (dim + 5) * float(np.finfo(np.float32).eps) * (own + self.longest) ** 2
-        return bound
+    def _smallest(self, rows: Tensor, size: int) -> tuple[Tensor, Tensor]:
+        """The `size` least values of some queries, unsorted, and their columns.
 
-    def _rounding_error(self, own: Real, moved: Real) -> Real:
-        """Bound (b,) on what bfloat16 adds to it: |x.y - x'.y'| <= |x - x'| |y| + |x'| |y - y'|."""
-        inputs = moved * self.longest + (own + moved) * self.moved
-        # The product itself is rounded to 8 bits as well.
-        output = float(torch.finfo(torch.bfloat16).eps) * (own * self.longest + inputs)
-        bound: Real = 2 * (inputs + output)
-        return bound
+        The least s values lie in lanes whose own least is among the s least of all lanes' (but for ties), so
+        that a selection over n / LANE numbers replaces one over n. Lane j of a tile holds its columns j, j +
+        lanes, ...
+        """
+        corpus = self.corpus
+        tiles, lanes = corpus.least.shape[1:]
+        least = corpus.least[: self.count].flatten(1)[rows]
+        if tiles * lanes > size:
+            chosen = torch.topk(least, size, dim=1, largest=False, sorted=False).indices
+        else:
+            chosen = torch.arange(tiles * lanes).expand(len(rows), -1)
+        tile, lane = chosen // lanes, chosen % lanes
+        inside = (lane[:, :, None] + torch.arange(LANE) * lanes).flatten(1)
+        tile = tile.repeat_interleave(LANE, dim=1)
+        place = tile * (corpus.block * corpus.tile) + rows[:, None] * corpus.tile + inside
+        found, order = torch.topk(corpus.products.view(-1)[place], size, dim=1, largest=False, sorted=False)
+        return found, (tile * corpus.tile + inside).gather(1, order)
 
 
-def _rounded(points: Vectors) -> tuple[Tensor, Real]:
-    """Points (n, d) in bfloat16, and how far (n,) that moved each."""
-    exact = torch.from_numpy(points)
-    rounded = exact.bfloat16()
-    moved = torch.linalg.vector_norm(exact - rounded.float(), dim=1)
-    return rounded, moved.numpy().astype(np.float64)
+def _parts(values: Tensor, kind: torch.dtype) -> Tensor:
+    """Numbers (n,) as (n, 3) numbers of a kind that together make the float32 ones."""
+    parts = []
+    for _ in range(3):
+        parts.append(values.to(kind))
+        values = values - parts[-1].float()
+    return torch.stack(parts, dim=1)
 
 
-def _smallest(values: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """The `size` least values of each row (b, n), unsorted, and their columns.
-
-    The least s values lie in lanes whose own least is among the s least of all lanes' (but for ties), so
-    that a selection over n / LANE numbers replaces one over n.
-    """
-    columns = values.shape[1]
-    lanes = columns // LANE
-    if lanes < 4 * size:
-        return torch.topk(values, size, dim=1, largest=False, sorted=False)
-    whole = lanes * LANE
-    # Lane j holds the columns j, j + lanes, ...: rows then lie in memory as they are read.
-    by_lane = values[:, :whole].view(len(values), LANE, lanes)
-    chosen = torch.topk(by_lane.amin(dim=1), size, dim=1, largest=False, sorted=False).indices
-    steps = torch.arange(LANE)[:, None] * lanes
-    candidates = (chosen[:, None, :] + steps).flatten(1)
-    tail = torch.arange(whole, columns).expand(len(values), -1)
-    candidates = torch.cat([candidates, tail], dim=1)
-    found, place = torch.topk(values.gather(1, candidates), size, dim=1, largest=False, sorted=False)
-    return found, candidates.gather(1, place)
+def _moved(exact: Tensor, rounded: Tensor) -> Real:
+    """How far (n,) rounding moved each vector."""
+    far: Real = torch.linalg.vector_norm(exact - rounded.float(), dim=1).numpy().astype(np.float64)
+    return far
 
 
 def _rank(train: Vectors, queries: Vectors, candidates: Indices, k: int) -> tuple[Indices, Real]:
@@ -145,8 +187,7 @@ def _rank(train: Vectors, queries: Vectors, candidates: Indices, k: int) -> tupl
     step = max(1, RANKED_NUMBERS // max(1, candidates.shape[1] * train.shape[1]))
     for start in range(0, len(queries), step):
         part = slice(start, start + step)
-        difference = train[candidates[part]].astype(np.float64)
-        difference -= queries[part, None]
+        difference = np.subtract(train[candidates[part]], queries[part, None], dtype=np.float64)
         squared[part] = np.einsum("bnd,bnd->bn", difference, difference)
     order = np.argsort(squared, axis=1, kind="stable")[:, :k]
     ranked = np.take_along_axis(candidates, order, axis=1)
