@@ -1,9 +1,9 @@
 """What a pretraining step costs by network and crop size, as a Markdown table.
 
 Each cell is a short real run in a process of its own, so that its peak memory is its own: the recipe as it
-stands but for crop size, batch and loading in the same process. `small` and `base` keep their 131,072
-prototypes: at a small batch these, not the network, are most of the memory. The last columns are what
-`reddino plan` makes of the counted operations for 8 GPUs.
+stands but for crop size, batch, loading in the same process, and fresh weights (none need be fetched).
+`small` and `base` keep their 131,072 prototypes: at a small batch these, not the network, are most of the
+memory. The last columns are what `reddino plan` makes of the counted operations for 8 GPUs.
 
     python benchmarks/cost_table.py --recipes tiny small base --batch 8
 """
@@ -57,7 +57,7 @@ def measure(name: str, size: str, images: Path, batch: int, steps: int) -> dict[
 
     short = ["runtime.score_every=0", "runtime.tensorboard=false", "runtime.checkpoint_every=1000000"]
     sizes = [f"run.batch={batch}", "run.accumulate=1", "run.samples=1000000", "runtime.workers=0"]
-    recipe = read_recipe(name, [*short, *sizes, *overrides(size)])
+    recipe = read_recipe(name, ["model.start=scratch", *short, *sizes, *overrides(size)])
     ends: list[float] = []
 
     def watch(done: int, planned: int) -> None:

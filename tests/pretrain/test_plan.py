@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from micro_run import draw_images, micro_recipe
+from torch.utils.flop_counter import FlopCounterMode
 
 from reddino.errors import RedDinoError
 from reddino.model.backbone import create_backbone
@@ -90,6 +92,21 @@ def test_plan__measures_a_probe_and_a_real_run(images: Manifest) -> None:
 def test_check__says_how_far_off_the_plan_was() -> None:
     values = (micro_recipe(), Counts(1, 1, 1), 10, 1, "this", 11.0, "measured", None, 10.0)
     assert "+10.0 % off" in Plan(*values).text()
+
+
+@pytest.mark.parametrize("groups", [1, 4, 8])
+def test_counts__a_convolution_in_groups_costs_three_times_its_forward_pass(groups: int) -> None:
+    layer = torch.nn.Conv2d(8, 8, 3, padding=1, groups=groups, bias=False)
+    images = torch.zeros(2, 8, 10, 10, requires_grad=True)
+    with FlopCounterMode(display=False, custom_mapping=plan._COUNTED_HERE) as counter:
+        layer(images).sum().backward()
+    forward = 2 * 2 * 100 * 8 * (8 // groups) * 9
+    assert counter.get_total_flops() == 3 * forward
+
+
+def test_plan__of_a_recipe_that_cuts_round_cells() -> None:
+    recipe = micro_recipe(["data.layout=cells", "data.patch_unit=diameters", "data.patch_side=2"])
+    assert make_plan(recipe).samples_per_second > 0
 
 
 @pytest.mark.parametrize(

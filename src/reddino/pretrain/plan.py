@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -232,12 +233,17 @@ def _changed(recipe: Recipe, **sections: dict[str, Any]) -> Recipe:
 
 
 def _noise_images(folder: Path) -> Manifest:
-    """Eight pictures of smooth noise: what a step costs does not depend on the picture."""
-    rng, rows = np.random.default_rng(0), []
+    """Eight pictures of smooth noise with a disc: what a step costs does not depend on the picture.
+
+    The disc is marked as a cell, for recipes that cut patches round cells or measure them.
+    """
+    rng, rows, middle, diameter = np.random.default_rng(0), [], 224, 48
     for number in range(8):
         picture = cv2.GaussianBlur(rng.integers(0, 256, (448, 448, 3), np.uint8), (0, 0), 3)
+        cv2.circle(picture, (middle, middle), diameter // 2, (90, 60, 120), cv2.FILLED)
         cv2.imwrite(str(folder / f"{number}.png"), picture)
-        rows.append({"path": f"{number}.png", "source": "noise", "cell_diameter": 48.0})
+        place = {"x": float(middle), "y": float(middle), "cell_diameter": float(diameter)}
+        rows.append({"path": f"{number}.png", "source": "noise", **place})
     return Manifest(pa.Table.from_pylist(rows), folder)
 
 
@@ -251,9 +257,7 @@ def _count(recipe: Recipe, images: Manifest) -> Counts:
     networks = StudentTeacher(short)
     parameters = sum(tensor.numel() for tensor in networks.student.parameters())
     frozen = networks.guide.parameters if networks.guide is not None else 0
-    # The guide's attention is fused on CPUs too, where the counter does not know it by itself.
-    fused = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops}
-    kept, counter = _Kept(), FlopCounterMode(display=False, custom_mapping=fused)
+    kept, counter = _Kept(), FlopCounterMode(display=False, custom_mapping=_COUNTED_HERE)
     with kept, ExitStack() as counted:
 
         def enough(done: int) -> bool:
@@ -269,6 +273,20 @@ def _attention_flops(*shapes: Any, **_: Any) -> int:
     """The two products of attention, from the shapes of queries, keys and values."""
     flops: int = sdpa_flop_count(*shapes[:3])  # type: ignore[no-untyped-call]
     return flops
+
+
+def _convolution_backward_flops(grad_out: Any, _images: Any, weights: Any, *options: Any, **_: Any) -> int:
+    """As much as the forward pass for each gradient, of images and of weights, that is asked for."""
+    wanted = sum(options[-1][:2])
+    return int(2 * grad_out[0] * prod(grad_out[2:]) * prod(weights) * wanted)
+
+
+#: What torch's counter does not know (the guide's attention is fused on CPUs too), or counts as if a
+#: convolution in groups had none, which is ten times too much for a depthwise network.
+_COUNTED_HERE = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
+    torch.ops.aten.convolution_backward: _convolution_backward_flops,
+}
 
 
 class _Kept(torch.autograd.graph.saved_tensors_hooks):
