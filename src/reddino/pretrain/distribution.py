@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -164,7 +165,10 @@ def joined(device: str = "auto") -> Iterator[Processes]:
     backend = "cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo"
     try:
         dist.init_process_group(
-            backend, timeout=STEP_PATIENCE, device_id=chosen if chosen.type == "cuda" else None
+            backend,
+            timeout=STEP_PATIENCE,
+            device_id=chosen if chosen.type == "cuda" else None,
+            **_store_of_this_attempt(),
         )
         yield ProcessGroup()
     except RuntimeError as error:
@@ -179,6 +183,22 @@ def joined(device: str = "auto") -> Iterator[Processes]:
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
+
+
+def _store_of_this_attempt() -> dict[str, Any]:
+    """Where the processes find each other, as arguments of `init_process_group`.
+
+    torchrun lends them its own store, which after a restart still holds the addresses of those that have
+    died. On one machine the number of the restart, which all of them know alike, keeps attempts apart; on
+    several, machines count for themselves, and torchrun must be told not to lend its store.
+    """
+    here = launched()
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True" or here.local_count < here.count:
+        return {}
+    store, rank, count = next(dist.rendezvous("env://", timeout=STEP_PATIENCE))  # type: ignore[attr-defined]
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    own = dist.PrefixStore(f"attempt {attempt}", store)  # type: ignore[attr-defined]
+    return {"store": own, "rank": rank, "world_size": count}
 
 
 def _is_loss(error: RuntimeError) -> bool:
