@@ -1,4 +1,4 @@
-"""torchrun itself: a killed rank is started again with the others, and the weights are those of a quiet run."""
+"""torchrun itself: a killed rank is started again with the others; the weights are those of a quiet run."""
 
 from __future__ import annotations
 
