@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from reddino.errors import RedDinoError
 from reddino.model.blocks import Kept, KeptPair, class_token_of_last
+from reddino.model.depthwise import adopt_depthwise
 from reddino.model.feature_map import map_tokens
 from reddino.model.position import resample_positions
 
@@ -184,6 +185,7 @@ class PooledBackbone(nn.Module):
         super().__init__()
         # Convolutions of a few channels a group are 1.5 times as fast when a pixel's channels lie together.
         self.network: Any = network.to(memory_format=torch.channels_last)
+        adopt_depthwise(self.network)
         # Some networks widen their features once more behind the pooling.
         self.dim = int(getattr(network, "head_hidden_size", None) or network.num_features)
 
