@@ -107,11 +107,10 @@ def print_comparison(records: dict[str, Record], folds: int, seed: int) -> None:
         )
     cells = []
     for place in range(len(METRICS)):
-        low, high = interval(drawn[TUNED][:, place] - drawn[FROZEN][:, place]) or (np.nan, np.nan)
-        mean = np.mean(
-            [a[place] - b[place] for a, b in zip(records[TUNED].scores, records[FROZEN].scores, strict=True)]
-        )
-        cells.append(f"{100 * mean:+.1f} ({100 * low:.1f} to {100 * high:.1f})")
+        pairs = zip(records[TUNED].scores, records[FROZEN].scores, strict=True)
+        gain = float(np.mean([tuned[place] - frozen[place] for tuned, frozen in pairs]))
+        low, high = interval(drawn[TUNED][:, place] - drawn[FROZEN][:, place], gain) or (np.nan, np.nan)
+        cells.append(f"{100 * gain:+.1f} ({100 * low:.1f} to {100 * high:.1f})")
     print(f"| gain, points (95 %) | {' | '.join(cells)} | | |")
 
 

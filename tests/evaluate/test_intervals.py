@@ -62,13 +62,38 @@ def test_interval__covers_the_truth_about_as_often_as_it_says() -> None:
         predicted = np.where(draw.random(600) < skill[group], truth, 1 - truth)
         rows = AnsweredRows(group, truth, predicted)
         found = resampled_scores({"probe": [rows]}, 30, 2, resamples=200, seed=seed)["probe"][:, 2]
-        low, high = interval(found) or (0, 0)
+        low, high = interval(found, float((predicted == truth).mean())) or (0, 0)
         covered += low <= 0.6985 <= high
     assert 0.87 <= covered / 200 <= 0.99
 
 
 def test_interval__of_nothing_is_none() -> None:
-    assert interval(np.full(5, np.nan)) is None
+    assert interval(np.full(5, np.nan), 0.5) is None
+
+
+def rare_classes(seed: int) -> AnsweredRows:
+    """Thirty groups of cells of one class; eleven rare ones have a cell in each of about three groups."""
+    draw = np.random.default_rng(seed)
+    group = np.repeat(np.arange(30), 20)
+    truth = np.zeros(600, int)
+    for rare in range(1, 12):
+        truth[np.isin(group, draw.choice(30, 3, replace=False)) & (draw.random(600) < 0.05)] = rare
+    right = draw.random(600) < 0.8
+    return AnsweredRows(group, truth, np.where(right, truth, draw.integers(12, size=600)))
+
+
+def test_interval__of_macro_f1_over_rare_classes_lies_round_what_such_groups_give_on_average() -> None:
+    samples = [rare_classes(seed) for seed in range(100)]
+    scores = [score(one.truth, one.predicted, 12).macro_f1 for one in samples]
+    moved = percentiles = 0
+    for seed, (one, own) in enumerate(zip(samples, scores, strict=True)):
+        found = resampled_scores({"probe": [one]}, 30, 12, resamples=200, seed=seed)["probe"][:, 3]
+        low, high = interval(found, own) or (0, 0)
+        moved += low <= np.mean(scores) <= high
+        low, high = np.quantile(found, [0.025, 0.975])
+        percentiles += low <= np.mean(scores) <= high
+    assert moved / 100 >= 0.94
+    assert moved > percentiles
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -105,7 +105,11 @@ class Result:
         """
         if classifier not in self.resamples:
             return None
-        return interval(self.resamples[classifier][:, RESAMPLED.index(metric)])
+        mean = self.mean(classifier)
+        estimate = {**dict(zip(METRICS, mean.as_row(), strict=True)), "AUROC": mean.auroc}[metric]
+        if estimate is None:
+            return None
+        return interval(self.resamples[classifier][:, RESAMPLED.index(metric)], estimate)
 
     def confusion(self, classifier: str) -> Confusion:
         """(classes, classes) counts over all test sets; rows are the truth."""
@@ -168,7 +172,8 @@ def paired_differences(
                 spread = None
                 if classifier in result.resamples and classifier in reference.resamples:
                     spread = interval(
-                        result.resamples[classifier][:, column] - reference.resamples[classifier][:, column]
+                        result.resamples[classifier][:, column] - reference.resamples[classifier][:, column],
+                        gain,
                     )
                 found.append(Difference(result.model, reference.model, classifier, metric, gain, spread))
     return found
