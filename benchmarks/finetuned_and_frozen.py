@@ -12,7 +12,6 @@ by bootstrap over groups of tested cells; training variance is not in it.
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 import time
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 import reddino
 from reddino.classify.calibration import negative_log_likelihood
@@ -71,7 +71,8 @@ def compare(options: argparse.Namespace) -> dict[str, Record]:
     group_of = {(path,): number[name] for path, name in zip(cells.strings("path"), names, strict=True)}
     classes = sorted(set(labels))
     split = grouped_folds(labels, names, options.folds, options.seed)
-    tuning: dict[str, Any] = {key: json.loads(value) for key, value in (s.split("=") for s in options.set)}
+    pairs = (entry.partition("=")[::2] for entry in options.set)
+    tuning: dict[str, Any] = {key: yaml.safe_load(value) for key, value in pairs}
     how = {"model": options.model, "side": options.side, "unit": options.unit, "seed": options.seed}
     records = {FROZEN: Record(), TUNED: Record()}
     for fold, (train, test) in enumerate(split, 1):

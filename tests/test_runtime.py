@@ -69,15 +69,18 @@ def test_fused_attention__is_for_gpus() -> None:
 
 
 @pytest.mark.usefixtures("_no_gpu")
-def test_medium_products__keep_float32_accuracy_but_with_amx() -> None:
-    if torch.cpu._is_amx_tile_supported():
-        pytest.skip(
-            "this processor has AMX, which torch then uses for float32 products of medium precision, in bf16"
-        )
+def test_products__of_float32_keep_its_accuracy() -> None:
     choose_runtime(threads=1)
     generator = torch.Generator().manual_seed(0)
     a, b = (torch.randn(256, 256, generator=generator) for _ in range(2))
     torch.testing.assert_close((a @ b).double(), a.double() @ b.double(), atol=1e-3, rtol=1e-4)
+
+
+@pytest.mark.usefixtures("_no_gpu")
+def test_products__are_exact_where_medium_would_be_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+    choose_runtime(threads=1)
+    assert torch.get_float32_matmul_precision() == "highest"
 
 
 def launch(monkeypatch: pytest.MonkeyPatch, rank: int, count: int) -> None:

@@ -522,6 +522,7 @@ def batch(
     from reddino.embed.table import read_embeddings, require_same_views
     from reddino.evaluate.batch import tables as layout
     from reddino.evaluate.batch.measures import common_dimensions, measure_table
+    from reddino.evaluate.protocol import require_finite
     from reddino.provenance import provenance
 
     folders = [tables] if isinstance(tables, str | Path) else list(tables)
@@ -529,6 +530,8 @@ def batch(
         raise RedDinoError(f"{out}: results are written as .json (and .md beside it)")
     read = {str(folder): read_embeddings(folder) for folder in folders}
     require_same_views(read)
+    for table in read.values():
+        require_finite(table)
     size = dimensions or common_dimensions([table.vectors.shape[1] for table in read.values()])
     classes: dict[str, str | None] = {**(rename or {}), **dict.fromkeys(drop)}
     reports = [
@@ -853,9 +856,12 @@ def _overview(
     table: str | Path, images: str | Path | None, method: Method, label: str, seed: int
 ) -> Overview:
     from reddino.embed.table import read_embeddings
+    from reddino.evaluate.protocol import require_finite
     from reddino.explore.overview import Overview
 
-    return Overview.of(read_embeddings(table), images=images, method=method, label=label, seed=seed)
+    read = read_embeddings(table)
+    require_finite(read)
+    return Overview.of(read, images=images, method=method, label=label, seed=seed)
 
 
 def _origin(overview: Overview) -> dict[str, Any]:

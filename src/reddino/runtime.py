@@ -110,7 +110,16 @@ def choose_runtime(device: str = "auto", precision: Precision = "auto", threads:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
         threads = max(1, cores // launched().local_count)
     torch.set_num_threads(threads)
-    # On GPUs TF32, for what stays in float32 beside bf16. On CPUs products go through oneDNN instead of
-    # MKL's generic path: on processors without bf16 units this changes speed, not accuracy.
-    torch.set_float32_matmul_precision("high" if chosen.type == "cuda" else "medium")
+    torch.set_float32_matmul_precision(_products(chosen))
     return Runtime(chosen, precision, threads)
+
+
+def _products(device: torch.device) -> str:
+    """How float32 matrices are multiplied, in torch's words.
+
+    On GPUs TF32, for what stays in float32 beside bf16. On CPUs "medium" goes through oneDNN instead of MKL's
+    generic path, which changes speed, not accuracy, but for processors with AMX, where it would be bf16.
+    """
+    if device.type == "cuda":
+        return "high"
+    return "highest" if torch.cpu._is_amx_tile_supported() else "medium"

@@ -66,7 +66,7 @@ def test_compare_tables__refuses_tables_of_other_cells() -> None:
 def test_evaluate_table__refuses_vectors_that_are_not_finite() -> None:
     emb = laboratories()
     emb.vectors[[4, 7], 2] = np.nan
-    with pytest.raises(RedDinoError, match=r"2 of 360 labelled vectors of 'toy'.*first is of 4.png"):
+    with pytest.raises(RedDinoError, match=r"2 of 360 vectors of 'toy'.*first is of 4.png"):
         evaluate_table(emb)
 
 

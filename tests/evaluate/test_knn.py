@@ -96,22 +96,74 @@ def test_nearest__blocks_and_tiles_change_nothing(monkeypatch: pytest.MonkeyPatc
     assert np.array_equal(neighbours.nearest(train, test, 20), whole)
 
 
-@pytest.mark.parametrize("tile", [128, 8192])
-@pytest.mark.parametrize("spread", [1.0, 1e-3])
-def test_nearest__in_bfloat16_finds_the_true_neighbours(
-    monkeypatch: pytest.MonkeyPatch, tile: int, spread: float
-) -> None:
-    monkeypatch.setattr(neighbours, "cpu_computes_bf16", lambda: True)
+@pytest.fixture(params=["float32", "bfloat16"])
+def _either_kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Products in float32 and in bfloat16, whatever this processor is fast at."""
+    monkeypatch.setattr(neighbours, "cpu_computes_bf16", lambda: request.param == "bfloat16")
     monkeypatch.setattr(neighbours, "WORTH_BF16", 0)
+
+
+def assert_nearest(train: np.ndarray, queries: np.ndarray, k: int) -> None:
+    found, distances = neighbours.nearest(train, queries, k), brute_force(train, queries)
+    assert np.array_equal(found, np.argsort(distances, axis=1, kind="stable")[:, :k])
+
+
+@pytest.mark.usefixtures("_either_kind")
+@pytest.mark.parametrize("k", [1, 20])
+@pytest.mark.parametrize("tile", [2048, 8192])
+def test_nearest__by_lanes_finds_the_true_neighbours(
+    monkeypatch: pytest.MonkeyPatch, k: int, tile: int
+) -> None:
     monkeypatch.setattr(neighbours, "TILE", tile)
+    monkeypatch.setattr(neighbours, "LANE", 4)
+    monkeypatch.setattr(neighbours, "GATHERED", 5000)
     draw = np.random.default_rng(3)
-    # With little spread round a far point, rounding moves rows farther than they lie from each other.
-    train = (5.0 + spread * draw.normal(size=(1500, 24))).astype(np.float32)
+    train = draw.normal(size=(4100, 24)).astype(np.float32)
     train[700:710] = train[3]
-    queries = np.concatenate([train[:20], (5.0 + spread * draw.normal(size=(60, 24))).astype(np.float32)])
-    found = neighbours.nearest(train, queries, 20)
-    expected = np.argsort(brute_force(train, queries), axis=1, kind="stable")[:, :20]
-    assert np.array_equal(found, expected)
+    queries = np.concatenate([train[:20], draw.normal(size=(40, 24)).astype(np.float32)])
+    assert_nearest(train, queries, k)
+
+
+@pytest.mark.usefixtures("_either_kind")
+@pytest.mark.parametrize("k", [1, 20])
+def test_nearest__where_rounding_moves_rows_farther_than_they_lie_apart(k: int) -> None:
+    draw = np.random.default_rng(0)
+    near = (3 + 0.02 * draw.normal(size=(2000, 24))).astype(np.float32)
+    # With its mirror image the mean is zero, so that the rows stay far from it.
+    assert_nearest(np.concatenate([near, -near]), np.full((5, 24), 3, np.float32), k)
+
+
+@pytest.mark.usefixtures("_either_kind")
+def test_shortlist__bounds_hold_for_every_row() -> None:
+    draw = np.random.default_rng(1)
+    train = (draw.normal(size=(600, 48)) + 2 * draw.choice([-1, 1], size=(600, 1))).astype(np.float32)
+    queries = train[:40] + (0.01 * draw.normal(size=(40, 48))).astype(np.float32)
+    corpus = neighbours._Corpus(train, len(queries), bf16=neighbours.cpu_computes_bf16())
+    near, exact = corpus.approximate(queries), brute_force(train, queries)
+    for size in (28, 60, 200):
+        candidates, beyond = near.shortlist(np.arange(40), size, 5)
+        for row in range(40):
+            left_out = np.setdiff1d(np.arange(600), candidates[row])
+            kth = np.sort(exact[row])[4]
+            # Past the list nothing is nearer than the bound, unless it is too far to be among the nearest.
+            assert exact[row, left_out].min() >= min(beyond[row], kth)
+    # Each rounded half distance is off by no more than its bound.
+    slabs = [slab.flatten()[: 40 * corpus.tile].view(40, -1) for slab in corpus.products]
+    rounded = np.concatenate([slab.float().numpy() for slab in slabs], axis=1)[:, :600]
+    off = np.abs(rounded - exact / 2)
+    allowed = near.error[:, None] + corpus.share * np.abs(rounded)
+    assert (off <= allowed).all()
+    assert (off > 1e-3 * allowed).any()  # and the bound is one of that size
+
+
+@pytest.mark.usefixtures("_either_kind")
+@pytest.mark.parametrize("odd", [np.nan, np.inf, 1e20])
+def test_nearest__a_row_that_is_no_number_or_huge_spoils_no_other(odd: float) -> None:
+    train, _, test = data(4)
+    train[5, 3] = odd
+    found, distances = neighbours.nearest(train, test, 20), brute_force(train, test)
+    assert np.array_equal(found, np.argsort(distances, axis=1, kind="stable")[:, :20])
+    assert not (found == 5).any()
 
 
 def test_nearest__all_rows_when_k_is_their_number() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -152,7 +152,8 @@ def fine_tune(
     network.eval()
     encoder.backbone.use_fused_attention(True)
     offset = -np.log(weights)
-    logits = job.logits(held)
+    # In float32, as predictions will be.
+    logits = job.logits(held, exact=True)
     # The weighted loss raises rare classes by their weight; taking its logarithm off again undoes that.
     known = np.isin(truth[held], truth[train])
     temperature = fit_temperature(logits[known], truth[held][known], offset)
@@ -244,12 +245,13 @@ class _Job:
         )
         return float(loss), score(truth, logits.argmax(axis=1), logits.shape[1]).macro_f1
 
-    def logits(self, rows: Classes) -> Real:
-        """(n, k) of some rows, as they are."""
+    def logits(self, rows: Classes, *, exact: bool = False) -> Real:
+        """(n, k) of some rows, as they are; `exact` computes in float32 whatever the training did."""
         parts = []
+        runtime = replace(self.encoder.runtime, precision="fp32") if exact else self.encoder.runtime
         with torch.inference_mode():
             for start in range(0, len(rows), 64):
-                with self.encoder.runtime.autocast():
+                with runtime.autocast():
                     out = self.network(self._tensor(self.images[rows[start : start + 64]]))
                 parts.append(out.double().cpu().numpy())
         return np.concatenate(parts)

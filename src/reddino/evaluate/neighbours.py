@@ -25,8 +25,10 @@ RANKED_NUMBERS = 2**18
 LONGEST_SHORTLIST = 4096
 # Below this many multiplications the conversion to bfloat16 is not worth its while.
 WORTH_BF16 = 2**32
-# Half a squared distance of what is no row.
-FAR = 1e37
+# Queries that are looked at together, at most, and candidates of theirs that are gathered at once.
+BLOCK_ROWS, GATHERED = 2048, 2**21
+# Half a squared distance of what is no row, and numbers whose squares stay far below it.
+FAR, LARGEST = 1e37, 1e15
 
 
 def nearest(train: Vectors, queries: Vectors, k: int) -> Indices:
@@ -35,8 +37,12 @@ def nearest(train: Vectors, queries: Vectors, k: int) -> Indices:
     A product of low precision gives a shortlist, which float64 ranks. Where the product's rounding error, or
     many equal distances, could have kept a true neighbour off it, a longer one is tried, then all rows.
     """
-    corpus = _Corpus(train, len(queries), bf16=cpu_computes_bf16() and train.size * len(queries) > WORTH_BF16)
     found = np.empty((len(queries), k), dtype=np.int64)
+    if not all(np.abs(part).max(initial=0) < LARGEST for part in (train, queries)):  # or not a number
+        for row, query in enumerate(queries):
+            found[row] = _exhaustive(train, query, k)
+        return found
+    corpus = _Corpus(train, len(queries), bf16=cpu_computes_bf16() and train.size * len(queries) > WORTH_BF16)
     for start in range(0, len(queries), corpus.block):
         asked = queries[start : start + corpus.block]
         near = corpus.approximate(asked)
@@ -44,9 +50,9 @@ def nearest(train: Vectors, queries: Vectors, k: int) -> Indices:
         while len(unsure) and shortlist < min(len(train), LONGEST_SHORTLIST):
             candidates, beyond = near.shortlist(unsure, shortlist, k)
             found[start + unsure], farthest = _rank(train, asked[unsure], candidates, k)
-            unsure = unsure[farthest >= beyond]
+            unsure = unsure[~(farthest < beyond)]
             shortlist *= 8
-        for row in unsure:
+        for row in unsure.tolist():
             found[start + row] = _exhaustive(train, asked[row], k)
     return found
 
@@ -62,8 +68,8 @@ class _Corpus:
         # Distances do not change under translation, and small numbers round less.
         self.centre = train.mean(axis=0, dtype=np.float64).astype(np.float32)
         self.rows, self.bf16 = len(train), bf16
-        self.tile = min(TILE, -(-self.rows // LANE) * LANE)
-        tiles = -(-self.rows // self.tile)
+        tiles = -(-self.rows // TILE)
+        self.tile = -(-self.rows // (tiles * LANE)) * LANE
         points = np.zeros((tiles * self.tile, train.shape[1]), np.float32)
         np.subtract(train, self.centre, out=points[: self.rows])
         half = np.einsum("ij,ij->i", points, points) / 2
@@ -77,7 +83,7 @@ class _Corpus:
         corpus = torch.cat([rounded.neg_(), norms, torch.ones_like(norms)], dim=1)
         self.tiles = [part.T for part in torch.split(corpus, self.tile)]
         size = torch.empty((), dtype=kind).element_size()
-        self.block = min(max(1, BLOCK_BYTES // (size * len(corpus))), max(1, queries))
+        self.block = min(max(1, BLOCK_BYTES // (size * len(corpus))), BLOCK_ROWS, max(1, queries))
         self.products = torch.empty((tiles, self.block, self.tile), dtype=kind)
         self.least = torch.empty((self.block, tiles, self.tile // LANE), dtype=kind)
 
@@ -112,7 +118,8 @@ class _Corpus:
         Summing in float32, in whatever order; and what rounding the vectors did to their product:
         |x.y - x'.y'| <= |x - x'| |y| + |x'| |y - y'|.
         """
-        summing = (dim + 16) * float(np.finfo(np.float32).eps) * (own + self.longest) ** 2
+        kind = np.finfo(np.float32)
+        summing = (dim + 16) * (float(kind.eps) * (own + self.longest) ** 2 + float(kind.tiny))
         bound: Real = summing + moved * self.longest + (own + moved) * self.moved
         return bound
 
@@ -144,25 +151,40 @@ class _Near:
         return columns.gather(1, order[:, :needed]).numpy(), 2 * least[:, -1]
 
     def _smallest(self, rows: Tensor, size: int) -> tuple[Tensor, Tensor]:
-        """The `size` least values of some queries, unsorted, and their columns.
+        """The `size` least values of some queries, unsorted, and their columns."""
+        tiles, lanes = self.corpus.least.shape[1:]
+        by_lanes = tiles * lanes >= 4 * size
+        looked_at = size * LANE if by_lanes else tiles * self.corpus.tile
+        parts = rows.split(max(1, GATHERED // looked_at))  # type: ignore[no-untyped-call]
+        pick = self._smallest_by_lanes if by_lanes else self._smallest_of_all
+        values, columns = zip(*(pick(part, size) for part in parts), strict=True)
+        return torch.cat(values), torch.cat(columns)
 
-        The least s values lie in lanes whose own least is among the s least of all lanes' (but for ties), so
-        that a selection over n / LANE numbers replaces one over n. Lane j of a tile holds its columns j, j +
+    def _smallest_of_all(self, rows: Tensor, size: int) -> tuple[Tensor, Tensor]:
+        tile = self.corpus.tile
+        slabs = (
+            slab.flatten()[: self.count * tile].view(self.count, tile)[rows] for slab in self.corpus.products
+        )
+        found, columns = torch.topk(torch.cat(list(slabs), dim=1), size, dim=1, largest=False, sorted=False)
+        return found, columns
+
+    def _smallest_by_lanes(self, rows: Tensor, size: int) -> tuple[Tensor, Tensor]:
+        """The least s values lie in lanes whose own least is among the s least of all lanes' (but for ties).
+
+        A selection over n / LANE numbers so replaces one over n. Lane j of a tile holds its columns j, j +
         lanes, ...
         """
         corpus = self.corpus
-        tiles, lanes = corpus.least.shape[1:]
+        lanes = corpus.least.shape[2]
         least = corpus.least[: self.count].flatten(1)[rows]
-        if tiles * lanes > size:
-            chosen = torch.topk(least, size, dim=1, largest=False, sorted=False).indices
-        else:
-            chosen = torch.arange(tiles * lanes).expand(len(rows), -1)
-        tile, lane = chosen // lanes, chosen % lanes
-        inside = (lane[:, :, None] + torch.arange(LANE) * lanes).flatten(1)
-        tile = tile.repeat_interleave(LANE, dim=1)
-        place = tile * (corpus.block * corpus.tile) + rows[:, None] * corpus.tile + inside
-        found, order = torch.topk(corpus.products.view(-1)[place], size, dim=1, largest=False, sorted=False)
-        return found, (tile * corpus.tile + inside).gather(1, order)
+        chosen = torch.topk(least, size, dim=1, largest=False, sorted=False).indices
+        first = (
+            (chosen // lanes) * (corpus.block * corpus.tile) + chosen % lanes + rows[:, None] * corpus.tile
+        )
+        places = (first[:, :, None] + torch.arange(LANE) * lanes).flatten(1)
+        found, order = torch.topk(corpus.products.view(-1)[places], size, dim=1, largest=False, sorted=False)
+        lane = chosen.gather(1, order // LANE)
+        return found, (lane // lanes) * corpus.tile + lane % lanes + (order % LANE) * lanes
 
 
 def _parts(values: Tensor, kind: torch.dtype) -> Tensor:

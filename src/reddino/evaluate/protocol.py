@@ -104,7 +104,7 @@ def require_finite(emb: Embeddings) -> None:
     if not finite.all():
         first = int(np.argmin(finite))
         raise RedDinoError(
-            f"{int((~finite).sum())} of {len(emb)} labelled vectors of '{emb.meta.get('model', '')}' hold "
+            f"{int((~finite).sum())} of {len(emb)} vectors of '{emb.meta.get('model', '')}' hold "
             f"numbers that are not finite (the first is of {emb.strings('path')[first]}): the network or its "
             "arithmetic failed on them; embed again in fp32, or leave these images out."
         )

@@ -109,7 +109,8 @@ class Result:
         estimate = {**dict(zip(METRICS, mean.as_row(), strict=True)), "AUROC": mean.auroc}[metric]
         if estimate is None:
             return None
-        return interval(self.resamples[classifier][:, RESAMPLED.index(metric)], estimate)
+        found = interval(self.resamples[classifier][:, RESAMPLED.index(metric)], estimate)
+        return None if found is None else (max(found[0], 0.0), min(found[1], 1.0))
 
     def confusion(self, classifier: str) -> Confusion:
         """(classes, classes) counts over all test sets; rows are the truth."""

@@ -64,6 +64,10 @@ SYMMETRIES = tuple(
 )
 
 
+def _added(total: Tensor | None, part: Tensor) -> Tensor:
+    return part.float() if total is None else total + part.float()
+
+
 def _agreed(words: Tensor) -> Tensor:
     """(2 B, d) in which both crops of a sample have the mean of what was said of each."""
     first, second = words.chunk(2)
@@ -121,16 +125,15 @@ class Guide:
             clean: (2 B, 3, s, s) crops, normalised as the card says; first all first crops, then all second.
             shapes: (2 B, f) their hand-crafted features, where these are distilled.
         """
-        pooled, spatial = [], []
+        pooled = spatial = None
         for symmetry in SYMMETRIES[: self.orientations]:
             tokens = self._backbone(symmetry.of(clean))
             if self.dim:
-                pooled.append(tokens.cls.float())
+                pooled = _added(pooled, tokens.cls)
             if self.map_dim:
                 assert tokens.patches is not None
-                spatial.append(symmetry.undone(tokens.patches.float()))
-        words = (torch.stack(part).mean(dim=0) if part else None for part in (pooled, spatial))
-        found, places = words
+                spatial = _added(spatial, symmetry.undone(tokens.patches))
+        found, places = (None if part is None else part / self.orientations for part in (pooled, spatial))
         if self.consensus:
             found, shapes = (None if part is None else _agreed(part) for part in (found, shapes))
         return Words(found, places, shapes)
