@@ -50,7 +50,7 @@ def tied(name: str, train: Vectors, queries: Vectors) -> np.ndarray:
     for query in queries.astype(np.float64):
         near = np.sort(np.sqrt(((train.astype(np.float64) - query) ** 2).sum(axis=1)))[: k + 1]
         found.append(near[-1] - near[-2] <= 1e-9 * max(near[-1], 1e-30))
-    return np.array(found)
+    return np.array(found, dtype=bool)
 
 
 def metrics_of_scikit_learn(truth: Classes, predicted: Classes) -> Real:
