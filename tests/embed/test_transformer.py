@@ -18,6 +18,7 @@ from small_models import SIZE, small_encoder, small_folder, squares
 
 import reddino
 from reddino import EmbeddingTransformer
+from reddino.embed import opening
 from reddino.embed.runtimes.check import drawn_cells
 from reddino.errors import RedDinoError
 from reddino.model.folder import CARD, WEIGHTS, save_model_folder
@@ -47,6 +48,16 @@ def test_load__in_another_runtime_gives_the_same_vectors(folder: Path, runtime: 
     np.testing.assert_allclose(encoder.embed(squares(6)), wanted, atol=2e-4 * np.abs(wanted).max())
     assert encoder.choice is not None and encoder.choice["chosen"]
     assert bool(encoder.choice["measured"]) == (runtime == "auto")
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_load__takes_bf16_only_where_the_vectors_keep(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, keeps: bool
+) -> None:
+    monkeypatch.setattr(opening, "bf16_is_fast", lambda device: True)
+    monkeypatch.setattr("reddino.embed.runtimes.check.FAITHFUL", 0.0 if keeps else 1.1)
+    assert reddino.load(folder).engine.precision == ("bf16" if keeps else "fp32")
+    assert reddino.load(folder, precision="fp32").engine.precision == "fp32"
 
 
 def test_load__refuses_unknown_options(folder: Path) -> None:

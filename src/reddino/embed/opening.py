@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reddino.embed.runtimes.check import drawn_cells
-from reddino.embed.runtimes.choice import use_runtime
+from reddino.embed.runtimes.choice import use_bf16_where_it_keeps, use_runtime
 from reddino.errors import RedDinoError
 from reddino.model.encoder import Encoder, open_model
 from reddino.runtime import Precision, bf16_is_fast, choose_device, choose_runtime
@@ -47,12 +47,16 @@ def load(
     if precision not in get_args(Precision):
         raise RedDinoError(f"precision '{precision}' is not known; give {', '.join(get_args(Precision))}")
     level = cast(Precision, precision)
-    named = level != "auto" or not bf16_is_fast(choose_device(device))
-    plain = runtime == "torch" and not compiled and named
-    chosen = choose_runtime(device, level if plain else "fp32")
+    plain = runtime == "torch" and not compiled
+    unsure = plain and level == "auto" and bf16_is_fast(choose_device(device))
+    chosen = choose_runtime(device, level if plain and not unsure else "fp32")
     encoder = open_model(name, image_size=image_size, channel_order=channel_order, runtime=chosen)
-    if not plain:
-        encoder.check_pooling(pooling)
-        squares = drawn_cells(32, encoder.input_size) if sample is None else sample
+    if plain and not unsure:
+        return encoder
+    encoder.check_pooling(pooling)
+    squares = drawn_cells(32, encoder.input_size) if sample is None else sample
+    if unsure:
+        use_bf16_where_it_keeps(encoder, squares, pooling)
+    else:
         use_runtime(encoder, runtime, level, compiled=compiled, sample=squares, pooling=pooling)
     return encoder

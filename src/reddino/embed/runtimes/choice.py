@@ -140,6 +140,17 @@ def use_runtime(
     return choice
 
 
+def use_bf16_where_it_keeps(encoder: Encoder, sample: NDArray[np.uint8], pooling: str = "cls") -> None:
+    """Put an encoder of float32 torch into bfloat16 if that keeps its vectors on the sample.
+
+    Nothing is timed, so that the same processor decides alike each time.
+    """
+    engine = TorchEngine(encoder.backbone, encoder.card, replace(encoder.runtime, precision="bf16"))
+    batch = sample[:_MOST]
+    if agreement(engine.vectors(batch, pooling), _reference(encoder, batch, pooling)).faithful:
+        encoder.engine = engine
+
+
 def _require_known(encoder: Encoder, runtime: str, precision: str, compiled: bool) -> None:
     if runtime not in RUNTIMES:
         raise RedDinoError(f"runtime '{runtime}' is not known; give {', '.join(RUNTIMES)}")
