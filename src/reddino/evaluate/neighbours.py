@@ -17,8 +17,8 @@ Real = npt.NDArray[np.float64]
 BLOCK_BYTES = 2**27
 # Rows of the corpus that are multiplied at once: what comes out is looked at before it leaves the cache.
 TILE = 8192
-# Columns of which only the least is looked at first.
-LANE = 64
+# Columns of which only the least is looked at first; in large corpora tiles are so many lanes, or a multiple.
+LANE, LANES = 64, 32
 # Vectors that are ranked at once in float64, as numbers (2 MB).
 RANKED_NUMBERS = 2**18
 # Past this, ranking a shortlist costs as much as ranking everything.
@@ -69,7 +69,8 @@ class _Corpus:
         self.centre = train.mean(axis=0, dtype=np.float64).astype(np.float32)
         self.rows, self.bf16 = len(train), bf16
         tiles = -(-self.rows // TILE)
-        self.tile = -(-self.rows // (tiles * LANE)) * LANE
+        unit = LANE * (LANES if self.rows > 4 * LANE * LANES else 1)
+        self.tile = -(-self.rows // (tiles * unit)) * unit
         points = np.zeros((tiles * self.tile, train.shape[1]), np.float32)
         np.subtract(train, self.centre, out=points[: self.rows])
         half = np.einsum("ij,ij->i", points, points) / 2
