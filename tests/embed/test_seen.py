@@ -140,3 +140,13 @@ def test_statuses__of_a_table_without_a_comparison_are_empty(tmp_path: Path) -> 
     assert statuses(tmp_path) == {}
     write_comparison(tmp_path, compare(["a"], NOTHING.hashes, NOTHING))
     assert statuses(tmp_path) == {"a": "unseen"}
+
+
+def test_joined__lists_what_both_saw_once() -> None:
+    hashes = np.array([[1, 2], [3, 4], [5, 6]], np.uint64)
+    first = SeenImages(("a", "a", "b"), hashes)
+    second = SeenImages(("b", "a", "b"), hashes[[2, 1, 0]], complete=False)
+    both = first.joined(second).joined(first)
+    assert both.sources == ("a", "a", "b", "b")
+    assert both.hashes.tolist() == [[1, 2], [3, 4], [5, 6], [1, 2]]  # one picture, of two sources
+    assert not both.complete

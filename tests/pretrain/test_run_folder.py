@@ -152,4 +152,4 @@ def test_note_seen__lists_sources_and_pictures_once(tmp_path: Path) -> None:
     later.note_seen(str(run.model), cache)
     again = read_seen(later.model)
     assert again is not None
-    assert len(again.sources) == 8
+    assert len(again.sources) == 4

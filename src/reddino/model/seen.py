@@ -36,12 +36,16 @@ class SeenImages:
     complete: bool = True
 
     def joined(self, other: SeenImages) -> SeenImages:
-        """What either of two trainings saw."""
-        return SeenImages(
-            (*self.sources, *other.sources),
-            np.concatenate([self.hashes, other.hashes]),
-            self.complete and other.complete,
-        )
+        """What either of two trainings saw, each image once."""
+        sources = (*self.sources, *other.sources)
+        hashes = np.concatenate([self.hashes, other.hashes])
+        complete = self.complete and other.complete
+        if not (len(self.sources) and len(other.sources)):
+            return SeenImages(sources, hashes, complete)
+        codes = np.unique(np.asarray(sources), return_inverse=True)[1].astype(np.uint64)
+        first = np.unique(np.column_stack([codes, hashes]), axis=0, return_index=True)[1]
+        kept = np.sort(first)
+        return SeenImages(tuple(sources[row] for row in kept.tolist()), hashes[kept], complete)
 
 
 NOTHING = SeenImages((), np.empty((0, 2), np.uint64))
