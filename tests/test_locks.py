@@ -13,15 +13,15 @@ import pytest
 from reddino.errors import RedDinoError
 from reddino.locks import only_one
 
-#: Holds the file it is given, forks a child that lives on, says so, and waits to be killed.
+#: Holds the file it is given and forks a child that lives on; the child says who it is, since only when `fork`
+#: has returned to it has it let go of what the parent holds.
 HOLDER = """
 import os, sys, time
 from pathlib import Path
 from reddino.locks import only_one
 with only_one(Path(sys.argv[1]), "busy"):
-    child = os.fork()
-    if child:
-        print(child, flush=True)
+    if os.fork() == 0:
+        print(os.getpid(), flush=True)
     time.sleep(60)
 """
 
