@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -333,6 +335,24 @@ def test_openvino__leaves_the_signal_stack_of_its_thread_alone() -> None:
     before = signal_stack()
     engine.vectors(squares(2, encoder.input_size), "cls")
     assert signal_stack() == before
+
+
+#: Takes a network into use in several streams and drops it, over and over, as a comparison of runtimes does.
+DROPS = """
+from small_models import small_encoder, squares
+from reddino.embed.runtimes.onnx_graph import OnnxSource
+from reddino.embed.runtimes.openvino_engine import OpenVinoEngine
+encoder = small_encoder()
+images, source = squares(12, encoder.input_size), OnnxSource(encoder.backbone, encoder.card)
+for _ in range(60):
+    OpenVinoEngine(source, 2, hint="THROUGHPUT").vectors(images, "cls")
+"""
+
+
+def test_openvino__a_model_that_is_dropped_does_not_wait_for_ever_for_its_streams() -> None:
+    pytest.importorskip("openvino")
+    here = Path(__file__).parent
+    subprocess.run([sys.executable, "-c", DROPS], cwd=here, check=True, timeout=150)
 
 
 def test_sample_views__looks_at_images_that_have_cells(tmp_path: Path) -> None:

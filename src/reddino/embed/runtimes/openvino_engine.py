@@ -89,18 +89,25 @@ class OpenVinoEngine:
 
 
 def _in_streams(compiled: Any, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Slices of a batch, each in a stream of its own."""
-    import openvino
+    """Slices of a batch, each in a stream of its own.
 
-    starts = range(0, len(images), _SLICE)
-    parts: list[NDArray[np.float32] | None] = [None] * len(starts)
+    Without callbacks: at its end a stream would still ask for Python's lock, and whoever drops the model holds
+    that lock while it waits for the stream.
+    """
+    slices = [images[start : start + _SLICE] for start in range(0, len(images), _SLICE)]
+    streams = min(len(slices), compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+    requests = [compiled.create_infer_request() for _ in range(streams)]
+    parts: list[NDArray[np.float32]] = []
 
-    def keep(request: Any, number: int) -> None:
-        parts[number] = np.array(request.get_output_tensor(0).data)
+    def take_next() -> None:
+        request = requests[len(parts) % streams]
+        request.wait()
+        parts.append(np.array(request.get_output_tensor(0).data))
 
-    waiting = openvino.AsyncInferQueue(compiled)
-    waiting.set_callback(keep)
-    for number, start in enumerate(starts):
-        waiting.start_async([images[start : start + _SLICE]], userdata=number)
-    waiting.wait_all()
-    return np.concatenate([part for part in parts if part is not None])
+    for number, part in enumerate(slices):
+        if number >= streams:
+            take_next()
+        requests[number % streams].start_async([part])
+    while len(parts) < len(slices):
+        take_next()
+    return np.concatenate(parts)
