@@ -50,7 +50,8 @@ def random_batch(recipe: Recipe, step: int) -> CropBatch:
         noise(2, crops.global_size),
         noise(crops.local_count, crops.local_size),
         index,
-        torch.zeros_like(index),
+        image_row=torch.zeros_like(index),
+        patch=index,
     )
 
 

@@ -13,8 +13,8 @@ import pytest
 from reddino.errors import RedDinoError
 from reddino.locks import only_one
 
-#: Holds the file it is given and forks a child that lives on; the child says who it is, since only when `fork`
-#: has returned to it has it let go of what the parent holds.
+#: Holds the file it is given and forks a child that lives on. The child says who it is: only when `fork` has
+#: returned in it has it let go of what the parent holds.
 HOLDER = """
 import os, sys, time
 from pathlib import Path

@@ -47,7 +47,7 @@ def micro_recipe(overrides: Sequence[str] = ()) -> Recipe:
 
 
 def draw_images(folder: Path, seed: int = 0) -> Manifest:
-    """Four pictures of discs from one laboratory and two of smaller discs from another."""
+    """Four pictures of discs from one laboratory and two of smaller discs from another; a cell is in each."""
     rng = np.random.default_rng(seed)
     rows = []
     folder.mkdir(parents=True, exist_ok=True)
@@ -60,7 +60,8 @@ def draw_images(folder: Path, seed: int = 0) -> Manifest:
                 cv2.circle(image, centre, round(diameter / 2), colour, -1)
             name = f"{source}{number}.png"
             cv2.imwrite(str(folder / name), image.clip(0, 255).astype(np.uint8))
-            rows.append({"path": name, "source": source, "cell_diameter": diameter})
+            middle = {"x": float(round(side * 0.42)), "y": float(side // 2)}
+            rows.append({"path": name, "source": source, **middle, "cell_diameter": diameter})
     return Manifest(pa.Table.from_pylist(rows), folder)
 
 

@@ -54,6 +54,7 @@ def joined(parts: list[CropBatch]) -> CropBatch:
         torch.cat([part.local_crops for part in parts], dim=1),
         torch.cat([part.sample_index for part in parts]),
         torch.cat([part.image_row for part in parts]),
+        torch.cat([part.patch for part in parts]),
         torch.cat(clean, dim=1) if clean else None,
     )
 

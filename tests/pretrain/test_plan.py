@@ -109,6 +109,22 @@ def test_plan__of_a_recipe_that_cuts_round_cells() -> None:
     assert make_plan(recipe).samples_per_second > 0
 
 
+def test_plan__without_the_guide_where_it_is_asked_beforehand() -> None:
+    guided = [
+        "loss.dino=0",
+        "loss.ibot=0",
+        "data.layout=cells",
+        "data.patch_unit=diameters",
+        "data.patch_side=2",
+        "distill.teacher=untrained:test_efficientnet",
+        "distill.spatial=0",
+    ]
+    each, once = (make_plan(micro_recipe([*guided, *more])) for more in ([], ["distill.once=true"]))
+    assert once.counts.flops < each.counts.flops
+    assert "guide, heads" in each.text() and "beforehand" not in each.text()
+    assert "guide, heads" not in once.text() and "beforehand" in once.text()
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

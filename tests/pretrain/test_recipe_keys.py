@@ -80,6 +80,7 @@ CHANGES = {
     "distill.image_size": Change("64", GUIDED),
     "distill.orientations": Change("3", GUIDED),
     "distill.consensus": Change("true", GUIDED),
+    "distill.once": Change("true", (*GUIDED, "distill.spatial=0", "data.layout=cells", "data.patch_side=30")),
     "distill.morphology": Change("1.0", GUIDED),
     "distill.relations": Change("1.0", GUIDED),
     "distill.relation_temperature": Change("0.4", (*GUIDED, "distill.relations=1.0")),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import torch
 from micro_run import draw_images, micro_recipe, run_micro
@@ -64,13 +63,7 @@ def test_guide_metric__gives_each_teacher_the_same_say() -> None:
 
 @pytest.fixture(scope="module")
 def cells(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
-    """Drawn images with their middles marked as cells."""
-    images = draw_images(tmp_path_factory.mktemp("images"))
-    middle = pa.array([45.0 if source == "near" else 40.0 for source in images.strings("source")])
-    table = images.table
-    for name in ("x", "y"):
-        table = table.set_column(table.column_names.index(name), name, middle)
-    return Manifest(table, images.root)
+    return draw_images(tmp_path_factory.mktemp("images"))
 
 
 def test_pretrain__learns_what_is_measured_of_cells_and_who_is_near_whom(

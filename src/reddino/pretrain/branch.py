@@ -67,7 +67,7 @@ class Branch(nn.Module):
                 local_logits = self.dino_head(local.cls).unflatten(0, (-1, global_logits.shape[1]))
         patch_logits = self.patch_logits(tokens.patches, masked) if masked is not None else None
         guesses = None
-        if self.guide_heads is not None and views.clean_crops is not None:
+        if self.guide_heads is not None and views.guided:
             guesses = self.guide_heads(tokens)
         return Outputs(tokens.cls, global_logits, local_logits, patch_logits, guesses)
 

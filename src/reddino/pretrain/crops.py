@@ -72,6 +72,14 @@ def resize_square(image: Image, size: int) -> Image:
     return np.asarray(cv2.resize(image, (size, size), interpolation=mode), np.uint8)
 
 
+def centred(image: Image, area: float) -> Image:
+    """The square in the middle of an image, of that share of the area of its largest square; a view."""
+    height, width = image.shape[:2]
+    side = max(1, round(math.sqrt(area) * min(height, width)))
+    top, left = (height - side) // 2, (width - side) // 2
+    return image[top : top + side, left : left + side]
+
+
 @dataclass(frozen=True)
 class Orientation:
     """How a crop is flipped, and then turned counterclockwise by so many quarters."""

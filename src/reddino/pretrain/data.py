@@ -26,6 +26,7 @@ class CropBatch:
         local_crops: (L, B, l, l, 3) uint8 RGB.
         sample_index: (B,) int64, numbers of the samples since the start of training.
         image_row: (B,) int64, manifest rows of their images.
+        patch: (B,) int64, their numbers among the patches of an epoch.
         clean_crops: (2, B, c, c, 3) uint8 RGB, the global crops without pixel operations; None where nobody
             asked for them.
     """
@@ -34,6 +35,7 @@ class CropBatch:
     local_crops: torch.Tensor
     sample_index: torch.Tensor
     image_row: torch.Tensor
+    patch: torch.Tensor
     clean_crops: torch.Tensor | None = None
 
 
@@ -115,6 +117,7 @@ class PretrainingStream:
             "local_crops": ((crops.local_count, size, crops.local_size, crops.local_size, 3), np.uint8),
             "sample_index": ((size,), np.int64),
             "image_row": ((size,), np.int64),
+            "patch": ((size,), np.int64),
         }
 
     def _fill(self, first: int, positions: range, batch: Arrays) -> None:
@@ -128,4 +131,5 @@ class PretrainingStream:
             self._crops.fill(patch.cut(self._cache), rng, global_crops, local_crops, clean)
             batch["sample_index"][position] = sample
             batch["image_row"][position] = self._cache.index.row[patch.image]
+            batch["patch"][position] = self._order.number(sample)
         self._cache.release()

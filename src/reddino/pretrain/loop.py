@@ -13,6 +13,7 @@ import torch
 
 from reddino.errors import RedDinoError
 from reddino.model.folder import save_model_folder
+from reddino.pretrain.answers import ask_once
 from reddino.pretrain.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint, step_of
 from reddino.pretrain.crops import MultiCrop
 from reddino.pretrain.data import PretrainingStream
@@ -26,7 +27,7 @@ from reddino.pretrain.pixel_ops import PixelOperations
 from reddino.pretrain.recipe import Recipe
 from reddino.pretrain.report import OnlineScore, Report
 from reddino.pretrain.run_folder import RunFolder
-from reddino.pretrain.sampling import PatchSpec
+from reddino.pretrain.sampling import patch_spec
 from reddino.pretrain.schedules import values_at
 from reddino.pretrain.student_teacher import StudentTeacher
 from reddino.pretrain.views import ahead, make_views
@@ -116,9 +117,6 @@ def pretrain(
     run.note_seen(recipe.model.start, cache, guide)
     report = Report(recipe, run, networks, runtime, processes=processes, score=online_score)
     report.begin(step)
-    advance = progress or (lambda done, planned: None)
-    advance(step, recipe.steps)
-
     make = partial(
         make_views,
         recipe=recipe,
@@ -127,7 +125,10 @@ def pretrain(
         runtime=runtime,
         processes=processes,
         guide_card=guide.card if guide is not None else None,
+        answers=ask_once(guide, cache, recipe, runtime=runtime, folder=run.answers, processes=processes),
     )
+    advance = progress or (lambda done, planned: None)
+    advance(step, recipe.steps)
     micro_batches = ahead(stream, make, runtime)
     with Interruption() as interruption:
         while step < recipe.steps and not processes.any(interruption.asked):
@@ -162,7 +163,7 @@ def make_stream(
     recipe: Recipe, cache: ImageCache, start_step: int = 0, processes: Processes = ALONE
 ) -> PretrainingStream:
     """The micro-batches of a run from `start_step` on; of several processes, this one's part of each."""
-    crops, augmentation, data = recipe.crops, recipe.augmentation, recipe.data
+    crops, augmentation = recipe.crops, recipe.augmentation
     operations = PixelOperations(
         augmentation.operations,
         augmentation.choose,
@@ -182,30 +183,20 @@ def make_stream(
         quarter_turn=augmentation.quarter_turn,
         aspect=crops.aspect,
     )
-    micro_batch = recipe.run.batch // recipe.run.accumulate
-    patches = PatchSpec(
-        side=data.patch_side,
-        unit=data.patch_unit,
-        layout=data.layout,
-        an_epoch=data.epoch_counts,
-        source_exponent=data.source_exponent,
-        candidates=data.candidates,
-        batch_from=data.batch_from,
-        batch=micro_batch,
-    )
+    patches = patch_spec(recipe)
     return PretrainingStream(
         cache,
         multi_crop,
         patches,
         seed=recipe.seed,
-        batch_size=micro_batch // processes.count,
+        batch_size=patches.batch // processes.count,
         workers=recipe.runtime.workers,
         start_sample=start_step * recipe.run.batch,
         stop_sample=recipe.steps * recipe.run.batch,
         replica=processes.rank,
         replicas=processes.count,
         batches_ahead=2 * recipe.run.accumulate,
-        clean_size=recipe.clean_size,
+        clean_size=recipe.clean_size if recipe.asks_each_crop else None,
     )
 
 

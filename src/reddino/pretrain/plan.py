@@ -128,14 +128,16 @@ class Plan:
     def _computed(self) -> list[str]:
         """What the operations of a step are of."""
         teacher = ["teacher"] if self.recipe.has_prototypes else []
-        guide = ["guide"] if self.counts.frozen else []
+        guide = ["guide"] if self.recipe.asks_each_crop else []
         return ["forward", "backward", *teacher, *guide, "heads"]
 
     def _assumptions(self) -> list[str]:
+        once = self.recipe.distill is not None and self.recipe.distill.once
+        asking = "; asking distill.teacher of each cell beforehand comes on top" if once else ""
         return [
             "assumed       float32 weights, gradients, moments and teacher, all on every device; activations "
             "as this machine's precision and attention keep them (fused attention in bf16 keeps fewer); "
-            "loading keeps up; devices add up without loss; no scoring and no checkpoints",
+            f"loading keeps up; devices add up without loss; no scoring and no checkpoints{asking}",
         ]
 
 

@@ -144,7 +144,9 @@ class DistillSection(Section):
     squared distance. `image_size`: pixels of the crops that it is shown; null
     shows them at `crops.global_size`. A cell has no upper side: `orientations` is in how many of the eight
     flips and quarter turns the teacher is shown each crop, and its words are their mean. `consensus` averages
-    pooled words and hand-crafted features over the two global crops of a sample as well.
+    pooled words and hand-crafted features over the two global crops of a sample as well. `once` asks before
+    the first step, of the middle of each patch and never again, which spares a step most of its time; for
+    patches round cells, and not for `spatial`.
     """
 
     teacher: str
@@ -156,11 +158,14 @@ class DistillSection(Section):
     image_size: Count | None = None
     orientations: Annotated[int, Field(ge=1, le=8)] = 1
     consensus: bool = False
+    once: bool = False
 
     @model_validator(mode="after")
     def _has_a_loss(self) -> DistillSection:
         if self.pooled == self.spatial == self.morphology == self.relations == 0:
             raise ValueError("all weights of distill are 0: the teacher teaches nothing")
+        if self.once and self.spatial > 0:
+            raise ValueError("distill.once has no feature map of each crop: set distill.spatial=0")
         return self
 
 
@@ -270,10 +275,17 @@ class Recipe(Section):
         """Side in pixels of the clean crops that the frozen teacher is shown; None without one."""
         return None if self.distill is None else self.distill.image_size or self.crops.global_size
 
+    @property
+    def asks_each_crop(self) -> bool:
+        """Whether the frozen teacher, where there is one, is shown the clean crops of every step."""
+        return self.distill is not None and not self.distill.once
+
     @model_validator(mode="after")
     def _has_a_loss(self) -> Recipe:
         if not self.has_prototypes and self.distill is None:
             raise ValueError("loss.dino and loss.ibot are both 0: there is nothing to learn")
+        if self.distill is not None and self.distill.once and self.data.layout != "cells":
+            raise ValueError("distill.once is for patches round cells: set data.layout=cells")
         return self
 
 

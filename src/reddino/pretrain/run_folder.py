@@ -28,7 +28,7 @@ RECIPE, DESCRIPTION, METRICS, CHECKPOINTS, MODEL = (
     "checkpoints",
     "model",
 )
-FAILURES, LOCK = "failures.csv", "run.lock"
+FAILURES, LOCK, ANSWERS = "failures.csv", "run.lock", "answers"
 
 
 class RunFolder:
@@ -43,6 +43,7 @@ class RunFolder:
         self.folder, self._writes = folder, writes
         self.checkpoints = folder / CHECKPOINTS
         self.model = folder / MODEL
+        self.answers = folder / ANSWERS
         self._metrics = folder / METRICS
         self._board: Any = None
 

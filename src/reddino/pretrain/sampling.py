@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from reddino.errors import RedDinoError
 from reddino.pretrain.image_cache import ImageCache, ImageIndex
 from reddino.pretrain.randomness import CROPS, ORDER, generator
+from reddino.pretrain.recipe import Recipe
 
 
 def sample_rng(seed: int, sample: int) -> np.random.Generator:
@@ -44,6 +45,21 @@ class PatchSpec:
     candidates: int = 1
     batch_from: Literal["all", "source", "image"] = "all"
     batch: int = 1
+
+
+def patch_spec(recipe: Recipe) -> PatchSpec:
+    """The patches of a recipe."""
+    data = recipe.data
+    return PatchSpec(
+        side=data.patch_side,
+        unit=data.patch_unit,
+        layout=data.layout,
+        an_epoch=data.epoch_counts,
+        source_exponent=data.source_exponent,
+        candidates=data.candidates,
+        batch_from=data.batch_from,
+        batch=recipe.run.batch // recipe.run.accumulate,
+    )
 
 
 @dataclass(frozen=True)
@@ -105,8 +121,15 @@ class PatchOrder:
 
     def patch(self, sample: int, rng: np.random.Generator) -> Patch:
         """The patch of the training sample of that number; `rng` places a random one."""
+        return self.patch_numbered(self.number(sample), rng)
+
+    def number(self, sample: int) -> int:
+        """Which of the `samples_per_epoch` patches the training sample of that number is."""
         epoch, position = divmod(sample, self.samples_per_epoch)
-        number = int(self._numbers(epoch)[position])
+        return int(self._numbers(epoch)[position])
+
+    def patch_numbered(self, number: int, rng: np.random.Generator) -> Patch:
+        """The patch of that number; `rng` places a random one."""
         image = int(np.searchsorted(self._first, number, side="right")) - 1
         width, height = (int(length) for length in self._sizes[image])
         if self._spec.unit == "image":

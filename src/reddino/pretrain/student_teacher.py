@@ -130,9 +130,12 @@ class StudentTeacher(nn.Module):
 
     def _guide_targets(self, views: Views) -> Words | None:
         heads = self.student.guide_heads
-        if self.guide is None or heads is None or views.clean_crops is None:
+        if self.guide is None or heads is None or not views.guided:
             return None
-        words = self.guide.says(views.clean_crops, views.clean_shapes)
+        words = views.answers
+        if words is None:
+            assert views.clean_crops is not None
+            words = self.guide.says(views.clean_crops, views.clean_shapes)
         pooled = spatial = shapes = None
         if self.pooled_scale is not None and words.pooled is not None:
             pooled = self.pooled_scale(words.pooled, self.processes)

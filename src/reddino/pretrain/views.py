@@ -15,8 +15,10 @@ from reddino.model.backbone import Backbone, ViTBackbone
 from reddino.model.blocks import Kept
 from reddino.model.folder import ModelCard
 from reddino.model.graph import normalise
+from reddino.pretrain.answers import Answers
 from reddino.pretrain.data import CropBatch
 from reddino.pretrain.distribution import ALONE, Processes
+from reddino.pretrain.guide import Words
 from reddino.pretrain.masking import MaskedPatches, sample_masks
 from reddino.pretrain.randomness import DROP_PATH, TORCH, derived_seed, uniforms
 from reddino.pretrain.recipe import Recipe
@@ -39,6 +41,7 @@ class Views:
             the guide of a distillation; None without one. Of local crops it is asked nothing.
         clean_shapes: (2 B, f) float, hand-crafted features of the cells in their middle; None where these
             are not distilled.
+        answers: what the guide said before the first step; then there are no clean crops.
     """
 
     global_crops: Tensor
@@ -50,6 +53,12 @@ class Views:
     hides: bool = True
     clean_crops: Tensor | None = None
     clean_shapes: Tensor | None = None
+    answers: Words | None = None
+
+    @property
+    def guided(self) -> bool:
+        """Whether there is something for a guide to say, or what it has said."""
+        return self.clean_crops is not None or self.answers is not None
 
     def as_teacher(self) -> Views:
         """What the teacher sees: global crops with nothing hidden, and every path of the network."""
@@ -61,6 +70,7 @@ class Views:
             hides=False,
             clean_crops=None,
             clean_shapes=None,
+            answers=None,
         )
 
 
@@ -73,10 +83,12 @@ def make_views(
     *,
     processes: Processes = ALONE,
     guide_card: ModelCard | None = None,
+    answers: Answers | None = None,
 ) -> Views:
     """Normalise a micro-batch on the device, and draw its masks and dropped paths from its sample indices.
 
-    `card` says how for the student, and `guide_card` for the guide, where there is one.
+    `card` says how for the student, and `guide_card` for the guide, where there is one; `answers` are what it
+    has said already.
     """
     index = batch.sample_index.numpy()
     masked = None
@@ -109,6 +121,7 @@ def make_views(
         derived_seed(recipe.seed, TORCH, int(index[0])),
         clean_crops=clean,
         clean_shapes=shapes,
+        answers=None if answers is None else answers.of(batch.patch, runtime.device),
     )
 
 

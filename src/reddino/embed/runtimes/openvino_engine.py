@@ -91,8 +91,8 @@ class OpenVinoEngine:
 def _in_streams(compiled: Any, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Slices of a batch, each in a stream of its own.
 
-    Without callbacks: at its end a stream would still ask for Python's lock, and whoever drops the model holds
-    that lock while it waits for the stream.
+    Without callbacks: at its end a stream would still ask for Python's lock, and whoever drops the model
+    holds that lock while it waits for the stream.
     """
     slices = [images[start : start + _SLICE] for start in range(0, len(images), _SLICE)]
     streams = min(len(slices), compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
