@@ -15,6 +15,7 @@ from reddino.errors import RedDinoError
 from reddino.model.backbone import Tokens, create_backbone, initialise
 from reddino.model.catalogue import open_backbone
 from reddino.model.folder import ModelCard, open_model_folder, read_card, read_heads, save_model_folder
+from reddino.model.graph import normalise
 from reddino.model.seen import SeenImages, read_seen, write_seen
 from reddino.pretrain import loop
 from reddino.pretrain.branch import Branch
@@ -30,6 +31,7 @@ from reddino.smears.manifest import Manifest
 HERE = Runtime(torch.device("cpu"), "fp32", 1)
 ALONE = ("loss.dino=0", "loss.ibot=0", "crops.local_count=0", "model.drop_path=0")
 CNN_GUIDE, VIT_GUIDE = "distill.teacher=untrained:test_efficientnet", "distill.teacher=untrained:test_vit"
+TWO_GUIDES = "distill.teacher=[untrained:test_efficientnet, untrained:test_vit]"
 #: One that our masked forward does not know, of 160 px and no other size.
 OTHER_VIT_GUIDE = "distill.teacher=untrained:test_vit3"
 CNN_STUDENT = ("model.backbone=test_resnet", "model.depth=null", "model.layer_scale=null")
@@ -43,9 +45,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 def views_of(recipe: Recipe, manifest: Manifest, networks: StudentTeacher, step: int = 0) -> Views:
     cache = loop.open_cache(manifest, manifest.root / "cache")
     batch = next(iter(loop.make_stream(recipe, cache, step)))
-    assert networks.guide is not None
-    card = networks.guide.card
-    return make_views(batch, recipe, networks.student.backbone, networks.card, HERE, guide_card=card)
+    return make_views(batch, recipe, networks.student.backbone, networks.card, HERE)
 
 
 def test_guide_loss__is_half_cosine_and_half_smooth_l1() -> None:
@@ -99,11 +99,12 @@ def test_losses__are_those_of_the_guides_words_on_the_clean_crops(images: Manife
     recipe = micro_recipe([*ALONE, CNN_GUIDE, "distill.image_size=64", *weights])
     networks = StudentTeacher(recipe)
     seen = views_of(recipe, images, networks)
-    assert seen.clean_crops is not None and seen.clean_crops.shape == (8, 3, 64, 64)
+    assert seen.clean_crops is not None and seen.clean_crops.shape == (8, 64, 64, 3)
     losses = networks.losses(networks.student(seen), networks.targets(seen, 0.04), seen)
 
-    guide, _ = open_backbone("untrained:test_efficientnet")
-    features = guide.eval().network.forward_features(seen.clean_crops)
+    guide, card = open_backbone("untrained:test_efficientnet")
+    clean = normalise(seen.clean_crops, card.mean, card.std)
+    features = guide.eval().network.forward_features(clean)
     pooled, places = features.mean(dim=(2, 3)), features.flatten(2).transpose(1, 2)  # 2 x 2 places
     tokens = networks.student.backbone(seen.global_crops)
     assert tokens.patches is not None and features.shape[2:] == (2, 2)
@@ -252,6 +253,9 @@ def test_resume__with_another_guide_of_the_same_name_is_refused(images: Manifest
         ),
         ([CNN_GUIDE, "distill.pooled=0", "distill.spatial=0"], "all weights of distill are 0"),
         ([CNN_GUIDE, "distill.guide=x"], "distill.guide: unknown key"),
+        ([TWO_GUIDES], "no feature map in common: set distill.spatial=0"),
+        ([TWO_GUIDES, "distill.spatial=0", "distill.image_size=[56]"], "as many sizes as teachers"),
+        (["distill.teacher=[]"], "at least one teacher"),
     ],
 )
 def test_guide__that_does_not_fit_is_refused_in_a_sentence_before_anything_is_written(
@@ -269,20 +273,22 @@ def test_recipe__without_any_loss_is_refused() -> None:
 
 
 @torch.no_grad()
-def test_views__clean_crops_are_normalised_as_the_guide_wants_them(images: Manifest, tmp_path: Path) -> None:
-    plain = micro_recipe([*ALONE, f"distill.teacher={saved_guide(tmp_path / 'plain', 1)}"])
+def test_guide__normalises_clean_crops_as_its_network_wants_them(images: Manifest, tmp_path: Path) -> None:
     changes = {"mean": (0.1, 0.2, 0.3), "std": (0.5, 0.4, 0.3), "channel_order": "BGR"}
-    other = micro_recipe([*ALONE, f"distill.teacher={saved_guide(tmp_path / 'other', 1, **changes)}"])
-    one, two = (views_of(recipe, images, StudentTeacher(recipe)) for recipe in (plain, other))
-    assert one.clean_crops is not None and two.clean_crops is not None
-    torch.testing.assert_close(one.global_crops, two.global_crops)
-
-    def column(values: tuple[float, ...]) -> torch.Tensor:
-        return torch.tensor(values)[:, None, None]
-
-    pixels = one.clean_crops * column((0.229, 0.224, 0.225)) + column((0.485, 0.456, 0.406))
-    expected = (pixels.flip(1) - column((0.1, 0.2, 0.3))) / column((0.5, 0.4, 0.3))
-    torch.testing.assert_close(two.clean_crops, expected, rtol=1e-4, atol=1e-4)
+    folder = saved_guide(tmp_path / "guide", 1, **changes)
+    recipe = micro_recipe([*ALONE, f"distill.teacher={folder}"])
+    networks = StudentTeacher(recipe)
+    seen = views_of(recipe, images, networks)
+    assert seen.clean_crops is not None and networks.guide is not None
+    pixels = seen.clean_crops.flip(-1).float() / 255
+    expected = (pixels - torch.tensor((0.1, 0.2, 0.3))) / torch.tensor((0.5, 0.4, 0.3))
+    backbone, _ = open_model_folder(folder)
+    said, wanted = (
+        networks.guide.says(seen.clean_crops).pooled,
+        backbone.eval()(expected.permute(0, 3, 1, 2)).cls,
+    )
+    assert said is not None
+    torch.testing.assert_close(said, wanted, rtol=1e-4, atol=1e-4)
 
 
 def test_guide__stays_as_it_is(images: Manifest, tmp_path: Path) -> None:
@@ -343,3 +349,17 @@ def test_heads__of_what_has_no_weight_are_not_made() -> None:
         assert guide is not None
         words = GuideHeads(guide, 192, 4, 192)(tokens)
         assert getattr(words, part) is not None and getattr(words, other) is None
+
+
+def test_run__learns_from_two_networks_and_says_so(images: Manifest, tmp_path: Path) -> None:
+    overrides = [*ALONE, TWO_GUIDES, "distill.image_size=[56, 64]", "distill.spatial=0"]
+    outcome = run_micro(images, tmp_path / "run", overrides)
+    assert outcome.finished
+    card = read_card(outcome.model)
+    assert card.training["distilled_from"] == "untrained:test_efficientnet + untrained:test_vit"
+    hashes = [
+        open_backbone(f"untrained:{name}")[1].weights_hash for name in ("test_efficientnet", "test_vit")
+    ]
+    assert card.training["distilled_from_weights"] == " + ".join(hashes)
+    dims = [open_backbone(f"untrained:{name}")[0].dim for name in ("test_efficientnet", "test_vit")]
+    assert read_heads(outcome.model)["guide_heads.pooled.weight"].shape[0] == sum(dims)

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from reddino.atomic import atomic_path
-from reddino.model.graph import normalise
 from reddino.pretrain.crops import centred, resize_square
 from reddino.pretrain.distribution import Processes
 from reddino.pretrain.guide import Guide, Words
@@ -101,10 +100,8 @@ def _squares(numbers: range, cache: ImageCache, order: PatchOrder, recipe: Recip
 
 def _words(guide: Guide, squares: NDArray[np.uint8], runtime: Runtime) -> NDArray[np.float16]:
     """(n, d + f) pooled words and hand-crafted features."""
-    pixels = to_device(torch.from_numpy(squares), runtime.device)
-    pixels = pixels.flip(-1) if guide.card.channel_order == "BGR" else pixels
     with runtime.autocast():
-        words = guide.says(normalise(pixels, guide.card.mean, guide.card.std))
+        words = guide.says(to_device(torch.from_numpy(squares), runtime.device))
     pooled = [] if words.pooled is None else [words.pooled.cpu().numpy()]
     shapes = [Morphology().embed(squares)] if guide.shape_dim else []
     return np.concatenate([*pooled, *shapes], axis=1).astype(np.float16)

@@ -1,17 +1,20 @@
-"""The frozen network of a distillation, called guide to keep it apart from the EMA teacher."""
+"""The frozen networks of a distillation, called guide to keep them apart from the EMA teacher."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import isqrt
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from reddino.errors import RedDinoError
 from reddino.model.backbone import Backbone, ViTBackbone
 from reddino.model.catalogue import open_backbone
 from reddino.model.folder import ModelCard, at_size
+from reddino.model.graph import normalise
 from reddino.pretrain.recipe import Recipe
 from reddino.smears.morphology import NAMES
 
@@ -74,26 +77,42 @@ def _agreed(words: Tensor) -> Tensor:
     return ((first + second) / 2).repeat(2, 1)
 
 
+class Frozen(NamedTuple):
+    """One network of a guide: as the recipe names it, and with the size, colours and order that it wants."""
+
+    name: str
+    backbone: Backbone
+    card: ModelCard
+
+    def sees(self, clean: Tensor) -> Tensor:
+        """Crops (C, s, s, 3) uint8 RGB as its input (C, 3, c, c)."""
+        card = self.card
+        pixels = clean.flip(-1) if card.channel_order == "BGR" else clean
+        crops, size = normalise(pixels, card.mean, card.std), card.image_size
+        if crops.shape[-1] == size:
+            return crops
+        return functional.interpolate(crops, (size, size), mode="bilinear", antialias=True)
+
+
 class Guide:
-    """A frozen network beside student and teacher: no part of their state, and in no checkpoint.
+    """Frozen networks beside student and teacher: no part of their state, and in no checkpoint.
 
     Attributes:
-        name: as the recipe gives it (`distill.teacher`).
-        card: its normalisation and channel order.
-        weights: 16 hex digits of its weights.
-        parameters: how many it has.
-        dim: numbers of its pooled output; 0 where that is not distilled.
-        map_side, map_dim: places along an edge of its last feature map, and numbers a place; 0 likewise.
-        shape_dim: hand-crafted features that are distilled beside it; 0 likewise.
-        orientations: in how many of the eight flips and quarter turns it is shown each crop.
+        names: of the networks, as the recipe gives them (`distill.teacher`).
+        name: all of them in words.
+        weights: 16 hex digits of the weights of each, in words likewise.
+        parameters: how many they have.
+        dim: numbers of their pooled outputs, side by side; 0 where these are not distilled.
+        map_side, map_dim: places along an edge of the last feature map of the one network, and numbers a
+            place; 0 likewise.
+        shape_dim: hand-crafted features that are distilled beside them; 0 likewise.
+        orientations: in how many of the eight flips and quarter turns they are shown each crop.
         consensus: whether what is said of both crops of a sample is averaged.
     """
 
     def __init__(
         self,
-        name: str,
-        backbone: Backbone,
-        card: ModelCard,
+        networks: Sequence[Frozen],
         *,
         pooled: bool,
         spatial: bool,
@@ -102,70 +121,88 @@ class Guide:
         consensus: bool = False,
     ) -> None:
         self.orientations, self.consensus = orientations, consensus
-        self.name, self.card, self.weights = name, card, card.weights_hash
-        self.parameters = sum(parameter.numel() for parameter in backbone.parameters())
-        self._backbone = backbone.requires_grad_(False).eval()
-        self._backbone.use_fused_attention(True)  # slow in backward passes alone, of which there is none
-        self.dim = backbone.dim if pooled else 0
+        self._networks = tuple(networks)
+        self.names = tuple(network.name for network in networks)
+        self.name = " + ".join(self.names)
+        self.weights = " + ".join(network.card.weights_hash for network in networks)
+        self.parameters = 0
+        for network in networks:
+            self.parameters += sum(parameter.numel() for parameter in network.backbone.parameters())
+            network.backbone.requires_grad_(False).eval()
+            network.backbone.use_fused_attention(
+                True
+            )  # slow in backward passes alone, of which there is none
+        self.dim = sum(network.backbone.dim for network in networks) if pooled else 0
         self.shape_dim = len(NAMES) if morphology else 0
-        whose = f"distill.teacher={name}"
-        self.map_side, self.map_dim = map_shape(backbone, card.image_size, whose) if spatial else (0, 0)
+        self.map_side = self.map_dim = 0
+        if spatial:
+            (only,) = networks
+            size, whose = only.card.image_size, f"distill.teacher={only.name}"
+            self.map_side, self.map_dim = map_shape(only.backbone, size, whose)
 
     def to(self, device: torch.device) -> None:
         """Move the weights."""
-        self._backbone.to(device)
+        for network in self._networks:
+            network.backbone.to(device)
 
     @torch.no_grad()
     def says(self, clean: Tensor, shapes: Tensor | None = None) -> Words:
-        """Pooled output and feature map of clean crops, and what was measured of them.
+        """Pooled outputs and feature map of clean crops, and what was measured of them.
 
         Words are means over the orientations; maps are turned back before.
 
         Args:
-            clean: (2 B, 3, s, s) crops, normalised as the card says; first all first crops, then all second.
+            clean: (2 B, s, s, 3) uint8 RGB crops; first all first crops, then all second.
             shapes: (2 B, f) their hand-crafted features, where these are distilled.
         """
+        said = [self._of_network(network, network.sees(clean)) for network in self._networks]
+        found = torch.cat([pooled for pooled, _ in said], dim=1) if self.dim else None
+        if self.consensus:
+            found, shapes = (None if part is None else _agreed(part) for part in (found, shapes))
+        return Words(found, said[0][1] if self.map_dim else None, shapes)
+
+    def _of_network(self, network: Frozen, crops: Tensor) -> tuple[Tensor, Tensor | None]:
+        """What one says of its crops (C, 3, c, c): (C, d), and its map where that is distilled."""
         pooled = spatial = None
         for symmetry in SYMMETRIES[: self.orientations]:
-            tokens = self._backbone(symmetry.of(clean))
-            if self.dim:
-                pooled = _added(pooled, tokens.cls)
+            tokens = network.backbone(symmetry.of(crops))
+            pooled = _added(pooled, tokens.cls)
             if self.map_dim:
                 assert tokens.patches is not None
                 spatial = _added(spatial, symmetry.undone(tokens.patches))
-        found, places = (None if part is None else part / self.orientations for part in (pooled, spatial))
-        if self.consensus:
-            found, shapes = (None if part is None else _agreed(part) for part in (found, shapes))
-        return Words(found, places, shapes)
+        assert pooled is not None
+        return pooled / self.orientations, None if spatial is None else spatial / self.orientations
 
 
 def open_guide(recipe: Recipe) -> Guide | None:
-    """The guide of a recipe with its weights, on the CPU; None where the recipe has no `distill` section.
+    """The guide of a recipe with all weights, on the CPU; None where the recipe has no `distill` section.
 
     Raises:
         RedDinoError: the name is not known, the weights cannot be had, or the crops do not fit the network.
     """
-    section, size = recipe.distill, recipe.clean_size
-    if section is None or size is None:
+    section = recipe.distill
+    if section is None:
         return None
-    backbone, card = open_backbone(section.teacher)
-    if isinstance(backbone, ViTBackbone) and size % backbone.patch_size:
-        nearest = max(1, round(size / backbone.patch_size)) * backbone.patch_size
-        raise RedDinoError(
-            f"distill.teacher={section.teacher} has patches of {backbone.patch_size} px, of which {size} px "
-            f"are no multiple; set distill.image_size={nearest}"
-        )
-    backbone, card = at_size(backbone, card, size)
+    sizes = section.sizes(recipe.crops.global_size)
     return Guide(
-        section.teacher,
-        backbone,
-        card,
+        [_open_frozen(name, size) for name, size in zip(section.teachers, sizes, strict=True)],
         pooled=section.pooled > 0 or section.relations > 0,
         spatial=section.spatial > 0,
         morphology=section.morphology > 0,
         orientations=section.orientations,
         consensus=section.consensus,
     )
+
+
+def _open_frozen(name: str, size: int) -> Frozen:
+    backbone, card = open_backbone(name)
+    if isinstance(backbone, ViTBackbone) and size % backbone.patch_size:
+        nearest = max(1, round(size / backbone.patch_size)) * backbone.patch_size
+        raise RedDinoError(
+            f"distill.teacher={name} has patches of {backbone.patch_size} px, of which {size} px "
+            f"are no multiple; set distill.image_size={nearest}"
+        )
+    return Frozen(name, *at_size(backbone, card, size))
 
 
 def described(guide: Guide) -> dict[str, str]:

@@ -124,7 +124,6 @@ def pretrain(
         card=networks.card,
         runtime=runtime,
         processes=processes,
-        guide_card=guide.card if guide is not None else None,
         answers=ask_once(guide, cache, recipe, runtime=runtime, folder=run.answers, processes=processes),
     )
     advance = progress or (lambda done, planned: None)

@@ -135,27 +135,28 @@ class LossSection(Section):
 class DistillSection(Section):
     """A frozen network: what it says of clean global crops, the student learns to say of the changed ones.
 
-    `teacher`: a model folder or a name of the model catalogue; no smears are labelled by it, its features are
-    what is predicted. `pooled` and `spatial` weigh the losses on its pooled output and on its last feature
-    map (patch tokens, of a Vision Transformer). `morphology` weighs that on the hand-crafted features of the
-    central cell of the clean crop, a second teacher, for patches round cells (`data.layout: cells`).
-    `relations` weighs the agreement on which crops are near each other: to the student's pooled output itself
-    by raw distance, to both teachers by their pooled words; `relation_temperature` is in shares of the mean
-    squared distance. `image_size`: pixels of the crops that it is shown; null
-    shows them at `crops.global_size`. A cell has no upper side: `orientations` is in how many of the eight
-    flips and quarter turns the teacher is shown each crop, and its words are their mean. `consensus` averages
-    pooled words and hand-crafted features over the two global crops of a sample as well. `once` asks before
-    the first step, of the middle of each patch and never again, which spares a step most of its time; for
-    patches round cells, and not for `spatial`.
+    `teacher`: a model folder or a name of the model catalogue, or a list of them, whose pooled words stand
+    side by side; no smears are labelled by it, its features are what is predicted. `pooled` and `spatial`
+    weigh the losses on its pooled output and on its last feature map (patch tokens, of a Vision Transformer).
+    `morphology` weighs that on the hand-crafted features of the central cell of the clean crop, a teacher
+    without weights, for patches round cells (`data.layout: cells`). `relations` weighs the agreement on which
+    crops are near each other: to the student's pooled output itself by raw distance, to the teachers by their
+    words, of which those of networks and the hand-crafted ones have the same say; `relation_temperature` is
+    in shares of the mean squared distance. `image_size`: pixels of the crops that it is shown, or a list for
+    a list of teachers; null shows them at `crops.global_size`. A cell has no upper side: `orientations` is in
+    how many of the eight flips and quarter turns the teacher is shown each crop; its words are their mean.
+    `consensus` averages pooled words and hand-crafted features over the two global crops of a sample as well.
+    `once` asks before the first step, of the middle of each patch and never again, which spares a step most
+    of its time; for patches round cells, and not for `spatial`.
     """
 
-    teacher: str
+    teacher: str | tuple[str, ...]
     pooled: NonNegative = 1.0
     spatial: NonNegative = 1.0
     morphology: NonNegative = 0.0
     relations: NonNegative = 0.0
     relation_temperature: Positive = 0.2
-    image_size: Count | None = None
+    image_size: Count | tuple[Count, ...] | None = None
     orientations: Annotated[int, Field(ge=1, le=8)] = 1
     consensus: bool = False
     once: bool = False
@@ -164,9 +165,28 @@ class DistillSection(Section):
     def _has_a_loss(self) -> DistillSection:
         if self.pooled == self.spatial == self.morphology == self.relations == 0:
             raise ValueError("all weights of distill are 0: the teacher teaches nothing")
+        sizes = self.image_size if isinstance(self.image_size, tuple) else None
+        if not self.teachers or (sizes is not None and len(sizes) != len(self.teachers)):
+            raise ValueError(
+                "distill.teacher and distill.image_size: give at least one teacher, and as many sizes as "
+                "teachers, or one for all"
+            )
+        if self.spatial > 0 and len(self.teachers) > 1:
+            raise ValueError("several teachers have no feature map in common: set distill.spatial=0")
         if self.once and self.spatial > 0:
             raise ValueError("distill.once has no feature map of each crop: set distill.spatial=0")
         return self
+
+    @property
+    def teachers(self) -> tuple[str, ...]:
+        """The names of all of them."""
+        return (self.teacher,) if isinstance(self.teacher, str) else self.teacher
+
+    def sizes(self, crops: int) -> tuple[int, ...]:
+        """Pixels of the crops that each is shown; `crops` is `crops.global_size`."""
+        if isinstance(self.image_size, tuple):
+            return self.image_size
+        return (self.image_size or crops,) * len(self.teachers)
 
 
 class TemperatureSection(Section):
@@ -272,8 +292,8 @@ class Recipe(Section):
 
     @property
     def clean_size(self) -> int | None:
-        """Side in pixels of the clean crops that the frozen teacher is shown; None without one."""
-        return None if self.distill is None else self.distill.image_size or self.crops.global_size
+        """Side in pixels of the clean crops: the largest that a frozen teacher is shown; None without one."""
+        return None if self.distill is None else max(self.distill.sizes(self.crops.global_size))
 
     @property
     def asks_each_crop(self) -> bool:

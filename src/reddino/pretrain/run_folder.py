@@ -162,7 +162,7 @@ class RunFolder:
             return
         index = cache.index
         sources = index.source_names[index.source].tolist()
-        before = (start,) if guide is None else (start, guide.name)
+        before = (start,) if guide is None else (start, *guide.names)
         write_seen(self.model, seen_by_cache(sources, index.hashes, *before))
 
     def log(self, record: dict[str, Any]) -> None:

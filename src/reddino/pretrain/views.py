@@ -37,8 +37,8 @@ class Views:
         global_kept, local_kept: for each residual branch the crops that compute it; None without drop path.
         seed: of what a network without tokens draws at random in its forward pass.
         hides: whether hidden patches are replaced by the mask token; else they are only where to look.
-        clean_crops: (2 B, 3, c, c) float, what the global crops were before pixel operations, normalised for
-            the guide of a distillation; None without one. Of local crops it is asked nothing.
+        clean_crops: (2 B, c, c, 3) uint8 RGB, what the global crops were before pixel operations, for the
+            guide of a distillation; None without one. Of local crops it is asked nothing.
         clean_shapes: (2 B, f) float, hand-crafted features of the cells in their middle; None where these
             are not distilled.
         answers: what the guide said before the first step; then there are no clean crops.
@@ -82,13 +82,11 @@ def make_views(
     runtime: Runtime,
     *,
     processes: Processes = ALONE,
-    guide_card: ModelCard | None = None,
     answers: Answers | None = None,
 ) -> Views:
     """Normalise a micro-batch on the device, and draw its masks and dropped paths from its sample indices.
 
-    `card` says how for the student, and `guide_card` for the guide, where there is one; `answers` are what it
-    has said already.
+    `card` says how; `answers` are what a guide has said before the first step.
     """
     index = batch.sample_index.numpy()
     masked = None
@@ -107,8 +105,8 @@ def make_views(
         return [Kept(to_device(part.indices, runtime.device), part.scale) for part in plan]
 
     clean = shapes = None
-    if batch.clean_crops is not None and guide_card is not None:
-        clean = _to_network(batch.clean_crops, guide_card, runtime)
+    if batch.clean_crops is not None:
+        clean = to_device(batch.clean_crops.flatten(0, 1), runtime.device)
         if recipe.distill is not None and recipe.distill.morphology > 0:
             measured = Morphology().embed(batch.clean_crops.flatten(0, 1).numpy())
             shapes = to_device(torch.from_numpy(measured), runtime.device)
