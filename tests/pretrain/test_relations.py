@@ -55,10 +55,11 @@ def test_relation_loss__has_a_gradient_where_crops_are_the_same() -> None:
 
 def test_guide_metric__gives_each_teacher_the_same_say() -> None:
     words = Words(pooled=10 * torch.randn(6, 50), spatial=None, shapes=torch.randn(6, 4))
-    joined = guide_metric(words)
+    joined = guide_metric(words, (30, 20))
     assert joined.shape == (6, 54)
-    torch.testing.assert_close(joined[:, :50].norm(dim=1), torch.ones(6))
-    torch.testing.assert_close(joined[:, 50:].norm(dim=1), torch.ones(6))
+    for part in joined.split((30, 20, 4), dim=1):
+        torch.testing.assert_close(part.norm(dim=1), torch.ones(6))
+    assert guide_metric(Words(None, None, words.shapes), (30, 20)).shape == (6, 4)
 
 
 @pytest.fixture(scope="module")

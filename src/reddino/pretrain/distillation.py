@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from math import isqrt
 
@@ -128,14 +129,16 @@ def guide_loss(targets: Tensor, guesses: Tensor) -> Tensor:
     return 0.5 * cosine + 0.5 * functional.smooth_l1_loss(guesses, targets)
 
 
-def guide_metric(words: Words) -> Tensor:
+def guide_metric(words: Words, widths: Sequence[int]) -> Tensor:
     """(C, d) in which distances between crops are those that the guide sees: each part a vector of length 1.
 
     Args:
         words: standardised; of pooled words and hand-crafted features, those that there are.
+        widths: numbers of the pooled words of each network, each of which is a part.
     """
-    parts = [functional.normalize(part, dim=-1) for part in (words.pooled, words.shapes) if part is not None]
-    return torch.cat(parts, dim=-1)
+    networks = [] if words.pooled is None else torch.split(words.pooled, list(widths), dim=-1)
+    shapes = [] if words.shapes is None else [words.shapes]
+    return torch.cat([functional.normalize(part, dim=-1) for part in (*networks, *shapes)], dim=-1)
 
 
 def relation_loss(targets: Tensor, tokens: Tensor, temperature: float) -> Tensor:

@@ -102,7 +102,8 @@ class Guide:
         name: all of them in words.
         weights: 16 hex digits of the weights of each, in words likewise.
         parameters: how many they have.
-        dim: numbers of their pooled outputs, side by side; 0 where these are not distilled.
+        widths: numbers of the pooled output of each.
+        dim: of these outputs side by side; 0 where they are not distilled.
         map_side, map_dim: places along an edge of the last feature map of the one network, and numbers a
             place; 0 likewise.
         shape_dim: hand-crafted features that are distilled beside them; 0 likewise.
@@ -132,7 +133,8 @@ class Guide:
             network.backbone.use_fused_attention(
                 True
             )  # slow in backward passes alone, of which there is none
-        self.dim = sum(network.backbone.dim for network in networks) if pooled else 0
+        self.widths = tuple(network.backbone.dim for network in networks)
+        self.dim = sum(self.widths) if pooled else 0
         self.shape_dim = len(NAMES) if morphology else 0
         self.map_side = self.map_dim = 0
         if spatial:

@@ -172,9 +172,9 @@ class StudentTeacher(nn.Module):
         if loss.koleo > 0:
             koleo = sum((koleo_loss(crop) for crop in student.tokens.chunk(2)), start=zero)
         total = loss.dino * dino + loss.ibot * ibot + loss.koleo * koleo
-        if self.recipe.distill is None or targets.guide is None or student.guesses is None:
+        if self.recipe.distill is None or self.guide is None or targets.guide is None:
             return Losses(total, dino, ibot, koleo)
-        guided = _guided(self.recipe.distill, targets.guide, student)
+        guided = _guided(self.recipe.distill, self.guide, targets.guide, student)
         total = total + sum(getattr(self.recipe.distill, name) * term for name, term in guided.items())
         return Losses(total, dino, ibot, koleo, guided)
 
@@ -193,7 +193,7 @@ class StudentTeacher(nn.Module):
         yield from self.student.children()
 
 
-def _guided(section: DistillSection, targets: Words, student: Outputs) -> dict[str, Tensor]:
+def _guided(section: DistillSection, guide: Guide, targets: Words, student: Outputs) -> dict[str, Tensor]:
     """The terms of a distillation, by the names of their weights; those that weigh nothing are left out."""
     assert student.guesses is not None
     pairs = {
@@ -208,7 +208,7 @@ def _guided(section: DistillSection, targets: Words, student: Outputs) -> dict[s
     }
     if section.relations > 0:
         temperature = section.relation_temperature
-        terms["relations"] = relation_loss(guide_metric(targets), student.tokens, temperature)
+        terms["relations"] = relation_loss(guide_metric(targets, guide.widths), student.tokens, temperature)
     return terms
 
 
