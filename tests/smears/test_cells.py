@@ -116,6 +116,17 @@ def test_find_cells__keeps_an_ellipse_whole(axes: tuple[int, int]) -> None:
     np.testing.assert_allclose(cells.diameter, 2 * np.sqrt(axes[0] * axes[1]), rtol=0.08)
 
 
+@pytest.mark.parametrize("axes", [(44, 21), (48, 26), (50, 18)])
+def test_find_cells__keeps_cells_whole_where_nearly_all_are_long(axes: tuple[int, int]) -> None:
+    image, count = empty_field(), 0
+    for index, (x, y) in enumerate([(60 + 104 * i, 60 + 104 * j) for j in range(4) for i in range(6)]):
+        cv2.ellipse(image, (x, y), axes, 37 * index, 0, 360, RED_CELL, -1, cv2.LINE_AA)
+        count += 1
+    cells = find_cells(photograph(image))
+    assert len(cells) == count
+    np.testing.assert_allclose(cells.diameter, 2 * np.sqrt(axes[0] * axes[1]), rtol=0.08)
+
+
 def test_find_cells__leaves_out_white_cells_platelets_and_scale_bars() -> None:
     image, centres = grid(44)
     kept = np.linalg.norm(centres - (280, 200), axis=1) > 90

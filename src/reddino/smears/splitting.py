@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import find_objects
 from skimage.segmentation import watershed
 
 from reddino.smears.illumination import Mask, Plane
@@ -14,6 +17,11 @@ VOTE_WEIGHT = 1.0
 # Two pieces without a waist between them (in parts of the smaller one's depth), together no larger than this
 # (in typical areas), are one long cell: two discs have a waist unless they overlap by over two thirds.
 WAIST, LARGEST_OVAL = 0.95, 1.8
+# Together larger than that, up to this area, they are one if their outline is convex: its area over that of
+# its hull. Two discs that overlap so much as to have no waist are no larger than 1.4.
+LONGEST, CONVEX = 3.0, 0.965
+# How deep, in typical radii, a cell of either kind may be: deeper is a clump.
+DEEPEST_OVAL, DEEPEST_LONG = 1.15, 1.4
 
 Labels = npt.NDArray[np.int32]
 
@@ -75,6 +83,7 @@ def merge_pieces(labels: Labels, height: Plane, depth: Plane, diameter: float) -
     pairs, saddle, shoal = _borders(labels, height, depth)
     peak, deepest = _greatest(labels, height), _greatest(labels, depth)
     parent = np.arange(count)
+    boxes = find_objects(labels)
 
     def root(label: int) -> int:
         while parent[label] != label:
@@ -87,14 +96,38 @@ def merge_pieces(labels: Labels, height: Plane, depth: Plane, diameter: float) -
         if one == two:
             continue
         joint, smaller = area[one] + area[two], min(area[one], area[two])
-        same_height = saddle[index] > merge_ratio(joint, smaller) * min(peak[one], peak[two])
-        no_waist = shoal[index] > WAIST * min(deepest[one], deepest[two])
-        if same_height or (no_waist and joint < LARGEST_OVAL and max(deepest[one], deepest[two]) < 1.15):
+        depths = sorted((deepest[one], deepest[two]))
+        one_cell = saddle[index] > merge_ratio(joint, smaller) * min(peak[one], peak[two])
+        if not one_cell and shoal[index] > WAIST * depths[0]:
+            one_cell = joint < LARGEST_OVAL and depths[1] < DEEPEST_OVAL
+            if not one_cell and joint < LONGEST and depths[1] < DEEPEST_LONG:
+                pieces = [label for label in range(1, count) if root(label) in (one, two)]
+                one_cell = convexity(labels, pieces, boxes) > CONVEX
+        if one_cell:
             parent[two] = one
             area[one] = joint
             peak[one], deepest[one] = max(peak[one], peak[two]), max(deepest[one], deepest[two])
     _, compact = np.unique([root(label) for label in range(count)], return_inverse=True)
     return np.asarray(compact, np.int32)[labels]
+
+
+def convexity(labels: Labels, pieces: Sequence[int], boxes: Sequence[tuple[slice, ...] | None]) -> float:
+    """Area of some pieces together over that of their convex hull, both by the polygon of their outline.
+
+    Args:
+        labels: (H, W) pieces.
+        pieces: their labels.
+        boxes: where each label lies, from 1 on.
+    """
+    places = [box for label in pieces if (box := boxes[label - 1]) is not None]
+    rows, columns = (
+        slice(min(box[axis].start for box in places), max(box[axis].stop for box in places))
+        for axis in (0, 1)
+    )
+    union = np.isin(labels[rows, columns], pieces).astype(np.uint8)
+    outlines, _ = cv2.findContours(union, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    hull = cv2.contourArea(cv2.convexHull(np.concatenate(outlines)))
+    return sum(cv2.contourArea(outline) for outline in outlines) / max(hull, 1.0)
 
 
 def _greatest(labels: Labels, plane: Plane) -> npt.NDArray[np.float64]:
