@@ -34,6 +34,12 @@ SETTINGS = {
         ("loss.dino=0", "loss.ibot=0", "crops.local_count=0", "distill.teacher=untrained:test_efficientnet"),
         "ddp",
     ),
+    "distilled from two networks, asked once": (
+        ("loss.dino=0", "loss.ibot=0", "crops.local_count=0", "data.layout=cells", "distill.spatial=0",
+         "distill.teacher=[untrained:test_efficientnet, untrained:test_resnet]", "distill.morphology=1",
+         "distill.once=true"),
+        "ddp",
+    ),
     "distilled beside the others, accumulated, sharded": (
         ("head.center_output=false", "distill.teacher=untrained:test_efficientnet", "run.accumulate=2"),
         "fsdp",
