@@ -117,6 +117,12 @@ def test_four_processes__learn_what_one_learns(ranks: Ranks, alone: Any, tmp_pat
     assert_learned_alike(alone((*BASE, *overrides)), ranks.run(4, tmp_path / "run", [*BASE, *overrides]))
 
 
+def test_two_processes__do_not_wait_for_a_map_that_nobody_learns(ranks: Ranks, tmp_path: Path) -> None:
+    # Neighbourhoods are those of a process's own crops, so that two do not learn what one learns.
+    guided = ("distill.teacher=untrained:test_efficientnet", "distill.pooled=0", "distill.relations=1")
+    ranks.run(2, tmp_path / "run", [*BASE, *guided])
+
+
 def test_one_learner__of_several_writes_and_scores(ranks: Ranks, tmp_path: Path) -> None:
     folder = ranks.run(2, tmp_path / "run", [*BASE, "runtime.score_every=8", "runtime.checkpoint_every=1"])
     records = read_metrics(folder)

@@ -61,12 +61,10 @@ def spread(networks: StudentTeacher, runtime: Runtime, processes: Processes) -> 
     if options.parallel == "fsdp":
         _shard(networks, runtime, processes)
         return Student(networks.student)
-    # Else unused parameters, such as the mask token without iBOT, would be waited for in vain.
-    every_part_learns = networks.recipe.loss.dino > 0 and networks.recipe.loss.ibot > 0
     ddp = nn.parallel.DistributedDataParallel(
         networks.student,
         gradient_as_bucket_view=True,
-        find_unused_parameters=not every_part_learns,
+        find_unused_parameters=not _every_part_learns(networks),
     )
     return Student(ddp, ddp)
 
@@ -97,6 +95,15 @@ def spread_like(tensor: Tensor, example: Tensor) -> Tensor:
     assert isinstance(example, DTensor)
     whole_here = tensor.to(example.device)
     return distribute_tensor(whole_here, example.device_mesh, example.placements, src_data_rank=None)
+
+
+def _every_part_learns(networks: StudentTeacher) -> bool:
+    """Whether no parameter goes unused, as the mask token without iBOT: DDP would wait for its gradient."""
+    loss, section = networks.recipe.loss, networks.recipe.distill
+    if section is not None and section.pooled == 0 and section.relations > 0:
+        return False  # the map to pooled words, of which only the neighbourhoods are learnt
+    has_mask_token = isinstance(networks.student.backbone, ViTBackbone)
+    return (loss.dino > 0 and loss.ibot > 0) or not has_mask_token
 
 
 def _compile(networks: StudentTeacher) -> None:
