@@ -19,6 +19,7 @@ import pytest
 from cyclopts import App
 
 from reddino import cli, terminal
+from reddino.cli import training
 from reddino.embed.table import read_embeddings
 from reddino.pretrain.run_folder import only_trainer
 from reddino.smears.manifest import read_manifest
@@ -326,7 +327,7 @@ def test_pretrain__stops_when_asked_and_the_same_command_goes_on(
 
     command = pretrain_command(smear_folder / "manifest.csv", tmp_path / "run")
     with monkeypatch.context() as patch:
-        patch.setattr(cli, "progress_bar", interrupting)
+        patch.setattr(training, "progress_bar", interrupting)
         assert cli.main(command) == 130
     stopped = [line for line in capsys.readouterr().err.splitlines() if line.startswith("reddino:")]
     assert stopped == ["reddino: stopped after step 2 of 4; the same command goes on."]

@@ -1,0 +1,26 @@
+"""What several verbs take: a call that says how far they are, and the side of a view."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from reddino.errors import RedDinoError
+from reddino.inputs import DEFAULT_SIDES, Side, ViewKind
+from reddino.smears.manifest import Manifest
+
+Advance = Callable[[int, int], None]
+
+
+def view_side(
+    manifest: Manifest,
+    kind: ViewKind | None,
+    side: float | None,
+    unit: Literal["px", "diameters"] | None,
+) -> Side:
+    """Side and unit of a view, the default of its kind where neither is given."""
+    if (side is None) != (unit is None):
+        raise RedDinoError("the side of a view needs a number and a unit: give both --side and --unit")
+    if side is not None and unit is not None:
+        return side, unit
+    return DEFAULT_SIDES[kind or ("cells" if manifest.is_cell().any() else "image")]

@@ -1,0 +1,172 @@
+"""Classifiers of cells: fit makes one, predict applies it to new smears."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from reddino.api.arguments import Advance, view_side
+from reddino.errors import RedDinoError
+from reddino.inputs import Data, is_table, missing_diameters, open_data, open_encoder
+from reddino.model.shipped import DEFAULT_MODEL
+from reddino.smears.failures import FAILURES_FILE, Failures
+
+if TYPE_CHECKING:
+    from reddino.classify.classifier import Classifier
+    from reddino.classify.predict import Predictions
+
+
+def fit(
+    data: Data,
+    out: str | Path,
+    *,
+    model: str | None = None,
+    fine_tune: bool = False,
+    label: str = "label",
+    group_by: str | None = None,
+    drop: Sequence[str] = (),
+    rename: Mapping[str, str] | None = None,
+    side: float | None = None,
+    unit: Literal["px", "diameters"] | None = None,
+    pooling: str = "cls",
+    image_size: int | None = None,
+    device: str = "auto",
+    folds: int = 5,
+    seed: int = 0,
+    failures: Failures | None = None,
+    progress: Advance | None = None,
+    **options: Any,
+) -> Classifier:
+    """Fit a classifier on labelled cells (or images) and save it as a folder that `predict` takes.
+
+    Args:
+        data: an embedding table, or labelled smears: a manifest, its file, or a folder of images.
+        out: the classifier's folder.
+        model: for smears: a model folder or a name that `models` lists; None: `reddino-tiny`.
+        fine_tune: train the network too, instead of a frozen probe; for smears only.
+        label: column of the classes.
+        group_by: column of what stays on one side of a split; None: whatever shares
+            image, group, slide or patient.
+        drop: labels to leave out.
+        rename: old label to new.
+        side: for smears, of a view with its unit, as for `embed`.
+        unit: `px`, or `diameters` of a red cell.
+        pooling: `cls`, `mean` or `cls+mean`.
+        image_size: pixels of the network's input; None: the model's own.
+        device: `auto`, `cpu`, `cuda` or `cuda:<n>`.
+        folds: of the calibration; when fine-tuning, one part of so many is held out.
+        seed: of every random choice.
+        failures: takes the images that could not be used; they are listed in the folder too.
+        progress: called with views or steps done and planned.
+        options: `border` and `mask_centre` of the views, and when fine-tuning fields of
+            `reddino.classify.finetune.TuneSettings`, such as `epochs` and `lr`.
+
+    Raises:
+        RedDinoError: the folder is taken, the model cannot be tuned, or classes and groups cannot be split.
+    """
+    from reddino.classify import smears
+    from reddino.classify.fit import fit_on_table
+
+    classes: dict[str, str | None] = {**(rename or {}), **dict.fromkeys(drop)}
+    common: dict[str, Any] = {"label": label, "group_column": group_by, "classes": classes}
+    failures = Failures() if failures is None else failures
+    views: dict[str, Any] = {
+        str(name): options.pop(name) for name in ("border", "mask_centre") if name in options
+    }
+    if options and not fine_tune:
+        raise RedDinoError(f"only fine-tuning takes {', '.join(sorted(options))}: add --fine-tune")
+    if is_table(data):
+        from reddino.embed.table import read_embeddings
+
+        if fine_tune or model is not None:
+            raise RedDinoError(
+                f"{data} is an embedding table: give a manifest to choose or tune a network on"
+            )
+        return fit_on_table(read_embeddings(str(data)), Path(out), folds=folds, seed=seed, **common)
+    opened = smears.labelled(open_data(data, failures), label, classes)
+    # A frozen network must give everywhere the vectors that the probe learned on.
+    encoder = open_encoder(
+        model or DEFAULT_MODEL,
+        image_size=image_size,
+        device=device,
+        precision="auto" if fine_tune else "fp32",
+    )
+    length, measure = view_side(opened, None, side, unit)
+    job = smears.FitJob(opened, encoder, length, measure, pooling, views, missing_diameters)
+    tuning = {**options, "folds": folds, "seed": seed} if fine_tune else None
+    made = job.fit(Path(out), tuning, folds=folds, seed=seed, failures=failures, progress=progress, **common)
+    failures.leave_at(Path(out) / FAILURES_FILE)
+    return made
+
+
+def predict(
+    classifier: str | Path,
+    data: Data,
+    out: str | Path | None = None,
+    *,
+    model: str | None = None,
+    overlays: str | Path | None = None,
+    most_overlays: int = 20,
+    batch_size: int = 64,
+    device: str = "auto",
+    failures: Failures | None = None,
+    progress: Advance | None = None,
+) -> Predictions:
+    """Classify new smears: a class with calibrated probabilities for every cell, and counts for every slide.
+
+    Args:
+        classifier: a folder that `fit` made.
+        data: new smears (a manifest, its file, or a folder of images), whose cells are found where none is
+            marked; or an embedding table.
+        out: file for the cells, .parquet or .csv; the slides go beside it as <name>.slides.<suffix>.
+        model: the classifier's network, where it is no longer where the classifier found it.
+        overlays: folder for pictures of the fields with the cells marked by class.
+        most_overlays: how many of them, at most.
+        batch_size: views that the network gets at once.
+        device: `auto`, `cpu`, `cuda` or `cuda:<n>`.
+        failures: takes the images that could not be used.
+        progress: called with views done and views planned.
+
+    Raises:
+        RedDinoError: embeddings, a network or smears of another kind or scale than the classifier's.
+    """
+    from reddino.classify import smears
+    from reddino.classify.classifier import open_classifier
+    from reddino.classify.predict import predict_embeddings, predict_smears
+    from reddino.classify.predictions_file import require_known_suffix
+
+    opened = open_classifier(classifier)
+    failures = Failures() if failures is None else failures
+    if out is not None:
+        require_known_suffix(Path(out))
+    if is_table(data):
+        from reddino.embed.table import read_embeddings
+
+        if overlays is not None:
+            raise RedDinoError(
+                f"{data} is an embedding table, without pictures to draw on: give the manifest"
+            )
+        found = predict_embeddings(opened, read_embeddings(str(data)))
+    else:
+        name = model or smears.model_of(opened, Path(classifier))
+        encoder = open_encoder(name, image_size=opened.view.output, device=device, precision="fp32")
+        manifest = open_data(data, failures)
+        marked = opened.view.kind != "cells" or manifest.is_cell().any()
+        diameters = missing_diameters(manifest) if opened.view.needs_diameters and marked else None
+        found = predict_smears(
+            opened,
+            encoder,
+            manifest,
+            diameters=diameters,
+            batch_size=batch_size,
+            failures=failures,
+            progress=progress,
+        )
+    if out is not None:
+        smears.write(found, opened, Path(out), failures)
+    if overlays is not None:
+        from reddino.classify.overlay import draw_overlays
+
+        draw_overlays(found, Path(overlays), most_overlays)
+    return found

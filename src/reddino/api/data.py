@@ -1,0 +1,92 @@
+"""From a collection of images to a manifest of cells: manifest, check, synthesise, cells."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+from reddino.api.arguments import Advance
+from reddino.errors import RedDinoError
+from reddino.inputs import Data, open_data
+from reddino.smears.failures import Failures
+from reddino.smears.manifest import Manifest, read_manifest, with_groups, write_manifest
+
+
+def manifest(
+    layout: str,
+    folder: str | Path,
+    out: str | Path,
+    *,
+    groups: str | Path | None = None,
+    failures: Failures | None = None,
+    **options: Any,
+) -> Manifest:
+    """Turn a collection in a known layout into a manifest file.
+
+    Args:
+        layout: a name of `reddino.smears.readers.READERS`.
+        folder: the collection.
+        out: the manifest to write, .csv or .parquet.
+        groups: CSV with the columns `group` and `path`, to fill the column `group` from.
+        failures: collects annotations that make no sense and are left out; without it they raise.
+        options: what the layout's reader takes, such as `source`, `slide` or `patient`; None is not given.
+
+    Raises:
+        RedDinoError: no such layout, an option that it does not take, or a collection of another layout.
+    """
+    from reddino.smears.readers import READERS
+
+    if layout not in READERS:
+        raise RedDinoError(f"no layout is called '{layout}'; known are: {', '.join(READERS)}")
+    reader = READERS[layout]
+    given = {name: value for name, value in options.items() if value is not None}
+    taken = [name for name in inspect.signature(reader).parameters if name not in ("folder", "failures")]
+    for name in given:
+        if name not in taken:
+            raise RedDinoError(f"layout '{layout}' takes no option '{name}'; it takes: {', '.join(taken)}")
+    result = reader(folder, failures=failures, **given)
+    if groups is not None:
+        result = with_groups(result, groups)
+    write_manifest(result, out)
+    return result
+
+
+def check(file: str | Path) -> Manifest:
+    """Read a manifest and look whether all of its images are there.
+
+    Raises:
+        RedDinoError: names file, row and column of the first fault, or the first missing image.
+    """
+    return read_manifest(file, check_files=True)
+
+
+def synthesise(out: str | Path, **options: Any) -> Manifest:
+    """Draw synthetic smears; options as `reddino.smears.synthetic.write_smears`."""
+    from reddino.smears.synthetic import write_smears
+
+    return write_smears(Path(out), **options)
+
+
+def cells(
+    data: Data, out: str | Path, *, failures: Failures | None = None, progress: Advance | None = None
+) -> Manifest:
+    """Find the red cells in every image and write a manifest with a row a cell.
+
+    Args:
+        data: a manifest, its file, or a folder of images.
+        out: the manifest to write, .csv or .parquet.
+        failures: takes the images that cannot be read or show no red cell.
+        progress: called with images done and images in all.
+
+    Raises:
+        RedDinoError: not one red cell was found.
+    """
+    from reddino.smears.cells import find_cells_in
+
+    failures = Failures() if failures is None else failures
+    found = find_cells_in(open_data(data, failures), failures=failures, progress=progress)
+    if len(found) == 0:
+        raise RedDinoError(f"no red cells were found; {failures.summary()}")
+    write_manifest(found, out)
+    return found

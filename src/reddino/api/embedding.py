@@ -1,0 +1,143 @@
+"""Embedding tables: embed makes one, convert writes one for other programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from reddino.api.arguments import Advance, view_side
+from reddino.inputs import (
+    Data,
+    ViewKind,
+    missing_diameters,
+    needs_hashes,
+    note_seen,
+    open_data,
+    open_encoder,
+    put_in_runtime,
+    seen_by,
+)
+from reddino.smears.failures import Failures
+
+if TYPE_CHECKING:
+    from reddino.embed.embedding_pass import EmbedReport
+    from reddino.embed.table import Embeddings
+
+
+def embed(
+    data: Data | Sequence[Data],
+    model: str,
+    out: str | Path,
+    *,
+    view: ViewKind | None = None,
+    side: float | None = None,
+    unit: Literal["px", "diameters"] | None = None,
+    pooling: str = "cls",
+    per: Literal["view", "field"] = "view",
+    find_cells: bool = False,
+    batch_size: int = 64,
+    image_size: int | None = None,
+    device: str = "auto",
+    dtype: Literal["float32", "float16"] = "float32",
+    threads: int = 0,
+    runtime: str = "auto",
+    precision: str = "auto",
+    compiled: bool = False,
+    channel_order: str | None = None,
+    name: str | None = None,
+    hashes: Path | None = None,
+    failures: Failures | None = None,
+    progress: Advance | None = None,
+    **options: Any,
+) -> EmbedReport:
+    """Embed cells or images into a table; the same call goes on with a pass that was interrupted.
+
+    Args:
+        data: manifests, image files, folders, tar shards, or patterns of them: `reddino.smears.gather`.
+        model: a model folder or a name that `models` lists.
+        out: folder of the table.
+        view: what is cut; None: cells where the manifest has any, else the whole image.
+        side: side of a view in the image, with its unit; None: 1.6 diameters for cells, else 224 px.
+        unit: `px`, or `diameters` of a red cell.
+        pooling: `cls`, `mean` (of the patch tokens), `cls+mean`, or `tokens`: a row a patch token.
+        per: a row a `view`, or a row a `field` with the mean over its views.
+        find_cells: find the cells of images that list none, by classical segmentation.
+        batch_size: views that the network gets at once.
+        image_size: pixels of the network's input; None: the model's own.
+        device: `auto`, `cpu`, `cuda` or `cuda:<n>`.
+        dtype: of the stored vectors.
+        threads: that decode and cut images; 0 takes a few, by the cores there are.
+        runtime: `torch`, `openvino`, `onnx`, or `auto`: the fastest that gives the same vectors.
+        precision: `fp32`, `bf16`, or `auto`: bf16 where the hardware computes it and the vectors keep.
+        compiled: torch.compile.
+        channel_order: `RGB` or `BGR`, the order that the network sees; None: what the model's card says.
+        name: what tables call the model; None: as given in `model`.
+        hashes: folder to keep the hashes of the images in, for the next model; None keeps them nowhere.
+        failures: takes the images that could not be used.
+        progress: called with views done and views planned.
+        options: further fields of `reddino.smears.views.ViewSpec`: `border`, `per_image`, `seed`,
+            `mask_centre`.
+
+    Raises:
+        RedDinoError: nothing to embed, an unknown model, or a folder that holds another table.
+    """
+    from reddino.embed.embedding_pass import embed_manifest
+    from reddino.smears.views import make_view
+
+    left_out = Failures()
+    opened = open_data(data, left_out)
+    kind = view or ("cells" if find_cells or opened.is_cell().any() else "image")
+    length, measure = view_side(opened, kind, side, unit)
+    encoder = open_encoder(
+        model, image_size=image_size, device=device, precision="fp32", channel_order=channel_order
+    )
+    spec = make_view(kind=kind, side=length, unit=measure, output=encoder.input_size, **options)
+    # Where cells are found, each image's own diameter is measured with them.
+    diameters = missing_diameters(opened) if spec.needs_diameters and not find_cells else None
+    put_in_runtime(
+        encoder,
+        opened,
+        spec,
+        diameters,
+        Path(out),
+        runtime=runtime,
+        precision=precision,
+        compiled=compiled,
+        pooling=pooling,
+    )
+    seen = seen_by(model)
+    report = embed_manifest(
+        opened,
+        encoder,
+        out,
+        view=spec,
+        pooling=pooling,
+        per=per,
+        find_cells=find_cells,
+        batch_size=batch_size,
+        diameters=diameters,
+        dtype=dtype,
+        threads=threads,
+        left_out=left_out,
+        failures=failures,
+        progress=progress,
+        name=name,
+        hashed=needs_hashes(seen, hashes),
+    )
+    note_seen(seen, opened, Path(out), hashes)
+    return report
+
+
+def convert(table: str | Path, out: str | Path) -> Embeddings:
+    """Write an embedding table to one file for other programs: .h5ad (AnnData), .npz or .csv, by suffix.
+
+    Raises:
+        RedDinoError: no finished table there, another suffix, or a package that the format needs is missing.
+    """
+    from reddino.embed.convert import save
+    from reddino.embed.table import read_embeddings
+
+    embeddings = read_embeddings(table)
+    save(embeddings, out)
+    return embeddings

@@ -1,0 +1,84 @@
+"""Models by name: list them, load one, export it for other programs, push it to the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from reddino.inputs import KnownModel, known_models
+
+if TYPE_CHECKING:
+    from reddino.embed.export import Export
+    from reddino.model.encoder import Encoder
+
+
+def models() -> list[KnownModel]:
+    """The names that `embed` and a recipe's `model.start` take, and where the weights come from."""
+    return known_models()
+
+
+def load(name: str | Path, **options: Any) -> Encoder:
+    """Open a model, ready to embed images of any size; options as `reddino.embed.opening.load`.
+
+    >>> vectors = reddino.load("reddino-small").embed(["cell.png", array, pil_image])  # (3, 384) float32
+    """
+    from reddino.embed import opening
+
+    return opening.load(name, **options)
+
+
+def export(
+    model: str,
+    out: str | Path,
+    *,
+    form: Literal["onnx", "openvino", "hub"] = "onnx",
+    pooling: str = "cls",
+    image_size: int | None = None,
+    channel_order: str | None = None,
+    scores: Mapping[str, float] | None = None,
+    licence: str | None = None,
+    half: bool = False,
+) -> Export:
+    """Write a model for other programs; what it computes is checked against torch.
+
+    Args:
+        model: as for `embed`.
+        out: a new folder.
+        form: `onnx`, `openvino` (IR) or `hub` (timm's hub format and a model card).
+        pooling: of the exported graph.
+        image_size: pixels of the network's input; None: as for `load`.
+        channel_order: `RGB` or `BGR`, the order that the network sees; None: what the model's card says.
+        scores: for the model card.
+        licence: of the weights, for the model card.
+        half: a hub folder's weights in float16.
+
+    Raises:
+        RedDinoError: an extra is not installed, the folder is not empty, or the file computes something else.
+    """
+    from reddino.embed.export import export_model
+    from reddino.model.seen import read_seen
+    from reddino.model.shipped import as_folder
+
+    encoder = load(model, image_size=image_size, channel_order=channel_order, device="cpu", precision="fp32")
+    return export_model(
+        encoder,
+        Path(out),
+        form=form,
+        pooling=pooling,
+        scores=scores,
+        licence=licence,
+        seen=read_seen(Path(as_folder(str(model)))),
+        half=half,
+    )
+
+
+def push(folder: str | Path, repository: str, *, private: bool = False) -> str:
+    """Send a folder that `export(form="hub")` made to the Hugging Face hub; gives the commit's address.
+
+    Raises:
+        RedDinoError: the folder is not ready, the hub is out of reach, or nobody is logged in.
+    """
+    from reddino.embed.push import push_folder
+
+    return push_folder(Path(folder), repository, private=private)

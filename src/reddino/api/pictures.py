@@ -1,0 +1,186 @@
+"""What people look at: maps (explore), patch tokens (patches) and the HTML report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reddino.errors import RedDinoError
+from reddino.inputs import Data, open_data
+from reddino.smears.failures import FAILURES_FILE, Failures
+
+if TYPE_CHECKING:
+    from reddino.explore.overview import Method, Overview
+
+
+def explore(
+    table: str | Path,
+    out: str | Path,
+    *,
+    images: str | Path | None = None,
+    method: Method = "umap",
+    label: str = "label",
+    seed: int = 0,
+    formats: Sequence[str] = ("png", "pdf"),
+) -> Overview:
+    """Draw an embedding table: the map by class, patient and source, and sheets of pictures.
+
+    Args:
+        table: folder of an embedding table.
+        out: folder of the figures, and of map.parquet: the rows with map_x, map_y and outlier.
+        images: the manifest that was embedded, or the folder that its paths start from; without it there are
+            no sheets.
+        method: `umap` or `pca`.
+        label: column of the classes.
+        seed: of the map, and of what is drawn at random.
+        formats: of the map: png, pdf, svg. Sheets are written as png.
+
+    Raises:
+        RedDinoError: no such table, column or images, or a format that is not known.
+    """
+    from reddino.explore.figures import save_figure
+
+    unknown = sorted(set(formats) - {"png", "pdf", "svg"})
+    if unknown:
+        raise RedDinoError(f"figures are written as png, pdf or svg, not as {', '.join(unknown)}")
+    overview = _overview(table, images, method, label, seed)
+    maps = overview.maps()
+    for kind in formats:
+        save_figure(maps, Path(out) / f"map.{kind}")
+    for name, figure in overview.sheets().items():
+        save_figure(figure, Path(out) / f"{name}.png")
+    overview.save_columns(Path(out) / "map.parquet", _origin(overview))
+    return overview
+
+
+def patches(
+    data: Data,
+    model: str,
+    out: str | Path,
+    *,
+    device: str = "auto",
+    failures: Failures | None = None,
+    **options: Any,
+) -> list[Path]:
+    """Draw what patch tokens say of some fields: components as colour, attention, similarity.
+
+    Args:
+        data: a manifest, its file, or a folder of images.
+        model: a model folder or a name that `models` lists; a Vision Transformer.
+        out: folder of the pictures.
+        device: `auto`, `cpu`, `cuda` or `cuda:<n>`.
+        failures: takes the images that cannot be read; they are listed in the folder too.
+        options: `most`, `place`, `tile`, `overlap`, `scale` of `reddino.explore.patches.patch_pictures`.
+
+    Returns:
+        The pictures.
+
+    Raises:
+        RedDinoError: the network has no patch tokens, or no image can be read.
+    """
+    from reddino.explore.patches import patch_pictures
+    from reddino.explore.vit_patches import ViTPatches
+    from reddino.model.encoder import open_model
+    from reddino.provenance import provenance
+    from reddino.runtime import choose_runtime
+
+    failures = Failures() if failures is None else failures
+    opened = open_data(data, failures)
+    encoder = open_model(model, runtime=choose_runtime(device))
+    origin = provenance(data=opened.fingerprint(), model=encoder.weights_hash)
+    drawn = patch_pictures(ViTPatches(encoder), opened, Path(out), origin, failures=failures, **options)
+    failures.leave_at(Path(out) / FAILURES_FILE)
+    return drawn
+
+
+def report(
+    of: str | Path,
+    out: str | Path | None = None,
+    *,
+    images: str | Path | None = None,
+    scores: Sequence[str | Path] = (),
+    batch_effect: str | Path | None = None,
+    method: Method = "umap",
+    label: str = "label",
+    seed: int = 0,
+) -> Path:
+    """Write a report as one HTML file that needs nothing else: of an embedding table, or of a run.
+
+    Args:
+        of: folder of an embedding table, or of a pretraining run.
+        out: the file; None: report.html in that folder.
+        images: for a table: the manifest that was embedded, or the folder that its paths start from.
+        scores: for a table: files that `evaluate` wrote.
+        batch_effect: for a table: file that `batch` wrote.
+        method: of the map, `umap` or `pca`.
+        label: column of the classes.
+        seed: of the map, and of what is drawn at random.
+
+    Returns:
+        The file.
+
+    Raises:
+        RedDinoError: neither a table nor a run, files that do not fit, or options of the other kind.
+    """
+    from reddino.atomic import write_text
+    from reddino.explore.page.measures import read_document
+    from reddino.explore.page.table_report import table_report
+    from reddino.provenance import provenance
+    from reddino.run_report import is_run, run_report
+
+    folder = Path(of)
+    target = Path(out) if out is not None else folder / "report.html"
+    if is_run(folder):
+        _refuse_of_a_run(
+            images=images is not None,
+            scores=bool(scores),
+            batch_effect=batch_effect is not None,
+            method=method != "umap",
+            label=label != "label",
+            seed=seed != 0,
+        )
+        write_text(target, run_report(folder, provenance()))
+        return target
+    # Before the map, which takes longest.
+    documents = [read_document(file) for file in scores]
+    measures = read_document(batch_effect) if batch_effect is not None else None
+    overview = _overview(folder, images, method, label, seed)
+    page = table_report(
+        overview,
+        _origin(overview),
+        scores=documents,
+        batch_effect=measures,
+        failures=folder / FAILURES_FILE,
+    )
+    write_text(target, page)
+    return target
+
+
+def _refuse_of_a_run(**given: bool) -> None:
+    """Refuse options that bear on a table where the report is of a run, which would be passed over."""
+    idle = [name for name, is_given in given.items() if is_given]
+    if idle:
+        raise RedDinoError(
+            f"the report of a run takes no {' or '.join(idle)}, which bear on an embedding table: leave them "
+            "out, or embed with the run's model and report on that table"
+        )
+
+
+def _overview(
+    table: str | Path, images: str | Path | None, method: Method, label: str, seed: int
+) -> Overview:
+    from reddino.embed.table import read_embeddings
+    from reddino.evaluate.protocol import require_finite
+    from reddino.explore.overview import Overview
+
+    read = read_embeddings(table)
+    require_finite(read)
+    return Overview.of(read, images=images, method=method, label=label, seed=seed)
+
+
+def _origin(overview: Overview) -> dict[str, Any]:
+    from reddino.provenance import provenance
+
+    meta = overview.table.meta
+    return provenance(seed=overview.seed, data=str(meta.get("data")), model=str(meta.get("weights_hash")))

@@ -1,0 +1,173 @@
+"""What embeddings are worth: evaluate scores models, batch measures the source in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reddino.api.embedding import embed
+from reddino.errors import RedDinoError
+
+if TYPE_CHECKING:
+    from reddino.evaluate.batch.measures import BatchReport
+    from reddino.evaluate.class_map import ClassMap
+    from reddino.tasks import Evaluation, Watch
+
+
+def evaluate(
+    what: str | Path | Sequence[str | Path] = (),
+    *,
+    models: Sequence[str] = (),
+    data: Sequence[str | Path] = (),
+    tables: str | Path = "tables",
+    join: bool = False,
+    classes: str | Path | ClassMap | None = None,
+    drop: Sequence[str] = (),
+    rename: Mapping[str, str] | None = None,
+    shots: Sequence[int] | None = None,
+    embedding: Mapping[str, Any] | None = None,
+    device: str = "auto",
+    batch_size: int = 64,
+    family: str | None = None,
+    out: str | Path | None = None,
+    figures: str | Path | None = None,
+    watch: Watch | None = None,
+    **question: Any,
+) -> Evaluation:
+    """Score models side by side: linear probe, 1-NN, 20-NN and what else is asked.
+
+    Args:
+        what: folders of embedding tables of the same cells; or a task file (.yaml, or a shipped one's name).
+        models: models to embed with, for a task file or `data`; `name=model` gives one a name.
+        data: manifests, or `name=manifest`: the data of a task file, or a task each.
+        tables: folder where tables of `models` are kept, and taken from if they are there.
+        join: the manifests of `data` make one task.
+        classes: class map, or its YAML file; `drop` and `rename` (old label to new) are the short way.
+        shots: training cells a class, for few-shot; a task each. None: `reddino.tasks.SHOTS`.
+        embedding: `view`, `side`, `unit`, `pooling` and `image_size` as in `embed`, for `data`; with a task
+            file `image_size` alone, in place of what its tasks say.
+        device, batch_size: as in `embed`.
+        family: what the names of our models hold, for the improvements in the paper's layout; None: what the
+            task file says, or reddino.
+        out: file for the results, .json; the tables go beside it as .md, .tex and .csv.
+        figures: folder for confusion matrices and scores by source.
+        watch: gives the progress of an embedding pass, under a name.
+        question: further fields of `reddino.evaluate.question.Question`, such as `protocol` or `group_by`.
+
+    Raises:
+        RedDinoError: tables of other data or views, an absent column, or classes that cannot be split.
+    """
+    from reddino import tasks
+    from reddino.evaluate.class_map import class_map
+
+    if out is not None and Path(out).suffix != ".json":
+        raise RedDinoError(f"{out}: results are written as .json (and .md, .tex, .csv beside it)")
+    given = [what] if isinstance(what, str | Path) else list(what)
+    mapping = class_map(classes, drop, rename or {})
+    embedder = tasks.Embedder(
+        Path(tables), embed, {"device": device, "batch_size": batch_size}, watch or tasks.unwatched
+    )
+    paths = tasks.named_paths(data)
+    named = {} if family is None else {"family": family}
+    file = tasks.find_task_file(given)
+    if file is not None:
+        size = (embedding or {}).get("image_size")
+        options = {**question, **(embedding or {}), "image_size": None}
+        tasks.require_defaults(mapping, options, str(file), join=join, shots=shots)
+        asked = tasks.read_task_file(file).at_size(size).model_copy(update=named)
+        found = tasks.run_tasks(asked, models, embedder, paths=paths, beside=file.parent)
+    elif given:
+        _refuse_beside_tables(models=models, data=data, join=join, **tasks.chosen_views(embedding or {}))
+        questions = tasks.make_questions(mapping, shots or tasks.SHOTS, question)
+        found = tasks.score_tables(given, questions, **named)
+    else:
+        asked = tasks.data_tasks(
+            paths,
+            mapping,
+            join=join,
+            **named,
+            options={**(embedding or {}), **question, "shots": shots or tasks.SHOTS},
+        )
+        found = tasks.run_tasks(asked, models, embedder, paths=paths)
+    if out is not None:
+        _write_results(Path(out), found)
+    if figures is not None:
+        from reddino.result_figures import draw
+
+        draw(found, Path(figures))
+    return found
+
+
+def _refuse_beside_tables(**options: Any) -> None:
+    """Refuse options that say what to embed where tables are given, which would be passed over."""
+    idle = [name for name, value in options.items() if value]
+    if idle:
+        raise RedDinoError(
+            f"tables are scored as they are, so that {' and '.join(idle)} would do nothing: "
+            "give tables, or models with data"
+        )
+
+
+def _write_results(path: Path, found: Evaluation) -> None:
+    """Results as JSON, and their tables beside it."""
+    from reddino.evaluate.save import save_tables
+    from reddino.provenance import hash_bytes, provenance
+
+    data = list(dict.fromkeys(str(result.embedding.get("data", "")) for result in found))
+    together = data[0] if len(data) == 1 else hash_bytes(*(one.encode() for one in data))
+    seeds = sorted({int(result.question["seed"]) for result in found})
+    origin = provenance(seed=seeds[0] if len(seeds) == 1 else seeds, data=together)
+    save_tables(path, found, origin, found.grids)
+
+
+def batch(
+    tables: str | Path | Sequence[str | Path],
+    *,
+    dimensions: int | None = None,
+    drop: Sequence[str] = (),
+    rename: Mapping[str, str] | None = None,
+    group_by: str | None = None,
+    out: str | Path | None = None,
+    seed: int = 0,
+    **options: Any,
+) -> list[BatchReport]:
+    """Measure how much of the embeddings is the source, beside how much is the class.
+
+    Args:
+        tables: folders of embedding tables of the same views.
+        dimensions: principal components that are measured; None: the smallest embedding's, at most 64.
+        drop: labels to leave out.
+        rename: old label to new.
+        group_by: column of what stays on one side of a split; None: whatever shares
+            image, group, slide or patient.
+        out: file for the results, .json; the tables go beside it as .md.
+        seed: of the sample, the folds and the draws.
+        options: `label`, `source`, `folds`, `rows` of `reddino.evaluate.batch.measures.measure_table`.
+
+    Raises:
+        RedDinoError: tables of other data or views, or fewer than two sources.
+    """
+    from reddino.embed.table import read_embeddings, require_same_views
+    from reddino.evaluate.batch import tables as layout
+    from reddino.evaluate.batch.measures import common_dimensions, measure_table
+    from reddino.evaluate.protocol import require_finite
+    from reddino.provenance import provenance
+
+    folders = [tables] if isinstance(tables, str | Path) else list(tables)
+    if out is not None and Path(out).suffix != ".json":
+        raise RedDinoError(f"{out}: results are written as .json (and .md beside it)")
+    read = {str(folder): read_embeddings(folder) for folder in folders}
+    require_same_views(read)
+    for table in read.values():
+        require_finite(table)
+    size = dimensions or common_dimensions([table.vectors.shape[1] for table in read.values()])
+    classes: dict[str, str | None] = {**(rename or {}), **dict.fromkeys(drop)}
+    reports = [
+        measure_table(table, dimensions=size, classes=classes, group_column=group_by, seed=seed, **options)
+        for table in read.values()
+    ]
+    if out is not None:
+        origin = provenance(seed=seed, data=str(reports[0].embedding.get("data", "")))
+        layout.save(Path(out), reports, origin)
+    return reports

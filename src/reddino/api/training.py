@@ -1,0 +1,147 @@
+"""Pretraining, and what goes before it: pretrain, pack, plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reddino.api.arguments import Advance
+from reddino.inputs import (
+    DEFAULT_SIDES,
+    Data,
+    Side,
+    needed_diameters,
+    online_score,
+    open_data,
+    require_no_pack,
+    run_diameters,
+)
+from reddino.smears.failures import Failures
+from reddino.smears.manifest import Manifest, join_manifests
+
+if TYPE_CHECKING:
+    from reddino.pretrain.loop import Outcome
+    from reddino.pretrain.plan import Plan
+    from reddino.pretrain.recipe import Recipe
+
+
+def pretrain(
+    recipe: str | Path | Recipe,
+    data: Data | Sequence[Data],
+    out: str | Path,
+    *,
+    overrides: Sequence[str] = (),
+    labelled: Data | None = None,
+    label_side: Side = DEFAULT_SIDES["cells"],
+    label_cells: int = 2000,
+    progress: Advance | None = None,
+) -> Outcome:
+    """Pretrain a network; the same call goes on with a run that was interrupted.
+
+    Processes that torchrun started share the run; each of them makes this call.
+
+    Args:
+        recipe: name or path of a recipe, or the recipe itself.
+        data: manifests, their files or folders of images, of which several are joined; or one pack.
+        out: the run folder.
+        overrides: such as `optim.lr=1e-4` or `model.start=dinov2-small`.
+        labelled: cells with labels that the teacher is scored on while it trains (20-NN).
+        label_side: side of the squares round these cells, and its unit.
+        label_cells: of them take part, at most, drawn at random once.
+        progress: called with steps done and steps planned.
+
+    Returns:
+        The outcome; `finished` is False after Ctrl-C or SIGTERM, `model` is the model folder.
+
+    Raises:
+        RedDinoError: recipe, images or run folder do not fit, or another process trains in it.
+    """
+    from reddino.pretrain import loop
+    from reddino.pretrain.distribution import joined
+    from reddino.pretrain.recipe import Recipe, read_recipe
+    from reddino.pretrain.run_folder import only_trainer
+
+    resolved = recipe if isinstance(recipe, Recipe) else read_recipe(recipe, overrides)
+    sources = [data] if isinstance(data, str | Path | Manifest) else data
+    opened = [open_data(one) for one in sources]
+    require_no_pack(opened)
+    images = opened[0] if len(opened) == 1 else join_manifests(opened)
+    with joined(resolved.runtime.device) as processes, only_trainer(Path(out), processes):
+        score = None
+        if labelled is not None and processes.is_main:
+            score = online_score(resolved, labelled, label_side, label_cells)
+        return loop.pretrain(
+            resolved,
+            images,
+            Path(out),
+            cell_diameters=processes.from_main(lambda: run_diameters(resolved, images, Path(out))),
+            online_score=score,
+            progress=progress if processes.is_main else None,
+            processes=processes,
+        )
+
+
+def pack(
+    data: Data | Sequence[Data],
+    out: str | Path,
+    *,
+    recipe: str | Path | Recipe | None = None,
+    failures: Failures | None = None,
+    progress: Advance | None = None,
+) -> Manifest:
+    """Decode images once into a folder that any number of pretraining runs share.
+
+    Args:
+        data: manifests, their files or folders of images; or tar shards, as file names or URLs, in which
+            `{000..012}` stands for a range.
+        out: a new folder.
+        recipe: the recipe that the images are for, whose cell diameters they are measured and shrunk to; None
+            keeps them as they are.
+        failures: takes what could not be used.
+        progress: called with images done and images in all; in all is 0 for shards, which are streamed.
+
+    Raises:
+        RedDinoError: shards and manifests at once, no image that can be decoded, or `out` is a pack.
+    """
+    from reddino.packs import pack_data
+
+    return pack_data(data, Path(out), recipe, Failures() if failures is None else failures, progress)
+
+
+def plan(
+    recipe: str | Path | Recipe,
+    *,
+    overrides: Sequence[str] = (),
+    devices: int = 1,
+    device_kind: str = "this",
+    samples: int | None = None,
+    check: Data | None = None,
+) -> Plan:
+    """Say what a pretraining run would take: operations, memory, samples a second, hours.
+
+    Args:
+        recipe: name or path of a recipe, or the recipe itself.
+        overrides: such as `crops.local_count=4`.
+        devices: number of devices.
+        device_kind: `this` measures a probe on this machine; else a name of `reddino.pretrain.plan.DEVICES`,
+            or peak TFLOP/s and GB of memory such as `300/80`.
+        samples: length of the run; None: as the recipe has it.
+        check: images that a short real run is made on, to compare the plan with (this machine only).
+
+    Raises:
+        RedDinoError: no such recipe or kind of device.
+    """
+    from reddino.pretrain.plan import make_plan
+    from reddino.pretrain.recipe import Recipe, read_recipe
+
+    resolved = recipe if isinstance(recipe, Recipe) else read_recipe(recipe, overrides)
+    images = None if check is None else open_data(check)
+    return make_plan(
+        resolved,
+        devices=devices,
+        device_kind=device_kind,
+        samples=samples,
+        check=images,
+        cell_diameters=None if images is None else needed_diameters(resolved, images),
+    )

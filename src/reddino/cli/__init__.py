@@ -1,0 +1,54 @@
+"""The command line: one thin function a command, each of which calls the verb of that name."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from reddino.cli.classifiers import fit, predict
+from reddino.cli.data import Layout, cells, check, manifest, synthesise
+from reddino.cli.demonstration import demo
+from reddino.cli.embedding import convert, embed
+from reddino.cli.networks import export, models, push
+from reddino.cli.options import Several, Unit
+from reddino.cli.pictures import explore, patches, report
+from reddino.cli.program import app
+from reddino.cli.scores import Extra, Protocol, batch, evaluate
+from reddino.cli.training import data_app, pack, plan, pretrain
+from reddino.terminal import exit_code_of
+
+__all__ = [
+    "Extra",
+    "Layout",
+    "Protocol",
+    "Several",
+    "Unit",
+    "app",
+    "batch",
+    "cells",
+    "check",
+    "convert",
+    "data_app",
+    "demo",
+    "embed",
+    "evaluate",
+    "explore",
+    "export",
+    "fit",
+    "main",
+    "manifest",
+    "models",
+    "pack",
+    "patches",
+    "plan",
+    "predict",
+    "pretrain",
+    "push",
+    "report",
+    "synthesise",
+]
+
+
+def main(tokens: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code: 0, 1 (bad input), 2 (usage) or 130 (stopped)."""
+    return exit_code_of(lambda: app(sys.argv[1:] if tokens is None else list(tokens)))

@@ -1,0 +1,161 @@
+"""Classifiers of cells: fit makes one, predict applies it to new smears."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from reddino.cli.options import Several, Unit, pair
+from reddino.cli.program import app
+from reddino.terminal import complain, progress_bar, say, show_tables
+
+
+@app.command
+def fit(
+    data: Path,
+    /,
+    *,
+    out: Path,
+    model: str | None = None,
+    fine_tune: Annotated[bool, Parameter(negative="")] = False,
+    label: str = "label",
+    group_by: str | None = None,
+    drop: Annotated[Sequence[str], Several] = (),
+    rename: Annotated[Sequence[str], Several, Parameter(name="--map")] = (),
+    side: float | None = None,
+    unit: Unit | None = None,
+    pooling: Literal["cls", "mean", "cls+mean"] = "cls",
+    image_size: int | None = None,
+    border: Literal["pad", "drop"] = "pad",
+    device: str = "auto",
+    folds: int = 5,
+    seed: int = 0,
+    epochs: int | None = None,
+    lr: float | None = None,
+    layer_decay: float | None = None,
+    batch_size: int | None = None,
+    patience: int | None = None,
+) -> None:
+    """Fit a classifier on labelled cells: a frozen probe, or a fine-tuned network.
+
+    Args:
+        data: an embedding table, or labelled smears: a manifest, or a folder of images.
+        out: folder of the classifier.
+        model: for smears: a model folder, or a name of `reddino models`; reddino-tiny, if not given.
+        fine_tune: train the network too (smears only).
+        label: column of the classes.
+        group_by: column of what stays on one side of a split; whatever shares image, group, slide or
+            patient, if not given.
+        drop: labels to leave out.
+        rename: labels to rename, as old=new.
+        side: side of a view in the image; 1.6 diameters for cells, if not given.
+        unit: of the side: diameters of a red cell, or pixels.
+        pooling: class token, mean of the patch tokens, or both.
+        image_size: pixels of the network's input; the model's own if not given.
+        border: mirror the image where a view reaches past it, or leave such views out.
+        device: auto, cpu, cuda or cuda:N.
+        folds: folds of whole groups for choice and calibration; fine-tuning holds one part of so many out.
+        seed: of every random choice.
+        epochs: fine-tuning: passes over the cells, at most (20).
+        lr: fine-tuning: rate of the head and the last layer (0.0005).
+        layer_decay: fine-tuning: factor on the rate from each layer to the one below (0.75).
+        batch_size: fine-tuning: views a step (32).
+        patience: fine-tuning: epochs without a better validation loss until it stops (4).
+    """
+    from reddino import api
+    from reddino.smears.failures import Failures
+    from reddino.summaries import classifier_table
+
+    failures = Failures()
+    tuning = {
+        "epochs": epochs,
+        "lr": lr,
+        "layer_decay": layer_decay,
+        "batch_size": batch_size,
+        "patience": patience,
+    }
+    with progress_bar("steps" if fine_tune else "views") as progress:
+        made = api.fit(
+            data,
+            out,
+            model=model,
+            fine_tune=fine_tune,
+            label=label,
+            group_by=group_by,
+            drop=drop,
+            rename=dict(pair(entry) for entry in rename),
+            side=side,
+            unit=unit,
+            pooling=pooling,
+            image_size=image_size,
+            border=border,
+            device=device,
+            folds=folds,
+            seed=seed,
+            failures=failures,
+            progress=progress,
+            **{name: value for name, value in tuning.items() if value is not None},
+        )
+    if failures.count:
+        complain(f"{failures.summary()} All are listed in {out / 'failures.csv'}.")
+    show_tables([classifier_table(made)])
+    say(f"{out}: a {made.kind} classifier of {len(made.classes)} classes. Research use only.")
+
+
+@app.command
+def predict(
+    classifier: Path,
+    data: Path,
+    /,
+    *,
+    out: Path,
+    model: str | None = None,
+    overlays: Path | None = None,
+    most_overlays: int = 20,
+    batch_size: int = 64,
+    device: str = "auto",
+) -> None:
+    """Classify new smears: a class with probabilities for every cell, and counts for every slide.
+
+    Cells that no manifest marks are found by classical segmentation. Not for diagnosis.
+
+    Args:
+        classifier: a folder that `reddino fit` made.
+        data: new smears, a manifest or a folder of images; or an embedding table.
+        out: file for the cells, .parquet or .csv; the slides go beside it as NAME.slides.
+        model: the classifier's network, where it has moved.
+        overlays: folder for pictures of the fields with their cells marked by class.
+        most_overlays: how many of them, at most.
+        batch_size: views that the network gets at once.
+        device: auto, cpu, cuda or cuda:N.
+    """
+    from reddino import api
+    from reddino.classify.predictions_file import counts_path
+    from reddino.smears.failures import Failures
+    from reddino.summaries import prediction_table
+
+    failures = Failures()
+    with progress_bar("views") as progress:
+        found = api.predict(
+            classifier,
+            data,
+            out,
+            model=model,
+            overlays=overlays,
+            most_overlays=most_overlays,
+            batch_size=batch_size,
+            device=device,
+            failures=failures,
+            progress=progress,
+        )
+    if failures.count:
+        complain(f"{failures.summary()} All are listed in {out.with_name(f'{out.stem}.failures.csv')}.")
+    if found.dropped:
+        complain(f"{found.dropped} views were left out, since they reach past their image.")
+    if found.found:
+        complain("no cell is marked in these smears; they were found by segmentation.")
+    show_tables([prediction_table(found)])
+    say(f"{out} and {counts_path(out)}: {len(found)} cells. Research use only, not a diagnosis.")

@@ -1,0 +1,141 @@
+"""From a collection of images to a manifest of cells: manifest, check, synthesise, cells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from reddino.cli.options import Several
+from reddino.cli.program import app
+from reddino.terminal import complain, progress_bar, say, show_tables
+
+if TYPE_CHECKING:
+    from reddino.smears.failures import Failures
+
+#: The names of reddino.smears.readers.READERS, written out: importing those would slow down every command.
+Layout = Literal["folder", "class-folders", "chula", "voc", "yolo", "coco", "nih-malaria", "elsafty"]
+
+
+@app.command
+def manifest(
+    layout: Layout,
+    folder: Path,
+    /,
+    *,
+    out: Path = Path("manifest.csv"),
+    source: str | None = None,
+    slide: str | None = None,
+    patient: str | None = None,
+    names: Annotated[list[str] | None, Several] = None,
+    sources: Path | None = None,
+    groups: Path | None = None,
+) -> None:
+    """Turn a collection of smear images into a manifest.
+
+    Annotations that make no sense are left out and listed in OUT's failures file.
+
+    Args:
+        layout: how the collection is laid out.
+        folder: the collection.
+        out: the manifest to write, .csv or .parquet.
+        source: laboratory, camera or stain; the folder's name if not given.
+        slide: regular expression with a group (?P<slide>...), searched for in each path.
+        patient: the same with (?P<patient>...).
+        names: class names in the order of their numbers (yolo).
+        sources: CSV with the columns slide and source (elsafty).
+        groups: CSV with the columns group and path: images that show the same place.
+    """
+    from reddino import api
+    from reddino.smears.failures import Failures
+
+    failures = Failures()
+    options = {"source": source, "slide": slide, "patient": patient, "names": names, "sources": sources}
+    made = api.manifest(layout, folder, out, groups=groups, failures=failures, **options)
+    _report_failures(failures, out)
+    say(f"{out}: {len(made)} rows, {len(made.images()[0])} images")
+
+
+@app.command
+def check(file: Path, /) -> None:
+    """Check a manifest and its image files, and count what it holds.
+
+    Args:
+        file: the manifest, .csv or .parquet.
+    """
+    from reddino import api
+    from reddino.summaries import label_table, source_table
+
+    checked = api.check(file)
+    tables = [source_table(checked)]
+    if any(checked.strings("label")):
+        tables.append(label_table(checked))
+    show_tables(tables)
+    say(f"{file}: every row is valid and every image is there (fingerprint {checked.fingerprint()})")
+
+
+@app.command
+def synthesise(
+    out: Path,
+    /,
+    *,
+    sources: Annotated[list[str] | None, Several] = None,
+    patients: int = 12,
+    fields: int = 2,
+    seed: int = 0,
+    every_source: bool = False,
+    strength: float = 1.0,
+) -> None:
+    """Draw synthetic smears with known truth.
+
+    Args:
+        out: a new folder for pictures and manifest.csv.
+        sources: laboratories; all of them if not given.
+        patients: patients of each laboratory (in all, with --every-source).
+        fields: pictures of each patient.
+        seed: what every picture follows from.
+        every_source: photograph the same cells in every laboratory.
+        strength: how much the laboratories differ, from 0 (not at all) to 1.
+    """
+    from reddino import api
+
+    chosen = {} if sources is None else {"sources": sources}
+    made = api.synthesise(
+        out,
+        patients_per_source=patients,
+        fields_per_patient=fields,
+        seed=seed,
+        every_source=every_source,
+        strength=strength,
+        **chosen,
+    )
+    say(f"{out / 'manifest.csv'}: {len(made)} cells in {len(made.images()[0])} images")
+
+
+@app.command
+def cells(data: Path, /, *, out: Path = Path("cells.csv")) -> None:
+    """Find the red cells in every image, by classical segmentation.
+
+    Images that cannot be read, or show no red cell, are listed in OUT's failures file.
+
+    Args:
+        data: a manifest, or a folder of images.
+        out: the manifest to write, with a row a cell and its image's cell diameter.
+    """
+    from reddino import api
+    from reddino.smears.failures import Failures
+    from reddino.summaries import source_table
+
+    failures = Failures()
+    with progress_bar("images") as progress:
+        found = api.cells(data, out, failures=failures, progress=progress)
+    show_tables([source_table(found)])
+    _report_failures(failures, out)
+    say(f"{out}: {len(found)} cells in {len(found.images()[0])} images")
+
+
+def _report_failures(failures: Failures, manifest: Path) -> None:
+    """Write what was left out to a file beside a manifest, and say so."""
+    file = manifest.with_name(f"{manifest.stem}.failures.csv")
+    failures.leave_at(file)
+    if failures.count:
+        complain(f"{failures.summary()} All are listed in {file}.")

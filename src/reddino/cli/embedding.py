@@ -1,0 +1,136 @@
+"""Embedding tables: embed makes one, convert writes one for other programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from reddino.cli.options import Unit
+from reddino.cli.program import app
+from reddino.model.shipped import DEFAULT_MODEL
+from reddino.terminal import complain, progress_bar, say, show_log
+
+
+@app.command
+def embed(
+    data: Annotated[list[str], Parameter(negative_iterable="")],
+    /,
+    *,
+    out: Path,
+    model: str = DEFAULT_MODEL,
+    view: Literal["cells", "image", "patches", "random"] | None = None,
+    side: float | None = None,
+    unit: Unit | None = None,
+    pooling: Literal["cls", "mean", "cls+mean", "tokens"] = "cls",
+    per: Literal["view", "field"] = "view",
+    find_cells: Annotated[bool, Parameter(negative=())] = False,
+    batch_size: int = 64,
+    image_size: int | None = None,
+    device: str = "auto",
+    dtype: Literal["float32", "float16"] = "float32",
+    threads: int = 0,
+    runtime: Literal["auto", "torch", "openvino", "onnx"] = "auto",
+    precision: Literal["auto", "fp32", "bf16"] = "auto",
+    compiled: Annotated[bool, Parameter(name="--compile", negative="")] = False,
+    channel_order: Literal["RGB", "BGR"] | None = None,
+    name: str | None = None,
+    border: Literal["pad", "drop"] = "pad",
+    per_image: int = 8,
+    seed: int = 0,
+    mask_centre: float = 0.0,
+) -> None:
+    """Embed cells or images into a table; the same command goes on with a pass that was interrupted.
+
+    Args:
+        data: manifests, images, folders, tar shards, or quoted patterns of them ("**/*.png", "{00..10}.tar").
+        model: a model folder, or a name of `reddino models`; the one that comes with RedDino, if not given.
+        out: folder of the table; images that could not be used are listed in its failures.csv.
+        view: what is cut; cells where the manifest has any, else the whole image, if not given.
+        side: side of a view in the image; 1.6 diameters for cells and 224 px for patches, if not given.
+        unit: of the side: diameters of a red cell, or pixels.
+        pooling: class token, mean of the patch tokens, both, or a row a patch token.
+        per: a row a view, or a row a field (image): the mean over its views.
+        find_cells: find the cells of images that list none, by classical segmentation.
+        batch_size: views that the network gets at once.
+        image_size: pixels of the network's input; the model's own if not given.
+        device: auto, cpu, cuda or cuda:N.
+        dtype: of the stored vectors.
+        threads: that decode and cut images; a few, by the cores there are, if not given.
+        runtime: auto measures those that are installed and takes the fastest that gives the same vectors.
+        precision: auto takes bf16 where the hardware computes it and the vectors stay the same.
+        compiled: let torch.compile translate the network, which takes a minute.
+        channel_order: in which the network sees the colours; as its model folder says, if not given.
+        name: what result tables call the model.
+        border: mirror the image where a view reaches past it, or leave such views out.
+        per_image: number of random views an image.
+        seed: of the random views.
+        mask_centre: diameter of a disc filled round each centre, in cell diameters (a control: 1.2); 0: none.
+    """
+    from reddino import api
+    from reddino.embed.table import read_meta
+    from reddino.smears.failures import Failures
+
+    show_log()
+    failures = Failures()
+    with _goes_on(), progress_bar("views") as progress:
+        report = api.embed(
+            data,
+            model,
+            out,
+            view=view,
+            side=side,
+            unit=unit,
+            pooling=pooling,
+            per=per,
+            find_cells=find_cells,
+            batch_size=batch_size,
+            image_size=image_size,
+            device=device,
+            dtype=dtype,
+            threads=threads,
+            runtime=runtime,
+            precision=precision,
+            compiled=compiled,
+            channel_order=channel_order,
+            name=name,
+            border=border,
+            per_image=per_image,
+            seed=seed,
+            mask_centre=mask_centre,
+            failures=failures,
+            progress=progress,
+        )
+    if failures.count:
+        complain(f"{failures.summary()} All are listed in {out / 'failures.csv'}.")
+    if report.dropped:
+        complain(f"{report.dropped} views were left out, since they reach past their image.")
+    resumed = f" ({report.resumed} of them from before)" if report.resumed else ""
+    meta = read_meta(out)
+    how = f"{meta['runtime']} {meta['precision']}" if meta["runtime"] != "none" else "no network"
+    say(f"{out}: {report.rows} vectors{resumed}, {report.rows_per_second:.1f} a second ({how})")
+
+
+@contextmanager
+def _goes_on() -> Iterator[None]:
+    """Tell the person who stops a command that it loses nothing."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt("stopped; the same command goes on.") from error
+
+
+@app.command
+def convert(table: Path, out: Path, /) -> None:
+    """Write an embedding table to one file for other programs.
+
+    Args:
+        table: folder of the table.
+        out: .h5ad (AnnData), .npz (NumPy) or .csv.
+    """
+    from reddino import api
+
+    say(f"{out}: {len(api.convert(table, out))} vectors")

@@ -1,0 +1,100 @@
+"""Models by name: list them, export one for other programs, push it to the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from reddino.cli.options import Several
+from reddino.cli.program import app
+from reddino.terminal import say, show_tables
+
+
+@app.command
+def models() -> None:
+    """List the models that embed and a recipe's model.start know by name."""
+    from reddino import api
+    from reddino.summaries import model_table
+
+    show_tables([model_table(api.models())])
+
+
+@app.command
+def export(
+    model: str,
+    out: Path,
+    /,
+    *,
+    form: Annotated[Literal["onnx", "openvino", "hub"], Parameter(name="--format")] = "onnx",
+    pooling: Literal["cls", "mean", "cls+mean"] = "cls",
+    image_size: int | None = None,
+    channel_order: Literal["RGB", "BGR"] | None = None,
+    scores: Annotated[Sequence[str], Several] = (),
+    licence: str | None = None,
+    half: bool = False,
+) -> None:
+    """Write a model for other programs, checked against torch: ONNX, OpenVINO, or a folder for the hub.
+
+    Args:
+        model: a model folder, a weights file, or a name of `reddino models`.
+        out: a new folder.
+        form: onnx, openvino (IR), or hub (timm's hub format and a model card).
+        pooling: of the exported graph.
+        image_size: pixels of the network's input; the model's own if not given.
+        channel_order: in which the network sees the colours; as its model folder says, if not given.
+        scores: for the model card, as name=number.
+        licence: of the weights, for the model card, such as apache-2.0.
+        half: weights in float16 (hub only).
+    """
+    from reddino import api
+
+    written = api.export(
+        model,
+        out,
+        form=form,
+        pooling=pooling,
+        image_size=image_size,
+        channel_order=channel_order,
+        scores={name: _number(name, value) for name, value in map(_score, scores)},
+        licence=licence,
+        half=half,
+    )
+    checked = (
+        "" if written.difference is None else f"; largest difference from torch {written.difference:.1e}"
+    )
+    say(f"{written.folder}: {', '.join(written.files)}{checked}")
+
+
+@app.command
+def push(folder: Path, repository: str, /, *, private: bool = False) -> None:
+    """Send a folder that `export --format hub` made to the Hugging Face hub.
+
+    Args:
+        folder: the folder.
+        repository: OWNER/NAME on the hub; made if need be.
+        private: make it private.
+    """
+    from reddino import api
+
+    say(api.push(folder, repository, private=private))
+
+
+def _score(entry: str) -> tuple[str, str]:
+    from reddino.errors import RedDinoError
+
+    name, equals, value = entry.rpartition("=")
+    if not (name and equals and value):
+        raise RedDinoError(f"--scores takes name=number, not '{entry}'")
+    return name, value
+
+
+def _number(name: str, value: str) -> float:
+    from reddino.errors import RedDinoError
+
+    try:
+        return float(value)
+    except ValueError as error:
+        raise RedDinoError(f"--scores: '{name}' is no number but '{value}'") from error

@@ -1,0 +1,142 @@
+"""What people look at: maps (explore), patch tokens (patches) and the HTML report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from reddino.cli.options import Several
+from reddino.cli.program import app
+from reddino.terminal import complain, say
+
+
+@app.command
+def explore(
+    table: Path,
+    /,
+    *,
+    out: Path,
+    images: Path | None = None,
+    method: Literal["umap", "pca"] = "umap",
+    label: str = "label",
+    seed: int = 0,
+    formats: Annotated[Sequence[Literal["png", "pdf", "svg"]], Several] = ("png", "pdf"),
+    serve: Annotated[bool, Parameter(negative="")] = False,
+    port: int = 5055,
+) -> None:
+    """Draw an embedding table: its map by class, patient and source, neighbours, classes and outliers.
+
+    Args:
+        table: folder of an embedding table.
+        out: folder of the figures, and of map.parquet: the rows with map_x, map_y and outlier.
+        images: the manifest that was embedded, or the folder its paths start from; without it, no pictures.
+        method: how the map is made.
+        label: column of the classes.
+        seed: of the map, and of what is drawn at random.
+        formats: of the map.
+        serve: open Embedding Atlas on the table, on this machine alone, until Ctrl-C.
+        port: for --serve.
+    """
+    from reddino import api
+    from reddino.explore import atlas
+
+    if serve:
+        # Said before the map is made, which takes a while.
+        atlas.require()
+    overview = api.explore(table, out, images=images, method=method, label=label, seed=seed, formats=formats)
+    if images is None:
+        complain("no sheets of pictures were drawn; give --images with the manifest that was embedded.")
+    say(f"{out}: the map and its sheets, and map.parquet")
+    if serve:
+        atlas.serve(overview, out, port)
+
+
+@app.command
+def patches(
+    data: Path,
+    /,
+    *,
+    model: str,
+    out: Path,
+    fields: int = 4,
+    at: Annotated[tuple[float, float] | None, Parameter(negative_iterable="")] = None,
+    tile: int | None = None,
+    overlap: float = 0.5,
+    scale: float = 1.0,
+    device: str = "auto",
+) -> None:
+    """Draw what a network's patch tokens say of whole fields: components, attention, similarity.
+
+    Args:
+        data: a manifest, or a folder of images.
+        model: a model folder, or a name of `reddino models`; a Vision Transformer.
+        out: folder of the pictures.
+        fields: number of images, of each source in turn.
+        at: the patch to compare with, as shares of width and height; striking ones if not given.
+        tile: pixels of the tiles a field is seen through; the model's input if not given.
+        overlap: share of a tile that its neighbour covers again.
+        scale: fields are resized by this first.
+        device: auto, cpu, cuda or cuda:N.
+    """
+    from reddino import api
+    from reddino.smears.failures import Failures
+
+    failures = Failures()
+    drawn = api.patches(
+        data,
+        model,
+        out,
+        device=device,
+        failures=failures,
+        most=fields,
+        place=at,
+        tile=tile,
+        overlap=overlap,
+        scale=scale,
+    )
+    if failures.count:
+        complain(f"{failures.summary()} All are listed in {out / 'failures.csv'}.")
+    say(f"{out}: {len(drawn)} pictures")
+
+
+@app.command
+def report(
+    of: Path,
+    /,
+    *,
+    out: Path | None = None,
+    images: Path | None = None,
+    scores: Annotated[Sequence[Path], Several] = (),
+    batch_effect: Path | None = None,
+    method: Literal["umap", "pca"] = "umap",
+    label: str = "label",
+    seed: int = 0,
+) -> None:
+    """Write a report of an embedding table or of a pretraining run: one HTML file that needs no network.
+
+    Args:
+        of: folder of an embedding table, or of a run.
+        out: the file; report.html in that folder if not given.
+        images: the manifest that was embedded, or the folder its paths start from; without it, no pictures.
+        scores: JSON files of `reddino evaluate --out`, to show their tables.
+        batch_effect: JSON file of `reddino batch --out`, to show its measures.
+        method: how the map is made.
+        label: column of the classes.
+        seed: of the map, and of what is drawn at random.
+    """
+    from reddino import api
+
+    written = api.report(
+        of,
+        out,
+        images=images,
+        scores=scores,
+        batch_effect=batch_effect,
+        method=method,
+        label=label,
+        seed=seed,
+    )
+    say(f"{written}: {written.stat().st_size / 1e6:.1f} MB")

@@ -1,0 +1,179 @@
+"""What embeddings are worth: evaluate scores models, batch measures the source in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from reddino.cli.options import Several, Unit, pair
+from reddino.cli.program import app
+from reddino.terminal import progress_bar, say, show_tables
+
+#: As reddino.evaluate.question.Protocol and reddino.evaluate.classifiers.OPTIONAL.
+Protocol = Literal["kfold", "grouped-kfold", "cross-source", "leave-one-source-out", "fixed", "few-shot"]
+Extra = Literal["scaled probe", "cosine 1-NN", "cosine 20-NN", "nearest mean"]
+
+
+@app.command
+def evaluate(
+    what: Annotated[list[Path] | None, Parameter(negative_iterable="")] = None,
+    /,
+    *,
+    models: Annotated[Sequence[str], Several] = (),
+    data: Annotated[Sequence[str], Several] = (),
+    tables: Path = Path("tables"),
+    join: bool = False,
+    label: str = "label",
+    protocol: Protocol = "grouped-kfold",
+    group_by: str | None = None,
+    source_column: str = "source",
+    split_column: str = "split",
+    test: Annotated[Sequence[str], Several] = (),
+    folds: int = 5,
+    shots: Annotated[Sequence[int] | None, Several] = None,
+    repeats: int = 10,
+    seed: int = 0,
+    classes: Path | None = None,
+    drop: Annotated[Sequence[str], Several] = (),
+    rename: Annotated[Sequence[str], Several, Parameter(name="--map")] = (),
+    also: Annotated[Sequence[Extra], Several] = (),
+    resamples: int = 1000,
+    view: Literal["cells", "image", "patches", "random"] | None = None,
+    side: float | None = None,
+    unit: Unit | None = None,
+    pooling: Literal["cls", "mean", "cls+mean"] = "cls",
+    image_size: int | None = None,
+    device: str = "auto",
+    family: str | None = None,
+    out: Path | None = None,
+    figures: Path | None = None,
+) -> None:
+    """Score models side by side: linear probe, 1-NN and 20-NN, with intervals.
+
+    Args:
+        what: folders of embedding tables, of the same cells by different models; or a task file (.yaml), or
+            one that comes with RedDino: paper, chula, blood-cells, malaria, elongated.
+        models: models to embed with, for a task file or --data, as MODEL or name=MODEL.
+        data: manifests as FILE or name=FILE: the data of a task file, or a task each.
+        tables: folder of the tables that --models make; those that are there are taken.
+        join: make one task of all --data.
+        label: column of the classes.
+        protocol: kfold and cross-source (the paper's), grouped-kfold, leave-one-source-out,
+            fixed (a column says what tests), or few-shot.
+        group_by: column of the groups, such as patient; what shares image, group, slide or patient, if not
+            given.
+        source_column: column of the sources that teach each other, such as slide.
+        split_column: for fixed: column with the values train and test, or with those of --test.
+        test: for fixed: values of --split-column that are tested; the rest trains.
+        folds: number of folds.
+        shots: for few-shot: training cells a class; 1, 5, 10 and 50, if not given.
+        repeats: for few-shot: draws.
+        seed: of folds, draws and intervals.
+        classes: YAML file that joins, renames and drops labels.
+        drop: labels to leave out.
+        rename: labels to rename, as old=new.
+        also: further classifiers.
+        resamples: of the bootstrap; 0 for no intervals.
+        view: what is cut for --models, as in embed.
+        side: of a view, as in embed.
+        unit: of the side.
+        pooling: class token, mean of the patch tokens, or both.
+        image_size: pixels of the network's input; the model's own if not given.
+        device: auto, cpu, cuda or cuda:N.
+        family: what the names of your models hold (reddino, or as the task file says, if not given); the
+            improvements are those of the best of them.
+        out: JSON file for the results; the tables go beside it as .md, .tex and .csv.
+        figures: folder for confusion matrices and scores by source.
+    """
+    from reddino import api
+    from reddino.evaluate.classifiers import PUBLISHED
+    from reddino.evaluate.render import rich_table
+    from reddino.evaluate.tables import rich_tables
+
+    found = api.evaluate(
+        what or (),
+        models=models,
+        data=data,
+        tables=tables,
+        join=join,
+        label=label,
+        protocol=protocol,
+        group_by=group_by,
+        source_column=source_column,
+        split_column=split_column,
+        test_values=test,
+        folds=folds,
+        shots=shots,
+        repeats=repeats,
+        seed=seed,
+        classes=classes,
+        drop=drop,
+        rename=dict(pair(entry) for entry in rename),
+        classifiers=(*PUBLISHED, *also),
+        resamples=resamples,
+        embedding={"view": view, "side": side, "unit": unit, "pooling": pooling, "image_size": image_size},
+        device=device,
+        family=family,
+        out=out,
+        figures=figures,
+        watch=progress_bar,
+    )
+    show_tables([*rich_tables(found), *(rich_table(grid) for grid in found.grids)])
+    if out is not None:
+        say(f"{out}, with .md, .tex and .csv beside it: the results and where they come from")
+
+
+@app.command
+def batch(
+    tables: Annotated[list[Path], Parameter(negative_iterable="")],
+    /,
+    *,
+    label: str = "label",
+    source: str = "source",
+    group_by: str | None = None,
+    dimensions: int | None = None,
+    folds: int = 5,
+    rows: int = 5000,
+    seed: int = 0,
+    drop: Annotated[Sequence[str], Several] = (),
+    rename: Annotated[Sequence[str], Several, Parameter(name="--map")] = (),
+    out: Path | None = None,
+) -> None:
+    """Measure how much of an embedding is the laboratory, beside how much is the class.
+
+    Args:
+        tables: folders of embedding tables, of the same views by different models.
+        label: column of the classes.
+        source: column of the laboratories, or whatever else may leave a trace.
+        group_by: column of what stays on one side of a split; whatever shares image, group, slide or
+            patient, if not given.
+        dimensions: principal components measured; the smallest embedding's, at most 64, if not given.
+        folds: number of folds of the probes.
+        rows: cells that are drawn at random to be measured, at most.
+        seed: of the sample, the folds and the draws.
+        drop: labels to leave out.
+        rename: labels to rename, as old=new.
+        out: JSON file for the results; the table goes beside it as .md.
+    """
+    from reddino import api
+    from reddino.evaluate.batch.tables import rich_table
+
+    reports = api.batch(
+        tables,
+        label=label,
+        source=source,
+        group_by=group_by,
+        dimensions=dimensions,
+        folds=folds,
+        rows=rows,
+        seed=seed,
+        drop=drop,
+        rename=dict(pair(entry) for entry in rename),
+        out=out,
+    )
+    show_tables([rich_table(reports)])
+    if out is not None:
+        say(f"{out} and {out.with_suffix('.md')}: the measures with where they come from")

@@ -1,0 +1,127 @@
+"""Pretraining, and what goes before it: pretrain, data pack, plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from reddino.cli.options import Several, Unit
+from reddino.cli.program import app
+from reddino.terminal import INTERRUPTED, complain, is_main_process, progress_bar, say, show_log
+
+
+@app.command
+def pretrain(
+    recipe: str,
+    /,
+    *,
+    data: Annotated[list[Path], Several],
+    out: Path,
+    overrides: Annotated[Sequence[str], Several, Parameter(name="--set")] = (),
+    start: str | None = None,
+    labelled: Path | None = None,
+    label_view: Annotated[tuple[float, Unit], Parameter(negative_iterable="")] = (1.6, "diameters"),
+) -> int:
+    """Pretrain a network; the same command goes on with a run that was interrupted.
+
+    On several GPUs: torchrun --nproc-per-node N -m reddino pretrain ... (docs/scale.md).
+
+    Args:
+        recipe: tiny, distill (CPU), small, base, large (as published), demo, or a YAML file.
+        data: manifests, or folders of images; several are joined.
+        out: the run folder: recipe, metrics, checkpoints, and the trained model in OUT/model.
+        overrides: values in place of the recipe's, such as optim.lr=1e-4 run.samples=50000.
+        start: where the weights start: scratch, a model folder, or a name of `reddino models`.
+        labelled: manifest of labelled cells on which the run is scored (20-NN) while it trains.
+        label_view: side of the squares round these cells, and its unit.
+    """
+    from reddino import api
+
+    show_log()
+    starting = [f"model.start={start}"] if start is not None else []
+    with progress_bar("steps") as progress:
+        outcome = api.pretrain(
+            recipe,
+            data,
+            out,
+            overrides=[*overrides, *starting],
+            labelled=labelled,
+            label_side=label_view,
+            progress=progress,
+        )
+    if not outcome.finished:
+        if is_main_process():
+            complain(f"stopped after step {outcome.steps} of {outcome.planned}; the same command goes on.")
+        return INTERRUPTED
+    if is_main_process():
+        say(f"{outcome.model}: trained for {outcome.steps} steps")
+    return 0
+
+
+data_app = App(name="data", help="Prepare images for pretraining.", help_format="plaintext")
+app.command(data_app)
+
+
+@data_app.command
+def pack(
+    data: Annotated[list[str], Parameter(negative_iterable="")],
+    /,
+    *,
+    out: Path,
+    recipe: str | None = None,
+) -> None:
+    """Decode images once into a folder that any number of pretraining runs share (--data OUT).
+
+    What cannot be read is listed in OUT/failures.csv.
+
+    Args:
+        data: manifests or folders of images; or tar shards, files or URLs (http, s3), {000..012} for a range.
+        out: a new folder.
+        recipe: the recipe that the images are for, to measure and shrink cells; as they are, if not given.
+    """
+    from reddino import api
+    from reddino.smears.failures import Failures
+
+    failures = Failures()
+    with progress_bar("images") as progress:
+        packed = api.pack(data, out, recipe=recipe, failures=failures, progress=progress)
+    if failures.count:
+        complain(f"{failures.summary()} All are listed in {out / 'failures.csv'}.")
+    say(f"{out}: {len(packed)} images (fingerprint {packed.fingerprint()})")
+
+
+@app.command
+def plan(
+    recipe: str,
+    /,
+    *,
+    devices: int = 1,
+    device_kind: str = "this",
+    samples: int | None = None,
+    overrides: Annotated[Sequence[str], Several, Parameter(name="--set")] = (),
+    check: Path | None = None,
+) -> None:
+    """Say what a pretraining run would take: operations, memory, samples a second, hours.
+
+    Args:
+        recipe: tiny, distill, small, base, large, demo, or a YAML file.
+        devices: number of devices.
+        device_kind: this (a probe is measured here); a100, h100, ...; or peak TFLOP/s and GB, such as 300/80.
+        samples: length of the run, in place of the recipe's.
+        overrides: values in place of the recipe's, such as crops.local_count=4.
+        check: images that a short real run is made on, to compare the plan with.
+    """
+    from reddino import api
+
+    made = api.plan(
+        recipe,
+        overrides=overrides,
+        devices=devices,
+        device_kind=device_kind,
+        samples=samples,
+        check=check,
+    )
+    say(made.text())
