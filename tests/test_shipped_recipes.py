@@ -91,7 +91,7 @@ def test_published__differ_in_network_and_batch_alone() -> None:
 def test_small_machine__needs_no_hub_and_knows_its_operations(name: str) -> None:
     recipe = read_recipe(name)
     assert recipe.model.start in ("scratch", "efficientnet-lite0")
-    assert recipe.distill is None or recipe.distill.teacher == "efficientnet-lite0"
+    assert recipe.distill is None or recipe.distill.teacher == ("efficientnet-lite0",)
     assert set(recipe.augmentation.operations) < set(OPERATIONS.split())
     PixelOperations(
         recipe.augmentation.operations, recipe.augmentation.choose, recipe.augmentation.probability

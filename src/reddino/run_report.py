@@ -140,7 +140,7 @@ def _about(
         "samples seen": done * recipe.run.batch,
         "batch": recipe.run.batch,
         "median throughput": f"{float(np.median(rates)):.1f} samples a second" if rates else None,
-        "learns from": ", ".join(recipe.distill.teachers) if recipe.distill is not None else None,
+        "learns from": ", ".join(recipe.distill.teacher) if recipe.distill is not None else None,
         "prototypes": recipe.head.prototypes if recipe.has_prototypes else None,
         "seed": recipe.seed,
         "data fingerprint": description.get("data"),

@@ -34,12 +34,13 @@ def run(settings: dict[str, Any], rank: int) -> None:
     from micro_run import run_micro
 
     from reddino.errors import RedDinoError
-    from reddino.pretrain import loop
+    from reddino.pretrain import answers, loop
     from reddino.pretrain.distribution import joined
     from reddino.pretrain.parallel import whole
     from reddino.pretrain.run_folder import only_trainer
     from reddino.smears.manifest import read_manifest
 
+    answers.PART = 2  # of six cells, so that there is something to share
     folder, gradients = Path(settings["folder"]), []
     take_step = loop.take_step
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +16,7 @@ from micro_run import draw_images, micro_recipe, run_micro, trained_weights
 from reddino.errors import RedDinoError
 from reddino.pretrain import answers, loop
 from reddino.pretrain.answers import Answers, ask_once
-from reddino.pretrain.distribution import ALONE, Processes
+from reddino.pretrain.distribution import ALONE
 from reddino.pretrain.guide import Guide, open_guide
 from reddino.pretrain.image_cache import ImageCache
 from reddino.runtime import Runtime
@@ -49,15 +53,15 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answers, "PART", 2)
 
 
-def opened(images: Manifest) -> tuple[Guide, ImageCache]:
-    guide = open_guide(micro_recipe(ONCE))
+def opened(images: Manifest, *more: str) -> tuple[Guide, ImageCache]:
+    guide = open_guide(micro_recipe([*ONCE, *more]))
     assert guide is not None
     return guide, loop.open_cache(images, images.root / "cache")
 
 
-def asked(images: Manifest, folder: Path, processes: Processes = ALONE) -> Answers:
+def asked(images: Manifest, folder: Path) -> Answers:
     guide, cache = opened(images)
-    found = ask_once(guide, cache, micro_recipe(ONCE), runtime=HERE, folder=folder, processes=processes)
+    found = ask_once(guide, cache, micro_recipe(ONCE), runtime=HERE, folder=folder, processes=ALONE)
     assert found is not None
     return found
 
@@ -84,51 +88,108 @@ def test_answers__are_the_guides_words_on_the_middle_of_the_patch_for_both_crops
         assert torch.equal(part[:2], part[2:]) and not torch.equal(part[0], part[1])
 
 
-def test_ask_once__shares_the_work_and_asks_only_for_what_is_missing(
-    images: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Second(Processes):
-        rank, count = 1, 2
-
-        def wait(self) -> None:
-            """What the first one does lies there already."""
-            asked(images, tmp_path)
-
-    everything = torch.arange(6)
-    alone = asked(images, tmp_path / "alone").of(everything, HERE.device)
-    both = asked(images, tmp_path, Second()).of(everything, HERE.device)
-    assert sorted(path.name for path in tmp_path.glob("*.npy")) == [f"00000{n}.npy" for n in range(3)]
-    for one, other in ((alone.pooled, both.pooled), (alone.shapes, both.shapes)):
-        assert one is not None and other is not None and torch.equal(one, other)
-
-    looked_at: list[int] = []
+def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The cells that the guide is shown from now on."""
+    seen: list[int] = []
     squares = answers._squares
 
-    def counted(numbers: range, *rest: object) -> object:
-        looked_at.extend(numbers)
-        return squares(numbers, *rest)  # type: ignore[arg-type]
+    def noted(numbers: range, *rest: Any) -> Any:
+        seen.extend(numbers)
+        return squares(numbers, *rest)
 
-    monkeypatch.setattr(answers, "_squares", counted)
-    (tmp_path / "000001.npy").unlink()
-    again = asked(images, tmp_path).of(everything, HERE.device)
-    assert looked_at == [2, 3]
-    assert again.pooled is not None and alone.pooled is not None and torch.equal(again.pooled, alone.pooled)
+    monkeypatch.setattr(answers, "_squares", noted)
+    return seen
 
 
-def test_pretrain__asked_once_goes_on_where_it_was_interrupted(images: Manifest, tmp_path: Path) -> None:
+def names(folder: Path) -> list[str]:
+    """What the files are, without the digits of what they are of."""
+    return sorted(path.name[16:] for path in folder.iterdir())
+
+
+def stopped(images: Manifest, folder: Path, after: int) -> Answers | None:
+    """Ask, and stop when a number of parts is there."""
+    guide, cache = opened(images)
+    rounds = iter(range(9))
+
+    def stop() -> bool:
+        return next(rounds) == after
+
+    recipe = micro_recipe(ONCE)
+    return ask_once(guide, cache, recipe, runtime=HERE, folder=folder, processes=ALONE, stop=stop)
+
+
+def test_ask_once__stopped_asks_afterwards_only_for_what_is_missing(
+    images: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everything = torch.arange(6)
+    whole = asked(images, tmp_path / "whole").of(everything, HERE.device)
+    assert names(tmp_path / "whole") == [".npy"]
+    folder = tmp_path / "cut"
+    assert stopped(images, folder, 2) is None
+    assert names(folder) == ["-000000.npy", "-000001.npy"]
+    (folder / ".leftover.partial").touch()
+    (folder / "fedcba9876543210.npy").touch()  # of other cells
+    seen = looked_at(monkeypatch)
+    again = asked(images, folder).of(everything, HERE.device)
+    assert seen == [4, 5] and names(folder) == [".npy"]
+    asked(images, folder)
+    assert seen == [4, 5]
+    for one, other in ((whole.pooled, again.pooled), (whole.shapes, again.shapes)):
+        assert one is not None and other is not None and torch.equal(one, other)
+
+
+def test_ask_once__asks_anew_where_other_cells_could_be_decoded(
+    images: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked(images, tmp_path)
+    guide, cache = opened(images)
+    fewer = replace(cache, index=replace(cache.index, cells=cache.index.cells[:4]))
+    seen = looked_at(monkeypatch)
+    recipe = micro_recipe(ONCE)
+    assert ask_once(guide, fewer, recipe, runtime=HERE, folder=tmp_path, processes=ALONE) is not None
+    assert seen == [0, 1, 2, 3] and names(tmp_path) == [".npy"]
+
+
+def test_ask_once__takes_each_cell_for_itself_whether_or_not_crops_have_to_agree(
+    images: Manifest, tmp_path: Path
+) -> None:
+    guide, cache = opened(images, "distill.consensus=true")
+    recipe = micro_recipe(ONCE)
+    agreed = ask_once(guide, cache, recipe, runtime=HERE, folder=tmp_path / "agreed", processes=ALONE)
+    assert agreed is not None
+    one, other = (
+        found.of(torch.arange(6), HERE.device).pooled for found in (agreed, asked(images, tmp_path / "alone"))
+    )
+    assert one is not None and other is not None and torch.equal(one, other)
+
+
+def test_pretrain__asked_once_goes_on_where_it_was_interrupted(
+    images: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = tmp_path / "whole"
     assert run_micro(images, whole, ONCE).finished
-    asked_of = sorted((whole / "answers").iterdir())
-    assert [path.name for path in asked_of] == [f"00000{n}.npy" for n in range(3)]
+    seen = looked_at(monkeypatch)
+
+    def interrupt(_numbers: range, *_rest: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return squares(_numbers, *_rest)
+
+    squares = answers._squares
+    cut = tmp_path / "cut"
+    with monkeypatch.context() as patched:
+        patched.setattr(answers, "_squares", interrupt)
+        outcome = run_micro(images, cut, ONCE)  # asked to stop during the first part
+    assert (outcome.steps, outcome.finished, seen) == (0, False, [0, 1])
+    assert names(cut / "answers") == ["-000000.npy"]
 
     def stop(done: int, _planned: int) -> None:
         if done == 2:
             raise KeyboardInterrupt
 
-    cut = tmp_path / "cut"
     with pytest.raises(KeyboardInterrupt):
         run_micro(images, cut, [*ONCE, "runtime.checkpoint_every=1"], progress=stop)
     assert run_micro(images, cut, ONCE).finished
+    assert seen == list(range(6)) and names(cut / "answers") == [".npy"]
     assert trained_weights(cut) == trained_weights(whole)
 
 

@@ -254,8 +254,10 @@ def test_resume__with_another_guide_of_the_same_name_is_refused(images: Manifest
         ([CNN_GUIDE, "distill.pooled=0", "distill.spatial=0"], "all weights of distill are 0"),
         ([CNN_GUIDE, "distill.guide=x"], "distill.guide: unknown key"),
         ([TWO_GUIDES], "no feature map in common: set distill.spatial=0"),
-        ([TWO_GUIDES, "distill.spatial=0", "distill.image_size=[56]"], "as many sizes as teachers"),
+        ([TWO_GUIDES, "distill.spatial=0", "distill.image_size=[56, 56, 56]"], "as many sizes as teachers"),
         (["distill.teacher=[]"], "at least one teacher"),
+        ([CNN_GUIDE, "distill.image_size=0"], r"distill\.image_size\.0: Input should be greater"),
+        (["distill.teacher=3"], r"distill\.teacher\.0: Input should be a valid string"),
     ],
 )
 def test_guide__that_does_not_fit_is_refused_in_a_sentence_before_anything_is_written(

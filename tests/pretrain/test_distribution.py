@@ -123,6 +123,25 @@ def test_two_processes__do_not_wait_for_a_map_that_nobody_learns(ranks: Ranks, t
     ranks.run(2, tmp_path / "run", [*BASE, *guided])
 
 
+def test_two_processes__of_which_one_is_killed_while_they_ask_go_on(ranks: Ranks, tmp_path: Path) -> None:
+    overrides = [*BASE, *SETTINGS["distilled from two networks, asked once"][0]]
+    whole = ranks.run(2, tmp_path / "whole", overrides)
+    folder = tmp_path / "run"
+    # Six cells in three parts: the second process has the second of them.
+    ranks.begin(2, folder, overrides, die=[1, "answers._words", 1])
+    assert any(ranks.exit_codes())
+    assert len(list((folder / "answers").glob("*-*.npy"))) == 1
+    assert_learned_alike(whole, ranks.run(2, folder, overrides))
+
+
+def test_two_processes__where_a_feature_map_alone_is_learnt(ranks: Ranks, tmp_path: Path) -> None:
+    # This network normalises its pooled output, which nobody learns then.
+    student = [*SETTINGS["cnn"][0], "model.backbone=test_convnext"]
+    only_map = ["loss.dino=0", "crops.local_count=0", "crops.global_size=64", "distill.pooled=0"]
+    teacher = "distill.teacher=untrained:test_resnet"
+    ranks.run(2, tmp_path / "run", [*BASE, *student, *only_map, teacher])
+
+
 def test_one_learner__of_several_writes_and_scores(ranks: Ranks, tmp_path: Path) -> None:
     folder = ranks.run(2, tmp_path / "run", [*BASE, "runtime.score_every=8", "runtime.checkpoint_every=1"])
     records = read_metrics(folder)

@@ -127,7 +127,7 @@ def test_override__of_a_section_that_was_written_as_left_out(tmp_path: Path) -> 
     (tmp_path / "recipe.yaml").write_text(dump_recipe(read_recipe("tiny")))
     recipe = read_recipe(tmp_path / "recipe.yaml", ["distill.teacher=resnet50", "distill.spatial=0"])
     assert recipe.distill is not None
-    assert (recipe.distill.teacher, recipe.distill.spatial, recipe.distill.pooled) == ("resnet50", 0, 1)
+    assert (recipe.distill.teacher, recipe.distill.spatial, recipe.distill.pooled) == (("resnet50",), 0, 1)
     assert recipe.clean_size == recipe.crops.global_size and read_recipe("tiny").clean_size is None
 
 

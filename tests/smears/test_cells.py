@@ -16,6 +16,7 @@ from reddino.errors import RedDinoError
 from reddino.smears.cells import Cells, estimate_diameter, find_cells, find_cells_in
 from reddino.smears.decode import Failures, decode_image
 from reddino.smears.manifest import Manifest
+from reddino.smears.splitting import split_touching
 from reddino.smears.synthetic import SOURCES, boxes, draw_patient, make_scene, render_field
 
 Image = NDArray[np.uint8]
@@ -92,6 +93,16 @@ def test_find_cells__splits_touching_and_overlapping_cells(gap: float) -> None:
     assert len(cells) == 32
     assert nearest(np.array(centres), cells).max() < 0.2 * 50
     assert cells.typical_diameter == pytest.approx(50, rel=0.12)
+
+
+def test_split_touching__two_large_cells_that_overlap_are_no_long_one() -> None:
+    mask = np.zeros((120, 200), np.uint8)
+    for x in (82, 118):  # 1.3 typical diameters each, 1.2 typical radii apart
+        cv2.circle(mask, (x, 60), 39, 1, -1)
+    votes = np.zeros(mask.shape, np.float32)
+    for x in (82, 118):
+        cv2.circle(votes, (x, 60), 3, 1.0, -1)
+    assert split_touching(mask.astype(bool), votes, 60).max() == 2
 
 
 def test_find_cells__keeps_the_gap_between_four_cells_open() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,31 +18,35 @@ from reddino.pretrain.guide import Guide, Words
 from reddino.pretrain.image_cache import ImageCache
 from reddino.pretrain.recipe import Recipe
 from reddino.pretrain.sampling import PatchOrder, patch_spec
+from reddino.provenance import hash_bytes
 from reddino.runtime import Runtime, to_device
 from reddino.smears.morphology import Morphology
 
-#: Patches a file, and of these as many as the guide is shown at a time.
+#: Patches that one process is asked about before it writes, and as many of these as the guide is shown at a
+#: time.
 PART, BATCH = 1024, 64
 log = logging.getLogger(__name__)
 
 
 class Answers:
-    """The guide's words on n patches, in files of a folder, which are read as they are needed.
+    """The guide's words on n patches, in a file from which rows are read as they are needed.
 
     Args:
-        folder: of the files.
-        count: n.
-        dim: numbers of the pooled output at the start of each row; after them come the hand-crafted features.
+        path: of the file, (n, d + f) float16.
+        dim: d, numbers of the pooled words; after them come the hand-crafted features.
     """
 
-    def __init__(self, folder: Path, count: int, dim: int) -> None:
-        parts = range(-(-count // PART))
-        self._parts = [np.load(_file(folder, part), mmap_mode="r") for part in parts]
-        self._dim = dim
+    def __init__(self, path: Path, dim: int) -> None:
+        whole = np.load(path, mmap_mode="r")
+        self._width, self._start, self._dim = whole.shape[1], whole.offset, dim
+        self._file = path.open("rb", buffering=0)
 
     def of(self, patches: Tensor, device: torch.device) -> Words:
         """Words on the patches of these numbers (B,), alike for both crops of each: (2 B, ...)."""
-        rows = np.stack([self._parts[number // PART][number % PART] for number in patches.tolist()])
+        rows = np.empty((len(patches), self._width), np.float16)
+        for row, number in zip(rows, patches.tolist(), strict=True):
+            self._file.seek(self._start + number * row.nbytes)
+            self._file.readinto(row)
         words = to_device(torch.from_numpy(rows), device).float().repeat(2, 1)
         pooled, shapes = words[:, : self._dim], words[:, self._dim :]
         return Words(pooled if self._dim else None, None, shapes if shapes.shape[1] else None)
@@ -55,36 +60,87 @@ def ask_once(
     runtime: Runtime,
     folder: Path,
     processes: Processes,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Answers | None:
     """Ask the guide of every patch: its centre, of the mean area of a global crop.
 
-    None where there is no guide, or the recipe asks it of each crop.
-
-    The processes share the work; of an interrupted run only what is missing is asked.
+    The processes share the work; of an interrupted run only what is missing is asked. None where there is no
+    guide, where the recipe asks it of each crop, and where it was stopped.
 
     Args:
-        guide: on the device already.
+        guide: on the device already, from which it is taken at the end.
         cache: decoded images.
         recipe: whose patches lie round cells.
         runtime: device and precision.
-        folder: where the answers are kept; those that lie there are of the same guide and images.
+        folder: where the answers are kept, in files whose names tell what they are of.
         processes: of the run.
+        stop: asked by each process after each of its parts; all of them stop.
     """
     if guide is None or recipe.asks_each_crop:
         return None
     order = PatchOrder(cache.index, patch_spec(recipe), recipe.seed)
     count = order.samples_per_epoch
-    missing = [part for part in range(-(-count // PART)) if not _file(folder, part).is_file()]
-    for done, part in enumerate(missing[processes.rank :: processes.count]):
-        if processes.is_main and done % 8 == 0:
-            log.info("asking %s of the cells: %d of %d", guide.name, part * PART, count)
-        numbers = range(part * PART, min(count, (part + 1) * PART))
-        batches = (numbers[start : start + BATCH] for start in range(0, len(numbers), BATCH))
-        rows = [_words(guide, _squares(batch, cache, order, recipe), runtime) for batch in batches]
-        with atomic_path(_file(folder, part)) as partial, partial.open("wb") as file:
-            np.save(file, np.concatenate(rows))
+    asked = _Files(folder, _key(guide, cache, recipe), count)
+    missing = processes.from_main(asked.tidy)
+    for first in range(0, len(missing), processes.count):
+        if processes.any(stop()):
+            return None
+        if processes.is_main and first // processes.count % 8 == 0:
+            log.info("asking %s of %d cells: %d of %d files", guide.name, count, first, len(missing))
+        for part in missing[first:][processes.rank : processes.rank + 1]:
+            numbers = range(part * PART, min(count, (part + 1) * PART))
+            batches = (numbers[start : start + BATCH] for start in range(0, len(numbers), BATCH))
+            rows = [_words(guide, _squares(batch, cache, order, recipe), runtime) for batch in batches]
+            asked.write(part, np.concatenate(rows))
     processes.wait()
-    return Answers(folder, count, guide.dim)
+    processes.from_main(asked.join)
+    guide.to(torch.device("cpu"))
+    return Answers(asked.whole, guide.dim)
+
+
+def _key(guide: Guide, cache: ImageCache, recipe: Recipe) -> str:
+    """16 hex digits over all that the answers depend on."""
+    index, data, crops = cache.index, recipe.data, recipe.crops
+    places = (index.hashes, index.cells, index.scale, index.cell_diameter)
+    settings = (data.patch_side, data.patch_unit, crops.global_scale, recipe.clean_size, guide.orientations)
+    teachers = (guide.weights, guide.dim, Morphology().weights_hash if guide.shape_dim else "", PART)
+    return hash_bytes(*(place.tobytes() for place in places), repr((settings, teachers)).encode())
+
+
+class _Files:
+    """The answers on `count` patches: parts while they are asked, one file afterwards."""
+
+    def __init__(self, folder: Path, key: str, count: int) -> None:
+        self.whole = folder / f"{key}.npy"
+        self._parts = [folder / f"{key}-{part:06d}.npy" for part in range(-(-count // PART))]
+        self._count = count
+
+    def tidy(self) -> list[int]:
+        """Delete what is of other patches, or was left by a killed process; the numbers of missing parts."""
+        for file in self.whole.parent.glob("*"):
+            if file != self.whole and file not in self._parts:
+                file.unlink(missing_ok=True)
+        if self.whole.is_file():
+            return []
+        return [number for number, part in enumerate(self._parts) if not part.is_file()]
+
+    def write(self, part: int, rows: NDArray[np.float16]) -> None:
+        with atomic_path(self._parts[part]) as partial, partial.open("wb") as file:
+            np.save(file, rows)
+
+    def join(self) -> None:
+        """Put the parts into one file, where that has not been done."""
+        if not self.whole.is_file():
+            width = np.load(self._parts[0], mmap_mode="r").shape[1]
+            with atomic_path(self.whole) as partial:
+                rows = np.lib.format.open_memmap(
+                    partial, mode="w+", dtype=np.float16, shape=(self._count, width)
+                )
+                for number, part in enumerate(self._parts):
+                    rows[number * PART : (number + 1) * PART] = np.load(part)
+                rows.flush()
+        for part in self._parts:
+            part.unlink(missing_ok=True)
 
 
 def _squares(numbers: range, cache: ImageCache, order: PatchOrder, recipe: Recipe) -> NDArray[np.uint8]:
@@ -105,7 +161,3 @@ def _words(guide: Guide, squares: NDArray[np.uint8], runtime: Runtime) -> NDArra
     pooled = [] if words.pooled is None else [words.pooled.cpu().numpy()]
     shapes = [Morphology().embed(squares)] if guide.shape_dim else []
     return np.concatenate([*pooled, *shapes], axis=1).astype(np.float16)
-
-
-def _file(folder: Path, part: int) -> Path:
-    return folder / f"{part:06d}.npy"

@@ -26,13 +26,14 @@ class GuideHeads(nn.Module):
         guide: whose words are guessed.
         dim: of the student's pooled token.
         map_side, map_dim: places along an edge of the student's feature map, and numbers a place.
+        pooled: whether pooled words are guessed; where they only tell who is near whom, they are not.
     """
 
-    def __init__(self, guide: Guide, dim: int, map_side: int, map_dim: int) -> None:
+    def __init__(self, guide: Guide, dim: int, map_side: int, map_dim: int, pooled: bool = True) -> None:
         super().__init__()
         #: Places along an edge of the coarser of the two maps, at which they are compared.
         self.side = min(guide.map_side, map_side)
-        self.pooled = nn.Linear(dim, guide.dim) if guide.dim else None
+        self.pooled = nn.Linear(dim, guide.dim) if guide.dim and pooled else None
         self.shapes = nn.Linear(dim, guide.shape_dim) if guide.shape_dim else None
         self.spatial = nn.Linear(map_dim, guide.map_dim) if guide.map_dim else None
 

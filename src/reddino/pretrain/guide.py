@@ -130,9 +130,8 @@ class Guide:
         for network in networks:
             self.parameters += sum(parameter.numel() for parameter in network.backbone.parameters())
             network.backbone.requires_grad_(False).eval()
-            network.backbone.use_fused_attention(
-                True
-            )  # slow in backward passes alone, of which there is none
+            # It is slow in backward passes alone, of which there is none.
+            network.backbone.use_fused_attention(True)
         self.widths = tuple(network.backbone.dim for network in networks)
         self.dim = sum(self.widths) if pooled else 0
         self.shape_dim = len(NAMES) if morphology else 0
@@ -157,7 +156,8 @@ class Guide:
             clean: (2 B, s, s, 3) uint8 RGB crops; first all first crops, then all second.
             shapes: (2 B, f) their hand-crafted features, where these are distilled.
         """
-        said = [self._of_network(network, network.sees(clean)) for network in self._networks]
+        asked = self._networks if self.dim or self.map_dim else ()
+        said = [self._of_network(network, network.sees(clean)) for network in asked]
         found = torch.cat([pooled for pooled, _ in said], dim=1) if self.dim else None
         if self.consensus:
             found, shapes = (None if part is None else _agreed(part) for part in (found, shapes))
@@ -187,12 +187,13 @@ def open_guide(recipe: Recipe) -> Guide | None:
         return None
     sizes = section.sizes(recipe.crops.global_size)
     return Guide(
-        [_open_frozen(name, size) for name, size in zip(section.teachers, sizes, strict=True)],
+        [_open_frozen(name, size) for name, size in zip(section.teacher, sizes, strict=True)],
         pooled=section.pooled > 0 or section.relations > 0,
         spatial=section.spatial > 0,
         morphology=section.morphology > 0,
         orientations=section.orientations,
-        consensus=section.consensus,
+        # Asked once, both crops have one answer anyway, and what is asked together are other cells.
+        consensus=section.consensus and not section.once,
     )
 
 

@@ -117,19 +117,27 @@ def pretrain(
     run.note_seen(recipe.model.start, cache, guide)
     report = Report(recipe, run, networks, runtime, processes=processes, score=online_score)
     report.begin(step)
-    make = partial(
-        make_views,
-        recipe=recipe,
-        backbone=networks.student.backbone,
-        card=networks.card,
-        runtime=runtime,
-        processes=processes,
-        answers=ask_once(guide, cache, recipe, runtime=runtime, folder=run.answers, processes=processes),
-    )
     advance = progress or (lambda done, planned: None)
-    advance(step, recipe.steps)
-    micro_batches = ahead(stream, make, runtime)
     with Interruption() as interruption:
+        make = partial(
+            make_views,
+            recipe=recipe,
+            backbone=networks.student.backbone,
+            card=networks.card,
+            runtime=runtime,
+            processes=processes,
+            answers=ask_once(
+                guide,
+                cache,
+                recipe,
+                runtime=runtime,
+                folder=run.answers,
+                processes=processes,
+                stop=lambda: interruption.asked,
+            ),
+        )
+        advance(step, recipe.steps)
+        micro_batches = ahead(stream, make, runtime)
         while step < recipe.steps and not processes.any(interruption.asked):
             values = values_at(step, recipe)
             apply_schedule(optimizer, values)

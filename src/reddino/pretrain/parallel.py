@@ -100,10 +100,11 @@ def spread_like(tensor: Tensor, example: Tensor) -> Tensor:
 def _every_part_learns(networks: StudentTeacher) -> bool:
     """Whether no parameter goes unused, as the mask token without iBOT: DDP would wait for its gradient."""
     loss, section = networks.recipe.loss, networks.recipe.distill
-    if section is not None and section.pooled == 0 and section.relations > 0:
-        return False  # the map to pooled words, of which only the neighbourhoods are learnt
-    has_mask_token = isinstance(networks.student.backbone, ViTBackbone)
-    return (loss.dino > 0 and loss.ibot > 0) or not has_mask_token
+    if isinstance(networks.student.backbone, ViTBackbone):
+        return loss.dino > 0 and loss.ibot > 0
+    # A network that learns its feature map alone leaves out what comes after the map.
+    taught = section is not None and max(section.pooled, section.morphology, section.relations) > 0
+    return loss.dino > 0 or taught
 
 
 def _compile(networks: StudentTeacher) -> None:

@@ -39,6 +39,7 @@ BYTES_A_PARAMETER = {"weights": 4, "gradients": 4, "Adam": 8, "EMA teacher": 4}
 
 _COUNTED = 4  # samples of the counted step
 _SLOW = 4e12  # operations of a step past which a probe is timed on a shallower network
+_ASKED = 512  # rows of a checked recipe whose teacher is asked of each cell first
 _TURNS = 3  # of probe and real run, where they are compared
 _STEPS, _SECONDS = 6, 20.0  # timed steps of a probe, and how long it may go on for them
 
@@ -163,6 +164,9 @@ def make_plan(
     peak = None if device_kind == THIS else _peak(device_kind)
     if check is not None and peak is not None:
         raise RedDinoError("a plan can be checked on this machine only; leave the kind of device out")
+    if check is not None and recipe.distill is not None and recipe.distill.once:
+        # Every one of them would be shown to the teacher first, which takes longer than the steps.
+        check = check.select(np.linspace(0, len(check) - 1, min(len(check), _ASKED)).astype(np.int64))
     with tempfile.TemporaryDirectory(prefix="reddino-plan-") as folder:
         images = _noise_images(Path(folder))
         counts = _at_full_depth(recipe, lambda shallow: _count(shallow, images))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from reddino.errors import RedDinoError
 
@@ -132,6 +132,11 @@ class LossSection(Section):
     center_momentum: Share = 0.9
 
 
+def _listed(value: Any) -> Any:
+    """One value as a list of it, so that a recipe may say either."""
+    return value if value is None or isinstance(value, list | tuple) else (value,)
+
+
 class DistillSection(Section):
     """A frozen network: what it says of clean global crops, the student learns to say of the changed ones.
 
@@ -147,16 +152,17 @@ class DistillSection(Section):
     how many of the eight flips and quarter turns the teacher is shown each crop; its words are their mean.
     `consensus` averages pooled words and hand-crafted features over the two global crops of a sample as well.
     `once` asks before the first step, of the middle of each patch and never again, which spares a step most
-    of its time; for patches round cells, and not for `spatial`.
+    of its time; for patches round cells, and not for `spatial`. Both crops then have one answer, with or
+    without `consensus`.
     """
 
-    teacher: str | tuple[str, ...]
+    teacher: Annotated[tuple[str, ...], BeforeValidator(_listed)]
     pooled: NonNegative = 1.0
     spatial: NonNegative = 1.0
     morphology: NonNegative = 0.0
     relations: NonNegative = 0.0
     relation_temperature: Positive = 0.2
-    image_size: Count | tuple[Count, ...] | None = None
+    image_size: Annotated[tuple[Count, ...] | None, BeforeValidator(_listed)] = None
     orientations: Annotated[int, Field(ge=1, le=8)] = 1
     consensus: bool = False
     once: bool = False
@@ -165,28 +171,21 @@ class DistillSection(Section):
     def _has_a_loss(self) -> DistillSection:
         if self.pooled == self.spatial == self.morphology == self.relations == 0:
             raise ValueError("all weights of distill are 0: the teacher teaches nothing")
-        sizes = self.image_size if isinstance(self.image_size, tuple) else None
-        if not self.teachers or (sizes is not None and len(sizes) != len(self.teachers)):
+        if not self.teacher or len(self.image_size or (0,)) not in (1, len(self.teacher)):
             raise ValueError(
                 "distill.teacher and distill.image_size: give at least one teacher, and as many sizes as "
                 "teachers, or one for all"
             )
-        if self.spatial > 0 and len(self.teachers) > 1:
+        if self.spatial > 0 and len(self.teacher) > 1:
             raise ValueError("several teachers have no feature map in common: set distill.spatial=0")
         if self.once and self.spatial > 0:
             raise ValueError("distill.once has no feature map of each crop: set distill.spatial=0")
         return self
 
-    @property
-    def teachers(self) -> tuple[str, ...]:
-        """The names of all of them."""
-        return (self.teacher,) if isinstance(self.teacher, str) else self.teacher
-
     def sizes(self, crops: int) -> tuple[int, ...]:
-        """Pixels of the crops that each is shown; `crops` is `crops.global_size`."""
-        if isinstance(self.image_size, tuple):
-            return self.image_size
-        return (self.image_size or crops,) * len(self.teachers)
+        """Pixels of the crops that each teacher is shown; `crops` is `crops.global_size`."""
+        given = self.image_size or (crops,)
+        return given * len(self.teacher) if len(given) == 1 else given
 
 
 class TemperatureSection(Section):

@@ -234,7 +234,8 @@ def _make_student(recipe: Recipe, processes: Processes, guide: Guide | None) -> 
         # Only for a guide's map a network without tokens gives its own: those that have none do without.
         size, whose = recipe.crops.global_size, f"model.backbone={model.backbone}"
         side, dim = map_shape(backbone, size, whose) if guide.map_dim else (0, 0)
-        heads = GuideHeads(guide, backbone.dim, side, dim)
+        is_guessed = recipe.distill is not None and recipe.distill.pooled > 0
+        heads = GuideHeads(guide, backbone.dim, side, dim, is_guessed)
     student = Branch(backbone, recipe, processes, heads)
     generator = torch.Generator().manual_seed(derived_seed(recipe.seed, INITIALISATION, 1))
     for head in (student.dino_head, student.ibot_head, student.guide_heads):

@@ -14,12 +14,16 @@ from reddino.smears.illumination import Mask, Plane
 
 # How much the agreement of edges counts beside the distance from the background (1 = a cell's middle).
 VOTE_WEIGHT = 1.0
+# Depth, in typical radii, from which on a pixel is no likelier to be the middle of a cell.
+DEEPEST_SUMMIT = 1.2
 # Two pieces without a waist between them (in parts of the smaller one's depth), together no larger than this
 # (in typical areas), are one long cell: two discs have a waist unless they overlap by over two thirds.
 WAIST, LARGEST_OVAL = 0.95, 1.8
 # Together larger than that, up to this area, they are one if their outline is convex: its area over that of
-# its hull. Two discs that overlap so much as to have no waist are no larger than 1.4.
-LONGEST, CONVEX = 3.0, 0.965
+# its hull. Two discs that overlap so much as to have no waist are no larger than 1.4, but two cells that are
+# pressed together may be. So it must spare this share of all cells: then those of the field are long, and
+# what was taken for their diameter is their width.
+LONGEST, CONVEX, MANY_LONG = 3.0, 0.95, 0.1
 # How deep, in typical radii, a cell of either kind may be: deeper is a clump.
 DEEPEST_OVAL, DEEPEST_LONG = 1.15, 1.4
 
@@ -54,12 +58,15 @@ def split_touching(mask: Mask, votes: Plane, diameter: float) -> Labels:
         votes: agreement of the edges on each pixel as a centre; 1 = a full circle of typical contrast.
         diameter: of a typical cell in pixels of the mask.
     """
-    depth = np.minimum(inner_distance(mask) / (0.5 * diameter), 1.2)
-    height = cv2.GaussianBlur(depth + VOTE_WEIGHT * np.minimum(votes, 1.5), (0, 0), max(0.8, 0.04 * diameter))
+    depth = inner_distance(mask) / (0.5 * diameter)
+    height = np.minimum(depth, DEEPEST_SUMMIT) + VOTE_WEIGHT * np.minimum(votes, 1.5)
+    height = cv2.GaussianBlur(height, (0, 0), max(0.8, 0.04 * diameter))
     height[~mask] = 0
     seeds = _peaks(height, radius=max(1, round(0.12 * diameter)), floor=0.25)
     labels = np.asarray(watershed(-height, seeds, mask=mask), np.int32)
-    return merge_pieces(labels, height, depth, diameter)
+    strict = merge_pieces(labels, height, depth, diameter)
+    long = merge_pieces(labels, height, depth, diameter, long_cells=True)
+    return long if long.max() < (1 - MANY_LONG) * strict.max() else strict
 
 
 def _peaks(height: Plane, radius: int, floor: float) -> Labels:
@@ -69,7 +76,9 @@ def _peaks(height: Plane, radius: int, floor: float) -> Labels:
     return np.asarray(seeds, np.int32)
 
 
-def merge_pieces(labels: Labels, height: Plane, depth: Plane, diameter: float) -> Labels:
+def merge_pieces(
+    labels: Labels, height: Plane, depth: Plane, diameter: float, *, long_cells: bool = False
+) -> Labels:
     """Join watershed pieces (H, W) of one cell.
 
     Args:
@@ -77,6 +86,7 @@ def merge_pieces(labels: Labels, height: Plane, depth: Plane, diameter: float) -
         height: what the pieces were grown on.
         depth: distance from the background in typical radii.
         diameter: of a typical cell in pixels.
+        long_cells: join also what is larger than one cell but convex.
     """
     count = int(labels.max()) + 1
     area = np.bincount(labels.ravel(), minlength=count) / (np.pi / 4 * diameter**2)
@@ -100,7 +110,7 @@ def merge_pieces(labels: Labels, height: Plane, depth: Plane, diameter: float) -
         one_cell = saddle[index] > merge_ratio(joint, smaller) * min(peak[one], peak[two])
         if not one_cell and shoal[index] > WAIST * depths[0]:
             one_cell = joint < LARGEST_OVAL and depths[1] < DEEPEST_OVAL
-            if not one_cell and joint < LONGEST and depths[1] < DEEPEST_LONG:
+            if long_cells and not one_cell and joint < LONGEST and depths[1] < DEEPEST_LONG:
                 pieces = [label for label in range(1, count) if root(label) in (one, two)]
                 one_cell = convexity(labels, pieces, boxes) > CONVEX
         if one_cell:
