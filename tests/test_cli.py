@@ -281,9 +281,11 @@ def test_pretrain__leaves_a_model_folder_and_its_failures(smear_folder: Path, tm
     (images / "whole.jpg").write_bytes(picture.read_bytes())
     (images / "cut.jpg").write_bytes(picture.read_bytes()[:2000])
     options = ["data.patch_unit=px", "data.patch_side=64", "data.max_cell_diameter=null"]
+    (images / "shard.tar").write_bytes(b"not a shard")
     assert cli.main(pretrain_command(images, tmp_path / "run", *options)) == 0
     assert (tmp_path / "run" / "model" / "model.safetensors").is_file()
-    assert "cut.jpg" in (tmp_path / "run" / "failures.csv").read_text()
+    listed = (tmp_path / "run" / "failures.csv").read_text()
+    assert "cut.jpg" in listed and "shard.tar" in listed
 
 
 def test_pretrain__leaves_a_folder_alone_in_which_another_process_trains(
@@ -291,10 +293,10 @@ def test_pretrain__leaves_a_folder_alone_in_which_another_process_trains(
 ) -> None:
     with only_trainer(tmp_path / "run"):
         assert cli.main(pretrain_command(smear_folder / "manifest.csv", tmp_path / "run")) == 1
+        assert [path.name for path in (tmp_path / "run").iterdir()] == ["run.lock"]
     complaint = one_sentence(capfd.readouterr().err)
     assert f"another process trains in {tmp_path / 'run'}" in complaint
     assert "give another folder" in complaint
-    assert [path.name for path in (tmp_path / "run").iterdir()] == ["run.lock"]
 
 
 def test_pretrain__measures_cell_diameters_once_and_keeps_them(smear_folder: Path, tmp_path: Path) -> None:

@@ -64,6 +64,16 @@ def test_report__of_a_run_shows_what_was_recorded_and_said(run: Path) -> None:
     assert page.count("data:image/") == 4
 
 
+def test_report__of_a_distillation_shows_nothing_of_prototypes(tmp_path: Path, images: Manifest) -> None:
+    recipe = read_recipe("shipped", ("run.samples=64", "data.patch_unit=px", "data.patch_side=64"))
+    folder = RunFolder(tmp_path / "pure")
+    folder.begin(recipe, images.fingerprint(), threads=1)
+    folder.log({"step": 1, "samples": 64, "loss": 2.0, "pooled_loss": 1.0, "rank": 9.0, "samples_per_s": 9.0})
+    page = run_report(tmp_path / "pure", {})
+    assert "entropy" not in page and "prototypes are" not in page
+    assert "effective rank of the student" in page
+
+
 @pytest.mark.parametrize("option", ["images", "scores", "batch_effect", "method", "label", "seed"])
 def test_report__of_a_run_refuses_what_bears_on_a_table(run: Path, option: str) -> None:
     value = {"scores": ["s.json"], "method": "pca", "seed": 3}.get(option, "x.csv")

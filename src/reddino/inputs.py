@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import util
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from reddino.runtime import Precision
     from reddino.smears.hashes import Hashes
     from reddino.smears.views import ViewSpec
+
+log = logging.getLogger(__name__)
 
 Data = str | Path | Manifest
 Side = tuple[float, Literal["px", "diameters"]]
@@ -285,7 +288,10 @@ def online_score(recipe: Recipe, labelled: Data, side: Side, most: int) -> Onlin
     from reddino.online import OnlineNeighbours
     from reddino.smears.views import ViewSpec
 
-    manifest = open_data(labelled)
+    failures = Failures()
+    manifest = open_data(labelled, failures)
+    if failures.count:
+        log.warning("online score: %s", failures.summary())
     has_label = np.array([label != "" for label in manifest.strings("label")])
     if not has_label.any():
         raise RedDinoError(f"no row of the manifest under {manifest.root} has a label to score the run on")

@@ -19,7 +19,7 @@ from reddino.embed.encoder import Images
 from reddino.errors import RedDinoError
 from reddino.explore.figures import blank_figure
 from reddino.explore.page.document import Document, facts, paragraph, picture, table
-from reddino.explore.training import HEALTH, RATES, Record, panels_figure, training_figure
+from reddino.explore.training import HEALTH, RATES, Record, panels_figure, training_figure, without_prototypes
 from reddino.pretrain.image_cache import ImageCache, read_cache
 from reddino.pretrain.loop import make_stream
 from reddino.pretrain.recipe import Recipe, dump_recipe, read_recipe
@@ -34,9 +34,16 @@ CURVES = (
     "a collapse to uniform outputs. The losses of a distillation are 0 where the student says of the changed "
     "crop exactly what its frozen teacher says of the clean one."
 )
+DISTILLED = (
+    "The loss of each part, 0 where the student says of the changed crop exactly what its frozen teacher "
+    "says of the clean one, and how well a 20-NN on the averaged student's vectors does on labelled cells."
+)
 SIGNS = (
     "Signs of collapse: the effective rank of the class tokens (how many directions they vary along) and the "
     "share of prototypes that are some sample's first choice should stay well above their floor."
+)
+RANK = (
+    "The effective rank of the student's vectors (how many directions they vary along): near 1 is a collapse."
 )
 SCHEDULES = "What was scheduled: learning rate, weight decay, the teacher's temperature and momentum."
 CROPS = (
@@ -63,9 +70,12 @@ def run_report(folder: Path, provenance: Mapping[str, Any]) -> str:
     description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
     page = Document(f"Pretraining: {folder.resolve().name}", "A report of RedDino. Research only.")
     page.add("What was trained", facts(_about(recipe, metrics, description, provenance)))
-    prototypes = recipe.head.prototypes if recipe.has_prototypes else None
-    page.add("Training", picture(training_figure(metrics, prototypes=prototypes), CURVES))
-    page.add("Signs", picture(panels_figure(metrics, HEALTH), SIGNS), *_words(metrics))
+    prototypes = recipe.head.prototypes if recipe.has_prototypes else 0
+    curves, signs, health = (
+        (CURVES, SIGNS, HEALTH) if prototypes else (DISTILLED, RANK, without_prototypes(HEALTH))
+    )
+    page.add("Training", picture(training_figure(metrics, prototypes=prototypes), curves))
+    page.add("Signs", picture(panels_figure(metrics, health), signs), *_words(metrics))
     page.add("Rates", picture(panels_figure(metrics, RATES), SCHEDULES))
     cache = find_cache(folder)
     if cache is None:

@@ -25,6 +25,7 @@ from reddino.model.backbone import create_backbone
 from reddino.model.encoder import Encoder, open_model
 from reddino.model.folder import ModelCard
 from reddino.model.graph import normalise
+from reddino.model.seen import SeenImages, write_seen
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +156,7 @@ def test_hub__refuses_a_network_that_timm_cannot_name(tmp_path: Path) -> None:
 
 def test_push__sends_the_models_files_and_nothing_else(ready: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (ready / "notes-about-patients.txt").write_text("private")
+    write_seen(ready, SeenImages(("bccd",), np.zeros((1, 2), np.uint64)))
     sent: dict[str, Any] = {}
     private = True
 
@@ -175,7 +177,13 @@ def test_push__sends_the_models_files_and_nothing_else(ready: Path, monkeypatch:
     assert push_folder(ready, "lab/cells", private=True) == "address of the commit"
     assert sent["repository"] == "lab/cells"
     assert sent["options"] == {"private": True, "exist_ok": True}
-    assert sorted(sent["files"]) == ["README.md", "config.json", "model.safetensors", "reddino.json"]
+    assert sorted(sent["files"]) == [
+        "README.md",
+        "config.json",
+        "model.safetensors",
+        "reddino.json",
+        "seen.parquet",
+    ]
     private = False
     with pytest.raises(RedDinoError, match="'lab/cells' is there already and is public"):
         push_folder(ready, "lab/cells", private=True)

@@ -12,6 +12,7 @@ from threading import Thread
 from typing import ClassVar
 
 import huggingface_hub
+import numpy as np
 import pytest
 import torch
 from dinov2_reference import DEPTH, SIZE, WIDTH, native, reference
@@ -22,6 +23,7 @@ from reddino.errors import RedDinoError
 from reddino.model import hub
 from reddino.model.catalogue import PUBLISHED, Published, open_backbone
 from reddino.model.folder import ModelCard, save_model_folder
+from reddino.model.seen import SEEN, SeenImages, seen_before, write_seen
 from reddino.model.weights import hash_weights
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -111,6 +113,18 @@ def test_hf_hub__of_our_own_model_keeps_its_channel_order(
     assert open_backbone("hf_hub:lab/ours")[1].channel_order == "BGR"
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert open_backbone("hf_hub:lab/ours")[1].channel_order == "BGR"
+
+
+def test_hf_hub__of_our_own_model_says_what_it_saw(server: type[FakeHub], tmp_path: Path) -> None:
+    card = ModelCard("vit_tiny_patch14", 28, depth=1)
+    save_model_folder(tmp_path / "model", card.create(), card)
+    server.files = {file.name: file.read_bytes() for file in (tmp_path / "model").iterdir()}
+    unknown = seen_before("hf_hub:lab/theirs")
+    assert not unknown.sources and not unknown.complete
+    write_seen(tmp_path, SeenImages(("bccd",), np.ones((1, 2), np.uint64)))
+    server.files[SEEN] = (tmp_path / SEEN).read_bytes()
+    listed = seen_before("hf_hub:lab/ours")
+    assert listed.sources == ("bccd",) and listed.complete
 
 
 def test_short_name__of_a_bare_file_is_fetched_from_its_repository(

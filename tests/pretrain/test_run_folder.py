@@ -98,6 +98,13 @@ def test_only_trainer__is_the_first_process_alone(tmp_path: Path) -> None:
 
     with only_trainer(tmp_path / "run", Second()):
         assert not (tmp_path / "run").exists()
+    with pytest.raises(KeyError), only_trainer(tmp_path / "runs" / "refused"):
+        raise KeyError("the recipe does not fit")
+    assert not (tmp_path / "runs" / "refused").exists()
+    (tmp_path / "mine").mkdir()
+    with only_trainer(tmp_path / "mine"), only_trainer(tmp_path / "new"):
+        (tmp_path / "new" / "something").touch()
+    assert (tmp_path / "mine").exists() and (tmp_path / "new" / "something").exists()
     Second.told = "busy"
     with pytest.raises(RedDinoError, match="busy"), only_trainer(tmp_path / "run", Second()):
         raise AssertionError("it went on without the first")

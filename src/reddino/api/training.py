@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from reddino.pretrain.loop import Outcome
     from reddino.pretrain.plan import Plan
     from reddino.pretrain.recipe import Recipe
+
+log = logging.getLogger(__name__)
 
 
 def pretrain(
@@ -64,10 +67,13 @@ def pretrain(
 
     resolved = recipe if isinstance(recipe, Recipe) else read_recipe(recipe, overrides)
     sources = [data] if isinstance(data, str | Path | Manifest) else data
-    opened = [open_data(one) for one in sources]
+    not_opened = Failures()
+    opened = [open_data(one, not_opened) for one in sources]
     require_no_pack(opened)
     images = opened[0] if len(opened) == 1 else join_manifests(opened)
     with joined(resolved.runtime.device) as processes, only_trainer(Path(out), processes):
+        if not_opened.count and processes.is_main:
+            log.warning(not_opened.summary())
         score = None
         if labelled is not None and processes.is_main:
             score = online_score(resolved, labelled, label_side, label_cells)
@@ -77,6 +83,7 @@ def pretrain(
             Path(out),
             cell_diameters=processes.from_main(lambda: run_diameters(resolved, images, Path(out))),
             online_score=score,
+            not_opened=not_opened,
             progress=progress if processes.is_main else None,
             processes=processes,
         )

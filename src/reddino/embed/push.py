@@ -7,10 +7,11 @@ from pathlib import Path
 from reddino.errors import RedDinoError
 from reddino.model import hub
 from reddino.model.folder import CARD, CONFIG, WEIGHTS, open_model_folder
+from reddino.model.seen import SEEN
 
 README = "README.md"
 #: What is sent: nothing else that may lie in the folder.
-SENT = (CONFIG, WEIGHTS, CARD, README)
+SENT = (CONFIG, WEIGHTS, CARD, SEEN, README)
 
 
 def files_to_push(folder: Path) -> list[Path]:

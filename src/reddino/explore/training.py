@@ -62,15 +62,22 @@ def training_figure(metrics: Sequence[Record], title: str = "", prototypes: int 
     Args:
         metrics: records of a run's metrics.jsonl; those without `samples` or a panel's keys are passed over.
         title: of the figure.
-        prototypes: K, to show ln K, the entropy of uniform targets.
+        prototypes: K, to show ln K, the entropy of uniform targets; 0 leaves out what a run without
+            prototypes does not have.
     """
-    figure = panels_figure(metrics, PANELS, title)
+    panels = PANELS if prototypes != 0 else without_prototypes(PANELS)
+    figure = panels_figure(metrics, panels, title)
     if prototypes:
         axes = figure.axes[1]
         uniform = math.log(prototypes)
         axes.axhline(uniform, color="#888888", linestyle=":", label=f"uniform, ln K = {uniform:.2f}")
         axes.legend(frameon=False)
     return figure
+
+
+def without_prototypes(panels: Sequence[Panel]) -> list[Panel]:
+    """The panels of a run that has no prototypes, such as a pure distillation."""
+    return [panel for panel in panels if not panel[1].keys() & {"target_entropy", "prototypes_used"}]
 
 
 def panels_figure(metrics: Sequence[Record], panels: Sequence[Panel], title: str = "") -> Figure:

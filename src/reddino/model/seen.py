@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 
 from reddino.atomic import atomic_path
 from reddino.errors import RedDinoError
-from reddino.model.catalogue import EFFICIENTNET_LITE0, PUBLISHED, RESNET50
+from reddino.model import hub
+from reddino.model.catalogue import EFFICIENTNET_LITE0, HUB, PUBLISHED, RESNET50
 from reddino.model.shipped import as_folder
 from reddino.smears.hashes import Hashes
 
@@ -85,12 +86,16 @@ def read_seen(folder: Path) -> SeenImages | None:
 def seen_before(start: str) -> SeenImages:
     """What weights saw that a training starts from.
 
-    Scratch and networks trained on natural images saw no smears; of foreign weights nothing is known.
+    Scratch and networks trained on natural images saw no smears; of foreign weights nothing is known. A
+    network of the hub is asked for the list that `reddino push` sends.
 
     Args:
         start: as in a recipe's `model.start`.
     """
     start = as_folder(start)
+    if start.startswith(HUB):
+        fetched = hub.fetch_optional(start.removeprefix(HUB[0]).removeprefix(HUB[1]), SEEN)
+        start = str(fetched.parent) if fetched is not None else start
     if Path(start).is_dir():
         listed = read_seen(Path(start))
         return listed if listed is not None else SeenImages(NOTHING.sources, NOTHING.hashes, complete=False)

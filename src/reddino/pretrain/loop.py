@@ -32,6 +32,7 @@ from reddino.pretrain.schedules import values_at
 from reddino.pretrain.student_teacher import StudentTeacher
 from reddino.pretrain.views import ahead, make_views
 from reddino.runtime import choose_runtime
+from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ def pretrain(
     cell_diameters: dict[str, float] | None = None,
     online_score: OnlineScore | None = None,
     cache_folder: Path | None = None,
+    not_opened: Failures | None = None,
     progress: Progress | None = None,
     processes: Processes = ALONE,
 ) -> Outcome:
@@ -77,6 +79,7 @@ def pretrain(
         online_score: called with the teacher every `runtime.score_every` samples, and at the start and end;
             in the first process alone, so that the others need none.
         cache_folder: where decoded images are kept; None: inside the run folder.
+        not_opened: what the manifest had to leave out, to be listed with the images that cannot be decoded.
         progress: called with the steps done and the steps planned, at the start and after each step.
         processes: those that share the run; each calls this function.
 
@@ -113,7 +116,7 @@ def pretrain(
     optimizer = make_optimizer(networks.student, recipe.optim)
     step = _restore(run, networks, optimizer, processes)
     run.open_metrics(step, recipe.runtime.tensorboard)
-    run.note_failures(cache.failures)
+    run.note_failures(not_opened or Failures(), cache.failures)
     run.note_seen(recipe.model.start, cache, guide)
     report = Report(recipe, run, networks, runtime, processes=processes, score=online_score)
     report.begin(step)

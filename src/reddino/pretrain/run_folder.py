@@ -147,10 +147,13 @@ class RunFolder:
 
             self._board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=step + 1)
 
-    def note_failures(self, failures: Failures) -> None:
-        """List the images that could not be decoded in failures.csv; without any there is no such file."""
-        if failures.count and self._writes:
-            failures.write(self.folder / FAILURES)
+    def note_failures(self, *several: Failures) -> None:
+        """List what could not be opened or decoded in failures.csv; without any there is no such file."""
+        together = Failures()
+        for path, reason in (entry for failures in several for entry in failures):
+            together.add(path, reason)
+        if together.count and self._writes:
+            together.write(self.folder / FAILURES)
 
     def note_seen(self, start: str, cache: ImageCache, guide: Guide | None = None) -> None:
         """List in the model folder what the model sees: its sources and hashes of its images.
@@ -191,12 +194,15 @@ class RunFolder:
 def only_trainer(folder: Path, processes: Processes = ALONE) -> Iterator[None]:
     """Keep other runs out of a run folder while the block runs; the first process holds it for all of a run.
 
+    A folder that was made for a run which then could not begin is taken away again.
+
     Raises:
         RedDinoError: another run trains there now; raised in all processes alike.
     """
     with ExitStack() as held:
 
         def refusal() -> str | None:
+            made = not folder.exists()
             folder.mkdir(parents=True, exist_ok=True)
             busy = (
                 f"another process trains in {folder} at this moment: wait for it or stop it, or give "
@@ -206,12 +212,20 @@ def only_trainer(folder: Path, processes: Processes = ALONE) -> Iterator[None]:
                 held.enter_context(only_one(folder / LOCK, busy))
             except RedDinoError as error:
                 return str(error)
+            if made:
+                held.callback(_take_away_if_unused, folder)
             return None
 
         refused = processes.from_main(refusal)
         if refused is not None:
             raise RedDinoError(refused)
         yield
+
+
+def _take_away_if_unused(folder: Path) -> None:
+    if all(path.name == LOCK for path in folder.iterdir()):
+        (folder / LOCK).unlink(missing_ok=True)
+        folder.rmdir()
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
