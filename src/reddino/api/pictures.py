@@ -87,7 +87,7 @@ def patches(
 
     failures = Failures() if failures is None else failures
     opened = open_data(data, failures)
-    encoder = open_model(model, runtime=choose_runtime(device))
+    encoder = open_model(model, runtime=choose_runtime(device, "fp32"))
     origin = provenance(data=opened.fingerprint(), model=encoder.weights_hash)
     drawn = patch_pictures(ViTPatches(encoder), opened, Path(out), origin, failures=failures, **options)
     failures.leave_at(Path(out) / FAILURES_FILE)

@@ -116,7 +116,7 @@ def open_model(
         image_size: pixels of the square input; None: 224 for the short names, else the model's own.
         channel_order: `RGB` or `BGR`, the order that the network sees; None: what its card says.
         seed: of untrained weights.
-        runtime: device, precision and threads; None chooses.
+        runtime: device, precision and threads; None chooses device and threads, and computes in float32.
 
     Raises:
         RedDinoError: the weights cannot be had or do not fit, or the order is not known.
@@ -127,4 +127,4 @@ def open_model(
     backbone, card = open_backbone(str(name), image_size=size, seed=seed)
     if channel_order is not None:
         card = replace(card, channel_order=channel_order)
-    return Encoder(str(name), backbone, card, runtime or choose_runtime())
+    return Encoder(str(name), backbone, card, runtime or choose_runtime(precision="fp32"))
