@@ -65,7 +65,7 @@ def test_report__of_a_run_shows_what_was_recorded_and_said(run: Path) -> None:
 
 
 def test_report__of_a_distillation_shows_nothing_of_prototypes(tmp_path: Path, images: Manifest) -> None:
-    recipe = read_recipe("shipped", ("run.samples=64", "data.patch_unit=px", "data.patch_side=64"))
+    recipe = read_recipe("shipped", ("run.samples=64", "run.batch=64"))
     folder = RunFolder(tmp_path / "pure")
     folder.begin(recipe, images.fingerprint(), threads=1)
     folder.log({"step": 1, "samples": 64, "loss": 2.0, "pooled_loss": 1.0, "rank": 9.0, "samples_per_s": 9.0})
