@@ -13,6 +13,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pyarrow as pa
 import pytest
 from micro_run import draw_images, micro_recipe, run_micro, trained_weights
 from numpy.typing import NDArray
@@ -84,6 +85,38 @@ def test_pack__holds_the_same_images_as_the_cache(images: Manifest, tmp_path: Pa
     assert cache.index.cell_diameter.tolist() == plain.index.cell_diameter.tolist()
     assert [cache.index.source_name(number) for number in range(6)] == packed.strings("source")
     assert [(packed.root / path).resolve() for path in packed.strings("path")] == images.paths()
+
+
+def test_pack__keeps_the_places_of_cells(images: Manifest, tmp_path: Path) -> None:
+    names = images.strings("path")
+    cells = {
+        "path": [names[0], names[0], names[2], names[3]],
+        "source": ["a"] * 4,
+        "x": [20.0, 30.0, 25.0, None],
+        "y": [10.0, 40.0, 22.0, None],
+        "w": [12.0, 14.0, None, None],
+        "h": [12.0, 10.0, None, None],
+        "cell_diameter": [24.0] * 4,
+    }
+    marked = Manifest(pa.table(cells), images.root)
+    recipe = micro_recipe(["data.max_cell_diameter=12"])
+    packed, plain = (
+        open_cache(manifest, max_cell_diameter=12)
+        for manifest in (api.pack(marked, tmp_path / "pack", recipe=recipe), marked)
+    )
+    np.testing.assert_array_equal(packed.index.cells, plain.index.cells)
+    assert packed.index.cells.tolist() == [[0, 13, 8], [0, 18.5, 22.5], [1, 12.5, 11]]
+    moved = Manifest(pa.table(cells | {"y": [11.0, 40.0, 22.0, None]}), images.root)
+    other = api.pack(moved, tmp_path / "moved", recipe=recipe)
+    assert other.fingerprint() != read_pack(tmp_path / "pack").fingerprint()
+
+
+def test_shards__give_the_places_of_cells(tmp_path: Path) -> None:
+    cells = [{"x": 4, "y": 6.5, "w": 8, "h": 3, "source": "far"}, {"x": 20, "y": "9"}, {"label": "none"}]
+    write_shard(tmp_path / "s.tar", {"0.png": png(0), "0.json": json.dumps(cells).encode(), "1.png": png(1)})
+    packed = open_cache(api.pack(tmp_path / "s.tar", tmp_path / "pack"))
+    assert packed.index.cells.tolist() == [[0, 8, 8], [0, 20, 9]]
+    assert packed.index.source_name(0) == "far"
 
 
 def test_pack__trains_the_same_weights(images: Manifest, tmp_path: Path) -> None:

@@ -237,7 +237,7 @@ class _Decoding:
             for diameter, source in zip(own, sources, strict=True)
         ]
         paths = [manifest.root / name for name in names]
-        centres = _centres_by_image(manifest.centres(), image_of_row, len(paths))
+        centres = centres_by_image(manifest.centres(), image_of_row, len(paths))
         return cls(paths, rows, sources, diameters, centres, max_cell_diameter)
 
     def description(self, manifest_fingerprint: str) -> bytes:
@@ -267,7 +267,7 @@ class _Decoding:
         return builder.index(), failures
 
 
-def _centres_by_image(
+def centres_by_image(
     centres: NDArray[np.float64], image_of_row: NDArray[np.int64], images: int
 ) -> list[NDArray[np.float64]]:
     """The (k, 2) centres of each image's cells, out of one (rows, 2) in which whole images are NaN."""

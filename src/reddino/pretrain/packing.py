@@ -21,7 +21,14 @@ from numpy.typing import NDArray
 
 from reddino.atomic import atomic_path, remove_partials, write_text
 from reddino.errors import RedDinoError
-from reddino.pretrain.image_cache import ImageCache, IndexBuilder, read_cache, shrink, write_index
+from reddino.pretrain.image_cache import (
+    ImageCache,
+    IndexBuilder,
+    centres_by_image,
+    read_cache,
+    shrink,
+    write_index,
+)
 from reddino.pretrain.shard_stream import expand_shards, stream_shard
 from reddino.provenance import provenance
 from reddino.smears import manifest_file
@@ -38,10 +45,18 @@ Decode = Callable[[], NDArray[np.uint8]]
 
 @dataclass(frozen=True)
 class PackedImage:
-    """An image on its way into a pack: its row, its cell diameter (NaN = unknown), and how to decode it."""
+    """An image on its way into a pack.
+
+    Attributes:
+        row: manifest columns.
+        diameter: of its red cells in pixels; NaN = unknown.
+        centres: (k, 2) x, y of its cells in pixels, where they are marked.
+        decode: gives its pixels.
+    """
 
     row: dict[str, str]
     diameter: float
+    centres: NDArray[np.float64]
     decode: Decode
 
 
@@ -133,13 +148,15 @@ def pack_images(
     pixels_file = (folder / INDEX).with_suffix(".pixels")
     try:
         with atomic_path(pixels_file) as unfinished, unfinished.open("wb") as file:
-            for row, pixels, scale, diameter in _decoded(images, max_cell_diameter, failures):
-                builder.add(len(rows), pixels, scale, diameter, row.get("source", ""))
+            for image, pixels, scale in _decoded(images, max_cell_diameter, failures):
+                row, diameter, centres = image.row, image.diameter, image.centres
+                builder.add(len(rows), pixels, scale, diameter, row.get("source", ""), centres=centres)
                 rows.append(row)
                 file.write(pixels.data)
                 digest.update(pixels.data)
                 said = sorted(item for item in row.items() if item[0] != "path")
                 digest.update(repr((pixels.shape, scale, diameter, said)).encode())
+                digest.update(centres.tobytes())
             if not rows:
                 raise RedDinoError(f"There is no image to pack. {failures.summary()}")
         write_index(builder.index(), failures, folder / INDEX)
@@ -153,14 +170,14 @@ def pack_images(
 
 def _decoded(
     images: Iterable[PackedImage], max_cell_diameter: float | None, failures: Failures
-) -> Iterator[tuple[dict[str, str], NDArray[np.uint8], float, float]]:
+) -> Iterator[tuple[PackedImage, NDArray[np.uint8], float]]:
     for image in images:
         try:
             pixels, scale = shrink(image.decode(), image.diameter, max_cell_diameter)
         except ImageError as error:
             failures.add(error.args[0], error.reason)
             continue
-        yield image.row, np.ascontiguousarray(pixels), scale, image.diameter
+        yield image, np.ascontiguousarray(pixels), scale
 
 
 def _finish(
@@ -187,18 +204,25 @@ def _finish(
 def images_of_manifest(
     manifest: Manifest, cell_diameters: Mapping[str, float] | None = None
 ) -> Iterator[PackedImage]:
-    """Each image of a manifest once, with its first row; cell diameters by source where a row has none."""
+    """Each image of a manifest once, with its first row and the places of its cells.
+
+    Args:
+        manifest: of images or cells.
+        cell_diameters: source -> pixels, where a row has none.
+    """
     names, image_of_row = manifest.images()
+    centres = centres_by_image(manifest.centres(), image_of_row, len(names))
     first = np.unique(image_of_row, return_index=True)[1]
     columns = {name: manifest.strings(name) for name in _KEPT}
     diameters = manifest.numbers("cell_diameter")
-    for name, row in zip(names, first.tolist(), strict=True):
+    for name, row, places in zip(names, first.tolist(), centres, strict=True):
         values = {column: strings[row] for column, strings in columns.items() if strings[row]}
         diameter = float(diameters[row])
         if not diameter > 0:
             diameter = (cell_diameters or {}).get(values.get("source", ""), float("nan"))
         path = manifest.root / name
-        yield PackedImage({"path": str(path.absolute()), **values}, diameter, partial(decode_image, path))
+        row_now = {"path": str(path.absolute()), **values}
+        yield PackedImage(row_now, diameter, places, partial(decode_image, path))
 
 
 def images_of_shards(specs: Iterable[str], failures: Failures) -> Iterator[PackedImage]:
@@ -209,7 +233,7 @@ def images_of_shards(specs: Iterable[str], failures: Failures) -> Iterator[Packe
         for image in stream_shard(shard, failures):
             diameter = _number(image.row.get("cell_diameter", ""))
             row = {"path": image.path, **{name: image.row[name] for name in _KEPT if name in image.row}}
-            yield PackedImage(row, diameter, partial(decode_bytes, image.path, image.data))
+            yield PackedImage(row, diameter, image.centres, partial(decode_bytes, image.path, image.data))
 
 
 def _number(text: str) -> float:

@@ -1,12 +1,13 @@
 """Tar shards in the WebDataset layout, read once from end to end: from disk, or over http(s) and s3.
 
 Files of one sample share their name up to the first dot: `a/17.png` with `a/17.json`, an object of manifest
-columns (or a list of such objects, a cell each, of which the first is taken).
+columns, or a list of such objects, a cell each, of which the first gives the image's columns.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import posixpath
 import re
 import tarfile
@@ -15,6 +16,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from reddino.errors import RedDinoError
 from reddino.smears.decode import IMAGE_SUFFIXES
@@ -33,11 +37,13 @@ class ShardImage:
         path: `shard.tar::member`.
         data: the bytes of the file.
         row: manifest columns from the JSON beside it; `source` is the shard's folder where it names none.
+        centres: (k, 2) x, y in pixels of the cells that the JSON marks.
     """
 
     path: str
     data: bytes
     row: dict[str, str]
+    centres: NDArray[np.float64]
 
 
 def is_shards(spec: str | Path) -> bool:
@@ -101,7 +107,7 @@ def _opened(shard: str) -> Iterator[IO[bytes]]:
 
 def _samples(shard: str, tar: tarfile.TarFile, failures: Failures) -> Iterator[ShardImage]:
     """Images with the labels that stand beside them: members of one sample follow each other."""
-    key, images, row = "", list[tuple[str, bytes]](), dict[str, str]()
+    key, images, rows = "", list[tuple[str, bytes]](), list[dict[str, str]]()
     source = posixpath.basename(posixpath.dirname(shard.replace("\\", "/")))
     for member in tar:
         suffix = posixpath.splitext(member.name)[1].lower()
@@ -109,17 +115,17 @@ def _samples(shard: str, tar: tarfile.TarFile, failures: Failures) -> Iterator[S
             continue
         path = f"{shard}::{member.name}"
         if _key(member.name) != key:
-            yield from _images(images, row, source)
-            key, images, row = _key(member.name), [], {}
+            yield from _images(images, rows, source)
+            key, images, rows = _key(member.name), [], []
         if member.size > _LARGEST:
             failures.add(path, f"larger than {_LARGEST >> 20} MB")
             continue
         data = _read(tar, member)
         if suffix == ".json":
-            row = _columns(path, data, failures)
+            rows = _columns(path, data, failures)
         else:
             images.append((path, data))
-    yield from _images(images, row, source)
+    yield from _images(images, rows, source)
 
 
 def _read(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
@@ -127,9 +133,22 @@ def _read(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     return file.read() if file is not None else b""
 
 
-def _images(images: list[tuple[str, bytes]], row: dict[str, str], source: str) -> Iterator[ShardImage]:
+def _images(images: list[tuple[str, bytes]], rows: list[dict[str, str]], source: str) -> Iterator[ShardImage]:
+    row = {"source": source, **(rows[0] if rows else {})}
+    places = [_centre(one) for one in rows]
+    centres = np.array([place for place in places if place is not None], np.float64).reshape(-1, 2)
     for path, data in images:
-        yield ShardImage(path, data, {"source": source, **row})
+        yield ShardImage(path, data, row, centres)
+
+
+def _centre(row: dict[str, str]) -> tuple[float, float] | None:
+    """Middle of the box of a cell, or its point; None where the row is not one of a cell."""
+    try:
+        x, y = float(row.get("x", "")), float(row.get("y", ""))
+        w, h = float(row.get("w", 0)), float(row.get("h", 0))
+    except ValueError:
+        return None
+    return (x + w / 2, y + h / 2) if math.isfinite(x + y + w + h) else None
 
 
 def _key(member: str) -> str:
@@ -137,16 +156,19 @@ def _key(member: str) -> str:
     return posixpath.join(folder, name.partition(".")[0])
 
 
-def _columns(path: str, data: bytes, failures: Failures) -> dict[str, str]:
-    """The known columns of a label file."""
+def _columns(path: str, data: bytes, failures: Failures) -> list[dict[str, str]]:
+    """The known columns of a label file, an object at a time."""
     try:
         found = json.loads(data)
     except (ValueError, RecursionError) as error:
         failures.add(path, f"labels not read: {error}")
-        return {}
-    entry = found[0] if isinstance(found, list) and found else found
-    if not isinstance(entry, dict):
+        return []
+    entries = found if isinstance(found, list) else [found]
+    if not entries or not all(isinstance(entry, dict) for entry in entries):
         failures.add(path, "labels not read: neither an object nor a list of objects")
-        return {}
-    known = (name for name in COLUMNS if name != "path" and isinstance(entry.get(name), str | int | float))
-    return {name: str(entry[name]) for name in known}
+        return []
+    known = [name for name in COLUMNS if name != "path"]
+    return [
+        {name: str(entry[name]) for name in known if isinstance(entry.get(name), str | int | float)}
+        for entry in entries
+    ]
