@@ -74,6 +74,9 @@ def known_models() -> list[KnownModel]:
         KnownModel("FILE.pth", "a checkpoint or state dict of the DINOv2 family (.pth, .bin, .safetensors)"),
         KnownModel("hf_hub:ID", "any model of the Hugging Face hub in timm's format"),
         KnownModel("timm:NAME", "any pretrained network of timm"),
+        KnownModel(
+            "turned:MODEL", "any network above, its vectors means over four quarter turns of an image"
+        ),
         KnownModel("untrained:NAME", "a network of timm, vit_tiny_patch14 or a model folder, drawn anew"),
     ]
 
@@ -206,10 +209,11 @@ def seen_by(name: str) -> SeenImages:
     Args:
         name: the model, as `open_encoder` takes it.
     """
+    from reddino.model.encoder import TURNED
     from reddino.model.seen import NOTHING, seen_before
 
     baseline = name.replace(" ", "-") in (COLOUR_HISTOGRAM, CELL_SIZE, MORPHOLOGY)
-    return NOTHING if baseline else seen_before(name)
+    return NOTHING if baseline else seen_before(name.removeprefix(TURNED))
 
 
 def needs_hashes(seen: SeenImages, keep: Path | None = None) -> bool:

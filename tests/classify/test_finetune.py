@@ -101,6 +101,8 @@ def test_fine_tune__refuses_what_has_no_weights_and_odd_settings(network: str, t
     smears = draw_fields(tmp_path / "smears")
     with pytest.raises(RedDinoError, match="has no weights to tune"):
         api.fit(smears, tmp_path / "c", model="colour-histogram", fine_tune=True)
+    with pytest.raises(RedDinoError, match="fine-tuned in one orientation: leave 'turned:' out"):
+        api.fit(smears, tmp_path / "c", model=f"turned:{network}", fine_tune=True)
     with pytest.raises(RedDinoError, match="epochs"):
         tuned(network, tmp_path, "c", epochs=0)
     with pytest.raises(RedDinoError, match="only fine-tuning takes epochs"):

@@ -111,6 +111,9 @@ def test_export__refuses_a_file_that_computes_something_else(
 def test_export__refuses_a_folder_with_something_in_it_and_a_missing_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    with pytest.raises(RedDinoError, match="turns images no more: leave 'turned:' out"):
+        turned = Encoder("turned:small", small_encoder().backbone, CARD, ONE_THREAD, orientations=4)
+        export_model(turned, tmp_path / "new")
     (tmp_path / "mine.txt").write_text("precious")
     with pytest.raises(RedDinoError, match="is not empty: export to a new folder"):
         export_model(small_encoder(), tmp_path)

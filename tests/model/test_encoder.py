@@ -151,3 +151,21 @@ def test_embed__names_the_image_that_is_none(tmp_path: Path) -> None:
         encoder().embed([tmp_path / "gone.png"])
     with pytest.raises(RedDinoError, match="list of images"):
         encoder().embed("cells.png")  # type: ignore[arg-type]
+
+
+def test_turned__vectors_are_means_over_quarter_turns_and_the_table_says_so(tmp_path: Path) -> None:
+    save_model_folder(tmp_path / "m", encoder().backbone, CARD)
+    plain, turned = (
+        open_model(name, runtime=RUNTIME) for name in (tmp_path / "m", f"turned:{tmp_path / 'm'}")
+    )
+    images = squares(3)
+    by_hand = np.mean([plain.embed(np.rot90(images, k, axes=(1, 2)).copy()) for k in range(4)], axis=0)
+    np.testing.assert_allclose(turned.embed(images), by_hand, atol=1e-5)
+    np.testing.assert_allclose(turned.embed(images[:, ::-1, ::-1].copy()), turned.embed(images), atol=1e-5)
+    assert not np.allclose(plain.embed(images[:, ::-1, ::-1].copy()), plain.embed(images), atol=1e-3)
+    pictures = [Image.fromarray(image) for image in images]
+    np.testing.assert_allclose(turned.embed(pictures, "cls+mean")[:, : turned.dim], by_hand, atol=1e-5)
+    assert preprocessing(turned) == {**preprocessing(plain), "orientations": 4}
+    assert turned.weights_hash == plain.weights_hash
+    with pytest.raises(RedDinoError, match="no tokens with places: leave 'turned:' out"):
+        turned.embed(images, "tokens")

@@ -92,6 +92,8 @@ def fit(
         device=device,
         precision="auto" if fine_tune else "fp32",
     )
+    if fine_tune and getattr(encoder, "orientations", 1) > 1:
+        raise RedDinoError(f"'{encoder.name}' is fine-tuned in one orientation: leave 'turned:' out")
     length, measure = view_side(opened, None, side, unit)
     job = smears.FitJob(opened, encoder, length, measure, pooling, views, missing_diameters)
     tuning = {**options, "folds": folds, "seed": seed} if fine_tune else None

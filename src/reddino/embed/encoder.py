@@ -44,12 +44,14 @@ class Encoder(Protocol):
 def preprocessing(encoder: Encoder) -> dict[str, Any]:
     """What happens to a view between the pixels and the network, as the embedding table records it."""
     positions = getattr(encoder, "position_resampling", None)
+    orientations = int(getattr(encoder, "orientations", 1))
     return {
         "input_size": int(encoder.input_size),
         "mean": [float(value) for value in encoder.mean],
         "std": [float(value) for value in encoder.std],
         "channel_order": str(encoder.channel_order),
         **({"positions": str(positions)} if positions else {}),
+        **({"orientations": orientations} if orientations > 1 else {}),
     }
 
 

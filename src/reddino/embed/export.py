@@ -22,7 +22,7 @@ from reddino.embed.runtimes.onnx_graph import INPUT, OUTPUT, embedding_graph, wr
 from reddino.embed.runtimes.openvino_engine import compile_model
 from reddino.errors import RedDinoError
 from reddino.model.backbone import PooledBackbone, is_cut
-from reddino.model.encoder import Encoder
+from reddino.model.encoder import TURNED, Encoder
 from reddino.model.engine import TorchEngine
 from reddino.model.folder import save_model_folder
 from reddino.model.seen import SeenImages, write_seen
@@ -88,6 +88,10 @@ def export_model(
     if form == "hub" and pooling != "cls":
         raise RedDinoError(
             f"a hub folder holds weights, and no graph that pools: leave pooling {pooling} to what opens it"
+        )
+    if encoder.orientations > 1:
+        raise RedDinoError(
+            f"'{encoder.name}' is exported as it is, and turns images no more: leave '{TURNED}' out"
         )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RedDinoError(f"{folder} is not empty: export to a new folder")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,8 @@ from reddino.runtime import Runtime, choose_runtime
 CHANNEL_ORDERS = ("RGB", "BGR")
 #: Squares that go to the network in one piece at most; longer arrays are dealt out, to bound the memory.
 AT_ONCE = 512
+#: Before a model's name: it sees each image in its four quarter turns, and its vectors are their means.
+TURNED = "turned:"
 
 
 class Encoder:
@@ -31,15 +33,24 @@ class Encoder:
         name: as asked for.
         dim: length of a class-token vector (`cls+mean` gives twice that).
         input_size: pixels of the square input.
+        orientations: 4 where vectors are means over the quarter turns of an image, else 1.
         weights_hash: identifies the weights.
         engine: what computes the vectors; torch, until another is put in its place.
         choice: how that was chosen, for the table's metadata; None where nothing was compared.
     """
 
     def __init__(
-        self, name: str, backbone: Backbone, card: ModelCard, runtime: Runtime, engine: Engine | None = None
+        self,
+        name: str,
+        backbone: Backbone,
+        card: ModelCard,
+        runtime: Runtime,
+        engine: Engine | None = None,
+        *,
+        orientations: Literal[1, 4] = 1,
     ) -> None:
         self.name = name
+        self.orientations = orientations
         self.card = card
         self.runtime = runtime
         self.backbone = backbone
@@ -82,19 +93,26 @@ class Encoder:
             if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
                 raise RedDinoError(f"images must be (n, s, s, 3) uint8, not {images.shape} {images.dtype}")
             if images.shape[1:3] == (self.input_size, self.input_size) and 0 < len(images) <= AT_ONCE:
-                return self.engine.vectors(images, pooling)
+                return self._vectors(images, pooling)
         elif isinstance(images, str | Path) or not isinstance(images, Sequence):
             raise RedDinoError("images must be a list of images, or an array (n, s, s, 3)")
         if not len(images):
             return np.empty((0, self.dim * (2 if pooling == "cls+mean" else 1)), np.float32)
         parts = [
-            self.engine.vectors(as_squares(images[start : start + batch_size], self.input_size), pooling)
+            self._vectors(as_squares(images[start : start + batch_size], self.input_size), pooling)
             for start in range(0, len(images), batch_size)
         ]
         return np.concatenate(parts)
 
+    def _vectors(self, squares: NDArray[np.uint8], pooling: str) -> NDArray[np.float32]:
+        turns = (np.rot90(squares, turn, axes=(1, 2)) for turn in range(self.orientations))
+        vectors = [self.engine.vectors(np.ascontiguousarray(turned), pooling) for turned in turns]
+        return vectors[0] if len(vectors) == 1 else np.mean(vectors, axis=0, dtype=np.float32)
+
     def check_pooling(self, pooling: str) -> None:
         """Refuse a pooling that is not known, or that needs tokens which the network lacks."""
+        if pooling == "tokens" and self.orientations > 1:
+            raise RedDinoError(f"{self.name} has no tokens with places: leave '{TURNED}' out")
         if pooling not in get_args(Pooling):
             raise RedDinoError(f"pooling '{pooling}' is not known; give cls, mean, cls+mean or tokens")
         if pooling != "cls" and not isinstance(self.backbone, ViTBackbone):
@@ -112,7 +130,8 @@ def open_model(
     """Open a model by any name of `catalogue.open_backbone`, ready to embed with torch.
 
     Args:
-        name: short name, hub id, folder or file.
+        name: short name, hub id, folder or file; after `turned:`, a model whose vectors are means over the
+            four quarter turns of an image, since a cell has no upper side (four times the work).
         image_size: pixels of the square input; None: 224 for the short names, else the model's own.
         channel_order: `RGB` or `BGR`, the order that the network sees; None: what its card says.
         seed: of untrained weights.
@@ -123,8 +142,15 @@ def open_model(
     """
     if channel_order is not None and channel_order not in CHANNEL_ORDERS:
         raise RedDinoError(f"channel order '{channel_order}' is not known; give RGB or BGR")
-    size = image_size or (PUBLISHED_SIZE if str(name) in PUBLISHED else None)
-    backbone, card = open_backbone(str(name), image_size=size, seed=seed)
+    plain = str(name).removeprefix(TURNED)
+    size = image_size or (PUBLISHED_SIZE if plain in PUBLISHED else None)
+    backbone, card = open_backbone(plain, image_size=size, seed=seed)
     if channel_order is not None:
         card = replace(card, channel_order=channel_order)
-    return Encoder(str(name), backbone, card, runtime or choose_runtime(precision="fp32"))
+    return Encoder(
+        str(name),
+        backbone,
+        card,
+        runtime or choose_runtime(precision="fp32"),
+        orientations=4 if str(name).startswith(TURNED) else 1,
+    )
