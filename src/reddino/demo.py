@@ -285,7 +285,7 @@ def score_tables(tables: dict[str, Embeddings], scale: DemoScale) -> list[Result
                     seed=scale.seed,
                     classes=_without(dropped, table),
                 ),
-                task=f"A source never seen ('{scale.unseen_source}'; learned on the other test cells)",
+                task=f"A source by itself ('{scale.unseen_source}'; learned on the other test cells)",
                 model=name,
             )
         )
@@ -299,7 +299,9 @@ def _without(dropped: set[str], table: Embeddings) -> ClassMap:
 def _in_words(results: Sequence[Result]) -> str:
     """20-NN macro F1 of one network on each task, in a sentence."""
     scores = [f"{one.mean('20-NN').macro_f1:.3f} on {one.task.split(' (')[0].lower()}" for one in results]
-    return f"     {results[0].model}: 20-NN macro F1 {', '.join(scores)}"
+    known = sorted({source for one in results for source, status in one.seen.items() if status == "seen"})
+    note = f"; its pretraining held other cells of {', '.join(known)}, unlabelled" if known else ""
+    return f"     {results[0].model}: 20-NN macro F1 {', '.join(scores)}{note}"
 
 
 def rare_labels(table: Embeddings, scale: DemoScale) -> list[str]:
