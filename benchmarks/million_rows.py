@@ -57,7 +57,7 @@ def make_pack(folder: Path, rows: int) -> None:
 
     table = pa.table({"path": paths, "source": pa.array(names[source].tolist())})
     pq.write_table(Manifest(table, folder).table, folder / "manifest.parquet", compression="zstd")
-    pack = {"format": 1, "fingerprint": "0" * 16, "images": rows, "max_cell_diameter": None}
+    pack = {"format": 2, "fingerprint": "0" * 16, "images": rows, "max_cell_diameter": None}
     (folder / "pack.json").write_text(json.dumps(pack))
 
 

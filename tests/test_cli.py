@@ -205,7 +205,7 @@ def test_check__counts_by_source_and_label(smear_folder: Path, capsys: pytest.Ca
     row = next(line for line in shown.splitlines() if "normal" in line)
     assert normal in row.replace("│", " ").split()
     row = next(line for line in shown.splitlines() if "lilac" in line and "44.0" in line)
-    assert str(cells.strings("source").count("lilac")) in row.replace("│", " ").split()
+    assert str(cells.strings("source").count("drawn-lilac")) in row.replace("│", " ").split()
 
 
 def test_check__names_the_missing_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -231,7 +231,10 @@ def test_synthesise__draws_and_refuses_to_draw_over(
         "1",
     ]
     assert cli.main(command) == 0
-    assert set(read_manifest(tmp_path / "s" / "manifest.csv").strings("source")) == {"lilac", "night"}
+    assert set(read_manifest(tmp_path / "s" / "manifest.csv").strings("source")) == {
+        "drawn-lilac",
+        "drawn-night",
+    }
     capsys.readouterr()
     assert cli.main(command) == 1
     assert "already holds" in one_sentence(capsys.readouterr().err)
@@ -241,10 +244,10 @@ def test_synthesise__photographs_the_same_cells_everywhere(tmp_path: Path) -> No
     options = ["--sources", "lilac", "night", "--patients", "1", "--fields", "1", "--every-source"]
     assert cli.main(["synthesise", str(tmp_path / "s"), *options]) == 0
     made = read_manifest(tmp_path / "s" / "manifest.csv")
-    cells = {source: [] for source in ("lilac", "night")}
+    cells = {source: [] for source in ("drawn-lilac", "drawn-night")}
     for source, cell in zip(made.strings("source"), made.strings("cell"), strict=True):
         cells[source].append(cell)
-    assert cells["lilac"] == cells["night"] != []
+    assert cells["drawn-lilac"] == cells["drawn-night"] != []
 
 
 def test_cells__finds_about_as_many_as_were_drawn_and_lists_failures(
@@ -255,7 +258,7 @@ def test_cells__finds_about_as_many_as_were_drawn_and_lists_failures(
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff not a picture")
     (tmp_path / "folder.png").mkdir()
     assert cli.main(["cells", str(tmp_path), "--out", str(tmp_path / "cells.csv")]) == 0
-    drawn = read_manifest(smear_folder / "manifest.csv").strings("source").count("lilac")
+    drawn = read_manifest(smear_folder / "manifest.csv").strings("source").count("drawn-lilac")
     found = read_manifest(tmp_path / "cells.csv")
     # The truth leaves out cells that the edge of a field cuts by more than a quarter; the finder does not.
     assert drawn < len(found) < 1.6 * drawn
@@ -518,10 +521,10 @@ def test_evaluate__refuses_tables_of_other_views(
 
 
 def test_evaluate__tests_the_named_source(tables: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    options = ["--protocol", "fixed", "--split-column", "source", "--test", "phone"]
+    options = ["--protocol", "fixed", "--split-column", "source", "--test", "drawn-phone"]
     assert cli.main(["evaluate", tables[0], *options]) == 0
     table = read_embeddings(tables[0])
-    assert f"{table.strings('source').count('phone')} test" in " ".join(capsys.readouterr().out.split())
+    assert f"{table.strings('source').count('drawn-phone')} test" in " ".join(capsys.readouterr().out.split())
 
 
 def test_evaluate__explains_a_malformed_map(tables: list[str], capsys: pytest.CaptureFixture[str]) -> None:

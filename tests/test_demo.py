@@ -53,8 +53,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> DemoReport:
 def test_demo__test_patients_and_the_unseen_source_are_never_trained_on(tmp_path: Path) -> None:
     train, test = draw_smears(tmp_path, MINIATURE)
     assert not set(train.strings("patient")) & set(test.strings("patient"))
-    assert set(train.strings("source")) == {"lilac", "night"}
-    assert set(test.strings("source")) == {"lilac", "night", "phone"}
+    assert set(train.strings("source")) == {"drawn-lilac", "drawn-night"}
+    assert set(test.strings("source")) == {"drawn-lilac", "drawn-night", "drawn-phone"}
 
 
 def test_demo__scores_networks_and_baselines_on_both_tasks(report: DemoReport) -> None:
@@ -72,7 +72,7 @@ def test_demo__the_unseen_source_is_all_that_the_second_task_tests(report: DemoR
     table = read_embeddings(report.folder / "tables" / "cell-size")
     result = json.loads((report.folder / "results.json").read_text())["results"][-1]
     cells = Counter(
-        source == "phone"
+        source == "drawn-phone"
         for source, label in zip(table.strings("source"), table.strings("label"), strict=True)
         if label in result["classes"]
     )

@@ -35,7 +35,7 @@ from reddino.pretrain.run_folder import read_metrics
 from reddino.provenance import provenance
 from reddino.smears.decode import decode_image
 from reddino.smears.manifest import Manifest, join_manifests, read_manifest
-from reddino.smears.synthetic import SOURCES, write_smears
+from reddino.smears.synthetic import DRAWN, SOURCES, write_smears
 from reddino.smears.views import cut_square
 from reddino.verbs import make_callable
 
@@ -256,7 +256,7 @@ def embed_cells(
 def score_tables(tables: dict[str, Embeddings], scale: DemoScale) -> list[Result]:
     """Every table on patients never seen (folds by patient), then every table on the source never seen."""
     first = next(iter(tables.values()))
-    seen = np.array([source != scale.unseen_source for source in first.strings("source")])
+    seen = np.array([source != DRAWN + scale.unseen_source for source in first.strings("source")])
     dropped = set(rare_labels(first.select(seen), scale)) | (
         set(first.strings("label")) - set(first.select(seen).strings("label"))
     )
@@ -280,7 +280,7 @@ def score_tables(tables: dict[str, Embeddings], scale: DemoScale) -> list[Result
                 Question(
                     protocol="fixed",
                     split_column="source",
-                    test_values=(scale.unseen_source,),
+                    test_values=(DRAWN + scale.unseen_source,),
                     group_by="patient",
                     seed=scale.seed,
                     classes=_without(dropped, table),
@@ -342,7 +342,7 @@ def _smears_figure(smears: Manifest, diameters: float = 8.0) -> Figure:
         for number in [i for i, other in enumerate(sources) if other == source][:2]:
             picture = decode_image(smears.root / names[number])
             height, width = picture.shape[:2]
-            side = diameters * SOURCES[source].cell_px
+            side = diameters * SOURCES[source.removeprefix(DRAWN)].cell_px
             images.append(cut_square(picture, width / 2, height / 2, side, 320))
-            titles.append(source)
+            titles.append(source.removeprefix(DRAWN))
     return contact_sheet(images, titles, columns=4, inches=2.4)

@@ -41,7 +41,6 @@ DEFAULT_SIDES: Mapping[str, Side] = {
 }
 #: Baselines that need no network, by the names that `embed` takes.
 COLOUR_HISTOGRAM, CELL_SIZE, MORPHOLOGY = "colour-histogram", "cell-size", "morphology"
-DIAMETERS_FILE = "cell_diameters.json"
 #: What makes a folder a packed collection (`reddino.pretrain.packing`).
 PACK = "pack.json"
 
@@ -75,7 +74,7 @@ def known_models() -> list[KnownModel]:
         KnownModel("hf_hub:ID", "any model of the Hugging Face hub in timm's format"),
         KnownModel("timm:NAME", "any pretrained network of timm"),
         KnownModel(
-            "turned:MODEL", "any network above, its vectors means over four quarter turns of an image"
+            "turned:MODEL", "any network above, its vectors means over four quarter turns (embed only)"
         ),
         KnownModel("untrained:NAME", "a network of timm, vit_tiny_patch14 or a model folder, drawn anew"),
     ]
@@ -195,7 +194,7 @@ def put_in_runtime(
         compiled=compiled,
         sample=sample_views(manifest, view, diameters),
         pooling=pooling,
-        views=planned_views(manifest, view, diameters),
+        views=planned_views(manifest, view, diameters) * encoder.orientations,
         begun=begun.get("runtime_check"),
     )
 
@@ -209,7 +208,7 @@ def seen_by(name: str) -> SeenImages:
     Args:
         name: the model, as `open_encoder` takes it.
     """
-    from reddino.model.encoder import TURNED
+    from reddino.model.catalogue import TURNED
     from reddino.model.seen import NOTHING, seen_before
 
     baseline = name.replace(" ", "-") in (COLOUR_HISTOGRAM, CELL_SIZE, MORPHOLOGY)
@@ -276,9 +275,9 @@ def run_diameters(recipe: Recipe, manifest: Manifest, run: Path) -> dict[str, fl
 
     They are kept in the run folder: a resumed run must cut the same patches, whoever measures.
     """
-    from reddino.pretrain.run_folder import DESCRIPTION
+    from reddino.pretrain.run_folder import DESCRIPTION, DIAMETERS
 
-    kept = run / DIAMETERS_FILE
+    kept = run / DIAMETERS
     if kept.is_file() and (run / DESCRIPTION).is_file():
         return {str(source): float(value) for source, value in json.loads(kept.read_text("utf-8")).items()}
     measured = needed_diameters(recipe, manifest)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from reddino.errors import RedDinoError
-from reddino.inputs import Data, needed_diameters, open_data, require_no_pack
-from reddino.pretrain.packing import PackedImage, images_of_manifest, images_of_shards, pack_images
+from reddino.inputs import Data, needed_diameters, open_data
+from reddino.pretrain.packing import (
+    PackedImage,
+    PackedManifest,
+    images_of_manifest,
+    images_of_shards,
+    pack_images,
+)
 from reddino.pretrain.recipe import Recipe, read_recipe
 from reddino.pretrain.shard_stream import is_shards
 from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest, join_manifests
-
-if TYPE_CHECKING:
-    from reddino.pretrain.packing import PackedManifest
 
 Advance = Callable[[int, int], None]
 
@@ -37,8 +39,9 @@ def pack_data(
     if shards:
         images = images_of_shards(shards, failures)
     else:
-        opened = [open_data(one) for one in sources]
-        require_no_pack(opened)
+        opened = [open_data(one, failures) for one in sources]
+        if any(isinstance(one, PackedManifest) for one in opened):
+            raise RedDinoError("a pack is packed already: pack the images that it was made of")
         manifest = join_manifests(opened)
         total = len(manifest.images()[0])
         images = images_of_manifest(manifest, needed_diameters(wanted, manifest) if wanted else None)

@@ -43,7 +43,8 @@ SIGNS = (
     "share of prototypes that are some sample's first choice should stay well above their floor."
 )
 RANK = (
-    "The effective rank of the student's vectors (how many directions they vary along): near 1 is a collapse."
+    "The effective rank of the student's class tokens, or of a CNN's pooled outputs (how many directions "
+    "they vary along): near 1 is a collapse."
 )
 SCHEDULES = "What was scheduled: learning rate, weight decay, the teacher's temperature and momentum."
 CROPS = (

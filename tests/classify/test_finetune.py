@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -164,3 +165,15 @@ def test_augmented__turns_and_flips_without_losing_a_pixel() -> None:
     assert len({tuple(rank) for rank in ranks}) == 1
     corners = (changed[:, 0, 0].mean(axis=1) - images[:, 0, 0].mean(axis=1)) / images[:, 0, 0].mean(axis=1)
     assert 0.5 < (np.abs(corners) > 0.11).mean() < 1
+
+
+def test_predict__finds_a_moved_network_that_was_turned(network: str, tmp_path: Path) -> None:
+    smears = draw_fields(tmp_path / "smears", fields=6)
+    here, there = tmp_path / "here", tmp_path / "there"
+    shutil.copytree(network, here)
+    fitted = api.fit(smears, tmp_path / "c", model=f"turned:{here}", device="cpu", folds=2)
+    assert fitted.preprocessing["orientations"] == 4
+    first = api.predict(tmp_path / "c", smears, device="cpu")
+    here.rename(there)
+    again = api.predict(tmp_path / "c", smears, model=str(there), device="cpu")
+    np.testing.assert_array_equal(first.probabilities, again.probabilities)

@@ -170,8 +170,13 @@ def test_push__sends_the_models_files_and_nothing_else(ready: Path, monkeypatch:
         def repo_info(self, name: str) -> Any:
             return type("Info", (), {"private": private})
 
+        def file_exists(self, name: str, file: str) -> bool:
+            return file == "seen.parquet"
+
         def create_commit(self, name: str, operations: list[Any], commit_message: str) -> Any:
-            sent["files"] = [operation.path_in_repo for operation in operations]
+            deleted = [one for one in operations if isinstance(one, huggingface_hub.CommitOperationDelete)]
+            sent["deleted"] = [operation.path_in_repo for operation in deleted]
+            sent["files"] = [one.path_in_repo for one in operations if one not in deleted]
             return type("Commit", (), {"commit_url": "address of the commit"})
 
     monkeypatch.setattr(huggingface_hub, "HfApi", Api)
@@ -187,6 +192,10 @@ def test_push__sends_the_models_files_and_nothing_else(ready: Path, monkeypatch:
         "reddino.json",
         "seen.parquet",
     ]
+    assert sent["deleted"] == []
+    (ready / "seen.parquet").unlink()
+    push_folder(ready, "lab/cells", private=True)
+    assert sent["deleted"] == ["seen.parquet"]
     private = False
     with pytest.raises(RedDinoError, match="'lab/cells' is there already and is public"):
         push_folder(ready, "lab/cells", private=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from reddino.evaluate.metrics import score
-from reddino.explore.training import curve, training_figure
+from reddino.explore.training import HEALTH, curve, training_figure, without_prototypes
 
 
 def test_curve__skips_records_without_the_key_and_sorts_by_samples() -> None:
@@ -49,3 +49,9 @@ def test_training_figure__draws_the_scores_of_the_online_neighbours() -> None:
 
 def test_training_figure__of_an_empty_run_is_a_figure() -> None:
     assert len(training_figure([]).axes) == 3
+
+
+def test_training_figure__without_prototypes_has_no_entropy() -> None:
+    titles = [axes.get_title() for axes in training_figure([], prototypes=0).axes]
+    assert titles == ["loss", "online 20-NN"]
+    assert [name for name, _ in without_prototypes(HEALTH)] == [HEALTH[0][0], HEALTH[2][0]]

@@ -13,6 +13,8 @@ from torchvision.transforms import v2
 
 from reddino.embed.encoder import arithmetic, preprocessing
 from reddino.errors import RedDinoError
+from reddino.explore.vit_patches import ViTPatches
+from reddino.model.catalogue import open_backbone
 from reddino.model.encoder import Encoder, open_model
 from reddino.model.folder import ModelCard, save_model_folder
 from reddino.model.graph import normalise, pool
@@ -169,3 +171,11 @@ def test_turned__vectors_are_means_over_quarter_turns_and_the_table_says_so(tmp_
     assert turned.weights_hash == plain.weights_hash
     with pytest.raises(RedDinoError, match="no tokens with places: leave 'turned:' out"):
         turned.embed(images, "tokens")
+
+
+def test_turned__is_for_embedding_alone(tmp_path: Path) -> None:
+    with pytest.raises(RedDinoError, match="not weights of its own: leave 'turned:' out"):
+        open_backbone("turned:reddino-tiny")
+    save_model_folder(tmp_path / "m", encoder().backbone, CARD)
+    with pytest.raises(RedDinoError, match="leave 'turned:' out"):
+        ViTPatches(open_model(f"turned:{tmp_path / 'm'}", runtime=RUNTIME))

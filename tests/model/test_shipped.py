@@ -15,6 +15,7 @@ from reddino.model.folder import WEIGHTS, read_card
 from reddino.model.seen import read_seen
 from reddino.model.shipped import DEFAULT_MODEL, as_folder, shipped_models
 from reddino.runtime import Runtime
+from reddino.smears.synthetic import DRAWN, SOURCES
 
 OPEN_SOURCES = {"chula_bangkok", "bccd", "draaslan_ankara", "pbc_barcelona", "raabin_iran"}
 
@@ -59,7 +60,8 @@ def test_default_model__lists_what_it_saw(folder: Path) -> None:
     seen = read_seen(folder)
     assert seen is not None
     assert seen.complete
-    assert set(seen.sources) == OPEN_SOURCES
+    drawn = {f"{DRAWN}{name}" for name in SOURCES}
+    assert set(seen.sources) == OPEN_SOURCES | drawn == set(read_card(folder).training["sources"])
     text = (folder / "README.md").read_text(encoding="utf-8")
     for words in (
         "license:",

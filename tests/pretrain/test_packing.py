@@ -113,8 +113,12 @@ def test_pack__keeps_the_places_of_cells(images: Manifest, tmp_path: Path) -> No
 
 def test_shards__give_the_places_of_cells(tmp_path: Path) -> None:
     cells = [{"x": 4, "y": 6.5, "w": 8, "h": 3, "source": "far"}, {"x": 20, "y": "9"}, {"label": "none"}]
-    write_shard(tmp_path / "s.tar", {"0.png": png(0), "0.json": json.dumps(cells).encode(), "1.png": png(1)})
-    packed = open_cache(api.pack(tmp_path / "s.tar", tmp_path / "pack"))
+    wrong = [{"x": 20, "y": 9, "w": -5, "h": 4}]
+    members = {"0.png": png(0), "0.json": json.dumps(cells).encode(), "1.png": png(1)}
+    write_shard(tmp_path / "s.tar", {**members, "1.json": json.dumps(wrong).encode()})
+    failures = Failures()
+    packed = open_cache(api.pack(tmp_path / "s.tar", tmp_path / "pack", failures=failures))
+    assert [path.rpartition("::")[2] for path, _ in failures] == ["1.json"]
     assert packed.index.cells.tolist() == [[0, 8, 8], [0, 20, 9]]
     assert packed.index.source_name(0) == "far"
 
@@ -147,6 +151,17 @@ def test_fingerprint__follows_the_pixels_and_not_the_place(images: Manifest, tmp
     assert first == api.pack(images.root / "manifest.csv", tmp_path / "deep" / "two").fingerprint()
     other = api.pack(images, tmp_path / "small", recipe=micro_recipe(["data.max_cell_diameter=12"]))
     assert other.fingerprint() != first
+
+
+def test_pack__of_a_pack_is_refused_and_a_broken_shard_is_listed(tmp_path: Path) -> None:
+    folder = tmp_path / "lab"
+    write_shard(folder / "s.tar", {"0.png": png(0)})
+    (folder / "broken.tar").write_bytes(b"no shard")
+    failures = Failures()
+    api.pack(folder, tmp_path / "pack", failures=failures)
+    assert "broken.tar" in (tmp_path / "pack" / "failures.csv").read_text()
+    with pytest.raises(RedDinoError, match="packed already"):
+        api.pack(tmp_path / "pack", tmp_path / "again")
 
 
 def test_pack__into_a_pack_is_refused(images: Manifest, tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from micro_run import micro_recipe
+from micro_run import draw_images, micro_recipe
 
-from reddino import __version__
+from reddino import __version__, api
 from reddino.errors import RedDinoError
 from reddino.model.seen import SEEN, read_seen
 from reddino.pretrain.distribution import Processes
@@ -150,7 +150,7 @@ def test_note_seen__lists_sources_and_pictures_once(tmp_path: Path) -> None:
     run.note_seen("scratch", cache)
     seen = read_seen(run.model)
     assert seen is not None
-    assert (sorted(seen.sources), seen.complete) == (["lilac", "lilac", "night", "night"], True)
+    assert (sorted(seen.sources), seen.complete) == (["drawn-lilac"] * 2 + ["drawn-night"] * 2, True)
     assert np.array_equal(seen.hashes[2], image_hash(cache.image(2)))
     written = (run.model / SEEN).stat().st_mtime_ns
     run.note_seen("scratch", cache)
@@ -160,3 +160,20 @@ def test_note_seen__lists_sources_and_pictures_once(tmp_path: Path) -> None:
     again = read_seen(later.model)
     assert again is not None
     assert len(again.sources) == 4
+
+
+def test_only_trainer__what_could_not_begin_does_not_bar_the_next_try(tmp_path: Path) -> None:
+    """A start that is not there, twice, then the right one; and images none of which can be read."""
+    manifest = draw_images(tmp_path / "images")
+    out = tmp_path / "runs" / "first"
+    for _ in range(2):
+        with pytest.raises(RedDinoError, match="no-such-model"):
+            api.pretrain(micro_recipe(["model.start=no-such-model"]), manifest, out)
+        assert not (out / "run.json").exists() and (out / "cache").is_dir()
+    assert api.pretrain(micro_recipe(), manifest, out).finished
+    assert (out / "run.json").is_file()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "a.png").write_bytes(b"no image")
+    with pytest.raises(RedDinoError, match="no image to train on"):
+        api.pretrain(micro_recipe(), tmp_path / "broken", tmp_path / "second")
+    assert not (tmp_path / "second").exists()

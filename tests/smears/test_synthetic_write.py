@@ -49,7 +49,9 @@ def test_write_smears__manifest_describes_the_pictures(tmp_path: Path) -> None:
     manifest = write_small(tmp_path, slides_per_patient=2)
     assert set(manifest.strings("label")) <= set(MORPHOLOGIES)
     sources = manifest.strings("source")
-    assert manifest.numbers("cell_diameter").tolist() == [SOURCES[s].cell_px for s in sources]
+    assert manifest.numbers("cell_diameter").tolist() == [
+        SOURCES[s.removeprefix("drawn-")].cell_px for s in sources
+    ]
     corners = np.stack([manifest.numbers(k) for k in "xywh"], axis=1)
     for path in set(manifest.paths()):
         rows = np.array([p == path for p in manifest.paths()])
@@ -65,8 +67,8 @@ def test_write_smears__manifest_describes_the_pictures(tmp_path: Path) -> None:
 def test_write_smears__every_source_shows_the_same_cells(tmp_path: Path) -> None:
     manifest = write_small(tmp_path, every_source=True)
     rows = list(zip(*(manifest.strings(n) for n in ("source", "cell", "label", "group")), strict=True))
-    phone = sorted(row[1:] for row in rows if row[0] == "phone")
-    cream = sorted(row[1:] for row in rows if row[0] == "cream")
+    phone = sorted(row[1:] for row in rows if row[0] == "drawn-phone")
+    cream = sorted(row[1:] for row in rows if row[0] == "drawn-cream")
     assert phone == cream
     assert len(phone) == len(rows) // 2 == len(set(phone))
     assert manifest.strings("group") == manifest.strings("scene")

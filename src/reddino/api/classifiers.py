@@ -151,7 +151,7 @@ def predict(
             )
         found = predict_embeddings(opened, read_embeddings(str(data)))
     else:
-        name = model or smears.model_of(opened, Path(classifier))
+        name = smears.model_of(opened, Path(classifier), model)
         encoder = open_encoder(name, image_size=opened.view.output, device=device, precision="fp32")
         manifest = open_data(data, failures)
         marked = opened.view.kind != "cells" or manifest.is_cell().any()

@@ -57,10 +57,10 @@ def export(
         RedDinoError: an extra is not installed, the folder is not empty, or the file computes something else.
     """
     from reddino.embed.export import export_model
-    from reddino.model.seen import read_seen
-    from reddino.model.shipped import as_folder
+    from reddino.model.seen import seen_before
 
     encoder = load(model, image_size=image_size, channel_order=channel_order, device="cpu", precision="fp32")
+    listed = seen_before(str(model))
     return export_model(
         encoder,
         Path(out),
@@ -68,7 +68,7 @@ def export(
         pooling=pooling,
         scores=scores,
         licence=licence,
-        seen=read_seen(Path(as_folder(str(model)))),
+        seen=listed if listed.sources else None,
         half=half,
     )
 

@@ -19,6 +19,7 @@ from reddino.classify.views import Progress, embedded, plan
 from reddino.embed.encoder import Encoder
 from reddino.errors import RedDinoError
 from reddino.evaluate.class_map import ClassMap
+from reddino.model.catalogue import TURNED
 from reddino.model.encoder import Encoder as Network
 from reddino.provenance import provenance
 from reddino.smears.failures import Failures
@@ -113,9 +114,18 @@ def _settings(tuning: Mapping[str, Any]) -> TuneSettings:
         raise RedDinoError(f"fine-tuning: {where}: {first['msg']}") from error
 
 
-def model_of(classifier: Classifier, folder: Path) -> str:
-    """What opens the network of a classifier that lies in a folder."""
-    return str(folder / MODEL) if classifier.kind == "fine-tuned" else classifier.model
+def model_of(classifier: Classifier, folder: Path, moved: str | None = None) -> str:
+    """What opens the network of a classifier that lies in a folder.
+
+    Args:
+        classifier: of that folder.
+        folder: of the classifier.
+        moved: where the network is now, if it is no longer where the classifier found it.
+    """
+    if moved is None:
+        return str(folder / MODEL) if classifier.kind == "fine-tuned" else classifier.model
+    turned = int(classifier.preprocessing.get("orientations", 1)) > 1 and not moved.startswith(TURNED)
+    return f"{TURNED}{moved}" if turned else moved
 
 
 def write(predictions: Predictions, classifier: Classifier, out: Path, failures: Failures) -> list[Path]:

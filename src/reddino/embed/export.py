@@ -22,7 +22,8 @@ from reddino.embed.runtimes.onnx_graph import INPUT, OUTPUT, embedding_graph, wr
 from reddino.embed.runtimes.openvino_engine import compile_model
 from reddino.errors import RedDinoError
 from reddino.model.backbone import PooledBackbone, is_cut
-from reddino.model.encoder import TURNED, Encoder
+from reddino.model.catalogue import TURNED
+from reddino.model.encoder import Encoder
 from reddino.model.engine import TorchEngine
 from reddino.model.folder import save_model_folder
 from reddino.model.seen import SeenImages, write_seen

@@ -42,11 +42,13 @@ def push_folder(folder: Path, repository: str, *, private: bool = False) -> str:
     silence = hub.why_out_of_reach()
     if silence is not None:
         raise RedDinoError(f"nothing was sent: {silence}")
-    from huggingface_hub import CommitOperationAdd, HfApi, get_token
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
 
     if get_token() is None:
         raise RedDinoError("nothing was sent: nobody is logged in; run `hf auth login`, or set HF_TOKEN")
-    operations = [CommitOperationAdd(path_in_repo=file.name, path_or_fileobj=str(file)) for file in files]
+    operations: list[CommitOperationAdd | CommitOperationDelete] = [
+        CommitOperationAdd(path_in_repo=file.name, path_or_fileobj=str(file)) for file in files
+    ]
     api = HfApi()
     try:
         api.create_repo(repository, private=private, exist_ok=True)
@@ -54,6 +56,13 @@ def push_folder(folder: Path, repository: str, *, private: bool = False) -> str:
             raise RedDinoError(
                 f"nothing was sent: '{repository}' is there already and is public; make it private first"
             )
+        # What an earlier model left there, such as the list of what it saw, is not of these weights.
+        stale = set(SENT) - {file.name for file in files}
+        operations += [
+            CommitOperationDelete(path_in_repo=name)
+            for name in sorted(stale)
+            if api.file_exists(repository, name)
+        ]
         commit = api.create_commit(
             repository, operations=operations, commit_message=f"Upload {folder.name} with RedDino"
         )

@@ -25,12 +25,13 @@ class ViTPatches:
         """Take an encoder.
 
         Raises:
-            RedDinoError: its network has no patch tokens.
+            RedDinoError: its network has no patch tokens, or is asked in four orientations.
         """
         if not isinstance(encoder.backbone, ViTBackbone):
             raise RedDinoError(
                 f"{encoder.name} has no patch tokens: patch pictures need a Vision Transformer"
             )
+        encoder.check_pooling("tokens")
         self._encoder, self._backbone = encoder, encoder.backbone
         self.input_size, self.patch_size = encoder.input_size, encoder.backbone.patch_size
 

@@ -53,6 +53,8 @@ RESNET50 = "resnet50"
 #: ImageNet weights of the paper's ResNet50 baseline (torchvision's second set), by timm's name.
 RESNET50_WEIGHTS = "resnet50.tv2_in1k"
 UNTRAINED = "untrained:"
+#: Before a model's name: it sees each image in its four quarter turns, and its vectors are their means.
+TURNED = "turned:"
 HUB, TIMM = ("hf_hub:", "hf-hub:"), "timm:"
 SHORT_NAMES = (*PUBLISHED, RESNET50, EFFICIENTNET_LITE0)
 _FILES = (".pth", ".pt", ".bin", ".safetensors")
@@ -73,6 +75,8 @@ def open_backbone(name: str, *, image_size: int | None = None, seed: int = 0) ->
     Raises:
         RedDinoError: the name is not known, or the weights cannot be had or do not fit.
     """
+    if name.startswith(TURNED):
+        raise RedDinoError(f"'{name}' is a way to embed, not weights of its own: leave '{TURNED}' out here")
     if name.startswith(UNTRAINED):
         return _untrained(as_folder(name.removeprefix(UNTRAINED)), image_size, seed)
     name = as_folder(name)

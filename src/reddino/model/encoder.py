@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from reddino.errors import RedDinoError
 from reddino.model.backbone import Backbone, ViTBackbone
-from reddino.model.catalogue import PUBLISHED, PUBLISHED_SIZE, open_backbone
+from reddino.model.catalogue import PUBLISHED, PUBLISHED_SIZE, TURNED, open_backbone
 from reddino.model.engine import Engine, TorchEngine
 from reddino.model.folder import ModelCard
 from reddino.model.graph import Pooling
@@ -22,8 +22,6 @@ from reddino.runtime import Runtime, choose_runtime
 CHANNEL_ORDERS = ("RGB", "BGR")
 #: Squares that go to the network in one piece at most; longer arrays are dealt out, to bound the memory.
 AT_ONCE = 512
-#: Before a model's name: it sees each image in its four quarter turns, and its vectors are their means.
-TURNED = "turned:"
 
 
 class Encoder:

@@ -37,7 +37,7 @@ from reddino.smears.failures import Failures, ImageError
 from reddino.smears.manifest import Manifest, write_manifest
 
 PACK, MANIFEST, INDEX, FAILURES = "pack.json", "manifest.parquet", "images.npz", "failures.csv"
-_FORMAT = 1
+_FORMAT = 2  # 1 had no places of cells
 _KEPT = ("source", "slide", "patient", "group")
 
 Decode = Callable[[], NDArray[np.uint8]]

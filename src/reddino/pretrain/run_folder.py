@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ RECIPE, DESCRIPTION, METRICS, CHECKPOINTS, MODEL = (
     "model",
 )
 FAILURES, LOCK, ANSWERS = "failures.csv", "run.lock", "answers"
+#: Measured before a run whose patches are cut in cell diameters.
+DIAMETERS = "cell_diameters.json"
 
 
 class RunFolder:
@@ -194,7 +196,8 @@ class RunFolder:
 def only_trainer(folder: Path, processes: Processes = ALONE) -> Iterator[None]:
     """Keep other runs out of a run folder while the block runs; the first process holds it for all of a run.
 
-    A folder that was made for a run which then could not begin is taken away again.
+    A run that could not begin (no such start, no image that can be read) leaves nothing that would bar the
+    next try: decoded images stay, if there are any.
 
     Raises:
         RedDinoError: another run trains there now; raised in all processes alike.
@@ -212,8 +215,7 @@ def only_trainer(folder: Path, processes: Processes = ALONE) -> Iterator[None]:
                 held.enter_context(only_one(folder / LOCK, busy))
             except RedDinoError as error:
                 return str(error)
-            if made:
-                held.callback(_take_away_if_unused, folder)
+            held.callback(_forget_if_not_begun, folder, made)
             return None
 
         refused = processes.from_main(refusal)
@@ -222,9 +224,21 @@ def only_trainer(folder: Path, processes: Processes = ALONE) -> Iterator[None]:
         yield
 
 
-def _take_away_if_unused(folder: Path) -> None:
-    if all(path.name == LOCK for path in folder.iterdir()):
-        (folder / LOCK).unlink(missing_ok=True)
+def _forget_if_not_begun(folder: Path, made: bool) -> None:
+    """Take away what a run writes before its first record, and a folder made for it without any images."""
+    # Network file systems keep an open file's name, other processes may be busy here: then it stays.
+    with suppress(OSError):
+        if (folder / METRICS).exists() or (folder / CHECKPOINTS).exists():
+            return
+        for name in (DESCRIPTION, RECIPE, FAILURES):
+            (folder / name).unlink(missing_ok=True)
+        if not made or any(path.is_dir() and any(path.iterdir()) for path in folder.iterdir()):
+            return
+        for path in folder.iterdir():
+            if path.is_dir():
+                path.rmdir()
+            elif path.name in (LOCK, DIAMETERS):
+                path.unlink()
         folder.rmdir()
 
 

@@ -6,8 +6,6 @@ columns, or a list of such objects, a cell each, of which the first gives the im
 
 from __future__ import annotations
 
-import json
-import math
 import posixpath
 import re
 import tarfile
@@ -24,6 +22,7 @@ from reddino.errors import RedDinoError
 from reddino.smears.decode import IMAGE_SUFFIXES
 from reddino.smears.failures import Failures
 from reddino.smears.manifest_columns import COLUMNS
+from reddino.smears.shard_rows import Row, label_rows
 
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _LARGEST = 2**30  # bytes of a member: more is no smear image
@@ -107,7 +106,7 @@ def _opened(shard: str) -> Iterator[IO[bytes]]:
 
 def _samples(shard: str, tar: tarfile.TarFile, failures: Failures) -> Iterator[ShardImage]:
     """Images with the labels that stand beside them: members of one sample follow each other."""
-    key, images, rows = "", list[tuple[str, bytes]](), list[dict[str, str]]()
+    key, images, rows = "", list[tuple[str, bytes]](), list[Row]()
     source = posixpath.basename(posixpath.dirname(shard.replace("\\", "/")))
     for member in tar:
         suffix = posixpath.splitext(member.name)[1].lower()
@@ -122,7 +121,7 @@ def _samples(shard: str, tar: tarfile.TarFile, failures: Failures) -> Iterator[S
             continue
         data = _read(tar, member)
         if suffix == ".json":
-            rows = _columns(path, data, failures)
+            rows = _labels(path, data, failures)
         else:
             images.append((path, data))
     yield from _images(images, rows, source)
@@ -133,22 +132,18 @@ def _read(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     return file.read() if file is not None else b""
 
 
-def _images(images: list[tuple[str, bytes]], rows: list[dict[str, str]], source: str) -> Iterator[ShardImage]:
-    row = {"source": source, **(rows[0] if rows else {})}
-    places = [_centre(one) for one in rows]
-    centres = np.array([place for place in places if place is not None], np.float64).reshape(-1, 2)
+def _images(images: list[tuple[str, bytes]], rows: list[Row], source: str) -> Iterator[ShardImage]:
+    first = rows[0] if rows else {}
+    row = {"source": source, **{name: str(value) for name, value in first.items() if name in COLUMNS}}
+    centres = [_centre(one) for one in rows if "x" in one and "y" in one]
     for path, data in images:
-        yield ShardImage(path, data, row, centres)
+        yield ShardImage(path, data, row, np.array(centres, np.float64).reshape(-1, 2))
 
 
-def _centre(row: dict[str, str]) -> tuple[float, float] | None:
-    """Middle of the box of a cell, or its point; None where the row is not one of a cell."""
-    try:
-        x, y = float(row.get("x", "")), float(row.get("y", ""))
-        w, h = float(row.get("w", 0)), float(row.get("h", 0))
-    except ValueError:
-        return None
-    return (x + w / 2, y + h / 2) if math.isfinite(x + y + w + h) else None
+def _centre(row: Row) -> tuple[float, float]:
+    """Middle of the box of a cell, or its point."""
+    x, y, w, h = (float(row.get(name, 0.0)) for name in "xywh")
+    return x + w / 2, y + h / 2
 
 
 def _key(member: str) -> str:
@@ -156,19 +151,9 @@ def _key(member: str) -> str:
     return posixpath.join(folder, name.partition(".")[0])
 
 
-def _columns(path: str, data: bytes, failures: Failures) -> list[dict[str, str]]:
-    """The known columns of a label file, an object at a time."""
+def _labels(path: str, data: bytes, failures: Failures) -> list[Row]:
     try:
-        found = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        failures.add(path, f"labels not read: {error}")
+        return label_rows(data.decode("utf-8-sig"))
+    except (ValueError, RecursionError, RedDinoError) as error:
+        failures.add(path, f"labels not read: {str(error).rstrip('.')}")
         return []
-    entries = found if isinstance(found, list) else [found]
-    if not entries or not all(isinstance(entry, dict) for entry in entries):
-        failures.add(path, "labels not read: neither an object nor a list of objects")
-        return []
-    known = [name for name in COLUMNS if name != "path"]
-    return [
-        {name: str(entry[name]) for name in known if isinstance(entry.get(name), str | int | float)}
-        for entry in entries
-    ]

@@ -77,7 +77,7 @@ def _labels(shard: Shard, file: IO[bytes], key: str, beside: set[str], failures:
                 raise ValueError("it is too large for a label file")
             text = shard.read_from(file, member).decode("utf-8-sig")
             if suffix == ".json":
-                rows = _parse_json(text)
+                rows = label_rows(text)
             elif text.strip():
                 rows = [row | {"label": text.strip()} for row in rows]
         except ImageError as error:
@@ -87,7 +87,12 @@ def _labels(shard: Shard, file: IO[bytes], key: str, beside: set[str], failures:
     return rows
 
 
-def _parse_json(text: str) -> list[Row]:
+def label_rows(text: str) -> list[Row]:
+    """What a .json label file says: a row of an image, or one a cell; at least one.
+
+    Raises:
+        ValueError, RecursionError, RedDinoError: it is none, or breaks a rule of manifests.
+    """
     found = json.loads(text)
     entries = found if isinstance(found, list) else [found]
     if not all(isinstance(entry, dict) for entry in entries):

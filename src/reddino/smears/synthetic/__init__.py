@@ -10,9 +10,10 @@ from reddino.smears.synthetic.patients import PROFILES, Patient, draw_patient
 from reddino.smears.synthetic.scene import Scene, make_scene
 from reddino.smears.synthetic.sources import SOURCES, Source
 from reddino.smears.synthetic.truth import Box, boxes
-from reddino.smears.synthetic.write import write_smears
+from reddino.smears.synthetic.write import DRAWN, write_smears
 
 __all__ = [
+    "DRAWN",
     "MORPHOLOGIES",
     "NORMAL_DIAMETER",
     "PROFILES",

@@ -27,6 +27,8 @@ COLUMNS = (
     *("path", "source", "slide", "patient", "group", "x", "y", "w", "h", "label", "cell_diameter"),
     *("scene", "cell", "diameter_um", "visible", "profile"),
 )
+#: Before a laboratory's name in manifests, so that no real collection is taken for a drawn one.
+DRAWN = "drawn-"
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ def _row(field: _Field, path: str, source: Source, box: Box, *, paired: bool) ->
     # a picture's truth is known to a fraction of a pixel; two decimals keep the table small
     return {
         "path": path,
-        "source": source.name,
+        "source": f"{DRAWN}{source.name}",
         "slide": field.slide_id,
         "patient": field.patient_id,
         "group": field.scene_id if paired else "",
