@@ -84,7 +84,7 @@ def test_demo__leaves_tables_model_and_figures(report: DemoReport) -> None:
     assert len(report.figures) == 4
     assert all(figure.stat().st_size > 5000 for figure in report.figures)
     table = (report.folder / "results.md").read_text()
-    for word in (TRAINED, UNTRAINED, "20-NN", "macro F1", "never seen", "±"):
+    for word in (TRAINED, UNTRAINED, "20-NN", "macro F1", "never seen", "±", "seen: drawn-phone."):
         assert word in table
 
 
@@ -108,7 +108,10 @@ def test_demo__a_second_call_takes_over_and_says_the_same(report: DemoReport) ->
     kept = [*report.folder.glob("smears/*/*/*"), *report.folder.glob("tables/*/*.parquet")]
     written = [file.stat().st_mtime_ns for file in kept]
     weights = (report.model / "model.safetensors").read_bytes()
-    again = run_demo(report.folder, MINIATURE, say=lambda sentence: None)
+    said: list[str] = []
+    again = run_demo(report.folder, MINIATURE, say=said.append)
+    held = "its pretraining held other cells of drawn-lilac, drawn-night, drawn-phone, unlabelled"
+    assert any(SHIPPED in sentence and held in sentence for sentence in said)
     assert again is not None
     assert len(kept) > 10
     assert [file.stat().st_mtime_ns for file in kept] == written

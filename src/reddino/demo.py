@@ -260,36 +260,34 @@ def score_tables(tables: dict[str, Embeddings], scale: DemoScale) -> list[Result
     dropped = set(rare_labels(first.select(seen), scale)) | (
         set(first.strings("label")) - set(first.select(seen).strings("label"))
     )
+    patients = f"Patients never seen ({len(scale.sources)} sources, folds by patient)"
+    source = f"A source by itself ('{scale.unseen_source}'; learned on the other test cells)"
     results = []
     for name, table in tables.items():
         part = table.select(seen)
-        results.append(
-            evaluate_table(
-                part,
-                Question(
-                    group_by="patient", folds=scale.folds, seed=scale.seed, classes=_without(dropped, part)
-                ),
-                task=f"Patients never seen ({len(scale.sources)} sources, folds by patient)",
-                model=name,
-            )
+        question = Question(
+            group_by="patient", folds=scale.folds, seed=scale.seed, classes=_without(dropped, part)
         )
+        known = _known(table, DRAWN + scale.unseen_source, inside=False)
+        results.append(replace(evaluate_table(part, question, task=patients, model=name), seen=known))
     for name, table in tables.items():
-        results.append(
-            evaluate_table(
-                table,
-                Question(
-                    protocol="fixed",
-                    split_column="source",
-                    test_values=(DRAWN + scale.unseen_source,),
-                    group_by="patient",
-                    seed=scale.seed,
-                    classes=_without(dropped, table),
-                ),
-                task=f"A source by itself ('{scale.unseen_source}'; learned on the other test cells)",
-                model=name,
-            )
+        question = Question(
+            protocol="fixed",
+            split_column="source",
+            test_values=(DRAWN + scale.unseen_source,),
+            group_by="patient",
+            seed=scale.seed,
+            classes=_without(dropped, table),
         )
+        known = _known(table, DRAWN + scale.unseen_source, inside=True)
+        results.append(replace(evaluate_table(table, question, task=source, model=name), seen=known))
     return results
+
+
+def _known(table: Embeddings, source: str, *, inside: bool) -> dict[str, str]:
+    """Whether the pretraining of a table's network held that source, or each of all others."""
+    known = table.meta.get("seen", {})
+    return {name: status for name, status in known.items() if (name == source) == inside}
 
 
 def _without(dropped: set[str], table: Embeddings) -> ClassMap:
