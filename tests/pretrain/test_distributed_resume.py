@@ -153,9 +153,9 @@ def test_begin__where_another_process_trains_ends_all_with_a_sentence(scene: Sce
     with only_trainer(folder):
         scene.ranks.begin(2, folder, BASE)
         assert scene.ranks.exit_codes() == [0, 0]
+        assert [path.name for path in folder.iterdir()] == ["run.lock"]
     for rank in range(2):
         assert f"another process trains in {folder}" in outcome(folder, rank)["error"]
-    assert [path.name for path in folder.iterdir()] == ["run.lock"]
 
 
 def test_reader__refuses_a_description_that_would_run_code(scene: Scene, tmp_path: Path) -> None:
