@@ -105,7 +105,11 @@ def test_embeddings__name_the_columns_when_one_is_missing(tmp_path: Path) -> Non
         ("weights_hash", "xyz", r"model's weights \('abc' against 'xyz'\)"),
         ("pooling", "mean", "pooling"),
         ("view", {"kind": "cells", "side": 2.0}, "view"),
-        ("preprocessing", {"input_size": 112}, "preprocessing"),
+        (
+            "preprocessing",
+            META["preprocessing"] | {"input_size": 112},
+            r"\(input_size 224 against input_size 112\)",
+        ),
         ("precision", "bf16", "precision"),
         ("runtime", "onnx", "runtime"),
         ("per", "field", "what a row is"),

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from reddino.classify.classifier import Classifier
 from reddino.embed.encoder import Encoder, preprocessing
+from reddino.embed.table import in_short
 from reddino.errors import RedDinoError
 
 #: Cells may be this much larger or smaller, in pixels, than those that a classifier learned on.
@@ -35,8 +36,8 @@ def require_same_embeddings(classifier: Classifier, meta: Mapping[str, Any]) -> 
     for name, (own, other) in wanted.items():
         if json.dumps(own, sort_keys=True) != json.dumps(other, sort_keys=True):
             raise RedDinoError(
-                f"these embeddings do not fit the classifier: {name} is {_short(other, own)}, it learned "
-                f"on {_short(own, other)}; embed the smears as it asks, or give predict their manifest"
+                f"these embeddings do not fit the classifier: {name} is {in_short(other, own)}, it learned "
+                f"on {in_short(own, other)}; embed the smears as it asks, or give predict their manifest"
             )
 
 
@@ -54,8 +55,8 @@ def require_same_network(classifier: Classifier, encoder: Encoder) -> None:
     own, other = dict(classifier.preprocessing), preprocessing(encoder)
     if json.dumps(own, sort_keys=True) != json.dumps(other, sort_keys=True):
         raise RedDinoError(
-            f"'{encoder.name}' prepares its views otherwise ({_short(other, own)}) than the classifier "
-            f"learned ({_short(own, other)}); use the version of RedDino that made it"
+            f"'{encoder.name}' prepares its views otherwise ({in_short(other, own)}) than the classifier "
+            f"learned ({in_short(own, other)}); use the version of RedDino that made it"
         )
 
 
@@ -90,12 +91,3 @@ def require_same_scale(
                 f"red cells are {found:.0f} px across here, where the classifier learned on cells of "
                 f"{classifier.pixels_a_cell:.0f} px; fit one on views in cell diameters, or rescale these"
             )
-
-
-def _short(value: Any, other: Any) -> str:
-    """A value; of a mapping, what differs from the other."""
-    if not isinstance(value, Mapping):
-        return repr(value)
-    other = other if isinstance(other, Mapping) else {}
-    keys = [key for key in {**value, **other} if value.get(key) != other.get(key)]
-    return ", ".join(f"{key} {value.get(key, 'unset')!r}" for key in sorted(keys))

@@ -299,10 +299,20 @@ def _differences(a: Mapping[str, Any], b: Mapping[str, Any], keys: Sequence[str]
     # JSON turns tuples into lists; compare what a file would hold.
     left, right = json.loads(json.dumps(dict(a))), json.loads(json.dumps(dict(b)))
     return ", ".join(
-        f"{SPOKEN.get(key, 'the ' + key)} ({left.get(key)!r} against {right.get(key)!r})"
+        f"{SPOKEN.get(key, 'the ' + key)} "
+        f"({in_short(left.get(key), right.get(key))} against {in_short(right.get(key), left.get(key))})"
         for key in keys
         if left.get(key) != right.get(key)
     )
+
+
+def in_short(value: Any, other: Any) -> str:
+    """A value; of a mapping, what differs from the other."""
+    if not isinstance(value, Mapping):
+        return repr(value)
+    other = other if isinstance(other, Mapping) else {}
+    keys = [key for key in {**value, **other} if value.get(key) != other.get(key)]
+    return ", ".join(f"{key} {value.get(key, 'unset')!r}" for key in sorted(keys))
 
 
 def _vectors(table: pa.Table, dim: int) -> npt.NDArray[np.floating[Any]]:
