@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from shutil import copytree
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from reddino import cli
 from reddino.demo import SHIPPED, TRAINED, UNTRAINED, DemoReport, DemoScale, draw_smears, run_demo
 from reddino.embed.table import read_embeddings
 from reddino.errors import RedDinoError
+from reddino.model.shipped import DEFAULT_MODEL
 from reddino.pretrain.recipe import read_recipe
 
 MINIATURE = DemoScale(
@@ -119,6 +121,16 @@ def test_demo__a_second_call_takes_over_and_says_the_same(report: DemoReport) ->
     assert again.summary() == report.summary()
 
 
+def test_demo__goes_on_when_the_package_brings_other_weights(
+    report: DemoReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copytree(report.folder, tmp_path / "demo")
+    copytree(report.model, tmp_path / DEFAULT_MODEL)  # a folder of that name comes before the package's
+    monkeypatch.chdir(tmp_path)
+    assert run_demo(tmp_path / "demo", MINIATURE, say=lambda sentence: None) is not None
+    assert len([*(tmp_path / "demo" / "tables").glob("reddino-tiny-(shipped)-*")]) == 2
+
+
 def test_demo__refuses_a_folder_of_other_settings(report: DemoReport) -> None:
     with pytest.raises(RedDinoError, match="other settings \\(seed, folds\\)"):
         run_demo(report.folder, replace(MINIATURE, folds=3, seed=7), say=lambda sentence: None)
@@ -132,7 +144,8 @@ def test_demo__stops_when_asked(tmp_path: Path) -> None:
         )
 
     assert run_demo(tmp_path / "demo", MINIATURE, say=lambda sentence: None, watch=interrupting) is None
-    assert [table.name for table in (tmp_path / "demo" / "tables").iterdir()] == ["reddino-tiny-(shipped)"]
+    (table,) = (tmp_path / "demo" / "tables").iterdir()
+    assert table.name.startswith("reddino-tiny-(shipped)-")
 
 
 def test_scale__minutes_change_the_samples_in_proportion() -> None:

@@ -28,7 +28,8 @@ from reddino.explore.projection import pca_2d
 from reddino.explore.training import training_figure
 from reddino.inputs import CELL_SIZE, COLOUR_HISTOGRAM
 from reddino.model.catalogue import EFFICIENTNET_LITE0
-from reddino.model.shipped import DEFAULT_MODEL
+from reddino.model.folder import read_card
+from reddino.model.shipped import DEFAULT_MODEL, as_folder
 from reddino.pretrain.loop import Outcome
 from reddino.pretrain.recipe import read_recipe
 from reddino.pretrain.run_folder import read_metrics
@@ -231,12 +232,15 @@ def embed_cells(
 ) -> dict[str, Embeddings]:
     """A table of the test cells for each network, by its name.
 
-    The shipped model sees the squares at its own size, all others at that of the trained network's input.
+    The shipped model sees the squares at its own size, all others at that of the trained network's input. Its
+    table is named by its weights, too: those of another version of this package go into another table.
     """
     trained_size = read_recipe(scale.recipe, scale.overrides).crops.global_size
     tables = {}
     for name, network in networks.items():
         out = folder / name.replace(" ", "-").replace(",", "").lower()
+        if network == DEFAULT_MODEL:
+            out = out.with_name(f"{out.name}-{read_card(Path(as_folder(network))).weights_hash}")
         with watch(name) as progress:
             api.embed(
                 test,
