@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.table import Table
+from rich.text import Text
 
 from reddino.inputs import KnownModel
+from reddino.smears.findings import Finding
 from reddino.smears.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -54,6 +56,20 @@ def label_table(manifest: Manifest) -> Table:
     for label, total in totals.most_common():
         by_source = [str(counts[label, name] or "-") for name in names]
         table.add_row(label or "(none)", str(total), *by_source)
+    return table
+
+
+def findings_table(findings: Sequence[Finding]) -> Table:
+    """What `check` found: kind, count, the first place, and what it means."""
+    table = Table(title="findings", show_lines=True)
+    table.add_column("finding")
+    table.add_column("count", justify="right")
+    table.add_column("first", overflow="fold", max_width=40)
+    table.add_column("what it means", overflow="fold", max_width=80)
+    for finding in findings:
+        # Text, not str: brackets in names from data are no markup.
+        texts = (finding.kind, str(finding.count), finding.first, finding.message)
+        table.add_row(*(Text(text) for text in texts))
     return table
 
 

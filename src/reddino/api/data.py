@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from reddino.errors import RedDinoError
 from reddino.inputs import Data, open_data
 from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest, read_manifest, with_groups, write_manifest
+from reddino.smears.manifest_file import FORMATS
 
 
 def manifest(
@@ -52,13 +55,32 @@ def manifest(
     return result
 
 
-def check(file: str | Path) -> Manifest:
-    """Read a manifest and look whether all of its images are there.
+def check(
+    data: Data | Sequence[Data], *, pictures: bool = True, failures: Failures | None = None
+) -> Manifest:
+    """Inspect a collection before anything is computed from it.
+
+    Args:
+        data: manifests, folders, image files or tar shards.
+        pictures: decode every picture too; without it, only rows and headers are looked at.
+        failures: takes what cannot be used.
+
+    Returns:
+        The manifest, with all that was found as its `findings`.
 
     Raises:
-        RedDinoError: names file, row and column of the first fault, or the first missing image.
+        RedDinoError: names file, row and column of the first value that no reader could make sense of, or the
+            first image that is missing.
     """
-    return read_manifest(file, check_files=True)
+    from reddino.smears.inspection import inspect_pictures, inspect_rows
+
+    failures = Failures() if failures is None else failures
+    if isinstance(data, str | Path) and str(data).endswith(FORMATS):
+        manifest = read_manifest(data, check_files=True)
+    else:
+        manifest = open_data(data, failures)
+    found = inspect_rows(manifest)
+    return replace(manifest, findings=(*found, *inspect_pictures(manifest, failures)) if pictures else found)
 
 
 def synthesise(out: str | Path, **options: Any) -> Manifest:

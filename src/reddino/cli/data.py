@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
+from cyclopts import Parameter
+
 from reddino.cli.options import Several
 from reddino.cli.program import app
 from reddino.terminal import complain, progress_bar, say, show_tables
@@ -56,21 +58,43 @@ def manifest(
 
 
 @app.command
-def check(file: Path, /) -> None:
-    """Check a manifest and its image files, and count what it holds.
+def check(
+    data: Annotated[list[str], Parameter(negative_iterable="")],
+    /,
+    *,
+    pictures: bool = True,
+    strict: Annotated[bool, Parameter(negative=())] = False,
+) -> None:
+    """Inspect a collection before anything is computed: its rows, its pictures, and what it holds.
 
     Args:
-        file: the manifest, .csv or .parquet.
+        data: manifests, images, folders or tar shards.
+        pictures: decode every picture too; --no-pictures looks at rows and headers alone.
+        strict: exit with 1 where something was found that may be misread.
     """
     from reddino import api
-    from reddino.summaries import label_table, source_table
+    from reddino.errors import RedDinoError
+    from reddino.smears.failures import Failures
+    from reddino.summaries import findings_table, label_table, source_table
 
-    checked = api.check(file)
+    failures = Failures()
+    named = data[0] if len(data) == 1 else data
+    checked = api.check(named, pictures=pictures, failures=failures)
+    findings = checked.findings
     tables = [source_table(checked)]
     if any(checked.strings("label")):
         tables.append(label_table(checked))
+    if findings:
+        tables.append(findings_table(findings))
     show_tables(tables)
-    say(f"{file}: every row is valid and every image is there (fingerprint {checked.fingerprint()})")
+    name = ", ".join(data)
+    if failures.count:
+        complain(failures.summary())
+    serious = sum(not finding.harmless for finding in findings)
+    if strict and (serious or failures.count):
+        raise RedDinoError(f"{name}: {serious} findings and {failures.count} unusable entries")
+    state = f"{len(findings)} findings" if findings else "every row is valid and every image is there"
+    say(f"{name}: {state} (fingerprint {checked.fingerprint()})")
 
 
 @app.command

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from reddino.errors import RedDinoError
 from reddino.provenance import hash_bytes
 from reddino.smears import manifest_file
+from reddino.smears.findings import Finding, joined
 from reddino.smears.manifest_columns import COLUMNS, NUMBER_COLUMNS, RowPlace, conform
 from reddino.smears.shards import file_size, split_member
 
@@ -39,6 +40,7 @@ class Manifest:
     Attributes:
         table: n rows; see docs/design.md for the columns.
         root: folder that `path` is relative to.
+        findings: what was odd when the table was read, such as blanks around values.
 
     Raises:
         RedDinoError: a value breaks the rules of the manifest; names row and column.
@@ -46,6 +48,7 @@ class Manifest:
 
     table: pa.Table
     root: Path
+    findings: tuple[Finding, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "table", conform(self.table, RowPlace("the manifest")))
@@ -131,14 +134,15 @@ class Manifest:
             raise ValueError(f"{len(column)} values for {len(self)} rows in column '{name}'")
         if name in self.table.column_names:
             index = self.table.column_names.index(name)
-            return Manifest(self.table.set_column(index, name, column), self.root)
-        return Manifest(self.table.append_column(name, column), self.root)
+            return Manifest(self.table.set_column(index, name, column), self.root, self.findings)
+        return Manifest(self.table.append_column(name, column), self.root, self.findings)
 
     def _with_table(self, table: pa.Table) -> Manifest:
         """A manifest over rows that were checked before: goes without a second check."""
         manifest = object.__new__(Manifest)
         object.__setattr__(manifest, "table", table)
         object.__setattr__(manifest, "root", self.root)
+        object.__setattr__(manifest, "findings", self.findings)
         return manifest
 
     def missing_files(self) -> list[str]:
@@ -219,12 +223,12 @@ def _moved(manifest: Manifest, root: Path) -> Manifest:
     # Real folders on both sides: '..' after a symbolic link would otherwise lead elsewhere.
     old, new = os.path.realpath(manifest.root), os.path.realpath(root)
     if old == new:
-        return Manifest(manifest.table, root)
+        return Manifest(manifest.table, root, manifest.findings)
     unique, codes = manifest.images()
     moved = [Path(os.path.relpath(Path(old, path), new)).as_posix() for path in unique]
     column = _spread(moved, codes)
     index = manifest.table.column_names.index("path")
-    return Manifest(manifest.table.set_column(index, "path", column), root)
+    return Manifest(manifest.table.set_column(index, "path", column), root, manifest.findings)
 
 
 def _spread(values: Sequence[str | None], codes: NDArray[np.int64]) -> Any:
@@ -239,7 +243,8 @@ def join_manifests(manifests: Sequence[Manifest]) -> Manifest:
         raise RedDinoError("There is no manifest to join: give at least one.")
     root = Path(os.path.commonpath([os.path.realpath(manifest.root) for manifest in manifests]))
     tables = [_moved(manifest, root).table for manifest in manifests]
-    return Manifest(pa.concat_tables(tables, promote_options="default"), root)
+    table = pa.concat_tables(tables, promote_options="default")
+    return Manifest(table, root, joined(manifest.findings for manifest in manifests))
 
 
 def with_groups(manifest: Manifest, csv: str | Path) -> Manifest:
