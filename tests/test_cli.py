@@ -111,7 +111,7 @@ def test_cli__bad_input_in_a_process_ends_with_one_sentence_and_code_1(tmp_path:
 
 @pytest.mark.parametrize(
     "tokens",
-    [["nonsense"], ["embed"], ["pretrain", "demo"], ["manifest", "no-such-layout", "."], ["check", "a", "b"]],
+    [["nonsense"], ["embed"], ["pretrain", "demo"], ["manifest", "no-such-layout", "."], ["check"]],
 )
 def test_cli__wrong_usage_ends_with_code_2(tokens: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:
