@@ -1,0 +1,26 @@
+"""The smallest networks that a checkpoint can be restored into."""
+
+from __future__ import annotations
+
+import torch
+
+from reddino.pretrain.optim import make_optimizer
+from reddino.pretrain.recipe import read_recipe
+from reddino.pretrain.student_teacher import StudentTeacher
+
+SMALL = (
+    "model.depth=1",
+    "crops.global_size=56",
+    "crops.local_size=28",
+    "head.hidden=8",
+    "head.bottleneck=8",
+    "head.prototypes=8",
+    "runtime.workers=0",
+    "runtime.threads=1",
+)
+
+
+def small_networks() -> tuple[StudentTeacher, torch.optim.AdamW]:
+    """Student, teacher and optimizer of the tiny recipe in miniature, as freshly drawn."""
+    networks = StudentTeacher(read_recipe("tiny", SMALL))
+    return networks, make_optimizer(networks.student, networks.recipe.optim)
