@@ -29,12 +29,15 @@ def manifest(
     slide: str | None = None,
     patient: str | None = None,
     names: Annotated[list[str] | None, Several] = None,
+    label: str | None = None,
+    boxes_on: Literal["stored", "upright"] | None = None,
     sources: Path | None = None,
     groups: Path | None = None,
 ) -> None:
     """Turn a collection of smear images into a manifest.
 
-    Annotations that make no sense are left out and listed in OUT's failures file.
+    Annotations that make no sense are left out and listed in OUT's failures file; what is odd about the rest
+    is shown as `check` does.
 
     Args:
         layout: how the collection is laid out.
@@ -44,15 +47,23 @@ def manifest(
         slide: regular expression with a group (?P<slide>...), searched for in each path.
         patient: the same with (?P<patient>...).
         names: class names in the order of their numbers (yolo).
+        label: regular expression with a group (?P<label>...) (class-folders).
+        boxes_on: the pixels that boxes were drawn on, where pictures have an EXIF orientation and nothing
+            tells: those stored in the file, or those of the picture turned upright (chula, voc, yolo, coco).
         sources: CSV with the columns slide and source (elsafty).
         groups: CSV with the columns group and path: images that show the same place.
     """
     from reddino import api
     from reddino.smears.failures import Failures
+    from reddino.smears.inspection import inspect_rows
+    from reddino.summaries import findings_table
 
     failures = Failures()
     options = {"source": source, "slide": slide, "patient": patient, "names": names, "sources": sources}
+    options |= {"label": label, "boxes_on": boxes_on}
     made = api.manifest(layout, folder, out, groups=groups, failures=failures, **options)
+    if found := inspect_rows(made):
+        show_tables([findings_table(found)])
     _report_failures(failures, out)
     say(f"{out}: {len(made)} rows, {len(made.images()[0])} images")
 

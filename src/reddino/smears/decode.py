@@ -32,6 +32,7 @@ __all__ = [
     "decode_bytes",
     "decode_image",
     "eight_bits",
+    "image_orientation",
     "image_size",
 ]
 
@@ -97,6 +98,20 @@ def image_size(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> tuple[int, 
         width, height = header.size
         turned = not isinstance(header, TiffImageFile) and _orientation(header) >= 5
         return (height, width) if turned else (width, height)
+
+
+def image_orientation(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> int:
+    """The EXIF orientation, 1 to 8, that `decode_image` undoes; 1 where a picture is stored upright.
+
+    Raises:
+        ImageError: as `image_size`.
+    """
+    path = Path(path)
+    with _reasons(path), _open_file(path) as file:
+        header = _read_header(path, file, max_pixels)
+        if isinstance(header, PngImageFile) and _has_late_exif(file):
+            header.load()
+        return _orientation(header)
 
 
 @contextmanager

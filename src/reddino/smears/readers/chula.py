@@ -6,8 +6,20 @@ from pathlib import Path
 
 from reddino.errors import RedDinoError
 from reddino.smears.decode import Failures
+from reddino.smears.frames import Drawn
 from reddino.smears.manifest import Manifest, with_groups
-from reddino.smears.readers.rows import Cell, Rows, find_images, number, require_annotated
+from reddino.smears.readers.pairing import by_stem, one_each, report_unmatched
+from reddino.smears.readers.placed import Annotation, add_annotated
+from reddino.smears.readers.rows import (
+    Cell,
+    Rows,
+    class_number,
+    find_files,
+    find_images,
+    number,
+    require_annotated,
+)
+from reddino.smears.readers.texts import lines_of
 
 CLASSES = (
     "normal",
@@ -32,6 +44,7 @@ def read_chula(
     source: str | None = None,
     slide: str | None = None,
     patient: str | None = None,
+    boxes_on: Drawn | None = None,
     failures: Failures | None = None,
 ) -> Manifest:
     """Images in `Dataset/` or `images/`, cells in `Label/<n>.txt` or `labels/<n>.txt` as lines `x y class`.
@@ -39,20 +52,28 @@ def read_chula(
     x and y are a point near the cell's centre. An image without labels gives one row without label. Where
     `same_field_groups.csv` is there, `group` is filled from it. Other arguments as `read_folder`.
 
+    Args:
+        boxes_on: which pixels the points of pictures with an EXIF orientation belong to, `stored` or
+            `upright`; the files do not tell.
+
     Raises:
-        RedDinoError: a folder is missing, or a line is not `x y class` (with `failures`, it is noted and left
-            out).
+        RedDinoError: a folder is missing, a line is not `x y class`, a point lies outside its image, or a
+            text file matches two images (with `failures`, it is noted and left out).
     """
     folder = Path(folder)
     image_folder = _one_of(folder, ("Dataset", "images"))
     label_folder = _one_of(folder, ("Label", "labels"))
     rows = Rows(folder, source, failures)
-    annotated = 0
-    for image in find_images(image_folder):
-        cells = _read_cells(label_folder / f"{image.stem}.txt", rows)
-        annotated += bool(cells)
-        rows.add_cells(image, cells)
-    require_annotated(annotated, folder, f"cells in {label_folder.name}/")
+    images, files = find_images(image_folder), find_files(label_folder, (".txt",))
+    pairs = by_stem(images, files)
+    matched = one_each(pairs, rows)
+    found = {image: _read_cells(file, rows) for image, file in matched.items()}
+    if len(matched) == len(pairs):
+        require_annotated(sum(map(bool, found.values())), folder, f"cells in {label_folder.name}/")
+    report_unmatched(rows, images, files, pairs)
+    for image in images:
+        annotation = Annotation(matched.get(image, image), found.get(image, []))
+        add_annotated(rows, image, annotation, boxes_on)
     manifest = rows.manifest(slide=slide, patient=patient)
     groups = folder / "same_field_groups.csv"
     return with_groups(manifest, groups) if groups.exists() else manifest
@@ -69,20 +90,16 @@ def _one_of(folder: Path, names: tuple[str, ...]) -> Path:
 
 
 def _read_cells(file: Path, rows: Rows) -> list[Cell]:
-    if not file.exists():
-        return []
     cells: list[Cell] = []
-    for line_number, line in enumerate(file.read_text(errors="replace").splitlines(), 1):
-        if not line.strip():
-            continue
+    for line_number, line in lines_of(file, rows):
         try:
             x, y, kind = line.split()
-            index = int(kind)
-            if not 0 <= index < len(CLASSES):
+            index = class_number(kind)
+            if index >= len(CLASSES):
                 raise ValueError(kind)
             cells.append(((number(x), number(y)), CLASSES[index]))
         except ValueError:
             rows.report(
-                file, f"line {line_number}: '{line.strip()}' is not 'x y class' with a class from 0 to 12"
+                file, f"line {line_number}: '{line[:80]}' is not 'x y class' with a class from 0 to 12"
             )
     return cells

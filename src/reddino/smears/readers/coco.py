@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 from reddino.errors import RedDinoError
 from reddino.smears.decode import Failures
+from reddino.smears.frames import Drawn
 from reddino.smears.manifest import Manifest
+from reddino.smears.readers.coco_entries import box_of, category_names, id_of, is_crowd, size_of
+from reddino.smears.readers.coco_files import CocoFile, Listed, find_pictures, open_coco
+from reddino.smears.readers.placed import Annotation, add_annotated
 from reddino.smears.readers.rows import Cell, Rows, find_files, find_images
-
-_TABLES = ("images", "annotations", "categories")
 
 
 def read_coco(
@@ -20,93 +20,107 @@ def read_coco(
     source: str | None = None,
     slide: str | None = None,
     patient: str | None = None,
+    boxes_on: Drawn | None = None,
     failures: Failures | None = None,
 ) -> Manifest:
     """Boxes of every JSON file below the folder that has `images`, `annotations` and `categories`.
 
     `file_name` is looked for below the folder of the JSON file, below `folder`, and last by its bare name. An
-    image without boxes gives one row; images that no JSON file lists give none. Other arguments as
-    `read_folder`.
+    image without boxes gives one row; images that no JSON file lists give none. Crowd regions are left out
+    and counted. Of an image that is listed several times the annotations are joined, equal ones taken once.
+    Boxes of a picture with an EXIF orientation are turned where its listed size is that of the stored pixels.
+    Other arguments as `read_folder`.
+
+    Args:
+        boxes_on: which pixels boxes belong to, where the listed size does not tell: `stored` or `upright`.
 
     Raises:
-        RedDinoError: no such JSON file, an image that is not there, or an annotation that makes no sense
-            (with `failures`, both are noted and left out).
+        RedDinoError: no such JSON file, an image that is not there or has another size, an id that is given
+            twice, or an annotation that makes no sense (with `failures`, all are noted and left out).
     """
     rows = Rows(Path(folder), source, failures)
-    images = _Images(find_images(folder))
-    described = [(file, tables) for file in find_files(folder, (".json",)) if (tables := _read_tables(file))]
+    images = find_images(folder)
+    described = [one for file in find_files(folder, (".json",)) if (one := open_coco(file, rows))]
     if not described:
-        raise RedDinoError(f"{folder} holds no JSON file with {', '.join(_TABLES)}.")
-    for file, tables in described:
-        _add_file(file, tables, images, rows)
+        raise RedDinoError(f"{folder} holds no JSON file with images, annotations and categories.")
+    listed = [entry for one in described for entry in one.listed(rows)]
+    found = find_pictures(listed, images, rows)
+    cells = {one.file: _cells_by_image(one, rows) for one in described}
+    for image, entries in found.items():
+        if len(entries) > 1:
+            meaning = "the annotations of all entries are joined; those that are the same are taken once"
+            rows.note("images listed several times", meaning, _places(entries))
+        _add(rows, image, [_annotation(entry, cells[entry.file], rows) for entry in entries], boxes_on)
     return rows.manifest(slide=slide, patient=patient)
 
 
-class _Images:
-    """The images of a collection, to be found by the name that a JSON file gives them."""
-
-    def __init__(self, images: list[Path]) -> None:
-        self._known = set(images)
-        self._by_name: dict[str, list[Path]] = {}
-        for image in images:
-            self._by_name.setdefault(image.name, []).append(image)
-
-    def find(self, name: str, parents: tuple[Path, ...]) -> Path | None:
-        """The image below one of `parents`, else the only one of that bare name."""
-        for parent in parents:
-            if name and parent / name in self._known:
-                return parent / name
-        same = self._by_name.get(Path(name.replace("\\", "/")).name, [])
-        return same[0] if len(same) == 1 else None
+def _places(entries: list[Listed]) -> str:
+    return " and ".join(f"{entry.file.name}, {entry.place}" for entry in entries[:2])
 
 
-def _read_tables(file: Path) -> dict[str, list[dict[str, Any]]] | None:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8-sig"))
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise RedDinoError(f"{file} is not valid JSON: {error}.") from error
-    if not isinstance(content, dict) or any(not isinstance(content.get(name), list) for name in _TABLES):
-        return None
-    for name in _TABLES:
-        if not all(isinstance(entry, dict) for entry in content[name]):
-            raise RedDinoError(f"{file}: '{name}' must be a list of objects.")
-    return {name: content[name] for name in _TABLES}
-
-
-def _add_file(file: Path, tables: dict[str, list[dict[str, Any]]], images: _Images, rows: Rows) -> None:
-    labels = {entry.get("id"): str(entry.get("name", "")) for entry in tables["categories"]}
-    boxes: dict[Any, list[Cell]] = {entry.get("id"): [] for entry in tables["images"]}
-    for index, entry in enumerate(tables["annotations"]):
-        try:
-            boxes[_known(entry, "image_id", boxes)].append(
-                (_box(entry), labels[_known(entry, "category_id", labels)])
-            )
-        except ValueError as error:
-            rows.report(file, f"annotation {index} (id {entry.get('id')}): {error}")
-    for index, entry in enumerate(tables["images"]):
-        image = images.find(
-            str(entry.get("file_name", "")), (file.parent, rows.folder, rows.folder / "images")
-        )
-        if image is None:
-            rows.report(
-                file,
-                f"image {index} (id {entry.get('id')}): '{entry.get('file_name')}' is missing or not unique",
-            )
+def _cells_by_image(described: CocoFile, rows: Rows) -> dict[str, list[Cell]]:
+    """The cells of each image id; what makes no sense is reported."""
+    names = category_names(described.categories, described.file, rows)
+    known = {id_of(entry.get("id")) for entry in described.images if isinstance(entry, dict)} - {None}
+    cells: dict[str, list[Cell]] = {}
+    taken: dict[tuple[str, tuple[float, ...], str], int] = {}
+    for index, entry in enumerate(described.annotations):
+        if not isinstance(entry, dict):
+            rows.report(described.file, f"annotation {index}: is no object")
             continue
-        rows.add_cells(image, boxes[entry.get("id")])
+        place = f"annotation {index} (id {str(entry.get('id'))[:40]})"
+        if is_crowd(entry):
+            meaning = "regions of many cells (iscrowd, or a run-length mask) are no cells and are left out"
+            rows.leave_out("crowd regions", described.file, f"{place}: is a crowd region", meaning)
+            continue
+        try:
+            image = _known(entry, "image_id", known)
+            label = names[_known(entry, "category_id", set(names))]
+            if isinstance(label, ValueError):
+                raise label
+            box = box_of(entry)
+        except ValueError as error:
+            rows.report(described.file, f"{place}: {error}")
+            continue
+        first = taken.setdefault((image, box, label), index)
+        if first != index:
+            meaning = "annotations of the same image, box and category are taken once"
+            fault = f"{place}: is the same as annotation {first}"
+            rows.leave_out("annotations listed twice", described.file, fault, meaning)
+            continue
+        cells.setdefault(image, []).append((box, label))
+    return cells
 
 
-def _known(entry: dict[str, Any], key: str, known: dict[Any, Any]) -> Any:
-    value = entry.get(key)
-    if isinstance(value, list | dict) or value not in known:
-        raise ValueError(f"its {key} {value} is not listed")
-    return value
+def _known(entry: dict[str, object], key: str, known: set[str | None] | set[str]) -> str:
+    found = id_of(entry.get(key))
+    if found is None or found not in known:
+        raise ValueError(f"its {key} {str(entry.get(key))[:40]} is not listed")
+    return found
 
 
-def _box(entry: dict[str, Any]) -> list[float]:
-    box = entry.get("bbox")
-    if not isinstance(box, list) or len(box) != 4 or not all(isinstance(value, int | float) for value in box):
-        raise ValueError("its bbox is not [x, y, width, height]")
-    if not (abs(box[0]) < float("inf") and abs(box[1]) < float("inf") and box[2] > 0 and box[3] > 0):
-        raise ValueError(f"its bbox {box} has no area")
-    return [float(value) for value in box]
+def _annotation(entry: Listed, cells: dict[str, list[Cell]], rows: Rows) -> Annotation:
+    own = cells.get(entry.id, [])
+    if entry.id_fault and own:
+        rows.report(entry.file, f"{entry.place}: its {len(own)} cells are left out: {entry.id_fault}")
+        own = []
+    try:
+        listed = size_of(entry.content)
+    except ValueError as error:
+        if own:
+            rows.report(entry.file, f"{entry.place}: its {len(own)} cells are left out: {error}")
+        own, listed = [], None
+    return Annotation(entry.file, own, listed, entry.place)
+
+
+def _add(rows: Rows, image: Path, annotations: list[Annotation], drawn: Drawn | None) -> None:
+    """Add the cells of all annotations of an image, equal ones once."""
+    seen: set[tuple[tuple[float, ...], str]] = set()
+    filled = [one for one in annotations if one.cells]
+    for annotation in filled or annotations[:1]:
+        cells = [(place, label) for place, label in annotation.cells if (tuple(place), label) not in seen]
+        seen |= {(tuple(place), label) for place, label in cells}
+        if cells or not filled:
+            add_annotated(
+                rows, image, Annotation(annotation.file, cells, annotation.listed, annotation.place), drawn
+            )

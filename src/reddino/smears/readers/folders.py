@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-from reddino.errors import RedDinoError
 from reddino.smears.decode import Failures
 from reddino.smears.manifest import Manifest
-from reddino.smears.readers.rows import Rows, find_images
+from reddino.smears.readers.rows import Rows, find_images, named_parts
 
 
 def read_folder(
@@ -39,18 +39,51 @@ def read_class_folders(
     source: str | None = None,
     slide: str | None = None,
     patient: str | None = None,
+    label: str | None = None,
     failures: Failures | None = None,
 ) -> Manifest:
-    """Images whose label is the name of the folder they lie in; arguments as `read_folder`.
+    """Images whose label is the name of the class folder they lie in; arguments as `read_folder`.
+
+    The class folder lies in `folder`; folders named train, test, fold1 and the like may stand above or below
+    it. Where images lie deeper, several folders could be the class.
+
+    Args:
+        label: regular expression with a group `(?P<label>...)`, searched for in the relative path, where the
+            folder of the class is another one.
 
     Raises:
-        RedDinoError: an image lies in `folder` itself, so that it has no class.
+        RedDinoError: an image lies in no class folder, or in several (with `failures`, noted and left out).
     """
     rows = Rows(Path(folder), source, failures)
-    for image in find_images(folder):
-        if image.parent == rows.folder:
-            raise RedDinoError(
-                f"{image} lies in no class folder: move it into one, or read the folder as plain images."
+    images = find_images(folder)
+    if label is not None:
+        for image in images:
+            rows.add(image)
+        manifest = rows.manifest(slide=slide, patient=patient)
+        return manifest.with_column("label", named_parts(manifest.strings("path"), label, "label"))
+    for image in images:
+        parts = _class_parts(image, rows.folder)
+        if len(parts) == 1:
+            rows.add(image, label=parts[0])
+        elif not parts:
+            rows.report(
+                image, "lies in no class folder: move it into one, or read the folder as plain images"
             )
-        rows.add(image, label=image.parent.name)
+        else:
+            rows.report(
+                image,
+                f"lies in '{'/'.join(parts)}', and which of these folders is its class is not clear: "
+                "read the folder above the classes, or say where the class stands in the path "
+                "(label, such as '^(?P<label>[^/]+)/')",
+            )
     return rows.manifest(slide=slide, patient=patient)
+
+
+_SPLIT = re.compile(
+    r"(train|training|val|valid|validation|dev|test|testing|hold-?out|(fold|split)[-_ ]?\d+)", re.I
+)
+
+
+def _class_parts(image: Path, folder: Path) -> list[str]:
+    """The folders that could be the class of an image: all on its path but those of splits."""
+    return [part for part in image.relative_to(folder).parts[:-1] if not _SPLIT.fullmatch(part)]

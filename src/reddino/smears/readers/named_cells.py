@@ -13,6 +13,7 @@ from reddino.smears.readers.rows import Rows, find_images
 
 _NIH_NAME = re.compile(r"^(?P<patient>C\d+P\d+)thinF?_(?P<field>.+?)_cell_\d+", re.IGNORECASE)
 _ELSAFTY_NAME = re.compile(r"^slide\s*(?P<slide>\d+)\s*\((?P<numbers>[^)]*)\)", re.IGNORECASE)
+_NO_CLASS = "lies in no class folder, so that its class is not known"
 
 
 def read_nih_malaria(
@@ -32,6 +33,9 @@ def read_nih_malaria(
         name = _NIH_NAME.match(image.name)
         if name is None:
             rows.report(image, "the name is not of the form C<n>P<n>ThinF_<field>_cell_<n>")
+            continue
+        if image.parent == rows.folder:
+            rows.report(image, _NO_CLASS)
             continue
         patient = name["patient"].upper()
         rows.add(image, slide=patient, patient=patient, label=image.parent.name, field=name["field"])
@@ -83,6 +87,9 @@ def read_elsafty(
         name = _ELSAFTY_NAME.match(image.name)
         if name is None:
             rows.report(image, "the name is not of the form 'Slide <n> (<numbers>)'")
+            continue
+        if image.parent == rows.folder:
+            rows.report(image, _NO_CLASS)
             continue
         slide = str(int(name["slide"]))
         values = {"slide": slide, "label": image.parent.name, "name_numbers": name["numbers"].strip()}

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 
 from reddino.errors import RedDinoError
 from reddino.smears.decode import IMAGE_SUFFIXES, Failures
+from reddino.smears.findings import Finding
 from reddino.smears.manifest import Manifest
 from reddino.smears.manifest_columns import NUMBER_COLUMNS
 
@@ -33,6 +35,7 @@ class Rows:
         self._source = source or folder.resolve().name
         self._failures = failures
         self._rows: list[dict[str, Value]] = []
+        self._findings: dict[str, Finding] = {}
 
     def add(self, image: Path, **values: Value) -> None:
         """Add a row for `image`, a path below the folder; values by column name."""
@@ -40,10 +43,10 @@ class Rows:
             {"path": image.relative_to(self.folder).as_posix(), "source": self._source, **values}
         )
 
-    def add_cells(self, image: Path, cells: Sequence[Cell]) -> None:
-        """Add a row a cell of `image`; one row without label where it has none."""
+    def add_cells(self, image: Path, cells: Sequence[Cell], **values: Value) -> None:
+        """Add a row a cell of `image`, with `values`; one row without label where it has none."""
         for (x, y, *size), label in cells:
-            self.add(image, x=x, y=y, **dict(zip("wh", size, strict=False)), label=label)
+            self.add(image, x=x, y=y, **dict(zip("wh", size, strict=False)), label=label, **values)
         if not cells:
             self.add(image)
 
@@ -53,8 +56,27 @@ class Rows:
             raise RedDinoError(f"{file}, {fault}.")
         self._failures.add(file, fault)
 
+    def leave_out(self, kind: str, file: Path, fault: str, meaning: str, *, harmless: bool = False) -> None:
+        """Note what is left out by rule, such as a crowd region; never raises.
+
+        Args:
+            kind: of the finding that counts them.
+            file: in which it stands, or which it is.
+            fault: what and where, for the list of failures.
+            meaning: one sentence for the finding.
+            harmless: as of a `Finding`.
+        """
+        if self._failures is not None:
+            self._failures.add(file, fault)
+        self.note(kind, meaning, f"{file.name}, {fault}", harmless=harmless)
+
+    def note(self, kind: str, meaning: str, first: str, *, harmless: bool = False) -> None:
+        """Count one more finding of a kind; `meaning` and `first` are kept of the first."""
+        known = self._findings.get(kind, Finding(kind, meaning, 0, first, harmless))
+        self._findings[kind] = replace(known, count=known.count + 1)
+
     def manifest(self, *, slide: str | None = None, patient: str | None = None) -> Manifest:
-        """The manifest of all rows; `slide` and `patient` are patterns for `_named_parts`."""
+        """The manifest of all rows; `slide` and `patient` are patterns for `named_parts`."""
         if not self._rows:
             raise RedDinoError(f"{self.folder}: none of its images could be taken; is this the right layout?")
         names = list(dict.fromkeys(name for row in self._rows for name in row))
@@ -64,14 +86,14 @@ class Rows:
             )
             for name in names
         }
-        manifest = Manifest(pa.table(columns), self.folder)
+        manifest = Manifest(pa.table(columns), self.folder, tuple(self._findings.values()))
         for name, pattern in (("slide", slide), ("patient", patient)):
             if pattern is not None:
-                manifest = manifest.with_column(name, _named_parts(manifest.strings("path"), pattern, name))
+                manifest = manifest.with_column(name, named_parts(manifest.strings("path"), pattern, name))
         return manifest
 
 
-def _named_parts(paths: list[str], pattern: str, name: str) -> list[str]:
+def named_parts(paths: list[str], pattern: str, name: str) -> list[str]:
     """What the group `(?P<name>...)` of a pattern finds in each path; "" where it finds nothing."""
     try:
         compiled = re.compile(pattern)
@@ -178,9 +200,24 @@ def require_annotated(annotated: int, folder: Path, what: str) -> None:
         raise RedDinoError(f"{folder}: none of its images has {what}; is this the right layout?")
 
 
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+
+
 def number(text: str) -> float:
-    """A finite number, or ValueError."""
-    value = float(text)
-    if not abs(value) < float("inf"):
+    """A finite number, or ValueError: what Python accepts beyond that, such as 1_000, is a slip in a file."""
+    text = text.strip()
+    if not _NUMBER.fullmatch(text) or not abs(value := float(text)) < float("inf"):
         raise ValueError(text)
     return value
+
+
+def class_number(text: str) -> int:
+    """The number of a class, from 0 on; 3.0, as some programs write it, is 3.
+
+    Raises:
+        ValueError: it is none.
+    """
+    value = number(text)
+    if value < 0 or not value.is_integer() or value > 1e6:
+        raise ValueError(text)
+    return int(value)

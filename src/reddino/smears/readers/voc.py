@@ -7,8 +7,15 @@ from pathlib import Path
 
 from reddino.errors import RedDinoError
 from reddino.smears.decode import Failures
+from reddino.smears.frames import Drawn
 from reddino.smears.manifest import Manifest
+from reddino.smears.readers.pairing import by_stem, one_each, report_unmatched
+from reddino.smears.readers.placed import Annotation, add_annotated
 from reddino.smears.readers.rows import Cell, Rows, find_files, find_images, number, require_annotated
+from reddino.structured import read_bytes
+
+_LIMIT = 64 << 20
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
 def read_voc(
@@ -17,44 +24,42 @@ def read_voc(
     source: str | None = None,
     slide: str | None = None,
     patient: str | None = None,
+    boxes_on: Drawn | None = None,
     failures: Failures | None = None,
 ) -> Manifest:
     """Boxes of XML files, each belonging to the image of the same stem (its `filename` entry is often wrong).
 
     The box is taken as written: x = xmin, w = xmax - xmin. An image without XML, or whose XML holds no
-    object, gives one row without label. Other arguments as `read_folder`.
+    object, gives one row without label. Boxes of a picture with an EXIF orientation are turned where `size`
+    is that of the stored pixels. Other arguments as `read_folder`.
+
+    Args:
+        boxes_on: which pixels boxes belong to, where `size` does not tell: `stored` or `upright`.
 
     Raises:
-        RedDinoError: an XML file is malformed or ambiguous, or a box has no area (with `failures`, noted and
-            left out).
+        RedDinoError: an XML file is malformed or ambiguous, its `size` is another picture's, or a box has no
+            area or lies outside (with `failures`, noted and left out).
     """
     rows = Rows(Path(folder), source, failures)
     images = find_images(folder)
-    annotations = _match(find_files(folder, (".xml",)), images, rows)
-    require_annotated(len(annotations), rows.folder, "an XML file of the same name")
+    files = find_files(folder, (".xml",))
+    pairs = by_stem(images, files)
+    annotations = one_each(pairs, rows)
+    require_annotated(len(pairs), rows.folder, "an XML file of the same name")
+    report_unmatched(rows, images, files, pairs)
+    names = {image.name for image in images}
     for image in images:
         file = annotations.get(image)
-        rows.add_cells(image, _read_boxes(file, rows) if file else [])
+        found = _read(file, rows) if file else None
+        if found is None:
+            rows.add(image)
+            continue
+        annotation, named = found
+        if named in names - {image.name}:
+            meaning = "the boxes are given to the picture of the file's own name; look whether that is right"
+            rows.note("XML files that name another picture", meaning, f"{annotation.file.name} ({named})")
+        add_annotated(rows, image, annotation, boxes_on)
     return rows.manifest(slide=slide, patient=patient)
-
-
-def _match(files: list[Path], images: list[Path], rows: Rows) -> dict[Path, Path]:
-    """The XML file of each image that has one."""
-    by_stem: dict[str, list[Path]] = {}
-    for image in images:
-        by_stem.setdefault(image.stem, []).append(image)
-    matched: dict[Path, Path] = {}
-    for file in files:
-        candidates = by_stem.get(file.stem, [])
-        beside = [image for image in candidates if image.parent == file.parent]
-        if len(beside or candidates) > 1:
-            names = " and ".join(str(image.relative_to(rows.folder)) for image in (beside or candidates)[:2])
-            rows.report(file, f"it could belong to {names}; give them different names")
-        elif candidates and candidates[0] in matched:
-            rows.report(file, f"its image already has {matched[candidates[0]].relative_to(rows.folder)}")
-        elif candidates:
-            matched[(beside or candidates)[0]] = file
-    return matched
 
 
 class _PlainTree(ET.TreeBuilder):
@@ -64,29 +69,61 @@ class _PlainTree(ET.TreeBuilder):
         raise RedDinoError("a document type (DOCTYPE) is not accepted")
 
 
-def _read_boxes(file: Path, rows: Rows) -> list[Cell]:
+def _read(file: Path, rows: Rows) -> tuple[Annotation, str] | None:
+    """What an XML file says, and the name of the picture in it; None where it cannot be used."""
     try:
-        tree = ET.fromstring(file.read_bytes(), parser=ET.XMLParser(target=_PlainTree()))
-    except (ET.ParseError, RedDinoError, ValueError, LookupError) as error:
-        rows.report(file, f"cannot be read as XML: {error}")
-        return []
-    boxes: list[Cell] = []
+        tree = ET.fromstring(read_bytes(file, _LIMIT), parser=ET.XMLParser(target=_PlainTree()))
+    except (ET.ParseError, RedDinoError, ValueError, LookupError, RecursionError) as error:
+        reason = str(error).removeprefix(f"{file} ")
+        rows.report(file, f"cannot be read as XML: {reason}")
+        return None
+    if tree.tag != "annotation":
+        rows.report(file, f"is no Pascal VOC file: it begins with <{tree.tag[:60]}>, not <annotation>")
+        return None
+    try:
+        listed = _listed_size(tree)
+    except ValueError as error:
+        rows.report(file, str(error))
+        return None
+    named = (tree.findtext("filename") or "").strip().replace("\\", "/").rpartition("/")[2]
+    return Annotation(file, _cells(tree, file, rows), listed), named
+
+
+def _listed_size(tree: ET.Element) -> tuple[float, float] | None:
+    """`size`; None where it is absent, empty or 0 x 0, as programs write that do not know it."""
+    texts = [(tree.findtext(f"size/{side}") or "").strip() for side in ("width", "height")]
+    try:
+        width, height = (number(text or "0") for text in texts)
+    except ValueError:
+        raise ValueError(f"its size {' x '.join(texts)} is not a size; its boxes are left out") from None
+    if width == height == 0:
+        return None
+    if not (width > 0 and height > 0):
+        raise ValueError(f"its size {width:g} x {height:g} is not a size; its boxes are left out")
+    return width, height
+
+
+def _cells(tree: ET.Element, file: Path, rows: Rows) -> list[Cell]:
+    cells: list[Cell] = []
     for index, entry in enumerate(tree.iter("object"), 1):
         name = (entry.findtext("name") or "").strip()
-        corners = [entry.findtext(f"bndbox/{corner}") or "" for corner in ("xmin", "ymin", "xmax", "ymax")]
         try:
-            x0, y0, x1, y1 = (number(corner) for corner in corners)
-        except ValueError:
-            rows.report(
-                file,
-                f"object {index} ('{name}'): its bndbox lacks a number among {', '.join(map(repr, corners))}",
-            )
-            continue
-        if not (x1 > x0 and y1 > y0):
-            rows.report(
-                file,
-                f"object {index} ('{name}'): the box from ({x0:g}, {y0:g}) to ({x1:g}, {y1:g}) has no area",
-            )
-            continue
-        boxes.append(((x0, y0, x1 - x0, y1 - y0), name))
-    return boxes
+            cells.append((_box(entry, name), name))
+        except ValueError as error:
+            rows.report(file, f"object {index} ('{name}'): {error}")
+    return cells
+
+
+def _box(entry: ET.Element, name: str) -> tuple[float, float, float, float]:
+    corners = [entry.findtext(f"bndbox/{corner}") or "" for corner in _CORNERS]
+    if entry.find("bndbox") is None and entry.find("polygon") is not None:
+        raise ValueError("it has an outline (polygon) and no bndbox; outlines are not read, only boxes")
+    try:
+        x0, y0, x1, y1 = (number(corner) for corner in corners)
+    except ValueError:
+        raise ValueError(f"its bndbox lacks a number among {', '.join(map(repr, corners))}") from None
+    if not (x1 > x0 and y1 > y0):
+        raise ValueError(f"the box from ({x0:g}, {y0:g}) to ({x1:g}, {y1:g}) has no area")
+    if not name:
+        raise ValueError("it has no name, so that its class is not known")
+    return x0, y0, x1 - x0, y1 - y0

@@ -5,12 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
-
-from reddino.errors import RedDinoError
-from reddino.smears.decode import Failures, ImageError, image_size
+from reddino.smears.decode import Failures, ImageError
+from reddino.smears.frames import Drawn, read_frame
 from reddino.smears.manifest import Manifest
-from reddino.smears.readers.rows import Rows, find_images, number, require_annotated
+from reddino.smears.readers.class_names import Names, class_names, given_names
+from reddino.smears.readers.pairing import one_each, report_unmatched
+from reddino.smears.readers.placed import Annotation, add_annotated
+from reddino.smears.readers.rows import (
+    Cell,
+    Rows,
+    class_number,
+    find_files,
+    find_images,
+    number,
+    require_annotated,
+)
+from reddino.smears.readers.texts import lines_of
+
+#: Rounding of programs that write boxes at the border of a picture.
+_SLACK = 1e-3
+#: Text files of such collections that are not about one picture.
+_OTHER_TEXTS = {"classes", "readme", "license", "licence", "train", "val", "valid", "test", "requirements"}
 
 
 def read_yolo(
@@ -20,6 +35,7 @@ def read_yolo(
     slide: str | None = None,
     patient: str | None = None,
     names: Sequence[str] | None = None,
+    boxes_on: Drawn | None = None,
     failures: Failures | None = None,
 ) -> Manifest:
     """Boxes of text files beside the images, or in `labels/` parallel to `images/`.
@@ -28,103 +44,103 @@ def read_yolo(
     folder; with none of them the label is the class number. An image without boxes gives one row. Other
     arguments as `read_folder`.
 
+    Args:
+        names: class names in the order of their numbers.
+        boxes_on: which pixels the boxes of pictures with an EXIF orientation belong to. The files do not
+            tell; without it they are taken for those of the upright picture, and a finding counts them.
+
     Raises:
-        RedDinoError: a line is malformed, a class has no name, or the size of an image cannot be read (with
-            `failures`, it is noted and left out).
+        RedDinoError: a line is malformed, a class has no name, a label file matches two images, or the size
+            of an image cannot be read (with `failures`, it is noted and left out).
     """
     rows = Rows(Path(folder), source, failures)
-    classes = list(names) if names is not None else _class_names(rows.folder)
-    annotated = 0
-    for image in find_images(folder):
-        file = _label_file(image, rows.folder)
+    classes = given_names(names, rows) if names is not None else class_names(rows.folder, rows)
+    images = find_images(folder)
+    texts = [file for file in find_files(folder, (".txt",)) if file.stem.lower() not in _OTHER_TEXTS]
+    pairs = [(image, file) for image in images for file in _label_files(image, rows.folder)]
+    files = one_each(pairs, rows)
+    require_annotated(len(pairs), rows.folder, "a label file (.txt beside it or in labels/)")
+    report_unmatched(rows, images, texts, pairs)
+    for image in images:
+        file = files.get(image)
         if file is None:
             rows.add(image)
-            continue
-        annotated += 1
-        try:
-            size = image_size(image)
-        except ImageError as error:
-            rows.report(image, error.reason)
-            continue
-        rows.add_cells(image, _read_boxes(file, size, classes, rows))
-    require_annotated(annotated, rows.folder, "a label file (.txt beside it or in labels/)")
+        else:
+            _add(rows, image, file, classes, boxes_on)
     return rows.manifest(slide=slide, patient=patient)
 
 
-def _label_file(image: Path, folder: Path) -> Path | None:
-    """The text file beside the image, else the one where the last `images` of its path is `labels`."""
-    beside = image.with_suffix(".txt")
-    if beside.is_file():
-        return beside
+def _label_files(image: Path, folder: Path) -> list[Path]:
+    """The text file beside the image, and the one where the last `images` of its path is `labels`."""
+    candidates = [image.with_suffix(".txt")]
     parts = list(image.relative_to(folder).parts)
     for index in range(len(parts) - 2, -1, -1):
-        if parts[index] == "images":
-            parts[index] = "labels"
-            parallel = folder.joinpath(*parts).with_suffix(".txt")
-            return parallel if parallel.is_file() else None
-    return None
+        if parts[index].lower() == "images":
+            named = [[*parts[:index], name, *parts[index + 1 :]] for name in ("labels", "Labels", "LABELS")]
+            candidates += [folder.joinpath(*path).with_suffix(".txt") for path in named]
+            break
+    there = [file for file in candidates if file.is_file()]
+    return [file for at, file in enumerate(there) if not any(file.samefile(other) for other in there[:at])]
 
 
-def _class_names(folder: Path) -> list[str]:
-    for file in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
-        found = _yaml_names(file)
-        if found:
-            return found
-    for name in ("classes.txt", "obj.names"):
-        for file in (folder / name, folder / "labels" / name):
-            if file.is_file():
-                return [
-                    line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()
-                ]
-    return []
-
-
-def _yaml_names(file: Path) -> list[str]:
-    """The `names` of a data set description: a list, or a mapping from class number to name."""
+def _add(rows: Rows, image: Path, file: Path, classes: Names, drawn: Drawn | None) -> None:
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8-sig"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RedDinoError(f"{file} is not valid YAML: {' '.join(str(error).split())}.") from error
-    names = content.get("names") if isinstance(content, dict) else None
-    if isinstance(names, dict):
-        if sorted(names) != list(range(len(names))):
-            raise RedDinoError(f"{file}: the keys of 'names' must be the class numbers from 0 on.")
-        names = [names[index] for index in range(len(names))]
-    return [str(name) for name in names] if isinstance(names, list) else []
+        frame = read_frame(image)
+    except ImageError as error:
+        rows.report(image, error.reason)
+        return
+    if frame.orientation != 1 and drawn is None:
+        meaning = (
+            "their boxes are taken for those of the picture turned upright; where they were drawn on the "
+            "stored pixels, read them with boxes_on stored"
+        )
+        rows.note("boxes on turned pictures", meaning, f"{image.name} (EXIF orientation {frame.orientation})")
+    cells = _cells(file, frame.stored if drawn == "stored" else frame.size, classes, rows)
+    add_annotated(rows, image, Annotation(file, cells), drawn or "upright", sure=drawn is not None)
 
 
-def _read_boxes(
-    file: Path, size: tuple[int, int], classes: list[str], rows: Rows
-) -> list[tuple[tuple[float, float, float, float], str]]:
-    boxes = []
-    for line_number, line in enumerate(file.read_text(errors="replace").splitlines(), 1):
-        if not line.strip():
-            continue
+def _cells(file: Path, size: tuple[int, int], classes: Names, rows: Rows) -> list[Cell]:
+    cells: list[Cell] = []
+    for line_number, line in lines_of(file, rows):
         try:
-            boxes.append(_parse_line(line, size, classes))
+            cells.append(_parse_line(line, size, classes))
         except ValueError as error:
             rows.report(file, f"line {line_number}: {error}")
-    return boxes
+            continue
+        if len(line.split()) == 6:
+            meaning = (
+                "the sixth value is passed over; if a program predicted these boxes, no one has seen them"
+            )
+            rows.note("boxes with a confidence", meaning, f"{file.name}, line {line_number}")
+    return cells
 
 
-def _parse_line(
-    line: str, size: tuple[int, int], classes: list[str]
-) -> tuple[tuple[float, float, float, float], str]:
+def _parse_line(line: str, size: tuple[int, int], classes: Names) -> Cell:
     """Top-left corner and size in pixels, and the label; a sixth value (confidence) is passed over."""
     values = line.split()
-    try:
-        index = int(values[0])
-        cx, cy, w, h = (number(value) for value in values[1:5])
-    except ValueError:
-        raise ValueError(f"'{line.strip()}' is not 'class cx cy w h'") from None
     if len(values) > 6:
         raise ValueError(
             f"{len(values)} values instead of 'class cx cy w h'; outlines are not read, only boxes"
         )
-    if not (w > 0 and h > 0 and 0 <= cx <= 1 and 0 <= cy <= 1):
-        raise ValueError(f"'{line.strip()}' is not a box in fractions of the image")
-    if index < 0 or (classes and index >= len(classes)):
+    try:
+        index = class_number(values[0])
+        cx, cy, w, h = (number(value) for value in values[1:5])
+        confidence = number(values[5]) if len(values) == 6 else 1.0
+    except ValueError:
+        raise ValueError(f"'{line[:80]}' is not 'class cx cy w h'") from None
+    if not 0 <= confidence <= 1:
+        raise ValueError(f"'{line[:80]}': the sixth value is no confidence, which is between 0 and 1")
+    _require_fractions(line, (cx, cy, w, h))
+    if classes and index not in classes:
         raise ValueError(f"class {index} has no name; {len(classes)} names are known")
     width, height = size
     box = ((cx - w / 2) * width, (cy - h / 2) * height, w * width, h * height)
     return box, classes[index] if classes else str(index)
+
+
+def _require_fractions(line: str, box: tuple[float, float, float, float]) -> None:
+    cx, cy, w, h = box
+    if w > 0 and h > 0 and max(w, h) <= 1 + _SLACK and min(cx, cy) >= 0 and max(cx, cy) <= 1:
+        return
+    pixels = "; are these pixels?" if max(box) > 1 + _SLACK else ""
+    raise ValueError(f"'{line[:80]}' is not a box in fractions of the image{pixels}")
