@@ -25,8 +25,8 @@ from reddino.embed.encoder import Vectors
 from reddino.embed.table import read_embeddings
 from reddino.evaluate.class_map import labelled_rows
 from reddino.evaluate.classifiers import NEIGHBOURS, PUBLISHED, ask
+from reddino.evaluate.leaks import groups_of
 from reddino.evaluate.metrics import Classes, Real, score
-from reddino.evaluate.question import groups_of
 from reddino.evaluate.splits import grouped_folds
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Data = str | Path | Manifest
+#: Takes a sentence for the person.
+Notice = Callable[[str], None]
 Side = tuple[float, Literal["px", "diameters"]]
 ViewKind = Literal["cells", "image", "patches", "random"]
 
@@ -115,6 +117,20 @@ def _unpacked(data: Data) -> Data:
     from reddino.pretrain.packing import read_pack
 
     return read_pack(data)
+
+
+def mention_findings(manifests: Iterable[Manifest], notice: Notice | None = None) -> None:
+    """Say once, in short, what is odd about the rows of collections, before anything is computed from them.
+
+    Args:
+        notice: takes the sentence; None logs it as a warning.
+    """
+    from reddino.smears.findings import joined, short_form
+    from reddino.smears.inspection import inspect_rows
+
+    sentence = short_form(joined(inspect_rows(manifest) for manifest in manifests))
+    if sentence:
+        (notice or log.warning)(sentence)
 
 
 def is_table(data: Data) -> bool:

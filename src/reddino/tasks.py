@@ -22,7 +22,7 @@ from reddino.evaluate.question import Question
 from reddino.evaluate.render import Grid
 from reddino.evaluate.results import Result
 from reddino.evaluate.tables import by_task
-from reddino.inputs import ViewKind, open_data
+from reddino.inputs import Notice, ViewKind, mention_findings, open_data
 from reddino.pretrain.recipe import recipe_folder
 from reddino.provenance import hash_bytes
 from reddino.smears.manifest import Manifest, join_manifests, with_groups
@@ -134,12 +134,14 @@ class Embedder:
         embed: the verb.
         options: for it, such as device and batch size.
         watch: gives the progress of a pass, under a name.
+        notice: takes a sentence on what is odd about the data; None logs it.
     """
 
     folder: Path
     embed: Callable[..., Any]
     options: Mapping[str, Any]
     watch: Watch
+    notice: Notice | None = None
 
     def table(self, title: str, task: Task, manifest: Manifest, model: str) -> Embeddings:
         """The table of one model on the data of a task.
@@ -154,8 +156,13 @@ class Embedder:
         keep = self.folder / f"hashes-{data}"
         with self.watch(f"{title}: {name}") as progress:
             options = {**task.embedding(), **self.options, "progress": progress, "hashes": keep}
+            options["notice"] = _unsaid  # what is odd about the data was said before the first pass
             self.embed(manifest, spec, out, name=name, **options)
         return read_embeddings(out)
+
+
+def _unsaid(sentence: str) -> None:
+    """Takes a sentence that nobody needs to read again."""
 
 
 def _carried_along(manifest: Manifest) -> Iterator[bytes]:
@@ -245,6 +252,7 @@ def run_tasks(
     if not models:
         raise RedDinoError("Tasks need models to embed with: give --models, such as reddino-small.")
     manifests = {title: _manifest(title, task, paths, beside) for title, task in tasks.tasks.items()}
+    mention_findings(manifests.values(), embedder.notice)
     results: list[Result] = []
     of_task: dict[str, list[Result]] = {}
     for title, task in tasks.tasks.items():
@@ -305,14 +313,22 @@ def make_questions(
 
 
 def score_tables(
-    folders: Sequence[str | Path], questions: Mapping[str, Question], *, family: str = FAMILY
+    folders: Sequence[str | Path],
+    questions: Mapping[str, Question],
+    *,
+    family: str = FAMILY,
+    notice: Notice | None = None,
 ) -> Evaluation:
     """Ask questions of tables that are there.
+
+    Args:
+        notice: takes a sentence on what is odd about the rows; None logs it.
 
     Raises:
         RedDinoError: tables of other cells or views, or as `compare_tables`.
     """
     tables = _told_apart({str(folder): read_embeddings(folder) for folder in folders})
+    mention_findings([next(iter(tables.values())).manifest()], notice)  # all are of the same rows
     results = [one for title, asked in questions.items() for one in compare_tables(tables, asked, title)]
     several = len({result.model for result in results}) == len(tables) > 1
     of_task = by_task(results)

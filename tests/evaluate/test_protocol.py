@@ -15,10 +15,11 @@ from reddino.embed.table import Embeddings
 from reddino.errors import RedDinoError
 from reddino.evaluate.class_map import ClassMap, labelled_rows
 from reddino.evaluate.classifiers import PUBLISHED
+from reddino.evaluate.leaks import groups_of
 from reddino.evaluate.protocol import (
     evaluate_table,
 )
-from reddino.evaluate.question import Question, groups_of
+from reddino.evaluate.question import Question
 from reddino.evaluate.results import CHANCE
 from reddino.evaluate.tables import describe
 

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from reddino.api.arguments import Advance, view_side
 from reddino.errors import RedDinoError
-from reddino.inputs import Data, is_table, missing_diameters, open_data, open_encoder
+from reddino.inputs import (
+    Data,
+    Notice,
+    is_table,
+    mention_findings,
+    missing_diameters,
+    open_data,
+    open_encoder,
+)
 from reddino.model.shipped import DEFAULT_MODEL
 from reddino.smears.failures import FAILURES_FILE, Failures
 
@@ -25,6 +33,7 @@ def fit(
     fine_tune: bool = False,
     label: str = "label",
     group_by: str | None = None,
+    join_sources: Sequence[str] = (),
     drop: Sequence[str] = (),
     rename: Mapping[str, str] | None = None,
     side: float | None = None,
@@ -36,6 +45,7 @@ def fit(
     seed: int = 0,
     failures: Failures | None = None,
     progress: Advance | None = None,
+    notice: Notice | None = None,
     **options: Any,
 ) -> Classifier:
     """Fit a classifier on labelled cells (or images) and save it as a folder that `predict` takes.
@@ -48,6 +58,8 @@ def fit(
         label: column of the classes.
         group_by: column of what stays on one side of a split; None: whatever shares
             image, group, slide or patient.
+        join_sources: those of `patient`, `slide`, `group` (and `group_by`) whose names mean the same under
+            every source.
         drop: labels to leave out.
         rename: old label to new.
         side: for smears, of a view with its unit, as for `embed`.
@@ -59,6 +71,7 @@ def fit(
         seed: of every random choice.
         failures: takes the images that could not be used; they are listed in the folder too.
         progress: called with views or steps done and planned.
+        notice: takes a sentence on what is odd about the input, if anything is; None logs it.
         options: `border` and `mask_centre` of the views, and when fine-tuning fields of
             `reddino.classify.finetune.TuneSettings`, such as `epochs` and `lr`.
 
@@ -69,7 +82,12 @@ def fit(
     from reddino.classify.fit import fit_on_table
 
     classes: dict[str, str | None] = {**(rename or {}), **dict.fromkeys(drop)}
-    common: dict[str, Any] = {"label": label, "group_column": group_by, "classes": classes}
+    common: dict[str, Any] = {
+        "label": label,
+        "group_column": group_by,
+        "join_sources": tuple(join_sources),
+        "classes": classes,
+    }
     failures = Failures() if failures is None else failures
     views: dict[str, Any] = {
         str(name): options.pop(name) for name in ("border", "mask_centre") if name in options
@@ -83,8 +101,11 @@ def fit(
             raise RedDinoError(
                 f"{data} is an embedding table: give a manifest to choose or tune a network on"
             )
-        return fit_on_table(read_embeddings(str(data)), Path(out), folds=folds, seed=seed, **common)
+        table = read_embeddings(str(data))
+        mention_findings([table.manifest()], notice)
+        return fit_on_table(table, Path(out), folds=folds, seed=seed, **common)
     opened = smears.labelled(open_data(data, failures), label, classes)
+    mention_findings([opened], notice)
     # A frozen network must give everywhere the vectors that the probe learned on.
     encoder = open_encoder(
         model or DEFAULT_MODEL,

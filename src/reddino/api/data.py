@@ -56,7 +56,11 @@ def manifest(
 
 
 def check(
-    data: Data | Sequence[Data], *, pictures: bool = True, failures: Failures | None = None
+    data: Data | Sequence[Data],
+    *,
+    pictures: bool = True,
+    failures: Failures | None = None,
+    progress: Advance | None = None,
 ) -> Manifest:
     """Inspect a collection before anything is computed from it.
 
@@ -64,6 +68,7 @@ def check(
         data: manifests, folders, image files or tar shards.
         pictures: decode every picture too; without it, only rows and headers are looked at.
         failures: takes what cannot be used.
+        progress: called with pictures seen and pictures in all.
 
     Returns:
         The manifest, with all that was found as its `findings`.
@@ -72,7 +77,7 @@ def check(
         RedDinoError: names file, row and column of the first value that no reader could make sense of, or the
             first image that is missing.
     """
-    from reddino.smears.inspection import inspect_pictures, inspect_rows
+    from reddino.smears.inspection import inspect_pictures, inspect_rows, unusable
 
     failures = Failures() if failures is None else failures
     if isinstance(data, str | Path) and str(data).endswith(FORMATS):
@@ -80,7 +85,9 @@ def check(
     else:
         manifest = open_data(data, failures)
     found = inspect_rows(manifest)
-    return replace(manifest, findings=(*found, *inspect_pictures(manifest, failures)) if pictures else found)
+    if pictures:
+        found = (*found, *inspect_pictures(manifest, failures, progress))
+    return replace(manifest, findings=(*found, *unusable(failures)))
 
 
 def synthesise(out: str | Path, **options: Any) -> Manifest:

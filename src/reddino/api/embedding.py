@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from reddino.api.arguments import Advance, view_side
 from reddino.inputs import (
     Data,
+    Notice,
     ViewKind,
+    mention_findings,
     missing_diameters,
     needs_hashes,
     note_seen,
@@ -49,6 +51,7 @@ def embed(
     hashes: Path | None = None,
     failures: Failures | None = None,
     progress: Advance | None = None,
+    notice: Notice | None = None,
     **options: Any,
 ) -> EmbedReport:
     """Embed cells or images into a table; the same call goes on with a pass that was interrupted.
@@ -76,6 +79,7 @@ def embed(
         hashes: folder to keep the hashes of the images in, for the next model; None keeps them nowhere.
         failures: takes the images that could not be used.
         progress: called with views done and views planned.
+        notice: takes a sentence on what is odd about the input, if anything is; None logs it.
         options: further fields of `reddino.smears.views.ViewSpec`: `border`, `per_image`, `seed`,
             `mask_centre`.
 
@@ -87,6 +91,7 @@ def embed(
 
     left_out = Failures()
     opened = open_data(data, left_out)
+    mention_findings([opened], notice)
     kind = view or ("cells" if find_cells or opened.is_cell().any() else "image")
     length, measure = view_side(opened, kind, side, unit)
     encoder = open_encoder(

@@ -12,6 +12,7 @@ from reddino.errors import RedDinoError
 if TYPE_CHECKING:
     from reddino.evaluate.batch.measures import BatchReport
     from reddino.evaluate.class_map import ClassMap
+    from reddino.inputs import Notice
     from reddino.tasks import Evaluation, Watch
 
 
@@ -33,6 +34,7 @@ def evaluate(
     out: str | Path | None = None,
     figures: str | Path | None = None,
     watch: Watch | None = None,
+    notice: Notice | None = None,
     **question: Any,
 ) -> Evaluation:
     """Score models side by side: linear probe, 1-NN, 20-NN and what else is asked.
@@ -53,6 +55,7 @@ def evaluate(
         out: file for the results, .json; the tables go beside it as .md, .tex and .csv.
         figures: folder for confusion matrices and scores by source.
         watch: gives the progress of an embedding pass, under a name.
+        notice: takes a sentence on what is odd about the input, if anything is; None logs it.
         question: further fields of `reddino.evaluate.question.Question`, such as `protocol` or `group_by`.
 
     Raises:
@@ -66,7 +69,7 @@ def evaluate(
     given = [what] if isinstance(what, str | Path) else list(what)
     mapping = class_map(classes, drop, rename or {})
     embedder = tasks.Embedder(
-        Path(tables), embed, {"device": device, "batch_size": batch_size}, watch or tasks.unwatched
+        Path(tables), embed, {"device": device, "batch_size": batch_size}, watch or tasks.unwatched, notice
     )
     paths = tasks.named_paths(data)
     named = {} if family is None else {"family": family}
@@ -80,7 +83,7 @@ def evaluate(
     elif given:
         _refuse_beside_tables(models=models, data=data, join=join, **tasks.chosen_views(embedding or {}))
         questions = tasks.make_questions(mapping, shots or tasks.SHOTS, question)
-        found = tasks.score_tables(given, questions, **named)
+        found = tasks.score_tables(given, questions, notice=notice, **named)
     else:
         asked = tasks.data_tasks(
             paths,

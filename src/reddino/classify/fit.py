@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from reddino.classify.views import Plan, Progress, cut_to_file, describe
 from reddino.embed.table import Embeddings
 from reddino.errors import RedDinoError
 from reddino.evaluate.class_map import labelled_rows
-from reddino.evaluate.question import groups_of
+from reddino.evaluate.leaks import groups_of, leak_notes
 from reddino.model.encoder import Encoder
 from reddino.model.folder import save_model_folder
 from reddino.provenance import provenance
@@ -33,6 +33,7 @@ def fit_on_table(
     *,
     label: str = "label",
     group_column: str | None = None,
+    join_sources: Collection[str] = (),
     classes: Renamed | None = None,
     folds: int = 5,
     seed: int = 0,
@@ -45,6 +46,7 @@ def fit_on_table(
         label: column of the classes; rows without one are left out.
         group_column: what stays on one side of a split; None: whatever shares
             image, group, slide or patient.
+        join_sources: columns whose values mean the same under every source.
         classes: old label to new, None to drop it.
         folds: of the choice of strength and of the calibration.
         seed: of the folds.
@@ -58,13 +60,14 @@ def fit_on_table(
             "a classifier learns from tables with a row a view: embed with --per view, and no tokens"
         )
     labelled, labels = labelled_rows(emb, label, classes)
-    fitted = fit_probe(labelled.vectors, labels, groups_of(labelled, group_column), folds=folds, seed=seed)
+    groups = groups_of(labelled, group_column, join_sources)
+    fitted = fit_probe(labelled.vectors, labels, groups, folds=folds, seed=seed)
     classifier = Classifier(
         kind="probe",
         **_described(labelled, labels, seed),
         head=fitted.head,
         temperature=fitted.temperature,
-        report=fitted.report | {"cells": len(labels), "left_out": len(emb) - len(labels)},
+        report=_report(fitted.report, labelled, len(emb), groups),
     )
     save_classifier(out, classifier)
     return classifier
@@ -79,6 +82,7 @@ def fit_on_pixels(
     pooling: str = "cls",
     label: str = "label",
     group_column: str | None = None,
+    join_sources: Collection[str] = (),
     classes: Renamed | None = None,
     failures: Failures,
     progress: Progress | None = None,
@@ -99,11 +103,12 @@ def fit_on_pixels(
         cut = Embeddings(places, plan.table(numbers), describe(encoder, plan, pooling))
         labelled, labels = labelled_rows(cut, label, classes)
         rows = labelled.vectors[:, 0].astype(np.int64)
+        groups = groups_of(labelled, group_column, join_sources)
         tuned = fine_tune(
             encoder,
             pixels if len(rows) == len(pixels) else pixels[rows],
             labels,
-            groups_of(labelled, group_column),
+            groups,
             settings,
             pooling=pooling,
             watch=progress,
@@ -117,10 +122,22 @@ def fit_on_pixels(
         head=tuned.head,
         temperature=tuned.temperature,
         offset=tuned.offset,
-        report=tuned.report | {"cells": len(labels), "left_out": len(numbers) - len(labels)},
+        report=_report(tuned.report, labelled, len(numbers), groups),
     )
     save_classifier(out, classifier)
     return classifier
+
+
+def _report(
+    report: Mapping[str, Any], labelled: Embeddings, rows: int, groups: Sequence[str]
+) -> dict[str, Any]:
+    """How a head did, with how many of `rows` rows it learned on, and what may leak between its folds."""
+    return {
+        **report,
+        "notes": [*report["notes"], *leak_notes(labelled, groups)],
+        "cells": len(labelled),
+        "left_out": rows - len(labelled),
+    }
 
 
 def _described(emb: Embeddings, labels: list[str], seed: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from reddino.cli.options import Several, Unit, pair
+from reddino.cli.options import Several, Unit, joined_sources, pair
 from reddino.cli.program import app
 from reddino.terminal import complain, progress_bar, say, show_tables
 
@@ -23,6 +23,7 @@ def fit(
     fine_tune: Annotated[bool, Parameter(negative="")] = False,
     label: str = "label",
     group_by: str | None = None,
+    join_sources: Annotated[Sequence[str] | None, Several] = None,
     drop: Annotated[Sequence[str], Several] = (),
     rename: Annotated[Sequence[str], Several, Parameter(name="--map")] = (),
     side: float | None = None,
@@ -49,6 +50,8 @@ def fit(
         label: column of the classes.
         group_by: column of what stays on one side of a split; whatever shares image, group, slide or
             patient, if not given.
+        join_sources: patient, slide or group: names that mean the same under every source; all three, if
+            none is named.
         drop: labels to leave out.
         rename: labels to rename, as old=new.
         side: side of a view in the image; 1.6 diameters for cells, if not given.
@@ -85,6 +88,7 @@ def fit(
             fine_tune=fine_tune,
             label=label,
             group_by=group_by,
+            join_sources=joined_sources(join_sources),
             drop=drop,
             rename=dict(pair(entry) for entry in rename),
             side=side,
@@ -97,6 +101,7 @@ def fit(
             seed=seed,
             failures=failures,
             progress=progress,
+            notice=complain,
             **{name: value for name, value in tuning.items() if value is not None},
         )
     if failures.count:

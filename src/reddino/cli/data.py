@@ -75,6 +75,7 @@ def check(
     *,
     pictures: bool = True,
     strict: Annotated[bool, Parameter(negative=())] = False,
+    out: Path | None = None,
 ) -> None:
     """Inspect a collection before anything is computed: its rows, its pictures, and what it holds.
 
@@ -82,16 +83,19 @@ def check(
         data: manifests, images, folders or tar shards.
         pictures: decode every picture too; --no-pictures looks at rows and headers alone.
         strict: exit with 1 where something was found that may be misread.
+        out: file for the findings too, .csv or .json; it holds none where nothing was found.
     """
     from reddino import api
     from reddino.errors import RedDinoError
-    from reddino.smears.failures import Failures
+    from reddino.smears.findings import counted, write_findings
     from reddino.summaries import findings_table, label_table, source_table
 
-    failures = Failures()
     named = data[0] if len(data) == 1 else data
-    checked = api.check(named, pictures=pictures, failures=failures)
+    with progress_bar("pictures") as progress:
+        checked = api.check(named, pictures=pictures, progress=progress)
     findings = checked.findings
+    if out is not None:
+        write_findings(findings, out)
     tables = [source_table(checked)]
     if any(checked.strings("label")):
         tables.append(label_table(checked))
@@ -99,12 +103,11 @@ def check(
         tables.append(findings_table(findings))
     show_tables(tables)
     name = ", ".join(data)
-    if failures.count:
-        complain(failures.summary())
-    serious = sum(not finding.harmless for finding in findings)
-    if strict and (serious or failures.count):
-        raise RedDinoError(f"{name}: {serious} findings and {failures.count} unusable entries")
-    state = f"{len(findings)} findings" if findings else "every row is valid and every image is there"
+    serious = [finding for finding in findings if not finding.harmless]
+    if strict and serious:
+        kinds = ", ".join(f"{finding.kind} ({finding.count})" for finding in serious)
+        raise RedDinoError(f"{name}: --strict allows no finding, and there are: {kinds}")
+    state = counted(len(findings), "finding") if findings else "every row is valid and every image is there"
     say(f"{name}: {state} (fingerprint {checked.fingerprint()})")
 
 

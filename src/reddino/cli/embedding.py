@@ -103,6 +103,7 @@ def embed(
             mask_centre=mask_centre,
             failures=failures,
             progress=progress,
+            notice=complain,
         )
     if failures.count:
         complain(f"{failures.summary()} All are listed in {out / 'failures.csv'}.")

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from cyclopts import Parameter
 
 Unit = Literal["diameters", "px"]
 Several = Parameter(consume_multiple=True, negative_iterable="", show_default=False)
+
+
+def joined_sources(given: Sequence[str] | None) -> tuple[str, ...]:
+    """The columns that --join-sources names: none where it is not given, all where it names none."""
+    from reddino.smears.identities import IDENTITIES
+
+    return () if given is None else tuple(given) or IDENTITIES
 
 
 def pair(entry: str) -> tuple[str, str]:

@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from reddino.cli.options import Several, Unit, pair
+from reddino.cli.options import Several, Unit, joined_sources, pair
 from reddino.cli.program import app
-from reddino.terminal import progress_bar, say, show_tables
+from reddino.terminal import complain, progress_bar, say, show_tables
 
 #: As reddino.evaluate.question.Protocol and reddino.evaluate.classifiers.OPTIONAL.
 Protocol = Literal["kfold", "grouped-kfold", "cross-source", "leave-one-source-out", "fixed", "few-shot"]
@@ -29,6 +29,7 @@ def evaluate(
     label: str = "label",
     protocol: Protocol = "grouped-kfold",
     group_by: str | None = None,
+    join_sources: Annotated[Sequence[str] | None, Several] = None,
     source_column: str = "source",
     split_column: str = "split",
     test: Annotated[Sequence[str], Several] = (),
@@ -65,6 +66,8 @@ def evaluate(
             fixed (a column says what tests), or few-shot.
         group_by: column of the groups, such as patient; what shares image, group, slide or patient, if not
             given.
+        join_sources: patient, slide or group: names that mean the same under every source; all three, if
+            none is named.
         source_column: column of the sources that teach each other, such as slide.
         split_column: for fixed: column with the values train and test, or with those of --test.
         test: for fixed: values of --split-column that are tested; the rest trains.
@@ -102,6 +105,7 @@ def evaluate(
         label=label,
         protocol=protocol,
         group_by=group_by,
+        join_sources=joined_sources(join_sources),
         source_column=source_column,
         split_column=split_column,
         test_values=test,
@@ -120,6 +124,7 @@ def evaluate(
         out=out,
         figures=figures,
         watch=progress_bar,
+        notice=complain,
     )
     show_tables([*rich_tables(found), *(rich_table(grid) for grid in found.grids)])
     if out is not None:

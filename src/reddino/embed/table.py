@@ -6,7 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from reddino.errors import RedDinoError
 
 if TYPE_CHECKING:
     from reddino.smears.hashes import Hashes
+    from reddino.smears.manifest import Manifest
 
 META_KEY = b"reddino"
 PART_KEY = b"reddino_part"
@@ -56,11 +57,14 @@ class Embeddings:
             rows that are fields `views`, for tokens `token_row` and `token_col`.
         meta: model, weights_hash, pooling, view, preprocessing, data, provenance; seen: source -> whether the
             model saw it in pretraining (seen, unseen, unknown).
+        copies: by path, a name that all pictures have that are the same or nearly; pictures that are there
+            once are absent. None where nobody looked.
     """
 
     vectors: Vectors
     table: pa.Table
     meta: Mapping[str, Any]
+    copies: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
         if self.vectors.ndim != 2 or len(self.vectors) != self.table.num_rows:
@@ -82,7 +86,14 @@ class Embeddings:
         """The rows of a boolean mask (n,), or of an array of row numbers."""
         rows = np.asarray(mask)
         rows = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows.astype(np.int64)
-        return Embeddings(self.vectors[rows], self.table.take(rows), self.meta)
+        return replace(self, vectors=self.vectors[rows], table=self.table.take(rows))
+
+    def manifest(self) -> Manifest:
+        """The rows as a manifest, without the places of the views; the folder of the images is not known."""
+        from reddino.smears.manifest import Manifest
+
+        own = {VECTOR_COLUMN, "view_x", "view_y", "view_side", "views", "token_row", "token_col"}
+        return Manifest(self.table.select([c for c in self.table.column_names if c not in own]), Path())
 
     def to_anndata(self) -> Any:
         """An `anndata.AnnData`; see `reddino.embed.convert.to_anndata`."""

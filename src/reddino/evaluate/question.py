@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,6 +14,7 @@ from reddino.evaluate.class_map import ClassMap
 from reddino.evaluate.classifiers import PUBLISHED, Classifier
 from reddino.evaluate.few_shot import few_shot
 from reddino.evaluate.intervals import RESAMPLES
+from reddino.evaluate.leaks import groups_of, leak_notes, without_tested
 from reddino.evaluate.source_splits import cross_source, leave_one_source_out
 from reddino.evaluate.splits import (
     Split,
@@ -27,10 +27,11 @@ from reddino.evaluate.splits import (
     stratified_folds,
     unlearned_classes,
 )
-from reddino.smears.manifest import COLUMNS, Manifest
 
 Protocol = Literal["kfold", "grouped-kfold", "cross-source", "leave-one-source-out", "fixed", "few-shot"]
 Count = Annotated[int, Field(ge=1)]
+#: Protocols in which a column says who trains and who tests, so that no group can be kept together.
+SIDES_GIVEN = ("cross-source", "leave-one-source-out", "fixed")
 
 
 class Question(BaseModel):
@@ -45,6 +46,8 @@ class Question(BaseModel):
             `shots` training cells a class, drawn `repeats` times, tested on other groups.
         group_by: column of the groups, such as `patient`; None: what shares an image, `group`, `slide` or
             `patient`.
+        join_sources: those of `patient`, `slide`, `group` (and `group_by`) whose names mean the same under
+            every source.
         source_column: column of the sources, for the protocols across sources.
         split_column: column of a fixed split, with the values `train` and `test`, or those of `test_values`.
         test_values: values of `split_column` that are tested; the rest trains.
@@ -62,6 +65,7 @@ class Question(BaseModel):
     classes: ClassMap = ClassMap()
     protocol: Protocol = "grouped-kfold"
     group_by: str | None = None
+    join_sources: tuple[str, ...] = ()
     source_column: str = "source"
     split_column: str = "split"
     test_values: tuple[str, ...] = ()
@@ -108,10 +112,15 @@ def plan_splits(question: Question, emb: Embeddings, labels: Sequence[str]) -> P
     Raises:
         RedDinoError: classes, groups or sources cannot be split as asked; says why.
     """
-    groups = groups_of(emb, question.group_by)
+    groups = groups_of(emb, question.group_by, question.join_sources)
     splits, notes = _splits(question, emb, labels, groups)
+    if question.protocol in SIDES_GIVEN:
+        splits, left_out = without_tested(splits, emb, question.join_sources)
+        notes = (*notes, *left_out)
     shared = straddling(splits, groups)
-    return Plan(splits, groups, (*notes, *([shared] if shared else []), *unlearned_classes(splits, labels)))
+    leaks = leak_notes(emb, groups, splits)
+    notes = (*notes, *([shared] if shared else []), *leaks, *unlearned_classes(splits, labels))
+    return Plan(splits, groups, notes)
 
 
 def _splits(
@@ -151,20 +160,3 @@ def _fixed(question: Question, emb: Embeddings, labels: Sequence[str]) -> tuple[
     ((train, test),) = held_out(values, question.test_values)
     tested = ", ".join(question.test_values)
     return (Split(f"all but {tested}", train, ((tested, test),)),)
-
-
-def groups_of(emb: Embeddings, column: str | None = None) -> list[str]:
-    """The group of each row: `column` within its source; None takes the manifest's fold groups.
-
-    Raises:
-        RedDinoError: a row has no value in the named column.
-    """
-    if column is None:
-        return Manifest(emb.table.select(list(COLUMNS)), Path()).fold_groups()
-    values = emb.strings(column)
-    missing = sum(value == "" for value in values)
-    if missing:
-        raise RedDinoError(
-            f"{missing} of {len(values)} labelled rows have no '{column}': group by another column."
-        )
-    return [f"{source}|{value}" for source, value in zip(emb.strings("source"), values, strict=True)]

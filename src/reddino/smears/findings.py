@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from reddino.atomic import write_text
+from reddino.errors import RedDinoError
 
 
 @dataclass(frozen=True)
@@ -24,6 +31,30 @@ class Finding:
     count: int
     first: str
     harmless: bool = False
+
+
+def counted(number: int, what: str) -> str:
+    """`1 picture`, `2 pictures`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def write_findings(findings: Sequence[Finding], path: Path) -> None:
+    """Write findings as CSV (one a row) or JSON (a list of objects), by suffix, whole or not at all.
+
+    Raises:
+        RedDinoError: another suffix.
+    """
+    names = [field.name for field in fields(Finding)]
+    if path.suffix == ".json":
+        write_text(path, json.dumps([asdict(finding) for finding in findings], indent=1) + "\n")
+    elif path.suffix == ".csv":
+        text = io.StringIO()
+        writer = csv.DictWriter(text, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(asdict(finding) for finding in findings)
+        write_text(path, text.getvalue())
+    else:
+        raise RedDinoError(f"{path}: findings are written as .csv or .json")
 
 
 def joined(several: Iterable[Sequence[Finding]]) -> tuple[Finding, ...]:

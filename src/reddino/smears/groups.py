@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 
-def joined_groups(sources: Sequence[str], columns: Mapping[str, Sequence[str]]) -> list[str]:
+def joined_groups(
+    sources: Sequence[str], columns: Mapping[str, Sequence[str]], across: Collection[str] = ()
+) -> list[str]:
     """The connected components of rows that share a value of any column within one source.
 
     Args:
         sources: (n,) source of each row.
         columns: (n,) values by column name; "" = missing, which joins nothing.
+        across: columns whose values mean the same under every source, and join across them.
 
     Returns:
         (n,) names, made of the first row of the component: its source and its first value in the order of
         `columns`. A row without any value is a group of its own.
     """
     rows = len(sources)
-    edges = [_shared(sources, values) for values in columns.values()]
+    anywhere = [""] * rows
+    edges = [_shared(anywhere if name in across else sources, values) for name, values in columns.items()]
     pairs = np.concatenate(edges, axis=1) if edges else np.empty((2, 0), np.int64)
     graph = coo_matrix((np.ones(pairs.shape[1], np.int8), (pairs[0], pairs[1])), shape=(rows, rows))
     component = connected_components(graph, directed=False)[1]

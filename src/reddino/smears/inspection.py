@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from reddino.smears.decode import ImageError, decode_image
 from reddino.smears.failures import Failures
 from reddino.smears.findings import Finding
+from reddino.smears.identities import in_several_sources, in_several_splits, of_two_owners
 from reddino.smears.manifest import Manifest
 
 
@@ -25,7 +26,11 @@ class PictureCheck(Protocol):
 
 
 #: Checks of the table alone: fast, done by `check`, `embed`, `fit` and `evaluate`.
-ROW_CHECKS: tuple[Callable[[Manifest], Iterable[Finding]], ...] = ()
+ROW_CHECKS: tuple[Callable[[Manifest], Iterable[Finding]], ...] = (
+    in_several_sources,
+    of_two_owners,
+    in_several_splits,
+)
 #: Checks that see pixels: done by `check` in one pass that decodes each picture once.
 PICTURE_CHECKS: tuple[Callable[[Manifest], PictureCheck], ...] = ()
 
@@ -35,19 +40,41 @@ def inspect_rows(manifest: Manifest) -> tuple[Finding, ...]:
     return (*manifest.findings, *(finding for check in ROW_CHECKS for finding in check(manifest)))
 
 
-def inspect_pictures(manifest: Manifest, failures: Failures) -> tuple[Finding, ...]:
-    """Decode each picture once and show it to every check; memory does not grow with their number.
+def inspect_pictures(
+    manifest: Manifest, failures: Failures, progress: Callable[[int, int], None] | None = None
+) -> tuple[Finding, ...]:
+    """Decode each picture once and show it to every check; memory does not grow with their pixels.
 
     Args:
         failures: takes the pictures that cannot be decoded.
+        progress: called with pictures seen and pictures in all.
     """
     checks = [check(manifest) for check in PICTURE_CHECKS]
-    for number, path in enumerate(manifest.images()[0]):
+    paths = manifest.images()[0]
+    for number, path in enumerate(paths):
         try:
             image = decode_image(manifest.root / path)
         except ImageError as error:
             failures.add(error.path, error.reason)
-            continue
-        for check in checks:
-            check.see(number, path, image)
+        else:
+            for check in checks:
+                check.see(number, path, image)
+        if progress:
+            progress(number + 1, len(paths))
     return tuple(finding for check in checks for finding in check.findings())
+
+
+def unusable(failures: Failures) -> tuple[Finding, ...]:
+    """What could not be used, as a finding; none where everything could."""
+    if not failures.count:
+        return ()
+    path, reason = next(iter(failures))
+    return (
+        Finding(
+            "unusable",
+            f"{failures.count} pictures or entries cannot be used and are left out of whatever is computed; "
+            f"the first: {reason}",
+            failures.count,
+            path,
+        ),
+    )

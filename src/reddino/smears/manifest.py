@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -103,18 +103,22 @@ class Manifest:
         corner = np.stack([self.numbers("x"), self.numbers("y")], axis=1)
         return corner + np.nan_to_num(half)
 
-    def fold_groups(self) -> list[str]:
+    def fold_groups(self, across: Collection[str] = (), copies: Mapping[str, str] | None = None) -> list[str]:
         """What must stay on one side of a split: the name of each row's group (n,).
 
         Rows that share an image, a `group`, a `slide` or a `patient` of one source are one group, also by way
         of other rows; 'slide 1' of two sources is two groups.
+
+        Args:
+            across: those of `patient`, `slide` and `group` that mean the same under every source.
+            copies: by path of an image, a name that all images have that show the same picture.
         """
         from reddino.smears.groups import joined_groups  # which loads SciPy, for splits alone
 
-        return joined_groups(
-            self.strings("source"),
-            {name: self.strings(name) for name in ("patient", "slide", "group", "path")},
-        )
+        paths = self.strings("path")
+        columns = {name: self.strings(name) for name in ("patient", "slide", "group")}
+        columns["path"] = [(copies or {}).get(path, path) for path in paths]
+        return joined_groups(self.strings("source"), columns, (*across, "path"))
 
     def select(self, rows: ArrayLike) -> Manifest:
         """The rows chosen by a boolean mask (n,) or by indices, in the order given."""

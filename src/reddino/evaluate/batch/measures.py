@@ -16,7 +16,7 @@ from reddino.evaluate.batch.pairs import pair_distances, rendered_pairs
 from reddino.evaluate.batch.predictability import predictability, reduced
 from reddino.evaluate.batch.variance import eta_squared, eta_squared_by_chance, eta_squared_within
 from reddino.evaluate.class_map import labelled_rows
-from reddino.evaluate.question import groups_of
+from reddino.evaluate.leaks import groups_of
 
 Groups = npt.NDArray[np.int64]
 

@@ -1,0 +1,122 @@
+"""Who is who: patients, slides and groups whose names say two things, and so may leak across a split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from reddino.smears.findings import Finding
+from reddino.smears.manifest import Manifest
+
+#: Columns that name what a row was taken from; by themselves they mean something within one source only.
+IDENTITIES = ("patient", "slide", "group")
+#: Further columns of a manifest that may say which side of a split a row is on.
+SPLITS = ("split", "subset", "fold")
+#: What holds one of each of the others: (column, what it should have one of).
+_ONE_OF = (
+    ("slide", "patient"),
+    ("group", "patient"),
+    ("path", "patient"),
+    ("path", "slide"),
+    ("path", "source"),
+)
+
+
+def several_of(holders: Sequence[str], held: Sequence[str]) -> dict[str, list[str]]:
+    """The values of `holders` (n,) that stand beside two or more values of `held` (n,), with those.
+
+    "" is missing on either side, and says nothing.
+    """
+    found: dict[str, list[str]] = {}
+    for holder, value in dict.fromkeys(zip(holders, held, strict=True)):
+        if holder and value:
+            found.setdefault(holder, []).append(value)
+    return {holder: values for holder, values in found.items() if len(values) > 1}
+
+
+def in_several_sources(manifest: Manifest) -> Iterator[Finding]:
+    """Patients, slides and groups of one name under several sources: one, or several of the same name?"""
+    sources = manifest.strings("source")
+    for column in IDENTITIES:
+        values = manifest.strings(column)
+        shared = several_of(values, sources)
+        if shared:
+            name, under = next(iter(shared.items()))
+            yield Finding(
+                f"{column} in several sources",
+                f"{_count(shared, column)} under several sources, and {_is(shared)} taken for a different "
+                f"{column} under each, so that its cells can train and test; where it is the same, give "
+                f"evaluate and fit --join-sources {column}, else rename it",
+                len(shared),
+                f"{column} {_named(name)} of {_list(under)} ({_path_of(manifest, values, name)})",
+            )
+
+
+def of_two_owners(manifest: Manifest) -> Iterator[Finding]:
+    """Slides and groups of two patients, and pictures of two patients, slides or sources."""
+    sources = manifest.strings("source")
+    for column, owner in _ONE_OF:
+        values = manifest.strings(column)
+        # A slide's name means something within its source alone, a picture's everywhere.
+        places = values if column == "path" else _within(sources, values)
+        several = several_of(places, manifest.strings(owner))
+        if several:
+            place, owners = next(iter(several.items()))
+            row = places.index(place)
+            what = "picture" if column == "path" else column
+            first = f"{what} {_named(values[row])} of {owner} {_list(owners)}"
+            yield Finding(
+                f"{what} of several {owner}s",
+                f"{_count(several, what)} with more than one {owner}; evaluate and fit keep all of these "
+                f"together, which is right only if the {owner}s are; mend the manifest",
+                len(several),
+                first if column == "path" else f"{first} ({manifest.strings('path')[row]})",
+            )
+
+
+def in_several_splits(manifest: Manifest) -> Iterator[Finding]:
+    """Patients, slides, groups and pictures that stand on two sides of a split that the manifest names."""
+    names = [name for name in manifest.table.column_names if name.lower() in SPLITS]
+    sources = manifest.strings("source")
+    for split in names:
+        sides = manifest.strings(split)
+        for column in (*IDENTITIES, "path"):
+            values = manifest.strings(column)
+            places = values if column == "path" else _within(sources, values)
+            several = several_of(places, sides)
+            if several:
+                place, on = next(iter(several.items()))
+                row = places.index(place)
+                what = "picture" if column == "path" else column
+                yield Finding(
+                    f"{what} on several sides of '{split}'",
+                    f"{_count(several, what)} on more than one side of the split in the column '{split}', "
+                    "so that scores of this split are flattered",
+                    len(several),
+                    f"{what} {_named(values[row])} in {_list(on)} ({manifest.strings('path')[row]})",
+                )
+
+
+def _within(sources: Sequence[str], values: Sequence[str]) -> list[str]:
+    """The values with their sources, "" where missing."""
+    return [f"{source}\0{value}" if value else "" for source, value in zip(sources, values, strict=True)]
+
+
+def _path_of(manifest: Manifest, values: Sequence[str], name: str) -> str:
+    return manifest.strings("path")[values.index(name)]
+
+
+def _count(found: Mapping[str, object], what: str) -> str:
+    return f"1 {what} stands" if len(found) == 1 else f"{len(found)} {what}s stand"
+
+
+def _is(found: Mapping[str, object]) -> str:
+    return "is" if len(found) == 1 else "each is"
+
+
+def _named(value: str) -> str:
+    return f"'{value}'"
+
+
+def _list(values: Sequence[str]) -> str:
+    shown = " and ".join(_named(value) for value in values[:2])
+    return shown + (f" and {len(values) - 2} more" if len(values) > 2 else "")
