@@ -105,7 +105,7 @@ def test_decode_image__applies_orientation_to_16_bit_tiff(
     grey = picture[:, :, 0].astype(np.uint16) * 257 + picture[:, :, 1]
     path = tmp_path / "a.tif"
     Image.fromarray(grey).save(path, tiffinfo={274: orientation})
-    eight = eight_bits(grey)
+    eight = eight_bits(grey, 16)
     stored = {1: eight, 2: eight[:, ::-1], 3: eight[::-1, ::-1], 4: eight[::-1]}
     turned = {5: eight.T, 6: eight.T[:, ::-1], 7: eight.T[::-1, ::-1], 8: eight.T[::-1]}
     np.testing.assert_array_equal(decode_image(path)[:, :, 0], (stored | turned)[orientation])
@@ -140,21 +140,35 @@ def test_decode_image__scales_16_bits(tmp_path: Path, suffix: str, channels: int
     np.testing.assert_array_equal(decode_image(path), np.rint(colour / 257))
 
 
-def test_decode_image__keeps_12_bits_in_16_from_coming_out_black(tmp_path: Path) -> None:
-    deep = np.linspace(0, 4000, 64).astype(np.uint16).reshape(8, 8)
+def test_decode_image__scales_by_the_depth_that_is_given_and_not_by_the_largest_value(tmp_path: Path) -> None:
+    deep = np.linspace(0, 250, 64).astype(np.uint16).reshape(8, 8)
     opaque = np.dstack([deep, deep, deep, np.full_like(deep, 65535)])  # alpha must not count as depth
     for name, pixels in (("grey.png", deep), ("colour.png", opaque)):
         cv2.imwrite(str(tmp_path / name), pixels)
-        np.testing.assert_allclose(decode_image(tmp_path / name)[:, :, 1], deep / 4095 * 255, atol=0.51)
+        for bits in (8, 12, 16):
+            decoded = decode_image(tmp_path / name, bit_depth=bits)
+            np.testing.assert_array_equal(decoded[:, :, 1], np.rint(deep * 255 / (2**bits - 1)))
+        np.testing.assert_array_equal(
+            decode_image(tmp_path / name), decode_image(tmp_path / name, bit_depth=16)
+        )
 
 
-@pytest.mark.parametrize(
-    ("highest", "depth"), [(255, 8), (256, 10), (1023, 10), (4095, 12), (5000, 14), (65535, 16)]
-)
-def test_eight_bits__takes_the_smallest_depth_that_holds_the_maximum(highest: int, depth: int) -> None:
-    scaled = eight_bits(np.array([[0, highest // 2, highest]], dtype=np.uint16))
+def test_decode_image__clips_a_hot_pixel_and_refuses_a_depth_that_is_wrong(tmp_path: Path) -> None:
+    deep = np.full((20, 20), 4000, np.uint16)
+    deep[3, 4] = 65535
+    cv2.imwrite(str(tmp_path / "a.png"), deep)
+    decoded = decode_image(tmp_path / "a.png", bit_depth=12)
+    assert (decoded[3, 4, 0], decoded[0, 0, 0]) == (255, 249)
+    assert "above 10 bits" in reason(tmp_path / "a.png", bit_depth=10)
+    assert "bit_depth of 17" in reason(tmp_path / "a.png", bit_depth=17)
+
+
+@pytest.mark.parametrize("depth", [8, 10, 12, 14, 16, 32])
+def test_eight_bits__takes_the_depth_to_255_and_clips_above(depth: int) -> None:
+    highest = 2**depth - 1
+    deep = np.array([[0, highest // 2, highest, min(highest + 1, 2**32 - 1)]], dtype=np.uint32)
     np.testing.assert_array_equal(
-        scaled, [[0, *(round(v * 255 / (2**depth - 1)) for v in (highest // 2, highest))]]
+        eight_bits(deep, depth), [[0, round(highest // 2 * 255 / highest), 255, 255]]
     )
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import io
 import stat
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -18,70 +17,98 @@ from PIL.BmpImagePlugin import BmpImageFile
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
-from PIL.TiffImagePlugin import TiffImageFile
-from PIL.WebPImagePlugin import WebPImageFile
 
 from reddino.smears.failures import Failures, ImageError
+from reddino.smears.formats import png, tiff, webp
+from reddino.smears.formats.exif import ORIENTATION, exif_orientation, valid_orientation
+from reddino.smears.formats.jpeg import decode_jpeg, jpeg_bytes_per_pixel
+from reddino.smears.formats.limits import MAX_PIXELS, require_room
+from reddino.smears.formats.samples import Samples, as_rgb, eight_bits, upright
 from reddino.smears.shards import read_member, split_member
+from reddino.smears.suffixes import IMAGE_SUFFIXES
 
 __all__ = [
     "IMAGE_SUFFIXES",
     "MAX_PIXELS",
     "Failures",
     "ImageError",
+    "Look",
     "decode_bytes",
     "decode_image",
     "eight_bits",
     "image_orientation",
     "image_size",
+    "look_at",
+    "sharpest_plane",
+    "stored_samples",
 ]
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-MAX_PIXELS = 200_000_000
-
-_ORIENTATION = 0x0112  # EXIF and TIFF tag
-_BITS_PER_SAMPLE = 258  # TIFF tag
-_PHOTOMETRIC = 262  # TIFF tag
-_WHITE_IS_ZERO = 0
+_BMP_BYTES_PER_PIXEL = 4  # of Pillow
 
 
-def decode_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+@dataclass(frozen=True)
+class Look:
+    """What the header of a picture says.
+
+    Attributes:
+        bits: of a sample, as stored.
+        stated: bits that count in a sample, where the file says so.
+        planes: focus planes of the picture.
+    """
+
+    bits: int = 8
+    stated: int | None = None
+    planes: int = 1
+
+
+def decode_image(
+    path: str | Path,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    bit_depth: int | None = None,
+    plane: int | None = None,
+) -> NDArray[np.uint8]:
     """Decode a PNG, JPEG, BMP, TIFF or WebP file, whatever its suffix says.
 
-    Grey and palette images become RGB, an alpha channel is dropped, EXIF rotation is applied, of several
-    pages the first is taken. 16-bit samples are brought to 8 bits by the depth that the camera used: the
-    smallest of 8, 10, 12, 14 and 16 bits that holds the largest value of the image, so that 12 bits stored in
-    16 do not come out black.
+    Grey and palette images become RGB, an alpha channel is dropped, EXIF rotation is applied. Of the pages of
+    a TIFF the picture is taken, never its thumbnail; of several focus planes the sharpest. 16-bit samples are
+    brought to 8 bits by one depth, never by what the picture happens to hold: `reddino.smears.depths` finds
+    that of a source.
 
     Args:
         path: the image file, or `shard.tar::member`.
-        max_pixels: larger images are refused before anything is decoded.
+        max_pixels: larger images are refused before anything is decoded; of images that take more memory a
+            pixel than 8-bit colours, fewer pixels are allowed.
+        bit_depth: bits that count in a 16-bit sample (12 where a 12-bit camera's values end at 4095); None:
+            what the file itself states, else 16.
+        plane: number of the focus plane, from 1; None: the sharpest.
 
     Returns:
         (H, W, 3) uint8 RGB, contiguous.
 
     Raises:
-        ImageError: missing, unreadable, empty, not an image, truncated, or larger than `max_pixels`.
+        ImageError: missing, unreadable, empty, not an image, truncated, damaged, too large, or of a layout
+            that is not read.
     """
     path = Path(path)
     with _reasons(path), _open_file(path) as file:
-        return _decode(path, file, max_pixels)
+        return _decode(path, file, max_pixels, bit_depth, plane)
 
 
-def decode_bytes(name: str | Path, data: bytes, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+def decode_bytes(
+    name: str | Path,
+    data: bytes,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    bit_depth: int | None = None,
+    plane: int | None = None,
+) -> NDArray[np.uint8]:
     """Decode the bytes of an image file as `decode_image` does; errors call it `name`."""
     path = Path(name)
     with _reasons(path), io.BytesIO(data) as file:
         if not data:
             raise ImageError(path, "the file is empty")
-        return _decode(path, file, max_pixels)
-
-
-def _decode(path: Path, file: IO[bytes], max_pixels: int) -> NDArray[np.uint8]:
-    header = _read_header(path, file, max_pixels)
-    if isinstance(header, JpegImageFile) and header.mode in ("RGB", "L"):
-        return np.ascontiguousarray(_decode_jpeg(path, file, header))
-    return np.ascontiguousarray(_decode_other(path, file, header))
+        return _decode(path, file, max_pixels, bit_depth, plane)
 
 
 def image_size(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
@@ -90,14 +117,8 @@ def image_size(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> tuple[int, 
     Raises:
         ImageError: as `decode_image`, as far as the header shows it.
     """
-    path = Path(path)
-    with _reasons(path), _open_file(path) as file:
-        header = _read_header(path, file, max_pixels)
-        if isinstance(header, PngImageFile) and _has_late_exif(file):
-            header.load()
-        width, height = header.size
-        turned = not isinstance(header, TiffImageFile) and _orientation(header) >= 5
-        return (height, width) if turned else (width, height)
+    width, height, orientation = _stored_frame(Path(path), max_pixels)
+    return (height, width) if orientation >= 5 else (width, height)
 
 
 def image_orientation(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> int:
@@ -106,12 +127,107 @@ def image_orientation(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> int:
     Raises:
         ImageError: as `image_size`.
     """
+    return _stored_frame(Path(path), max_pixels)[2]
+
+
+def _stored_frame(path: Path, max_pixels: int) -> tuple[int, int, int]:
+    """Width and height as stored, and the orientation."""
+    with _reasons(path), _open_file(path) as file:
+        kind = _kind(path, file)
+        if kind == "TIFF":
+            layout = tiff.read_tiff_header(path, file, max_pixels).layout
+            return layout.width, layout.height, layout.orientation
+        if kind == "WebP":
+            found = webp.read_webp_header(path, file.read())
+            require_room(path, found.width, found.height, webp.BYTES_PER_PIXEL, max_pixels)
+            return found.width, found.height, found.orientation
+        header = _pillow_header(path, kind, file, max_pixels)
+        return *header.size, _orientation(header, file)
+
+
+def look_at(path: str | Path) -> Look:
+    """What the header of a picture says of its depth and focus planes; a few hundred bytes are read.
+
+    Raises:
+        ImageError: the header cannot be read.
+    """
     path = Path(path)
     with _reasons(path), _open_file(path) as file:
-        header = _read_header(path, file, max_pixels)
-        if isinstance(header, PngImageFile) and _has_late_exif(file):
-            header.load()
-        return _orientation(header)
+        kind = _kind(path, file)
+        if kind == "PNG":
+            header = png.read_png_header(path, file)
+            return Look(header.bits, header.stated)
+        if kind == "TIFF":
+            found = tiff.read_tiff_header(path, file, MAX_PIXELS)
+            return Look(found.layout.bits, found.stated, len(found.planes))
+        return Look()
+
+
+def stored_samples(path: str | Path, plane: int | None = None) -> Samples:
+    """The samples of a 16-bit PNG or TIFF as they are stored, neither scaled nor turned.
+
+    Raises:
+        ImageError: as `decode_image`, or the file is of another format.
+    """
+    path = Path(path)
+    with _reasons(path), _open_file(path) as file:
+        kind = _kind(path, file)
+        if kind == "TIFF":
+            return tiff.decode_tiff(path, file, tiff.read_tiff_header(path, file, MAX_PIXELS), plane)
+        if kind != "PNG":
+            raise ImageError(path, "has 8-bit samples")
+        return _png_samples(path, file, MAX_PIXELS)[0]
+
+
+def sharpest_plane(path: str | Path) -> int:
+    """Number, from 1, of the sharpest focus plane of a TIFF."""
+    path = Path(path)
+    with _reasons(path), _open_file(path) as file:
+        return tiff.sharpest_plane(path, file, tiff.read_tiff_header(path, file, MAX_PIXELS))
+
+
+def _decode(
+    path: Path, file: IO[bytes], max_pixels: int, bit_depth: int | None, plane: int | None
+) -> NDArray[np.uint8]:
+    kind = _kind(path, file)
+    if plane is not None and plane != 1 and kind != "TIFF":
+        raise ImageError(path, f"has 1 plane and no plane {plane}")
+    if kind == "JPEG":
+        pixels, orientation = _jpeg(path, file, max_pixels)
+    elif kind == "PNG":
+        samples, orientation = _png_samples(path, file, max_pixels)
+        pixels = as_rgb(path, samples, bit_depth)
+    elif kind == "TIFF":
+        header = tiff.read_tiff_header(path, file, max_pixels)
+        orientation = header.layout.orientation
+        pixels = as_rgb(path, tiff.decode_tiff(path, file, header, plane), bit_depth)
+    elif kind == "WebP":
+        data = file.read()
+        found = webp.read_webp_header(path, data)
+        require_room(path, found.width, found.height, webp.BYTES_PER_PIXEL, max_pixels)
+        pixels, orientation = webp.decode_webp(path, data, found), found.orientation
+    else:
+        bmp = _pillow_header(path, kind, file, max_pixels)
+        pixels, orientation = np.array(bmp.convert("RGB")), 1
+    return np.ascontiguousarray(upright(pixels, orientation))
+
+
+def _jpeg(path: Path, file: IO[bytes], max_pixels: int) -> tuple[NDArray[np.uint8], int]:
+    header = _pillow_header(path, "JPEG", file, max_pixels)
+    assert isinstance(header, JpegImageFile)
+    scan = file.tell()  # Pillow reads the header up to where the scan starts
+    file.seek(0)
+    data = file.read()
+    file.seek(scan)
+    # Orientation is ours to apply: one reading of EXIF for all formats.
+    return decode_jpeg(path, data, header, scan), _orientation(header, file)
+
+
+def _png_samples(path: Path, file: IO[bytes], max_pixels: int) -> tuple[Samples, int]:
+    header = _pillow_header(path, "PNG", file, max_pixels)
+    orientation = _orientation(header, file)
+    own = png.read_png_header(path, file)
+    return png.decode_png(path, file.read(), own), orientation
 
 
 @contextmanager
@@ -150,124 +266,45 @@ def _open_file(path: Path) -> IO[bytes]:
     return path.open("rb")
 
 
-def _read_header(path: Path, file: IO[bytes], max_pixels: int) -> ImageFile:
-    """Open by content, not by suffix, and check the size before any pixel is decoded.
+def _kind(path: Path, file: IO[bytes]) -> str:
+    """The format, told by content and not by suffix; leaves the file at its start.
 
-    `Image.open` is avoided: it knows dozens of formats, some of which start other programs, and its own limit
-    on the number of pixels is one setting for the whole process.
+    `Image.open` is avoided: it knows dozens of formats, some of which start other programs.
     """
     start = file.read(16)
     file.seek(0)
-    kind = _kind(start)
-    if kind is None:
-        raise ImageError(path, "is not a PNG, JPEG, BMP, TIFF or WebP image")
-    header = kind(file)
-    width, height = header.size
-    if width < 1 or height < 1:
-        raise ImageError(path, f"has no pixels ({width} x {height})")
-    if width * height > max_pixels:
-        allowed = f"{max_pixels / 1e6:g} million are allowed"
-        raise ImageError(path, f"is too large: {width} x {height} pixels, {allowed}; cut it into fields")
+    if start.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if start.startswith(png.SIGNATURE):
+        return "PNG"
+    if start.startswith(b"BM"):
+        return "BMP"
+    if start[:4] in tiff.SIGNATURES:
+        return "TIFF"
+    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
+        return "WebP"
+    raise ImageError(path, "is not a PNG, JPEG, BMP, TIFF or WebP image")
+
+
+def _pillow_header(path: Path, kind: str, file: IO[bytes], max_pixels: int) -> ImageFile:
+    """Pillow's reading of a header, checked for size before any pixel is decoded."""
+    header: ImageFile
+    if kind == "JPEG":
+        header = JpegImageFile(file)
+        stored = jpeg_bytes_per_pixel(header)
+    elif kind == "PNG":
+        stored = png.read_png_header(path, file).bytes_per_pixel
+        header = PngImageFile(file)
+    else:
+        header, stored = BmpImageFile(file), _BMP_BYTES_PER_PIXEL
+    require_room(path, *header.size, stored, max_pixels)
     return header
 
 
-def _kind(start: bytes) -> type[ImageFile] | None:
-    if start.startswith(b"\xff\xd8\xff"):
-        return JpegImageFile
-    if start.startswith(b"\x89PNG\r\n\x1a\n"):
-        return PngImageFile
-    if start.startswith(b"BM"):
-        return BmpImageFile
-    if start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return TiffImageFile
-    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
-        return WebPImageFile
-    return None
-
-
-def _orientation(image: ImageFile) -> int:
+def _orientation(image: ImageFile, file: IO[bytes]) -> int:
+    if isinstance(image, PngImageFile):
+        late = png.late_exif(file)
+        if late is not None:
+            return exif_orientation(late)
     # The method of the base class: that of PNG decodes the image first, in case EXIF data follow the pixels.
-    value = Image.Image.getexif(image).get(_ORIENTATION, 1)
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
-
-
-def _has_late_exif(file: IO[bytes]) -> bool:
-    """Whether EXIF data follow the pixels of a PNG, found by stepping from chunk to chunk."""
-    file.seek(8)
-    seen_pixels = False
-    while len(start := file.read(8)) == 8:
-        length, name = struct.unpack(">I4s", start)
-        if name == b"eXIf":
-            return seen_pixels
-        seen_pixels |= name == b"IDAT"
-        file.seek(length + 4, 1)
-    return False
-
-
-def _upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Undo an EXIF orientation: 2-4 mirror or turn by 180 degrees, 5-8 also swap the axes."""
-    if orientation >= 5:
-        pixels = pixels.swapaxes(0, 1)
-    flip_rows = orientation in (3, 4, 7, 8)
-    flip_columns = orientation in (2, 3, 6, 7)
-    return pixels[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1]
-
-
-def _decode_jpeg(path: Path, file: IO[bytes], header: ImageFile) -> NDArray[np.uint8]:
-    """The fast path: OpenCV decodes an ordinary JPEG in two thirds of Pillow's time, to the same pixels."""
-    scan = file.tell()  # Pillow reads the header up to where the scan starts
-    file.seek(0)
-    data = file.read()
-    # OpenCV fills what is missing with grey and says nothing. In the scan 0xFF is always followed by a zero
-    # or a marker, so the first end marker in it is the end of the image; those of thumbnails lie before the
-    # scan.
-    if data.find(b"\xff\xd9", scan) < 0:
-        raise ImageError(path, "truncated (the end of the JPEG is missing)")
-    # Orientation is ours to apply: one reading of EXIF for all formats.
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
-    if pixels is None:
-        raise ImageError(path, "cannot be decoded (the JPEG data are damaged)")
-    return _upright(pixels, _orientation(header))
-
-
-def _decode_other(path: Path, file: IO[bytes], header: ImageFile) -> NDArray[np.uint8]:
-    deep = _is_16_bit(header)
-    header.load()  # refuses truncated files, which OpenCV does not always
-    if deep:
-        file.seek(0)
-        return _decode_16_bit(path, file.read(), header)
-    if header.mode in ("I", "F"):
-        raise ImageError(path, "has 32-bit pixels: save it with 8 or 16 bits")
-    # Transparent palettes go by way of RGBA: Pillow warns of the direct way, though the colours are the same.
-    mode = "RGBA" if header.mode == "P" and "transparency" in header.info else "RGB"
-    pixels = np.array(header.convert(mode))[:, :, :3]
-    # Pillow has turned a TIFF upright while loading it and no longer reports an orientation.
-    return _upright(pixels, _orientation(header))
-
-
-def _is_16_bit(header: ImageFile) -> bool:
-    if isinstance(header, TiffImageFile):
-        return set(header.tag_v2.get(_BITS_PER_SAMPLE, (1,))) == {16}
-    return isinstance(header, PngImageFile) and "16" in str(header.tile[0].args)
-
-
-def _decode_16_bit(path: Path, data: bytes, header: ImageFile) -> NDArray[np.uint8]:
-    """Pillow keeps 8 bits of a 16-bit colour image; OpenCV keeps them all."""
-    deep = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if deep is None or deep.dtype != np.uint16 or deep.shape[2:] not in ((), (3,), (4,)):
-        raise ImageError(path, "cannot be decoded (an unusual kind of 16-bit image)")
-    # OpenCV's channels are blue, green, red, alpha; alpha must have no say in how deep the image is.
-    colour = np.repeat(deep[:, :, None], 3, axis=2) if deep.ndim == 2 else deep[:, :, 2::-1]
-    pixels = eight_bits(colour)
-    if isinstance(header, TiffImageFile) and header.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
-        pixels = 255 - pixels
-    return _upright(pixels, _orientation(header))
-
-
-def eight_bits(deep: NDArray[np.uint16]) -> NDArray[np.uint8]:
-    """Scale samples to 8 bits by the camera's depth: the smallest of 8 to 16 bits that holds the maximum."""
-    highest = int(deep.max(initial=0))
-    depth = next(bits for bits in (8, 10, 12, 14, 16) if highest < 2**bits)
-    scale = 255 / (2**depth - 1)
-    scaled: NDArray[np.uint8] = np.rint(deep * np.float32(scale)).astype(np.uint8)
-    return scaled
+    return valid_orientation(Image.Image.getexif(image).get(ORIENTATION, 1))

@@ -1,0 +1,129 @@
+"""Samples as a file stores them, brought to 8-bit RGB by one depth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reddino.smears.failures import ImageError
+
+#: Depths that a camera may have, smallest first.
+DEPTHS = (8, 10, 12, 14, 16)
+# Of the samples of a picture, so many may lie above its depth: hot pixels.
+_OUTLIERS = 0.01
+# Samples that are scaled at once (16 MB as float32).
+_BLOCK = 2**22
+
+
+@dataclass(frozen=True)
+class Samples:
+    """A picture as its file stores it.
+
+    Attributes:
+        values: (H, W) grey or (H, W, 3) RGB, unsigned whole numbers.
+        bits: that the file format gives each sample.
+        stated: bits that count, where the file itself says so; None where it does not.
+        white_is_zero: whether 0 is the brightest.
+    """
+
+    values: NDArray[Any]
+    bits: int
+    stated: int | None = None
+    white_is_zero: bool = False
+
+
+def as_rgb(path: Path, samples: Samples, bit_depth: int | None) -> NDArray[np.uint8]:
+    """Scale samples to (H, W, 3) uint8 RGB.
+
+    Args:
+        path: the file, for the error.
+        samples: of it.
+        bit_depth: bits that count in a 16- or 32-bit sample; None: what the file states, else 16.
+
+    Raises:
+        ImageError: more than one in a hundred samples lies above the depth, or 32-bit samples have none.
+    """
+    values = samples.values
+    if values.dtype == np.uint8 and samples.bits == 8:
+        scaled = 255 - values if samples.white_is_zero else values
+    else:
+        depth = _depth(path, samples, bit_depth)
+        scaled = eight_bits(values, depth, white_is_zero=samples.white_is_zero)
+        above = _above(values, depth) if depth < samples.bits else 0
+        if above > _OUTLIERS * values.size:
+            raise ImageError(
+                path,
+                f"{above / values.size:.0%} of its samples lie above {depth} bits: give the right bit_depth "
+                "for its source",
+            )
+    return np.repeat(scaled[:, :, None], 3, axis=2) if scaled.ndim == 2 else scaled
+
+
+def _depth(path: Path, samples: Samples, bit_depth: int | None) -> int:
+    if samples.bits < 16:
+        return samples.bits
+    if bit_depth is not None and not 1 <= bit_depth <= samples.bits:
+        raise ImageError(path, f"a bit_depth of {bit_depth} does not fit samples of {samples.bits} bits")
+    depth = bit_depth or samples.stated or (16 if samples.bits == 16 else None)
+    if depth is None:
+        raise ImageError(
+            path,
+            f"has {samples.bits}-bit samples and does not say how many bits count: fill the column "
+            "bit_depth of its manifest, or save it with 8 or 16 bits",
+        )
+    return depth
+
+
+def _above(values: NDArray[Any], depth: int) -> int:
+    return sum(int(np.count_nonzero(block >= 2**depth)) for block in _blocks(values))
+
+
+def eight_bits(values: NDArray[Any], depth: int, *, white_is_zero: bool = False) -> NDArray[np.uint8]:
+    """Samples of `depth` bits as 8 bits; what lies above becomes 255.
+
+    Args:
+        values: unsigned whole numbers, any shape.
+        depth: 2**depth - 1 becomes 255.
+        white_is_zero: 0 becomes 255 instead.
+    """
+    highest = 2**depth - 1
+    scale = np.float64(255 / highest) if depth > 16 else np.float32(255 / highest)
+    scaled = np.empty(values.shape, np.uint8)
+    for block, target in zip(_blocks(values), _blocks(scaled), strict=True):
+        bright = np.rint(np.minimum(block, highest) * scale)
+        target[:] = 255 - bright if white_is_zero else bright
+    return scaled
+
+
+def _blocks(values: NDArray[Any]) -> list[NDArray[Any]]:
+    """Runs of rows, which bound the memory of what is computed from them."""
+    rows = max(1, _BLOCK // max(1, values[:1].size))
+    return [values[start : start + rows] for start in range(0, len(values), rows)]
+
+
+def robust_highest(values: NDArray[Any]) -> int:
+    """The value that one sample in a thousand exceeds: the largest without hot pixels."""
+    if values.dtype != np.uint16:
+        return int(np.quantile(values, 0.999, method="lower"))
+    counts = np.zeros(2**16, np.int64)
+    for block in _blocks(values):
+        counts += np.bincount(block.reshape(-1), minlength=2**16)
+    return int(np.searchsorted(np.cumsum(counts), 0.999 * values.size))
+
+
+def smallest_depth(highest: int) -> int:
+    """The smallest of `DEPTHS` that holds a value."""
+    return next((bits for bits in DEPTHS if highest < 2**bits), DEPTHS[-1])
+
+
+def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Undo an EXIF orientation: 2-4 mirror or turn by 180 degrees, 5-8 also swap the axes."""
+    if orientation >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    flip_rows = orientation in (3, 4, 7, 8)
+    flip_columns = orientation in (2, 3, 6, 7)
+    return pixels[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1]
