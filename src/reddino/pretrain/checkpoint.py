@@ -6,14 +6,17 @@ every tensor. Either is read by one process or by any number, with or without FS
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from reddino.archives import require_stored
 from reddino.atomic import atomic_path, remove_partials, sync_folder
 from reddino.errors import RedDinoError
 from reddino.pretrain.distribution import ALONE, Processes, ProcessGroup
@@ -118,33 +121,84 @@ def load_checkpoint(
     Raises:
         RedDinoError: the checkpoint is damaged or belongs to another network.
     """
+    from torch.distributed.checkpoint.api import CheckpointException
+
     load = _load_folder if path.is_dir() else _load_file
     try:
         load(path, networks, optimizer, processes)
-    except Exception as error:  # on bytes that are no checkpoint, torch's readers raise errors of many kinds
-        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+    # On bytes that are no checkpoint, torch's readers raise errors of many kinds, one of them no Exception.
+    except (Exception, CheckpointException) as error:
         raise RedDinoError(
-            f"checkpoint {path} cannot be restored ({reason}); delete it to go on from the one before"
+            f"checkpoint {path} cannot be restored ({_reason(error)}); delete it to go on from the one before"
         ) from error
     return step_of(path)
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of an error, or of the first that processes met together."""
+    for failed, *_ in getattr(error, "failures", {}).values():
+        error = failed
+        break
+    return (str(error) or type(error).__name__).splitlines()[0][:200]
 
 
 def _load_file(
     path: Path, networks: StudentTeacher, optimizer: torch.optim.Optimizer, _processes: Processes
 ) -> None:
     mapped = is_sharded(networks)  # several processes read the same file, and keep a part each
+    require_stored(path, path.stat().st_size, path.name)
     content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     own, parameters = networks.state_dict(), _parameters(optimizer)
+    if content["step"] != step_of(path):
+        raise ValueError(f"it was written after step {content['step']}")
+    for name, value in content["networks"].items():
+        if name in own:
+            _require_like(f"networks.{name}", value, own[name])
     networks.load_state_dict(
         {
             name: spread_like(value, own[name]) if name in own else value
             for name, value in content["networks"].items()
         }
     )
-    for number, state in content["optimizer"]["state"].items():
-        for name in ("exp_avg", "exp_avg_sq"):
-            state[name] = spread_like(state[name], parameters[number])
-    optimizer.load_state_dict(content["optimizer"])
+    moments = {
+        number: _moments(number, state, parameters[number])
+        for number, state in content["optimizer"]["state"].items()
+    }
+    groups = _groups(content["optimizer"]["param_groups"], optimizer.state_dict()["param_groups"])
+    optimizer.load_state_dict({"state": moments, "param_groups": groups})
+
+
+def _groups(written: Any, own: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Our own groups with the last rates and decays that were written; nothing else of them is taken."""
+    rates = [{name: float(group[name]) for name in ("lr", "weight_decay")} for group in written]
+    if not all(0 <= rate < math.inf for group in rates for rate in group.values()):
+        raise ValueError("a rate is not a number")
+    return [group | last for group, last in zip(own, rates, strict=True)]
+
+
+def _moments(number: int, state: Mapping[str, Any], parameter: Tensor) -> dict[str, Tensor]:
+    """A parameter's step and moments, spread as the parameter is."""
+    _require_like(f"optimizer.{number}.step", state["step"], torch.zeros(()))
+    moments = {"step": state["step"]}
+    for name in ("exp_avg", "exp_avg_sq"):
+        _require_like(f"optimizer.{number}.{name}", state[name], parameter)
+        moments[name] = spread_like(state[name], parameter)
+    return moments
+
+
+def _require_like(name: str, value: Any, own: Tensor) -> None:
+    """Refuse what torch would convert, or what a later step would fail on."""
+    if not isinstance(value, Tensor) or value.layout != torch.strided or value.is_quantized or value.is_meta:
+        raise ValueError(f"'{name}' is not a tensor of plain numbers")
+    _require_same_form(name, value.shape, value.dtype, own)
+
+
+def _require_same_form(name: str, shape: torch.Size, dtype: torch.dtype, own: Tensor) -> None:
+    if shape != own.shape or dtype != own.dtype:
+        raise ValueError(
+            f"'{name}' has shape {tuple(shape)} and type {dtype}, this network needs {tuple(own.shape)} and "
+            f"{own.dtype}"
+        )
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> dict[int, Tensor]:
@@ -157,7 +211,7 @@ def _load_folder(
 ) -> None:
     from torch.distributed.checkpoint.state_dict_loader import load
 
-    from reddino.pretrain.checkpoint_reader import SafeReader
+    from reddino.pretrain.checkpoint_reader import SafeReader, TensorsOnly
 
     reader = SafeReader(path)
     written = reader.read_metadata().state_dict_metadata
@@ -174,8 +228,11 @@ def _load_folder(
     if content.keys() != written.keys():
         odd = sorted(content.keys() ^ written.keys())
         raise ValueError(f"{len(odd)} tensors are of another network, such as {odd[0]}")
+    for name, tensor in content.items():
+        described: Any = written[name]  # a tensor: the reader refuses all else
+        _require_same_form(name, described.size, described.properties.dtype, tensor)
     group = processes.patient if isinstance(processes, ProcessGroup) else None
-    load(content, storage_reader=reader, process_group=group, no_dist=group is None)
+    load(content, storage_reader=reader, planner=TensorsOnly(), process_group=group, no_dist=group is None)
     own = {name: content[f"networks.{name}"] for name in networks.state_dict()}
     networks.load_state_dict(own)
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})

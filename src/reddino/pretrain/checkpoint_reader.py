@@ -1,49 +1,43 @@
-"""Reads what torch.distributed.checkpoint wrote, without running what a foreign file might ask for."""
+"""Reads what torch.distributed.checkpoint wrote, without running or opening what a foreign file might name.
+
+torch unpickles the description of a checkpoint with whatever it names, unpickles entries that are not
+tensors, and opens the files that the description names. Here tensors of the folder are read, nothing else.
+"""
 
 from __future__ import annotations
 
-import pickle
+import io
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-import torch
+from torch.distributed.checkpoint.default_planner import DefaultLoadPlanner
 from torch.distributed.checkpoint.filesystem import FileSystemReader
-from torch.distributed.checkpoint.metadata import Metadata
+from torch.distributed.checkpoint.metadata import Metadata, StorageMeta
 
-#: What the description of a checkpoint of tensors is made of, beside torch's types of numbers.
-_METADATA = "torch.distributed.checkpoint.metadata"
-_DESCRIPTIVE = {
-    ("collections", "OrderedDict"),
-    ("torch", "Size"),
-    ("torch.serialization", "_get_layout"),
-    ("torch.distributed.checkpoint.filesystem", "_StorageInfo"),
-    *((module, name) for module in ("pathlib", "pathlib._local") for name in ("PosixPath", "WindowsPath")),
-}
+from reddino.archives import require_stored
+from reddino.pretrain.checkpoint_description import read_description
 
 
 class SafeReader(FileSystemReader):
-    """torch unpickles the description of a checkpoint with whatever it names; here only known classes."""
+    """A reader of folders that hold tensors, and nothing that could run or lie elsewhere."""
 
     def read_metadata(self, *args: Any, **kwargs: Any) -> Metadata:
-        """The description: names, shapes and places of the tensors.
-
-        Raises:
-            pickle.UnpicklingError: it holds something other than a description of tensors.
-        """
-        with (Path(self.path) / ".metadata").open("rb") as file:
-            metadata: Metadata = _Unpickler(file).load()
-        if metadata.storage_meta is not None:
-            metadata.storage_meta.load_id = self.load_id
+        """The description: names, shapes and places of the tensors; errors as `read_description`."""
+        metadata = read_description(Path(self.path))
+        metadata.storage_meta = StorageMeta(load_id=self.load_id)
         return metadata
 
+    def _slice_file(self, file: Any, sinfo: Any) -> Any:
+        file.seek(sinfo.offset)
+        part = io.BytesIO(file.read(sinfo.length))
+        require_stored(part, sinfo.length, sinfo.relative_path)
+        part.seek(0)
+        return part
 
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        if module == "torch" and isinstance(getattr(torch, name, None), torch.dtype):
-            return getattr(torch, name)
-        found = super().find_class(module, name) if module == _METADATA else None
-        if isinstance(found, type) and found.__module__ == _METADATA:
-            return found
-        if (module, name) not in _DESCRIPTIVE:
-            raise pickle.UnpicklingError(f"{module}.{name} has no place in a checkpoint of tensors")
-        return super().find_class(module, name)
+
+class TensorsOnly(DefaultLoadPlanner):
+    """Loads tensors; torch's own planner unpickles what is not one."""
+
+    def load_bytes(self, read_item: Any, value: Any) -> NoReturn:
+        """Refuse."""
+        raise ValueError(f"'{read_item.dest_index.fqn}' is not a tensor")
