@@ -222,7 +222,7 @@ def test_shards__what_cannot_be_used_is_listed_by_member(tmp_path: Path) -> None
             failures.add(error.path, error.reason)
     listed = {path.split("::")[1]: reason for path, reason in failures}
     for member, reason in {
-        "good.json": "labels not read: Expecting value",
+        "good.json": "labels not read: it cannot be read as JSON: Expecting value",
         "boxes.json": "labels not read: the manifest, row 1, column 'y': is empty although x is given",
         "half.png": "truncated",
         "none.png": "the file is empty",

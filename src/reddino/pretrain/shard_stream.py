@@ -1,7 +1,8 @@
-"""Tar shards in the WebDataset layout, read once from end to end: from disk, or over http(s) and s3.
+"""Tar shards in the WebDataset layout, each image once: from disk by their index, over http(s) and s3 in one
+pass from end to end, in which the files of one sample must follow each other.
 
-Files of one sample share their name up to the first dot: `a/17.png` with `a/17.json`, an object of manifest
-columns, or a list of such objects, a cell each, of which the first gives the image's columns.
+Beside `a/17.png` stands `a/17.json`, an object of manifest columns, or a list of such objects, a cell each,
+of which the first gives the image's columns.
 """
 
 from __future__ import annotations
@@ -9,23 +10,29 @@ from __future__ import annotations
 import posixpath
 import re
 import tarfile
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reddino.errors import RedDinoError
-from reddino.smears.decode import IMAGE_SUFFIXES
-from reddino.smears.failures import Failures
+from reddino.smears.failures import Failures, ImageError
 from reddino.smears.manifest_columns import COLUMNS
-from reddino.smears.shard_rows import Row, label_rows
+from reddino.smears.shard_pairs import is_image, is_used, pair, sample_key
+from reddino.smears.shard_rows import MAX_SIDECAR_BYTES, Row, labelled_images, rows_of
+from reddino.smears.shards import entries, entry_fault, open_shard, plain_name
 
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
-_LARGEST = 2**30  # bytes of a member: more is no smear image
+#: Of the members of one sample, images and label files: more share their name by chance.
+_SAMPLE_BYTES, _SAMPLE_FILES = 2**30, 64
+
+#: Empty reads at the end of a stream before it counts as broken off.
+_PATIENCE = 8
 
 
 @dataclass(frozen=True)
@@ -68,15 +75,22 @@ def stream_shard(shard: str, failures: Failures) -> Iterator[ShardImage]:
 
     Args:
         shard: a file, or a URL that fsspec opens.
-        failures: takes label files that cannot be read, and the shard itself where it cannot be opened or
-            breaks off; the images before the break are kept.
+        failures: takes members and label files that cannot be used, and the shard itself where it cannot be
+            opened or breaks off; the images before the break are kept.
     """
+    if "://" not in shard:
+        yield from _indexed(shard, failures)
+        return
     count = 0
     try:
-        with _opened(shard) as file, tarfile.open(fileobj=file, mode="r|") as tar:
-            for image in _samples(shard, tar, failures):
-                count += 1
-                yield image
+        with _opened(shard) as file:
+            ending = _Ending(file)
+            with tarfile.open(fileobj=cast(IO[bytes], ending), mode="r|") as tar:
+                for image in _samples(shard, tar, failures):
+                    count += 1
+                    yield image
+                if not ending.has_zeros(tar.offset):
+                    raise tarfile.ReadError("the shard is truncated or damaged")
     except RedDinoError:
         raise
     except Exception as error:  # networks and object stores raise errors of their own libraries
@@ -84,12 +98,47 @@ def stream_shard(shard: str, failures: Failures) -> Iterator[ShardImage]:
         failures.add(shard, f"read up to image {count}, then: {words}" if count else f"not read: {words}")
 
 
+def _indexed(shard: str, failures: Failures) -> Iterator[ShardImage]:
+    """The images of a file: its index leads to the labels, wherever they stand."""
+    source = posixpath.basename(posixpath.dirname(shard.replace("\\", "/")))
+    try:
+        index = open_shard(Path(shard))
+        with index.opened() as file:
+            for member, rows in labelled_images(index, failures):
+                yield _image(f"{shard}::{member}", index.read_from(file, member), rows, source)
+    except ImageError as error:
+        failures.add(error.path, error.reason)
+    except OSError as error:
+        failures.add(shard, f"not read: {error.strerror or error}")
+
+
+class _Ending:
+    """A stream that breaks off where it ends: a header may claim more bytes than there will ever be."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._empty, self._end = file, 0, 0
+        self._last: deque[bytes] = deque(maxlen=_PATIENCE)
+
+    def read(self, size: int) -> bytes:
+        """As of a file; at its end only a few times."""
+        data = self._file.read(size)
+        self._empty = 0 if data else self._empty + 1
+        if self._empty > _PATIENCE:
+            raise tarfile.ReadError("the shard ends within a file")
+        if data:
+            self._last.append(data)
+            self._end += len(data)
+        return data
+
+    def has_zeros(self, offset: int) -> bool:
+        """Whether a block of zeros stands at `offset`, among what was read last."""
+        tail = b"".join(self._last)
+        start = offset - (self._end - len(tail))
+        return start >= 0 and tail[start : start + tarfile.BLOCKSIZE] == bytes(tarfile.BLOCKSIZE)
+
+
 @contextmanager
 def _opened(shard: str) -> Iterator[IO[bytes]]:
-    if "://" not in shard:
-        with Path(shard).open("rb") as file:
-            yield file
-        return
     try:
         import fsspec
     except ImportError as error:
@@ -106,54 +155,70 @@ def _opened(shard: str) -> Iterator[IO[bytes]]:
 
 def _samples(shard: str, tar: tarfile.TarFile, failures: Failures) -> Iterator[ShardImage]:
     """Images with the labels that stand beside them: members of one sample follow each other."""
-    key, images, rows = "", list[tuple[str, bytes]](), list[Row]()
-    source = posixpath.basename(posixpath.dirname(shard.replace("\\", "/")))
-    for member in tar:
-        suffix = posixpath.splitext(member.name)[1].lower()
-        if not member.isreg() or not (suffix in IMAGE_SUFFIXES or suffix == ".json"):
-            continue
-        path = f"{shard}::{member.name}"
-        if _key(member.name) != key:
-            yield from _images(images, rows, source)
-            key, images, rows = _key(member.name), [], []
-        if member.size > _LARGEST:
-            failures.add(path, f"larger than {_LARGEST >> 20} MB")
-            continue
-        data = _read(tar, member)
-        if suffix == ".json":
-            rows = _labels(path, data, failures)
-        else:
-            images.append((path, data))
-    yield from _images(images, rows, source)
+    sample: dict[str, bytes] = {}
+    try:
+        for name, member in _used_members(shard, tar, failures):
+            if sample and not _is_of(sample, name, member.size):
+                yield from _images(shard, sample, failures)
+                sample.clear()
+            if name in sample:
+                failures.add(f"{shard}::{name}", "stands in the shard twice; the last is read")
+            sample[name] = _read(tar, member)
+    except Exception:  # what came before the break is kept
+        yield from _images(shard, sample, failures)
+        raise
+    yield from _images(shard, sample, failures)
+
+
+def _used_members(
+    shard: str, tar: tarfile.TarFile, failures: Failures
+) -> Iterator[tuple[str, tarfile.TarInfo]]:
+    """Images and label files that can be read."""
+    for member in entries(tar):
+        name = plain_name(member.name)
+        fault = entry_fault(member, name)
+        if fault is None and not is_image(name) and member.size > MAX_SIDECAR_BYTES:
+            fault = "labels not read: it is too large for a label file"
+        if fault is not None and is_used(name):
+            shown = name.encode("utf-8", "backslashreplace").decode()
+            failures.add(f"{shard}::{shown}", fault)
+        elif fault is None and member.isreg() and is_used(name):
+            yield name, member
+
+
+def _is_of(sample: dict[str, bytes], name: str, size: int) -> bool:
+    same = sample_key(next(iter(sample))) == sample_key(name)
+    return same and len(sample) < _SAMPLE_FILES and sum(map(len, sample.values())) + size <= _SAMPLE_BYTES
 
 
 def _read(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     file = tar.extractfile(member)
-    return file.read() if file is not None else b""
+    data = file.read() if file is not None else b""
+    if len(data) < member.size:
+        raise tarfile.ReadError("the shard ends within a file")
+    return data
 
 
-def _images(images: list[tuple[str, bytes]], rows: list[Row], source: str) -> Iterator[ShardImage]:
-    first = rows[0] if rows else {}
-    row = {"source": source, **{name: str(value) for name, value in first.items() if name in COLUMNS}}
+def _images(shard: str, sample: dict[str, bytes], failures: Failures) -> Iterator[ShardImage]:
+    def report(member: str, reason: str) -> None:
+        failures.add(f"{shard}::{member}", reason)
+
+    source = posixpath.basename(posixpath.dirname(shard.replace("\\", "/")))
+    pairs = pair(sample)
+    for member, reason in pairs.faults:
+        report(member, reason)
+    for member, sidecars in pairs.labels.items():
+        rows = rows_of([(name, sample[name]) for name in sidecars], report)
+        yield _image(f"{shard}::{member}", sample[member], rows, source)
+
+
+def _image(path: str, data: bytes, rows: list[Row], source: str) -> ShardImage:
+    row = {"source": source, **{name: str(value) for name, value in rows[0].items() if name in COLUMNS}}
     centres = [_centre(one) for one in rows if "x" in one and "y" in one]
-    for path, data in images:
-        yield ShardImage(path, data, row, np.array(centres, np.float64).reshape(-1, 2))
+    return ShardImage(path, data, row, np.array(centres, np.float64).reshape(-1, 2))
 
 
 def _centre(row: Row) -> tuple[float, float]:
     """Middle of the box of a cell, or its point."""
     x, y, w, h = (float(row.get(name, 0.0)) for name in "xywh")
     return x + w / 2, y + h / 2
-
-
-def _key(member: str) -> str:
-    folder, name = posixpath.split(member)
-    return posixpath.join(folder, name.partition(".")[0])
-
-
-def _labels(path: str, data: bytes, failures: Failures) -> list[Row]:
-    try:
-        return label_rows(data.decode("utf-8-sig"))
-    except (ValueError, RecursionError, RedDinoError) as error:
-        failures.add(path, f"labels not read: {str(error).rstrip('.')}")
-        return []

@@ -1,29 +1,32 @@
 """Tar shards in the WebDataset layout to rows of a manifest: images, with labels from the files beside them.
 
-Files of one sample share their name up to the first dot: `a/17.png`, `a/17.cls` (the label), `a/17.json` (an
-object of columns, or a list of such objects: a row each, such as the cells of a field).
+Beside an image `a/17.png` stand `a/17.cls` (the label) and `a/17.json` (an object of columns, or a list of
+such objects: a row each, such as the cells of a field); `shard_pairs` says which belong together.
 """
 
 from __future__ import annotations
 
-import json
-import posixpath
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO
 
 import pyarrow as pa
 
 from reddino.errors import RedDinoError
-from reddino.smears.decode import IMAGE_SUFFIXES, Failures, ImageError
+from reddino.smears.decode import Failures, ImageError
 from reddino.smears.manifest import Manifest
-from reddino.smears.manifest_columns import NUMBER_COLUMNS
+from reddino.smears.manifest_columns import COLUMNS, NUMBER_COLUMNS
+from reddino.smears.shard_pairs import is_image, pair
 from reddino.smears.shards import Shard, member_path, open_shard
+from reddino.structured import decode, parse_json
 
-SIDECARS = (".json", ".cls")
 #: Larger label files are refused: they are none.
 MAX_SIDECAR_BYTES = 16_000_000
+#: Lists of other formats, whose cells would be lost without a word.
+_FOREIGN = ("annotations", "bbox", "boxes", "objects", "shapes")
 
 Row = dict[str, str | float]
+#: Takes the name of a member and what is wrong with it.
+Report = Callable[[str, str], None]
 
 
 def read_shard(path: Path, failures: Failures) -> Manifest | None:
@@ -36,64 +39,71 @@ def read_shard(path: Path, failures: Failures) -> Manifest | None:
     Returns:
         None where the shard holds no image that can be listed.
     """
+    source = path.resolve().parent.name
     try:
-        shard = open_shard(path)
-        rows = _rows(shard, failures)
+        rows = [
+            {"path": f"{path.name}::{member}", "source": source, **labels}
+            for member, found in labelled_images(open_shard(path), failures)
+            for labels in found
+        ]
     except ImageError as error:
         failures.add(error.path, error.reason)
         return None
+    return _manifest(rows, path.parent) if rows else None
+
+
+def labelled_images(shard: Shard, failures: Failures) -> Iterator[tuple[str, list[Row]]]:
+    """The images of a shard, each with what the files beside it say: a row, or one a cell.
+
+    Args:
+        shard: the index.
+        failures: takes members that cannot be read, label files that belong to no image, and the shard
+            itself where it breaks off.
+    """
+
+    def report(member: str, reason: str) -> None:
+        failures.add(member_path(shard.path, member), reason)
+
+    pairs = pair(shard.members)
+    for member, reason in pairs.faults:
+        report(member, reason)
+    with shard.opened() as file:
+        for member, sidecars in pairs.labels.items():
+            contents = []
+            for name in sidecars:
+                if shard.members[name][1] > MAX_SIDECAR_BYTES:
+                    report(name, "labels not read: it is too large for a label file")
+                    continue
+                contents.append((name, shard.read_from(file, name)))
+            yield member, rows_of(contents, report)
     for member, reason in shard.faults:
         if not member:
-            failures.add(path, reason)
-        elif _is_image(member):
-            failures.add(member_path(path, member), reason)
-    if not rows:
-        return None
-    return _manifest(rows, path.parent)
+            failures.add(shard.path, reason)
+        elif is_image(member):
+            report(member, reason)
 
 
-def _rows(shard: Shard, failures: Failures) -> list[Row]:
-    beside = {member for member in shard.members if posixpath.splitext(member)[1] in SIDECARS}
-    rows: list[Row] = []
-    source = shard.path.resolve().parent.name
-    with shard.opened() as file:
-        for member in shard.members:
-            if not _is_image(member):
-                continue
-            image: Row = {"path": f"{shard.path.name}::{member}", "source": source}
-            rows += [image | labels for labels in _labels(shard, file, _key(member), beside, failures)]
-    return rows
-
-
-def _labels(shard: Shard, file: IO[bytes], key: str, beside: set[str], failures: Failures) -> list[Row]:
-    """What the files beside an image say of it: a row, or one a cell."""
+def rows_of(sidecars: Sequence[tuple[str, bytes]], report: Report) -> list[Row]:
+    """What the label files (name, content) of one image say: a row, or one a cell; at least one."""
     rows: list[Row] = [{}]
-    for suffix in SIDECARS:
-        member = key + suffix
-        if member not in beside:
-            continue
+    for name, data in sidecars:
         try:
-            if shard.members[member][1] > MAX_SIDECAR_BYTES:
-                raise ValueError("it is too large for a label file")
-            text = shard.read_from(file, member).decode("utf-8-sig")
-            if suffix == ".json":
-                rows = label_rows(text)
-            elif text.strip():
-                rows = [row | {"label": text.strip()} for row in rows]
-        except ImageError as error:
-            failures.add(error.path, error.reason)
-        except (ValueError, RecursionError, RedDinoError) as error:
-            failures.add(member_path(shard.path, member), f"labels not read: {str(error).rstrip('.')}")
+            if name.lower().endswith(".json"):
+                rows = label_rows(data)
+            elif data.strip() and (label := decode(data, "it").strip()):
+                rows = [row | {"label": label} for row in rows]
+        except (ValueError, RedDinoError) as error:
+            report(name, f"labels not read: {str(error).rstrip('.')}")
     return rows
 
 
-def label_rows(text: str) -> list[Row]:
+def label_rows(data: bytes) -> list[Row]:
     """What a .json label file says: a row of an image, or one a cell; at least one.
 
     Raises:
-        ValueError, RecursionError, RedDinoError: it is none, or breaks a rule of manifests.
+        ValueError, RedDinoError: it is none, or breaks a rule of manifests.
     """
-    found = json.loads(text)
+    found = parse_json(data, "it", top=None)
     entries = found if isinstance(found, list) else [found]
     if not all(isinstance(entry, dict) for entry in entries):
         raise ValueError("neither an object nor a list of objects")
@@ -106,7 +116,12 @@ def label_rows(text: str) -> list[Row]:
 def _columns(entry: dict[str, object]) -> Row:
     """Text and numbers of an object; what is nested is no column."""
     row: Row = {}
+    known = any(name in COLUMNS for name in entry)
     for name, value in entry.items():
+        if isinstance(value, list | dict) and name in _FOREIGN and not known:
+            raise ValueError(
+                f"what stands under '{name}' is not read; write x, y, w, h and label of each cell"
+            )
         if name == "path" or isinstance(value, dict | list) or value is None:
             continue
         if name in NUMBER_COLUMNS:
@@ -123,12 +138,3 @@ def _manifest(rows: list[Row], root: Path) -> Manifest:
         pa.table({name: pa.array([row.get(name) for row in rows], kind) for name, kind in kinds.items()}),
         root,
     )
-
-
-def _is_image(member: str) -> bool:
-    return not posixpath.basename(member).startswith(".") and member.lower().endswith(IMAGE_SUFFIXES)
-
-
-def _key(member: str) -> str:
-    folder, name = posixpath.split(member)
-    return posixpath.join(folder, name.partition(".")[0])

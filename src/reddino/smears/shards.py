@@ -20,6 +20,10 @@ SEPARATOR = "::"
 SHARD_SUFFIX = ".tar"
 #: Indexes kept in memory at once; one of ten thousand members takes about 2 MB.
 _INDEXES = 32
+#: Of one entry: its name, and what else tar keeps about it.
+MAX_HEADER_BYTES = 4 << 20
+#: Of one file: more is no smear image.
+MAX_MEMBER_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -117,43 +121,101 @@ def _index(path: Path, size: int, modified: int) -> Shard:
     members: dict[str, tuple[int, int]] = {}
     faults: list[tuple[str, str]] = []
     try:
-        with tarfile.open(path, "r:") as tar:
-            for entry in _entries(tar):
-                name = _plain_name(entry.name)
-                fault = _fault(entry, name, size)
-                if fault:
-                    faults.append((name.encode("utf-8", "backslashreplace").decode(), fault))
-                elif entry.isreg():
-                    members[name] = (entry.offset_data, entry.size)
-            if not _ends_properly(path, tar.offset):
-                faults.append(("", f"truncated or damaged after {len(members)} files"))
-    except tarfile.TarError as error:
+        with path.open("rb") as file:
+            bounded = BoundedHeaders(file, size)
+            with tarfile.open(fileobj=cast(IO[bytes], bounded), mode="r:") as tar:
+                for entry in entries(tar):
+                    bounded.next_entry()
+                    _take(entry, size, members, faults)
+                if not _ends_properly(path, tar.offset):
+                    faults.append(("", f"truncated or damaged after {len(members)} files"))
+    except OSError:
+        raise
+    except Exception as error:  # on damaged headers tarfile raises errors of many kinds
+        words = " ".join(str(error).split())[:160] or type(error).__name__
         if not members:
-            raise ImageError(path, f"cannot be read as an uncompressed tar file ({error})") from error
-        faults.append(("", f"truncated or damaged after {len(members)} files ({error})"))
+            raise ImageError(path, f"cannot be read as an uncompressed tar file ({words})") from error
+        faults.append(("", f"truncated or damaged after {len(members)} files ({words})"))
     return Shard(path, members, tuple(faults))
 
 
-def _entries(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+def _take(
+    entry: tarfile.TarInfo, size: int, members: dict[str, tuple[int, int]], faults: list[tuple[str, str]]
+) -> None:
+    name = plain_name(entry.name)
+    fault = entry_fault(entry, name)
+    if fault is None and entry.isreg() and entry.offset_data + entry.size > size:
+        fault = "truncated (the shard ends within it)"
+    if fault is None and name in members:
+        faults.append((name, "stands in the shard twice; the last is read"))
+    if fault is not None:
+        faults.append((name.encode("utf-8", "backslashreplace").decode(), fault))
+    elif entry.isreg():
+        members[name] = (entry.offset_data, entry.size)
+
+
+class BoundedHeaders:
+    """A tar file as tarfile may read its headers: within the file, and a few megabytes for each entry.
+
+    Sizes in headers are what someone wrote there: 2 ** 87, negative, or of a header without end.
+    """
+
+    def __init__(self, file: IO[bytes], size: int) -> None:
+        self._file, self._size, self._left = file, size, MAX_HEADER_BYTES
+
+    def next_entry(self) -> None:
+        """Begin the count anew."""
+        self._left = MAX_HEADER_BYTES
+
+    def tell(self) -> int:
+        """As of a file."""
+        return self._file.tell()
+
+    def seek(self, position: int) -> int:
+        """As of a file, from its start; positions outside of it raise."""
+        if not 0 <= position <= self._size:
+            raise tarfile.ReadError("unexpected end of data")
+        return self._file.seek(position)
+
+    def read(self, size: int) -> bytes:
+        """As of a file."""
+        self._left -= size
+        if size < 0 or self._left < 0:
+            raise tarfile.ReadError(f"a header of more than {MAX_HEADER_BYTES >> 20} MB")
+        return self._file.read(size)
+
+
+def entries(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """The entries of a tar file, one after the other.
+
+    Raises:
+        tarfile.ReadError: an entry that would lead back to one before it.
+    """
+    last = -1
     while (entry := tar.next()) is not None:
+        if entry.size < 0 or entry.offset <= last:
+            raise tarfile.ReadError(f"a header claims a file of {entry.size} bytes")
+        last = entry.offset
         yield entry
         # tarfile would keep every header it has seen, a kilobyte each.
         cast(Any, tar).members.clear()
 
 
-def _plain_name(name: str) -> str:
+def plain_name(name: str) -> str:
+    """The name of a member without "./", "//" and a leading slash."""
     return posixpath.normpath(name).lstrip("/")
 
 
-def _fault(entry: tarfile.TarInfo, name: str, size: int) -> str | None:
+def entry_fault(entry: tarfile.TarInfo, name: str) -> str | None:
     """Why an entry that may look like a file cannot be read; None where it can, or is a plain folder."""
     reasons = {
         "its name is not valid UTF-8": not _is_utf8(name),
+        "its name leads out of the shard ('..')": name == ".." or name.startswith("../"),
         "is a link, which is not followed inside a shard": entry.issym() or entry.islnk(),
         "is stored as a sparse file: pack it anew": entry.issparse(),
         "is a folder": entry.isdir() and Path(name).suffix != "",
         "is not a regular file": not (entry.isreg() or entry.isdir()),
-        "truncated (the shard ends within it)": entry.offset_data + entry.size > size,
+        f"is larger than {MAX_MEMBER_BYTES >> 20} MB": entry.isreg() and entry.size > MAX_MEMBER_BYTES,
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
 
