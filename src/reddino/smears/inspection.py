@@ -13,6 +13,7 @@ from reddino.smears.failures import Failures
 from reddino.smears.findings import Finding
 from reddino.smears.identities import in_several_sources, in_several_splits, of_two_owners
 from reddino.smears.manifest import Manifest
+from reddino.smears.spelling_checks import check_columns, check_repeats, check_values
 
 
 class PictureCheck(Protocol):
@@ -30,6 +31,9 @@ ROW_CHECKS: tuple[Callable[[Manifest], Iterable[Finding]], ...] = (
     in_several_sources,
     of_two_owners,
     in_several_splits,
+    check_values,
+    check_columns,
+    check_repeats,
 )
 #: Checks that see pixels: done by `check` in one pass that decodes each picture once.
 PICTURE_CHECKS: tuple[Callable[[Manifest], PictureCheck], ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from reddino.smears import manifest_file
 from reddino.smears.findings import Finding, joined
 from reddino.smears.manifest_columns import COLUMNS, NUMBER_COLUMNS, RowPlace, conform
 from reddino.smears.shards import file_size, split_member
+from reddino.smears.spelling import tidy
 
 __all__ = ["COLUMNS", "Manifest", "join_manifests", "read_manifest", "with_groups", "write_manifest"]
 
@@ -51,7 +53,9 @@ class Manifest:
     findings: tuple[Finding, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "table", conform(self.table, RowPlace("the manifest")))
+        table, found = conform(self.table, RowPlace("the manifest"))
+        object.__setattr__(self, "table", table)
+        object.__setattr__(self, "findings", joined((self.findings, found)))
         object.__setattr__(self, "root", Path(self.root))
 
     def __len__(self) -> int:
@@ -61,6 +65,8 @@ class Manifest:
         """A text column (or a column that was carried along) as n strings; "" = missing."""
         if name in NUMBER_COLUMNS:
             raise NoColumnError(f"column '{name}' of the manifest holds numbers, not text")
+        if pa.types.is_nested(self._column(name).type):
+            raise NoColumnError(f"column '{name}' of the manifest holds {self._column(name).type}, not text")
         return cast(list[str], pc.fill_null(self._column(name), "").to_pylist())
 
     def numbers(self, name: str) -> NDArray[np.float64]:
@@ -126,8 +132,8 @@ class Manifest:
         if chosen.dtype == np.bool_:
             if chosen.shape != (len(self),):
                 raise ValueError(f"the mask has shape {chosen.shape}, the manifest {len(self)} rows")
-            return self._with_table(self.table.filter(pa.array(chosen)))
-        return self._with_table(self.table.take(chosen.astype(np.int64)))
+            return _checked(self.table.filter(pa.array(chosen)), self.root, self.findings)
+        return _checked(self.table.take(chosen.astype(np.int64)), self.root, self.findings)
 
     def with_column(
         self, name: str, values: Sequence[Any] | NDArray[Any] | pa.Array[Any] | pa.ChunkedArray[Any]
@@ -140,14 +146,6 @@ class Manifest:
             index = self.table.column_names.index(name)
             return Manifest(self.table.set_column(index, name, column), self.root, self.findings)
         return Manifest(self.table.append_column(name, column), self.root, self.findings)
-
-    def _with_table(self, table: pa.Table) -> Manifest:
-        """A manifest over rows that were checked before: goes without a second check."""
-        manifest = object.__new__(Manifest)
-        object.__setattr__(manifest, "table", table)
-        object.__setattr__(manifest, "root", self.root)
-        object.__setattr__(manifest, "findings", self.findings)
-        return manifest
 
     def missing_files(self) -> list[str]:
         """Paths, as they stand in the table, of images that do not exist."""
@@ -175,8 +173,19 @@ class Manifest:
         return hash_bytes(*chunks, sizes.tobytes())
 
 
+def _checked(table: pa.Table, root: Path, findings: tuple[Finding, ...]) -> Manifest:
+    """A manifest over a table that was brought into form before: goes without a second check."""
+    manifest = object.__new__(Manifest)
+    for name, value in (("table", table), ("root", root), ("findings", findings)):
+        object.__setattr__(manifest, name, value)
+    return manifest
+
+
 def _is_there(path: Path) -> bool:
-    return path.is_file() if split_member(path) is None else file_size(path) >= 0
+    try:
+        return path.is_file() if split_member(path) is None else file_size(path) >= 0
+    except OSError:  # a name that is too long for the file system
+        return False
 
 
 def read_manifest(path: str | Path, *, check_files: bool = False) -> Manifest:
@@ -191,13 +200,52 @@ def read_manifest(path: str | Path, *, check_files: bool = False) -> Manifest:
     """
     path = Path(path)
     table, place = manifest_file.read_table(path)
-    table = conform(table, place)
+    table, found = conform(table, place)
     if table.num_rows == 0:
         raise RedDinoError(f"{path} lists no images: it needs at least one row below the column names.")
-    manifest = Manifest(table, path.parent)
+    manifest = _with_files_that_exist(_checked(table, path.parent, found), place)
     if check_files:
         _require_files(manifest, place)
     return manifest
+
+
+def _with_files_that_exist(manifest: Manifest, place: RowPlace) -> Manifest:
+    """The same manifest, with paths respelt where no file is called as written, but one as a person reads it.
+
+    Such are blanks at the ends, accents of another Unicode form, and the backslashes of Windows.
+    """
+    unique, codes = manifest.images()
+    respelt = {number: _as_on_disk(path, manifest.root) for number, path in enumerate(unique)}
+    changed = {number: path for number, path in respelt.items() if path != unique[number]}
+    if not changed:
+        return manifest
+    rows = np.flatnonzero(np.isin(codes, list(changed)))
+    message = f"column 'path': the file of {unique[codes[rows[0]]]!r} is called {changed[codes[rows[0]]]!r}"
+    found = Finding("paths respelt", message, len(rows), place.of(int(rows[0])), harmless=True)
+    column = _spread([respelt[number] for number in range(len(unique))], codes)
+    index = manifest.table.column_names.index("path")
+    table = manifest.table.set_column(index, "path", column)
+    return _checked(table, manifest.root, (*manifest.findings, found))
+
+
+def _as_on_disk(path: str, root: Path) -> str:
+    """A path as its file is called; as it is written where that exists, or nothing near."""
+    plain = path.isascii() and path == path.strip() and "\\" not in path
+    if plain or _is_there(root / path):
+        return path
+    slashed = path.replace("\\", "/")
+    spellings = dict.fromkeys(
+        form for text in (path, slashed, tidy(path), tidy(slashed)) for form in (text, _nfc(text), _nfd(text))
+    )
+    return next((text for text in spellings if text and _is_there(root / text)), path)
+
+
+def _nfc(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
+
+
+def _nfd(text: str) -> str:
+    return unicodedata.normalize("NFD", text)
 
 
 def _require_files(manifest: Manifest, place: RowPlace) -> None:

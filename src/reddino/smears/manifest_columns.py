@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, NoReturn, TypeAlias
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -12,135 +11,87 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from reddino.errors import RedDinoError
+from reddino.smears.findings import Finding
+from reddino.smears.manifest_values import Column, RowPlace, read_numbers, read_texts
+from reddino.smears.spelling import name_key
 
-# A pyarrow column. The published type stubs know too few of the argument types that pyarrow's functions take.
-Column: TypeAlias = Any
+__all__ = ["COLUMNS", "ID_COLUMNS", "NUMBER_COLUMNS", "RowPlace", "conform"]
 
 COLUMNS = ("path", "source", "slide", "patient", "group", "x", "y", "w", "h", "label", "cell_diameter")
 NUMBER_COLUMNS = ("x", "y", "w", "h", "cell_diameter")
+ID_COLUMNS = ("source", "slide", "patient", "group")
+
+#: More columns than any table of cells with its measurements has.
+MAX_COLUMNS = 10_000
+#: In pixels: a place and a box that are in no picture, and a diameter that no red cell has.
+MAX_PLACE, MAX_SIDE, MAX_DIAMETER = 100_000_000, 1_000_000, 5_000
 
 
-def _row_number(row: int) -> str:
-    return f"row {row + 1}"
+def conform(table: pa.Table, place: RowPlace) -> tuple[pa.Table, tuple[Finding, ...]]:
+    """Bring a table into the form of a manifest: all columns and their types, tidy ids and labels, missing as
+    null, rules checked.
 
-
-@dataclass(frozen=True)
-class RowPlace:
-    """Where a row stands, in the words of a person who has the file open.
-
-    Attributes:
-        name: the file, or what the table is.
-        position: turns a row number (from 0) into words; looked up only when something is wrong.
-    """
-
-    name: str
-    position: Callable[[int], str] = field(default=_row_number)
-
-    def of(self, row: int) -> str:
-        """Name the row, e.g. `cells.csv, line 17`."""
-        return f"{self.name}, {self.position(row)}"
-
-    def refuse(self, row: int, column: str, fault: str) -> NoReturn:
-        """Raise for the value in `column` of `row`."""
-        raise RedDinoError(f"{self.of(row)}, column '{column}': {fault}.")
-
-
-def conform(table: pa.Table, place: RowPlace) -> pa.Table:
-    """Bring a table into the form of a manifest: all columns, their types, missing values as null, rules
-    checked.
+    Returns:
+        The table, and what was changed in its values.
 
     Raises:
         RedDinoError: names the row and the column of the first fault.
     """
-    if "path" not in table.column_names:
-        raise RedDinoError(
-            f"{place.name} has no column 'path', only: {', '.join(map(repr, table.column_names)) or 'none'}."
-        )
-    for name in table.column_names:
-        if table.column_names.count(name) > 1:
-            raise RedDinoError(f"{place.name} has two columns named '{name}': rename or remove one.")
-    extras = [name for name in table.column_names if name not in COLUMNS]
-    columns = {name: _conform_column(table, name, place) for name in (*COLUMNS, *extras)}
-    _check_rules(columns, place)
-    return pa.table(columns)
+    names = table.column_names
+    require_names(names, place.name)
+    found: list[Finding] = []
+    given = dict(zip(names, table.columns, strict=True))
+    columns: dict[str, Column] = {}
+    for name in (*COLUMNS, *(name for name in names if name not in COLUMNS)):
+        if name not in given:
+            kind = pa.float64() if name in NUMBER_COLUMNS else pa.string()
+            columns[name] = pa.chunked_array([pa.nulls(table.num_rows, kind)])
+        elif name in NUMBER_COLUMNS:
+            columns[name] = read_numbers(given[name], name, place, found)
+        else:
+            role = name if name in COLUMNS else "extra"
+            columns[name] = read_texts(given[name], name, place, found, role=role)
+    _check_rules(columns, given, place)
+    return pa.table(columns), tuple(found)
 
 
-def _conform_column(table: pa.Table, name: str, place: RowPlace) -> Column:
-    if name not in table.column_names:
-        return pa.chunked_array(
-            [pa.nulls(table.num_rows, pa.float64() if name in NUMBER_COLUMNS else pa.string())]
-        )
-    column = table.column(name)
-    if name in NUMBER_COLUMNS:
-        return _as_numbers(column, name, place)
-    return _as_strings(column, name, place)
+def require_names(names: Sequence[str], file: str) -> None:
+    """Refuse column names that a manifest cannot have.
+
+    Raises:
+        RedDinoError: too many, two of one name, one that is nearly a known one, or no `path`.
+    """
+    if len(names) > MAX_COLUMNS:
+        raise RedDinoError(f"{file} has {len(names)} columns, more than the {MAX_COLUMNS} that are read.")
+    counts = Counter(names)
+    for name, count in counts.items():
+        if count > 1:
+            raise RedDinoError(f"{file} has two columns named '{name}': rename or remove one.")
+    known = {name_key(name): name for name in COLUMNS}
+    for name in names:
+        key = name_key(name)
+        meant = known.get(key) or known.get(key.removesuffix("s") if len(key) > 2 else "")
+        if name in COLUMNS or meant is None:
+            continue
+        if meant not in counts:
+            raise RedDinoError(f"{file}: column '{name}' is not '{meant}': rename it.")
+        if key == name_key(meant):
+            raise RedDinoError(f"{file} has the columns '{meant}' and '{name}': rename or remove one.")
+    if "path" not in counts:
+        raise RedDinoError(f"{file} has no column 'path', only: {_listed(names)}.")
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+def _listed(names: Sequence[str], most: int = 20) -> str:
+    """Names for an error, the first of many."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return (", ".join(map(repr, names[:most])) or "none") + more
 
 
-def _as_strings(column: Column, name: str, place: RowPlace) -> Column:
-    if pa.types.is_nested(column.type):
-        if name in COLUMNS:
-            raise RedDinoError(f"{place.name}, column '{name}': holds {column.type}, not text.")
-        return column
-    if pa.types.is_floating(column.type):
-        column = _whole_as_integers(column)
-    if column.type != pa.string():
-        column = column.cast(pa.string())
-    empty = pc.equal(column, pa.scalar(""))
-    return pc.if_else(empty, pa.scalar(None, pa.string()), column) if pc.any(empty).as_py() else column
-
-
-def _whole_as_integers(column: Column) -> Column:
-    """Undo what pandas does to an integer column with gaps: slide 7 must not become '7.0'."""
-    column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
-    try:
-        return column.cast(pa.int64())
-    except pa.ArrowInvalid:
-        return column
-
-
-def _as_numbers(column: Column, name: str, place: RowPlace) -> Column:
-    if _is_text(column.type):
-        column = _parse_numbers(column.cast(pa.string()), name, place)
-    elif not (pa.types.is_null(column.type) or pa.types.is_integer(column.type) or _is_real(column.type)):
-        raise RedDinoError(f"{place.name}, column '{name}': holds {column.type}, not numbers.")
-    column = column.cast(pa.float64())
-    infinite = pc.is_inf(column)
-    if pc.any(infinite).as_py():
-        place.refuse(_first(infinite), name, "is not a finite number")
-    return pc.if_else(pc.is_nan(column), pa.scalar(None, pa.float64()), column)
-
-
-def _is_real(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_floating(kind) or pa.types.is_decimal(kind))
-
-
-_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
-
-
-def _parse_numbers(column: Column, name: str, place: RowPlace) -> Column:
-    column = pc.utf8_trim_whitespace(column)
-    column = pc.if_else(pc.equal(column, pa.scalar("")), pa.scalar(None, pa.string()), column)
-    wrong = pc.invert(pc.match_substring_regex(column, _NUMBER))
-    if pc.any(wrong).as_py():
-        row = _first(wrong)
-        place.refuse(row, name, f"'{column[row].as_py()}' is not a number")
-    return pc.utf8_ltrim(column, characters="+").cast(pa.float64())
-
-
-def _first(mask: Column) -> int:
-    return int(pc.index(pc.fill_null(mask, False), True).as_py())
-
-
-def _check_rules(columns: dict[str, Column], place: RowPlace) -> None:
-    """Refuse what no reader of a manifest could make sense of."""
+def _check_rules(columns: Mapping[str, Column], raw: Mapping[str, Column], place: RowPlace) -> None:
+    """Refuse what no reader of a manifest could make sense of; `raw` has the values as they were written."""
     given = {name: np.asarray(pc.is_valid(columns[name])) for name in ("path", *NUMBER_COLUMNS)}
-    number = {name: np.asarray(pc.fill_null(columns[name], np.nan)) for name in ("w", "h", "cell_diameter")}
+    number = {name: np.asarray(pc.fill_null(columns[name], np.nan)) for name in NUMBER_COLUMNS}
+    limits = {"x": MAX_PLACE, "y": MAX_PLACE, "w": MAX_SIDE, "h": MAX_SIDE}
     rules: list[tuple[str, NDArray[np.bool_], str]] = [
         ("path", ~given["path"], "is empty; every row names an image"),
         ("x", given["y"] & ~given["x"], "is empty although y is given"),
@@ -154,8 +105,19 @@ def _check_rules(columns: dict[str, Column], place: RowPlace) -> None:
         ),
         ("w", number["w"] < 0, "is negative"),
         ("h", number["h"] < 0, "is negative"),
+        *(
+            (name, np.abs(number[name]) >= limit, f"is beyond any picture ({limit} pixels)")
+            for name, limit in limits.items()
+        ),
         ("cell_diameter", number["cell_diameter"] <= 0, "must be above 0 pixels (empty where unknown)"),
+        (
+            "cell_diameter",
+            number["cell_diameter"] > MAX_DIAMETER,
+            f"is more than {MAX_DIAMETER} pixels, larger than any red cell in a picture",
+        ),
     ]
     for column, broken, fault in rules:
         if broken.any():
-            place.refuse(int(np.argmax(broken)), column, fault)
+            row = int(np.argmax(broken))
+            word = raw[column][row].as_py() if column in raw and not given[column][row] else None
+            place.refuse(row, column, f"{word!r} is not a number: it {fault}" if word else fault)

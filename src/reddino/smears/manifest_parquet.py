@@ -1,0 +1,78 @@
+"""Manifests as Parquet, where there are millions of rows: its size is looked at before anything is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from reddino.errors import RedDinoError
+from reddino.smears.manifest_columns import require_names
+from reddino.smears.manifest_values import RowPlace
+
+#: Values in all columns, and characters in one: a few kilobytes can stand for more than memory holds.
+MAX_VALUES = 500_000_000
+MAX_CHARACTERS = 4_000_000_000
+
+
+def read_parquet(path: Path) -> tuple[pa.Table, RowPlace]:
+    """The table of a Parquet file, and how to name its rows.
+
+    Raises:
+        RedDinoError: it is damaged, encrypted, or would not fit in memory.
+    """
+    place = RowPlace(str(path))
+    try:
+        # ParquetFile, not read_table: the latter turns folder names like 'slide=7' into columns.
+        with pq.ParquetFile(path) as file:
+            require_names(file.schema_arrow.names, str(path))
+            _require_size(file.metadata, path)
+        # As dictionaries: a long text in many rows is read once.
+        texts = [
+            field.name
+            for field in file.schema_arrow
+            if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
+        ]
+        with pq.ParquetFile(path, read_dictionary=texts) as file:
+            table = file.read().replace_schema_metadata(None)
+        for name in texts:
+            table = _undictionaried(table, name, place)
+    except RedDinoError:
+        raise
+    except UnicodeDecodeError as error:
+        raise RedDinoError(f"{path} has a column whose name is not UTF-8 text.") from error
+    except Exception as error:  # on bytes that are no Parquet, its reader raises errors of many kinds
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise RedDinoError(f"{path} cannot be read as Parquet: {reason.rstrip('.')}.") from error
+    return table, place
+
+
+def _require_size(metadata: pq.FileMetaData, path: Path) -> None:
+    values = sum(
+        metadata.row_group(group).column(column).num_values
+        for group in range(metadata.num_row_groups)
+        for column in range(metadata.num_columns)
+    )
+    largest = max(values, metadata.num_rows * metadata.num_columns)
+    if not 0 <= largest <= MAX_VALUES:
+        raise RedDinoError(
+            f"{path} lists {metadata.num_rows} rows of {metadata.num_columns} columns, more than the "
+            f"{MAX_VALUES} values that are read: split it, or leave columns out."
+        )
+
+
+def _undictionaried(table: pa.Table, name: str, place: RowPlace) -> pa.Table:
+    """The table with a column of texts as such, if they fit in memory."""
+    index = table.column_names.index(name)
+    column = table.column(index)
+    if not pa.types.is_dictionary(column.type):
+        return table
+    chunks: list[Any] = column.chunks
+    lengths: list[Any] = [pc.binary_length(chunk.dictionary).take(chunk.indices) for chunk in chunks]
+    characters = sum(pc.sum(each.cast(pa.int64())).as_py() or 0 for each in lengths)
+    if characters > MAX_CHARACTERS:
+        raise RedDinoError(f"{place.name}, column '{name}': holds {characters} characters, too many to read.")
+    return table.set_column(index, name, column.cast(pa.string()))

@@ -1,0 +1,220 @@
+"""Checks of a manifest's spelling: values and columns that nearly agree, and words that may mean missing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from reddino.smears.findings import Finding
+from reddino.smears.manifest import Manifest
+from reddino.smears.manifest_columns import COLUMNS, ID_COLUMNS, NUMBER_COLUMNS
+from reddino.smears.manifest_values import Column
+from reddino.smears.spelling import may_mean_missing, name_key, spelling_key
+
+#: Names (as `name_key` gives them) that other programs have for the columns of a manifest.
+_SYNONYMS: dict[str, Sequence[str]] = {
+    "source": (
+        "sourceid",
+        "site",
+        "siteid",
+        "laboratory",
+        "lab",
+        "hospital",
+        "center",
+        "centre",
+        "dataset",
+        "scanner",
+    ),
+    "slide": (
+        "slideid",
+        "slidename",
+        "slideno",
+        "slidenumber",
+        "smear",
+        "smearid",
+        "wsi",
+        "specimen",
+        "specimenid",
+    ),
+    "patient": (
+        *(
+            "patientid",
+            "patientname",
+            "patientno",
+            "patientnumber",
+            "pid",
+            "subject",
+            "subjectid",
+            "case",
+            "caseid",
+        ),
+        *("donor", "donorid", "participant", "participantid", "individual", "animal", "animalid"),
+    ),
+    "group": ("groupid", "fov", "fovid"),
+    "label": (
+        *("class", "classes", "classname", "classid", "classlabel", "category", "categoryid", "categoryname"),
+        *("celltype", "cellclass", "cellname", "target", "labelname", "labelid", "annotation", "groundtruth"),
+    ),
+    "x": (
+        "xmin",
+        "x0",
+        "x1",
+        "left",
+        "bboxx",
+        "bbox",
+        "xc",
+        "xcenter",
+        "xcentre",
+        "cx",
+        "centerx",
+        "centroidx",
+    ),
+    "y": ("ymin", "y0", "y1", "top", "bboxy", "yc", "ycenter", "ycentre", "cy", "centery", "centroidy"),
+    "w": ("width", "xmax", "x2", "right", "bboxw", "bboxwidth"),
+    "h": ("height", "ymax", "y2", "bottom", "bboxh", "bboxheight"),
+    "cell_diameter": (
+        "diameter",
+        "diameterpx",
+        "celldiameterpx",
+        "celldiameterpixels",
+        "cellsize",
+        "celldiam",
+    ),
+}
+_DECIMAL_COMMA = r"^\s*[+-]?\d+,\d+\s*$"
+_NUMBER = r"^\s*[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?\s*$"
+
+
+@dataclass(frozen=True)
+class _Value:
+    """A value that occurs in a column: within one source, or ("") anywhere; how often, and where first."""
+
+    scope: str
+    text: str
+    count: int
+    first: int
+
+
+def check_values(manifest: Manifest) -> Iterator[Finding]:
+    """Ids and labels that differ in case, blanks, accents, dashes or zeros, and words that may mean missing.
+
+    Slides, patients and groups are compared within a source.
+    """
+    for column in (*ID_COLUMNS, "label"):
+        values = _values(manifest, column)
+        yield from _alike(manifest, column, values)
+        yield from _doubtful(manifest, column, values)
+
+
+def _values(manifest: Manifest, column: str) -> list[_Value]:
+    """The distinct values of a column, in order of appearance."""
+    table = manifest.table.select(list({"source", column}))
+    table = table.append_column("row", pa.array(np.arange(len(manifest))))
+    keys = ["source", column] if column in ("slide", "patient", "group") else [column]
+    counted = table.filter(pc.is_valid(table.column(column))).group_by(keys)
+    found = counted.aggregate([("row", "count"), ("row", "min")]).sort_by("row_min").to_pylist()
+    return [
+        _Value((one["source"] or "") if len(keys) > 1 else "", one[column], one["row_count"], one["row_min"])
+        for one in found
+    ]
+
+
+def _alike(manifest: Manifest, column: str, values: Sequence[_Value]) -> Iterator[Finding]:
+    keys = {text: spelling_key(text) for text in {value.text for value in values}}
+    groups: dict[tuple[str, str], list[_Value]] = defaultdict(list)
+    for value in values:
+        groups[value.scope, keys[value.text]].append(value)
+    several = [group for group in groups.values() if len(group) > 1]
+    if not several:
+        return
+    names = " and ".join(f"'{value.text}' ({value.count} rows)" for value in several[0][:3])
+    where = f" of source '{several[0][0].scope}'" if several[0][0].scope else ""
+    more = f", and {len(several) - 1} more" if len(several) > 1 else ""
+    text = (
+        f"column '{column}': {names}{where} are taken as different{more}; if they are one, write them alike"
+    )
+    yield Finding("values spelt alike", text, len(several), _place(manifest, several[0][1].first))
+
+
+def _doubtful(manifest: Manifest, column: str, values: Sequence[_Value]) -> Iterator[Finding]:
+    found = [value for value in values if may_mean_missing(value.text)]
+    if found:
+        what = "a class" if column == "label" else f"one {column}"
+        text = f"column '{column}': '{found[0].text}' is taken as {what}; leave it empty if none is known"
+        rows = sum(value.count for value in found)
+        place = _place(manifest, found[0].first)
+        yield Finding("values that may mean missing", text, rows, place, harmless=column == "label")
+
+
+def check_columns(manifest: Manifest) -> Iterator[Finding]:
+    """Extra columns that seem to be meant for an empty column of the manifest, and decimal commas in them."""
+    given = {name_key(name): name for name in manifest.table.column_names if name not in COLUMNS}
+    for column, synonyms in _SYNONYMS.items():
+        if manifest.table.column(column).null_count < len(manifest):
+            continue
+        for synonym in synonyms:
+            name = given.get(synonym)
+            if name is not None and manifest.table.column(name).null_count < len(manifest):
+                text = f"column '{name}' is carried along unread; if it is the {column}, call it '{column}'"
+                yield Finding("columns of other names", text, 1, f"column '{name}'")
+                break
+    for name in given.values():
+        yield from _decimal_commas(manifest, name)
+
+
+def _decimal_commas(manifest: Manifest, name: str) -> Iterator[Finding]:
+    column: Column = manifest.table.column(name)
+    if column.type != pa.string() or not _are_numbers(column.drop_null()[:100]):
+        return
+    matches: Column = pc.match_substring_regex(column, _DECIMAL_COMMA)
+    with_comma = np.asarray(pc.fill_null(matches, False))
+    if with_comma.any() and _are_numbers(column.drop_null()):
+        row = int(np.argmax(with_comma))
+        text = f"column '{name}': '{column[row].as_py()}' stays text; numbers need a decimal point"
+        yield Finding("decimal commas", text, int(with_comma.sum()), _place(manifest, row))
+
+
+def _are_numbers(column: Column) -> bool:
+    return bool(pc.all(pc.match_substring_regex(column, _NUMBER)).as_py())
+
+
+def check_repeats(manifest: Manifest) -> Iterator[Finding]:
+    """Rows of the same picture and place, and those of them that differ in their label."""
+    place = ["path", *NUMBER_COLUMNS[:4]]
+    rows = _perhaps_repeated(manifest)
+    if not rows.size:
+        return
+    table = manifest.table.select([*place, "label"]).take(rows).append_column("row", pa.array(rows))
+    cells = table.group_by(place).aggregate([("row", "count"), ("row", "min"), ("label", "count_distinct")])
+    number, first, labels = (
+        np.asarray(cells.column(name)) for name in ("row_count", "row_min", "label_count_distinct")
+    )
+    for chosen, kind, does in (
+        ((number > 1) & (labels <= 1), "rows listed twice", "is listed again and would count twice"),
+        ((number > 1) & (labels > 1), "rows of several labels", "is listed with several labels"),
+    ):
+        if chosen.any():
+            text = f"the same box, or whole picture, {does}: leave one row"
+            extra = int(number[chosen].sum() - chosen.sum())
+            yield Finding(kind, text, extra, _place(manifest, int(first[chosen].min())))
+
+
+def _perhaps_repeated(manifest: Manifest) -> NDArray[np.int64]:
+    """The rows whose picture and place have a hash that another row has, too."""
+    hashes = manifest.images()[1].astype(np.uint64)
+    for name in NUMBER_COLUMNS[:4]:
+        hashes = (hashes ^ (manifest.numbers(name) + 0.0).view(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
+        hashes ^= hashes >> np.uint64(29)
+    _, codes, counts = np.unique(hashes, return_inverse=True, return_counts=True)
+    return np.flatnonzero(counts[codes] > 1)
+
+
+def _place(manifest: Manifest, row: int) -> str:
+    """A row for the eyes of a person: its number in the manifest, and its picture."""
+    return f"row {row + 1} ({manifest.table.column('path')[row].as_py()})"
