@@ -157,7 +157,7 @@ def test_read_card__refuses_what_is_no_model_folder(tmp_path: Path) -> None:
     with pytest.raises(RedDinoError, match=r"reddino\.json cannot be read as JSON"):
         read_card(tmp_path)
     (tmp_path / "reddino.json").write_text("[1]")
-    with pytest.raises(RedDinoError, match="holds no JSON object"):
+    with pytest.raises(RedDinoError, match="does not hold an object of keys"):
         read_card(tmp_path)
 
 

@@ -19,7 +19,7 @@ _STANDARD = {"small": (384, 12), "base": (768, 12), "large": (1024, 24), "giant"
 _BY_WIDTH = {384: "small", 768: "base", 1024: "large"}
 #: Gate and value of the giant's SwiGLU, packed into one matrix.
 GIANT_HIDDEN = 8192
-_BLOCK = re.compile(r"^blocks\.(\d+)\.")
+_BLOCK = re.compile(r"^blocks\.(\d{1,4})\.")
 
 
 def recognise(tensors: Mapping[str, Tensor], origin: str) -> ModelCard:
@@ -40,14 +40,14 @@ def recognise(tensors: Mapping[str, Tensor], origin: str) -> ModelCard:
     fc2 = _require(tensors, "blocks.0.mlp.fc2.weight", 2, origin)
     _require_layer_scale(tensors, origin)
     width, patch = int(patches.shape[0]), int(patches.shape[-1])
-    if width % HEAD_WIDTH:
+    if not width or width % HEAD_WIDTH:
         raise RedDinoError(
             f"{origin}: {width} numbers a token are no multiple of {HEAD_WIDTH}, the width of DINOv2's "
             "heads, so the number of heads is unknown; give a model folder with a config.json"
         )
     depth = 1 + max(int(match[1]) for match in map(_BLOCK.match, tensors) if match)
     swiglu = fc1.shape[0] == 2 * fc2.shape[1]
-    registers = int(tensors["reg_token"].shape[1]) if "reg_token" in tensors else 0
+    registers = int(_require(tensors, "reg_token", 3, origin).shape[1]) if "reg_token" in tensors else 0
     side = position_side(_require(tensors, "pos_embed", 3, origin), 0 if registers else 1, origin)
 
     size = "giant" if swiglu else _BY_WIDTH.get(width, "small")

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from reddino.errors import RedDinoError
+from reddino.model.arguments import require_architecture, require_name
 from reddino.model.blocks import Kept, KeptPair, class_token_of_last
 from reddino.model.depthwise import adopt_depthwise
 from reddino.model.feature_map import map_tokens
@@ -234,10 +235,11 @@ def create_backbone(
         arguments: of timm's constructor, beyond those above.
 
     Raises:
-        RedDinoError: timm has no such architecture.
+        RedDinoError: timm has no such architecture, or it does not take these arguments.
     """
     import timm
 
+    require_name(name, "the backbone")
     if name == RESNET50_CUT:
         return PooledBackbone(cut_last_stage(timm.create_model("resnet50", pretrained=False, num_classes=0)))
     architecture, own = PATCH14.get(name, (name, {}))
@@ -255,7 +257,21 @@ def create_backbone(
         raise RedDinoError(f"model.{key} only fits Vision Transformers, and '{name}' is none")
     elif drop_path:
         arguments |= {"drop_path_rate": drop_path}
-    return wrap(timm.create_model(architecture, pretrained=False, **arguments))
+    require_architecture(arguments, f"backbone '{name}'")
+    try:
+        network = timm.create_model(architecture, pretrained=False, **arguments)
+    except (
+        TypeError,
+        ValueError,
+        AssertionError,
+        RuntimeError,
+        KeyError,
+        IndexError,
+        OverflowError,
+    ) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+        raise RedDinoError(f"backbone '{name}' cannot be built with these arguments ({reason})") from error
+    return wrap(network)
 
 
 def is_vit(architecture: str) -> bool:

@@ -15,9 +15,12 @@ from torch import Tensor
 from reddino import __version__
 from reddino.atomic import atomic_path, write_text
 from reddino.errors import RedDinoError
+from reddino.model.arguments import is_number, require_architecture, require_name
 from reddino.model.backbone import PATCH14, Backbone, ViTBackbone, create_backbone, is_vit
+from reddino.model.budget import no_larger_than
 from reddino.model.position import RESAMPLING, position_side
 from reddino.model.weights import backbone_tensors, hash_weights, load_strictly, read_tensors
+from reddino.structured import fit, read_json
 
 CONFIG, WEIGHTS, CARD, HEADS = "config.json", "model.safetensors", "reddino.json", "heads.safetensors"
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -150,47 +153,84 @@ def read_card(folder: Path) -> ModelCard:
         RedDinoError: the folder holds neither, or one that cannot be understood.
     """
     if (folder / CARD).is_file():
-        content = _read_json(folder / CARD)
-        try:
-            return ModelCard(**{**content, "mean": tuple(content["mean"]), "std": tuple(content["std"])})
-        except (TypeError, KeyError) as error:
-            raise RedDinoError(f"{folder / CARD} does not fit RedDino {__version__}: {error}") from error
+        content = read_json(folder / CARD)
+        return _checked(content, f"{folder / CARD} does not fit RedDino {__version__}")
     if not (folder / CONFIG).is_file():
         raise RedDinoError(f"{folder} is no model folder: it holds neither {CARD} nor {CONFIG}")
-    return _timm_card(_read_json(folder / CONFIG))
+    return _checked(_timm_card(read_timm_config(folder), str(folder / CONFIG)), str(folder / CONFIG))
 
 
-def _timm_card(config: Mapping[str, Any]) -> ModelCard:
-    """The card of a network that is described by timm's hub configuration alone."""
+def _checked(content: dict[str, Any], origin: str) -> ModelCard:
+    """A card whose values a network can be built from and pictures can be normalised with."""
+    for name in ("mean", "std"):
+        if name not in content:
+            raise RedDinoError(f"{origin}: {name}: it is missing")
+    card = fit(ModelCard, content, origin)
+    require_name(card.backbone, origin)
+    named = {"img_size": card.image_size, "depth": card.depth, "init_values": card.layer_scale}
+    require_architecture(named, origin)
+    require_architecture(card.arguments, origin)
+    for name, values, least in (("mean", card.mean, 0.0), ("std", card.std, 1e-6)):
+        if not all(is_number(value, least, 1) for value in values):
+            raise RedDinoError(
+                f"{origin}: {name}: {list(values)} are not three numbers for RGB from 0 to 1, above 0 for std"
+            )
+    if card.channel_order not in ("RGB", "BGR"):
+        raise RedDinoError(f"{origin}: channel_order: {card.channel_order[:60]!r} is neither RGB nor BGR")
+    return card
+
+
+def read_timm_config(folder: Path) -> dict[str, Any]:
+    """timm's `config.json`, its sections and the names in it of the types that they must have.
+
+    Raises:
+        RedDinoError: the file cannot be read, or one is not.
+    """
+    config: dict[str, Any] = read_json(folder / CONFIG)
     pretrained = config.get("pretrained_cfg", config)
-    arguments = {key: value for key, value in config.get("model_args", {}).items() if key not in _SET_ANYWAY}
-    name = str(config.get("architecture", ""))
+    arguments = config.get("model_args") or {}
+    for name, section in (("pretrained_cfg", pretrained), ("model_args", arguments)):
+        if not isinstance(section, dict):
+            raise RedDinoError(f"{folder / CONFIG}: {name}: it does not hold keys and values")
+    classifier = pretrained.get("classifier") or []
+    names = [classifier] if isinstance(classifier, str) else classifier
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise RedDinoError(f"{folder / CONFIG}: classifier: it is neither a name nor a list of names")
+    return {**config, "pretrained_cfg": {**pretrained, "classifier": names}, "model_args": arguments}
+
+
+def _timm_card(config: Mapping[str, Any], origin: str) -> dict[str, Any]:
+    """The content of a card for a network that is described by timm's hub configuration alone."""
+    pretrained = config["pretrained_cfg"]
+    arguments = {key: value for key, value in config["model_args"].items() if key not in _SET_ANYWAY}
+    name = config.get("architecture", "")
+    require_name(name, origin)
     for own, (architecture, fixed) in PATCH14.items():
         if architecture == name and fixed["patch_size"] == arguments.get("patch_size"):
             name = own
             del arguments["patch_size"]
-    size = arguments.get("img_size") or pretrained.get("input_size", [3, 224, 224])[-1]
+    size = _square(arguments.get("img_size") or pretrained.get("input_size", [3, 224, 224]), origin)
     if is_vit(name):
         arguments.pop("img_size", None)
-    return ModelCard(
-        backbone=name,
-        image_size=int(size[0] if isinstance(size, list) else size),
-        depth=arguments.pop("depth", None),
-        layer_scale=arguments.pop("init_values", None),
-        mean=tuple(pretrained.get("mean", IMAGENET_MEAN)),
-        std=tuple(pretrained.get("std", IMAGENET_STD)),
-        arguments=arguments,
-    )
+    return {
+        "backbone": name,
+        "image_size": size,
+        "depth": arguments.pop("depth", None),
+        "layer_scale": arguments.pop("init_values", None),
+        "mean": pretrained.get("mean", IMAGENET_MEAN),
+        "std": pretrained.get("std", IMAGENET_STD),
+        "arguments": arguments,
+    }
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RedDinoError(f"{path} cannot be read as JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise RedDinoError(f"{path} holds no JSON object")
-    return content
+def _square(size: Any, origin: str) -> Any:
+    """The side of a square input, given as one number, (height, width) or (3, height, width)."""
+    if not isinstance(size, list):
+        return size
+    sides = size[1:] if len(size) == 3 and size[0] == 3 else size
+    if len(sides) not in (1, 2) or any(side != sides[0] for side in sides):
+        raise RedDinoError(f"{origin}: the input size {str(size)[:60]} is not that of a square RGB picture")
+    return sides[0]
 
 
 def open_model_folder(
@@ -210,7 +250,7 @@ def open_model_folder(
     path = weights or folder / WEIGHTS
     tensors = read_tensors(path)
     if not (folder / CARD).is_file():
-        tensors = _without_classifier(tensors, _read_json(folder / CONFIG))
+        tensors = _without_classifier(tensors, read_timm_config(folder))
     return open_tensors(tensors, card, str(path), image_size)
 
 
@@ -222,12 +262,14 @@ def open_tensors(
     Raises:
         RedDinoError: the tensors do not fit the card: names, shapes, number of positions or hash.
     """
-    backbone = card.create()
+    with no_larger_than(tensors, origin):
+        backbone = card.create()
     if image_size is not None and isinstance(backbone, ViTBackbone) and "pos_embed" in tensors:
         # Asked for a size, the person need not know for which one the positions were trained.
         side = position_side(tensors["pos_embed"], backbone.positioned_prefix, origin)
         card = replace(card, image_size=side * backbone.patch_size)
-        backbone = card.create()
+        with no_larger_than(tensors, origin):
+            backbone = card.create()
     load_strictly(backbone, tensors, origin)
     found = hash_weights(backbone)
     if card.weights_hash and found != card.weights_hash:
@@ -263,8 +305,7 @@ def at_size(backbone: Backbone, card: ModelCard, image_size: int | None) -> tupl
 
 def _without_classifier(tensors: dict[str, Tensor], config: Mapping[str, Any]) -> dict[str, Tensor]:
     """All but the classifier that timm's configuration names: embeddings are taken before it."""
-    named = config.get("pretrained_cfg", config).get("classifier") or []
-    prefixes = tuple(f"{name}." for name in ([named] if isinstance(named, str) else named))
+    prefixes = tuple(f"{name}." for name in config["pretrained_cfg"]["classifier"])
     if not config.get("num_classes") or not prefixes:
         return tensors
     return {name: value for name, value in tensors.items() if not name.startswith(prefixes)}

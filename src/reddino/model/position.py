@@ -48,6 +48,8 @@ def position_side(embedding: Tensor, prefix: int, origin: str) -> int:
     Raises:
         RedDinoError: no square grid has so many tokens.
     """
+    if embedding.ndim != 3:
+        raise RedDinoError(f"{origin}: the position embedding has {embedding.ndim} axes instead of three")
     patches = int(embedding.shape[1]) - prefix
     side = math.isqrt(max(patches, 0))
     if side < 1 or side * side != patches:

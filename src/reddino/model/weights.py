@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from reddino.archives import require_stored
 from reddino.errors import RedDinoError
 from reddino.model.backbone import Backbone, PooledBackbone, ViTBackbone
 from reddino.model.position import position_side, resample_positions
@@ -40,7 +41,10 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return dict(load_file(path))
+        require_stored(path, path.stat().st_size, str(path))
         content = torch.load(path, map_location="cpu", weights_only=True)
+    except RedDinoError:
+        raise
     except Exception as error:  # on bytes that are no weights, torch's reader raises errors of many kinds
         reason = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise RedDinoError(
@@ -75,7 +79,22 @@ def teacher_backbone(content: object, path: Path) -> dict[str, Tensor]:
         raise RedDinoError(
             f"{path}: entry '{strangers[0]}' is no tensor; give a state dict or a DINOv2 training checkpoint"
         )
-    return _timm_registers({_timm_name(str(name)): value for name, value in content.items()})
+    tensors: dict[str, Tensor] = {}
+    for given, value in content.items():
+        _require_plain(str(given), value, str(path))
+        name = _timm_name(str(given))
+        if name in tensors:
+            raise RedDinoError(f"{path}: two tensors are called '{name}' once their names are timm's")
+        tensors[name] = value
+    return _timm_registers(tensors)
+
+
+def _require_plain(name: str, value: Tensor, origin: str) -> None:
+    """Refuse tensors that are not plain numbers in memory, or that show few numbers as many."""
+    if value.layout != torch.strided or value.is_quantized or value.is_meta or value.is_complex():
+        raise RedDinoError(f"{origin}: tensor '{name}' is not made of plain real numbers")
+    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        raise RedDinoError(f"{origin}: tensor '{name}' claims more numbers than the file holds of it")
 
 
 def _timm_name(name: str) -> str:
@@ -89,7 +108,11 @@ def _timm_registers(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """DINOv2's registers as timm keeps them: the class token's position is added, only patches keep one."""
     if "register_tokens" not in tensors or not {"cls_token", "pos_embed"} <= tensors.keys():
         return tensors
-    registers, positions = tensors.pop("register_tokens"), tensors["pos_embed"]
+    registers, positions = tensors["register_tokens"], tensors["pos_embed"]
+    token = tensors["cls_token"]
+    if not (positions.ndim == token.ndim == 3 and positions.shape[-1] == token.shape[-1]):
+        return tensors  # of another network: it is named when these are loaded
+    del tensors["register_tokens"]
     tensors["cls_token"] = tensors["cls_token"] + positions[:, :1]
     return tensors | {"reg_token": registers, "pos_embed": positions[:, 1:].contiguous()}
 
@@ -115,7 +138,13 @@ def load_strictly(
     network = backbone.vit if isinstance(backbone, ViTBackbone) else backbone.network
     if isinstance(backbone, ViTBackbone):
         if MASK_TOKEN in remaining:
-            backbone.mask_token.data.copy_(remaining.pop(MASK_TOKEN).reshape(1, -1))
+            mask = remaining.pop(MASK_TOKEN)
+            if mask.numel() != backbone.dim:
+                raise RedDinoError(
+                    f"{origin}: tensor '{MASK_TOKEN}' has shape {tuple(mask.shape)}, this backbone needs "
+                    f"{(1, backbone.dim)}"
+                )
+            backbone.mask_token.data.copy_(mask.reshape(1, -1))
         _fit_positions(backbone, remaining, origin, resample)
     expected = network.state_dict()
     _require_same_names(set(expected), set(remaining), origin)
@@ -124,6 +153,10 @@ def load_strictly(
             raise RedDinoError(
                 f"{origin}: tensor '{name}' has shape {tuple(value.shape)}, this backbone needs "
                 f"{tuple(expected[name].shape)}"
+            )
+        if value.is_floating_point() != expected[name].is_floating_point() or value.is_complex():
+            raise RedDinoError(
+                f"{origin}: tensor '{name}' is of {value.dtype}, this backbone needs {expected[name].dtype}"
             )
     network.load_state_dict(remaining, strict=True)
 
