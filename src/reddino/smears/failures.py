@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
 from pathlib import Path
 
-from reddino.atomic import atomic_path
 from reddino.errors import RedDinoError
+from reddino.exports import write_csv
 
 
 class ImageError(RedDinoError):
@@ -68,12 +66,7 @@ class Failures:
 
     def write(self, path: str | Path) -> None:
         """Write `path,reason` as CSV, whole or not at all; without entries, only the column names."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["path", "reason"])
-        writer.writerows(sorted(self._entries))
-        with atomic_path(Path(path)) as partial:
-            partial.write_bytes(text.getvalue().encode("utf-8", "surrogateescape"))
+        write_csv(Path(path), ("path", "reason"), sorted(self._entries))
 
     def leave_at(self, path: Path) -> None:
         """Write them to `path`, or delete an earlier run's list there where nothing had to be left out."""
