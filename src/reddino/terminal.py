@@ -100,11 +100,21 @@ def complain(sentence: str) -> None:
     ERR.print(f"reddino: {sentence}", markup=False, soft_wrap=True)
 
 
+class _Complaints(logging.Handler):
+    """Warnings of the package as remarks, in commands that show no log."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        complain(record.getMessage())
+
+
 def exit_code_of(command: Callable[[], int | None]) -> int:
     """Run a command; what goes wrong is said in one sentence and becomes the exit code.
 
     Tracebacks remain for our own faults.
     """
+    logger = logging.getLogger("reddino")
+    if not logger.handlers:
+        logger.addHandler(_Complaints(logging.WARNING))
     try:
         return command() or 0
     except RedDinoError as error:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from scipy.spatial.distance import cdist, pdist
 
 from reddino.errors import RedDinoError
-from reddino.explore.projection import pca_2d, reduce_dimensions, umap_2d
+from reddino.explore.projection import Method, layout, pca_2d, reduce_dimensions, umap_2d
 
 
 def test_pca_2d__equals_the_singular_vectors_up_to_sign() -> None:
@@ -57,3 +58,46 @@ def test_umap_2d__refuses_what_it_cannot_lay_out() -> None:
     broken[2, 2] = np.nan
     with pytest.raises(RedDinoError, match="not finite"):
         umap_2d(broken)
+
+
+def test_layout__draws_equal_vectors_on_one_point_apart_from_the_others() -> None:
+    draw = np.random.default_rng(0)
+    vectors = np.concatenate([np.ones((1000, 8)), 3 * draw.normal(size=(5, 8))]).astype(np.float32)
+    made = layout(vectors, "umap")
+    assert made.method == "umap"
+    assert np.isfinite(made.xy).all()
+    assert len(np.unique(made.xy, axis=0)) == 6
+    assert len(np.unique(made.xy[:1000], axis=0)) == 1
+    assert made.notes == (
+        "1000 of 1005 vectors are equal to another (6 are different): copies of pictures, or a network that "
+        "sees no difference; equal vectors are drawn on one point",
+    )
+
+
+@pytest.mark.parametrize("method", ["umap", "pca"])
+@pytest.mark.parametrize(
+    ("vectors", "different"),
+    [
+        (np.full((5, 4), 2.0), 1),
+        (np.zeros((9, 4)), 1),
+        (np.ones((1, 4)), 1),
+        (np.eye(2, 4), 2),
+        (np.repeat(np.eye(3, 4), 2, axis=0), 3),
+        (np.arange(7.0).reshape(7, 1), 7),
+        (np.eye(6, 9) * 1e20, 6),
+        (np.eye(6, 9) * 1e-20, 6),
+        (np.pad(np.arange(12.0).reshape(12, 1), ((0, 0), (3, 3))), 12),
+    ],
+)
+@pytest.mark.filterwarnings("error::RuntimeWarning", "error::UserWarning")
+def test_layout__is_finite_whatever_the_vectors(
+    method: Method, vectors: npt.NDArray[np.float64], different: int
+) -> None:
+    made = layout(vectors.astype(np.float32), method)
+    assert made.xy.shape == (len(vectors), 2)
+    assert np.isfinite(made.xy).all()
+    assert len(np.unique(made.xy, axis=0)) == different
+    assert made.method == ("pca" if different < 4 else method)
+    assert any("a UMAP needs 4 different" in note for note in made.notes) == (
+        method == "umap" and different < 4
+    )

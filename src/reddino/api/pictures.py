@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,10 @@ from reddino.inputs import Data, open_data
 from reddino.smears.failures import FAILURES_FILE, Failures
 
 if TYPE_CHECKING:
-    from reddino.explore.overview import Method, Overview
+    from reddino.explore.overview import Overview
+    from reddino.explore.projection import Method
+
+log = logging.getLogger(__name__)
 
 
 def explore(
@@ -40,16 +44,18 @@ def explore(
         RedDinoError: no such table, column or images, or a format that is not known.
     """
     from reddino.explore.figures import save_figure
+    from reddino.explore.lettering import Numbers, note_numbers
 
     unknown = sorted(set(formats) - {"png", "pdf", "svg"})
     if unknown:
         raise RedDinoError(f"figures are written as png, pdf or svg, not as {', '.join(unknown)}")
     overview = _overview(table, images, method, label, seed)
-    maps = overview.maps()
+    maps, numbers = overview.maps(), Numbers()
     for kind in formats:
-        save_figure(maps, Path(out) / f"map.{kind}")
+        save_figure(maps, Path(out) / f"map.{kind}", numbers=numbers)
     for name, figure in overview.sheets().items():
-        save_figure(figure, Path(out) / f"{name}.png")
+        save_figure(figure, Path(out) / f"{name}.png", numbers=numbers)
+    note_numbers(numbers, Path(out))
     overview.save_columns(Path(out) / "map.parquet", _origin(overview))
     return overview
 
@@ -176,7 +182,10 @@ def _overview(
 
     read = read_embeddings(table)
     require_finite(read)
-    return Overview.of(read, images=images, method=method, label=label, seed=seed)
+    overview = Overview.of(read, images=images, method=method, label=label, seed=seed)
+    for note in overview.notes:
+        log.warning("%s", note)
+    return overview
 
 
 def _origin(overview: Overview) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from reddino.embed.encoder import Vectors
 from reddino.evaluate.neighbours import nearest as nearest_rows
+from reddino.explore.palette import numbered
 
 Indices = npt.NDArray[np.int64]
 Real = npt.NDArray[np.float64]
@@ -58,12 +59,14 @@ def outlier_scores(
         seed: of that draw.
 
     Returns:
-        (n,); NaN for the only vector of a source.
+        (n,); NaN for the only vector of a source; infinite, and so the highest, for those that differ where
+        most of a source's vectors are equal.
     """
     scores = np.full(len(vectors), np.nan)
-    names = np.asarray(sources, dtype=np.str_)
-    for number, name in enumerate(np.unique(names)):
-        rows = np.flatnonzero(names == name)
+    names = sorted(set(sources))
+    of_source = numbered(sources, names)
+    for number in range(len(names)):
+        rows = np.flatnonzero(of_source == number)
         if len(rows) < 2:
             continue
         references = rows

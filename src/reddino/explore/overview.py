@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +18,7 @@ from reddino.embed.table import Embeddings
 from reddino.explore.maps import maps_figure
 from reddino.explore.neighbours import outlier_scores
 from reddino.explore.pictures import Pictures
-from reddino.explore.projection import Points, pca_2d, umap_2d
+from reddino.explore.projection import Method, Points, layout
 from reddino.explore.sheets import (
     Indices,
     classes_figure,
@@ -27,8 +27,7 @@ from reddino.explore.sheets import (
     outliers_figure,
     typical_queries,
 )
-
-Method = Literal["umap", "pca"]
+from reddino.visible import short
 
 #: Side in pixels of the pictures on sheets.
 PICTURE = 96
@@ -53,6 +52,7 @@ class Overview:
         method: how the map was made.
         seed: that map and choices follow from.
         label: column of the classes.
+        notes: what a person who looks at it should know, such as how many vectors are equal.
     """
 
     table: Embeddings
@@ -62,6 +62,7 @@ class Overview:
     method: Method
     seed: int
     label: str
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -83,18 +84,18 @@ class Overview:
             label: column of the classes.
 
         Raises:
-            RedDinoError: no such column, the images are not there, or too few rows for a map.
+            RedDinoError: no such column, or the images are not there.
         """
         table.strings(label)
         pictures = Pictures.of(table, images) if images is not None else None
-        xy = umap_2d(table.vectors, seed=seed) if method == "umap" else pca_2d(table.vectors)
+        made = layout(table.vectors, method, seed)
         scores = outlier_scores(table.vectors, table.strings("source"), seed=seed)
-        return cls(table, xy, scores, pictures, method, seed, label)
+        return cls(table, made.xy, scores, pictures, made.method, seed, label, made.notes)
 
     @property
     def title(self) -> str:
         """Model, rows and method in one line."""
-        return f"{self.table.meta['model']}: {NAMES[self.method]} of {len(self.table)} views"
+        return f"{short(str(self.table.meta['model']), 60)}: {NAMES[self.method]} of {len(self.table)} views"
 
     def panels(self) -> dict[str, list[str]]:
         """Panel title -> labels, of the columns that hold at least two values."""

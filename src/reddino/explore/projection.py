@@ -1,22 +1,78 @@
-"""From vectors to the plane: principal components, and a seeded UMAP after them."""
+"""From vectors to the plane: principal components, and a seeded UMAP after them; equal vectors are one."""
 
 from __future__ import annotations
 
 import warnings
 from contextlib import suppress
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.decomposition import PCA
 
 from reddino.embed.encoder import Vectors
+from reddino.embed.equal_vectors import EqualVectors, equal_vectors
 from reddino.errors import RedDinoError
 
 Points = npt.NDArray[np.float64]
+Method = Literal["umap", "pca"]
 
 #: Directions that are kept before UMAP: neighbours hardly change, and their search takes a fraction.
 COMPONENTS = 50
+#: Different vectors that a UMAP needs.
+LEAST_FOR_UMAP = 4
+#: Vectors whose largest number is smaller, or larger than one over it, are scaled.
+LEAST_SCALE = 1e-6
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Points (n, 2) of a map.
+
+    Attributes:
+        xy: finite; equal vectors have one point.
+        method: by which it was made in the end.
+        notes: what a person who looks at the map should know.
+    """
+
+    xy: Points
+    method: Method
+    notes: tuple[str, ...]
+
+
+def layout(vectors: Vectors, method: Method, seed: int = 0) -> Layout:
+    """Lay out a map of vectors (n, d), whatever they are: few, equal, of one number.
+
+    Equal vectors are laid out once. Of fewer than four different vectors, principal components are the map.
+    """
+    equal = equal_vectors(vectors)
+    notes = [f"{sentence}; equal vectors are drawn on one point"] if (sentence := equal.sentence()) else []
+    different = len(equal.first)
+    if method == "umap" and different < LEAST_FOR_UMAP:
+        method = "pca"
+        notes.append(
+            f"a UMAP needs {LEAST_FOR_UMAP} different vectors, and there are {different}: the map shows "
+            "principal components"
+        )
+    if method == "umap":
+        points = umap_2d(vectors[equal.first], seed=seed)
+        if not np.isfinite(points).all():
+            method = "pca"
+            notes.append("UMAP found no finite place for some vectors: the map shows principal components")
+    if method == "pca":
+        points = _components_of(vectors, equal)
+    return Layout(points[equal.group], method, tuple(notes))
+
+
+def _components_of(vectors: Vectors, equal: EqualVectors) -> Points:
+    """Principal components (m, 2) of the different vectors, 0 where there are fewer."""
+    if len(equal.first) == 1:
+        return np.zeros((1, 2))
+    if min(vectors.shape) >= 2:
+        return pca_2d(vectors)[equal.first]
+    centred = vectors[equal.first].astype(np.float64) - vectors.mean(dtype=np.float64)
+    return np.hstack([centred, np.zeros_like(centred)])
 
 
 def pca_2d(vectors: Vectors) -> Points:
@@ -64,29 +120,42 @@ def umap_2d(
     Raises:
         RedDinoError: too few vectors, or numbers that are not finite.
     """
-    if len(vectors) < 4:
-        raise RedDinoError(f"a UMAP needs at least 4 vectors, and there are {len(vectors)}")
+    if len(vectors) < LEAST_FOR_UMAP:
+        raise RedDinoError(f"a UMAP needs at least {LEAST_FOR_UMAP} vectors, and there are {len(vectors)}")
     if not np.isfinite(vectors).all():
         raise RedDinoError("the vectors hold numbers that are not finite; embed again in fp32")
     umap = _umap()
 
     reduced = reduce_dimensions(vectors)
-    start = reduced[:, :2] if reduced.shape[1] > 1 else np.repeat(reduced, 2, axis=1)
-    start = start * (10.0 / max(float(np.abs(start).max()), 1e-12))
+    largest = float(np.abs(reduced).max())
+    if not LEAST_SCALE < largest < 1 / LEAST_SCALE:
+        # Only the shape matters to UMAP, whose float32 squares would overflow or vanish.
+        reduced = (reduced / (largest or 1.0)).astype(np.float32)
     mapper = umap.UMAP(
         n_neighbors=min(neighbours, len(vectors) - 1),
         min_dist=min_dist,
         n_epochs=epochs,
-        init=start.astype(np.float32),
+        init=_start(reduced, seed),
         random_state=seed,
         n_jobs=1,
         low_memory=True,
     )
     with warnings.catch_warnings():
-        # It tells that one seed means one thread, which is what is asked for.
+        # It tells that one seed means one thread, which is what is asked for; and divisions that fail are
+        # looked for in its result.
         warnings.simplefilter("ignore", UserWarning)
+        warnings.simplefilter("ignore", RuntimeWarning)
         points: Points = mapper.fit_transform(reduced).astype(np.float64)
     return points
+
+
+def _start(reduced: Vectors, seed: int) -> Vectors:
+    """Where a layout starts (n, 2): the first two components, each of which varies at least a little."""
+    start = pca_2d(reduced) if min(reduced.shape) > 1 else np.repeat(reduced, 2, axis=1).astype(np.float64)
+    start *= 10.0 / max(float(np.abs(start).max()), 1e-12)
+    flat = np.ptp(start, axis=0) < 1e-3
+    start[:, flat] += np.random.default_rng(seed).normal(scale=1e-2, size=(len(start), int(flat.sum())))
+    return start.astype(np.float32)
 
 
 def _umap() -> Any:

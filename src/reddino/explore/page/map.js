@@ -68,7 +68,8 @@
     for (let i = 0; i < n; i++) {
       let colour = GREY;
       if (isNumber) {
-        if (Number.isFinite(values[i])) {
+        // What is infinite stands at the end of the scale; only what is no number is grey.
+        if (!Number.isNaN(values[i])) {
           const share = (values[i] - current.range[0]) / (current.range[1] - current.range[0]);
           const at = 3 * Math.round(255 * Math.min(1, Math.max(0, share)));
           colour = [RAMP[at], RAMP[at + 1], RAMP[at + 2]];
@@ -285,7 +286,8 @@
   function valueOf(column, row) {
     const value = decode(column)[row];
     if (column.kind === "category") return column.names[value];
-    return Number.isFinite(value) ? String(Number(value.toPrecision(7))) : "";
+    if (Number.isNaN(value)) return "";
+    return Number.isFinite(value) ? String(Number(value.toPrecision(7))) : value > 0 ? "inf" : "-inf";
   }
 
   function showTip(row, clientX, clientY) {
