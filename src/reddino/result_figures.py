@@ -13,8 +13,12 @@ from reddino.evaluate.results import Result
 from reddino.evaluate.tables import by_task
 from reddino.explore import score_figures
 from reddino.explore.figures import save_figure
+from reddino.explore.lettering import Numbers, note_numbers
+from reddino.visible import short, visible
 
 CLASSIFIER, METRIC = "20-NN", "macro F1"
+#: Letters of a line above a figure.
+TITLE = 80
 
 
 def draw(results: Sequence[Result], folder: Path, classifier: str = CLASSIFIER) -> list[Path]:
@@ -25,6 +29,7 @@ def draw(results: Sequence[Result], folder: Path, classifier: str = CLASSIFIER) 
         the transfer matrix where sources taught each other.
     """
     drawn: list[Path] = []
+    numbers = Numbers()
     for number, (task, group) in enumerate(by_task(results).items(), 1):
         asked = classifier if group[0].answered(classifier) else group[0].classifiers[0]
         sources = sorted(group[0].source_confusion[asked])
@@ -34,18 +39,21 @@ def draw(results: Sequence[Result], folder: Path, classifier: str = CLASSIFIER) 
                 [result.model for result in group],
                 sources,
                 f"{asked} {METRIC}",
-                task,
+                short(visible(task, keep=""), TITLE),
             )
             drawn.append(folder / f"task{number}-sources.png")
-            save_figure(figure, drawn[-1])
+            save_figure(figure, drawn[-1], numbers=numbers)
         for place, result in enumerate(group, 1):
-            title = f"{task}\n{result.model}, {asked}"
+            title = "\n".join(
+                short(visible(line, keep=""), TITLE) for line in (task, f"{result.model}, {asked}")
+            )
             figure = score_figures.confusion_figure(result.confusion(asked), result.classes, title)
             drawn.append(folder / f"task{number}-model{place}-confusion.png")
-            save_figure(figure, drawn[-1])
+            save_figure(figure, drawn[-1], numbers=numbers)
             if result.protocol == "cross-source":
                 drawn.append(folder / f"task{number}-model{place}-transfer.png")
-                save_figure(_transfer(result, asked, title), drawn[-1])
+                save_figure(_transfer(result, asked, title), drawn[-1], numbers=numbers)
+    note_numbers(numbers, folder)
     return drawn
 
 

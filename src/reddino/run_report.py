@@ -75,15 +75,17 @@ def run_report(folder: Path, provenance: Mapping[str, Any]) -> str:
     curves, signs, health = (
         (CURVES, SIGNS, HEALTH) if prototypes else (DISTILLED, RANK, without_prototypes(HEALTH))
     )
-    page.add("Training", picture(training_figure(metrics, prototypes=prototypes), curves))
-    page.add("Signs", picture(panels_figure(metrics, health), signs), *_words(metrics))
-    page.add("Rates", picture(panels_figure(metrics, RATES), SCHEDULES))
+    page.add("Training", picture(training_figure(metrics, prototypes=prototypes), curves, page.numbers))
+    page.add("Signs", picture(panels_figure(metrics, health), signs, page.numbers), *_words(metrics))
+    page.add("Rates", picture(panels_figure(metrics, RATES), SCHEDULES, page.numbers))
     cache = find_cache(folder)
     if cache is None:
         missing = "Left out: the run's decoded images are not in its folder any more."
         page.add("What the network saw", paragraph(missing))
     else:
-        page.add("What the network saw", picture(crops_figure(*first_crops(recipe, cache)), CROPS))
+        page.add(
+            "What the network saw", picture(crops_figure(*first_crops(recipe, cache)), CROPS, page.numbers)
+        )
     text = _escaped(dump_recipe(recipe))
     page.add("Recipe", f"<details><summary>every key</summary><pre>{text}</pre></details>")
     return page.html()

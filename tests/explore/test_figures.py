@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import cv2
 import numpy as np
+from matplotlib.text import Text
+from PIL import Image
 
 from reddino.explore.figures import contact_sheet, save_figure
 from reddino.explore.maps import map_figure
+from reddino.explore.score_figures import confusion_figure, source_scores_figure, transfer_figure
+from reddino.visible import short_names
 
 
 def test_contact_sheet__shows_the_pixels_it_was_given() -> None:
@@ -42,3 +47,65 @@ def test_save_figure__of_the_same_figure_is_the_same_file(tmp_path: Path) -> Non
         for file in files:
             save_figure(map_figure(xy, ["a", "b"] * 6, "map"), file)
         assert files[0].read_bytes() == files[1].read_bytes()
+
+
+NAMES = [
+    *(
+        "n$_$",
+        "HbS$a$",
+        r"$\frac",
+        "_hidden",
+        "a^b_{c}",
+        "100 %",
+        "{}",
+        "#&~\\",
+        "<script>",
+        "a\tb",
+        "two\nlines",
+    ),
+    *(
+        "x" * 10_000,
+        "x" * 9_999,
+        "\x1b[2J",
+        "nul\x00",
+        "e\u0301" * 50,
+        "mirror\u202e",
+        "caf\udce9",
+        "9" * 5000,
+        "",
+    ),
+]
+
+
+def test_save_figure__draws_names_as_they_are(tmp_path: Path) -> None:
+    counts = np.arange(400, dtype=np.int64).reshape(20, 20)
+    figures = [
+        map_figure(np.eye(20, 2), NAMES, NAMES[0]),
+        confusion_figure(counts, NAMES, NAMES[11]),
+        transfer_figure(counts / 400, NAMES, NAMES, NAMES[2]),
+        source_scores_figure(counts / 400, NAMES, NAMES, "F1", NAMES[13]),
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for place, figure in enumerate(figures):
+            for kind in ("png", "pdf", "svg") if place == 0 else ("png",):
+                save_figure(figure, tmp_path / f"{place}.{kind}", dpi=40)
+    shown = short_names(NAMES)
+    legend = {text.get_text().split("  ")[-1] for text in figures[0].axes[0].get_legend().get_texts()}
+    assert legend == {f"{name or 'no label'} (1)" for name in shown}
+    assert len(legend) == 20
+    assert not any(text.get_parse_math() for figure in figures for text in figure.findobj(Text))
+    assert [tick.get_text() for tick in figures[1].axes[0].get_xticklabels()] == shown
+    assert [text.get_text() for text in figures[3].axes[0].get_legend().get_texts()] == shown
+    # As wide as short names are.
+    assert _size(tmp_path / "1.png")[0] < 2000
+
+
+def _size(path: Path) -> tuple[int, int]:
+    with Image.open(path) as image:
+        return image.size
+
+
+def test_confusion_figure__of_very_many_classes_keeps_to_a_size_that_can_be_written() -> None:
+    names = [f"class {number}" for number in range(400)]
+    assert max(confusion_figure(np.eye(400, dtype=np.int64), names).get_size_inches()) < 100

@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Ellipse, Patch, Rectangle
@@ -16,15 +15,19 @@ from matplotlib.patheffects import withStroke
 
 from reddino.classify.predict import Predictions
 from reddino.embed.encoder import Images
-from reddino.explore.figures import save_figure
+from reddino.explore.figures import blank_figure, legend, save_figure
+from reddino.explore.lettering import Numbers, note_numbers
 from reddino.explore.palette import PALETTE
 from reddino.smears.decode import decode_image
+from reddino.visible import file_stem, short_names
 
 #: Line styles tell apart what shares a colour, beyond the colours that all can tell apart.
 Style = Literal["solid", "dashed", "dotted"]
 STYLES: tuple[Style, ...] = ("solid", "dashed", "dotted")
 DOTS_AN_INCH = 100.0
 LONGEST_SIDE = 12.0
+#: Letters of an image's name above it.
+TITLE = 60
 
 
 def overlay_figure(
@@ -48,23 +51,22 @@ def overlay_figure(
     """
     height, width = image.shape[:2]
     scale = min(1.0, LONGEST_SIDE * DOTS_AN_INCH / max(height, width))
-    figure = Figure(figsize=(width * scale / DOTS_AN_INCH + 2.5, height * scale / DOTS_AN_INCH + 0.4))
-    FigureCanvasAgg(figure)
+    figure = blank_figure(width * scale / DOTS_AN_INCH + 2.5, height * scale / DOTS_AN_INCH + 0.4)
+    figure.set_layout_engine("none")
     axes = figure.add_subplot()
     axes.imshow(image, interpolation="bilinear")
     circled = np.zeros(len(boxes), dtype=np.bool_) if round_cells is None else round_cells
     for box, number, circle in zip(boxes, numbers.tolist(), circled.tolist(), strict=True):
         axes.add_patch(_mark(box, number, circle))
     counts = np.bincount(numbers, minlength=len(classes))
-    handles = [
-        Line2D([], [], color=_colour(i), linestyle=_style(i), linewidth=2.0, label=f"{name} ({counts[i]})")
-        for i, name in enumerate(classes)
-        if counts[i]
-    ]
+    present = [(i, f"{name} ({counts[i]})") for i, name in enumerate(short_names(classes)) if counts[i]]
+    handles = [Line2D([], [], color=_colour(i), linestyle=_style(i), linewidth=2.0) for i, _ in present]
     for handle in handles:
         handle.set_path_effects([withStroke(linewidth=3.5, foreground="#666666")])
-    axes.legend(
-        handles=handles,
+    legend(
+        axes,
+        handles,
+        [name for _, name in present],
         loc="upper left",
         bbox_to_anchor=(1.01, 1.0),
         frameon=False,
@@ -91,8 +93,10 @@ def draw_overlays(predictions: Predictions, folder: Path, most: int = 20) -> lis
     boxes, circled = _boxes(predictions)
     numbers = predictions.numbers()
     every = np.asarray(paths)
-    drawn = []
-    for name in names:
+    drawn: list[Path] = []
+    undrawn = Numbers()
+    titles = short_names([Path(name).name for name in names], TITLE)
+    for name, title in zip(names, titles, strict=True):
         rows = every == name
         figure = overlay_figure(
             decode_image(predictions.root / name),
@@ -100,12 +104,16 @@ def draw_overlays(predictions: Predictions, folder: Path, most: int = 20) -> lis
             numbers[rows],
             predictions.classes,
             round_cells=circled[rows],
-            title=f"{Path(name).name}: {int(rows.sum())} cells, research use only",
+            title=f"{title}: {int(rows.sum())} cells, research use only",
         )
         # The folders of the path are part of the name: two slides may hold a field 1.jpg each.
-        file = folder / (name.replace("../", "").replace("/", "_").rpartition(".")[0] + ".png")
-        save_figure(figure, file)
+        stem = file_stem(name.replace("../", "").replace("/", "_"))
+        file = folder / f"{stem}.png"
+        if file in drawn:  # as 1.png and 1.jpg of one folder
+            file = folder / f"{stem}-{len(drawn) + 1}.png"
+        save_figure(figure, file, numbers=undrawn)
         drawn.append(file)
+    note_numbers(undrawn, folder)
     return drawn
 
 

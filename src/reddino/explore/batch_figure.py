@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from reddino.evaluate.batch.measures import BatchReport
+from reddino.explore.figures import blank_figure, legend
 from reddino.explore.palette import MARKERS, PALETTE
+from reddino.visible import short_names
 
 #: Panels, in the order of reading; the last two are about the class and should not fall.
 SHOWN = (
@@ -30,22 +31,22 @@ def strength_figure(reports: Mapping[float, Sequence[BatchReport]], title: str =
         reports: by strength, a report a model; the same models at each.
         title: above all panels.
     """
-    figure = Figure(figsize=(9.5, 4.4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = blank_figure(9.5, 4.4)
     strengths = sorted(reports)
     models = [report.model for report in reports[strengths[0]]]
     for axes, name in zip(figure.subplots(2, len(SHOWN) // 2).ravel(), SHOWN, strict=True):
-        for place, model in enumerate(models):
+        lines = []
+        for place in range(len(models)):
             values = [reports[strength][place].value(name) for strength in strengths]
-            style = {"color": PALETTE[place], "marker": MARKERS[place], "markersize": 5}
-            axes.plot(strengths, values, label=model, **style)
+            style = {"color": PALETTE[place % len(PALETTE)], "marker": MARKERS[place % len(MARKERS)]}
+            lines += axes.plot(strengths, values, markersize=5, **style)
         without = [_without(reports[strength], name) for strength in strengths]
-        axes.plot(strengths, without, color="#888888", linestyle="--", linewidth=1, label="no trace")
+        lines += axes.plot(strengths, without, color="#888888", linestyle="--", linewidth=1)
         axes.set_title(name, fontsize=10)
         axes.grid(alpha=0.3)
         axes.set_xlabel("strength of the sources", fontsize=8)
         axes.tick_params(labelsize=8)
-    figure.axes[0].legend(frameon=False, fontsize=8)
+    legend(figure.axes[0], lines, [*short_names(models), "no trace"], frameon=False, fontsize=8)
     if title:
         figure.suptitle(title, fontsize=11)
     return figure

@@ -14,9 +14,10 @@ from matplotlib.lines import Line2D
 from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 
-from reddino.explore.figures import blank_figure
-from reddino.explore.palette import DISTINCT, Groups, short
+from reddino.explore.figures import blank_figure, legend
+from reddino.explore.palette import DISTINCT, Groups
 from reddino.explore.projection import Points
+from reddino.visible import short_names
 
 Indices = npt.NDArray[np.int64]
 
@@ -94,7 +95,6 @@ def draw_map(axes: Axes, xy: Points, labels: Sequence[str], title: str) -> None:
             alpha=0.7,
             linewidths=0,
             rasterized=len(xy) > 2000,
-            label=f"{groups.names[i] or 'no label'} ({groups.counts[i]})",
         )
     share, chance = same_label_share(xy, groups)
     numbered = _numbered(groups, share, len(xy))
@@ -174,27 +174,20 @@ def _legend(axes: Axes, groups: Groups, looks: Sequence[tuple[str, str]], number
     """List the groups beside the map, the unlabelled last; of too many, those that are numbered on it."""
     listed = groups.named if len(groups.named) <= DISTINCT else list(numbered)
     listed = [*listed, *(i for i, name in enumerate(groups.names) if not name)]
-    handles = []
+    handles, texts, names = [], [], short_names(groups.names)
     for i in listed:
         number = f"{groups.named.index(i) + 1}  " if i in numbered else ""
         colour, marker = looks[i]
-        handles.append(
-            Line2D(
-                [],
-                [],
-                color=colour,
-                marker=marker,
-                linestyle="",
-                markersize=6,
-                label=f"{number}{short(groups.names[i]) or 'no label'} ({groups.counts[i]})",
-            )
-        )
+        handles.append(Line2D([], [], color=colour, marker=marker, linestyle="", markersize=6))
+        texts.append(f"{number}{names[i] or 'no label'} ({groups.counts[i]})")
     title = None
     if len(groups.named) > DISTINCT:
         most = f"the {len(numbered)} that keep\ntogether most;" if numbered else "none keeps together;"
         title = f"{most} colours repeat"
-    axes.legend(
-        handles=handles,
+    legend(
+        axes,
+        handles,
+        texts,
         loc="center left",
         bbox_to_anchor=(1.0, 0.5),
         frameon=False,
@@ -208,7 +201,8 @@ def _legend(axes: Axes, groups: Groups, looks: Sequence[tuple[str, str]], number
 def _shade(axes: Axes, xy: Points, groups: Groups, colours: Sequence[str]) -> None:
     """Density as a picture: each pixel in its most frequent group's colour, fading to white."""
     low, high = xy.min(axis=0), xy.max(axis=0)
-    margin = 0.03 * (high - low)
+    # Of points on one line or one place, something is drawn all the same.
+    margin = np.maximum(0.03 * (high - low), 1e-6 * np.maximum(1.0, np.abs(high)))
     low, high = low - margin, high + margin
     picture = shaded_density(xy, groups.index, colours, (low, high))
     axes.imshow(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,13 +33,11 @@ class Groups:
     @classmethod
     def of(cls, labels: Sequence[str]) -> Groups:
         """Group points by label, labels in natural order (slide 2 before slide 10)."""
-        names, index = np.unique(np.asarray(labels, dtype=np.str_), return_inverse=True)
-        order = sorted(range(len(names)), key=lambda i: natural_key(str(names[i])))
-        place = np.empty(len(names), dtype=np.int64)
-        place[order] = np.arange(len(names))
-        index = place[index.reshape(-1)]
+        # Not an array of text: it pads all labels to the longest, and takes off zero bytes at their ends.
+        names = sorted(sorted({str(label) for label in labels}), key=natural_key)
+        index = numbered(labels, names)
         counts = np.bincount(index, minlength=len(names)).astype(np.int64)
-        return cls(tuple(str(names[i]) for i in order), index, counts)
+        return cls(tuple(names), index, counts)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -57,25 +55,27 @@ class Groups:
         return found
 
 
+def numbered(values: Sequence[str], names: Iterable[str]) -> npt.NDArray[np.int64]:
+    """The place (n,) of each value among the names."""
+    place = {name: number for number, name in enumerate(names)}
+    return np.fromiter((place[value] for value in values), np.int64, len(values))
+
+
 def look(place: int) -> tuple[str, str]:
     """Colour and marker number `place`; they repeat after `DISTINCT`."""
     return PALETTE[place % len(PALETTE)], MARKERS[place // len(PALETTE) % len(MARKERS)]
 
 
 def natural_key(text: str) -> list[tuple[bool, int, str]]:
-    """A sort key that reads runs of digits as numbers."""
+    """A sort key that reads runs of digits, of whatever length, as numbers."""
     parts: list[str] = [""]
     for letter in text:
         if parts[-1] and parts[-1][-1].isdecimal() != letter.isdecimal():
             parts.append("")
         parts[-1] += letter
-    return [
-        (not part.isdecimal(), int(part) if part.isdecimal() else 0, part.casefold())
-        for part in parts
-        if part
-    ]
+    return [_number_key(part) if part.isdecimal() else (True, 0, part.casefold()) for part in parts if part]
 
 
-def short(name: str, most: int = 28) -> str:
-    """A name cut to `most` letters, for legends and titles."""
-    return name if len(name) <= most else f"{name[: most - 1]}…"
+def _number_key(digits: str) -> tuple[bool, int, str]:
+    plain = "".join(str(int(digit)) for digit in digits).lstrip("0")
+    return False, len(plain), plain

@@ -12,7 +12,7 @@ from reddino.embed.encoder import Images
 from reddino.errors import RedDinoError
 from reddino.explore.fields import FieldTokens, PatchEncoder, look_at_field
 from reddino.explore.figures import save_figure
-from reddino.explore.palette import short
+from reddino.explore.lettering import Numbers, note_numbers
 from reddino.explore.patch_pictures import (
     PatchBasis,
     Place,
@@ -25,6 +25,7 @@ from reddino.explore.patch_pictures import (
 from reddino.smears.decode import decode_image
 from reddino.smears.failures import Failures, ImageError
 from reddino.smears.manifest import Manifest
+from reddino.visible import file_stem, short_names
 
 
 def spread_images(manifest: Manifest, most: int) -> list[str]:
@@ -58,17 +59,18 @@ def draw_patches(
         place: (x, y) of the patch to compare with, as shares of width and height; None: striking ones.
     """
     basis = PatchBasis.fit(fields)
-    titles = [short(Path(name).name) for name in names]
-    written = [out / "pca.png"]
-    save_figure(pca_figure(fields, titles, basis), written[0])
+    titles = short_names([Path(name).name for name in names])
+    written, numbers = [out / "pca.png"], Numbers()
+    save_figure(pca_figure(fields, titles, basis), written[0], numbers=numbers)
     for number, (field, name) in enumerate(zip(fields, names, strict=True), 1):
         patches = [patch_at(field, place)] if place is not None else striking_patches(field, basis)
         for kind, figure in (
             ("attention", attention_figure(field, titles[number - 1])),
             ("similarity", similarity_figure(field, patches, titles[number - 1])),
         ):
-            written.append(out / f"{number:02d}-{Path(name).stem}-{kind}.png")
-            save_figure(figure, written[-1])
+            written.append(out / f"{number:02d}-{file_stem(Path(name).name)}-{kind}.png")
+            save_figure(figure, written[-1], numbers=numbers)
+    note_numbers(numbers, out)
     return written
 
 

@@ -6,12 +6,16 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from reddino.explore.figures import blank_figure, legend
 from reddino.explore.palette import PALETTE
+from reddino.visible import short_names
 
 Real = npt.NDArray[np.float64]
+
+#: Inches of a side, at most.
+LONGEST = 80.0
 
 
 def confusion_figure(counts: npt.NDArray[np.int64], names: Sequence[str], title: str = "") -> Figure:
@@ -39,18 +43,20 @@ def source_scores_figure(
     scores: Real, models: Sequence[str], sources: Sequence[str], metric: str, title: str = ""
 ) -> Figure:
     """Scores (models, sources) in 0..1 as a row of dots a source, so that spread between sources shows."""
-    figure = _figure(7.5, 1.2 + 0.45 * len(sources))
+    figure = blank_figure(7.5, 1.2 + _inches(0.45, len(sources)))
     axes = figure.add_subplot()
     place = np.arange(len(sources))
-    for number, (model, row) in enumerate(zip(models, scores, strict=True)):
+    dots = []
+    for number, row in enumerate(scores):
         shift = (number - (len(models) - 1) / 2) * 0.6 / max(len(models), 1)
-        axes.scatter(row, place + shift, color=PALETTE[number % len(PALETTE)], label=model, zorder=3)
-    axes.set_yticks(place, [source or "(no name)" for source in sources])
+        dots.append(axes.scatter(row, place + shift, color=PALETTE[number % len(PALETTE)], zorder=3))
+    axes.set_yticks(place, [source or "(no name)" for source in short_names(sources)])
     axes.set_ylim(len(sources) - 0.5, -0.5)
     axes.set_xlim(0, 1)
     axes.set_xlabel(metric)
     axes.grid(alpha=0.3)
-    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8)
+    style = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5), "frameon": False, "fontsize": 8}
+    legend(axes, dots, short_names(models), **style)
     axes.set_title(title)
     return figure
 
@@ -64,11 +70,11 @@ def _matrix(
     axis_names: tuple[str, str],
     title: str,
 ) -> Figure:
-    figure = _figure(2.2 + 0.6 * len(columns), 1.6 + 0.5 * len(rows))
+    figure = blank_figure(2.2 + _inches(0.6, len(columns)), 1.6 + _inches(0.5, len(rows)))
     axes = figure.add_subplot()
     axes.imshow(values, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right")
-    axes.set_yticks(range(len(rows)), rows)
+    axes.set_xticks(range(len(columns)), short_names(columns), rotation=45, ha="right")
+    axes.set_yticks(range(len(rows)), short_names(rows))
     axes.set_xlabel(axis_names[0])
     axes.set_ylabel(axis_names[1])
     axes.set_title(title, fontsize=9)
@@ -79,8 +85,6 @@ def _matrix(
     return figure
 
 
-def _figure(width: float, height: float) -> Figure:
-    """A figure in inches that draws without a display."""
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
+def _inches(each: float, count: int) -> float:
+    """The length of so many cells or lines; of very many, they are packed, since no picture is longer."""
+    return min(each * count, LONGEST)

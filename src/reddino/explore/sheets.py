@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from reddino.embed.encoder import Images, Vectors
 from reddino.explore.figures import blank_figure
 from reddino.explore.neighbours import nearest
-from reddino.explore.palette import PALETTE, Groups
+from reddino.explore.palette import PALETTE, Groups, numbered
+from reddino.visible import short_names
 
 Indices = npt.NDArray[np.int64]
 Real = npt.NDArray[np.float64]
@@ -23,6 +24,8 @@ Cut = Callable[[Indices], Images]
 INCH = 1.05
 # Above a picture: two lines of its title. Above a sheet: its own title.
 ABOVE, HEADING = 0.3, 0.35
+#: Letters of a name above a picture.
+TITLE = 24
 SAME, OTHER, ASKED = PALETTE[2], PALETTE[3], "#000000"
 
 
@@ -58,7 +61,7 @@ def find_neighbourhoods(
         queries: (m,) rows.
         k: neighbours of each kind, where there are so many.
     """
-    names, paths = np.asarray(sources, dtype=np.str_), np.asarray(images, dtype=np.str_)
+    names, paths = numbered(sources, set(sources)), numbered(images, set(images))
     found: list[tuple[Indices, Real, Indices, Real]] = []
     for query in queries.tolist():
         own = np.flatnonzero((names == names[query]) & (paths != paths[query]))
@@ -120,16 +123,17 @@ def neighbours_figure(
         widths,
         "query | nearest of the same source, from other images | nearest of other sources (with distance)",
     )
+    labels_shown, sources_shown = short_names(labels, TITLE), short_names(sources, TITLE)
     for line, query in enumerate(found.queries.tolist()):
-        _show(grid[line, 0], pictures[query], f"{labels[query]}\n{sources[query]}", ASKED)
+        _show(grid[line, 0], pictures[query], f"{labels_shown[query]}\n{sources_shown[query]}", ASKED)
         for first, near, far in (
             (2, found.own[line], found.own_distances[line]),
             (3 + own, found.other[line], found.other_distances[line]),
         ):
             for place, (row, distance) in enumerate(zip(near.tolist(), far.tolist(), strict=True)):
-                title = f"{labels[row]} {distance:.2g}"
+                title = f"{labels_shown[row]} {distance:.2g}"
                 if first == 3 + own:
-                    title += f"\n{sources[row]}"
+                    title += f"\n{sources_shown[row]}"
                 colour = (SAME if labels[row] == labels[query] else OTHER) if labels[query] else None
                 _show(grid[line, first + place], pictures[row], title, colour)
     return figure
@@ -155,6 +159,7 @@ def classes_figure(
         [1.0, 0.12, *[1.0] * k],
         "mean picture of a class | its cells nearest to the mean of its vectors",
     )
+    names = short_names(groups.names, TITLE)
     for line, i in enumerate(named):
         rows = np.flatnonzero(groups.index == i)
         drawn = rows
@@ -162,7 +167,7 @@ def classes_figure(
             drawn = np.sort(np.random.default_rng([seed, i]).choice(rows, most, replace=False))
         mean = mean_picture(cut, drawn)
         order = np.argsort(_distance_to_mean(vectors, rows), kind="stable")[:k]
-        _show(grid[line, 0], mean, f"{groups.names[i]} ({len(rows)})", ASKED)
+        _show(grid[line, 0], mean, f"{names[i]} ({len(rows)})", ASKED)
         for place, picture in enumerate(cut(rows[order])):
             _show(grid[line, 2 + place], picture, "", None)
     return figure
@@ -191,10 +196,11 @@ def outliers_figure(
         [1.0] * max(columns, 1),
         "farthest from their own source: mean distance to 10 neighbours over the source's median",
     )
+    names, labels_shown = short_names(places.names, TITLE), short_names(labels, TITLE)
     for line, rows in enumerate(ranked):
         for place, (row, picture) in enumerate(zip(rows.tolist(), cut(rows), strict=True)):
-            name = f"{places.names[line]}\n" if place == 0 else "\n"
-            _show(grid[line, place], picture, f"{name}{scores[row]:.1f} {labels[row]}", None)
+            name = f"{names[line]}\n" if place == 0 else "\n"
+            _show(grid[line, place], picture, f"{name}{scores[row]:.1f} {labels_shown[row]}", None)
     return figure
 
 

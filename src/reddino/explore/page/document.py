@@ -14,6 +14,9 @@ from typing import Any
 from matplotlib.figure import Figure
 from PIL import Image
 
+from reddino.explore.figures import figure_png
+from reddino.explore.lettering import Numbers
+
 _HERE = Path(__file__).parent
 #: The page may show what it carries, and load nothing.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
@@ -26,12 +29,14 @@ class Document:
     Attributes:
         title: of the page.
         lead: a line below it.
+        numbers: names that the page's figures could not draw.
         sections: (title, HTML) in order.
         scripts: JavaScript at the end of the page.
     """
 
     title: str
     lead: str
+    numbers: Numbers = field(default_factory=Numbers)
     sections: list[tuple[str, str]] = field(default_factory=list)
     scripts: list[str] = field(default_factory=list)
 
@@ -88,13 +93,15 @@ def facts(values: Mapping[str, Any]) -> str:
     return table((), [(name, value) for name, value in values.items() if value not in (None, "")])
 
 
-def picture(figure: Figure, caption: str, dpi: int = 110) -> str:
-    """A figure as a PNG (flat colours) or a JPEG (photographs), whichever is smaller, with its caption."""
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=dpi, bbox_inches="tight", facecolor="white")
+def picture(figure: Figure, caption: str, numbers: Numbers, dpi: int = 110) -> str:
+    """A figure as a PNG (flat colours) or a JPEG (photographs), whichever is smaller, with its caption.
+
+    Names that no installed font can draw are numbers in it; `numbers` takes them for the page's list.
+    """
+    drawn = figure_png(figure, dpi, numbers)
     photograph = io.BytesIO()
-    Image.open(drawn).convert("RGB").save(photograph, "JPEG", quality=88, subsampling=0)
-    files = {"png": drawn.getvalue(), "jpeg": photograph.getvalue()}
+    Image.open(io.BytesIO(drawn)).convert("RGB").save(photograph, "JPEG", quality=88, subsampling=0)
+    files = {"png": drawn, "jpeg": photograph.getvalue()}
     kind = min(files, key=lambda name: len(files[name]) * (1 if name == "png" else 2))
     data = base64.b64encode(files[kind]).decode("ascii")
     return (

@@ -12,6 +12,7 @@ from reddino.explore.overview import Overview
 from reddino.explore.page.document import Document, facts, paragraph, picture, table
 from reddino.explore.page.interactive import interactive_map
 from reddino.explore.page.measures import batch_effect_parts, score_parts
+from reddino.exports import original
 
 #: A report that mails and browsers still take.
 MOST_CHARACTERS = 19_500_000
@@ -66,14 +67,23 @@ def table_report(
     page.add("Scores", *(part for document in scores for part in score_parts(document)))
     if batch_effect is not None:
         page.add("Batch effect", *batch_effect_parts(batch_effect))
-    page.add("Map", picture(overview.maps(), MAP_CAPTION))
+    page.add(
+        "Map",
+        *(paragraph(note, note=True) for note in overview.notes),
+        picture(overview.maps(), MAP_CAPTION, page.numbers),
+    )
     place = len(page.sections)
     sheets = overview.sheets()
     for name, figure in sheets.items():
         title, caption = CAPTIONS[name]
-        page.add(title, picture(figure, caption))
+        page.add(title, picture(figure, caption, page.numbers))
     if not sheets:
         page.add("Pictures", paragraph("Left out: the images were not given (--images)."))
+    if page.numbers:
+        said = (
+            "No font on the computer that made this report draws these names: numbers stand for them above."
+        )
+        page.add("Names", paragraph(said), table(("in the figures", "name"), page.numbers.rows()))
     page.add("Left out", *_failures(failures, overview))
     parts, script = interactive_map(overview, MOST_CHARACTERS - len(page.html()) - len(MAP_CAPTION))
     page.sections.insert(place, ("Interactive map", "\n".join(parts)))
@@ -129,7 +139,7 @@ def _failures(path: Path | None, overview: Overview) -> list[str]:
     entries: list[tuple[str, str]] = []
     if path is not None and path.is_file():
         with path.open(encoding="utf-8", newline="", errors="surrogateescape") as file:
-            entries = [(row["path"], row["reason"]) for row in csv.DictReader(file)]
+            entries = [(original(row["path"]), original(row["reason"])) for row in csv.DictReader(file)]
     parts = [paragraph("Every image that was asked for was embedded." if not entries else _count(entries))]
     if entries:
         parts.append(table(("image", "reason"), entries[:MOST_LISTED]))
