@@ -138,3 +138,15 @@ def test_online__is_the_same_each_time_and_takes_at_most_so_many(diseased: Manif
 def test_online__refuses_a_single_patient(smears: Manifest) -> None:
     with pytest.raises(RedDinoError, match=r"classes that live in two groups .* has 0$"):
         OnlineNeighbours.of(smears, CELLS, groups=["one"] * len(smears))
+
+
+def test_online__refuses_vectors_that_are_not_finite(tmp_path: Path) -> None:
+    class Diverged(ColourHistogram):
+        def embed(self, images: np.ndarray, pooling: str = "cls", /) -> np.ndarray:
+            vectors = super().embed(images, pooling)
+            vectors[0, 0] = np.nan
+            return vectors
+
+    manifest = patches(tmp_path, ["a", "b"] * 60, [f"s{i // 2 % 6}" for i in range(120)])
+    with pytest.raises(RedDinoError, match="2 of 120 vectors of the teacher are not finite"):
+        OnlineNeighbours.of(manifest, PICTURES)(Diverged(28))

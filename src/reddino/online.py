@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from reddino.embed.encoder import Encoder
+from reddino.embed.finite import finite_rows
 from reddino.errors import RedDinoError
 from reddino.evaluate import knn
 from reddino.evaluate.metrics import score
@@ -88,11 +89,22 @@ class OnlineNeighbours:
         return cls(images[kept], labels[kept].tolist(), split)
 
     def __call__(self, encoder: Encoder) -> dict[str, float]:
-        """Embed the cells; mean wF1, macro F1 and bAcc of 20-NN over the folds."""
+        """Embed the cells; mean wF1, macro F1 and bAcc of 20-NN over the folds.
+
+        Raises:
+            RedDinoError: vectors that are not finite.
+        """
         parts = [
             encoder.embed(self._images[i : i + BATCH], "cls") for i in range(0, len(self._images), BATCH)
         ]
         vectors = np.concatenate(parts)
+        finite = finite_rows(vectors)
+        if not finite.all():
+            raise RedDinoError(
+                f"the online score: {int((~finite).sum())} of {len(vectors)} vectors of the teacher are not "
+                "finite, so the run has diverged; lower optim.lr or run in fp32, and begin again in a new "
+                "folder"
+            )
         scores = []
         for train, test in self._folds:
             predicted = knn.predict(vectors[train], self._labels[train], vectors[test], (NEIGHBOURS,))

@@ -84,7 +84,7 @@ class Task(Question):
 class TableLayout(BaseModel):
     """A table in the paper's layout: which tasks and classifiers are its columns."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     title: str
     tasks: tuple[str, ...]
@@ -101,7 +101,7 @@ class TaskFile(BaseModel):
         family: what the names of our models hold.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     tasks: Mapping[str, Task]
     tables: tuple[TableLayout, ...] = ()

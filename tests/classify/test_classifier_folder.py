@@ -84,3 +84,41 @@ def test_open_classifier__refuses_what_is_none_or_damaged_or_mixed(
     (other / HEAD).write_bytes(bytes_of_head)
     with pytest.raises(RedDinoError, match="does not belong"):
         open_classifier(other)
+
+
+@pytest.mark.parametrize("name", ["mean", "scale", "weights", "bias"])
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_open_classifier__refuses_a_head_that_is_not_finite(tmp_path: Path, name: str, wrong: float) -> None:
+    made = fit_on_table(noisy_table(), tmp_path / "right")
+    values = getattr(made.head, name).copy()
+    values.flat[-1] = wrong
+    save_classifier(tmp_path / "c", replace(made, head=replace(made.head, **{name: values})))
+    with pytest.raises(RedDinoError, match=f"'{name}' of {HEAD} holds numbers that are not finite"):
+        open_classifier(tmp_path / "c")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"temperature": 0.0}, "temperature 0.0 is not a number above 0"),
+        ({"temperature": -1.0}, "temperature -1.0 is not"),
+        ({"offset": (0.0, 1.0)}, "offset must be 3 finite numbers"),
+        ({"classes": ("class 0", "class 1")}, r"'weights' of .* has shape \(3, 60\), for 2 classes"),
+    ],
+)
+def test_open_classifier__refuses_numbers_that_give_no_probability(
+    tmp_path: Path, changes: dict[str, object], said: str
+) -> None:
+    made = fit_on_table(noisy_table(), tmp_path / "right")
+    save_classifier(tmp_path / "c", replace(made, **changes))  # type: ignore[arg-type]
+    with pytest.raises(RedDinoError, match=said):
+        open_classifier(tmp_path / "c")
+
+
+def test_open_classifier__refuses_a_temperature_that_is_not_finite(tmp_path: Path) -> None:
+    fit_on_table(noisy_table(), tmp_path / "c")
+    text = (tmp_path / "c" / DESCRIPTION).read_text()
+    content = {**json.loads(text), "temperature": float("nan")}
+    (tmp_path / "c" / DESCRIPTION).write_text(json.dumps(content))
+    with pytest.raises(RedDinoError, match=r"c.* NaN|temperature nan"):
+        open_classifier(tmp_path / "c")

@@ -14,6 +14,7 @@ from reddino import api
 from reddino.classify.classifier import Classifier, open_classifier
 from reddino.classify.finetune import (
     TuneSettings,
+    _Job,
     _Tuned,
     augmented,
     class_weights,
@@ -177,3 +178,26 @@ def test_predict__finds_a_moved_network_that_was_turned(network: str, tmp_path: 
     here.rename(there)
     again = api.predict(tmp_path / "c", smears, model=str(there), device="cpu")
     np.testing.assert_array_equal(first.probabilities, again.probabilities)
+
+
+def test_fine_tune__that_diverges_leaves_no_classifier(
+    network: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = _Job._step
+
+    def breaking(self: _Job, rows: np.ndarray, rate: float) -> float:
+        loss = plain(self, rows, rate)
+        with torch.no_grad():  # as a last step does whose rate is too high
+            self.network.head.weight.fill_(float("nan"))
+        return loss
+
+    monkeypatch.setattr(_Job, "_step", breaking)
+    with pytest.raises(RedDinoError, match="its loss is no longer a number: give a lower --lr"):
+        tuned(network, tmp_path, "c", epochs=1, batch_size=1024)
+    assert not (tmp_path / "c" / "classifier.json").exists()
+
+
+@pytest.mark.parametrize("wrong", [float("inf"), float("nan")])
+def test_fine_tune__refuses_settings_that_are_not_finite(wrong: float) -> None:
+    with pytest.raises(ValueError, match="lr"):
+        TuneSettings(lr=wrong)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,8 @@ from reddino.embed.table import Embeddings
 from reddino.errors import RedDinoError
 from reddino.explore.palette import PALETTE
 from reddino.smears.decode import decode_image
+from reddino.smears.failures import Failures
+from reddino.smears.morphology import Morphology
 
 
 @pytest.fixture(scope="module")
@@ -195,3 +198,56 @@ def test_fit__on_a_table_is_the_same_as_on_its_smears(fitted: Path, tmp_path: Pa
 def test_predict__refuses_a_file_of_another_kind(fitted: Path, tmp_path: Path) -> None:
     with pytest.raises(RedDinoError, match=r"\.parquet or \.csv"):
         api.predict(fitted / "c", draw_fields(tmp_path / "s", fields=2), tmp_path / "p.xlsx")
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_predict__tells_its_columns_from_those_of_the_smears(
+    fitted: Path,
+    tmp_path: Path,
+    suffix: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(logging.getLogger("reddino"), "propagate", True)
+    smears = draw_fields(tmp_path / "new", fields=2)
+    for name in ("predicted", "probability", "p_disc"):
+        smears = smears.with_column(name, [f"own {name}"] * len(smears))
+    found = api.predict(fitted / "c", smears, tmp_path / f"p{suffix}")
+    read = pa_csv.read_csv if suffix == ".csv" else pq.read_table
+    rows = read(tmp_path / f"p{suffix}")
+    assert len(set(rows.column_names)) == len(rows.column_names)
+    assert set(rows.column("predicted").to_pylist()) <= set(found.classes)
+    assert rows.column("p_disc").to_pylist() == pytest.approx(found.probabilities[:, 1].tolist())
+    for name in ("predicted", "probability", "p_disc"):
+        assert set(rows.column(f"{name}_").to_pylist()) == {f"own {name}"}
+        assert f"'{name}' as '{name}_'" in caplog.text
+
+
+def test_predict__lists_cells_without_a_finite_vector_and_counts_them_nowhere(
+    fitted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = Morphology.embed
+
+    def failing(self: Morphology, images: np.ndarray, pooling: str = "cls") -> np.ndarray:
+        vectors = np.array(plain(self, images, pooling))
+        vectors[::5] = np.nan
+        return vectors
+
+    smears = draw_fields(tmp_path / "new", fields=2)
+    monkeypatch.setattr(Morphology, "embed", failing)
+    failures = Failures()
+    found = api.predict(fitted / "c", smears, tmp_path / "p.csv", failures=failures)
+    assert (len(found), failures.count) == (19, 5)
+    assert np.isfinite(found.probabilities).all()
+    assert sum(pa_csv.read_csv(tmp_path / "p.slides.csv").column("cells").to_pylist()) == 19
+    assert "f0.png,the vector of its view at (" in (tmp_path / "p.failures.csv").read_text().replace('"', "")
+
+
+def test_predict__refuses_a_table_with_vectors_that_are_not_finite(tmp_path: Path) -> None:
+    fit_on_table(noisy_table(), tmp_path / "c")
+    emb = noisy_table(50, seed=3)
+    emb.vectors[7] = np.nan
+    with pytest.raises(RedDinoError, match="1 of 50 vectors of 'made' hold numbers that are not finite"):
+        predict_embeddings(open_classifier(tmp_path / "c"), emb)
+    with pytest.raises(RedDinoError, match="1 of 50 vectors of 'made'"):
+        fit_on_table(emb, tmp_path / "d")

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from reddino.errors import RedDinoError
 from reddino.model.backbone import ViTBackbone, create_backbone
+from reddino.model.folder import HEADS, read_heads
 from reddino.model.position import resample_positions
 from reddino.model.weights import backbone_tensors, hash_weights, load_strictly, read_tensors
 
@@ -179,3 +180,23 @@ def test_hash_weights__sees_names_values_and_not_the_mask_token(tensors: dict[st
     with torch.no_grad():
         loaded.vit.norm.bias[3] += 1e-6
     assert hash_weights(loaded) != before
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+def test_load_strictly__names_a_tensor_that_is_not_finite(tensors: dict[str, Tensor], wrong: float) -> None:
+    name = "blocks.1.mlp.fc1.weight"
+    broken = {**tensors, name: tensors[name].clone()}
+    broken[name][0, 0] = wrong
+    backbone = small_vit()
+    before = hash_weights(backbone)
+    with pytest.raises(
+        RedDinoError, match=f"w.pth: tensor '{name}' holds numbers that are not finite: the file"
+    ):
+        load_strictly(backbone, broken, "w.pth")
+    assert hash_weights(backbone) == before
+
+
+def test_read_heads__names_a_tensor_that_is_not_finite(tmp_path: Path) -> None:
+    save_file({"head.weight": torch.tensor([1.0, float("nan")])}, tmp_path / HEADS)
+    with pytest.raises(RedDinoError, match=r"heads.safetensors: tensor 'head.weight' holds"):
+        read_heads(tmp_path)

@@ -144,3 +144,41 @@ def test_dump_recipe__is_read_back_as_it_was(tmp_path: Path, name: str) -> None:
     recipe = read_recipe(name, ["optim.lr=1e-7", "optim.lr_end=3.3e-9"])
     (tmp_path / "r.yaml").write_text(dump_recipe(recipe))
     assert read_recipe(tmp_path / "r.yaml") == recipe
+
+
+def number_fields() -> list[tuple[str, ...]]:
+    """Where a recipe with every section holds a fraction or a length, alone or in a list or mapping."""
+    distilled = {"teacher": "scratch", "spatial": 0}
+    content = {**MINIMAL, "distill": distilled, "model": {**MINIMAL["model"], "layer_scale": 0.5}}
+    content["data"] = {"max_cell_diameter": 40.0}
+    content["augmentation"] = {**MINIMAL["augmentation"], "strengths": {"Blur": 0.5}}
+    found: list[tuple[str, ...]] = []
+
+    def walk(value: Any, *keys: str) -> None:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                walk(inner, *keys, key)
+        elif isinstance(value, float) or (
+            isinstance(value, list | tuple) and value and isinstance(value[0], float)
+        ):
+            found.append(keys)
+
+    walk(make_recipe(content, "r").model_dump())
+    return found
+
+
+@pytest.mark.parametrize("keys", number_fields(), ids=".".join)
+@pytest.mark.parametrize("wrong", [float("inf"), float("nan"), float("-inf")])
+def test_make_recipe__refuses_numbers_that_are_not_finite(keys: tuple[str, ...], wrong: float) -> None:
+    content: dict[str, Any] = {**MINIMAL, "distill": {"teacher": "scratch", "spatial": 0}}
+    section, key = keys[:2]
+    pair = isinstance(make_recipe(content, "r").model_dump()[section].get(key), tuple)
+    value: Any = (0.1, wrong) if pair else {keys[2]: wrong} if len(keys) > 2 else wrong
+    content[section] = {**content.get(section, {}), key: value}
+    with pytest.raises(RedDinoError, match=rf"{section}\.{key}.*finite|{section}\.{key}.*(less|greater)"):
+        make_recipe(content, "r")
+
+
+def test_override__refuses_infinity(tmp_path: Path) -> None:
+    with pytest.raises(RedDinoError, match=r"optim\.lr: Input should be a finite number"):
+        read_recipe("tiny", ["optim.lr=.inf"])

@@ -177,11 +177,9 @@ def _overview(
     table: str | Path, images: str | Path | None, method: Method, label: str, seed: int
 ) -> Overview:
     from reddino.embed.table import read_embeddings
-    from reddino.evaluate.protocol import require_finite
     from reddino.explore.overview import Overview
 
     read = read_embeddings(table)
-    require_finite(read)
     overview = Overview.of(read, images=images, method=method, label=label, seed=seed)
     for note in overview.notes:
         log.warning("%s", note)

@@ -154,7 +154,6 @@ def batch(
     from reddino.embed.table import read_embeddings, require_same_views
     from reddino.evaluate.batch import tables as layout
     from reddino.evaluate.batch.measures import common_dimensions, measure_table
-    from reddino.evaluate.protocol import require_finite
     from reddino.provenance import provenance
 
     folders = [tables] if isinstance(tables, str | Path) else list(tables)
@@ -162,8 +161,6 @@ def batch(
         raise RedDinoError(f"{out}: results are written as .json (and .md beside it)")
     read = {str(folder): read_embeddings(folder) for folder in folders}
     require_same_views(read)
-    for table in read.values():
-        require_finite(table)
     size = dimensions or common_dimensions([table.vectors.shape[1] for table in read.values()])
     classes: dict[str, str | None] = {**(rename or {}), **dict.fromkeys(drop)}
     reports = [

@@ -123,7 +123,8 @@ def open_classifier(folder: str | Path) -> Classifier:
     """Read a classifier folder.
 
     Raises:
-        RedDinoError: there is none, a file is damaged, or files of two classifiers were mixed.
+        RedDinoError: there is none, a file is damaged, numbers of it are not finite, or files of two
+            classifiers were mixed.
     """
     folder = Path(folder)
     if not (folder / DESCRIPTION).is_file():
@@ -139,8 +140,34 @@ def open_classifier(folder: str | Path) -> Classifier:
         raise RedDinoError(
             f"{folder} cannot be read as a classifier of RedDino {__version__}: {error}"
         ) from error
+    _require_usable(classifier, folder)
     if head.fingerprint() != wanted:
         raise RedDinoError(
             f"{folder}: {HEAD} does not belong to {DESCRIPTION}; the folder was mixed or damaged"
         )
     return classifier
+
+
+def _require_usable(classifier: Classifier, folder: Path) -> None:
+    """Refuse numbers with which no probability could be computed."""
+    head = classifier.head
+    for name, values in vars(head).items():
+        if not np.isfinite(values).all():
+            raise RedDinoError(
+                f"{folder}: '{name}' of {HEAD} holds numbers that are not finite; fit it again"
+            )
+    classes, dim = len(classifier.classes), head.mean.size
+    shapes = {"mean": (dim,), "scale": (dim,), "weights": (classes, dim), "bias": (classes,)}
+    for name, shape in shapes.items():
+        if getattr(head, name).shape != shape:
+            raise RedDinoError(
+                f"{folder}: '{name}' of {HEAD} has shape {getattr(head, name).shape}, for {classes} classes "
+                f"and vectors of {dim} it needs {shape}; fit it again"
+            )
+    if not (head.scale > 0).all():
+        raise RedDinoError(f"{folder}: 'scale' of {HEAD} holds numbers that are not above 0; fit it again")
+    temperature, offset = classifier.temperature, np.asarray(classifier.offset, dtype=np.float64)
+    if not (np.isfinite(temperature) and temperature > 0):
+        raise RedDinoError(f"{folder / DESCRIPTION}: temperature {temperature} is not a number above 0")
+    if not np.isfinite(offset).all() or len(offset) not in (0, classes):
+        raise RedDinoError(f"{folder / DESCRIPTION}: offset must be {classes} finite numbers, or none")

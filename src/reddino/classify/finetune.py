@@ -28,7 +28,9 @@ from reddino.evaluate.splits import grouped_folds
 from reddino.model.backbone import Backbone, ViTBackbone
 from reddino.model.encoder import Encoder
 from reddino.model.graph import normalise, pool
+from reddino.model.weights import require_finite_tensors
 
+BROKEN = "fine-tuning broke down, its loss is no longer a number: give a lower --lr"
 Classes = npt.NDArray[np.int64]
 Real = npt.NDArray[np.float64]
 Watch = Callable[[int, int], None]
@@ -50,7 +52,7 @@ class TuneSettings(BaseModel):
         seed: of the split, the order, the augmentation and the head.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     epochs: int = Field(default=20, ge=1)
     lr: float = Field(default=5e-4, gt=0)
@@ -148,6 +150,7 @@ def fine_tune(
         encoder.backbone.use_fused_attention(encoder.runtime.fused_attention)
         job = _Job(network, encoder, images, truth=truth, weights=weights, settings=settings)
         history, best = job.run(train, held, watch)
+    require_finite_tensors(best, "the tuned network")
     network.load_state_dict(best)
     network.eval()
     encoder.backbone.use_fused_attention(True)
@@ -209,6 +212,8 @@ class _Job:
                 if watch:
                     watch(step, planned)
             loss, macro = self._validate(held)
+            if not math.isfinite(loss):
+                raise RedDinoError(BROKEN)
             history.append(Epoch(epoch + 1, float(np.mean(losses)), loss, macro))
             worse = 0 if loss < best else worse + 1
             if loss < best:
@@ -230,7 +235,7 @@ class _Job:
             logits = self.network(self._tensor(batch))
         loss = nn.functional.cross_entropy(logits.float(), target, weight=self.weights)
         if not torch.isfinite(loss):
-            raise RedDinoError("fine-tuning broke down, its loss is no longer a number: give a lower --lr")
+            raise RedDinoError(BROKEN)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), 3.0)

@@ -14,6 +14,7 @@ from reddino.classify.classifier import MODEL, Classifier, require_free, save_cl
 from reddino.classify.finetune import TuneSettings, fine_tune
 from reddino.classify.probe import fit_probe
 from reddino.classify.views import Plan, Progress, cut_to_file, describe
+from reddino.embed.finite import require_finite
 from reddino.embed.table import Embeddings
 from reddino.errors import RedDinoError
 from reddino.evaluate.class_map import labelled_rows
@@ -52,7 +53,7 @@ def fit_on_table(
         seed: of the folds.
 
     Raises:
-        RedDinoError: the folder is taken, or classes and groups cannot be split.
+        RedDinoError: the folder is taken, vectors are not finite, or classes and groups cannot be split.
     """
     require_free(out)
     if emb.meta.get("per", "view") != "view" or emb.meta.get("pooling") == "tokens":
@@ -60,6 +61,7 @@ def fit_on_table(
             "a classifier learns from tables with a row a view: embed with --per view, and no tokens"
         )
     labelled, labels = labelled_rows(emb, label, classes)
+    require_finite(labelled)
     groups = groups_of(labelled, group_column, join_sources)
     fitted = fit_probe(labelled.vectors, labels, groups, folds=folds, seed=seed)
     classifier = Classifier(

@@ -18,7 +18,9 @@ from reddino.classify.fitting_input import (
     require_same_scale,
 )
 from reddino.classify.views import Progress, embedded, plan
+from reddino.embed.column_names import renamed
 from reddino.embed.encoder import Encoder
+from reddino.embed.finite import require_finite
 from reddino.embed.table import Embeddings
 from reddino.errors import RedDinoError
 from reddino.smears.cells import find_cells_in
@@ -64,9 +66,14 @@ class Predictions:
         return ["" if value is None else str(value) for value in self.table.column(column).to_pylist()]
 
     def rows(self) -> pa.Table:
-        """A row a view: its columns, `predicted`, `probability` of that class, and `p_<class>` of each."""
+        """A row a view: its columns, `predicted`, `probability` of that class, and `p_<class>` of each.
+
+        A column of the smears that has one of these names gets another, which is logged.
+        """
         best = self.numbers()
-        table = self.table.append_column(PREDICTED, pa.array([self.classes[i] for i in best.tolist()]))
+        ours = (PREDICTED, PROBABILITY, *(PREFIX + name for name in self.classes))
+        table = renamed(self.table, ours, "since the classifier's own columns have these names")
+        table = table.append_column(PREDICTED, pa.array([self.classes[i] for i in best.tolist()]))
         table = table.append_column(PROBABILITY, pa.array(self.probabilities.max(axis=1)))
         for number, name in enumerate(self.classes):
             table = table.append_column(PREFIX + name, pa.array(self.probabilities[:, number]))
@@ -100,10 +107,12 @@ def predict_embeddings(classifier: Classifier, emb: Embeddings) -> Predictions:
     """Classify the rows of an embedding table.
 
     Raises:
-        RedDinoError: it is of another network, pooling, view or preprocessing, or of cells of another size.
+        RedDinoError: it is of another network, pooling, view or preprocessing, of cells of another size, or
+            vectors of it are not finite.
     """
     require_same_embeddings(classifier, emb.meta)
     require_same_scale(classifier, emb.numbers("view_side"), emb.numbers("cell_diameter"))
+    require_finite(emb)
     return Predictions(
         classifier.classes,
         classifier.probabilities(emb.vectors),

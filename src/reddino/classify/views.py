@@ -14,6 +14,7 @@ import pyarrow as pa
 from reddino.embed.ahead import ahead
 from reddino.embed.embedding_pass import plan_hash
 from reddino.embed.encoder import Encoder, Images, Vectors, preprocessing
+from reddino.embed.finite import finite_rows
 from reddino.embed.parts import rebatch, relative_failures
 from reddino.embed.rows import PerView, RowColumns, Rows
 from reddino.embed.table import Embeddings
@@ -112,22 +113,35 @@ def embedded(
     failures: Failures,
     progress: Progress | None = None,
 ) -> Embeddings:
-    """All views through an encoder.
+    """All views through an encoder; those whose vectors are not finite go to `failures`.
 
     Raises:
-        RedDinoError: no image could be read.
+        RedDinoError: no image could be read, or no vector is finite.
     """
     numbers: list[Numbers] = []
     vectors: list[Vectors] = []
     for views, images in batches(plan, batch_size, failures):
-        numbers.append(views)
-        vectors.append(encoder.embed(images, pooling))
+        output = encoder.embed(images, pooling)
+        kept = finite_rows(output)
+        _list_lost(plan, views[~kept], failures)
+        numbers.append(views[kept])
+        vectors.append(output[kept])
         if progress:
             progress(int(views[-1]) + 1, len(plan))
-    if not numbers:
-        raise RedDinoError(f"no image could be read: {failures.summary()}")
+    if not any(map(len, numbers)):
+        raise RedDinoError(f"no image could be embedded: {failures.summary()}")
     rows = np.concatenate(numbers)
     return Embeddings(np.concatenate(vectors), plan.table(rows), describe(encoder, plan, pooling))
+
+
+def _list_lost(plan: Plan, numbers: Numbers, failures: Failures) -> None:
+    """Name the views whose vectors are not finite: of none of them a class can be told."""
+    if not len(numbers):
+        return
+    chosen = plan.views.select(numbers)
+    paths = plan.manifest.select(chosen.row).strings("path")
+    for path, x, y in zip(paths, chosen.cx.tolist(), chosen.cy.tolist(), strict=True):
+        failures.add(path, f"the vector of its view at ({x:g}, {y:g}) holds numbers that are not finite")
 
 
 def cut_to_file(

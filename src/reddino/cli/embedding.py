@@ -107,6 +107,8 @@ def embed(
         )
     if failures.count:
         complain(f"{failures.summary()} All are listed in {out / 'failures.csv'}.")
+    if report.not_finite:
+        complain(f"{report.not_finite} vectors were left out: they hold NaN, infinity or too large numbers.")
     if report.dropped:
         complain(f"{report.dropped} views were left out, since they reach past their image.")
     resumed = f" ({report.resumed} of them from before)" if report.resumed else ""
@@ -134,4 +136,5 @@ def convert(table: Path, out: Path, /) -> None:
     """
     from reddino import api
 
+    show_log()
     say(f"{out}: {len(api.convert(table, out))} vectors")

@@ -14,12 +14,18 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from reddino.atomic import atomic_path
+from reddino.embed.column_names import holdable, renamed, say_renamed, written_names
+from reddino.embed.finite import require_finite
 from reddino.errors import RedDinoError
 
 if TYPE_CHECKING:
     from reddino.embed.table import Embeddings
 
 META = "reddino"
+#: What is written for a NUL character in a text.
+NUL_SHOWN = "\N{SYMBOL FOR NULL}"
+#: Names that AnnData files keep for the index of rows, and for what older ones held of categories.
+RESERVED = ("_index", "__categories")
 
 
 def to_anndata(embeddings: Embeddings) -> Any:
@@ -38,8 +44,12 @@ def to_anndata(embeddings: Embeddings) -> Any:
         raise RedDinoError(
             "AnnData files need the package anndata: install it with `pip install reddino[anndata]`."
         ) from error
+    names = written_names(embeddings.table.column_names, RESERVED, holdable)
+    say_renamed(names, "since AnnData cannot hold these names")
     columns = {
-        name: pandas.Categorical([text or None for text in values]) if isinstance(values, list) else values
+        names[name]: pandas.Categorical([_without_nul(text) or None for text in values])
+        if isinstance(values, list)
+        else values
         for name, values in _columns(embeddings).items()
     }
     rows = pandas.Index([str(row) for row in range(len(embeddings))])
@@ -59,14 +69,31 @@ def _columns(embeddings: Embeddings) -> dict[str, list[str] | npt.NDArray[Any]]:
 
 
 def _without_nothing(meta: Mapping[str, Any]) -> dict[str, Any]:
-    """Metadata as HDF5 can hold it: no None, and lists of numbers or texts as arrays."""
+    """Metadata as HDF5 can hold it: no None, and lists of numbers or texts as arrays.
+
+    What it cannot hold, such as labels with slashes as keys, stands there as JSON.
+    """
     kept: dict[str, Any] = {}
     for key, value in json.loads(json.dumps(dict(meta))).items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and all(holdable(name) == name for name in value):
             kept[key] = _without_nothing(value)
+        elif isinstance(value, dict) or (isinstance(value, list) and not _is_plain(value)):
+            kept[key] = json.dumps(value)
         elif value is not None:
             kept[key] = np.array(value) if isinstance(value, list) else value
-    return kept
+    return {key: _without_nul(value) for key, value in kept.items()}
+
+
+def _is_plain(values: list[Any]) -> bool:
+    """Whether these are numbers alone, or texts alone."""
+    return all(isinstance(value, str) for value in values) or all(
+        isinstance(value, int | float) for value in values
+    )
+
+
+def _without_nul(value: Any) -> Any:
+    """Text without the character that ends it in HDF5 and in many readers of CSV: its picture instead."""
+    return value.replace("\0", NUL_SHOWN) if isinstance(value, str) else value
 
 
 def _write_h5ad(embeddings: Embeddings, path: Path) -> None:
@@ -75,7 +102,9 @@ def _write_h5ad(embeddings: Embeddings, path: Path) -> None:
 
 def _write_npz(embeddings: Embeddings, path: Path) -> None:
     """`embedding` (n, d), an array (n,) a column, and `reddino`, the metadata as JSON."""
-    arrays: dict[str, npt.ArrayLike] = dict(_columns(embeddings))
+    names = written_names(embeddings.table.column_names, ("embedding", META), holdable)
+    say_renamed(names, "since .npz cannot hold these names beside its own")
+    arrays: dict[str, npt.ArrayLike] = {names[name]: values for name, values in _columns(embeddings).items()}
     arrays |= {"embedding": embeddings.vectors, META: json.dumps(dict(embeddings.meta))}
     # Not np.savez, which takes no column of the name 'file'.
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -86,9 +115,10 @@ def _write_npz(embeddings: Embeddings, path: Path) -> None:
 
 def _write_csv(embeddings: Embeddings, path: Path) -> None:
     """The columns, then the numbers of the vector as e0, e1, ...; CSV has no place for the metadata."""
-    table = embeddings.table
-    for number in range(embeddings.vectors.shape[1]):
-        table = table.append_column(f"e{number}", pa.array(embeddings.vectors[:, number]))
+    numbers = [f"e{number}" for number in range(embeddings.vectors.shape[1])]
+    table = renamed(embeddings.table, numbers, "since the numbers of the vectors have these names")
+    for name, values in zip(numbers, embeddings.vectors.T, strict=True):
+        table = table.append_column(name, pa.array(np.ascontiguousarray(values)))
     pacsv.write_csv(table, path)
 
 
@@ -109,5 +139,6 @@ def save(embeddings: Embeddings, path: str | Path) -> None:
     writer = WRITERS.get(path.suffix.lower())
     if writer is None:
         raise RedDinoError(f"{path}: a table is written as {', '.join(WRITERS)}, not as '{path.suffix}'")
+    require_finite(embeddings)
     with atomic_path(path) as partial:
         writer(embeddings, partial)

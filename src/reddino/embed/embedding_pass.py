@@ -40,6 +40,8 @@ class EmbedReport:
         images: images that the pass was to open.
         failed: images that could not be used; they stand in the table's failures.csv.
         dropped: views that were left out since they leave their image.
+        not_finite: views (or fields) that were left out, since their vectors hold NaN or infinity, or numbers
+            beyond the type in which they are stored.
         resumed: rows that an earlier, interrupted pass had written.
         seconds: wall time of this pass.
     """
@@ -50,6 +52,7 @@ class EmbedReport:
     dropped: int
     resumed: int
     seconds: float
+    not_finite: int = 0
 
     @property
     def rows_per_second(self) -> float:
@@ -130,7 +133,7 @@ def embed_manifest(
     with only_writer(Path(out)):
         writer = TableWriter(Path(out), meta, columns.schema)
         resumed = sum(record.rows for record in writer.records.values())
-        _embed_missing(dealer, encoder, writer, TableFiller(writer, columns, pooler), progress)
+        _embed_missing(dealer, encoder, writer, TableFiller(writer, columns, pooler, views.names), progress)
         failed = _list_failures(writer, left_out, manifest)
         records = list(writer.records.values())
         rows = sum(record.rows for record in records)
@@ -142,7 +145,9 @@ def embed_manifest(
         if failures is not None:
             failures.add(path, reason)
     unusable = len({path for path, _ in failed})
-    return EmbedReport(rows, views.asked_for(), unusable, dropped, resumed, time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    lost = sum(record.not_finite for record in records)
+    return EmbedReport(rows, views.asked_for(), unusable, dropped, resumed, seconds, lost)
 
 
 def _embed_missing(

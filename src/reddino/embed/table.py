@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from reddino.embed.encoder import Vectors
+from reddino.embed.finite import require_finite
 from reddino.embed.seen import statuses
 from reddino.errors import RedDinoError
 
@@ -120,6 +121,7 @@ class PartRecord:
         dropped: views that were left out, since they leave their image, by the label of their row.
         failures: (path, reason) of the images that could not be used.
         hashes: of images by their number, 32 hex digits; of none where nobody asked for them.
+        not_finite: views (or fields) that were left out, since their vectors are not finite.
     """
 
     start: int
@@ -129,6 +131,7 @@ class PartRecord:
     dropped: Mapping[str, int] = field(default_factory=dict)
     failures: tuple[tuple[str, str], ...] = ()
     hashes: Mapping[int, str] = field(default_factory=dict)
+    not_finite: int = 0
 
 
 def part_path(folder: Path, start: int) -> Path:
@@ -216,7 +219,7 @@ def read_embeddings(path: str | Path, *, partial: bool = False) -> Embeddings:
         partial: accept a table whose pass has not finished.
 
     Raises:
-        RedDinoError: no table there, or it is unfinished.
+        RedDinoError: no table there, it is unfinished, or vectors of it are not finite.
     """
     folder = Path(path)
     parts = list(finished_parts(folder).values())
@@ -243,7 +246,9 @@ def read_embeddings(path: str | Path, *, partial: bool = False) -> Embeddings:
         start += record.rows
     meta["dropped"] = _dropped(records)
     meta["seen"] = statuses(folder)
-    return Embeddings(vectors, pa.concat_tables(columns, promote_options="permissive"), meta)
+    read = Embeddings(vectors, pa.concat_tables(columns, promote_options="permissive"), meta)
+    require_finite(read)
+    return read
 
 
 def _dropped(records: Iterable[PartRecord]) -> dict[str, int]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from reddino.embed.finite import finite_rows
 from reddino.errors import RedDinoError
 
 if TYPE_CHECKING:
@@ -69,7 +70,11 @@ class EmbeddingTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
         return self
 
     def transform(self, X: Sequence[Picture] | NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Vectors (n, d) float32 of paths, PIL images, uint8 RGB arrays, or an array (n, h, w, 3)."""
+        """Vectors (n, d) float32 of paths, PIL images, uint8 RGB arrays, or an array (n, h, w, 3).
+
+        Raises:
+            RedDinoError: other weights than those it was fitted with, or vectors that are not finite.
+        """
         check_is_fitted(self, "weights_hash_")
         if getattr(self, "_encoder", None) is None:
             encoder = self._open()
@@ -79,7 +84,15 @@ class EmbeddingTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
                     f"transformer was fitted with ({self.weights_hash_}): fit it again"
                 )
             self._encoder = encoder
-        return self._encoder.embed(X, self.pooling, batch_size=self.batch_size)
+        vectors = self._encoder.embed(X, self.pooling, batch_size=self.batch_size)
+        finite = finite_rows(vectors)
+        if not finite.all():
+            raise RedDinoError(
+                f"the vectors of {int((~finite).sum())} of {len(vectors)} images hold numbers that are not "
+                f"finite (the first is image {int(np.argmin(finite))}, from 0): compute in fp32, or leave "
+                "these images out"
+            )
+        return vectors
 
     def _open(self) -> Encoder:
         from reddino.embed.opening import load

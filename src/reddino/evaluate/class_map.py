@@ -23,7 +23,7 @@ class ClassMap(BaseModel):
         others: labels that are not named keep their name as a class, or are dropped.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     join: Mapping[str, tuple[str, ...]] = {}
     drop: tuple[str, ...] = ()

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from reddino.embed.finite import require_finite
 from reddino.embed.table import Embeddings
-from reddino.errors import RedDinoError
 from reddino.evaluate import classifiers, probe
 from reddino.evaluate.class_map import labelled_rows
 from reddino.evaluate.classifiers import Answer, Classifier
@@ -92,22 +92,6 @@ def answer(emb: Embeddings, question: Question) -> Answered:
         tests=tests,
         notes=(*plan.notes, *notes, *_fit_notes(tests)),
     )
-
-
-def require_finite(emb: Embeddings) -> None:
-    """Refuse vectors that hold NaN or infinity.
-
-    Raises:
-        RedDinoError: says how many rows, and of which image the first is.
-    """
-    finite = np.isfinite(emb.vectors).all(axis=1)
-    if not finite.all():
-        first = int(np.argmin(finite))
-        raise RedDinoError(
-            f"{int((~finite).sum())} of {len(emb)} vectors of '{emb.meta.get('model', '')}' hold "
-            f"numbers that are not finite (the first is of {emb.strings('path')[first]}): the network or its "
-            "arithmetic failed on them; embed again in fp32, or leave these images out."
-        )
 
 
 def ask_split(

@@ -59,7 +59,7 @@ class Question(BaseModel):
         resamples: of the bootstrap; 0 switches intervals off.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     label: str = "label"
     classes: ClassMap = ClassMap()

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from reddino.atomic import atomic_path
 from reddino.embed.encoder import Images
+from reddino.embed.finite import require_finite
 from reddino.embed.table import Embeddings
 from reddino.explore.maps import maps_figure
 from reddino.explore.neighbours import outlier_scores
@@ -84,8 +85,9 @@ class Overview:
             label: column of the classes.
 
         Raises:
-            RedDinoError: no such column, or the images are not there.
+            RedDinoError: no such column, the images are not there, or vectors are not finite.
         """
+        require_finite(table)
         table.strings(label)
         pictures = Pictures.of(table, images) if images is not None else None
         made = layout(table.vectors, method, seed)

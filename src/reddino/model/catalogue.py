@@ -13,7 +13,13 @@ from reddino.model.architecture import recognise
 from reddino.model.backbone import RESNET50_CUT, Backbone, create_backbone, cut_last_stage, initialise, wrap
 from reddino.model.folder import CARD, CONFIG, WEIGHTS, ModelCard, at_size, open_model_folder, open_tensors
 from reddino.model.shipped import as_folder, shipped_models
-from reddino.model.weights import hash_weights, load_strictly, read_tensors, teacher_backbone
+from reddino.model.weights import (
+    hash_weights,
+    load_strictly,
+    read_tensors,
+    require_finite_tensors,
+    teacher_backbone,
+)
 
 
 @dataclass(frozen=True)
@@ -156,6 +162,7 @@ def _from_timm(name: str, image_size: int | None, *, cut: bool = False) -> tuple
             "check the name and the network, or give a local model folder"
         ) from error
     settings = network.pretrained_cfg
+    require_finite_tensors(network.state_dict(), f"timm's '{name}'")
     backbone = wrap(cut_last_stage(network) if cut else network)
     card = ModelCard(
         backbone=RESNET50_CUT if cut else str(settings["architecture"]),

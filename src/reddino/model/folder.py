@@ -19,7 +19,13 @@ from reddino.model.arguments import is_number, require_architecture, require_nam
 from reddino.model.backbone import PATCH14, Backbone, ViTBackbone, create_backbone, is_vit
 from reddino.model.budget import no_larger_than
 from reddino.model.position import RESAMPLING, position_side
-from reddino.model.weights import backbone_tensors, hash_weights, load_strictly, read_tensors
+from reddino.model.weights import (
+    backbone_tensors,
+    hash_weights,
+    load_strictly,
+    read_tensors,
+    require_finite_tensors,
+)
 from reddino.structured import fit, read_json
 
 CONFIG, WEIGHTS, CARD, HEADS = "config.json", "model.safetensors", "reddino.json", "heads.safetensors"
@@ -314,4 +320,8 @@ def _without_classifier(tensors: dict[str, Tensor], config: Mapping[str, Any]) -
 def read_heads(folder: Path) -> dict[str, Tensor]:
     """Projection heads and mask token saved beside a backbone; empty where none were kept."""
     path = folder / HEADS
-    return read_tensors(path) if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    heads = read_tensors(path)
+    require_finite_tensors(heads, str(path))
+    return heads

@@ -132,7 +132,7 @@ def load_strictly(
             (`position.RESAMPLING`); otherwise it is refused.
 
     Raises:
-        RedDinoError: names what is missing, unexpected or of the wrong shape.
+        RedDinoError: names what is missing, unexpected, of the wrong shape, or not finite.
     """
     remaining = dict(tensors)
     network = backbone.vit if isinstance(backbone, ViTBackbone) else backbone.network
@@ -158,7 +158,25 @@ def load_strictly(
             raise RedDinoError(
                 f"{origin}: tensor '{name}' is of {value.dtype}, this backbone needs {expected[name].dtype}"
             )
+    require_finite_tensors(tensors, origin)
     network.load_state_dict(remaining, strict=True)
+
+
+def require_finite_tensors(tensors: Mapping[str, Tensor], origin: str) -> None:
+    """Refuse weights that hold NaN or infinity: every vector of such a network is worthless.
+
+    Raises:
+        RedDinoError: names the first such tensor, and how many there are.
+    """
+    wrong = [
+        name for name, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()
+    ]
+    if wrong:
+        more = f", as do {len(wrong) - 1} more tensors" if len(wrong) > 1 else ""
+        raise RedDinoError(
+            f"{origin}: tensor '{wrong[0]}' holds numbers that are not finite{more}: the file is damaged, or "
+            "its training diverged; give other weights"
+        )
 
 
 def _fit_positions(backbone: ViTBackbone, tensors: dict[str, Tensor], origin: str, resample: bool) -> None:

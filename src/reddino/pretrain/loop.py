@@ -18,6 +18,7 @@ from reddino.pretrain.checkpoint import list_checkpoints, load_checkpoint, save_
 from reddino.pretrain.crops import MultiCrop
 from reddino.pretrain.data import PretrainingStream
 from reddino.pretrain.distribution import ALONE, Processes
+from reddino.pretrain.divergence import require_finite_state
 from reddino.pretrain.guide import described, open_guide
 from reddino.pretrain.image_cache import ImageCache, open_cache
 from reddino.pretrain.interrupt import Interruption
@@ -87,8 +88,8 @@ def pretrain(
         The outcome; `finished` is False after Ctrl-C or SIGTERM, in whichever process.
 
     Raises:
-        RedDinoError: the recipe, the images or the folder do not fit, or the loss stays without a finite
-            value.
+        RedDinoError: the recipe, the images or the folder do not fit, or the run diverged: the loss stays
+            without a finite value, or weights hold NaN when they are to be written.
     """
     _require_equal_parts(recipe, processes)
     runtime = choose_runtime(recipe.runtime.device, recipe.run.precision, recipe.runtime.threads)
@@ -242,6 +243,7 @@ def _restore(
     if not checkpoints:
         return 0
     step = load_checkpoint(checkpoints[-1], networks, optimizer, processes)
+    require_finite_state(networks, optimizer, step, run.checkpoints, processes)
     log.info("going on after step %d (%s)", step, checkpoints[-1].name)
     return step
 
@@ -255,7 +257,8 @@ def _save(
     *,
     processes: Processes,
 ) -> None:
-    """Write a checkpoint and the teacher's model folder."""
+    """Write a checkpoint and the teacher's model folder, unless the run has diverged."""
+    require_finite_state(networks, optimizer, step, run.checkpoints, processes)
     recipe = networks.recipe
     keep = recipe.runtime.keep_checkpoints
     save_checkpoint(run.checkpoints, step, networks, optimizer, keep, processes=processes)

@@ -22,9 +22,9 @@ ASPECT = (3 / 4, 4 / 3)
 
 
 class Section(BaseModel):
-    """A part of the recipe: unknown keys are refused, values never change."""
+    """A part of the recipe: unknown keys are refused, values never change, and every number is finite."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ModelSection(Section):

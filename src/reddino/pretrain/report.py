@@ -166,6 +166,12 @@ class Report:
 
     def finish(self, step: int) -> None:
         """Score the end of a finished run and close the logs."""
+        if self.skipped_in_a_row and self.processes.is_main:
+            log.warning(
+                "the last %d steps were left out, since their loss or gradient was not finite: the run may "
+                "be diverging; compare the model with one of a lower optim.lr",
+                self.skipped_in_a_row,
+            )
         if step >= self.recipe.steps:
             self._score(step)
         self.run.close()

@@ -53,16 +53,16 @@ class ViewSpec(BaseModel):
             `cells`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kind: Literal["image", "cells", "patches", "random"] = "cells"
-    side: float = Field(default=64.0, gt=0, allow_inf_nan=False)
+    side: float = Field(default=64.0, gt=0)
     unit: Literal["px", "diameters"] = "px"
     output: int = Field(default=224, ge=1)
     border: Literal["pad", "drop"] = "pad"
     per_image: int = Field(default=8, ge=1)
     seed: int = Field(default=0, ge=0)
-    mask_centre: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    mask_centre: float = Field(default=0.0, ge=0)
 
     def metadata(self) -> dict[str, Any]:
         """The settings that bear on the pixels, for the metadata of a table; `ViewSpec(**...)` reads them.

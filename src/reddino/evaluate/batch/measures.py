@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from reddino.embed.finite import require_finite
 from reddino.embed.table import Embeddings
 from reddino.errors import RedDinoError
 from reddino.evaluate.batch.mixing import kbet, lisi, silhouette
@@ -121,12 +122,13 @@ def measure_table(
         model: a name for tables; None takes the one in the table's metadata.
 
     Raises:
-        RedDinoError: fewer than two sources.
+        RedDinoError: fewer than two sources, or vectors that are not finite.
     """
     if any(emb.strings(label)):
         emb, labels = labelled_rows(emb, label, classes)
     else:
         labels = [""] * len(emb)
+    require_finite(emb)
     sample = _sample(emb, source, rows, seed)
     chosen, labels = emb.select(sample), [labels[row] for row in sample.tolist()]
     table = _Table(
