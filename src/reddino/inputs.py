@@ -233,9 +233,7 @@ def seen_by(name: str) -> SeenImages:
 
 def needs_hashes(seen: SeenImages, keep: Path | None = None) -> bool:
     """Whether a pass is to hash its images: the model lists what it saw, and no earlier pass kept them."""
-    from reddino.model.seen import read_seen
-
-    return bool(seen.sources) and (keep is None or read_seen(keep) is None)
+    return bool(seen.sources) and (keep is None or not any(keep.parent.glob(f"{keep.name}-*")))
 
 
 def note_seen(seen: SeenImages, manifest: Manifest, table: Path, keep: Path | None = None) -> None:
@@ -244,7 +242,8 @@ def note_seen(seen: SeenImages, manifest: Manifest, table: Path, keep: Path | No
     Args:
         seen: by the model.
         table: whose parts may have noted hashes; other images of the manifest are read for theirs.
-        keep: folder for the hashes of the manifest's images, so that the next model need not read them again.
+        keep: folder for the hashes of the manifest's images, so that the next model need not read them again;
+            the digest of the pictures' bytes stands behind its name, since they may be replaced.
     """
     from reddino.embed.seen import compare, write_comparison
 
@@ -256,10 +255,12 @@ def note_seen(seen: SeenImages, manifest: Manifest, table: Path, keep: Path | No
 
 
 def _image_hashes(manifest: Manifest, table: Path, keep: Path | None) -> tuple[list[str], Hashes]:
-    from reddino.embed.table import noted_hashes
+    from reddino.embed.table import noted_contents, noted_hashes
     from reddino.model.seen import SeenImages, read_seen, write_seen
     from reddino.smears.hashes import hash_images
 
+    if keep is not None:
+        keep = keep.with_name(f"{keep.name}-{noted_contents(table)}")
     kept = read_seen(keep) if keep is not None else None
     if kept is not None:
         return list(kept.sources), kept.hashes

@@ -26,7 +26,6 @@ from reddino.inputs import Notice, ViewKind, mention_findings, open_data
 from reddino.pretrain.recipe import recipe_folder
 from reddino.provenance import hash_bytes
 from reddino.smears.manifest import Manifest, join_manifests, with_groups
-from reddino.smears.manifest_columns import COLUMNS
 
 #: Training cells a class, where nobody names any.
 SHOTS = (1, 5, 10, 50)
@@ -151,8 +150,7 @@ class Embedder:
         name, spec = _named(model)
         seen_how = hash_bytes(repr(sorted(task.embedding().items())).encode())[:8]
         data = manifest.fingerprint()
-        rows = hash_bytes(data.encode(), *_carried_along(manifest))
-        out = self.folder / f"{_slug('-'.join(task.data))}-{rows[:8]}" / f"{_slug(name)}-{seen_how}"
+        out = self.folder / f"{_slug('-'.join(task.data))}-{data[:8]}" / f"{_slug(name)}-{seen_how}"
         keep = self.folder / f"hashes-{data}"
         with self.watch(f"{title}: {name}") as progress:
             options = {**task.embedding(), **self.options, "progress": progress, "hashes": keep}
@@ -163,13 +161,6 @@ class Embedder:
 
 def _unsaid(sentence: str) -> None:
     """Takes a sentence that nobody needs to read again."""
-
-
-def _carried_along(manifest: Manifest) -> Iterator[bytes]:
-    """Further columns of a manifest, such as a split: its fingerprint leaves them out, tables hold them."""
-    for name in manifest.table.column_names:
-        if name not in COLUMNS:
-            yield repr((name, manifest.table.column(name).to_pylist())).encode()
 
 
 def shipped_tasks() -> dict[str, Path]:

@@ -63,6 +63,7 @@ def test_finite_rows__knows_what_the_stored_type_can_hold() -> None:
     vectors = np.array([[0, 65504], [0, 65519], [0, -65520], [np.nan, 0], [0, np.inf]], np.float32)
     assert finite_rows(vectors).tolist() == [True, True, True, False, False]
     assert finite_rows(vectors, "float16").tolist() == [True, True, False, False, False]
+    assert finite_rows(vectors[:0]).tolist() == []
     tokens = np.zeros((2, 3, 4), np.float32)
     tokens[1, 2, 3] = np.nan
     assert finite_rows(tokens).tolist() == [True, False]

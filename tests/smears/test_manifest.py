@@ -281,7 +281,9 @@ def test_fingerprint__follows_content_and_not_place(tmp_path: Path) -> None:
     here = manifest_of(tmp_path / "here", **columns).fingerprint()
     assert len(here) == 16
     assert manifest_of(tmp_path / "there", **columns).fingerprint() == here
-    assert manifest_of(tmp_path / "there", **columns, note=["n"]).fingerprint() == here
+    noted = manifest_of(tmp_path / "there", **columns, note=["n"]).fingerprint()
+    assert noted != here
+    assert manifest_of(tmp_path / "there", **columns, note=["m"]).fingerprint() not in (here, noted)
     assert manifest_of(tmp_path / "there", **{**columns, "label": ["z"]}).fingerprint() != here
     assert manifest_of(tmp_path / "there", **{**columns, "x": [1.5]}).fingerprint() != here
     (tmp_path / "there" / "a.jpg").write_bytes(b"123456")

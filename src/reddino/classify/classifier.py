@@ -136,11 +136,11 @@ def open_classifier(folder: str | Path) -> Classifier:
         content.pop("version")
         content |= {"view": ViewSpec(**content["view"]), "classes": tuple(content["classes"])}
         classifier = Classifier(**{**content, "offset": tuple(content["offset"])}, head=head)
+        _require_usable(classifier, folder)
     except (ValueError, TypeError, KeyError, AttributeError, SafetensorError, FileNotFoundError) as error:
         raise RedDinoError(
             f"{folder} cannot be read as a classifier of RedDino {__version__}: {error}"
         ) from error
-    _require_usable(classifier, folder)
     if head.fingerprint() != wanted:
         raise RedDinoError(
             f"{folder}: {HEAD} does not belong to {DESCRIPTION}; the folder was mixed or damaged"

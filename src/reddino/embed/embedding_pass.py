@@ -17,10 +17,12 @@ from reddino.embed.behind import Behind
 from reddino.embed.encoder import Encoder, arithmetic, preprocessing
 from reddino.embed.filler import Embedded, TableFiller
 from reddino.embed.parts import Dealer, Forecast, PartEnd, relative_failures
+from reddino.embed.pictures import require_same_pictures
 from reddino.embed.rows import TOKENS, Per, RowColumns, choose_pooler
 from reddino.embed.table_writer import TableWriter, only_writer
 from reddino.errors import RedDinoError
 from reddino.provenance import hash_bytes, provenance
+from reddino.smears.contents import column_digests
 from reddino.smears.failures import FAILURES_FILE, Failures
 from reddino.smears.image_views import ViewsByImage
 from reddino.smears.manifest import Manifest
@@ -106,7 +108,8 @@ def embed_manifest(
         hashed: note the hash of each image that is opened in its part, for a comparison of images later.
 
     Raises:
-        RedDinoError: nothing to embed, sizes or options that do not fit, or a folder of another table.
+        RedDinoError: nothing to embed, sizes or options that do not fit, a folder of another table, or one
+            whose pictures were replaced since.
     """
     if view.output != encoder.input_size:
         raise RedDinoError(
@@ -132,6 +135,7 @@ def embed_manifest(
     )
     with only_writer(Path(out)):
         writer = TableWriter(Path(out), meta, columns.schema)
+        require_same_pictures(Path(out), writer.records.values(), manifest.root, views.names)
         resumed = sum(record.rows for record in writer.records.values())
         _embed_missing(dealer, encoder, writer, TableFiller(writer, columns, pooler, views.names), progress)
         failed = _list_failures(writer, left_out, manifest)
@@ -226,6 +230,7 @@ def _describe_data(
     about = {
         "view": spec.metadata(),
         "data": data,
+        "columns": column_digests(views.manifest.table),
         "plan": plan_hash(diameters),
         "provenance": provenance(
             seed=spec.seed if spec.kind == "random" else None, data=data, model=encoder.weights_hash

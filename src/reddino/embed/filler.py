@@ -114,6 +114,7 @@ class TableFiller:
                 end.dropped,
                 (*end.failures, *self._failures()),
                 hashes=end.hashes,
+                contents=end.contents,
                 not_finite=sum(count for count, _ in self._lost.values()),
             )
         )

@@ -19,8 +19,8 @@ WHAT_TO_DO = "embed again with --precision fp32 and --dtype float32, or leave th
 def finite_rows(vectors: npt.NDArray[Any], dtype: str = "float32") -> Mask:
     """Which entries (n,) of vectors (n, ...) hold finite numbers alone once they are stored as `dtype`."""
     with np.errstate(over="ignore"):
-        stored = vectors.reshape(len(vectors), -1).astype(dtype, copy=False)
-    return np.asarray(np.isfinite(stored).all(axis=1))
+        stored = vectors.astype(dtype, copy=False)
+    return np.asarray(np.isfinite(stored).all(axis=tuple(range(1, vectors.ndim))))
 
 
 def why_left_out(vectors: npt.NDArray[Any], dtype: str) -> str:

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from reddino.embed.ahead import map_ahead
 from reddino.embed.encoder import Images
+from reddino.smears.contents import Content, read_content, require_unchanged
 from reddino.smears.failures import Failures, ImageError
 from reddino.smears.hashes import as_hex, image_hash
 from reddino.smears.image_views import OpenedImage, Squares, ViewsByImage
@@ -51,6 +53,7 @@ class PartEnd:
         views: squares given out.
         dropped: squares left out, since they leave their image, by the label of their row.
         hashes: of the images that were hashed, by number (`reddino.smears.hashes.image_hash`, 32 hex digits).
+        contents: of the images that were opened, by number: size, dates and digest of their files.
     """
 
     images: Run
@@ -58,6 +61,7 @@ class PartEnd:
     views: int
     dropped: dict[str, int]
     hashes: dict[int, str]
+    contents: dict[int, tuple[int, int, int, str]]
 
 
 class Forecast:
@@ -110,6 +114,10 @@ class Dealer:
     threads: int
     hashed: bool = False
 
+    @cached_property
+    def _listed(self) -> npt.NDArray[np.int64] | None:
+        return self.views.expected()
+
     def deal(self, runs: Sequence[Run], forecast: Forecast) -> Generator[Batch | PartEnd, None, None]:
         """The batches of every part of `runs`, each part followed by its end."""
         numbers = (number for start, stop in runs for number in range(start, stop))
@@ -127,8 +135,18 @@ class Dealer:
         finally:
             opened.close()
 
-    def _open(self, number: int) -> tuple[OpenedImage, Images, str | None] | ImageError:
+    def _open(self, number: int) -> _Read:
         """An image with its first squares cut, and its hash: the rest is cut on the way, to bound memory."""
+        path = self.views.manifest.root / self.views.names[number]
+        content = read_content(path) if self._is_read(number) else None
+        found = self._decode(number)
+        require_unchanged(path, content)
+        return _Read(found, content)
+
+    def _is_read(self, number: int) -> bool:
+        return self._listed is None or bool(self._listed[number])
+
+    def _decode(self, number: int) -> tuple[OpenedImage, Images, str | None] | ImageError:
         try:
             opened = self.views.open(number)
         except ImageError as error:
@@ -140,15 +158,17 @@ class Dealer:
         self,
         part: _Part,
         stop: int,
-        opened: Iterator[tuple[OpenedImage, Images, str | None] | ImageError],
+        opened: Iterator[_Read],
         forecast: Forecast,
     ) -> Iterator[tuple[Squares, Images]]:
         """The squares of one part, image by image; tells `part` what came of each image."""
         size = self.batch_size
         while part.stop < stop and part.views < self.part_rows and part.images < self.part_rows:
-            result = next(opened)
-            number = part.stop
+            read = next(opened)
+            number, result = part.stop, read.result
             part.stop += 1
+            if read.content is not None:
+                part.contents[number] = (*vars(read.content.state).values(), read.content.digest)
             if isinstance(result, ImageError):
                 part.failures.add(result.path, result.reason)
                 forecast.see(number, 0)
@@ -168,6 +188,14 @@ class Dealer:
                 )
 
 
+@dataclass(frozen=True)
+class _Read:
+    """What came of an image: itself, its first squares and its hash, or why not; and its file's content."""
+
+    result: tuple[OpenedImage, Images, str | None] | ImageError
+    content: Content | None
+
+
 @dataclass
 class _Part:
     """A part in the making, of the images `start` to `stop`."""
@@ -178,6 +206,7 @@ class _Part:
     dropped: list[int] = field(default_factory=list)
     failures: Failures = field(default_factory=Failures)
     hashes: dict[int, str] = field(default_factory=dict)
+    contents: dict[int, tuple[int, int, int, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.stop = self.start
@@ -190,7 +219,12 @@ class _Part:
         failures = tuple(relative_failures(self.failures, manifest))
         labels = Counter(manifest.select(np.array(self.dropped, np.int64)).strings("label"))
         return PartEnd(
-            (self.start, self.stop), failures, self.views, dict(sorted(labels.items())), self.hashes
+            (self.start, self.stop),
+            failures,
+            self.views,
+            dict(sorted(labels.items())),
+            self.hashes,
+            self.contents,
         )
 
 

@@ -20,6 +20,8 @@ from reddino.embed.encoder import Vectors
 from reddino.embed.finite import require_finite
 from reddino.embed.seen import statuses
 from reddino.errors import RedDinoError
+from reddino.provenance import hash_bytes
+from reddino.smears.contents import what_changed
 
 if TYPE_CHECKING:
     from reddino.smears.hashes import Hashes
@@ -40,7 +42,8 @@ SPOKEN = {
     "per": "what a row is",
     "runtime": "the runtime",
     "precision": "the arithmetic precision",
-    "data": "the images or their manifest",
+    "data": "the images (their number or sizes) or their manifest",
+    "contents": "the pictures, which were replaced between them",
     "plan": "the cell diameters that views are measured in",
     "dim": "the length of the vectors",
     "dtype": "the number type",
@@ -121,6 +124,8 @@ class PartRecord:
         dropped: views that were left out, since they leave their image, by the label of their row.
         failures: (path, reason) of the images that could not be used.
         hashes: of images by their number, 32 hex digits; of none where nobody asked for them.
+        contents: of images that were opened, by number: size, dates of change and digest of the file
+            (`reddino.smears.contents.Content`).
         not_finite: views (or fields) that were left out, since their vectors are not finite.
     """
 
@@ -132,6 +137,7 @@ class PartRecord:
     failures: tuple[tuple[str, str], ...] = ()
     hashes: Mapping[int, str] = field(default_factory=dict)
     not_finite: int = 0
+    contents: Mapping[int, tuple[int, int, int, str]] = field(default_factory=dict)
 
 
 def part_path(folder: Path, start: int) -> Path:
@@ -165,6 +171,9 @@ def read_part(path: Path) -> tuple[dict[str, Any], PartRecord]:
         )
     record = json.loads(notes[PART_KEY])
     record["failures"] = tuple((str(image), str(reason)) for image, reason in record["failures"])
+    record["contents"] = {
+        int(number): tuple(content) for number, content in record.get("contents", {}).items()
+    }
     record["hashes"] = {int(number): str(digits) for number, digits in record.get("hashes", {}).items()}
     return dict(json.loads(about)), PartRecord(**record)
 
@@ -245,10 +254,22 @@ def read_embeddings(path: str | Path, *, partial: bool = False) -> Embeddings:
         columns.append(table.drop_columns([VECTOR_COLUMN]).replace_schema_metadata(None))
         start += record.rows
     meta["dropped"] = _dropped(records)
+    meta["contents"] = contents_digest(records)
     meta["seen"] = statuses(folder)
     read = Embeddings(vectors, pa.concat_tables(columns, promote_options="permissive"), meta)
     require_finite(read)
     return read
+
+
+def contents_digest(records: Iterable[PartRecord]) -> str:
+    """16 hex digits over the bytes of all pictures that a table is of; "" where its parts noted none."""
+    noted = {number: content[3] for record in records for number, content in record.contents.items()}
+    return hash_bytes(*(f"{number} {noted[number]} ".encode() for number in sorted(noted))) if noted else ""
+
+
+def noted_contents(folder: Path) -> str:
+    """`contents_digest` of a table on disk."""
+    return contents_digest(read_part(part)[1] for part in finished_parts(folder).values())
 
 
 def _dropped(records: Iterable[PartRecord]) -> dict[str, int]:
@@ -286,7 +307,11 @@ def require_same_views(tables: Mapping[str, Embeddings]) -> None:
     first, *others = tables
     wanted = _views_of(tables[first])
     for name in others:
-        differing = _differences(wanted, _views_of(tables[name]), ("data", "view", "plan", "per"))
+        found = _views_of(tables[name])
+        parts = (_other_data(wanted, found), _differences(wanted, found, ("view", "plan", "per")))
+        differing = ", ".join(part for part in parts if part)
+        if not differing and wanted["contents"] and found["contents"]:
+            differing = _differences(wanted, found, ("contents",))
         if differing:
             raise RedDinoError(
                 f"The embedding tables '{first}' and '{name}' cannot be set side by side, they differ in "
@@ -297,17 +322,29 @@ def require_same_views(tables: Mapping[str, Embeddings]) -> None:
 def _views_of(table: Embeddings) -> dict[str, Any]:
     view = {key: value for key, value in table.meta["view"].items() if key != "output"}
     per = "token" if table.meta.get("pooling") == "tokens" else table.meta.get("per", "view")
-    return {"data": table.meta["data"], "view": view, "plan": table.meta["plan"], "per": per}
+    kept = {key: table.meta.get(key) for key in ("data", "columns", "plan", "contents")}
+    return {**kept, "view": view, "per": per}
 
 
 def refuse_other_table(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """Refuse to go on in a folder whose parts were made another way; names each key that differs."""
-    differing = _differences(found, wanted, CONTINUED)
+    keys = [key for key in CONTINUED if key != "data"]
+    differing = ", ".join(
+        part for part in (_other_data(found, wanted), _differences(found, wanted, keys)) if part
+    )
     if differing:
         raise RedDinoError(
             f"'{folder}' holds the parts of another embedding table, which differs in {differing}; "
             "choose another folder or delete it."
         )
+
+
+def _other_data(a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
+    """What differs in the manifests of two tables, in words; "" where they agree."""
+    if a.get("data") == b.get("data"):
+        return ""
+    columns = what_changed(a.get("columns") or {}, b.get("columns") or {}) if a.get("columns") else ""
+    return columns or _differences(a, b, ("data",))
 
 
 def _differences(a: Mapping[str, Any], b: Mapping[str, Any], keys: Sequence[str]) -> str:

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from reddino.errors import RedDinoError
 from reddino.provenance import hash_bytes
 from reddino.smears import manifest_file
+from reddino.smears.contents import column_digests
 from reddino.smears.findings import Finding, joined
 from reddino.smears.manifest_columns import COLUMNS, NUMBER_COLUMNS, RowPlace, conform
 from reddino.smears.shards import file_size, split_member
@@ -153,24 +154,18 @@ class Manifest:
         return [path for path in unique if not _is_there(self.root / path)]
 
     def fingerprint(self) -> str:
-        """16 hex digits over the content of all known columns and the size of each image file.
+        """16 hex digits over the content of all columns and the size of each image file.
 
-        The same for CSV and Parquet, wherever the collection lies; other rows, labels or images change it.
+        The same for CSV and Parquet, wherever the collection lies; other rows, values or sizes change it.
+        Whether pictures of one size are still the same is for those to note who read them
+        (`reddino.smears.contents`).
         """
-        chunks: list[bytes] = []
-        for name in COLUMNS:
-            if name in NUMBER_COLUMNS:
-                # Adding zero turns -0.0 into 0.0; every NaN here has the same bits.
-                chunks.append((self.numbers(name) + 0.0).tobytes())
-            else:
-                texts = self.strings(name)
-                chunks.append(np.fromiter(map(len, texts), dtype=np.int64, count=len(texts)).tobytes())
-                chunks.append("".join(texts).encode())
         unique, _ = self.images()
         sizes = np.fromiter(
             (file_size(self.root / path) for path in unique), dtype=np.int64, count=len(unique)
         )
-        return hash_bytes(*chunks, sizes.tobytes())
+        columns = column_digests(self.table)
+        return hash_bytes(*(f"{name}\0{columns[name]}\0".encode() for name in columns), sizes.tobytes())
 
 
 def _checked(table: pa.Table, root: Path, findings: tuple[Finding, ...]) -> Manifest:

@@ -1,0 +1,116 @@
+"""Whether a picture is still what it was: size and dates of its file where they agree, else its bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from reddino.errors import RedDinoError
+from reddino.provenance import hash_bytes
+from reddino.smears.failures import ImageError
+from reddino.smears.shards import file_size, read_member, split_member
+
+
+@dataclass(frozen=True)
+class FileState:
+    """What the file system says of a picture's file, or of the shard that holds it.
+
+    Attributes:
+        size: bytes of the picture.
+        modified, changed: nanoseconds; the second follows every change, also where a program set the first
+            back. Copies have others.
+    """
+
+    size: int
+    modified: int
+    changed: int
+
+
+@dataclass(frozen=True)
+class Content:
+    """A picture's file as it was when it was read: its state, and 16 hex digits over its bytes."""
+
+    state: FileState
+    digest: str
+
+
+def file_state(path: Path) -> FileState | None:
+    """Size and dates of a file or a member of a shard; None where there is none that could be read."""
+    member = split_member(path)
+    try:
+        found = os.stat(path if member is None else member[0])  # noqa: PTH116 - a third of Path.stat()
+    except (OSError, ValueError):
+        return None
+    if not stat.S_ISREG(found.st_mode):
+        return None
+    size = found.st_size if member is None else file_size(path)
+    return None if size < 0 else FileState(size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+def read_content(path: Path) -> Content | None:
+    """State and digest of a file or a member of a shard; None where it cannot be read."""
+    state = file_state(path)
+    if state is None:
+        return None
+    member = split_member(path)
+    try:
+        if member is not None:
+            return Content(state, hash_bytes(read_member(*member)))
+        with path.open("rb") as file:
+            return Content(state, hashlib.file_digest(file, "sha256").hexdigest()[:16])
+    except (OSError, ImageError):
+        return None
+
+
+def is_unchanged(path: Path, before: Content) -> bool:
+    """Whether a picture is what it was; its bytes are read only where size or dates are others."""
+    state = file_state(path)
+    if state == before.state:
+        return True
+    if state is None or state.size != before.state.size:
+        return False
+    now = read_content(path)
+    return now is not None and now.digest == before.digest
+
+
+def require_unchanged(path: Path, before: Content | None) -> None:
+    """Refuse a picture that was replaced while it was read.
+
+    Raises:
+        RedDinoError: names it.
+    """
+    if before is not None and not is_unchanged(path, before):
+        raise RedDinoError(f"{path} was changed while it was read: run the same command again")
+
+
+def column_digests(table: pa.Table) -> dict[str, str]:
+    """16 hex digits over the values of each column of a manifest, by name, the same for CSV and Parquet."""
+    return {name: _column_digest(table.column(name)) for name in sorted(table.column_names)}
+
+
+def _column_digest(column: Any) -> str:
+    if pa.types.is_floating(column.type):
+        # Adding zero turns -0.0 into 0.0; missing values become NaN, of which there is one.
+        return hash_bytes((column.to_numpy() + 0.0).tobytes())
+    values = column.to_pylist()
+    if not pa.types.is_string(column.type):
+        return hash_bytes(repr(values).encode("utf-8", "surrogatepass"))
+    texts = [value or "" for value in values]
+    lengths = ",".join(str(len(text)) for text in texts)
+    return hash_bytes(lengths.encode(), b"\0", "".join(texts).encode())
+
+
+def what_changed(before: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """Which columns of a manifest are others than they were, in words; "" where none is."""
+    changed = [name for name in before if name in now and before[name] != now[name]]
+    gone = [name for name in before if name not in now]
+    new = [name for name in now if name not in before]
+    several = (("which changed", changed), ("which is gone", gone), ("which is new", new))
+    return ", ".join(f"column '{name}' of the manifest, {how}" for how, names in several for name in names)
