@@ -90,12 +90,14 @@ def open_data(data: Data | Sequence[Data], failures: Failures | None = None) -> 
         failures: takes what looks like an image and cannot be one.
     """
     named = [_unpacked(one) for one in ([data] if isinstance(data, str | Path | Manifest) else data)]
-    if len(named) == 1 and isinstance(named[0], Manifest):
+    from reddino.pretrain.packing import PackedManifest
+    from reddino.smears.gather import gather
+    from reddino.smears.readings import settle_readings
+
+    if len(named) == 1 and isinstance(named[0], PackedManifest):
         return named[0]
     require_no_pack(named)
-    from reddino.smears.gather import gather
-
-    return gather(named, Failures() if failures is None else failures)
+    return settle_readings(gather(named, Failures() if failures is None else failures))
 
 
 def require_no_pack(several: Sequence[object]) -> None:

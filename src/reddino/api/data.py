@@ -81,7 +81,7 @@ def check(
 
     failures = Failures() if failures is None else failures
     if isinstance(data, str | Path) and str(data).endswith(FORMATS):
-        manifest = read_manifest(data, check_files=True)
+        manifest = open_data(read_manifest(data, check_files=True))
     else:
         manifest = open_data(data, failures)
     found = inspect_rows(manifest)

@@ -19,6 +19,7 @@ from reddino.explore.figures import blank_figure, legend, save_figure
 from reddino.explore.lettering import Numbers, note_numbers
 from reddino.explore.palette import PALETTE
 from reddino.smears.decode import decode_image
+from reddino.smears.readings import Readings
 from reddino.visible import file_stem, short_names
 
 #: Line styles tell apart what shares a colour, beyond the colours that all can tell apart.
@@ -92,6 +93,7 @@ def draw_overlays(predictions: Predictions, folder: Path, most: int = 20) -> lis
     names = list(dict.fromkeys(paths))[:most]
     boxes, circled = _boxes(predictions)
     numbers = predictions.numbers()
+    readings = Readings(predictions.table)
     every = np.asarray(paths)
     drawn: list[Path] = []
     undrawn = Numbers()
@@ -99,7 +101,7 @@ def draw_overlays(predictions: Predictions, folder: Path, most: int = 20) -> lis
     for name, title in zip(names, titles, strict=True):
         rows = every == name
         figure = overlay_figure(
-            decode_image(predictions.root / name),
+            decode_image(predictions.root / name, **readings.of(name)),
             boxes[rows],
             numbers[rows],
             predictions.classes,

@@ -25,6 +25,7 @@ from reddino.explore.patch_pictures import (
 from reddino.smears.decode import decode_image
 from reddino.smears.failures import Failures, ImageError
 from reddino.smears.manifest import Manifest
+from reddino.smears.readings import Readings
 from reddino.visible import file_stem, short_names
 
 
@@ -102,9 +103,10 @@ def patch_pictures(
     """
     failures = Failures() if failures is None else failures
     fields, names = [], []
+    readings = Readings(manifest.table)
     for name in spread_images(manifest, most):
         try:
-            image: Images = decode_image(manifest.root / name)
+            image: Images = decode_image(manifest.root / name, **readings.of(name))
         except ImageError as error:
             failures.add(error.path, error.reason)
             continue

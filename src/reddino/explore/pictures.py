@@ -16,6 +16,7 @@ from reddino.smears.cutting import cut_square
 from reddino.smears.decode import decode_image
 from reddino.smears.failures import Failures, ImageError
 from reddino.smears.manifest import read_manifest
+from reddino.smears.readings import Readings
 
 #: What stands where a picture cannot be cut any more.
 MISSING = 225
@@ -65,10 +66,11 @@ class Pictures:
         part = self.table.select(wanted)
         paths = np.asarray(part.strings("path"), dtype=np.str_)
         x, y, sides = (_numbers(part, name) for name in ("view_x", "view_y", "view_side"))
+        readings = Readings(part.table)
         pictures = np.full((len(wanted), side, side, 3), MISSING, dtype=np.uint8)
         for path in np.unique(paths):
             try:
-                image = decode_image(self.root / str(path))
+                image = decode_image(self.root / str(path), **readings.of(str(path)))
             except ImageError as error:
                 self.failures.add(str(path), error.reason)
                 continue

@@ -21,8 +21,9 @@ from reddino.provenance import hash_bytes
 from reddino.smears.decode import Failures, ImageError, decode_image
 from reddino.smears.hashes import Hashes, image_hash
 from reddino.smears.manifest import Manifest
+from reddino.smears.readings import Readings
 
-_FORMAT = 5
+_FORMAT = 6
 _ABANDONED = (
     3600.0  # seconds without a write, after which a partial file is taken for that of a killed process
 )
@@ -215,9 +216,10 @@ def read_cache(index_file: Path) -> ImageCache:
 
 @dataclass(frozen=True)
 class _Decoding:
-    """What is to be decoded: each image once, its first row, source, cell diameter (NaN = unknown), cells."""
+    """What is to be decoded: each image once, how it is read, first row, source, cell diameter, cells."""
 
     paths: list[Path]
+    readings: list[Mapping[str, int]]
     rows: NDArray[np.int64]
     sources: list[str]
     diameters: list[float]
@@ -237,8 +239,11 @@ class _Decoding:
             for diameter, source in zip(own, sources, strict=True)
         ]
         paths = [manifest.root / name for name in names]
+        readings = Readings(manifest.table)
         centres = centres_by_image(manifest.centres(), image_of_row, len(paths))
-        return cls(paths, rows, sources, diameters, centres, max_cell_diameter)
+        return cls(
+            paths, [readings.of(name) for name in names], rows, sources, diameters, centres, max_cell_diameter
+        )
 
     def description(self, manifest_fingerprint: str) -> bytes:
         """Everything the cache depends on: rows, files with size and date, and how images are shrunk."""
@@ -253,7 +258,7 @@ class _Decoding:
         failures, builder = Failures(), IndexBuilder()
         for number in progress(range(len(self.paths))):
             try:
-                image = decode_image(self.paths[number])
+                image = decode_image(self.paths[number], **self.readings[number])
             except ImageError as error:
                 failures.add(error.path, error.reason)
                 continue

@@ -35,6 +35,8 @@ from reddino.smears import manifest_file
 from reddino.smears.decode import decode_bytes, decode_image
 from reddino.smears.failures import Failures, ImageError
 from reddino.smears.manifest import Manifest, write_manifest
+from reddino.smears.manifest_columns import READING_COLUMNS
+from reddino.smears.readings import Readings
 
 PACK, MANIFEST, INDEX, FAILURES = "pack.json", "manifest.parquet", "images.npz", "failures.csv"
 _FORMAT = 2  # 1 had no places of cells
@@ -186,8 +188,9 @@ def _finish(
     for row in rows:
         if Path(row["path"]).is_absolute():
             row["path"] = Path(os.path.relpath(row["path"], folder.absolute())).as_posix()
+    read = [name for name in READING_COLUMNS if any(name in row for row in rows)]
     table = pa.table(
-        {name: pa.array([row.get(name) for row in rows], pa.string()) for name in ("path", *_KEPT)}
+        {name: pa.array([row.get(name) for row in rows], pa.string()) for name in ("path", *_KEPT, *read)}
     )
     write_manifest(Manifest(table, folder), folder / MANIFEST)
     failures.write(folder / FAILURES)
@@ -214,6 +217,7 @@ def images_of_manifest(
     centres = centres_by_image(manifest.centres(), image_of_row, len(names))
     first = np.unique(image_of_row, return_index=True)[1]
     columns = {name: manifest.strings(name) for name in _KEPT}
+    readings = Readings(manifest.table)
     diameters = manifest.numbers("cell_diameter")
     for name, row, places in zip(names, first.tolist(), centres, strict=True):
         values = {column: strings[row] for column, strings in columns.items() if strings[row]}
@@ -222,7 +226,9 @@ def images_of_manifest(
             diameter = (cell_diameters or {}).get(values.get("source", ""), float("nan"))
         path = manifest.root / name
         row_now = {"path": str(path.absolute()), **values}
-        yield PackedImage(row_now, diameter, places, partial(decode_image, path))
+        reading = readings.of(name)
+        row_now |= {column: str(value) for column, value in reading.items()}
+        yield PackedImage(row_now, diameter, places, partial(decode_image, path, **reading))
 
 
 def images_of_shards(specs: Iterable[str], failures: Failures) -> Iterator[PackedImage]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import cv2
@@ -16,7 +16,9 @@ from reddino.smears.decode import Failures, ImageError, decode_image
 from reddino.smears.foreground import Foreground, StainModel, find_foreground, model_stain
 from reddino.smears.illumination import Image, Mask, Plane
 from reddino.smears.manifest import Manifest
+from reddino.smears.manifest_columns import READING_COLUMNS
 from reddino.smears.pallor import filled_cells
+from reddino.smears.readings import Readings
 from reddino.smears.splitting import split_touching
 
 __all__ = ["Cells", "estimate_diameter", "find_cells", "find_cells_in"]
@@ -135,16 +137,18 @@ def find_cells_in(
     """
     failures = Failures() if failures is None else failures
     names, codes = manifest.images()
+    readings = Readings(manifest.table)
     first = np.unique(codes, return_index=True)[1]
     given = manifest.numbers("cell_diameter")[first]
     found: list[Cells] = []
     for done, (name, diameter) in enumerate(zip(names, given.tolist(), strict=True), start=1):
-        found.append(_cells_of_file(manifest.root / name, diameter, failures))
+        found.append(_cells_of_file(manifest.root / name, diameter, failures, readings.of(name)))
         if progress is not None:
             progress(done, len(names))
     counts = [len(cells) for cells in found]
+    kept = [name for name in READING_COLUMNS if name in manifest.table.column_names]
     images = manifest.select(np.repeat(first, counts)).table.select(
-        ["path", "source", "slide", "patient", "group"]
+        ["path", "source", "slide", "patient", "group", *kept]
     )
     typical = np.repeat([cells.typical_diameter for cells in found], counts)
     columns = {
@@ -156,9 +160,9 @@ def find_cells_in(
     return Manifest(images, manifest.root)
 
 
-def _cells_of_file(path: Path, diameter: float, failures: Failures) -> Cells:
+def _cells_of_file(path: Path, diameter: float, failures: Failures, reading: Mapping[str, int]) -> Cells:
     try:
-        cells = find_cells(decode_image(path), diameter if np.isfinite(diameter) else None)
+        cells = find_cells(decode_image(path, **reading), diameter if np.isfinite(diameter) else None)
     except ImageError as error:
         failures.add(error.path, error.reason)
         return no_cells()

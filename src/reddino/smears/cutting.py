@@ -13,6 +13,7 @@ from PIL import Image
 
 from reddino.smears.decode import Failures, ImageError, decode_image
 from reddino.smears.manifest import Manifest
+from reddino.smears.readings import Readings
 
 if TYPE_CHECKING:
     from reddino.smears.views import Views
@@ -165,6 +166,8 @@ class ImageViews:
         used, starts = np.unique(codes[views.row][order], return_index=True)
         self._groups = np.split(order, starts[1:]) if len(used) else []
         self.paths = [manifest.root / images[code] for code in used.tolist()]
+        readings = Readings(manifest.table)
+        self._readings = [readings.of(images[code]) for code in used.tolist()]
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -186,7 +189,7 @@ class ImageViews:
                 yield chunk, self._cut(image, chunk)
 
     def _open(self, index: int) -> tuple[Pixels, NDArray[np.int64]]:
-        image = decode_image(self.paths[index])
+        image = decode_image(self.paths[index], **self._readings[index])
         views = self._groups[index]
         require_inside(self.paths[index], image, self.views.cx[views], self.views.cy[views])
         return image, views

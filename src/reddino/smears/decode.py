@@ -24,7 +24,8 @@ from reddino.smears.formats.exif import ORIENTATION, exif_orientation, valid_ori
 from reddino.smears.formats.jpeg import decode_jpeg, jpeg_bytes_per_pixel
 from reddino.smears.formats.limits import MAX_PIXELS, require_room
 from reddino.smears.formats.samples import Samples, as_rgb, eight_bits, upright
-from reddino.smears.shards import read_member, split_member
+from reddino.smears.formats.window import Window
+from reddino.smears.shards import open_shard, read_member, split_member
 from reddino.smears.suffixes import IMAGE_SUFFIXES
 
 __all__ = [
@@ -132,7 +133,7 @@ def image_orientation(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> int:
 
 def _stored_frame(path: Path, max_pixels: int) -> tuple[int, int, int]:
     """Width and height as stored, and the orientation."""
-    with _reasons(path), _open_file(path) as file:
+    with _reasons(path), _open_header(path) as file:
         kind = _kind(path, file)
         if kind == "TIFF":
             layout = tiff.read_tiff_header(path, file, max_pixels).layout
@@ -152,7 +153,7 @@ def look_at(path: str | Path) -> Look:
         ImageError: the header cannot be read.
     """
     path = Path(path)
-    with _reasons(path), _open_file(path) as file:
+    with _reasons(path), _open_header(path) as file:
         kind = _kind(path, file)
         if kind == "PNG":
             header = png.read_png_header(path, file)
@@ -264,6 +265,17 @@ def _open_file(path: Path) -> IO[bytes]:
     if status.st_size == 0:
         raise ImageError(path, "the file is empty")
     return path.open("rb")
+
+
+def _open_header(path: Path) -> IO[bytes]:
+    """As `_open_file`, but of the member of a shard only what is asked for is read."""
+    member = split_member(path)
+    if member is not None:
+        shard, name = member
+        offset, size = open_shard(shard).members.get(name, (0, 0))
+        if size:
+            return io.BufferedReader(Window(shard, offset, size))
+    return _open_file(path)
 
 
 def _kind(path: Path, file: IO[bytes]) -> str:

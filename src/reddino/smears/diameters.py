@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from reddino.errors import RedDinoError
 from reddino.smears.decode import decode_image
 from reddino.smears.manifest import Manifest
+from reddino.smears.readings import Readings
 
 
 def cell_diameters(
@@ -62,11 +63,13 @@ def _estimated_diameter(manifest: Manifest, source: str, images: list[str], samp
     from reddino.smears.cells import estimate_diameter  # scikit-image takes a second to import
 
     found: list[float] = []
+    readings = Readings(manifest.table)
     for index in np.random.default_rng(seed).permutation(len(images)).tolist():
         if len(found) == sample:
             break
         try:
-            diameter = float(estimate_diameter(decode_image(manifest.root / images[index])))
+            name = images[index]
+            diameter = float(estimate_diameter(decode_image(manifest.root / name, **readings.of(name))))
         except RedDinoError:
             continue
         if np.isfinite(diameter) and diameter > 0:

@@ -15,9 +15,10 @@ from reddino.smears.decode import IMAGE_SUFFIXES, Failures
 from reddino.smears.manifest import Manifest, join_manifests, read_manifest
 from reddino.smears.manifest_file import FORMATS
 from reddino.smears.readers.folders import read_folder
-from reddino.smears.readers.rows import find_files, natural_key
+from reddino.smears.readers.rows import find_files, natural_key, note_unread
 from reddino.smears.shard_rows import read_shard
 from reddino.smears.shards import SHARD_SUFFIX
+from reddino.smears.suffixes import why_unread
 
 Named = str | Path | Manifest
 COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
@@ -45,7 +46,7 @@ def gather(named: Sequence[Named], failures: Failures) -> Manifest:
             found.append(_files_manifest(files))
             files.clear()
 
-    for item in _expand(named):
+    for item in _expand(named, failures):
         if isinstance(item, Path) and not _holds_many(item):
             files.append(item)
             continue
@@ -73,7 +74,7 @@ def expand_braces(pattern: str) -> list[str]:
     return [one for choice in choices for one in expand_braces(before + choice + after)]
 
 
-def _expand(named: Iterable[Named]) -> Iterator[Manifest | Path]:
+def _expand(named: Iterable[Named], failures: Failures) -> Iterator[Manifest | Path]:
     for name in named:
         if isinstance(name, Manifest):
             yield name
@@ -81,10 +82,10 @@ def _expand(named: Iterable[Named]) -> Iterator[Manifest | Path]:
             yield Path(name)
         else:
             for one in expand_braces(str(name)):
-                yield from _matches(one)
+                yield from _matches(one, failures)
 
 
-def _matches(pattern: str) -> list[Path]:
+def _matches(pattern: str, failures: Failures) -> list[Path]:
     """The files a pattern stands for; a manifest only where the pattern's own ending asks for one."""
     if os.path.lexists(pattern):
         return [Path(pattern)]
@@ -101,6 +102,9 @@ def _matches(pattern: str) -> list[Path]:
         for path in matched
         if path.name.lower().endswith(wanted) or (path.is_dir() and not (manifests or recursive))
     ]
+    for path in matched:
+        if not manifests and path not in kept and (why := why_unread(path.name)) is not None:
+            failures.add(path, why)
     if not kept:
         raise RedDinoError(f"{pattern}: no {', '.join(wanted)} file matches this pattern.")
     return kept
@@ -130,7 +134,9 @@ def _read_folder(folder: Path, failures: Failures) -> list[Manifest]:
     found = [shard for path in shards if (shard := read_shard(path, failures)) is not None]
     if find_files(folder, IMAGE_SUFFIXES, failures):
         found.insert(0, read_folder(folder, failures=failures))
-    elif not shards:
+        return found
+    note_unread(folder, failures)
+    if not shards:
         failures.add(folder, f"holds no images ({', '.join((*IMAGE_SUFFIXES, SHARD_SUFFIX))})")
     return found
 

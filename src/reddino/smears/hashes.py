@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from reddino.smears.decode import ImageError, decode_image
 from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest
+from reddino.smears.readings import Readings
 
 Hashes = NDArray[np.uint64]
 
@@ -55,13 +56,18 @@ def hash_images(
         known: hashes (2,) by number of the image; these images are not read.
     """
     known = known or {}
+    readings = Readings(manifest.table)
     names, image_of_row = manifest.images()
     first = np.unique(image_of_row, return_index=True)[1]
     all_sources = manifest.strings("source")
     sources, hashes = [], [np.empty((0, 2), np.uint64)]
     for number, (name, row) in enumerate(zip(names, first.tolist(), strict=True)):
         try:
-            found = known[number] if number in known else image_hash(decode_image(manifest.root / name))
+            found = (
+                known[number]
+                if number in known
+                else image_hash(decode_image(manifest.root / name, **readings.of(name)))
+            )
         except ImageError as error:
             if failures is not None:
                 failures.add(error.path, error.reason)

@@ -16,6 +16,7 @@ from reddino.smears.cutting import Pixels, cut_squares, require_inside
 from reddino.smears.decode import ImageError, decode_image
 from reddino.smears.manifest import Manifest
 from reddino.smears.placing import inside, place
+from reddino.smears.readings import Readings
 from reddino.smears.views import ViewSpec, require_maskable, view_masks, view_sides
 
 #: A square: number of its image, row of the manifest, centre and side in pixels; diameter in pixels of the
@@ -76,6 +77,7 @@ class ViewsByImage:
     ) -> None:
         self.manifest, self.spec, self.find_cells = manifest, spec, find_cells
         self.names, codes = manifest.images()
+        self._readings = Readings(manifest.table)
         self.first = np.unique(codes, return_index=True)[1].astype(np.int64)
         is_cell = manifest.is_cell()
         _check_cells(spec, find_cells, bool(is_cell.any()))
@@ -121,7 +123,7 @@ class ViewsByImage:
         path = self.manifest.root / self.names[number]
         if self.spec.kind == "cells" and not self.find_cells:
             return self._open_listed(number)
-        pixels = decode_image(path)
+        pixels = decode_image(path, **self._readings.of(self.names[number]))
         if self.find_cells:
             return self._open_found(number, pixels)
         size = np.array([[pixels.shape[1], pixels.shape[0]]], dtype=np.float64)
@@ -139,7 +141,7 @@ class ViewsByImage:
         if len(squares) == 0:
             return OpenedImage(number, np.empty((0, 0, 3), np.uint8), squares, squares["row"])
         path = self.manifest.root / self.names[number]
-        pixels = decode_image(path)
+        pixels = decode_image(path, **self._readings.of(self.names[number]))
         require_inside(path, pixels, squares["cx"], squares["cy"])
         return self._without_dropped(number, pixels, squares)
 

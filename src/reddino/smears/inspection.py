@@ -13,6 +13,7 @@ from reddino.smears.failures import Failures
 from reddino.smears.findings import Finding
 from reddino.smears.identities import in_several_sources, in_several_splits, of_two_owners
 from reddino.smears.manifest import Manifest
+from reddino.smears.readings import Readings
 from reddino.smears.spelling_checks import check_columns, check_repeats, check_values
 
 
@@ -54,10 +55,11 @@ def inspect_pictures(
         progress: called with pictures seen and pictures in all.
     """
     checks = [check(manifest) for check in PICTURE_CHECKS]
+    readings = Readings(manifest.table)
     paths = manifest.images()[0]
     for number, path in enumerate(paths):
         try:
-            image = decode_image(manifest.root / path)
+            image = decode_image(manifest.root / path, **readings.of(path))
         except ImageError as error:
             failures.add(error.path, error.reason)
         else:

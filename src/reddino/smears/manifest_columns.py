@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -15,10 +15,13 @@ from reddino.smears.findings import Finding
 from reddino.smears.manifest_values import Column, RowPlace, read_numbers, read_texts
 from reddino.smears.spelling import name_key
 
-__all__ = ["COLUMNS", "ID_COLUMNS", "NUMBER_COLUMNS", "RowPlace", "conform"]
+__all__ = ["COLUMNS", "ID_COLUMNS", "NUMBER_COLUMNS", "READING_COLUMNS", "RowPlace", "conform"]
 
 COLUMNS = ("path", "source", "slide", "patient", "group", "x", "y", "w", "h", "label", "cell_diameter")
-NUMBER_COLUMNS = ("x", "y", "w", "h", "cell_diameter")
+#: How a picture is read, where it is no ordinary one: bits that count in its 16-bit samples, and its focus
+#: plane (from 1). A manifest has these columns only where they are given or were found.
+READING_COLUMNS = ("bit_depth", "plane")
+NUMBER_COLUMNS = ("x", "y", "w", "h", "cell_diameter", *READING_COLUMNS)
 ID_COLUMNS = ("source", "slide", "patient", "group")
 
 #: More columns than any table of cells with its measurements has.
@@ -67,11 +70,11 @@ def require_names(names: Sequence[str], file: str) -> None:
     for name, count in counts.items():
         if count > 1:
             raise RedDinoError(f"{file} has two columns named '{name}': rename or remove one.")
-    known = {name_key(name): name for name in COLUMNS}
+    known = {name_key(name): name for name in (*COLUMNS, *READING_COLUMNS)}
     for name in names:
         key = name_key(name)
         meant = known.get(key) or known.get(key.removesuffix("s") if len(key) > 2 else "")
-        if name in COLUMNS or meant is None:
+        if name == meant or meant is None:
             continue
         if meant not in counts:
             raise RedDinoError(f"{file}: column '{name}' is not '{meant}': rename it.")
@@ -89,8 +92,9 @@ def _listed(names: Sequence[str], most: int = 20) -> str:
 
 def _check_rules(columns: Mapping[str, Column], raw: Mapping[str, Column], place: RowPlace) -> None:
     """Refuse what no reader of a manifest could make sense of; `raw` has the values as they were written."""
-    given = {name: np.asarray(pc.is_valid(columns[name])) for name in ("path", *NUMBER_COLUMNS)}
-    number = {name: np.asarray(pc.fill_null(columns[name], np.nan)) for name in NUMBER_COLUMNS}
+    numbers = [name for name in NUMBER_COLUMNS if name in columns]
+    given = {name: np.asarray(pc.is_valid(columns[name])) for name in ("path", *numbers)}
+    number = {name: np.asarray(pc.fill_null(columns[name], np.nan)) for name in numbers}
     limits = {"x": MAX_PLACE, "y": MAX_PLACE, "w": MAX_SIDE, "h": MAX_SIDE}
     rules: list[tuple[str, NDArray[np.bool_], str]] = [
         ("path", ~given["path"], "is empty; every row names an image"),
@@ -115,9 +119,19 @@ def _check_rules(columns: Mapping[str, Column], raw: Mapping[str, Column], place
             number["cell_diameter"] > MAX_DIAMETER,
             f"is more than {MAX_DIAMETER} pixels, larger than any red cell in a picture",
         ),
+        *_reading_rules(number),
     ]
     for column, broken, fault in rules:
         if broken.any():
             row = int(np.argmax(broken))
             word = raw[column][row].as_py() if column in raw and not given[column][row] else None
             place.refuse(row, column, f"{word!r} is not a number: it {fault}" if word else fault)
+
+
+def _reading_rules(number: Mapping[str, NDArray[np.float64]]) -> Iterator[tuple[str, NDArray[np.bool_], str]]:
+    """What the columns that say how a picture is read must hold, where a manifest has them."""
+    for name, lowest, highest in (("bit_depth", 8, 32), ("plane", 1, 100_000)):
+        if name in number:
+            value = np.nan_to_num(number[name], nan=lowest)
+            broken = (value < lowest) | (value > highest) | (value % 1 != 0)
+            yield name, broken, f"must be a whole number from {lowest} to {highest}"

@@ -4,3 +4,41 @@ from __future__ import annotations
 
 #: Suffixes of the files that folders and shards are searched for, lower case.
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".tif", ".tiff", ".webp")
+
+# fmt: off
+_PICTURES = (
+    ".heic", ".heif", ".hif", ".avif", ".gif", ".apng", ".jxl", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf",
+    ".jpx", ".jpm", ".jxr", ".wdp", ".hdp", ".tga", ".pcx", ".ppm", ".pgm", ".pbm", ".pnm", ".exr",
+    ".hdr", ".psd", ".psb", ".xcf", ".djvu", ".djv", ".pdf", ".eps",
+)
+_MICROSCOPES = (
+    ".svs", ".ndpi", ".ndpis", ".scn", ".bif", ".mrxs", ".vsi", ".ets", ".czi", ".zvi", ".lsm", ".nd2",
+    ".lif", ".lof", ".xlif", ".oif", ".oib", ".oir", ".dv", ".r3d", ".ims", ".stk", ".vms", ".vmu",
+    ".svslide", ".tmap", ".isyntax", ".kfb", ".sdpc", ".mdsx", ".qptiff", ".dcm", ".dicom", ".btf",
+    ".tf2", ".tf8", ".zarr",
+)
+_RAW = (
+    ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".raf", ".rw2", ".orf",
+    ".pef", ".raw", ".rwl", ".3fr", ".iiq", ".x3f", ".kdc", ".dcr", ".mrw",
+)
+_ARCHIVES = (
+    ".zip", ".rar", ".7z", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst",
+)
+# fmt: on
+_ADVICE = {
+    _PICTURES: "save it as PNG, TIFF or JPEG",
+    _MICROSCOPES: "save its fields as PNG or TIFF",
+    _RAW: "develop it and save it as PNG, TIFF or JPEG",
+    _ARCHIVES: "unpack it",
+}
+
+
+def why_unread(name: str) -> str | None:
+    """Why a file of this name is left out, and what to do; None where it does not look like a picture."""
+    lower = name.lower()
+    for suffixes, advice in _ADVICE.items():
+        suffix = next((suffix for suffix in suffixes if lower.endswith(suffix) and lower != suffix), None)
+        if suffix is not None:
+            what = "is an archive" if suffixes is _ARCHIVES else f"is a {suffix} picture"
+            return f"{what}, which is not read: {advice}"
+    return None

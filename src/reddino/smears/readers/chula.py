@@ -64,7 +64,7 @@ def read_chula(
     image_folder = _one_of(folder, ("Dataset", "images"))
     label_folder = _one_of(folder, ("Label", "labels"))
     rows = Rows(folder, source, failures)
-    images, files = find_images(image_folder), find_files(label_folder, (".txt",))
+    images, files = find_images(image_folder, failures), find_files(label_folder, (".txt",))
     pairs = by_stem(images, files)
     matched = one_each(pairs, rows)
     found = {image: _read_cells(file, rows) for image, file in matched.items()}

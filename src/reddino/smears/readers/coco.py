@@ -39,7 +39,7 @@ def read_coco(
             twice, or an annotation that makes no sense (with `failures`, all are noted and left out).
     """
     rows = Rows(Path(folder), source, failures)
-    images = find_images(folder)
+    images = find_images(folder, failures)
     described = [one for file in find_files(folder, (".json",)) if (one := open_coco(file, rows))]
     if not described:
         raise RedDinoError(f"{folder} holds no JSON file with images, annotations and categories.")

@@ -55,7 +55,7 @@ def read_class_folders(
         RedDinoError: an image lies in no class folder, or in several (with `failures`, noted and left out).
     """
     rows = Rows(Path(folder), source, failures)
-    images = find_images(folder)
+    images = find_images(folder, failures)
     if label is not None:
         for image in images:
             rows.add(image)

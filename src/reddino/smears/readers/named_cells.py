@@ -29,7 +29,7 @@ def read_nih_malaria(
         RedDinoError: a name of another form (with `failures`, it is noted and left out).
     """
     rows = Rows(Path(folder), source, failures)
-    for image in find_images(folder):
+    for image in find_images(folder, failures):
         name = _NIH_NAME.match(image.name)
         if name is None:
             rows.report(image, "the name is not of the form C<n>P<n>ThinF_<field>_cell_<n>")
@@ -83,7 +83,7 @@ def read_elsafty(
     """
     by_slide = _sources_by_slide(Path(sources)) if sources is not None else None
     rows = Rows(Path(folder), source, failures)
-    for image in find_images(folder):
+    for image in find_images(folder, failures):
         name = _ELSAFTY_NAME.match(image.name)
         if name is None:
             rows.report(image, "the name is not of the form 'Slide <n> (<numbers>)'")

@@ -15,6 +15,7 @@ from reddino.smears.decode import IMAGE_SUFFIXES, Failures
 from reddino.smears.findings import Finding
 from reddino.smears.manifest import Manifest
 from reddino.smears.manifest_columns import NUMBER_COLUMNS
+from reddino.smears.suffixes import why_unread
 
 Value = str | float | None
 #: Where a cell is, in pixels (x, y of its centre, or x, y, w, h of its box), and its label.
@@ -137,6 +138,14 @@ def find_files(folder: str | Path, suffixes: tuple[str, ...], failures: Failures
     return sorted(found, key=lambda path: natural_key(path.relative_to(folder).as_posix()))
 
 
+def note_unread(folder: str | Path, failures: Failures) -> None:
+    """Note every file below `folder` that looks like a picture, or an archive of them, and is not read."""
+    for path in sorted(_walk(Path(folder), (), Failures()), key=lambda path: natural_key(str(path))):
+        why = why_unread(path.name)
+        if why is not None:
+            failures.add(path, why)
+
+
 def find_images(folder: str | Path, failures: Failures | None = None) -> list[Path]:
     """All images below `folder`; at least one. Arguments as `find_files`.
 
@@ -144,6 +153,8 @@ def find_images(folder: str | Path, failures: Failures | None = None) -> list[Pa
         RedDinoError: as `find_files`, or no image is there.
     """
     images = find_files(folder, IMAGE_SUFFIXES, failures)
+    if failures is not None:
+        note_unread(folder, failures)
     if not images:
         raise RedDinoError(f"{folder} holds no images ({', '.join(IMAGE_SUFFIXES)}).")
     return images

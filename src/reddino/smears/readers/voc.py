@@ -41,7 +41,7 @@ def read_voc(
             area or lies outside (with `failures`, noted and left out).
     """
     rows = Rows(Path(folder), source, failures)
-    images = find_images(folder)
+    images = find_images(folder, failures)
     files = find_files(folder, (".xml",))
     pairs = by_stem(images, files)
     annotations = one_each(pairs, rows)

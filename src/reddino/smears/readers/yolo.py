@@ -55,7 +55,7 @@ def read_yolo(
     """
     rows = Rows(Path(folder), source, failures)
     classes = given_names(names, rows) if names is not None else class_names(rows.folder, rows)
-    images = find_images(folder)
+    images = find_images(folder, failures)
     texts = [file for file in find_files(folder, (".txt",)) if file.stem.lower() not in _OTHER_TEXTS]
     pairs = [(image, file) for image in images for file in _label_files(image, rows.folder)]
     files = one_each(pairs, rows)

@@ -1,0 +1,242 @@
+"""How each picture of a collection is read: one bit depth for a source, one focus plane for a picture."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from reddino.errors import RedDinoError
+from reddino.smears.decode import ImageError, Look, look_at, sharpest_plane, stored_samples
+from reddino.smears.findings import Finding
+from reddino.smears.formats.samples import robust_highest, smallest_depth
+from reddino.smears.manifest import Manifest
+from reddino.smears.manifest_columns import READING_COLUMNS
+
+Numbers = NDArray[np.float64]
+
+#: The formats that can hold 16-bit samples or several planes; files of other names are not opened.
+_LOOKED_AT = (".png", ".tif", ".tiff")
+#: Pictures of a source whose pixels are read where no file states its depth, spread over all of them.
+_SAMPLE = 256
+
+
+class Readings:
+    """What a table says of how its pictures are read, by path.
+
+    Args:
+        table: with a column `path`, and `bit_depth` and `plane` where pictures need them.
+    """
+
+    def __init__(self, table: pa.Table) -> None:
+        self._options: dict[str, dict[str, int]] = {}
+        for name in READING_COLUMNS:
+            if name not in table.column_names:
+                continue
+            paths, values = table.column("path").to_pylist(), table.column(name).to_pylist()
+            for path, value in zip(paths, values, strict=True):
+                if path is not None and value is not None:
+                    self._options.setdefault(path, {})[name] = int(value)
+
+    def of(self, path: str) -> Mapping[str, int]:
+        """Options of `decode_image` for a picture; none for an ordinary one."""
+        return self._options.get(path, {})
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """An image of the manifest that is not read like any other.
+
+    Attributes:
+        number: of the image.
+        path: as it stands in the manifest.
+        source: of its first row.
+        look: what its header says.
+    """
+
+    number: int
+    path: str
+    source: str
+    look: Look
+
+    @property
+    def deep(self) -> bool:
+        """Whether it holds samples of which not every bit need count."""
+        return self.look.bits >= 16
+
+
+def settle_readings(manifest: Manifest) -> Manifest:
+    """Fill the columns `bit_depth` and `plane` for the pictures that need them, and note what was chosen.
+
+    The depth of a source's 16-bit pictures is the one in its column, else the one that the files state, else
+    the smallest of 8, 10, 12, 14 and 16 bits that holds the values of all of them, single hot pixels aside.
+    Of several focus planes the sharpest is taken where the column names none.
+
+    Collections of ordinary pictures come back as they are; of their PNG and TIFF files the first bytes are
+    read.
+
+    Raises:
+        RedDinoError: a source has two depths, or a picture two planes.
+    """
+    names, codes = manifest.images()
+    sources = manifest.strings("source")
+    first = np.unique(codes, return_index=True)[1].tolist()
+    pictures = [
+        _Picture(number, name, sources[row], look)
+        for number, (name, row) in enumerate(zip(names, first, strict=True))
+        if (look := _look(manifest.root / name)) is not None
+    ]
+    if not pictures:
+        return manifest
+    planes, stacks = _planes(manifest, pictures)
+    depths, found = _depths(manifest, pictures, planes)
+    for column, values in (("plane", planes), ("bit_depth", depths)):
+        if not np.isnan(values).all():
+            manifest = manifest.with_column(column, pa.array(values[codes], from_pandas=True))
+    return replace(manifest, findings=tuple(dict.fromkeys((*manifest.findings, *stacks, *found))))
+
+
+def _look(path: Path) -> Look | None:
+    """What the header says, where that is out of the ordinary; what is damaged is refused when decoded."""
+    if not str(path).lower().endswith(_LOOKED_AT):
+        return None
+    try:
+        look = look_at(path)
+    except ImageError:
+        return None
+    return look if look.bits >= 16 or look.planes > 1 else None
+
+
+def _given(manifest: Manifest, column: str) -> Numbers:
+    """What a column says of each image (m,); NaN where it is empty.
+
+    Raises:
+        RedDinoError: the rows of one image disagree.
+    """
+    names, codes = manifest.images()
+    given = np.full(len(names), np.nan)
+    if column not in manifest.table.column_names:
+        return given
+    values = manifest.numbers(column)
+    for row in np.flatnonzero(~np.isnan(values)).tolist():
+        known = given[codes[row]]
+        if not np.isnan(known) and known != values[row]:
+            raise RedDinoError(
+                f"{names[codes[row]]} has {column} {known:g} in one row of the manifest and {values[row]:g} "
+                "in another: give each picture one"
+            )
+        given[codes[row]] = values[row]
+    return given
+
+
+def _planes(manifest: Manifest, pictures: Iterable[_Picture]) -> tuple[Numbers, list[Finding]]:
+    """The plane of each image (m,), NaN where there is one; and what was chosen."""
+    planes = _given(manifest, "plane")
+    chosen: list[tuple[str, int, int]] = []
+    for picture in pictures:
+        if picture.look.planes == 1 or not np.isnan(planes[picture.number]):
+            continue
+        try:
+            plane = sharpest_plane(manifest.root / picture.path)
+        except ImageError:
+            continue
+        planes[picture.number] = plane
+        chosen.append((picture.path, plane, picture.look.planes))
+    if not chosen:
+        return planes, []
+    path, plane, count = chosen[0]
+    message = (
+        f"of the focus planes of {len(chosen)} pictures the sharpest is taken (plane {plane} of {count} in "
+        "the first); to choose, fill the manifest's column plane"
+    )
+    return planes, [Finding("several focus planes", message, len(chosen), path)]
+
+
+def _depths(manifest: Manifest, pictures: list[_Picture], planes: Numbers) -> tuple[Numbers, list[Finding]]:
+    """The depth of each 16-bit image (m,), one for a source; and what was chosen."""
+    depths = _given(manifest, "bit_depth")
+    findings: list[Finding] = []
+    by_source: dict[str, list[_Picture]] = {}
+    for picture in pictures:
+        if picture.deep:
+            by_source.setdefault(picture.source, []).append(picture)
+    for source, deep in by_source.items():
+        numbers = [picture.number for picture in deep]
+        given = sorted({depths[number] for number in numbers if not np.isnan(depths[number])})
+        if len(given) > 1:
+            raise RedDinoError(
+                f"source '{source}' has bit_depth {given[0]:g} and {given[1]:g} in the manifest: a source "
+                "has one depth; give each camera a source of its own"
+            )
+        if given:
+            depth: float | None = given[0]
+        else:
+            depth, found = _own_depth(manifest, source, deep, planes)
+            findings += found
+        if depth is not None:
+            depths[numbers] = depth
+    return depths, findings
+
+
+def _own_depth(
+    manifest: Manifest, source: str, deep: list[_Picture], planes: Numbers
+) -> tuple[float | None, list[Finding]]:
+    """The depth that the files of a source state or show."""
+    stated = Counter(picture.look.stated for picture in deep if picture.look.stated is not None)
+    if stated:
+        if len(stated) == 1:
+            return max(stated), []
+        first = next(picture for picture in deep if picture.look.stated != max(stated))
+        return max(stated), [_disagreement(source, stated, max(stated), first.path, "state")]
+    return _measured_depth(manifest, source, [one for one in deep if one.look.bits == 16], planes)
+
+
+def _measured_depth(
+    manifest: Manifest, source: str, deep: list[_Picture], planes: Numbers
+) -> tuple[float | None, list[Finding]]:
+    """The smallest depth that holds the values of a source's pictures, single hot pixels aside."""
+    spread = np.unique(np.linspace(0, len(deep) - 1, min(_SAMPLE, len(deep))).round().astype(int)).tolist()
+    seen: dict[str, int] = {}
+    hot: list[tuple[str, int]] = []
+    for picture in (deep[place] for place in spread):
+        plane = None if np.isnan(planes[picture.number]) else int(planes[picture.number])
+        try:
+            values = stored_samples(manifest.root / picture.path, plane).values
+        except ImageError:
+            continue
+        seen[picture.path] = smallest_depth(robust_highest(values))
+        hot.append((picture.path, int(values.max(initial=0))))
+    if not seen:
+        return None, []
+    depth = max(seen.values())
+    message = (
+        f"the 16-bit samples of source '{source}' are read as {depth} bits, the smallest depth that holds "
+        "their values; if that is wrong, fill the manifest's column bit_depth"
+    )
+    findings = [Finding("bit depth measured", message, len(deep), deep[0].path, harmless=True)]
+    if len(set(seen.values())) > 1:
+        first = next(path for path, own in seen.items() if own < depth)
+        findings.append(_disagreement(source, Counter(seen.values()), depth, first, "need"))
+    above = [path for path, highest in hot if highest >= 2**depth]
+    if above:
+        message = (
+            f"single values of source '{source}' lie above its {depth} bits and become white (hot pixels)"
+        )
+        findings.append(Finding("values above the bit depth", message, len(above), above[0]))
+    return depth, findings
+
+
+def _disagreement(source: str, counts: Counter[int], depth: int, first: str, verb: str) -> Finding:
+    each = ", ".join(f"{bits} bits in {count}" for bits, count in sorted(counts.items()))
+    return Finding(
+        "bit depths differ",
+        f"the 16-bit pictures of source '{source}' {verb} different depths ({each}) and are all read as "
+        f"{depth} bits; where they come from different cameras, give each a source of its own",
+        sum(count for bits, count in counts.items() if bits != depth),
+        first,
+    )

@@ -1,0 +1,220 @@
+"""How pictures are read: one bit depth for a source, the picture of a stack, recorded in the manifest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+
+from reddino.errors import RedDinoError
+from reddino.inputs import open_data
+from reddino.smears import readings
+from reddino.smears.cells import find_cells_in
+from reddino.smears.decode import decode_image
+from reddino.smears.image_views import ViewsByImage
+from reddino.smears.manifest import Manifest, read_manifest, write_manifest
+from reddino.smears.readings import Readings, settle_readings
+from reddino.smears.views import ViewSpec
+
+Array = np.ndarray[Any, Any]
+
+
+def field(brightest: int, seed: int = 0) -> Array:
+    """(60, 60, 3) uint16 with values up to `brightest`."""
+    values = np.random.default_rng(seed).integers(brightest // 2, brightest + 1, (60, 60, 3))
+    return values.astype(np.uint16)
+
+
+def saved(path: Path, values: Array, **options: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".png":
+        cv2.imwrite(str(path), values[..., ::-1])
+    else:
+        tifffile.imwrite(path, values, photometric="rgb", metadata=None, **options)
+    return path
+
+
+def kinds(manifest: Manifest) -> dict[str, int]:
+    return {finding.kind: finding.count for finding in manifest.findings}
+
+
+@pytest.fixture
+def camera(tmp_path: Path) -> Path:
+    """A folder of three fields of one 12-bit camera: an ordinary one, one with a hot pixel, and a dim one."""
+    hot = field(4095, 1)
+    hot[5, 5] = 65535
+    saved(tmp_path / "camera" / "usual.tif", field(4095))
+    saved(tmp_path / "camera" / "hot.tif", hot)
+    saved(tmp_path / "camera" / "dim.png", field(250, 2))
+    return tmp_path / "camera"
+
+
+def views(manifest: Manifest) -> dict[str, Array]:
+    opened = ViewsByImage(manifest, ViewSpec(kind="image", output=60))
+    return {name: opened.open(number).pixels for number, name in enumerate(opened.names)}
+
+
+def test_open_data__reads_a_source_by_one_depth(camera: Path) -> None:
+    manifest = open_data(camera)
+    assert manifest.numbers("bit_depth").tolist() == [12, 12, 12]
+    seen = views(manifest)
+    for name in ("usual.tif", "hot.tif", "dim.png"):
+        path = camera / name
+        stored = tifffile.imread(path) if name != "dim.png" else cv2.imread(str(path), -1)[..., ::-1]
+        expected = np.minimum(np.rint(stored * (255 / 4095)), 255)
+        np.testing.assert_array_equal(seen[name], expected)
+
+
+def test_open_data__says_where_pictures_of_a_source_disagree(camera: Path) -> None:
+    manifest = open_data(camera)
+    assert kinds(manifest) == {
+        "bit depth measured": 3,
+        "bit depths differ": 1,
+        "values above the bit depth": 1,
+    }
+    found = {finding.kind: finding for finding in manifest.findings}
+    assert found["bit depths differ"].first == "dim.png"
+    assert "8 bits in 1, 12 bits in 2" in found["bit depths differ"].message
+    assert found["values above the bit depth"].first == "hot.tif"
+    assert found["bit depth measured"].harmless
+
+
+def test_open_data__measures_each_source_for_itself(tmp_path: Path) -> None:
+    saved(tmp_path / "a" / "1.tif", field(4095))
+    saved(tmp_path / "b" / "1.tif", field(60000))
+    manifest = open_data([tmp_path / "a", tmp_path / "b"])
+    assert dict(zip(manifest.strings("source"), manifest.numbers("bit_depth"), strict=True)) == {
+        "a": 12,
+        "b": 16,
+    }
+    assert kinds(manifest) == {"bit depth measured": 1}
+
+
+def test_open_data__takes_the_depth_that_the_files_state(tmp_path: Path) -> None:
+    stated = [(281, "H", 3, (1023,) * 3, True)]
+    saved(tmp_path / "a" / "1.tif", field(250), extratags=stated)
+    saved(tmp_path / "a" / "2.tif", field(200))
+    manifest = open_data(tmp_path / "a")
+    assert manifest.numbers("bit_depth").tolist() == [10, 10]
+    assert not manifest.findings
+    saved(tmp_path / "a" / "3.tif", field(250), extratags=[(281, "H", 3, (4095,) * 3, True)])
+    manifest = open_data(tmp_path / "a")
+    assert manifest.numbers("bit_depth").tolist() == [12, 12, 12]
+    assert kinds(manifest) == {"bit depths differ": 1}
+
+
+def test_open_data__the_manifest_has_the_last_word(tmp_path: Path) -> None:
+    saved(tmp_path / "1.tif", field(4095))
+    (tmp_path / "m.csv").write_text("path,source,bit_depth\n1.tif,a,14\n")
+    manifest = open_data(tmp_path / "m.csv")
+    np.testing.assert_array_equal(views(manifest)["1.tif"], np.rint(field(4095) * (255 / (2**14 - 1))))
+    assert not manifest.findings
+    (tmp_path / "m.csv").write_text("path,source,bit_depth\n1.tif,a,14\n1.tif,a,12\n")
+    with pytest.raises(RedDinoError, match=r"1\.tif has bit_depth 14 .* and 12"):
+        open_data(tmp_path / "m.csv")
+    saved(tmp_path / "2.tif", field(4095))
+    (tmp_path / "m.csv").write_text("path,source,bit_depth\n1.tif,a,14\n2.tif,a,12\n")
+    with pytest.raises(RedDinoError, match="source 'a' has bit_depth 12 and 14"):
+        open_data(tmp_path / "m.csv")
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("bit_depth", "7"), ("bit_depth", "12.5"), ("plane", "0"), ("plane", "x")]
+)
+def test_read_manifest__refuses_readings_that_make_no_sense(tmp_path: Path, column: str, value: str) -> None:
+    (tmp_path / "m.csv").write_text(f"path,{column}\na.tif,{value}\n")
+    with pytest.raises(RedDinoError, match=rf"m\.csv, line 2, column '{column}'"):
+        read_manifest(tmp_path / "m.csv")
+
+
+def test_open_data__leaves_ordinary_collections_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grey = np.zeros((8, 8), np.uint8)
+    for name in ("a.jpg", "b.jpg", "c.png"):
+        cv2.imwrite(str(tmp_path / name), grey)
+    opened: list[str] = []
+    monkeypatch.setattr(
+        readings, "look_at", lambda path, look=readings.look_at: opened.append(path.name) or look(path)
+    )
+    manifest = open_data(tmp_path)
+    assert "bit_depth" not in manifest.table.column_names and not manifest.findings
+    assert opened == ["c.png"]  # a JPEG has 8 bits whatever it says
+
+
+def stack(path: Path, sharp: int, planes: int = 3) -> list[Array]:
+    """A TIFF of focus planes, counted from 1, of which all but one are blurred."""
+    picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    pages = [
+        picture if n == sharp else cv2.GaussianBlur(picture, (0, 0), 2.0 + n) for n in range(1, planes + 1)
+    ]
+    with tifffile.TiffWriter(path) as writer:
+        for page in pages:
+            writer.write(page, photometric="rgb", metadata=None)
+    return pages
+
+
+@pytest.mark.parametrize("sharp", [1, 2, 3])
+def test_open_data__takes_the_sharpest_plane_and_notes_it(tmp_path: Path, sharp: int) -> None:
+    pages = stack(tmp_path / "a.tif", sharp)
+    manifest = open_data(tmp_path)
+    assert manifest.numbers("plane").tolist() == [sharp]
+    np.testing.assert_array_equal(views(manifest)["a.tif"], pages[sharp - 1])
+    assert kinds(manifest) == {"several focus planes": 1}
+    assert f"plane {sharp} of 3" in manifest.findings[0].message
+
+
+def test_open_data__takes_the_plane_that_the_manifest_names(tmp_path: Path) -> None:
+    pages = stack(tmp_path / "a.tif", 2)
+    (tmp_path / "m.csv").write_text("path,plane\na.tif,3\n")
+    manifest = open_data(tmp_path / "m.csv")
+    np.testing.assert_array_equal(views(manifest)["a.tif"], pages[2])
+    assert not manifest.findings
+    (tmp_path / "m.csv").write_text("path,plane\na.tif,4\n")
+    with pytest.raises(RedDinoError, match=r"has 3 plane\(s\) and no plane 4"):
+        views(open_data(tmp_path / "m.csv"))
+
+
+def test_find_cells_in__hands_on_how_pictures_are_read(tmp_path: Path) -> None:
+    y, x = np.mgrid[0:200, 0:200]
+    cells = np.full((200, 200), 3900, np.uint16)
+    for cy in (50, 100, 150):
+        for cx in (50, 100, 150):
+            cells[(y - cy) ** 2 + (x - cx) ** 2 < 200] = 2000
+    saved(tmp_path / "smear" / "a.tif", np.repeat(cells[..., None], 3, axis=2))
+    found = find_cells_in(open_data(tmp_path / "smear"))
+    assert len(found) and set(found.numbers("bit_depth")) == {12}
+    write_manifest(found, tmp_path / "smear" / "cells.csv")
+    again = read_manifest(tmp_path / "smear" / "cells.csv")
+    assert set(again.numbers("bit_depth")) == {12}
+    options = Readings(again.table).of("a.tif")
+    assert options == {"bit_depth": 12}
+    assert decode_image(tmp_path / "smear" / "a.tif", **options).max() == round(3900 * 255 / 4095)
+
+
+def test_fingerprint__depends_on_how_pictures_are_read(tmp_path: Path) -> None:
+    saved(tmp_path / "1.tif", field(4095))
+    prints = set()
+    for text in (
+        "path\n1.tif\n",
+        "path,bit_depth\n1.tif,12\n",
+        "path,bit_depth\n1.tif,14\n",
+        "path,plane\n1.tif,1\n",
+    ):
+        (tmp_path / "m.csv").write_text(text)
+        prints.add(read_manifest(tmp_path / "m.csv").fingerprint())
+    assert len(prints) == 4
+
+
+def test_settle_readings__leaves_damaged_pictures_to_the_decoder(tmp_path: Path) -> None:
+    saved(tmp_path / "1.tif", field(4095))
+    data = (tmp_path / "1.tif").read_bytes()
+    (tmp_path / "2.tif").write_bytes(data[:1000])
+    (tmp_path / "3.tif").write_bytes(b"II*\0")
+    manifest = settle_readings(open_data(tmp_path))
+    assert manifest.numbers("bit_depth").tolist()[0] == 12
+    assert len(manifest) == 3
