@@ -58,3 +58,22 @@ def test_read_class_map__says_what_does_not_fit(tmp_path: Path, text: str, sente
         read_class_map(file)
     with pytest.raises(RedDinoError, match="cannot be read"):
         read_class_map(tmp_path / "absent.yaml")
+
+
+def test_class_map__compares_labels_without_what_nobody_sees() -> None:
+    mapping = ClassMap(
+        join={" round ": ("normal\u00a0", "cellule e\u0301"), "round": ("target",)}, drop=("debris ",)
+    )
+    assert mapping.join == {"round": ("normal", "cellule \u00e9", "target")} and mapping.drop == ("debris",)
+    mapping.require_known([" normal", "cellule e\u0301", "target", "debris", "NA", ""])
+    assert [mapping.class_of(label) for label in (" normal", "\u200bdebris", "NA", "burr ")] == [
+        "round",
+        "",
+        "",
+        "burr",
+    ]
+
+
+def test_class_map__names_the_spelling_that_is_there() -> None:
+    with pytest.raises(RedDinoError, match=r"No row is labelled 'Burr-cell' \(spelt 'burr cell' there\)"):
+        ClassMap(drop=("Burr-cell",)).require_known(["burr cell", "normal"])

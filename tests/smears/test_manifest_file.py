@@ -42,8 +42,6 @@ def by_kind(manifest: Manifest) -> dict[str, Finding]:
         ("Patient", "patient"),
         ("PATIENT", "patient"),
         ("patients", "patient"),
-        ("\u200bpatient", "patient"),
-        ("pat\u00adient", "patient"),
         ("Slide", "slide"),
         ("Label", "label"),
         ("cell-diameter", "cell_diameter"),
@@ -61,6 +59,16 @@ def test_columns__that_nearly_match_are_refused_with_the_right_name(
         of_parquet(tmp_path, path=["a.png"], **{name: ["1"]})
     with pytest.raises(RedDinoError, match="column 'Path' is not 'path'"):
         of_csv(tmp_path, "Path\na.png\n")
+
+
+@pytest.mark.parametrize(
+    "name", [" patient", "patient\u00a0", "\u200bpatient", "pat\u00adient", "\ufeffpatient"]
+)
+def test_columns__lose_blanks_and_invisible_characters(tmp_path: Path, name: str) -> None:
+    assert of_csv(tmp_path, f"path,{name}\na.png,p1\n").strings("patient") == ["p1"]
+    assert of_parquet(tmp_path, path=["a.png"], **{name: ["p1"]}).strings("patient") == ["p1"]
+    with pytest.raises(RedDinoError, match="two columns named 'patient'"):
+        of_csv(tmp_path, f"path,{name},patient\na.png,p1,p2\n")
 
 
 def test_columns__of_both_spellings_are_refused(tmp_path: Path) -> None:
@@ -212,6 +220,12 @@ def test_csv__is_read_in_every_encoding_that_says_what_it_is(tmp_path: Path, enc
         of_csv(tmp_path, text.encode(encoding))
     manifest = of_csv(tmp_path, text.replace("NA?", "4").encode(encoding))
     assert manifest.strings("label") == ["é", "ü"] and manifest.numbers("y").tolist() == [2, 4]
+
+
+def test_csv__that_is_cut_off_within_a_character_is_refused(tmp_path: Path) -> None:
+    text = ("path,label\n" + "a.png,b\n" * 2000).encode("utf-16")
+    with pytest.raises(RedDinoError, match="is not the UTF-16 text that it begins as"):
+        of_csv(tmp_path, text[:-1])
 
 
 def test_csv__of_another_encoding_is_refused_with_its_line(tmp_path: Path) -> None:

@@ -8,10 +8,11 @@ from typing import Any, Literal
 
 import numpy as np
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
 from reddino.embed.table import Embeddings
 from reddino.errors import RedDinoError
+from reddino.smears.spelling import clean, spelling_key, tidy
 
 
 class ClassMap(BaseModel):
@@ -28,6 +29,19 @@ class ClassMap(BaseModel):
     join: Mapping[str, tuple[str, ...]] = {}
     drop: tuple[str, ...] = ()
     others: Literal["keep", "drop"] = "keep"
+
+    @field_validator("join")
+    @classmethod
+    def _tidy_classes(cls, join: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
+        classes: dict[str, tuple[str, ...]] = {}
+        for name, labels in join.items():
+            classes[tidy(name)] = (*classes.get(tidy(name), ()), *map(tidy, labels))
+        return classes
+
+    @field_validator("drop")
+    @classmethod
+    def _tidy_labels(cls, drop: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(tidy, drop))
 
     @model_validator(mode="after")
     def _each_label_once(self) -> ClassMap:
@@ -53,6 +67,7 @@ class ClassMap(BaseModel):
 
     def class_of(self, label: str) -> str:
         """The class of a label, "" if it takes no part."""
+        label = clean(label)
         for name, labels in self.join.items():
             if label in labels:
                 return name
@@ -62,7 +77,7 @@ class ClassMap(BaseModel):
 
     def restricted_to(self, labels: Iterable[str]) -> ClassMap:
         """The part of the map that bears on `labels`."""
-        present = set(labels)
+        present = set(map(clean, labels))
         kept = {name: tuple(one for one in old if one in present) for name, old in self.join.items()}
         dropped = tuple(label for label in self.drop if label in present)
         return ClassMap(join=kept, drop=dropped, others=self.others)
@@ -73,11 +88,14 @@ class ClassMap(BaseModel):
         Raises:
             RedDinoError: names it, and the labels that there are.
         """
-        present = set(labels) - {""}
+        present = set(map(clean, set(labels))) - {""}
         unknown = sorted(self.named() - present)
         if unknown:
+            keys = {spelling_key(label) for label in unknown}
+            meant = sorted(label for label in present if spelling_key(label) in keys)
+            hint = f" (spelt {', '.join(map(repr, meant))} there)" if meant else ""
             raise RedDinoError(
-                f"No row is labelled {', '.join(map(repr, unknown))}; "
+                f"No row is labelled {', '.join(map(repr, unknown))}{hint}; "
                 f"labels are: {', '.join(sorted(present))}."
             )
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.csv as pacsv
@@ -13,6 +13,7 @@ import pyarrow.csv as pacsv
 from reddino.errors import RedDinoError
 from reddino.smears.manifest_columns import require_names
 from reddino.smears.manifest_values import RowPlace
+from reddino.smears.spelling import tidy
 
 #: Bytes that the line of column names, and any other line, may take.
 MAX_LINE = 8_000_000
@@ -29,23 +30,27 @@ _OTHER_KINDS = (
 )
 
 
-def read_csv(path: Path) -> tuple[pa.Table, RowPlace]:
+def read_csv(
+    path: Path, require: Callable[[Sequence[str], str], None] = require_names
+) -> tuple[pa.Table, RowPlace]:
     """The table of a CSV file, all columns strings, and how to name its rows.
 
     UTF-8 with or without a byte-order mark; UTF-16 and UTF-32 where a mark says so.
+
+    Args:
+        path: of the file.
+        require: refuses column names, given the file's name; by default those that no manifest has.
 
     Raises:
         RedDinoError: names the line of what cannot be read.
     """
     encoding = _encoding(path)
     header, lines = _header(path, encoding)
-    content: object = path
-    if encoding != "utf-8-sig":
-        with _opened(path, encoding) as file:
-            content = pa.BufferReader(file.read().encode())
+    require(header, str(path))
+    content: Any = path if encoding == "utf-8-sig" else _as_utf8(path, encoding)
     try:
         table = pacsv.read_csv(
-            content,  # type: ignore[arg-type]
+            content,
             read_options=pacsv.ReadOptions(column_names=header, skip_rows=lines, block_size=MAX_LINE),
             parse_options=pacsv.ParseOptions(newlines_in_values=True),
             # Strings throughout: slide '007' must stay '007'.
@@ -78,12 +83,20 @@ def _opened(path: Path, encoding: str) -> IO[str]:
     return path.open(newline="", encoding=encoding)
 
 
+def _as_utf8(path: Path, encoding: str) -> pa.BufferReader:
+    try:
+        with _opened(path, encoding) as file:
+            return pa.BufferReader(file.read().encode())
+    except UnicodeDecodeError as error:
+        raise _not_utf8(path, encoding) from error
+
+
 def _header(path: Path, encoding: str) -> tuple[list[str], int]:
     """The column names, and how many lines they take."""
     try:
         with _opened(path, encoding) as file:
             reader = csv.reader(_short_lines(file, path))
-            header = [name.strip() for name in next(reader, [])]
+            header = [tidy(name) for name in next(reader, [])]
             lines = reader.line_num
     except UnicodeDecodeError as error:
         raise _not_utf8(path, encoding) from error
@@ -97,7 +110,6 @@ def _header(path: Path, encoding: str) -> tuple[list[str], int]:
         raise RedDinoError(f"{path}: columns must be separated by commas; save it as comma-separated CSV.")
     if "" in header:
         raise RedDinoError(f"{path}: column {header.index('') + 1} has no name; name it or remove it.")
-    require_names(header, str(path))
     return header, lines
 
 

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from reddino.errors import RedDinoError
 from reddino.smears.manifest_columns import require_names
 from reddino.smears.manifest_values import RowPlace
+from reddino.smears.spelling import tidy
 
 #: Values in all columns, and characters in one: a few kilobytes can stand for more than memory holds.
 MAX_VALUES = 500_000_000
@@ -28,7 +29,8 @@ def read_parquet(path: Path) -> tuple[pa.Table, RowPlace]:
     try:
         # ParquetFile, not read_table: the latter turns folder names like 'slide=7' into columns.
         with pq.ParquetFile(path) as file:
-            require_names(file.schema_arrow.names, str(path))
+            names = [tidy(name) for name in file.schema_arrow.names]
+            require_names(names, str(path))
             _require_size(file.metadata, path)
         # As dictionaries: a long text in many rows is read once.
         texts = [
@@ -47,7 +49,7 @@ def read_parquet(path: Path) -> tuple[pa.Table, RowPlace]:
     except Exception as error:  # on bytes that are no Parquet, its reader raises errors of many kinds
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise RedDinoError(f"{path} cannot be read as Parquet: {reason.rstrip('.')}.") from error
-    return table, place
+    return table.rename_columns(names), place
 
 
 def _require_size(metadata: pq.FileMetaData, path: Path) -> None:

@@ -62,6 +62,12 @@ def means_missing(text: str) -> bool:
     return text.casefold() in _MISSING or text in _MISSING_AS_WRITTEN
 
 
+def clean(text: str) -> str:
+    """A value as it is compared with others: tidy, "" where it means that there is none."""
+    plain = tidy(text)
+    return "" if means_missing(plain) else plain
+
+
 def may_mean_missing(text: str) -> bool:
     """Whether a tidy value may stand for a missing one, or be one."""
     return text.casefold() in _DOUBTFUL

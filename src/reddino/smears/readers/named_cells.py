@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from reddino.errors import RedDinoError
 from reddino.smears.decode import Failures
 from reddino.smears.manifest import Manifest
+from reddino.smears.manifest_csv import read_csv
 from reddino.smears.readers.rows import Rows, find_images
+from reddino.smears.spelling import clean
 
 _NIH_NAME = re.compile(r"^(?P<patient>C\d+P\d+)thinF?_(?P<field>.+?)_cell_\d+", re.IGNORECASE)
 _ELSAFTY_NAME = re.compile(r"^slide\s*(?P<slide>\d+)\s*\((?P<numbers>[^)]*)\)", re.IGNORECASE)
@@ -46,17 +48,22 @@ def _sources_by_slide(file: Path) -> dict[str, str]:
     """The source of each slide number, from a CSV with the columns `slide` and `source`."""
     if not file.is_file():
         raise RedDinoError(f"{file}: there is no such table of slides.")
+    table, place = read_csv(file, _require_slides)
     found: dict[str, str] = {}
-    with file.open(newline="", encoding="utf-8-sig") as lines:
-        reader = csv.DictReader(lines)
-        if not {"slide", "source"} <= set(reader.fieldnames or ()):
-            raise RedDinoError(f"{file} needs the columns 'slide' and 'source'.")
-        for entry in reader:
-            slide, source = (entry["slide"] or "").strip(), (entry["source"] or "").strip()
-            if not slide.isdecimal() or not source:
-                raise RedDinoError(f"{file}, line {reader.line_num}: needs a slide number and a source.")
-            found[str(int(slide))] = source
+    entries = zip(table.column("slide").to_pylist(), table.column("source").to_pylist(), strict=True)
+    for row, entry in enumerate(entries):
+        slide, source = (clean(text or "") for text in entry)
+        if not (slide.isascii() and slide.isdecimal() and len(slide) < 20) or not source:
+            raise RedDinoError(f"{place.of(row)}: needs a slide number and a source.")
+        number = str(int(slide))
+        if found.setdefault(number, source) != source:
+            raise RedDinoError(f"{place.of(row)}: slide {number} is of '{found[number]}' above.")
     return found
+
+
+def _require_slides(names: Sequence[str], file: str) -> None:
+    if names.count("slide") != 1 or names.count("source") != 1:
+        raise RedDinoError(f"{file} needs the columns 'slide' and 'source', each once.")
 
 
 def read_elsafty(
