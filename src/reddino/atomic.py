@@ -44,9 +44,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` as UTF-8 to `path`, atomically."""
+    """Write `text` as UTF-8 to `path`, atomically; bytes of a file's name that are not UTF-8 as `\\udcff`."""
     with atomic_path(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def remove_partials(folder: Path) -> None:

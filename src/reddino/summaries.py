@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.table import Table
-from rich.text import Text
 
 from reddino.inputs import KnownModel
 from reddino.smears.findings import Finding
 from reddino.smears.manifest import Manifest
+from reddino.visible import short, short_names
 
 if TYPE_CHECKING:
     from reddino.classify.classifier import Classifier
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: With more sources than this, labels are counted over all of them together.
 MOST_SOURCES = 8
+#: Letters of a name from data in a table.
+LETTERS = 60
 
 
 def source_table(manifest: Manifest) -> Table:
@@ -29,12 +31,13 @@ def source_table(manifest: Manifest) -> Table:
     for name in ("images", "cells", "slides", "patients", "cell diameter (px)"):
         table.add_column(name, justify="right")
     sources = np.array(manifest.strings("source"), dtype=object)
-    for source in sorted(set(sources.tolist())):
+    names = sorted(set(sources.tolist()))
+    for source, shown in zip(names, short_names(names, LETTERS), strict=True):
         part = manifest.select(sources == source)
         diameters = part.numbers("cell_diameter")
         known = diameters[~np.isnan(diameters)]
         table.add_row(
-            source or "(none)",
+            shown or "(none)",
             str(len(part.images()[0])),
             str(int(part.is_cell().sum())),
             *(str(len(set(part.strings(name)) - {""}) or "-") for name in ("slide", "patient")),
@@ -51,11 +54,12 @@ def label_table(manifest: Manifest) -> Table:
     names = sorted(set(sources)) if 1 < len(set(sources)) <= MOST_SOURCES else []
     table = Table(title="labels")
     table.add_column("label")
-    for name in ("rows", *names):
+    for name in ("rows", *short_names(names, LETTERS)):
         table.add_column(name or "(none)", justify="right")
-    for label, total in totals.most_common():
+    listed = totals.most_common()
+    for (label, total), shown in zip(listed, short_names([name for name, _ in listed], LETTERS), strict=True):
         by_source = [str(counts[label, name] or "-") for name in names]
-        table.add_row(label or "(none)", str(total), *by_source)
+        table.add_row(shown or "(none)", str(total), *by_source)
     return table
 
 
@@ -67,9 +71,7 @@ def findings_table(findings: Sequence[Finding]) -> Table:
     table.add_column("first", overflow="fold", max_width=40)
     table.add_column("what it means", overflow="fold", max_width=80)
     for finding in findings:
-        # Text, not str: brackets in names from data are no markup.
-        texts = (finding.kind, str(finding.count), finding.first, finding.message)
-        table.add_row(*(Text(text) for text in texts))
+        table.add_row(finding.kind, str(finding.count), finding.first, finding.message)
     return table
 
 
@@ -106,11 +108,11 @@ def prediction_table(predictions: Predictions, most: int = 20) -> Table:
     counts = predictions.counts()
     table = Table(title="cells by class")
     table.add_column("slide or image")
-    for name in ("cells", *predictions.classes):
+    for name in ("cells", *short_names(predictions.classes, LETTERS)):
         table.add_column(name, justify="right")
     columns = ("cells", *(f"n_{name}" for name in predictions.classes))
     for row in counts.slice(0, most).to_pylist():
-        table.add_row(row["slide"] or row["path"], *(str(row[name]) for name in columns))
+        table.add_row(short(row["slide"] or row["path"], LETTERS), *(str(row[name]) for name in columns))
     if counts.num_rows > most:
         table.add_row(f"({counts.num_rows - most} more)", *("" for _ in columns))
     table.add_section()

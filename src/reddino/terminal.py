@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.logging import RichHandler
 from rich.measure import Measurement
 from rich.progress import (
@@ -21,15 +22,39 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from reddino.errors import RedDinoError
 from reddino.launch import launched
+from reddino.visible import visible
+
+
+class _PlainConsole(Console):
+    """A console on which text is what it is: no markup, no emoji for `:smile:`, nothing that acts.
+
+    Names from data and messages that quote them reach the terminal through it alone, so that a label cannot
+    clear the screen, hide behind another or break a table.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Text, written out before it is measured."""
+        return super().render_str(visible(text), **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Segments, of which those that others made are written out too."""
+        for segment in super().render(renderable, options):
+            shown = segment.text if segment.control else visible(segment.text)
+            yield segment if shown == segment.text else Segment(shown, segment.style)
+
 
 #: Results go to stdout, so that they can be piped; everything else goes to stderr.
-OUT = Console(highlight=False)
-ERR = Console(stderr=True, highlight=False)
+OUT = _PlainConsole()
+ERR = _PlainConsole(stderr=True)
 
 #: Exit codes; a wrong command line ends with 2.
 FAILED, INTERRUPTED, PIPE_CLOSED = 1, 130, 141
@@ -53,7 +78,7 @@ class _Rate(ProgressColumn):
 def progress_bar(what: str) -> Iterator[Advance]:
     """A bar with rate and time left; gives the function (done, total) that moves it."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         _Rate(),
@@ -69,6 +94,13 @@ def progress_bar(what: str) -> Iterator[Advance]:
         yield advance
 
 
+class _PlainFormatter(logging.Formatter):
+    """Log lines in which nothing acts."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record))
+
+
 def show_log(level: int = logging.INFO) -> None:
     """Print the package's log lines on stderr: above a progress bar, or unbroken where it is a file."""
     handler: logging.Handler
@@ -76,7 +108,7 @@ def show_log(level: int = logging.INFO) -> None:
         handler = RichHandler(console=ERR, show_path=False, log_time_format="%H:%M:%S", markup=False)
     else:
         handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+        handler.setFormatter(_PlainFormatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
     logger = logging.getLogger("reddino")
     logger.setLevel(level if is_main_process() else logging.WARNING)
     logger.handlers = [handler]
@@ -85,19 +117,19 @@ def show_log(level: int = logging.INFO) -> None:
 
 def say(sentence: str) -> None:
     """A line of the result, on stdout; never broken nor coloured."""
-    OUT.print(sentence, markup=False, soft_wrap=True)
+    OUT.print(sentence, soft_wrap=True)
 
 
 def show_tables(tables: Sequence[Table]) -> None:
     """Tables at their full width, even where the terminal is narrower: numbers are never cut."""
     for table in tables:
         needed = Measurement.get(OUT, OUT.options.update(max_width=10_000), table).maximum
-        Console(width=max(OUT.width, needed), highlight=False).print(table)
+        _PlainConsole(width=max(OUT.width, needed)).print(table)
 
 
 def complain(sentence: str) -> None:
     """An error or a remark, on stderr."""
-    ERR.print(f"reddino: {sentence}", markup=False, soft_wrap=True)
+    ERR.print(f"reddino: {sentence}", soft_wrap=True)
 
 
 class _Complaints(logging.Handler):
@@ -107,11 +139,30 @@ class _Complaints(logging.Handler):
         complain(record.getMessage())
 
 
+def hold_standard_files() -> None:
+    """Make stdout and stderr take every text, whatever their encoding, and be there if they were closed.
+
+    A file opened later would otherwise get the number of a closed one, and with it what libraries print.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def exit_code_of(command: Callable[[], int | None]) -> int:
     """Run a command; what goes wrong is said in one sentence and becomes the exit code.
 
     Tracebacks remain for our own faults.
     """
+    hold_standard_files()
     logger = logging.getLogger("reddino")
     if not logger.handlers:
         logger.addHandler(_Complaints(logging.WARNING))
@@ -126,6 +177,10 @@ def exit_code_of(command: Callable[[], int | None]) -> int:
         # The reader of our output has gone, as `head` does; nothing more can be said to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
+    except UnicodeEncodeError as error:
+        if "surrogates" not in error.reason:
+            raise
+        complain(f"'{error.object}' is no name in UTF-8: rename that file or folder.")
     except OSError as error:
         if error.strerror is None:
             raise

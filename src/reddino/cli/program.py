@@ -5,6 +5,7 @@ from __future__ import annotations
 from cyclopts import App
 
 from reddino import __version__
+from reddino.terminal import ERR, OUT
 
 app = App(
     name="reddino",
@@ -12,6 +13,8 @@ app = App(
     help_epilogue="Not a medical device: for research only.",
     version=__version__,
     help_format="plaintext",
+    console=OUT,
+    error_console=ERR,
     suppress_keyboard_interrupt=False,
     result_action="return_value",
 )
