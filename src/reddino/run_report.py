@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from reddino.embed.encoder import Images
 from reddino.errors import RedDinoError
 from reddino.explore.figures import blank_figure
-from reddino.explore.page.document import Document, facts, paragraph, picture, table
+from reddino.explore.page.document import Document, escape, facts, paragraph, picture, table
 from reddino.explore.training import HEALTH, RATES, Record, panels_figure, training_figure, without_prototypes
 from reddino.pretrain.image_cache import ImageCache, read_cache
 from reddino.pretrain.loop import make_stream
@@ -86,7 +86,7 @@ def run_report(folder: Path, provenance: Mapping[str, Any]) -> str:
         page.add(
             "What the network saw", picture(crops_figure(*first_crops(recipe, cache)), CROPS, page.numbers)
         )
-    text = _escaped(dump_recipe(recipe))
+    text = escape(dump_recipe(recipe))
     page.add("Recipe", f"<details><summary>every key</summary><pre>{text}</pre></details>")
     return page.html()
 
@@ -178,7 +178,3 @@ def _words(metrics: Sequence[Record]) -> list[str]:
         return [paragraph("The run itself saw no sign of collapse.")]
     rows = [(f"{found[0]} to {found[-1]}", len(found), said[kind]) for kind, found in steps.items()]
     return [table(("steps", "times", "what the run said (the last time)"), rows, (1,))]
-
-
-def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;")

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import base64
+import dataclasses
+import hashlib
 import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from reddino import api
+from reddino.embed.table import read_embeddings
 from reddino.errors import RedDinoError
+from reddino.explore.overview import Overview
 from reddino.explore.page.document import Document, embedded_json, paragraph, table
 from reddino.explore.page.measures import batch_effect_parts, score_parts
+from reddino.explore.page.table_report import table_report
 
 SCORES = {
     "results": [
@@ -203,3 +210,43 @@ def test_report__shows_what_evaluate_and_batch_write(table_folder: Path, tmp_pat
         assert re.search(rf"{mean:.3f} ± \d\.\d+{after}", page)
     for measure in measured.measures:
         assert f">{measure.name}<" in page
+
+
+def test_report__allows_its_own_style_and_scripts_alone(report_file: Path) -> None:
+    page = report_file.read_text(encoding="utf-8")
+    (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', page)
+    assert "unsafe" not in policy
+    rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
+    for name, element in (("style-src", "style"), ("script-src", "script")):
+        texts = re.findall(rf"<{element}>(.*?)</{element}>", page, re.DOTALL)
+        digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in texts]
+        assert rules[name].split() == [f"'sha256-{digest}'" for digest in digests]
+    assert rules["default-src"] == rules["base-uri"] == rules["form-action"] == "'none'"
+    tags = re.findall(r"<[a-z][^>]*>", page)
+    assert not [tag for tag in tags if re.search(r"\s(style|on[a-z]+)=", tag)]
+
+
+def test_document__writes_out_what_acts_and_keeps_scripts_readable() -> None:
+    page = Document("a\x1b[2J\u202eb", "")
+    page.add("names", paragraph("می\u200cخواهم 棘红"), table((), [("caf\udce9",)]))
+    text = page.html()
+    assert r"a\x1b[2J\u202eb" in text
+    assert "می\u200cخواهم 棘红" in text
+    assert r"caf\udce9" in text
+    text.encode()
+
+
+def test_document__lists_names_that_its_figures_could_not_draw(
+    table_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from reddino.explore import lettering
+
+    monkeypatch.setattr(lettering, "_installed", dict)
+    embeddings = read_embeddings(table_folder)
+    names = ["棘红细胞" if label == "sickle" else label for label in embeddings.strings("label")]
+    place = embeddings.table.column_names.index("label")
+    table = embeddings.table.set_column(place, "label", pa.array(names))
+    page = table_report(
+        Overview.of(dataclasses.replace(embeddings, table=table), method="pca"), {"command": "", "seed": 0}
+    )
+    assert '<td class="break">#1</td><td class="break">棘红细胞</td>' in page

@@ -8,8 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from row_colours import colour_of
+
+from reddino.embed.table import Embeddings, read_embeddings
+from reddino.explore.overview import Overview
+from reddino.explore.page.table_report import table_report
 
 pytestmark = pytest.mark.browser
 
@@ -170,3 +176,72 @@ def test_print__leaves_controls_out_and_keeps_pictures(page: Any) -> None:
     assert page.locator("figure img").count() == 4
     assert page.locator("figure img").first.is_visible()
     page.emulate_media(media="screen")
+
+
+@pytest.fixture
+def hostile_page(browser: Any, table_folder: Path) -> Iterator[Any]:
+    """A report whose labels are code, and whose vectors are equal but for eight."""
+    table = read_embeddings(table_folder)
+    labels = [HOSTILE[row % len(HOSTILE)] for row in range(48)]
+    place = table.table.column_names.index("label")
+    vectors = table.vectors.copy()
+    vectors[:40] = 3
+    vectors[40:] += 100 * np.eye(8, 6, dtype=np.float32)
+    changed = table.table.set_column(place, "label", pa.array(labels))
+    overview = Overview.of(Embeddings(vectors, changed, table.meta), method="pca")
+    file = table_folder.parent / "hostile.html"
+    file.write_text(table_report(overview, {"command": "<script>alert(1)</script>", "seed": 0}), "utf-8")
+    opened = browser.new_page(viewport={"width": 1100, "height": 900})
+    said: list[str] = []
+    opened.on("console", lambda message: said.append(message.text))
+    opened.on("pageerror", lambda error: said.append(str(error)))
+    opened.on("dialog", lambda dialog: said.append(dialog.message))
+    opened.goto(file.as_uri())
+    opened.locator("#map[data-drawn]").wait_for()
+    opened.locator("#map").scroll_into_view_if_needed()
+    yield opened
+    opened.close()
+    assert said == []
+
+
+HOSTILE = (
+    "</script><script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "=1+1",
+    "<!-- <script>",
+    '"onload="alert(1)',
+)
+
+
+def test_map__shows_labels_that_are_code_as_text(hostile_page: Any) -> None:
+    names = hostile_page.locator("#legend button span:nth-child(2)").all_inner_texts()
+    assert sorted(names) == sorted(HOSTILE)
+    assert hostile_page.locator("img[src='x']").count() == 0
+
+
+def test_map__paints_infinite_outlier_scores_as_the_highest(hostile_page: Any) -> None:
+    _wait_for_frame(hostile_page, lambda: hostile_page.select_option("#colour", "outlier"))
+    x, y = _place(hostile_page, 47)
+    clip = {"x": x - 1, "y": y - 1, "width": 2, "height": 2}
+    # The last colour of viridis, a little of the white behind it.
+    assert _mean_colour(hostile_page.screenshot(clip=clip)) == pytest.approx([253, 231, 37], abs=40)
+    hostile_page.mouse.move(x, y)
+    assert "inf" in hostile_page.locator("#tip").inner_text()
+
+
+def test_lasso__exports_cells_that_no_spreadsheet_computes(hostile_page: Any, tmp_path: Path) -> None:
+    board = hostile_page.locator("#map").bounding_box()
+    left, top = board["x"] + 2, board["y"] + 2
+    right, bottom = board["x"] + board["width"] - 2, min(board["y"] + board["height"], 898) - 2
+    hostile_page.get_by_role("button", name="lasso", exact=True).click()
+    hostile_page.mouse.move(left, top)
+    hostile_page.mouse.down()
+    for corner in ((right, top), (right, bottom), (left, bottom)):
+        hostile_page.mouse.move(*corner, steps=5)
+    hostile_page.mouse.up()
+    with hostile_page.expect_download() as waiting:
+        hostile_page.get_by_role("button", name="CSV of the lasso").click()
+    waiting.value.save_as(tmp_path / "lasso.csv")
+    with (tmp_path / "lasso.csv").open(newline="", encoding="utf-8") as file:
+        labels = {row["label"] for row in csv.DictReader(file)}
+    assert labels == {*HOSTILE, "'=1+1"} - {"=1+1"}

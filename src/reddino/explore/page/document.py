@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import html
 import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ from PIL import Image
 
 from reddino.explore.figures import figure_png
 from reddino.explore.lettering import Numbers
+from reddino.visible import visible
 
+#: Characters that act and that text needs: line breaks, tabs, and the joiners and marks of some scripts.
+KEPT = "\n\t\u200c\u200d\u200e\u200f"
 _HERE = Path(__file__).parent
-#: The page may show what it carries, and load nothing.
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
 
 @dataclass
@@ -53,15 +55,35 @@ class Document:
             f'<section><h2 id="s{i}">{escape(title)}</h2>\n{body}\n</section>'
             for i, (title, body) in enumerate(self.sections)
         )
-        scripts = "\n".join(f"<script>\n{script}</script>" for script in self.scripts)
+        scripts = [f"\n{script}" for script in self.scripts]
+        style = f"\n{asset('page.css')}"
+        code = "\n".join(f"<script>{script}</script>" for script in scripts)
         return (
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-            f"<title>{escape(self.title)}</title>\n<style>\n{asset('page.css')}</style>\n</head>\n<body>\n"
+            f'<meta http-equiv="Content-Security-Policy" content="{policy(style, scripts)}">\n'
+            f"<title>{escape(self.title)}</title>\n<style>{style}</style>\n</head>\n<body>\n"
             f'<h1>{escape(self.title)}</h1>\n<p class="lead">{escape(self.lead)}</p>\n'
-            f'<nav class="screen">{links}</nav>\n{bodies}\n{scripts}\n</body>\n</html>\n'
+            f'<nav class="screen">{links}</nav>\n{bodies}\n{code}\n</body>\n</html>\n'
         )
+
+
+def policy(style: str, scripts: Sequence[str]) -> str:
+    """The page's content policy: it loads nothing, and runs and styles by just these texts."""
+    allowed = [_digest(script) for script in scripts] or ["'none'"]
+    return (
+        f"default-src 'none'; img-src data:; style-src {_digest(style)}; script-src {' '.join(allowed)}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _digest(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}'"
+
+
+def escape(text: str) -> str:
+    """Text as HTML shows it; what acts is written out, except what joins and directs letters of a script."""
+    return html.escape(visible(text, keep=KEPT))
 
 
 def asset(name: str) -> str:
@@ -105,7 +127,7 @@ def picture(figure: Figure, caption: str, numbers: Numbers, dpi: int = 110) -> s
     kind = min(files, key=lambda name: len(files[name]) * (1 if name == "png" else 2))
     data = base64.b64encode(files[kind]).decode("ascii")
     return (
-        f'<figure><img alt="{escape(caption, quote=True)}" src="data:image/{kind};base64,{data}">'
+        f'<figure><img alt="{escape(caption)}" src="data:image/{kind};base64,{data}">'
         f"<figcaption>{escape(caption)}</figcaption></figure>"
     )
 

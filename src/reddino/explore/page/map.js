@@ -374,7 +374,14 @@
     schedule();
   }
 
-  const quoted = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+  // An apostrophe before what a spreadsheet would compute, as reddino.exports does.
+  const FORMULA = /^'*[=+\-@\t\r\n＝＋－＠]/;
+  const VALUE = /^[+-]((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?)?$/;
+  const harmless = (text) => (FORMULA.test(text) && !VALUE.test(text) ? `'${text}` : text);
+  const quoted = (raw) => {
+    const text = harmless(raw);
+    return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  };
 
   function csv() {
     const lines = [["row", "map_x", "map_y", ...columns.keys()].map(quoted).join(",")];
