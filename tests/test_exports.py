@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
+from reddino.classify.predict import Predictions
+from reddino.classify.predictions_file import write_predictions
+from reddino.embed.convert import save
+from reddino.embed.table import Embeddings
 from reddino.exports import csv_text, harmless, original, write_arrow_csv, write_csv
+from reddino.smears.failures import Failures
+from reddino.smears.findings import Finding, write_findings
+from reddino.smears.manifest import Manifest, read_manifest, write_manifest
 
 FORMULAS = ["=1+1", "+A1", "-2+3+cmd|' /C calc'!A0", "@SUM(A1)", "\t=1", "\r=1", "＝1+1", "+ve"]
 VALUES = ["-", "+", "-0.5", "+0.013", "+0.013 (-0.001 to +0.027)", "-1e-5", "a=b", "", "12", "'quoted'", "5'"]
@@ -47,3 +56,45 @@ def test_write_arrow_csv__marks_columns_of_text_and_their_names(tmp_path: Path) 
         rows = list(csv.DictReader(file))
     assert [row["path"] for row in rows] == [*(f"'{cell}" for cell in FORMULAS), "", "a"]
     assert {(row["p_=x"], row["'=label"]) for row in rows} == {("-0.5", "-1")}
+
+
+def test_manifest__as_csv_is_harmless_and_reads_back_as_it_was(tmp_path: Path) -> None:
+    labels = [*FORMULAS[:4], "＝1+1", "+ve", "+", "-0.5", "'=x", "plain"]
+    table = pa.table({"path": [f"{row}.png" for row in range(10)], "label": labels, "=extra": labels})
+    made = Manifest(table, tmp_path)
+    write_manifest(made, tmp_path / "m.csv")
+    written = (tmp_path / "m.csv").read_text(encoding="utf-8")
+    assert "'=extra" in written.splitlines()[0]
+    assert all(not re.match(r"[=@\t]", cell) for row in csv.reader(written.splitlines()) for cell in row)
+    read = read_manifest(tmp_path / "m.csv")
+    assert read.strings("label") == labels
+    assert read.strings("=extra") == labels
+    assert read.fingerprint() == made.fingerprint()
+
+
+def test_predictions_and_counts__as_csv_are_harmless(tmp_path: Path) -> None:
+    rows = pa.table({name: ["=1+1"] for name in ("path", "source", "slide", "label")})
+    found = Predictions(("@a", "b"), np.array([[0.75, 0.25]]), rows, None, False, 0, "")
+    cells, slides, _ = write_predictions(found, tmp_path / "p.csv", {})
+    for file, names in ((cells, ("path", "label")), (slides, ("source", "slide"))):
+        with file.open(newline="", encoding="utf-8") as opened:
+            (row,) = csv.DictReader(opened)
+        assert {row[name] for name in names} == {"'=1+1"}
+    with cells.open(newline="", encoding="utf-8") as opened:
+        assert next(csv.DictReader(opened))["predicted"] == "'@a"
+
+
+def test_converted_table__as_csv_is_harmless(tmp_path: Path) -> None:
+    table = Embeddings(np.array([[-1.5]], np.float32), pa.table({"path": ["a"], "label": ["=1+1"]}), {})
+    save(table, tmp_path / "t.csv")
+    with (tmp_path / "t.csv").open(newline="", encoding="utf-8") as file:
+        assert list(csv.DictReader(file)) == [{"path": "a", "label": "'=1+1", "e0": "-1.5"}]
+
+
+def test_findings_and_failures__as_csv_are_harmless(tmp_path: Path) -> None:
+    write_findings([Finding("kind", "=1+1", 1, "@x")], tmp_path / "f.csv")
+    assert "kind,'=1+1,1,'@x,False" in (tmp_path / "f.csv").read_text()
+    failures = Failures()
+    failures.add("-x+1.png", "=reason")
+    failures.write(tmp_path / "failures.csv")
+    assert (tmp_path / "failures.csv").read_text() == "path,reason\n'-x+1.png,'=reason\n"

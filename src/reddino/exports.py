@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +48,25 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) 
 
 def write_arrow_csv(table: pa.Table, path: Path) -> None:
     """Write a table of many rows to `path` as CSV: names of columns and cells of text harmless."""
-    for place, field in enumerate(table.schema):
-        if pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
-            table = table.set_column(place, field.name, _harmless_column(table.column(place)))
-    pacsv.write_csv(table.rename_columns([harmless(name) for name in table.column_names]), path)
+    pacsv.write_csv(harmless_table(table), path)
+
+
+def harmless_table(table: pa.Table) -> pa.Table:
+    """A table whose names of columns and cells of text are harmless."""
+    names = [harmless(name) for name in table.column_names]
+    return pa.table([_changed(column, _harmless_column) for column in table.columns], names)
+
+
+def original_table(table: pa.Table) -> pa.Table:
+    """The table that `harmless_table` was given."""
+    names = [original(name) for name in table.column_names]
+    return pa.table([_changed(column, _original_column) for column in table.columns], names)
+
+
+def _changed(column: Any, change: Callable[[Any], Any]) -> Any:
+    return (
+        change(column) if pa.types.is_string(column.type) or pa.types.is_large_string(column.type) else column
+    )
 
 
 def _harmless_column(column: Any) -> Any:
@@ -60,3 +75,11 @@ def _harmless_column(column: Any) -> Any:
     if not pc.any(risky).as_py():
         return column
     return pc.if_else(risky, pc.binary_join_element_wise("'", column, ""), column)
+
+
+def _original_column(column: Any) -> Any:
+    marked: Any = pc.starts_with(column, "'")
+    if not pc.any(marked).as_py():
+        return column
+    marked = pc.and_(marked, pc.match_substring_regex(column, _FORMULA))
+    return pc.if_else(marked, pc.utf8_slice_codeunits(column, 1), column)

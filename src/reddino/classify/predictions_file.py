@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from reddino.atomic import atomic_path, write_text
 from reddino.classify.predict import Predictions
 from reddino.errors import RedDinoError
+from reddino.exports import write_arrow_csv
 
 META_KEY = b"reddino"
 SUFFIXES = (".parquet", ".csv")
@@ -52,7 +52,7 @@ def write_predictions(predictions: Predictions, path: Path, origin: Mapping[str,
 def _write(table: pa.Table, path: Path, origin: Mapping[str, Any]) -> None:
     with atomic_path(path) as partial:
         if path.suffix == ".csv":
-            pa_csv.write_csv(table, partial)
+            write_arrow_csv(table, partial)
         else:
             noted = table.replace_schema_metadata({META_KEY: json.dumps(dict(origin)).encode()})
             pq.write_table(noted, partial, compression="zstd")

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.csv as pacsv
 
 from reddino.atomic import atomic_path
 from reddino.embed.column_names import holdable, renamed, say_renamed, written_names
 from reddino.embed.finite import require_finite
 from reddino.errors import RedDinoError
+from reddino.exports import write_arrow_csv
 
 if TYPE_CHECKING:
     from reddino.embed.table import Embeddings
@@ -119,7 +119,7 @@ def _write_csv(embeddings: Embeddings, path: Path) -> None:
     table = renamed(embeddings.table, numbers, "since the numbers of the vectors have these names")
     for name, values in zip(numbers, embeddings.vectors.T, strict=True):
         table = table.append_column(name, pa.array(np.ascontiguousarray(values)))
-    pacsv.write_csv(table, path)
+    write_arrow_csv(table, path)
 
 
 WRITERS: dict[str, Callable[[Embeddings, Path], None]] = {

@@ -106,6 +106,8 @@ def _shared_names(emb: Embeddings, groups: Sequence[str], splits: Sequence[Split
     joined: list[str] = []
     apart: dict[str, dict[str, list[str]]] = {}
     for column in IDENTITIES:
+        if column not in emb.table.column_names:
+            continue
         values = emb.strings(column)
         shared = several_of(values, sources)
         separate = several_of(values, groups)

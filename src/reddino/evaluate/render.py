@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.table import Table
 
-_LATEX = {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$", "±": r"$\pm$", "->": r"$\to$"}
+from reddino.exports import csv_text
+from reddino.visible import visible
+
+_LATEX = {
+    **{letter: f"\\{letter}" for letter in "&%_#${}"},
+    **{"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}"},
+    **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "[": "{[}", "]": "{]}", "*": "{*}"},
+    **{"±": r"$\pm$", "->": r"$\to$", "\n": " "},
+}
+_LATEX_SPECIAL = re.compile("|".join(re.escape(text) for text in sorted(_LATEX, key=len, reverse=True)))
 
 
 @dataclass(frozen=True)
@@ -55,15 +63,15 @@ def rich_table(grid: Grid) -> Table:
 
 def markdown(grid: Grid) -> str:
     """Aligned for reading as plain text too."""
-    lines = [grid.header, *grid.rows]
+    lines = [[markdown_text(cell) for cell in line] for line in (grid.header, *grid.rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(grid.header))]
     rule = [
         "-" * width if column < grid.words else "-" * (width - 1) + ":" for column, width in enumerate(widths)
     ]
     text = [_markdown_line(line, widths, grid.words) for line in lines]
     text.insert(1, _markdown_line(rule, widths, grid.words))
-    title = [f"### {grid.title}", ""] if grid.title else []
-    captions = ["", *(f"- {caption}" for caption in grid.captions)] if grid.captions else []
+    title = [f"### {markdown_text(grid.title)}", ""] if grid.title else []
+    captions = ["", *(f"- {markdown_text(caption)}" for caption in grid.captions)] if grid.captions else []
     return "\n".join([*title, *text, *captions, ""])
 
 
@@ -87,16 +95,14 @@ def latex(grid: Grid) -> str:
 
 def comma_separated(grids: Sequence[Grid]) -> str:
     """All grids below each other, a blank line between two, the title in a line of its own."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    for number, grid in enumerate(grids):
-        if number:
-            text.write("\n")
-        if grid.title:
-            writer.writerow([grid.title])
-        writer.writerow(grid.header)
-        writer.writerows(grid.rows)
-    return text.getvalue()
+    return "\n".join(
+        csv_text([*([[grid.title]] if grid.title else []), grid.header, *grid.rows]) for grid in grids
+    )
+
+
+def markdown_text(text: str) -> str:
+    """Text that Markdown shows as it is: one line, no table cell ended, no link, HTML, code or emphasis."""
+    return re.sub(r"([\\`*\[\]<|])", r"\\\1", visible(text.replace("\n", " "), keep=""))
 
 
 def _markdown_line(row: Sequence[str], widths: Sequence[int], words: int) -> str:
@@ -112,6 +118,4 @@ def _latex_line(row: Sequence[str]) -> str:
 
 
 def _escaped(text: str) -> str:
-    for plain, escaped in _LATEX.items():
-        text = text.replace(plain, escaped)
-    return text
+    return _LATEX_SPECIAL.sub(lambda found: _LATEX[found[0]], visible(text))

@@ -13,6 +13,7 @@ from reddino.evaluate import render, tables
 from reddino.evaluate.metrics import METRICS, class_table, score_rows
 from reddino.evaluate.render import Grid
 from reddino.evaluate.results import CHANCE, RESAMPLED, Result, paired_differences
+from reddino.visible import visible
 
 
 def as_json(result: Result) -> dict[str, Any]:
@@ -77,7 +78,7 @@ def save_markdown(
         extra: grids that stand first, such as those in the paper's layout.
     """
     text = "\n".join(render.markdown(grid) for grid in extra)
-    write_text(path, f"{text}{tables.markdown(results)}\n{origin_line(provenance)}\n")
+    write_text(path, f"{text}{tables.markdown(results)}\n{render.markdown_text(origin_line(provenance))}\n")
 
 
 def save_tables(
@@ -100,7 +101,7 @@ def save_tables(
 
 def origin_line(provenance: Mapping[str, Any]) -> str:
     """What to run again, in a line."""
-    return "{command}, reddino {version}, seed {seed}, data {data}".format(**provenance)
+    return visible("{command}, reddino {version}, seed {seed}, data {data}".format(**provenance), keep="")
 
 
 def _summary(result: Result, classifier: str) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -11,6 +9,7 @@ from pathlib import Path
 
 from reddino.atomic import write_text
 from reddino.errors import RedDinoError
+from reddino.exports import write_csv
 
 
 @dataclass(frozen=True)
@@ -48,11 +47,7 @@ def write_findings(findings: Sequence[Finding], path: Path) -> None:
     if path.suffix == ".json":
         write_text(path, json.dumps([asdict(finding) for finding in findings], indent=1) + "\n")
     elif path.suffix == ".csv":
-        text = io.StringIO()
-        writer = csv.DictWriter(text, names, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(asdict(finding) for finding in findings)
-        write_text(path, text.getvalue())
+        write_csv(path, names, ([str(getattr(finding, name)) for name in names] for finding in findings))
     else:
         raise RedDinoError(f"{path}: findings are written as .csv or .json")
 

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from reddino.atomic import atomic_path
 from reddino.errors import RedDinoError
+from reddino.exports import harmless_table, original_table
 from reddino.smears.manifest_csv import read_csv
 from reddino.smears.manifest_parquet import read_parquet
 from reddino.smears.manifest_values import RowPlace
@@ -32,7 +33,10 @@ def read_table(path: Path) -> tuple[pa.Table, RowPlace]:
     if not path.is_file():
         raise RedDinoError(f"{path}: there is no such manifest file.")
     try:
-        return (read_csv if path.suffix.lower() == ".csv" else read_parquet)(path)
+        if path.suffix.lower() != ".csv":
+            return read_parquet(path)
+        table, place = read_csv(path)
+        return original_table(table), place
     except OSError as error:
         raise RedDinoError(f"{path} cannot be read: {error.strerror or error}.") from error
 
@@ -52,6 +56,8 @@ def _write_csv(table: pa.Table, path: Path) -> None:
         raise RedDinoError(
             f"Column '{nested[0]}' holds lists, which CSV cannot: write the manifest as .parquet."
         )
+    # A spreadsheet would compute cells that start as a formula does; reading takes the apostrophe off again.
+    table = harmless_table(table)
     try:
         _write_csv_rows(table, path, "none")
     except pa.ArrowInvalid:  # a value holds a comma, a quote or a line break

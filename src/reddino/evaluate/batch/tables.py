@@ -14,6 +14,8 @@ from rich.table import Table
 from reddino.atomic import write_text
 from reddino.evaluate.batch.meanings import MEANINGS, WANTED
 from reddino.evaluate.batch.measures import BatchReport
+from reddino.evaluate.render import markdown_text
+from reddino.evaluate.save import origin_line
 
 
 def rows(reports: Sequence[BatchReport]) -> list[tuple[str, ...]]:
@@ -67,10 +69,16 @@ def rich_table(reports: Sequence[BatchReport]) -> Table:
 def markdown(reports: Sequence[BatchReport]) -> str:
     """The same in Markdown."""
     shown = rows(reports)
-    lines = [header(reports), ("---", "---", *("---:" for _ in range(len(reports) + 1))), *shown]
+    lines = [
+        tuple(markdown_text(name) for name in header(reports)),
+        ("---", "---", *("---:" for _ in range(len(reports) + 1))),
+        *shown,
+    ]
     table = ["| " + " | ".join(line) + " |" for line in lines]
     meanings = [f"- **{row[0]}**: {MEANINGS[row[0]]}" for row in shown]
-    return "\n".join([*table, "", *meanings, "", *(f"- {line}" for line in captions(reports)), ""])
+    return "\n".join(
+        [*table, "", *meanings, "", *(f"- {markdown_text(line)}" for line in captions(reports)), ""]
+    )
 
 
 def as_json(report: BatchReport) -> dict[str, Any]:
@@ -95,7 +103,7 @@ def save(path: Path, reports: Sequence[BatchReport], provenance: Mapping[str, An
     """Write the reports as JSON to `path` and as Markdown beside it, with where they came from."""
     document = {"provenance": dict(provenance), "reports": [as_json(report) for report in reports]}
     write_text(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
-    origin = "{command}, reddino {version}, seed {seed}, data {data}".format(**provenance)
+    origin = markdown_text(origin_line(provenance))
     write_text(path.with_suffix(".md"), f"{markdown(reports)}\n{origin}\n")
 
 
