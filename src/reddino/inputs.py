@@ -233,11 +233,6 @@ def seen_by(name: str) -> SeenImages:
     return NOTHING if baseline else seen_before(name.removeprefix(TURNED))
 
 
-def needs_hashes(seen: SeenImages, keep: Path | None = None) -> bool:
-    """Whether a pass is to hash its images: the model lists what it saw, and no earlier pass kept them."""
-    return bool(seen.sources) and (keep is None or not any(keep.parent.glob(f"{keep.name}-*")))
-
-
 def note_seen(seen: SeenImages, manifest: Manifest, table: Path, keep: Path | None = None) -> None:
     """Put beside a table which of its sources the model saw in pretraining.
 

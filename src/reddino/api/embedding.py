@@ -13,7 +13,6 @@ from reddino.inputs import (
     ViewKind,
     mention_findings,
     missing_diameters,
-    needs_hashes,
     note_seen,
     open_data,
     open_encoder,
@@ -86,6 +85,7 @@ def embed(
     Raises:
         RedDinoError: nothing to embed, an unknown model, or a folder that holds another table.
     """
+    from reddino.embed.copies import note_copies
     from reddino.embed.embedding_pass import embed_manifest
     from reddino.smears.views import make_view
 
@@ -128,9 +128,9 @@ def embed(
         failures=failures,
         progress=progress,
         name=name,
-        hashed=needs_hashes(seen, hashes),
     )
     note_seen(seen, opened, Path(out), hashes)
+    note_copies(opened, Path(out))
     return report
 
 

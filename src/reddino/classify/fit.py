@@ -99,10 +99,10 @@ def fit_on_pixels(
     require_free(out)
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out, prefix=".views-") as folder:
-        numbers, pixels = cut_to_file(plan, Path(folder) / "views.npy", failures=failures)
+        numbers, pixels, copies = cut_to_file(plan, Path(folder) / "views.npy", failures=failures)
         # Row numbers stand where vectors would, so that choosing rows chooses pixels.
         places = np.arange(len(numbers), dtype=np.float32)[:, None]
-        cut = Embeddings(places, plan.table(numbers), describe(encoder, plan, pooling))
+        cut = Embeddings(places, plan.table(numbers), describe(encoder, plan, pooling), copies)
         labelled, labels = labelled_rows(cut, label, classes)
         rows = labelled.vectors[:, 0].astype(np.int64)
         groups = groups_of(labelled, group_column, join_sources)

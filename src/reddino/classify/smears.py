@@ -89,7 +89,9 @@ class FitJob:
         # What is dropped is no longer there to be named.
         columns["classes"] = {old: new for old, new in classes.items() if new is not None}
         if tuning is None:
-            emb = embedded(planned, self.encoder, self.pooling, failures=failures, progress=progress)
+            emb = embedded(
+                planned, self.encoder, self.pooling, failures=failures, progress=progress, find_copies=True
+            )
             return fit_on_table(emb, out, folds=folds, seed=seed, **columns)
         if not isinstance(self.encoder, Network):
             raise RedDinoError(f"{self.encoder.name} has no weights to tune; leave --fine-tune out")

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from reddino.embed.ahead import ahead
+from reddino.embed.copies import first_of_copies
 from reddino.embed.embedding_pass import plan_hash
 from reddino.embed.encoder import Encoder, Images, Vectors, preprocessing
 from reddino.embed.finite import finite_rows
@@ -19,9 +20,11 @@ from reddino.embed.parts import rebatch, relative_failures
 from reddino.embed.rows import PerView, RowColumns, Rows
 from reddino.embed.table import Embeddings
 from reddino.errors import RedDinoError
+from reddino.smears.copy_check import copies_of
 from reddino.smears.failures import Failures
 from reddino.smears.image_views import new_squares
 from reddino.smears.manifest import Manifest
+from reddino.smears.sketches import Sketch, sketch_of
 from reddino.smears.views import ImageViews, Views, ViewSpec, plan_views
 
 Numbers = np.typing.NDArray[np.int64]
@@ -76,13 +79,20 @@ def plan(
     return Plan(manifest, views, view, diameters)
 
 
-def batches(plan: Plan, batch_size: int, failures: Failures) -> Iterator[tuple[Numbers, Images]]:
+def batches(
+    plan: Plan, batch_size: int, failures: Failures, sketches: dict[int, Sketch] | None = None
+) -> Iterator[tuple[Numbers, Images]]:
     """The planned views (their numbers and pixels), cut in a background thread, in batches.
 
-    Images that fail go to `failures`.
+    Images that fail go to `failures`, and sketches of the others to `sketches`, by number of the image.
     """
     failed = Failures()
-    stacks = ImageViews(plan.manifest, plan.views, failed, at_most=batch_size)
+
+    def see(number: int, image: Images) -> None:
+        if sketches is not None:
+            sketches[number] = sketch_of(image)
+
+    stacks = ImageViews(plan.manifest, plan.views, failed, at_most=batch_size, see=see)
     with closing(ahead(rebatch(stacks, batch_size))) as work:
         yield from work
     for path, reason in relative_failures(failed, plan.manifest):
@@ -112,15 +122,20 @@ def embedded(
     batch_size: int = 64,
     failures: Failures,
     progress: Progress | None = None,
+    find_copies: bool = False,
 ) -> Embeddings:
     """All views through an encoder; those whose vectors are not finite go to `failures`.
+
+    Args:
+        find_copies: look for images that are the same, or nearly.
 
     Raises:
         RedDinoError: no image could be read, or no vector is finite.
     """
     numbers: list[Numbers] = []
     vectors: list[Vectors] = []
-    for views, images in batches(plan, batch_size, failures):
+    sketches: dict[int, Sketch] | None = {} if find_copies else None
+    for views, images in batches(plan, batch_size, failures, sketches):
         output = encoder.embed(images, pooling)
         kept = finite_rows(output)
         _list_lost(plan, views[~kept], failures)
@@ -131,7 +146,8 @@ def embedded(
     if not any(map(len, numbers)):
         raise RedDinoError(f"no image could be embedded: {failures.summary()}")
     rows = np.concatenate(numbers)
-    return Embeddings(np.concatenate(vectors), plan.table(rows), describe(encoder, plan, pooling))
+    copies = None if sketches is None else first_of_copies(copies_of(plan.manifest, sketches).values())
+    return Embeddings(np.concatenate(vectors), plan.table(rows), describe(encoder, plan, pooling), copies)
 
 
 def _list_lost(plan: Plan, numbers: Numbers, failures: Failures) -> None:
@@ -146,8 +162,12 @@ def _list_lost(plan: Plan, numbers: Numbers, failures: Failures) -> None:
 
 def cut_to_file(
     plan: Plan, file: Path, *, failures: Failures, progress: Progress | None = None
-) -> tuple[Numbers, Images]:
-    """Cut all views into one file, so that memory stays flat; their numbers (n,), and pixels (n, s, s, 3).
+) -> tuple[Numbers, Images, dict[str, str]]:
+    """Cut all views into one file, so that memory stays flat.
+
+    Returns:
+        Numbers of the views (n,), their pixels (n, s, s, 3), and which images are copies, as `Embeddings` has
+        it.
 
     Raises:
         RedDinoError: no image could be read.
@@ -156,7 +176,8 @@ def cut_to_file(
     pixels = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=(len(plan), side, side, 3))
     numbers: list[Numbers] = []
     done = 0
-    for views, images in batches(plan, 256, failures):
+    sketches: dict[int, Sketch] = {}
+    for views, images in batches(plan, 256, failures, sketches):
         pixels[done : done + len(views)] = images
         numbers.append(views)
         done += len(views)
@@ -164,4 +185,5 @@ def cut_to_file(
             progress(done, len(plan))
     if not numbers:
         raise RedDinoError(f"no image could be read: {failures.summary()}")
-    return np.concatenate(numbers), pixels[:done]
+    copies = first_of_copies(copies_of(plan.manifest, sketches).values())
+    return np.concatenate(numbers), pixels[:done], copies

@@ -80,7 +80,6 @@ def embed_manifest(
     dtype: Literal["float32", "float16"] = "float32",
     threads: int = 0,
     name: str | None = None,
-    hashed: bool = False,
 ) -> EmbedReport:
     """Embed every view of a manifest.
 
@@ -105,7 +104,6 @@ def embed_manifest(
         dtype: of the stored vectors.
         threads: that open images; 0 takes a few, by the cores there are.
         name: what tables call the model; None takes the encoder's own name.
-        hashed: note the hash of each image that is opened in its part, for a comparison of images later.
 
     Raises:
         RedDinoError: nothing to embed, sizes or options that do not fit, a folder of another table, or one
@@ -127,7 +125,7 @@ def embed_manifest(
     pooler = choose_pooler(pooling, per)
     columns = RowColumns(manifest, pooler)
     views = ViewsByImage(manifest, view, diameters=diameters, find_cells=find_cells)
-    dealer = Dealer(views, part_rows, batch_size, threads or min(MOST_THREADS, usable_cores()), hashed)
+    dealer = Dealer(views, part_rows, batch_size, threads or min(MOST_THREADS, usable_cores()))
     meta = (
         _describe_encoder(encoder, view, pooling, name)
         | {"per": per, "images": len(views), "dtype": dtype, "part_rows": part_rows}

@@ -17,9 +17,9 @@ from reddino.embed.ahead import map_ahead
 from reddino.embed.encoder import Images
 from reddino.smears.contents import Content, read_content, require_unchanged
 from reddino.smears.failures import Failures, ImageError
-from reddino.smears.hashes import as_hex, image_hash
 from reddino.smears.image_views import OpenedImage, Squares, ViewsByImage
 from reddino.smears.manifest import Manifest
+from reddino.smears.sketches import sketch_of
 
 Entries = TypeVar("Entries", bound=npt.NDArray[Any])
 #: Images from one number up to, not including, another.
@@ -52,7 +52,7 @@ class PartEnd:
         failures: (path, reason) of those that are unusable.
         views: squares given out.
         dropped: squares left out, since they leave their image, by the label of their row.
-        hashes: of the images that were hashed, by number (`reddino.smears.hashes.image_hash`, 32 hex digits).
+        hashes: sketches of the images that were opened, by number (`reddino.smears.sketches.Sketch.as_hex`).
         contents: of the images that were opened, by number: size, dates and digest of their files.
     """
 
@@ -104,15 +104,13 @@ class Dealer:
         views: of the manifest, by image.
         part_rows: views of a part, up to the next whole image.
         batch_size: views of a batch; the last of a part may be shorter.
-        threads: in which images are opened.
-        hashed: hash each image that is opened, in the same threads.
+        threads: in which images are opened, and sketched.
     """
 
     views: ViewsByImage
     part_rows: int
     batch_size: int
     threads: int
-    hashed: bool = False
 
     @cached_property
     def _listed(self) -> npt.NDArray[np.int64] | None:
@@ -136,7 +134,7 @@ class Dealer:
             opened.close()
 
     def _open(self, number: int) -> _Read:
-        """An image with its first squares cut, and its hash: the rest is cut on the way, to bound memory."""
+        """An image with its first squares cut, and its sketch: the rest is cut later, to bound memory."""
         path = self.views.manifest.root / self.views.names[number]
         content = read_content(path) if self._is_read(number) else None
         found = self._decode(number)
@@ -151,8 +149,8 @@ class Dealer:
             opened = self.views.open(number)
         except ImageError as error:
             return error
-        hashed = as_hex(image_hash(opened.pixels)) if self.hashed and opened.pixels.size else None
-        return opened, opened.cut(0, self.batch_size, self.views.spec.output), hashed
+        sketch = sketch_of(opened.pixels).as_hex() if opened.pixels.size else None
+        return opened, opened.cut(0, self.batch_size, self.views.spec.output), sketch
 
     def _stacks(
         self,
@@ -173,9 +171,9 @@ class Dealer:
                 part.failures.add(result.path, result.reason)
                 forecast.see(number, 0)
                 continue
-            image, first, hashed = result
-            if hashed is not None:
-                part.hashes[number] = hashed
+            image, first, sketch = result
+            if sketch is not None:
+                part.hashes[number] = sketch
             part.views += len(image.squares)
             part.dropped += image.dropped.tolist()
             forecast.see(number, len(image.squares))

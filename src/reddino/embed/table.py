@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from reddino.embed.copies import read_copies
 from reddino.embed.encoder import Vectors
 from reddino.embed.finite import require_finite
 from reddino.embed.seen import statuses
@@ -123,7 +124,8 @@ class PartRecord:
         views: views that were embedded for them.
         dropped: views that were left out, since they leave their image, by the label of their row.
         failures: (path, reason) of the images that could not be used.
-        hashes: of images by their number, 32 hex digits; of none where nobody asked for them.
+        hashes: sketches of the images that were opened, by their number
+            (`reddino.smears.sketches.Sketch.as_hex`); older tables hold the first 32 digits, or none.
         contents: of images that were opened, by number: size, dates of change and digest of the file
             (`reddino.smears.contents.Content`).
         not_finite: views (or fields) that were left out, since their vectors are not finite.
@@ -197,7 +199,7 @@ def noted_hashes(folder: Path) -> dict[int, Hashes]:
     from reddino.smears.hashes import from_hex  # with what decodes images, which no other reader needs
 
     records = (read_part(part)[1] for part in finished_parts(folder).values())
-    return {number: from_hex(digits) for record in records for number, digits in record.hashes.items()}
+    return {number: from_hex(digits[:32]) for record in records for number, digits in record.hashes.items()}
 
 
 def uncovered(folder: Path, records: Iterable[PartRecord], images: int) -> list[tuple[int, int]]:
@@ -256,7 +258,8 @@ def read_embeddings(path: str | Path, *, partial: bool = False) -> Embeddings:
     meta["dropped"] = _dropped(records)
     meta["contents"] = contents_digest(records)
     meta["seen"] = statuses(folder)
-    read = Embeddings(vectors, pa.concat_tables(columns, promote_options="permissive"), meta)
+    rows = pa.concat_tables(columns, promote_options="permissive")
+    read = Embeddings(vectors, rows, meta, read_copies(folder))
     require_finite(read)
     return read
 

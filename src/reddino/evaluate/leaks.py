@@ -161,7 +161,7 @@ def _copied(emb: Embeddings) -> list[str]:
 
 def _copy_notes(emb: Embeddings) -> list[str]:
     if emb.copies is None:
-        return []
+        return ["Nobody looked for pictures that are there twice: embed again to let them be found."]
     sets: dict[str, list[str]] = {}
     for path in dict.fromkeys(emb.strings("path")):
         if path in emb.copies:

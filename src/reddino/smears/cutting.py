@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -152,10 +152,17 @@ class ImageViews:
         views: from `plan_views`.
         failures: collects what cannot be decoded while iterating.
         at_most: longest stack of squares that iterating yields, which bounds the memory of huge fields.
+        see: called with the number and the pixels of each image that iterating opens.
     """
 
     def __init__(
-        self, manifest: Manifest, views: Views, failures: Failures | None = None, *, at_most: int = 256
+        self,
+        manifest: Manifest,
+        views: Views,
+        failures: Failures | None = None,
+        *,
+        at_most: int = 256,
+        see: Callable[[int, Pixels], None] | None = None,
     ) -> None:
         self.views = views
         self.failures = Failures() if failures is None else failures
@@ -164,6 +171,7 @@ class ImageViews:
         self._root = manifest.root
         order = np.argsort(codes[views.row], kind="stable")
         used, starts = np.unique(codes[views.row][order], return_index=True)
+        self._numbers, self._see = used.tolist(), see
         self._groups = np.split(order, starts[1:]) if len(used) else []
         self.paths = [manifest.root / images[code] for code in used.tolist()]
         readings = Readings(manifest.table)
@@ -184,6 +192,8 @@ class ImageViews:
             except ImageError as error:
                 self.failures.add(error.path, error.reason)
                 continue
+            if self._see:
+                self._see(self._numbers[index], image)
             for start in range(0, len(views), self._at_most):
                 chunk = views[start : start + self._at_most]
                 yield chunk, self._cut(image, chunk)

@@ -27,13 +27,23 @@ def image_hash(image: NDArray[np.uint8]) -> Hashes:
     Args:
         image: (h, w, 3) uint8 RGB.
     """
+    return hash_thumbnail(thumbnail(image))
+
+
+def thumbnail(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A picture (h, w, 3) in 9 x 9 grey pixels."""
     # Shrunk before it becomes grey: a thumbnail costs less to convert.
-    small = cv2.cvtColor(cv2.resize(image, (9, 9), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
-    grey = small.astype(np.int16)
-    right = grey[:8, 1:] > grey[:8, :-1]
-    down = grey[1:, :8] > grey[:-1, :8]
-    bits = np.packbits(np.stack([right.ravel(), down.ravel()]), axis=1)
-    return bits.view(">u8").astype(np.uint64).reshape(2)
+    small = cv2.resize(image, (9, 9), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
+
+
+def hash_thumbnail(grey: NDArray[np.uint8]) -> Hashes:
+    """The hashes (..., 2) of thumbnails (..., 9, 9)."""
+    right = grey[..., :8, 1:] > grey[..., :8, :-1]
+    down = grey[..., 1:, :8] > grey[..., :-1, :8]
+    both = np.stack([right, down], axis=-3)
+    bits = np.packbits(both.reshape(*both.shape[:-2], 64), axis=-1)
+    return bits.view(">u8").astype(np.uint64)[..., 0]
 
 
 def as_hex(hashes: Hashes) -> str:

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from reddino.smears.copy_check import CopyCheck
 from reddino.smears.decode import ImageError, decode_image
 from reddino.smears.failures import Failures
 from reddino.smears.findings import Finding
@@ -37,7 +38,7 @@ ROW_CHECKS: tuple[Callable[[Manifest], Iterable[Finding]], ...] = (
     check_repeats,
 )
 #: Checks that see pixels: done by `check` in one pass that decodes each picture once.
-PICTURE_CHECKS: tuple[Callable[[Manifest], PictureCheck], ...] = ()
+PICTURE_CHECKS: tuple[Callable[[Manifest], PictureCheck], ...] = (CopyCheck,)
 
 
 def inspect_rows(manifest: Manifest) -> tuple[Finding, ...]:
