@@ -1,6 +1,7 @@
 """Files of JSON and YAML that others wrote: right, or one sentence that names the file."""
 
 import os
+import tracemalloc
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -156,3 +157,13 @@ def test_fit__gives_the_type_or_names_the_key() -> None:
         with pytest.raises(RedDinoError) as caught:
             fit(_Part, content, "x")
         assert str(caught.value).startswith(reason)
+
+
+def test_read_json__takes_memory_for_the_file_not_for_its_limit(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("{}")
+    tracemalloc.start()
+    try:
+        read_json(tmp_path / "a.json", limit=1 << 30)
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()

@@ -129,7 +129,8 @@ def read_bytes(path: str | Path, limit: int) -> bytes:
         if not path.is_file():
             raise RedDinoError(f"{path} is not a file")
         with path.open("rb") as file:
-            data = file.read(limit + 1)
+            # Python sets aside as much memory as it is asked to read.
+            data = file.read(min(limit, path.stat().st_size) + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise RedDinoError(f"{path} cannot be read: {reason}") from error

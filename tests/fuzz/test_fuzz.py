@@ -13,9 +13,22 @@ from fuzz_bundle import packed, read_bundle, unpacked, write_bundle
 
 HERE = Path(__file__).parent
 #: Inputs of each target: enough to meet what a change breaks, few enough for seconds.
-INPUTS = 30
+INPUTS = 12
 #: Readers that hold; `make fuzz` feeds all of them.
-HOLDING = ("pictures", "voc", "weights-safetensors", "weights-pth")
+HOLDING = (
+    "pictures",
+    "manifest-csv",
+    "manifest-parquet",
+    "tar",
+    "coco",
+    "voc",
+    "yolo",
+    "chula",
+    "elsafty",
+    "weights-safetensors",
+    "weights-pth",
+    "checkpoint",
+)
 
 
 def python(code: str, *arguments: str, work: Path) -> subprocess.CompletedProcess[str]:
