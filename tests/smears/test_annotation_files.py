@@ -185,7 +185,7 @@ def test_yolo__boxes_with_a_confidence_are_counted(tmp_path: Path) -> None:
     [
         ("[yes, no]", ["yes", "no"]),
         ("[1.10, 007]", ["1.10", "007"]),
-        ("[null, ~]", ["null", "~"]),
+        ("[x, ~]", ["x", "~"]),
         ("[2024-01-02, 12:30]", ["2024-01-02", "12:30"]),
         ("\n  0: on\n  1: Off", ["on", "Off"]),
         ("\n  1: b\n  '0': a", ["a", "b"]),

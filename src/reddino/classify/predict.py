@@ -24,7 +24,7 @@ from reddino.embed.finite import require_finite
 from reddino.embed.table import Embeddings
 from reddino.errors import RedDinoError
 from reddino.smears.cells import find_cells_in
-from reddino.smears.diameters import source_diameters
+from reddino.smears.diameters import cell_diameters, source_diameters
 from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest
 
@@ -173,6 +173,8 @@ def predict_smears(
 def find_marked(manifest: Manifest, failures: Failures) -> Manifest:
     """The red cells that segmentation finds, with one diameter a source: the median over its cells.
 
+    Where their boxes show pictures of several magnifications, each has its own.
+
     Raises:
         RedDinoError: not one was found.
     """
@@ -180,4 +182,6 @@ def find_marked(manifest: Manifest, failures: Failures) -> Manifest:
     if len(found) == 0:
         raise RedDinoError(f"no red cells were found; {failures.summary()}")
     typical = source_diameters(found)
-    return found.with_column("cell_diameter", [typical[source] for source in found.strings("source")])
+    unmeasured = found.with_column("cell_diameter", np.full(len(found), np.nan))
+    every_row = np.arange(len(found), dtype=np.int64)
+    return found.with_column("cell_diameter", cell_diameters(unmeasured, typical, every_row))

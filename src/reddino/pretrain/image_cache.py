@@ -19,6 +19,7 @@ from reddino.atomic import atomic_path
 from reddino.errors import RedDinoError
 from reddino.provenance import hash_bytes
 from reddino.smears.decode import Failures, ImageError, decode_image
+from reddino.smears.diameters import image_diameters
 from reddino.smears.hashes import Hashes, image_hash
 from reddino.smears.manifest import Manifest
 from reddino.smears.readings import Readings
@@ -232,12 +233,9 @@ class _Decoding:
     ) -> _Decoding:
         names, image_of_row = manifest.images()
         rows = np.unique(image_of_row, return_index=True)[1].astype(np.int64)
-        all_sources, own = manifest.strings("source"), manifest.numbers("cell_diameter")[rows]
+        all_sources = manifest.strings("source")
         sources = [all_sources[row] for row in rows]
-        diameters = [
-            float(diameter) if diameter > 0 else cell_diameters.get(source, np.nan)
-            for diameter, source in zip(own, sources, strict=True)
-        ]
+        diameters = image_diameters(manifest, cell_diameters).tolist()
         paths = [manifest.root / name for name in names]
         readings = Readings(manifest.table)
         centres = centres_by_image(manifest.centres(), image_of_row, len(paths))
@@ -257,12 +255,13 @@ class _Decoding:
         """Decode all images, hand their flattened pixels to `write` one after the other, and index them."""
         failures, builder = Failures(), IndexBuilder()
         for number in progress(range(len(self.paths))):
+            diameter = self.diameters[number]
             try:
                 image = decode_image(self.paths[number], **self.readings[number])
+                require_diameter(self.paths[number], image, diameter)
             except ImageError as error:
                 failures.add(error.path, error.reason)
                 continue
-            diameter = self.diameters[number]
             image, scale = shrink(image, diameter, self.max_cell_diameter)
             write(np.ascontiguousarray(image).reshape(-1))
             row, centres = int(self.rows[number]), self.centres[number]
@@ -281,6 +280,21 @@ def centres_by_image(
     order = np.argsort(of_image, kind="stable")
     ends = np.cumsum(np.bincount(of_image, minlength=images))
     return np.split(centres[marked[order]], ends[:-1])
+
+
+def require_diameter(path: str | Path, image: NDArray[np.uint8], cell_diameter: float) -> None:
+    """Refuse an image that is smaller than half a cell.
+
+    Raises:
+        ImageError: names both sizes.
+    """
+    height, width = image.shape[:2]
+    if cell_diameter > 2 * max(height, width):
+        raise ImageError(
+            path,
+            f"its cell_diameter of {cell_diameter:g} is larger than the image of {width} x {height}; "
+            "it is in pixels",
+        )
 
 
 def shrink(

@@ -26,6 +26,7 @@ from reddino.pretrain.image_cache import (
     IndexBuilder,
     centres_by_image,
     read_cache,
+    require_diameter,
     shrink,
     write_index,
 )
@@ -33,6 +34,7 @@ from reddino.pretrain.shard_stream import expand_shards, stream_shard
 from reddino.provenance import provenance
 from reddino.smears import manifest_file
 from reddino.smears.decode import decode_bytes, decode_image
+from reddino.smears.diameters import image_diameters
 from reddino.smears.failures import Failures, ImageError
 from reddino.smears.manifest import Manifest, write_manifest
 from reddino.smears.manifest_columns import READING_COLUMNS
@@ -175,7 +177,9 @@ def _decoded(
 ) -> Iterator[tuple[PackedImage, NDArray[np.uint8], float]]:
     for image in images:
         try:
-            pixels, scale = shrink(image.decode(), image.diameter, max_cell_diameter)
+            decoded = image.decode()
+            require_diameter(image.row["path"], decoded, image.diameter)
+            pixels, scale = shrink(decoded, image.diameter, max_cell_diameter)
         except ImageError as error:
             failures.add(error.args[0], error.reason)
             continue
@@ -218,12 +222,9 @@ def images_of_manifest(
     first = np.unique(image_of_row, return_index=True)[1]
     columns = {name: manifest.strings(name) for name in _KEPT}
     readings = Readings(manifest.table)
-    diameters = manifest.numbers("cell_diameter")
-    for name, row, places in zip(names, first.tolist(), centres, strict=True):
+    diameters = image_diameters(manifest, cell_diameters).tolist()
+    for name, row, places, diameter in zip(names, first.tolist(), centres, diameters, strict=True):
         values = {column: strings[row] for column, strings in columns.items() if strings[row]}
-        diameter = float(diameters[row])
-        if not diameter > 0:
-            diameter = (cell_diameters or {}).get(values.get("source", ""), float("nan"))
         path = manifest.root / name
         row_now = {"path": str(path.absolute()), **values}
         reading = readings.of(name)

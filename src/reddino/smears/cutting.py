@@ -110,6 +110,26 @@ def require_inside(path: Path, image: Pixels, cx: NDArray[np.float64], cy: NDArr
         )
 
 
+#: Longest side of a view: times the longest side of its picture, or pixels with twice the picture.
+_TIMES, _PIXELS = 16, 8192
+
+
+def require_sides(path: Path, image: Pixels, side: NDArray[np.float64]) -> None:
+    """Refuse an image of which views so large are asked that they show nothing but its mirror images.
+
+    Raises:
+        ImageError: names the largest side.
+    """
+    height, width = image.shape[:2]
+    longest, largest = max(height, width), float(side.max(initial=0.0))
+    if largest > _TIMES * longest or largest > max(2 * longest, _PIXELS):
+        raise ImageError(
+            path,
+            f"a view of {largest:g} pixels is asked of an image of {width} x {height}: is its cell_diameter "
+            "in pixels?",
+        )
+
+
 def _window(image: Pixels, x0: int, y0: int, width: int, height: int) -> Pixels:
     """The window at whole pixels, mirrored past the border of the image."""
     rows, columns = image.shape[:2]
@@ -202,6 +222,7 @@ class ImageViews:
         image = decode_image(self.paths[index], **self._readings[index])
         views = self._groups[index]
         require_inside(self.paths[index], image, self.views.cx[views], self.views.cy[views])
+        require_sides(self.paths[index], image, self.views.side[views])
         return image, views
 
     def _cut(self, image: Pixels, views: NDArray[np.int64]) -> Pixels:

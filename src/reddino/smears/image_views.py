@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reddino.errors import RedDinoError
-from reddino.smears.cutting import Pixels, cut_squares, require_inside
+from reddino.smears.cutting import Pixels, cut_squares, require_inside, require_sides
 from reddino.smears.decode import ImageError, decode_image
 from reddino.smears.manifest import Manifest
 from reddino.smears.placing import inside, place
@@ -130,6 +130,7 @@ class ViewsByImage:
         one = slice(number, number + 1)
         rows, centres, side, dropped = place(self.first[one], size, self._side[one], self.spec)
         squares = new_squares(number, rows, centres, side)
+        require_sides(path, pixels, side)
         return OpenedImage(number, pixels, squares, np.repeat(self.first[one], dropped))
 
     def _open_listed(self, number: int) -> OpenedImage:
@@ -143,6 +144,7 @@ class ViewsByImage:
         path = self.manifest.root / self.names[number]
         pixels = decode_image(path, **self._readings.of(self.names[number]))
         require_inside(path, pixels, squares["cx"], squares["cy"])
+        require_sides(path, pixels, squares["side"])
         return self._without_dropped(number, pixels, squares)
 
     def _open_found(self, number: int, pixels: Pixels) -> OpenedImage:
@@ -157,6 +159,7 @@ class ViewsByImage:
         if len(cells) == 0 or not np.isfinite(cells.typical_diameter):
             raise ImageError(path, "no red cells stand out from the background")
         unit = cells.typical_diameter if self.spec.unit == "diameters" else 1.0
+        require_sides(path, pixels, np.array([self.spec.side * unit]))
         rows = np.full(len(cells), self.first[number])
         centres = np.stack([cells.x + cells.w / 2, cells.y + cells.h / 2], axis=1)
         squares = new_squares(number, rows, centres, np.full(len(cells), self.spec.side * unit))

@@ -10,10 +10,14 @@ from numpy.typing import NDArray
 
 from reddino.smears.copy_check import CopyCheck
 from reddino.smears.decode import ImageError, decode_image
+from reddino.smears.diameter_checks import diameters_and_boxes
 from reddino.smears.failures import Failures
 from reddino.smears.findings import Finding
+from reddino.smears.frame_checks import RemainingFrames, frames_of_sample
 from reddino.smears.identities import in_several_sources, in_several_splits, of_two_owners
+from reddino.smears.magnification import mixed_magnifications
 from reddino.smears.manifest import Manifest
+from reddino.smears.measured_scales import MeasuredScales
 from reddino.smears.readings import Readings
 from reddino.smears.spelling_checks import check_columns, check_repeats, check_values
 
@@ -36,9 +40,16 @@ ROW_CHECKS: tuple[Callable[[Manifest], Iterable[Finding]], ...] = (
     check_values,
     check_columns,
     check_repeats,
+    diameters_and_boxes,
+    mixed_magnifications,
+    frames_of_sample,
 )
 #: Checks that see pixels: done by `check` in one pass that decodes each picture once.
-PICTURE_CHECKS: tuple[Callable[[Manifest], PictureCheck], ...] = (CopyCheck,)
+PICTURE_CHECKS: tuple[Callable[[Manifest], PictureCheck], ...] = (
+    CopyCheck,
+    RemainingFrames,
+    MeasuredScales,
+)
 
 
 def inspect_rows(manifest: Manifest) -> tuple[Finding, ...]:

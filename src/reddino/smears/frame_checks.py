@@ -1,0 +1,118 @@
+"""Checks of cells against the headers of their pictures: orientation, size and impossible diameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reddino.smears.decode import ImageError
+from reddino.smears.findings import Finding, counted
+from reddino.smears.frames import DRAWN_COLUMN, UPRIGHT, Frame, read_frame
+from reddino.smears.manifest import Manifest
+
+#: Headers that are read before anything is computed: a second's worth, of pictures spread over the manifest.
+SAMPLE = 1000
+
+
+class FrameCheck:
+    """Compares the cells of each picture with its frame."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._manifest = manifest
+        self._names, image = manifest.images()
+        self._order = np.argsort(image, kind="stable")
+        self._starts = np.searchsorted(image[self._order], np.arange(len(self._names) + 1))
+        self._centres, self._cells = manifest.centres(), manifest.is_cell()
+        self._diameters = manifest.numbers("cell_diameter")
+        known = DRAWN_COLUMN in manifest.table.column_names
+        drawn = manifest.strings(DRAWN_COLUMN) if known else [""] * len(manifest)
+        self._unsure = self._cells & np.array([value != UPRIGHT for value in drawn], dtype=np.bool_)
+        self._turned: list[str] = []
+        self._outside: list[str] = []
+        self._large: list[str] = []
+
+    def header(self, number: int) -> None:
+        """Look at one picture; one whose header cannot be read is passed over."""
+        rows = self._rows(number)
+        if not (self._cells[rows].any() or (self._diameters[rows] > 0).any()):
+            return
+        try:
+            frame = read_frame(Path(self._manifest.root, self._names[number]))
+        except ImageError:
+            return
+        self._compare(self._names[number], rows, frame)
+
+    def see(self, number: int, path: str, image: NDArray[np.uint8]) -> None:
+        """As of a `PictureCheck`."""
+        self.header(number)
+
+    def _rows(self, number: int) -> NDArray[np.int64]:
+        return np.asarray(self._order[self._starts[number] : self._starts[number + 1]])
+
+    def _compare(self, name: str, rows: NDArray[np.int64], frame: Frame) -> None:
+        if frame.orientation != 1 and self._unsure[rows].any():
+            self._turned.append(f"{name} (EXIF orientation {frame.orientation})")
+        x, y = self._centres[rows].T
+        width, height = frame.size
+        for row in rows[(x < 0) | (y < 0) | (x > width) | (y > height)].tolist():
+            place = ", ".join(f"{value:g}" for value in self._centres[row])
+            self._outside.append(f"{name} (row {row + 1}): ({place}) in {width} x {height} pixels")
+        for row in rows[self._diameters[rows] > max(frame.size)].tolist()[:1]:
+            self._large.append(
+                f"{name} (row {row + 1}): {self._diameters[row]:g} in {width} x {height} pixels"
+            )
+
+    def findings(self, looked_at: str = "") -> Iterator[Finding]:
+        """What was found; `looked_at` says at which pictures."""
+        if self._turned:
+            yield Finding(
+                "boxes on turned pictures",
+                f"{counted(len(self._turned), 'picture')} with cells and an EXIF orientation{looked_at}; "
+                "they are turned upright and their cells are not, which is wrong if these were drawn on the "
+                f"stored pixels; where they are right, write {UPRIGHT} into the column {DRAWN_COLUMN}",
+                len(self._turned),
+                self._turned[0],
+            )
+        if self._outside:
+            yield Finding(
+                "cells outside their picture",
+                f"{counted(len(self._outside), 'cell')} whose centre lies outside{looked_at}: their "
+                "coordinates are those of another picture or size, and their pictures are left out where "
+                "cells are cut",
+                len(self._outside),
+                self._outside[0],
+            )
+        if self._large:
+            yield Finding(
+                "cell diameters larger than the picture",
+                f"{counted(len(self._large), 'picture')} smaller than one cell{looked_at}: the column "
+                "cell_diameter is in pixels",
+                len(self._large),
+                self._large[0],
+            )
+
+
+def frames_of_sample(manifest: Manifest) -> Iterable[Finding]:
+    """The check of rows: headers of at most `SAMPLE` pictures, spread over the manifest."""
+    check = FrameCheck(manifest)
+    pictures = len(manifest.images()[0])
+    chosen = np.unique(np.linspace(0, pictures - 1, min(pictures, SAMPLE)).round().astype(np.int64))
+    for number in chosen.tolist():
+        check.header(number)
+    return check.findings(f" (of {SAMPLE} pictures looked at)" if pictures > SAMPLE else "")
+
+
+class RemainingFrames(FrameCheck):
+    """The check of pictures: of more than `SAMPLE`, every header; of fewer, the check of rows saw all."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        super().__init__(manifest)
+        self._needed = len(manifest.images()[0]) > SAMPLE
+
+    def header(self, number: int) -> None:
+        """As of `FrameCheck`."""
+        if self._needed:
+            super().header(number)
