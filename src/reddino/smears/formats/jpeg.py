@@ -12,16 +12,12 @@ from numpy.typing import NDArray
 from PIL.JpegImagePlugin import JpegImageFile
 
 from reddino.smears.failures import ImageError
+from reddino.smears.formats.jpeg_scans import scan_fault
 
 # Cameras pad the scan: so many zeros before the end marker lose nothing.
 _PADDING = 16
 _EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
-# In compressed data 0xFF is followed by a zero or by a restart marker.
-_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
-_SCAN, _END = b"\xff\xda", b"\xff\xd9"
-#: Encoders write about ten; each costs a pass over all pixels.
-_MAX_SCANS = 100
-_COEFFICIENTS = 64
+_END = b"\xff\xd9"
 
 
 def jpeg_bytes_per_pixel(header: JpegImageFile) -> float:
@@ -43,7 +39,9 @@ def decode_jpeg(path: Path, data: bytes, header: JpegImageFile, scan: int) -> ND
     Raises:
         ImageError: libjpeg had to guess a part of the pixels, or scans are missing.
     """
-    _require_all_scans(path, data, header, scan)
+    fault = scan_fault(data, header, scan)
+    if fault is not None:
+        raise ImageError(path, fault)
     if header.mode not in ("RGB", "L"):
         _decode(path, data, "CMYK")
         return np.array(header.convert("RGB"))
@@ -99,51 +97,3 @@ def _decode_unusual(path: Path, data: bytes) -> NDArray[np.uint8]:
     if second is None or not np.array_equal(first, second):
         raise ImageError(path, "truncated (the JPEG ends before its last row)")
     return np.asarray(first, np.uint8)
-
-
-def _require_all_scans(path: Path, data: bytes, header: JpegImageFile, scan: int) -> None:
-    """Refuse a JPEG of several scans that was cut between two of them and closed: libjpeg has no word for it.
-
-    Of each component every coefficient must come, down to its last bit.
-    """
-    scan = data.rfind(_SCAN, 0, scan) + len(_SCAN)
-    layers = len(header.getbands())
-    if "progressive" not in header.info and data[scan + 2 : scan + 3] == bytes([layers]):
-        return
-    missing = {number: set(range(_COEFFICIENTS)) for number in _component_names(header)}
-    place: int | None = scan
-    for _ in range(_MAX_SCANS):
-        if place is None:
-            break
-        _note_scan(data, place, missing)
-        place = _next_scan(data, place)
-    else:
-        raise ImageError(path, f"cannot be decoded (more than {_MAX_SCANS} scans)")
-    if any(missing.values()):
-        raise ImageError(path, "truncated (scans of the JPEG are missing)")
-
-
-def _component_names(header: JpegImageFile) -> list[int]:
-    return [int(layer[0]) for layer in header.layer]
-
-
-def _note_scan(data: bytes, place: int, missing: dict[int, set[int]]) -> None:
-    """Take out of `missing` what the scan whose header stands at `place` completes."""
-    count = data[place + 2]
-    names = data[place + 3 : place + 3 + 2 * count : 2]
-    first, last, bits = data[place + 3 + 2 * count : place + 6 + 2 * count]
-    if bits & 0x0F == 0:
-        for name in names:
-            missing.get(name, set()).difference_update(range(first, last + 1))
-
-
-def _next_scan(data: bytes, place: int) -> int | None:
-    """Where the header of the next scan stands, after its marker; None at the end of the image."""
-    place += int.from_bytes(data[place : place + 2], "big")
-    while (found := _MARKER.search(data, place)) is not None:
-        if found[0] == _SCAN:
-            return found.end()
-        if found[0] == _END:
-            return None
-        place = found.end() + int.from_bytes(data[found.end() : found.end() + 2], "big")
-    return None
