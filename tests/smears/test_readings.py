@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,15 @@ import numpy as np
 import pytest
 import tifffile
 
+from reddino import api
+from reddino.embed.table import read_embeddings
 from reddino.errors import RedDinoError
+from reddino.explore.pictures import Pictures
 from reddino.inputs import open_data
+from reddino.pretrain.packing import open_packed_cache, read_pack
 from reddino.smears import readings
 from reddino.smears.cells import find_cells_in
-from reddino.smears.decode import decode_image
+from reddino.smears.decode import decode_image, image_size
 from reddino.smears.image_views import ViewsByImage
 from reddino.smears.manifest import Manifest, read_manifest, write_manifest
 from reddino.smears.readings import Readings, settle_readings
@@ -218,3 +223,49 @@ def test_settle_readings__leaves_damaged_pictures_to_the_decoder(tmp_path: Path)
     manifest = settle_readings(open_data(tmp_path))
     assert manifest.numbers("bit_depth").tolist()[0] == 12
     assert len(manifest) == 3
+
+
+def test_open_data__reads_the_headers_of_a_shard_alone(tmp_path: Path) -> None:
+    stored = field(4095)
+    saved(tmp_path / "a.tif", stored)
+    cv2.imwrite(str(tmp_path / "b.png"), np.zeros((8, 8), np.uint8))
+    with tarfile.open(tmp_path / "s.tar", "w") as tar:
+        for name in ("b.png", "a.tif"):
+            tar.add(tmp_path / name, arcname=name)
+    manifest = open_data(tmp_path / "s.tar")
+    assert manifest.strings("path") == ["s.tar::b.png", "s.tar::a.tif"]
+    np.testing.assert_array_equal(manifest.numbers("bit_depth"), [np.nan, 12])
+    np.testing.assert_array_equal(views(manifest)["s.tar::a.tif"], np.rint(stored * (255 / 4095)))
+    assert image_size(tmp_path / "s.tar::a.tif") == (60, 60)
+
+
+def test_pack__packs_what_the_other_verbs_see(camera: Path, tmp_path: Path) -> None:
+    api.pack(camera, tmp_path / "pack")
+    pack = read_pack(tmp_path / "pack")
+    assert pack.numbers("bit_depth").tolist() == [12, 12, 12]
+    cache = open_packed_cache(pack, None)
+    seen = views(open_data(camera))
+    for number, path in enumerate(pack.strings("path")):
+        size = 60 * 60 * 3
+        start = int(cache.index.offset[number])
+        expected = seen[Path(path).name]
+        np.testing.assert_array_equal(cache.pixels[start : start + size].reshape(60, 60, 3), expected)
+
+
+def test_embed__carries_on_how_pictures_were_read(camera: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    api.embed(camera, "colour-histogram", tmp_path / "t", view="image", image_size=60, notice=said.append)
+    table = read_embeddings(tmp_path / "t")
+    assert table.numbers("bit_depth").tolist() == [12, 12, 12]
+    assert len(said) == 1 and "bit depths differ (1)" in said[0]
+    pictures = Pictures.of(table, camera).cut(np.arange(3), 60)
+    seen = views(open_data(camera))
+    for picture, path in zip(pictures, table.strings("path"), strict=True):
+        np.testing.assert_array_equal(picture, seen[path])
+
+
+def test_check__tells_of_depths_and_planes(camera: Path) -> None:
+    stack(camera / "stack.tif", 2)
+    found = {finding.kind: finding for finding in api.check(camera).findings}
+    assert {"several focus planes", "bit depths differ", "values above the bit depth"} <= set(found)
+    assert found["several focus planes"].first == "stack.tif"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -90,4 +91,16 @@ def test_embed__lists_them_in_its_failures(folder: Path, tmp_path: Path) -> None
 
 def test_why_unread__says_nothing_of_what_is_read_or_is_no_picture() -> None:
     assert all(why_unread(f"a{suffix}") is None for suffix in IMAGE_SUFFIXES)
-    assert all(why_unread(name) is None for name in NEITHER if name != ".hidden.heic")
+    assert all(why_unread(name) is None for name in NEITHER)
+
+
+def test_open_data__names_what_a_shard_holds_and_is_not_read(folder: Path, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "s.tar", "w") as tar:
+        for name in ("a.jpg", "c.jfif", "g.heic", ".hidden.heic", "r.txt"):
+            tar.add(folder / name, arcname=f"deep/{name}")
+    failures = Failures()
+    manifest = open_data(tmp_path / "s.tar", failures)
+    assert manifest.strings("path") == ["s.tar::deep/a.jpg", "s.tar::deep/c.jfif"]
+    assert [reason for _, reason in failures] == [
+        "is a .heic picture, which is not read: save it as PNG, TIFF or JPEG"
+    ]

@@ -240,7 +240,10 @@ def images_of_shards(specs: Iterable[str], failures: Failures) -> Iterator[Packe
         for image in stream_shard(shard, failures):
             diameter = _number(image.row.get("cell_diameter", ""))
             row = {"path": image.path, **{name: image.row[name] for name in _KEPT if name in image.row}}
-            yield PackedImage(row, diameter, image.centres, partial(decode_bytes, image.path, image.data))
+            reading = {name: int(float(image.row[name])) for name in READING_COLUMNS if name in image.row}
+            row |= {name: str(value) for name, value in reading.items()}
+            decode = partial(decode_bytes, image.path, image.data, **reading)
+            yield PackedImage(row, diameter, image.centres, decode)
 
 
 def _number(text: str) -> float:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from reddino.errors import RedDinoError
 from reddino.smears.failures import Failures, ImageError
-from reddino.smears.manifest_columns import COLUMNS
+from reddino.smears.manifest_columns import COLUMNS, READING_COLUMNS
 from reddino.smears.shard_pairs import is_image, is_used, pair, sample_key
 from reddino.smears.shard_rows import MAX_SIDECAR_BYTES, Row, labelled_images, rows_of
 from reddino.smears.shards import entries, entry_fault, open_shard, plain_name
@@ -213,7 +213,8 @@ def _images(shard: str, sample: dict[str, bytes], failures: Failures) -> Iterato
 
 
 def _image(path: str, data: bytes, rows: list[Row], source: str) -> ShardImage:
-    row = {"source": source, **{name: str(value) for name, value in rows[0].items() if name in COLUMNS}}
+    known = (*COLUMNS, *READING_COLUMNS)
+    row = {"source": source, **{name: str(value) for name, value in rows[0].items() if name in known}}
     centres = [_centre(one) for one in rows if "x" in one and "y" in one]
     return ShardImage(path, data, row, np.array(centres, np.float64).reshape(-1, 2))
 

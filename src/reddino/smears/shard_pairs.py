@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from reddino.smears.decode import IMAGE_SUFFIXES
+from reddino.smears.suffixes import IMAGE_SUFFIXES, why_unread
 
 #: Suffixes of label files, in the order in which they are read.
 SIDECARS = (".json", ".cls")
@@ -18,7 +18,8 @@ class Pairs:
 
     Attributes:
         labels: of each image its label files, in the order of `SIDECARS`; images in the order of the shard.
-        faults: (label file, reason) of those that belong to no image, or could belong to several.
+        faults: (member, reason) of label files that belong to no image, or could belong to several, and of
+            pictures that are not read.
     """
 
     labels: dict[str, list[str]]
@@ -50,6 +51,7 @@ def pair(names: Iterable[str]) -> Pairs:
             faults.append((name, f"labels not read: they could be of {owners[0]} or {owners[1]}"))
         else:
             faults.append((name, "labels not read: no image of the shard has the same name"))
+    faults += [(name, why) for name in members if (why := why_unread(posixpath.basename(name))) is not None]
     return Pairs(labels, faults)
 
 

@@ -36,8 +36,10 @@ _ADVICE = {
 def why_unread(name: str) -> str | None:
     """Why a file of this name is left out, and what to do; None where it does not look like a picture."""
     lower = name.lower()
+    if lower.startswith("."):
+        return None
     for suffixes, advice in _ADVICE.items():
-        suffix = next((suffix for suffix in suffixes if lower.endswith(suffix) and lower != suffix), None)
+        suffix = next((suffix for suffix in suffixes if lower.endswith(suffix)), None)
         if suffix is not None:
             what = "is an archive" if suffixes is _ARCHIVES else f"is a {suffix} picture"
             return f"{what}, which is not read: {advice}"
