@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 
+from reddino.cores import usable_cores
 from reddino.errors import RedDinoError
 from reddino.launch import launched
 
@@ -107,8 +107,7 @@ def choose_runtime(device: str = "auto", precision: Precision = "auto", threads:
     if precision == "auto":
         precision = "bf16" if bf16_is_fast(chosen) else "fp32"
     if threads <= 0:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-        threads = max(1, cores // launched().local_count)
+        threads = max(1, usable_cores() // launched().local_count)
     torch.set_num_threads(threads)
     torch.set_float32_matmul_precision(_products(chosen))
     return Runtime(chosen, precision, threads)

@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from reddino.embed.ahead import ahead, usable_cores
+from reddino.cores import usable_cores
+from reddino.embed.ahead import ahead
 from reddino.embed.behind import Behind
 from reddino.embed.encoder import Encoder, arithmetic, preprocessing
 from reddino.embed.filler import Embedded, TableFiller
