@@ -315,7 +315,7 @@ def test_embed_manifest__says_when_the_disk_is_full(tmp_path: Path) -> None:
         check=True,
         timeout=60,
     )
-    assert "part-000000000.parquet' could not be written (File too large)" in done.stdout
+    assert "part-000000000.parquet could not be written (File too large)" in done.stdout
     assert not list((tmp_path / "t").iterdir())
     assert (
         embed_manifest(make_fields(tmp_path / "fields"), Projection(), tmp_path / "t", view=VIEW).rows == 84

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
+from reddino.atomic import draft_folder
 from reddino.errors import RedDinoError
 from reddino.pretrain import image_cache
 from reddino.pretrain.image_cache import open_cache
@@ -93,7 +94,7 @@ def test_open_cache__leaves_nothing_behind_when_interrupted(
     monkeypatch.setattr(image_cache, "decode_image", interrupt)
     with pytest.raises(KeyboardInterrupt):
         open_cache(manifest, tmp_path / "cache")
-    assert list((tmp_path / "cache").iterdir()) == []
+    assert not (tmp_path / "cache").exists()
 
 
 def test_open_cache__refuses_pixels_that_do_not_fit_the_index(manifest: Manifest, tmp_path: Path) -> None:
@@ -139,14 +140,14 @@ def test_open_cache__names_the_folder_that_cannot_be_written(manifest: Manifest,
 def test_open_cache__abandoned_files_go_but_not_those_being_written(
     manifest: Manifest, tmp_path: Path
 ) -> None:
-    import os
-
-    old, new = tmp_path / ".x.pixels.1.partial", tmp_path / ".y.pixels.2.partial"
-    old.write_text("")
-    new.write_text("")
-    os.utime(old, (0, 0))
-    open_cache(manifest, tmp_path)
-    assert new.exists() and not old.exists()
+    old = tmp_path / ".x.pixels.01234567.partial"
+    old.mkdir()
+    with draft_folder(tmp_path, "y.pixels") as new:
+        open_cache(manifest, tmp_path)
+        assert new.exists() and not old.exists()
+    new.mkdir()
+    open_cache(manifest, tmp_path)  # which is there already
+    assert not new.exists()
 
 
 def test_manifest_without_paths__is_no_collection(tmp_path: Path) -> None:

@@ -173,17 +173,19 @@ def cut_to_file(
         RedDinoError: no image could be read.
     """
     side = plan.view.output
-    pixels = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=(len(plan), side, side, 3))
     numbers: list[Numbers] = []
     done = 0
     sketches: dict[int, Sketch] = {}
-    for views, images in batches(plan, 256, failures, sketches):
-        pixels[done : done + len(views)] = images
-        numbers.append(views)
-        done += len(views)
-        if progress:
-            progress(done, len(plan))
+    # Not through a memory map: on a full disk, that ends the process without a word.
+    with file.open("wb") as pixels:
+        for views, images in batches(plan, 256, failures, sketches):
+            pixels.write(np.ascontiguousarray(images, np.uint8).data)
+            numbers.append(views)
+            done += len(views)
+            if progress:
+                progress(done, len(plan))
     if not numbers:
         raise RedDinoError(f"no image could be read: {failures.summary()}")
     copies = first_of_copies(copies_of(plan.manifest, sketches).values())
-    return np.concatenate(numbers), pixels[:done], copies
+    mapped = np.memmap(file, np.uint8, "r", shape=(done, side, side, 3))
+    return np.concatenate(numbers), mapped, copies

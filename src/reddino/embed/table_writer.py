@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
@@ -27,7 +26,7 @@ from reddino.embed.table import (
     refuse_other_table,
     uncovered,
 )
-from reddino.errors import RedDinoError
+from reddino.full_disk import writing
 from reddino.locks import only_one
 
 #: Vectors that wait in memory before they are written as one row group.
@@ -101,7 +100,7 @@ class PartWriter:
         self._bytes = 0
         self._rows = 0
         self._files = ExitStack()
-        with self._speaking():
+        with writing(path):
             partial = self._files.enter_context(atomic_path(path))
             # Vectors do not repeat themselves: a dictionary of them would be made and thrown away.
             repeating: Any = [name for name in schema.names if name != VECTOR_COLUMN]
@@ -129,7 +128,7 @@ class PartWriter:
         if record.rows != self._rows:
             raise ValueError(f"the record says {record.rows} rows, {self._rows} were added")
         self._flush()
-        with self._speaking():
+        with writing(self._path):
             self._parquet.add_key_value_metadata({PART_KEY.decode(): json.dumps(asdict(record))})
             self._parquet.close()
             self._files.close()
@@ -149,21 +148,9 @@ class PartWriter:
 
     def _flush(self) -> None:
         if self._held:
-            with self._speaking():
+            with writing(self._path):
                 self._parquet.write_table(pa.concat_tables(self._held).combine_chunks())
         self._held, self._bytes = [], 0
-
-    @contextmanager
-    def _speaking(self) -> Iterator[None]:
-        """A full or read-only disk is the person's to mend, so it is said in a sentence."""
-        try:
-            yield
-        except OSError as error:
-            why = os.strerror(error.errno) if error.errno else str(error)
-            raise RedDinoError(
-                f"'{self._path}' could not be written ({why}); what is finished stays: make room and run the "
-                "same command again."
-            ) from error
 
 
 @contextmanager

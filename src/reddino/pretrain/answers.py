@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from reddino.atomic import atomic_path
+from reddino.atomic import atomic_path, remove_partials
 from reddino.pretrain.crops import centred, resize_square
 from reddino.pretrain.distribution import Processes
 from reddino.pretrain.guide import Guide, Words
@@ -117,8 +117,9 @@ class _Files:
 
     def tidy(self) -> list[int]:
         """Delete what is of other patches, or was left by a killed process; the numbers of missing parts."""
+        remove_partials(self.whole.parent)
         for file in self.whole.parent.glob("*"):
-            if file != self.whole and file not in self._parts:
+            if file.is_file() and file != self.whole and file not in self._parts:
                 file.unlink(missing_ok=True)
         if self.whole.is_file():
             return []
@@ -132,13 +133,16 @@ class _Files:
         """Put the parts into one file, where that has not been done."""
         if not self.whole.is_file():
             width = np.load(self._parts[0], mmap_mode="r").shape[1]
-            with atomic_path(self.whole) as partial:
-                rows = np.lib.format.open_memmap(
-                    partial, mode="w+", dtype=np.float16, shape=(self._count, width)
-                )
-                for number, part in enumerate(self._parts):
-                    rows[number * PART : (number + 1) * PART] = np.load(part)
-                rows.flush()
+            header = {
+                "descr": np.lib.format.dtype_to_descr(np.dtype(np.float16)),
+                "fortran_order": False,
+                "shape": (self._count, width),
+            }
+            # Not through a memory map: on a full disk, that ends the process without a word.
+            with atomic_path(self.whole) as partial, partial.open("wb") as file:
+                np.lib.format.write_array_header_1_0(file, header)
+                for part in self._parts:
+                    file.write(np.load(part).data)
         for part in self._parts:
             part.unlink(missing_ok=True)
 

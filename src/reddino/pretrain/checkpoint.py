@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 import re
-import shutil
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 
 from reddino.archives import require_stored
-from reddino.atomic import atomic_path, remove_partials, sync_folder
+from reddino.atomic import atomic_path, draft_folder, remove_partials, sync_folder
 from reddino.errors import RedDinoError
+from reddino.full_disk import writing
 from reddino.pretrain.distribution import ALONE, Processes, ProcessGroup
 from reddino.pretrain.parallel import is_sharded, spread_like
 from reddino.pretrain.student_teacher import StudentTeacher
@@ -78,17 +79,22 @@ def _save_together(
 
     if processes.from_main(path.exists):  # a run that was at this step already has nothing to add
         return path
-    partial = path.with_name(f".{path.name}.partial")
     content = _tensors(networks, optimizer.state_dict()["state"])
-    save(
-        content,
-        storage_writer=FileSystemWriter(partial, sync_files=True),
-        process_group=processes.patient,
-    )
-    if processes.is_main:
-        sync_folder(partial)
-        partial.rename(path)
-        sync_folder(path.parent)
+    with writing(path), ExitStack() as held:
+
+        def begin() -> Path:
+            return held.enter_context(draft_folder(path.parent, path.name)) / path.name
+
+        partial = processes.from_main(begin)
+        save(
+            content,
+            storage_writer=FileSystemWriter(partial, sync_files=True),
+            process_group=processes.patient,
+        )
+        if processes.is_main:
+            sync_folder(partial)
+            partial.rename(path)
+            sync_folder(path.parent)
     return path
 
 
@@ -103,9 +109,8 @@ def _tensors(networks: StudentTeacher, moments: dict[int, dict[str, Tensor]]) ->
 def _delete(path: Path) -> None:
     """Delete a checkpoint so that no half of it is ever taken for one."""
     if path.is_dir():
-        doomed = path.with_name(f".{path.name}.old.partial")
-        path.rename(doomed)
-        shutil.rmtree(doomed)
+        with draft_folder(path.parent, path.name) as doomed:
+            path.rename(doomed / path.name)
     else:
         path.unlink()
 

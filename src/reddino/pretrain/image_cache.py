@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import mmap
 import os
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -15,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from reddino.atomic import atomic_path
+from reddino.atomic import atomic_path, remove_partials
 from reddino.errors import RedDinoError
 from reddino.provenance import hash_bytes
 from reddino.smears.decode import Failures, ImageError, decode_image
@@ -25,9 +24,6 @@ from reddino.smears.manifest import Manifest
 from reddino.smears.readings import Readings
 
 _FORMAT = 6
-_ABANDONED = (
-    3600.0  # seconds without a write, after which a partial file is taken for that of a killed process
-)
 _log = logging.getLogger(__name__)
 
 Progress = Callable[[Iterable[int]], Iterable[int]]
@@ -196,6 +192,7 @@ def open_cache(
     else:
         stem = hash_bytes(decoding.description(manifest.fingerprint()))
         pixels_file, index_file = folder / f"{stem}.pixels", folder / f"{stem}.npz"
+        remove_partials(folder)
         if not index_file.exists():
             _build(decoding, wrap, pixels_file, index_file)
         cache = read_cache(index_file)
@@ -312,26 +309,14 @@ def shrink(
 def _build(decoding: _Decoding, progress: Progress, pixels_file: Path, index_file: Path) -> None:
     """Write the pixels, then the index: the index is what makes a cache exist, so it comes last and whole."""
     try:
-        pixels_file.parent.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(pixels_file.parent)
         with atomic_path(pixels_file) as partial, partial.open("wb") as file:
             index, failures = decoding.run(progress, lambda pixels: file.write(pixels.data))
         write_index(index, failures, index_file)
     except OSError as error:
         raise RedDinoError(
             f"The decoded images could not be kept in {pixels_file.parent} ({error.strerror or error}); "
-            "make room there or choose another cache folder."
+            "choose another cache folder."
         ) from error
-
-
-def _remove_abandoned(folder: Path) -> None:
-    """Delete what killed processes left, but not what another process (a rank) is writing now."""
-    for partial in folder.glob(".*.partial"):
-        try:
-            if time.time() - partial.stat().st_mtime > _ABANDONED:
-                partial.unlink()
-        except FileNotFoundError:
-            continue
 
 
 def write_index(index: ImageIndex, failures: Failures, path: Path) -> None:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from reddino.atomic import atomic_path, remove_partials, write_text
 from reddino.errors import RedDinoError
+from reddino.locks import require_free
 from reddino.pretrain.image_cache import (
     ImageCache,
     IndexBuilder,
@@ -144,8 +145,7 @@ def pack_images(
     Raises:
         RedDinoError: the folder is a pack already, nothing could be decoded, or the disk is full.
     """
-    if is_pack(folder):
-        raise RedDinoError(f"{folder} is a packed collection already; give another folder or delete it")
+    require_free(folder / PACK, f"{folder} is a packed collection already; give another folder or delete it")
     folder.mkdir(parents=True, exist_ok=True)
     remove_partials(folder)
     digest, builder, rows = hashlib.sha256(), IndexBuilder(), list[dict[str, str]]()
@@ -166,7 +166,7 @@ def pack_images(
         write_index(builder.index(), failures, folder / INDEX)
     except OSError as error:
         raise RedDinoError(
-            f"The images could not be packed into {folder} ({error.strerror or error}); make room there"
+            f"The images could not be packed into {folder} ({error.strerror or error})"
         ) from error
     _finish(folder, rows, digest.hexdigest()[:16], max_cell_diameter, failures)
     return read_pack(folder)

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from reddino.atomic import write_text
+from reddino.atomic import remove_partials, write_text
 from reddino.errors import RedDinoError
 from reddino.locks import only_one
 from reddino.model.seen import SEEN, seen_by_cache, write_seen
@@ -216,6 +216,7 @@ def only_trainer(folder: Path, processes: Processes = ALONE) -> Iterator[None]:
             except RedDinoError as error:
                 return str(error)
             held.callback(_forget_if_not_begun, folder, made)
+            remove_partials(folder, below=True)
             return None
 
         refused = processes.from_main(refusal)
