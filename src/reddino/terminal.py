@@ -27,7 +27,9 @@ from rich.table import Table
 from rich.text import Text
 
 from reddino.errors import RedDinoError
+from reddino.full_disk import no_space
 from reddino.launch import launched
+from reddino.signals import stopped_by_signals
 from reddino.visible import visible
 
 
@@ -160,14 +162,15 @@ def hold_standard_files() -> None:
 def exit_code_of(command: Callable[[], int | None]) -> int:
     """Run a command; what goes wrong is said in one sentence and becomes the exit code.
 
-    Tracebacks remain for our own faults.
+    SIGTERM and SIGHUP end a command as Ctrl-C does. Tracebacks remain for our own faults.
     """
     hold_standard_files()
     logger = logging.getLogger("reddino")
     if not logger.handlers:
         logger.addHandler(_Complaints(logging.WARNING))
     try:
-        return command() or 0
+        with stopped_by_signals():
+            return command() or 0
     except RedDinoError as error:
         complain(str(error))
     except KeyboardInterrupt as stop:
@@ -181,8 +184,18 @@ def exit_code_of(command: Callable[[], int | None]) -> int:
         if "surrogates" not in error.reason:
             raise
         complain(f"'{error.object}' is no name in UTF-8: rename that file or folder.")
-    except OSError as error:
-        if error.strerror is None:
-            raise
-        complain(f"{error.filename or 'a file could not be read or written'}: {error.strerror}.")
+    except Exception as error:
+        complain(_in_words(error))
     return FAILED
+
+
+def _in_words(error: Exception) -> str:
+    """The sentence of an error that is the disk's, not ours; any other is raised again."""
+    reason = no_space(error)
+    named = getattr(error, "filename", None)
+    if reason is not None:
+        where = named or "a file"
+        return f"{where} could not be written ({reason}): make room and run the same command again"
+    if isinstance(error, OSError):
+        return f"{named or 'a file could not be read or written'}: {error.strerror or error}."
+    raise error

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM ask a run to stop after its step; a second Ctrl-C stops it at once."""
+"""Ctrl-C, SIGTERM and SIGHUP ask a run to stop after its step; a second Ctrl-C stops it at once."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
+from reddino.signals import ending_signals
+
 
 class Interruption:
-    """While entered, `asked` turns True on SIGINT or SIGTERM instead of ending the process."""
+    """While entered, `asked` turns True on SIGINT, SIGTERM or SIGHUP instead of ending the process."""
 
     def __init__(self) -> None:
         self.asked = False
@@ -23,7 +25,7 @@ class Interruption:
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():
             self._before = {
-                number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)
+                number: signal.signal(number, self._ask) for number in (signal.SIGINT, *ending_signals())
             }
         return self
 
