@@ -25,3 +25,14 @@ def smears() -> Path:
     if folder is None:
         pytest.skip("the real smear collection is absent: set REDDINO_SMEARS to its folder")
     return folder
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kill-rounds", type=int, default=1, help="how often each test marked kills is run")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    rounds = metafunc.config.getoption("--kill-rounds")
+    if rounds > 1 and metafunc.definition.get_closest_marker("kills") is not None:
+        metafunc.fixturenames.append("_round")
+        metafunc.parametrize("_round", range(rounds))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from reddino.api.arguments import Advance, view_side
+from reddino.api.sole_writer import sole_writer
 from reddino.errors import RedDinoError
 from reddino.inputs import (
     Data,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from reddino.classify.predict import Predictions
 
 
+@sole_writer(folders=("out",))
 def fit(
     data: Data,
     out: str | Path,
@@ -123,6 +125,7 @@ def fit(
     return made
 
 
+@sole_writer(folders=("overlays",), files=("out",))
 def predict(
     classifier: str | Path,
     data: Data,

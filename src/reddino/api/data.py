@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from reddino.api.arguments import Advance
+from reddino.api.sole_writer import sole_writer
 from reddino.errors import RedDinoError
 from reddino.inputs import Data, open_data
 from reddino.smears.failures import Failures
@@ -16,6 +17,7 @@ from reddino.smears.manifest import Manifest, read_manifest, with_groups, write_
 from reddino.smears.manifest_file import FORMATS
 
 
+@sole_writer(files=("out",))
 def manifest(
     layout: str,
     folder: str | Path,
@@ -90,6 +92,7 @@ def check(
     return replace(manifest, findings=(*found, *unusable(failures)))
 
 
+@sole_writer(folders=("out",))
 def synthesise(out: str | Path, **options: Any) -> Manifest:
     """Draw synthetic smears; options as `reddino.smears.synthetic.write_smears`."""
     from reddino.smears.synthetic import write_smears
@@ -97,6 +100,7 @@ def synthesise(out: str | Path, **options: Any) -> Manifest:
     return write_smears(Path(out), **options)
 
 
+@sole_writer(files=("out",))
 def cells(
     data: Data, out: str | Path, *, failures: Failures | None = None, progress: Advance | None = None
 ) -> Manifest:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reddino.api.sole_writer import sole_writer
+
 if TYPE_CHECKING:
     from reddino.demo import DemoReport
 
 
+@sole_writer(folders=("out",))
 def demo(out: str | Path = "demo", *, minutes: float | None = None, **options: Any) -> DemoReport | None:
     """Show the whole path on synthetic smears; the same call goes on where it was interrupted.
 

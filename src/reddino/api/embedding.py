@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from reddino.api.arguments import Advance, view_side
+from reddino.api.sole_writer import sole_writer
 from reddino.inputs import (
     Data,
     Notice,
@@ -134,6 +135,7 @@ def embed(
     return report
 
 
+@sole_writer(files=("out",))
 def convert(table: str | Path, out: str | Path) -> Embeddings:
     """Write an embedding table to one file for other programs: .h5ad (AnnData), .npz or .csv, by suffix.
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from reddino.api.sole_writer import sole_writer
 from reddino.inputs import KnownModel, known_models
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def load(name: str | Path, **options: Any) -> Encoder:
     return opening.load(name, **options)
 
 
+@sole_writer(folders=("out",))
 def export(
     model: str,
     out: str | Path,

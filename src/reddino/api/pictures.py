@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reddino.api.sole_writer import sole_writer
 from reddino.errors import RedDinoError
 from reddino.inputs import Data, open_data
 from reddino.smears.failures import FAILURES_FILE, Failures
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+@sole_writer(folders=("out",))
 def explore(
     table: str | Path,
     out: str | Path,
@@ -60,6 +62,7 @@ def explore(
     return overview
 
 
+@sole_writer(folders=("out",))
 def patches(
     data: Data,
     model: str,
@@ -100,6 +103,7 @@ def patches(
     return drawn
 
 
+@sole_writer(files=("out",))
 def report(
     of: str | Path,
     out: str | Path | None = None,

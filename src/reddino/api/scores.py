@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reddino.api.embedding import embed
+from reddino.api.sole_writer import sole_writer
 from reddino.errors import RedDinoError
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from reddino.tasks import Evaluation, Watch
 
 
+@sole_writer(folders=("figures",), files=("out",))
 def evaluate(
     what: str | Path | Sequence[str | Path] = (),
     *,
@@ -124,6 +126,7 @@ def _write_results(path: Path, found: Evaluation) -> None:
     save_tables(path, found, origin, found.grids)
 
 
+@sole_writer(files=("out",))
 def batch(
     tables: str | Path | Sequence[str | Path],
     *,

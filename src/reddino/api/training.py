@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reddino.api.arguments import Advance
+from reddino.api.sole_writer import sole_writer
 from reddino.inputs import (
     DEFAULT_SIDES,
     Data,
@@ -89,6 +90,7 @@ def pretrain(
         )
 
 
+@sole_writer(folders=("out",))
 def pack(
     data: Data | Sequence[Data],
     out: str | Path,

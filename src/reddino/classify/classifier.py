@@ -13,7 +13,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from reddino import __version__
+from reddino import __version__, locks
 from reddino.atomic import atomic_path, write_text
 from reddino.classify.calibration import softmax
 from reddino.embed.encoder import Vectors
@@ -115,8 +115,9 @@ def save_classifier(folder: Path, classifier: Classifier) -> None:
 
 def require_free(folder: Path) -> None:
     """Refuse a folder that holds a classifier."""
-    if (folder / DESCRIPTION).exists():
-        raise RedDinoError(f"{folder} already holds a classifier; choose another folder or delete it")
+    locks.require_free(
+        folder / DESCRIPTION, f"{folder} already holds a classifier; choose another folder or delete it"
+    )
 
 
 def open_classifier(folder: str | Path) -> Classifier:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from reddino.atomic import draft_folder
 from reddino.classify.classifier import MODEL, Classifier, require_free, save_classifier
 from reddino.classify.finetune import TuneSettings, fine_tune
 from reddino.classify.probe import fit_probe
@@ -19,6 +19,7 @@ from reddino.embed.table import Embeddings
 from reddino.errors import RedDinoError
 from reddino.evaluate.class_map import labelled_rows
 from reddino.evaluate.leaks import groups_of, leak_notes
+from reddino.full_disk import writing
 from reddino.model.encoder import Encoder
 from reddino.model.folder import save_model_folder
 from reddino.provenance import provenance
@@ -97,9 +98,8 @@ def fit_on_pixels(
         RedDinoError: the folder is taken, or classes and groups cannot be split.
     """
     require_free(out)
-    out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out, prefix=".views-") as folder:
-        numbers, pixels, copies = cut_to_file(plan, Path(folder) / "views.npy", failures=failures)
+    with writing(out), draft_folder(out, "views") as folder:
+        numbers, pixels, copies = cut_to_file(plan, folder / "pixels", failures=failures)
         # Row numbers stand where vectors would, so that choosing rows chooses pixels.
         places = np.arange(len(numbers), dtype=np.float32)[:, None]
         cut = Embeddings(places, plan.table(numbers), describe(encoder, plan, pooling), copies)

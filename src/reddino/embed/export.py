@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from reddino.atomic import write_text
+from reddino.atomic import draft_folder, move_into_place, write_text
 from reddino.embed.model_card import model_card
 from reddino.embed.runtimes.check import drawn_cells
 from reddino.embed.runtimes.extras import require
@@ -21,11 +20,13 @@ from reddino.embed.runtimes.onnx_engine import open_session
 from reddino.embed.runtimes.onnx_graph import INPUT, OUTPUT, embedding_graph, write_onnx
 from reddino.embed.runtimes.openvino_engine import compile_model
 from reddino.errors import RedDinoError
+from reddino.full_disk import writing
+from reddino.locks import FOLDER_LOCK, is_continued
 from reddino.model.backbone import PooledBackbone, is_cut
 from reddino.model.catalogue import TURNED
 from reddino.model.encoder import Encoder
 from reddino.model.engine import TorchEngine
-from reddino.model.folder import save_model_folder
+from reddino.model.folder import CARD, save_model_folder
 from reddino.model.seen import SeenImages, write_seen
 from reddino.provenance import provenance
 
@@ -94,46 +95,56 @@ def export_model(
         raise RedDinoError(
             f"'{encoder.name}' is exported as it is, and turns images no more: leave '{TURNED}' out"
         )
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RedDinoError(f"{folder} is not empty: export to a new folder")
-    if form == "hub":
-        return _write_hub_folder(encoder, folder, scores or {}, licence, seen=seen, half=half)
-    if half:
+    _require_empty(folder)
+    if form != "hub" and half:
         raise RedDinoError(f"float16 weights are for hub folders: an {form} file is written in float32")
-    return _write_graph(encoder, folder, form, pooling)
+    with writing(folder), draft_folder(folder, "export") as place:
+        draft = place / "finished"
+        draft.mkdir()
+        difference = None
+        if form == "hub":
+            _write_hub_folder(encoder, draft, scores or {}, licence, seen=seen, half=half)
+        else:
+            difference = _write_graph(encoder, draft, form, pooling)
+        files = tuple(sorted(file.name for file in draft.iterdir()))
+        # What describes the others comes last.
+        for name in sorted(files, key=lambda name: (name in (DESCRIPTION, CARD), name)):
+            move_into_place(draft / name, folder / name)
+    return Export(folder, files, difference)
 
 
-def _write_graph(encoder: Encoder, folder: Path, form: Literal["onnx", "openvino"], pooling: str) -> Export:
+def _require_empty(folder: Path) -> None:
+    """Refuse a folder with files in it, but for those of this very export, which was killed."""
+    found = folder.exists() and (
+        not folder.is_dir() or any(file.name != FOLDER_LOCK for file in folder.iterdir())
+    )
+    if found and not is_continued(folder):
+        raise RedDinoError(f"{folder} is not empty: export to a new folder")
+
+
+def _write_graph(encoder: Encoder, draft: Path, form: Literal["onnx", "openvino"], pooling: str) -> float:
+    """Write a graph into a folder; the largest difference from torch."""
     require(form, f"exporting as {form}")
     encoder.check_pooling(pooling)
     size = encoder.input_size
     # Three images, so that a batch that became a constant would show.
     images = drawn_cells(3, size)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".export-") as place:
-        draft = Path(place) / "draft"
-        draft.mkdir()
-        graph = embedding_graph(encoder.backbone, encoder.card, pooling)
-        path = (draft if form == "onnx" else Path(place)) / "model.onnx"
-        write_onnx(graph, size, path, "dynamo" if form == "onnx" else "tracing")
-        if form == "openvino":
-            path = _convert_to_ir(path, draft / "model.xml")
-        runtime = replace(encoder.runtime, precision="fp32", device=torch.device("cpu"))
-        wanted = TorchEngine(encoder.backbone, encoder.card, runtime).vectors(images, pooling)
-        found = _run(path, images, runtime.threads)
-        difference = _largest_difference(found, wanted)
-        if not difference <= TOLERANCE:
-            raise RedDinoError(
-                f"the exported {form} file does not compute what torch computes (largest difference "
-                f"{difference:.2g} of the largest number): nothing was written"
-            )
-        (draft / DESCRIPTION).write_text(
-            json.dumps(_describe(encoder, pooling, difference), indent=2) + "\n", encoding="utf-8"
+    graph = embedding_graph(encoder.backbone, encoder.card, pooling)
+    path = (draft if form == "onnx" else draft.parent) / "model.onnx"
+    write_onnx(graph, size, path, "dynamo" if form == "onnx" else "tracing")
+    if form == "openvino":
+        path = _convert_to_ir(path, draft / "model.xml")
+    runtime = replace(encoder.runtime, precision="fp32", device=torch.device("cpu"))
+    wanted = TorchEngine(encoder.backbone, encoder.card, runtime).vectors(images, pooling)
+    found = _run(path, images, runtime.threads)
+    difference = _largest_difference(found, wanted)
+    if not difference <= TOLERANCE:
+        raise RedDinoError(
+            f"the exported {form} file does not compute what torch computes (largest difference "
+            f"{difference:.2g} of the largest number): nothing was written"
         )
-        if folder.exists():
-            folder.rmdir()
-        draft.rename(folder)
-    return Export(folder, tuple(sorted(file.name for file in folder.iterdir())), difference)
+    write_text(draft / DESCRIPTION, json.dumps(_describe(encoder, pooling, difference), indent=2) + "\n")
+    return difference
 
 
 def _convert_to_ir(onnx: Path, xml: Path) -> Path:
@@ -183,11 +194,10 @@ def _write_hub_folder(
     *,
     seen: SeenImages | None,
     half: bool,
-) -> Export:
+) -> None:
     if isinstance(encoder.backbone, PooledBackbone) and is_cut(encoder.backbone.network):
         raise RedDinoError("timm has no name for a ResNet without its last stage: export it as onnx instead")
     card = save_model_folder(folder, encoder.backbone, encoder.card, half=half)
     if seen is not None:
         write_seen(folder, seen)
     write_text(folder / "README.md", model_card(card, encoder.name, encoder.dim, scores, licence))
-    return Export(folder, tuple(sorted(file.name for file in folder.iterdir())), None)

@@ -15,6 +15,7 @@ import numpy as np
 from reddino import __version__
 from reddino.atomic import atomic_path, write_text
 from reddino.errors import RedDinoError
+from reddino.locks import require_free
 from reddino.smears.manifest import Manifest, read_manifest
 from reddino.smears.synthetic.camera import encode, photograph
 from reddino.smears.synthetic.paint import paint
@@ -201,8 +202,10 @@ def write_smears(
             strength=strength,
         )
     )
-    if (folder / "manifest.csv").exists():
-        raise RedDinoError(f"{folder} already holds a manifest.csv; write synthetic smears to a new folder.")
+    require_free(
+        folder / "manifest.csv",
+        f"{folder} already holds a manifest.csv; write synthetic smears to a new folder.",
+    )
     rows = [row for field in _fields(settings) for row in _photographed(folder, field, settings)]
     write_text(
         folder / "synthetic.json", json.dumps({"version": __version__, **asdict(settings)}, indent=2) + "\n"
