@@ -6,11 +6,14 @@ import io
 import json
 import tarfile
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import tifffile
 from fuzz_bundle import Bundle, read_bundle
 from fuzz_values import WITNESS, payload_pickles
 from PIL import Image
@@ -55,7 +58,27 @@ def pictures() -> list[Bundle]:
         ("a.tif", picture("TIFF", mode="F")),
         ("a.tif", picture("TIFF", save_all=True, append_images=[Image.new("RGB", (4, 4))])),
     ]
-    return [{name: content} for name, content in made]
+    return [{name: content} for name, content in [*made, *(("a.tif", one) for one in _tiffs())]]
+
+
+def _tiffs() -> Iterator[bytes]:
+    """TIFF files of every codec, and those whose descriptions say what their pages are."""
+    rgb = np.asarray(Image.open(io.BytesIO(picture())).convert("RGB"))
+    rgb = np.tile(rgb, (4, 4, 1))
+    deep, grey = rgb.astype(np.uint16) * 257, np.ascontiguousarray(rgb[:, :, 0])
+
+    def tiff(values: Any, **options: Any) -> bytes:
+        file = io.BytesIO()
+        tifffile.imwrite(file, values, **{"metadata": None, **options})
+        return file.getvalue()
+
+    for compression in ("zlib", "lzw", "packbits", "lzma", "zstd", "jpeg", "jpeg2000"):
+        yield tiff(rgb, photometric="rgb", compression=compression, tile=(16, 16))
+    yield tiff(rgb, photometric="rgb", compression="zlib", predictor=True, rowsperstrip=3, bigtiff=True)
+    yield tiff(np.moveaxis(deep, 2, 0), photometric="rgb", planarconfig="separate", byteorder=">")
+    yield tiff(grey > 99, photometric="miniswhite", compression="zlib")
+    yield tiff(np.stack([grey] * 3), photometric="minisblack", ome=True, metadata={"axes": "ZYX"})
+    yield tiff(np.stack([grey] * 3), imagej=True, metadata={"axes": "ZYX"})
 
 
 def csv_manifests() -> list[Bundle]:
