@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -9,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 from sklearn.model_selection import StratifiedKFold
 from sklearn.neighbors import KNeighborsClassifier
-from toy_tables import table
+from toy_tables import laboratories, table
 
 from reddino.embed.table import Embeddings
 from reddino.errors import RedDinoError
@@ -176,3 +178,12 @@ def test_result__by_class_counts_every_cell_once() -> None:
     result = evaluate_table(separable(), Question(protocol="kfold"))
     assert sum(row.cells for row in result.by_class("20-NN")) == 200
     assert result.confusion("probe").sum() == 200
+
+
+def test_evaluate_table__says_how_many_vectors_are_equal() -> None:
+    emb = laboratories(120)
+    vectors = emb.vectors.copy()
+    vectors[:60] = vectors[0]
+    result = evaluate_table(dataclasses.replace(emb, vectors=vectors), Question(resamples=0))
+    assert any(note.startswith("60 of 120 vectors are equal to another") for note in result.notes)
+    assert not any("vectors are equal" in note for note in evaluate_table(emb, Question(resamples=0)).notes)

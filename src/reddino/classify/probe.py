@@ -108,6 +108,8 @@ def fit_head(vectors: Vectors, truth: Classes, strength: float, classes: int) ->
     model = LogisticRegression(C=strength, max_iter=MAX_ITERATIONS)
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
+        # Few cells of many classes are meant: these are no numbers to regress.
+        warnings.filterwarnings("ignore", message="The number of unique classes", category=UserWarning)
         model.fit((vectors - mean) / scale, truth)
     if len(present) == 2:
         # Two classes share one row of weights: half of it each, with opposite signs, gives the same odds.

@@ -17,6 +17,8 @@ Real = npt.NDArray[np.float64]
 
 #: Vectors that differ by less than this share of their typical length differ by rounding alone.
 ROUNDING = 1e-5
+#: Share of equal vectors from which results carry a note.
+WORTH_A_NOTE = 0.1
 _DIRECTIONS = 4
 _BLOCK = 16_384
 
@@ -66,6 +68,12 @@ def equal_vectors(vectors: Vectors) -> EqualVectors:
     group = _confirmed(vectors, candidates, reach)
     _, first, group = np.unique(group, return_index=True, return_inverse=True)
     return EqualVectors(group.reshape(-1).astype(np.int64), first.astype(np.int64))
+
+
+def equal_notes(vectors: Vectors) -> list[str]:
+    """A sentence for results, where so many vectors (n, d) are equal that scores speak of something else."""
+    found = equal_vectors(vectors)
+    return [f"{found.sentence()}."] if found.count >= WORTH_A_NOTE * len(vectors) and found.count else []
 
 
 def _candidates(vectors: Vectors, reach: float) -> Indices:

@@ -123,6 +123,8 @@ def _fit_predict(train: Vectors, labels: npt.NDArray[np.int64], test: Vectors, c
     # cost up to 30 times more than they save once another process wants a core. It also fixes the last bits.
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
+        # Few cells of many classes are meant: these are no numbers to regress.
+        warnings.filterwarnings("ignore", message="The number of unique classes", category=UserWarning)
         model.fit(train, labels)
         likely = model.predict_proba(test)
     converged = bool(np.max(model.n_iter_) < MAX_ITERATIONS)

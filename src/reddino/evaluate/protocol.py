@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from reddino.embed.equal_vectors import equal_notes
 from reddino.embed.finite import require_finite
 from reddino.embed.table import Embeddings
 from reddino.evaluate import classifiers, probe
@@ -90,7 +91,7 @@ def answer(emb: Embeddings, question: Question) -> Answered:
         names=tuple(names.tolist()),
         plan=plan,
         tests=tests,
-        notes=(*plan.notes, *notes, *_fit_notes(tests)),
+        notes=(*plan.notes, *notes, *equal_notes(labelled.vectors), *_fit_notes(tests)),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -171,3 +172,12 @@ def test_tables__name_every_measure_with_its_meaning(
     assert read["reports"][2]["measures"][0]["meaning"] == MEANINGS["source told"]
     assert read["provenance"]["data"] == "d"
     assert (tmp_path / "b.md").read_text().startswith("| measure |")
+
+
+def test_measure_table__of_equal_vectors_says_so_and_can_be_saved(tmp_path: Path) -> None:
+    equal = dataclasses.replace(table(0.5, 0.5), vectors=np.full((len(table(0.5, 0.5)), 4), 3, np.float32))
+    report = measure_table(equal)
+    assert report.notes[0].startswith(f"{len(equal)} of {len(equal)} vectors are equal")
+    origin = {"command": "", "version": "", "seed": 0, "data": ""}
+    save(tmp_path / "batch.json", [report], origin)
+    assert "NaN" not in (tmp_path / "batch.json").read_text()

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from reddino.embed.equal_vectors import equal_notes
 from reddino.embed.finite import require_finite
 from reddino.embed.table import Embeddings
 from reddino.errors import RedDinoError
@@ -157,7 +158,7 @@ def measure_table(
         of_dimensions=emb.vectors.shape[1],
         seed=seed,
         measures=tuple(measures),
-        notes=tuple(notes),
+        notes=(*equal_notes(chosen.vectors), *notes),
         embedding=emb.meta,
     )
 

@@ -82,5 +82,7 @@ def _fitted(train: Vectors, truth: npt.NDArray[np.int64], test: Vectors) -> npt.
     model = LogisticRegression(class_weight="balanced", max_iter=MAX_ITERATIONS)
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
+        # Few cells of many classes are meant: these are no numbers to regress.
+        warnings.filterwarnings("ignore", message="The number of unique classes", category=UserWarning)
         model.fit(train, truth)
     return np.asarray(model.predict(test), dtype=np.int64)

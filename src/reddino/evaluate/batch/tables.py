@@ -87,6 +87,7 @@ def as_json(report: BatchReport) -> dict[str, Any]:
         {
             **asdict(one),
             "value": _finite(one.value),
+            "without": _finite(one.without),
             "wanted": WANTED[one.name],
             "meaning": MEANINGS[one.name],
         }
@@ -111,5 +112,5 @@ def _number(value: float | None) -> str:
     return "-" if value is None or not math.isfinite(value) else f"{value:.3f}"
 
 
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
