@@ -76,9 +76,10 @@ def _sketches(manifest: Manifest, table: Path) -> dict[int, Sketch]:
     """Of the images that have rows, by number."""
     from reddino.embed.table import finished_parts, read_part
     from reddino.smears.decode import ImageError, decode_image
+    from reddino.smears.readings import Readings
     from reddino.smears.sketches import sketch_from_hex, sketch_of
 
-    paths = manifest.images()[0]
+    paths, readings = manifest.images()[0], Readings(manifest.table)
     sketches: dict[int, Sketch] = {}
     for part in finished_parts(table).values():
         record = read_part(part)[1]
@@ -87,7 +88,9 @@ def _sketches(manifest: Manifest, table: Path) -> dict[int, Sketch]:
         if record.rows and not made:
             for number in range(record.start, record.stop):
                 try:
-                    made[number] = sketch_of(decode_image(manifest.root / paths[number]))
+                    made[number] = sketch_of(
+                        decode_image(manifest.root / paths[number], **readings.of(paths[number]))
+                    )
                 except ImageError:
                     continue
         sketches |= made

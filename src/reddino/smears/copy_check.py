@@ -13,6 +13,7 @@ from reddino.smears.decode import ImageError, decode_image
 from reddino.smears.findings import Finding, counted
 from reddino.smears.identities import SPLITS
 from reddino.smears.manifest import Manifest
+from reddino.smears.readings import Readings
 from reddino.smears.sketches import Pixels, Sketch, grey_square, sketch_of
 
 #: Folders by which exports of data sets say what trains and what tests.
@@ -86,9 +87,11 @@ def copies_of(manifest: Manifest, sketches: Mapping[int, Sketch]) -> dict[tuple[
     """
     paths = manifest.images()[0]
     numbers = sorted(sketches)
+    readings = Readings(manifest.table)
 
     def read(place: int) -> Pixels | None:
-        return _read(manifest.root / paths[numbers[place]])
+        path = paths[numbers[place]]
+        return _read(manifest.root / path, readings.of(path))
 
     found = find_copies([sketches[number] for number in numbers], read)
     sets = [tuple(numbers[place] for place in places) for places in found]
@@ -112,9 +115,9 @@ def _side_of(path: str) -> str:
     return next((_SIDES[folder] for folder in folders if folder in _SIDES), "")
 
 
-def _read(path: Path) -> Pixels | None:
+def _read(path: Path, reading: Mapping[str, int]) -> Pixels | None:
     try:
-        return grey_square(decode_image(path))
+        return grey_square(decode_image(path, **reading))
     except ImageError:
         return None
 
