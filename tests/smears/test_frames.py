@@ -13,6 +13,7 @@ from reddino.errors import RedDinoError
 from reddino.smears.cutting import cut_square
 from reddino.smears.decode import Failures, decode_image
 from reddino.smears.frames import Frame, read_frame
+from reddino.smears.inspection import inspect_rows
 from reddino.smears.manifest import Manifest
 from reddino.smears.readers import read_chula, read_coco, read_voc, read_yolo
 
@@ -135,7 +136,7 @@ def test_yolo__counts_turned_pictures(tmp_path: Path) -> None:
     text(tmp_path / "a.txt", "0 0.5 0.5 0.5 0.5\n")
     read = read_yolo(tmp_path)
     assert cells(read) == [("a.jpg", 10, 15, 20, 30, "0")] and "boxes_on" not in read.table.column_names
-    assert [(one.kind, one.count, one.harmless) for one in read.findings] == [
+    assert [(one.kind, one.count, one.harmless) for one in inspect_rows(read)] == [
         ("boxes on turned pictures", 1, False)
     ]
 

@@ -72,7 +72,8 @@ class FrameCheck:
                 "boxes on turned pictures",
                 f"{counted(len(self._turned), 'picture')} with cells and an EXIF orientation{looked_at}; "
                 "they are turned upright and their cells are not, which is wrong if these were drawn on the "
-                f"stored pixels; where they are right, write {UPRIGHT} into the column {DRAWN_COLUMN}",
+                "stored pixels: read the annotations with --boxes-on stored; where they are right, write "
+                f"{UPRIGHT} into the column {DRAWN_COLUMN}",
                 len(self._turned),
                 self._turned[0],
             )

@@ -47,7 +47,7 @@ def read_yolo(
     Args:
         names: class names in the order of their numbers.
         boxes_on: which pixels the boxes of pictures with an EXIF orientation belong to. The files do not
-            tell; without it they are taken for those of the upright picture, and a finding counts them.
+            tell; without it they are taken for those of the upright picture, and `check` counts them.
 
     Raises:
         RedDinoError: a line is malformed, a class has no name, a label file matches two images, or the size
@@ -89,12 +89,6 @@ def _add(rows: Rows, image: Path, file: Path, classes: Names, drawn: Drawn | Non
     except ImageError as error:
         rows.report(image, error.reason)
         return
-    if frame.orientation != 1 and drawn is None:
-        meaning = (
-            "their boxes are taken for those of the picture turned upright; where they were drawn on the "
-            "stored pixels, read them with boxes_on stored"
-        )
-        rows.note("boxes on turned pictures", meaning, f"{image.name} (EXIF orientation {frame.orientation})")
     cells = _cells(file, frame.stored if drawn == "stored" else frame.size, classes, rows)
     add_annotated(rows, image, Annotation(file, cells), drawn or "upright", sure=drawn is not None)
 
