@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import logging
 import re
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv as pacsv
 import pytest
 
 from reddino.classify.predict import Predictions
@@ -52,7 +54,7 @@ def test_write_csv__keeps_names_that_are_not_utf8(tmp_path: Path) -> None:
 def test_write_arrow_csv__marks_columns_of_text_and_their_names(tmp_path: Path) -> None:
     table = pa.table({"path": [*FORMULAS, None, "a"], "p_=x": [-0.5] * 10, "=label": ["-1"] * 10})
     write_arrow_csv(table, tmp_path / "out.csv")
-    with (tmp_path / "out.csv").open(newline="", encoding="utf-8") as file:
+    with (tmp_path / "out.csv").open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     assert [row["path"] for row in rows] == [*(f"'{cell}" for cell in FORMULAS), "", "a"]
     assert {(row["p_=x"], row["'=label"]) for row in rows} == {("-0.5", "-1")}
@@ -98,3 +100,55 @@ def test_findings_and_failures__as_csv_are_harmless(tmp_path: Path) -> None:
     failures.add("-x+1.png", "=reason")
     failures.write(tmp_path / "failures.csv")
     assert (tmp_path / "failures.csv").read_text() == "path,reason\n'-x+1.png,'=reason\n"
+
+
+ODD_LABELS = [
+    "a,b",
+    'a "quote"',
+    "two\nlines",
+    "nan",
+    "NA",
+    None,
+    "红细胞",
+    " blank",
+    "x" * 40_000,
+    "tab\there",
+]
+
+
+def test_write_arrow_csv__is_read_back_by_pandas_whatever_the_labels(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pandas = pytest.importorskip("pandas")
+    monkeypatch.setattr(logging.getLogger("reddino"), "propagate", True)
+    table = pa.table({"path": [f"{row}.png" for row in range(len(ODD_LABELS))], "label": ODD_LABELS})
+    write_arrow_csv(table, tmp_path / "t.csv")
+    read = pandas.read_csv(tmp_path / "t.csv", keep_default_na=False)
+    assert list(read.columns) == ["path", "label"]
+    assert read["label"].tolist() == [label or "" for label in ODD_LABELS]
+    assert "'NA', 'nan', which pandas reads as missing values" in caplog.text
+    assert "texts of more than 32767 characters, which Excel cuts off" in caplog.text
+
+
+def test_write_arrow_csv__shows_a_nul_that_would_end_the_text(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    write_arrow_csv(pa.table({"a\0b": ["x\0y", "z"]}), tmp_path / "t.csv")
+    read = pandas.read_csv(tmp_path / "t.csv")
+    assert read["a\N{SYMBOL FOR NULL}b"].tolist() == ["x\N{SYMBOL FOR NULL}y", "z"]
+
+
+@pytest.mark.parametrize(
+    ("table", "marked"),
+    [
+        ({"a": ["x"]}, False),
+        ({"a": ["é"]}, True),
+        ({"é": ["x"]}, True),
+        ({"a": [None, "x"], "n": [1, 2]}, False),
+    ],
+)
+def test_write_arrow_csv__marks_files_that_are_not_ascii_for_excel(
+    tmp_path: Path, table: dict[str, list[object]], marked: bool
+) -> None:
+    write_arrow_csv(pa.table(table), tmp_path / "t.csv")
+    assert (tmp_path / "t.csv").read_bytes().startswith(b"\xef\xbb\xbf") == marked
+    assert pacsv.read_csv(tmp_path / "t.csv").column_names == list(table)

@@ -14,7 +14,7 @@ from reddino.embed.finite import finite_rows
 from reddino.errors import RedDinoError
 from reddino.evaluate import knn
 from reddino.evaluate.metrics import score
-from reddino.evaluate.splits import Folds, grouped_folds
+from reddino.evaluate.splits import Folds, grouped_folds, untested_classes
 from reddino.smears.decode import Failures
 from reddino.smears.manifest import Manifest
 from reddino.smears.views import ImageViews, ViewSpec, plan_views
@@ -86,6 +86,10 @@ class OnlineNeighbours:
                 f"(fields, slides) or more; the manifest under {manifest.root} has {kept.sum()}"
             )
         split = grouped_folds(labels[kept].tolist(), groups_of_cells[kept].tolist(), folds, seed)
+        classes, truth = np.unique(labels[kept].astype(np.str_), return_inverse=True)
+        tests = [(f"fold {number}", truth[test]) for number, (_, test) in enumerate(split, 1)]
+        for note in untested_classes(tests, classes.tolist()):
+            log.warning("online score: %s", note)
         return cls(images[kept], labels[kept].tolist(), split)
 
     def __call__(self, encoder: Encoder) -> dict[str, float]:

@@ -138,3 +138,28 @@ def test_evaluate__does_not_answer_from_a_table_of_other_pictures(tmp_path: Path
         evaluate()
     shutil.rmtree(tmp_path / "tables")
     assert evaluate() < 0.7
+
+
+def test_read_embeddings__a_flipped_bit_is_refused_or_changes_nothing(tmp_path: Path) -> None:
+    manifest = make_fields(tmp_path / "fields", fields=3, cells=4)
+    embed_manifest(manifest, Projection(), tmp_path / "t", view=VIEW)
+    (part,) = finished_parts(tmp_path / "t").values()
+    whole, right = part.read_bytes(), read_embeddings(tmp_path / "t")
+    refused = 0
+    for place in range(4, len(whole), 61):
+        content = bytearray(whole)
+        content[place] ^= 1 << place % 8
+        part.write_bytes(bytes(content))
+        try:
+            read = read_embeddings(tmp_path / "t")
+        except RedDinoError as error:
+            assert "part-000000000.parquet" in str(error)
+            refused += 1
+            continue
+        assert np.array_equal(read.vectors, right.vectors)
+        assert read.table.equals(right.table)
+        assert read.meta == right.meta
+    assert refused > 50
+    part.unlink()
+    assert embed_manifest(manifest, Projection(), tmp_path / "t", view=VIEW).resumed == 0
+    assert part.read_bytes()[4:100] == whole[4:100]

@@ -23,7 +23,7 @@ from reddino.evaluate.protocol import (
 )
 from reddino.evaluate.question import Question
 from reddino.evaluate.results import CHANCE
-from reddino.evaluate.tables import describe
+from reddino.evaluate.tables import describe, markdown
 
 
 def near_duplicates(groups: int = 40, per_group: int = 8, seed: int = 0) -> Embeddings:
@@ -187,3 +187,28 @@ def test_evaluate_table__says_how_many_vectors_are_equal() -> None:
     result = evaluate_table(dataclasses.replace(emb, vectors=vectors), Question(resamples=0))
     assert any(note.startswith("60 of 120 vectors are equal to another") for note in result.notes)
     assert not any("vectors are equal" in note for note in evaluate_table(emb, Question(resamples=0)).notes)
+
+
+def test_evaluate_table__says_where_one_of_two_classes_is_not_tested() -> None:
+    emb = laboratories(classes=2, sources=3)
+    one_class = np.array(
+        [
+            source != "lab 2" or label == "class 0"
+            for source, label in zip(emb.strings("source"), emb.strings("label"), strict=True)
+        ]
+    )
+    found = evaluate_table(
+        emb.select(one_class), Question(protocol="leave-one-source-out", classifiers=("1-NN",), resamples=0)
+    )
+    said = [note for note in found.notes if "test sets" in note]
+    assert said == [
+        "Class 'class 1' has no cell in 1 of 3 test sets (all but lab 2 -> lab 2): bAcc and macro F1 there "
+        "are means over the other classes, and there is no AUROC.",
+        "1 of 3 test sets hold a single class (all but lab 2 -> lab 2: 'class 0'): their scores say how "
+        "often it is recognised, and nothing of what is taken for it.",
+    ]
+    areas = [fold.scores["1-NN"].auroc for fold in found.folds]
+    assert areas[2] is None and found.mean("1-NN").auroc == pytest.approx(np.mean(areas[:2]))
+    assert said[0] in markdown([found])
+    whole = evaluate_table(emb, Question(protocol="leave-one-source-out", classifiers=("1-NN",), resamples=0))
+    assert not [note for note in whole.notes if "test sets" in note]

@@ -14,6 +14,7 @@ from reddino.evaluate.splits import (
     straddling,
     stratified_folds,
     unlearned_classes,
+    untested_classes,
 )
 
 
@@ -126,3 +127,21 @@ def test_held_out__refuses_unknown_or_all_values(values: list[str]) -> None:
 
 def test_folds__of_no_row_is_empty() -> None:
     assert list(Folds(np.zeros(0, dtype=np.int64))) == []
+
+
+def test_untested_classes__says_where_a_score_is_not_about_a_class() -> None:
+    tests = [("fold 1", np.array([0, 1, 1])), ("fold 2", np.array([1, 1])), ("fold 3", np.array([0, 0]))]
+    assert untested_classes(tests, ["sick", "well"]) == [
+        "Class 'sick' has no cell in 1 of 3 test sets (fold 2): bAcc and macro F1 there are means over the "
+        "other classes, and there is no AUROC.",
+        "Class 'well' has no cell in 1 of 3 test sets (fold 3): bAcc and macro F1 there are means over the "
+        "other classes, and there is no AUROC.",
+        "2 of 3 test sets hold a single class (fold 2: 'well', fold 3: 'sick'): their scores say how often "
+        "it is recognised, and nothing of what is taken for it.",
+    ]
+    assert untested_classes(tests[:1], ["sick", "well"]) == []
+    several = [(f"s{number}", np.array([0, 1])) for number in range(7)]
+    assert untested_classes(several, ["a", "b", "c"]) == [
+        "Class 'c' has no cell in 7 of 7 test sets (s0, s1, s2, s3, s4 and 2 more): bAcc and macro F1 there "
+        "are means over the other classes."
+    ]

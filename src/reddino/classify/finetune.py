@@ -24,7 +24,7 @@ from reddino.classify.classifier import Head
 from reddino.embed.encoder import Images
 from reddino.errors import RedDinoError
 from reddino.evaluate.metrics import confusion_matrix, score
-from reddino.evaluate.splits import grouped_folds
+from reddino.evaluate.splits import grouped_folds, untested_classes
 from reddino.model.backbone import Backbone, ViTBackbone
 from reddino.model.encoder import Encoder
 from reddino.model.graph import normalise, pool
@@ -168,6 +168,7 @@ def fine_tune(
         "notes": [
             "The held-out groups also chose the epoch and the temperature: their scores flatter a little.",
             *split.notes,
+            *untested_classes([("the held-out groups", truth[held])], names.tolist()),
         ],
         "epochs": [asdict(epoch) for epoch in history],
         **_report(logits[known], truth[held][known], temperature, offset),

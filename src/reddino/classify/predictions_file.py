@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from reddino.atomic import atomic_path, write_text
 from reddino.classify.predict import Predictions
 from reddino.errors import RedDinoError
 from reddino.exports import write_arrow_csv
+from reddino.parquet import write_parquet
 
 META_KEY = b"reddino"
 SUFFIXES = (".parquet", ".csv")
@@ -55,4 +55,4 @@ def _write(table: pa.Table, path: Path, origin: Mapping[str, Any]) -> None:
             write_arrow_csv(table, partial)
         else:
             noted = table.replace_schema_metadata({META_KEY: json.dumps(dict(origin)).encode()})
-            pq.write_table(noted, partial, compression="zstd")
+            write_parquet(noted, partial)

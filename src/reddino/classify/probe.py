@@ -22,7 +22,7 @@ from reddino.classify.calibration import (
 from reddino.classify.classifier import Head
 from reddino.embed.encoder import Vectors
 from reddino.evaluate.metrics import confusion_matrix, score
-from reddino.evaluate.splits import Folds, grouped_folds
+from reddino.evaluate.splits import Folds, grouped_folds, untested_classes
 
 Real = npt.NDArray[np.float64]
 Classes = npt.NDArray[np.int64]
@@ -79,12 +79,15 @@ def fit_probe(
     }
     strength = min(tried, key=lambda one: tried[one])
     logits, learned = held_out_logits(vectors, truth, split, strength, len(names))
+    untested = untested_classes(
+        [(f"fold {number}", truth[test]) for number, (_, test) in enumerate(split, 1)], names.tolist()
+    )
     report = {
         "tried": {f"{one:g}": value for one, value in tried.items()},
         "strength": strength,
         "folds": folds,
         "groups": len(set(groups)),
-        "notes": list(split.notes),
+        "notes": [*split.notes, *untested],
         **held_out_report(logits, truth, learned, split, len(names)),
     }
     head = fit_head(vectors, truth, strength, len(names))

@@ -16,14 +16,12 @@ from reddino.atomic import atomic_path
 from reddino.embed.column_names import holdable, renamed, say_renamed, written_names
 from reddino.embed.finite import require_finite
 from reddino.errors import RedDinoError
-from reddino.exports import write_arrow_csv
+from reddino.exports import NUL_SHOWN, write_arrow_csv
 
 if TYPE_CHECKING:
     from reddino.embed.table import Embeddings
 
 META = "reddino"
-#: What is written for a NUL character in a text.
-NUL_SHOWN = "\N{SYMBOL FOR NULL}"
 #: Names that AnnData files keep for the index of rows, and for what older ones held of categories.
 RESERVED = ("_index", "__categories")
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import zlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +23,7 @@ from reddino.embed.encoder import Vectors
 from reddino.embed.finite import require_finite
 from reddino.embed.seen import statuses
 from reddino.errors import RedDinoError
+from reddino.parquet import open_parquet
 from reddino.provenance import hash_bytes
 from reddino.smears.contents import what_changed
 
@@ -30,6 +33,9 @@ if TYPE_CHECKING:
 
 META_KEY = b"reddino"
 PART_KEY = b"reddino_part"
+CHECKSUM_KEY = b"reddino_part_checksum"
+#: What helps where a part is damaged.
+MEND = "delete it and embed again: the same embed command makes it anew"
 VECTOR_COLUMN = "embedding"
 PART_NAME = re.compile(r"part-(\d{6,9})\.parquet")
 
@@ -153,24 +159,46 @@ def finished_parts(folder: Path) -> dict[int, Path]:
     return dict(sorted((int(match[1]), path) for match, path in named if match))
 
 
+def note_checksum(schema: pa.Schema, record: bytes) -> bytes:
+    """8 hex digits over what stands outside of the pages of a part: columns, metadata and record.
+
+    Args:
+        schema: of its rows, with the table's metadata.
+        record: of the part, as JSON.
+    """
+    # Of the vectors' type, Parquet does not keep the name of an item; metadata tell their length and type.
+    columns = repr(
+        [(field.name, "" if field.name == VECTOR_COLUMN else str(field.type)) for field in schema]
+    ).encode()
+    return b"%08x" % zlib.crc32(columns + (schema.metadata or {}).get(META_KEY, b"") + record)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[pq.ParquetFile]:
+    """A part to read; what its pages' checksums or pyarrow refuse is said in a sentence."""
+    try:
+        with open_parquet(path) as file:
+            yield file
+    except Exception as error:  # on damaged bytes, pyarrow raises errors of many kinds
+        reason = " ".join(str(error).split())[:200]
+        raise RedDinoError(f"'{path}' is damaged, or not readable as Parquet ({reason}); {MEND}") from error
+
+
 def read_part(path: Path) -> tuple[dict[str, Any], PartRecord]:
     """What a finished part says of its table, and of the images it covers.
 
     Raises:
         RedDinoError: it is damaged, or not a part of an embedding table.
     """
-    try:
-        with pq.ParquetFile(path) as file:
-            schema, notes = file.schema_arrow, file.metadata.metadata or {}
-    except (pa.ArrowException, OSError) as error:
-        raise RedDinoError(
-            f"'{path}' is not readable as Parquet ({error}); delete it and embed again."
-        ) from error
+    with _readable(path) as file:
+        schema, notes = file.schema_arrow, file.metadata.metadata or {}
     about = (schema.metadata or {}).get(META_KEY)
     if about is None or PART_KEY not in notes:
         raise RedDinoError(
             f"'{path}' is Parquet, but not a part of an embedding table: it lacks the reddino metadata."
         )
+    if notes.get(CHECKSUM_KEY, wanted := note_checksum(schema, notes[PART_KEY])) != wanted:
+        raise RedDinoError(f"'{path}' is damaged (its notes do not fit their checksum); {MEND}")
     record = json.loads(notes[PART_KEY])
     record["failures"] = tuple((str(image), str(reason)) for image, reason in record["failures"])
     record["contents"] = {
@@ -251,7 +279,10 @@ def read_embeddings(path: str | Path, *, partial: bool = False) -> Embeddings:
     columns: list[pa.Table] = []
     start = 0
     for part, record in zip(parts, records, strict=True):
-        table = pq.ParquetFile(part).read()
+        with _readable(part) as file:
+            table = file.read()
+        if table.num_rows != record.rows:
+            raise RedDinoError(f"'{part}' is damaged ({table.num_rows} rows for {record.rows}); {MEND}")
         vectors[start : start + record.rows] = _vectors(table, vectors.shape[1])
         columns.append(table.drop_columns([VECTOR_COLUMN]).replace_schema_metadata(None))
         start += record.rows

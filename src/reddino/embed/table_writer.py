@@ -11,16 +11,17 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from reddino.atomic import atomic_path, remove_partials
 from reddino.embed.encoder import Vectors
 from reddino.embed.table import (
+    CHECKSUM_KEY,
     META_KEY,
     PART_KEY,
     VECTOR_COLUMN,
     PartRecord,
     finished_parts,
+    note_checksum,
     part_path,
     read_part,
     refuse_other_table,
@@ -28,6 +29,7 @@ from reddino.embed.table import (
 )
 from reddino.full_disk import writing
 from reddino.locks import only_one
+from reddino.parquet import parquet_writer
 
 #: Vectors that wait in memory before they are written as one row group.
 ROW_GROUP_BYTES = 16_000_000
@@ -104,7 +106,7 @@ class PartWriter:
             partial = self._files.enter_context(atomic_path(path))
             # Vectors do not repeat themselves: a dictionary of them would be made and thrown away.
             repeating: Any = [name for name in schema.names if name != VECTOR_COLUMN]
-            self._parquet = pq.ParquetWriter(partial, schema, compression="zstd", use_dictionary=repeating)
+            self._parquet = parquet_writer(partial, schema, use_dictionary=repeating)
 
     def append(self, columns: pa.Table, vectors: Vectors) -> None:
         """Add rows: their columns, and their vectors (n, d)."""
@@ -129,7 +131,9 @@ class PartWriter:
             raise ValueError(f"the record says {record.rows} rows, {self._rows} were added")
         self._flush()
         with writing(self._path):
-            self._parquet.add_key_value_metadata({PART_KEY.decode(): json.dumps(asdict(record))})
+            text = json.dumps(asdict(record))
+            checksum = note_checksum(self._schema, text.encode()).decode()
+            self._parquet.add_key_value_metadata({PART_KEY.decode(): text, CHECKSUM_KEY.decode(): checksum})
             self._parquet.close()
             self._files.close()
         self._table.records[record.start] = record

@@ -18,7 +18,7 @@ from reddino.evaluate.intervals import LEAST_GROUPS, AnsweredRows, resampled_sco
 from reddino.evaluate.metrics import Classes, confusion_matrix, largest_class, score
 from reddino.evaluate.question import Plan, Question, plan_splits, taking_part
 from reddino.evaluate.results import CHANCE, FoldResult, Result
-from reddino.evaluate.splits import Rows, Split
+from reddino.evaluate.splits import Rows, Split, untested_classes
 
 Mask = npt.NDArray[np.bool_]
 
@@ -158,10 +158,22 @@ def summarise(
         source_confusion={name: _by_source(tests, name, sources, len(answered.names)) for name in asked},
         resamples=resamples,
         seen=dict(seen or {}),
-        notes=(*answered.notes, *interval_notes),
+        notes=(*answered.notes, *_untested(tests, answered.names), *interval_notes),
         embedding=answered.emb.meta,
         question=question.model_dump(mode="json"),
     )
+
+
+def _untested(tests: Sequence[Tested], names: Sequence[str]) -> list[str]:
+    """What the test sets lack, in sentences."""
+    named = [
+        (
+            test.tested_on if test.tested_on == test.trained_on else f"{test.trained_on} -> {test.tested_on}",
+            test.truth,
+        )
+        for test in tests
+    ]
+    return untested_classes(named, names)
 
 
 def _possible(

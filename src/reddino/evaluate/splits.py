@@ -196,6 +196,44 @@ def unlearned_classes(splits: Sequence[Split], labels: npt.ArrayLike) -> list[st
     ]
 
 
+def untested_classes(tests: Sequence[tuple[str, npt.NDArray[np.int64]]], names: Sequence[str]) -> list[str]:
+    """Sentences on the classes that test sets lack, so that no score there is about them.
+
+    Args:
+        tests: name of each test set, and the class numbers of its rows.
+        names: of the classes, by number.
+
+    Returns:
+        One sentence a class, and one on sets of a single class, which tell nothing apart.
+    """
+    absent: dict[str, list[str]] = {}
+    single: dict[str, str] = {}
+    for where, truth in tests:
+        present = np.unique(truth)
+        for number in np.setdiff1d(np.arange(len(names)), present).tolist():
+            absent.setdefault(names[number], []).append(where)
+        if len(present) == 1:
+            single[where] = names[int(present[0])]
+    found = [
+        f"Class '{name}' has no cell in {len(places)} of {len(tests)} test sets ({_some(places)}): bAcc and "
+        "macro F1 there are means over the other classes"
+        + (", and there is no AUROC." if len(names) == 2 else ".")
+        for name, places in absent.items()
+    ]
+    if single:
+        sets = _some([f"{where}: '{name}'" for where, name in single.items()])
+        found.append(
+            f"{len(single)} of {len(tests)} test sets hold a single class ({sets}): their scores say how "
+            "often it is recognised, and nothing of what is taken for it."
+        )
+    return found
+
+
+def _some(places: Sequence[str], most: int = 5) -> str:
+    more = f" and {len(places) - most} more" if len(places) > most else ""
+    return ", ".join(places[:most]) + more
+
+
 def straddling(splits: Sequence[Split], groups: npt.ArrayLike) -> str | None:
     """A sentence on the share of tested cells whose group (field, slide, patient) trains as well; or None."""
     names, group = np.unique(np.asarray(groups), return_inverse=True)

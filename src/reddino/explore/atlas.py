@@ -18,6 +18,7 @@ from reddino.atomic import atomic_path
 from reddino.embed.encoder import Images
 from reddino.errors import RedDinoError
 from reddino.explore.overview import Overview
+from reddino.parquet import parquet_writer
 
 SIDE = 64
 BLOCK = 4096
@@ -57,7 +58,7 @@ def write_atlas_data(overview: Overview, path: Path) -> None:
                 files = [{"bytes": _jpeg(picture), "path": None} for picture in overview.cut(rows, SIDE)]
                 kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
                 block = block.append_column("image", pa.array(files, kind))
-            writer = writer or pq.ParquetWriter(partial, block.schema)
+            writer = writer or parquet_writer(partial, block.schema)
             writer.write_table(block)
         if writer is not None:
             writer.close()

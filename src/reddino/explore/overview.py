@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
 from reddino.atomic import atomic_path
+from reddino.embed.column_names import renamed
 from reddino.embed.encoder import Images
 from reddino.embed.finite import require_finite
 from reddino.embed.table import Embeddings
@@ -28,6 +28,7 @@ from reddino.explore.sheets import (
     outliers_figure,
     typical_queries,
 )
+from reddino.parquet import write_parquet
 from reddino.visible import short
 
 #: Side in pixels of the pictures on sheets.
@@ -134,12 +135,13 @@ class Overview:
         return self.pictures.cut(rows, side)
 
     def columns(self) -> pa.Table:
-        """The table's columns without vectors, and map_x, map_y and outlier."""
-        table = self.table.table
+        """The table's columns without vectors, and map_x, map_y and outlier.
+
+        A column of the table that has one of these names gets another, which is logged.
+        """
         added = {"map_x": self.xy[:, 0], "map_y": self.xy[:, 1], "outlier": self.scores}
+        table = renamed(self.table.table, added, "since the map's own columns have these names")
         for name, values in added.items():
-            if name in table.column_names:
-                table = table.drop_columns([name])
             table = table.append_column(name, pa.array(values.astype(np.float32)))
         return table
 
@@ -149,4 +151,4 @@ class Overview:
 
         notes = {"reddino": json.dumps({"embedding": dict(self.table.meta), "provenance": dict(provenance)})}
         with atomic_path(path) as partial:
-            pq.write_table(self.columns().replace_schema_metadata(notes), partial, compression="zstd")
+            write_parquet(self.columns().replace_schema_metadata(notes), partial)

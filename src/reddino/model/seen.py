@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from reddino.atomic import atomic_path
 from reddino.errors import RedDinoError
 from reddino.model import hub
 from reddino.model.catalogue import EFFICIENTNET_LITE0, HUB, PUBLISHED, RESNET50
 from reddino.model.shipped import as_folder
+from reddino.parquet import open_parquet, write_parquet
 from reddino.smears.hashes import Hashes
 
 SEEN = "seen.parquet"
@@ -61,7 +61,7 @@ def write_seen(folder: Path, seen: SeenImages) -> None:
     }
     table = pa.table(columns).replace_schema_metadata({_COMPLETE: b"1" if seen.complete else b"0"})
     with atomic_path(folder / SEEN) as partial:
-        pq.write_table(table, partial, compression="zstd")
+        write_parquet(table, partial)
 
 
 def read_seen(folder: Path) -> SeenImages | None:
@@ -74,7 +74,8 @@ def read_seen(folder: Path) -> SeenImages | None:
     if not path.is_file():
         return None
     try:
-        table = pq.ParquetFile(path).read()
+        with open_parquet(path) as file:
+            table = file.read()
         hashes = np.stack([table.column(name).to_numpy() for name in ("right", "down")], axis=1)
         complete = (table.schema.metadata or {}).get(_COMPLETE) == b"1"
         sources = (str(source or "") for source in table.column("source").to_pylist())

@@ -7,11 +7,11 @@ from typing import Literal
 
 import pyarrow as pa
 import pyarrow.csv as pacsv
-import pyarrow.parquet as pq
 
 from reddino.atomic import atomic_path
 from reddino.errors import RedDinoError
 from reddino.exports import harmless_table, original_table
+from reddino.parquet import write_parquet
 from reddino.smears.manifest_csv import read_csv
 from reddino.smears.manifest_parquet import read_parquet
 from reddino.smears.manifest_values import RowPlace
@@ -45,7 +45,7 @@ def write_table(table: pa.Table, path: Path) -> None:
     """Write to CSV or Parquet, by suffix; the file appears whole or not at all."""
     with atomic_path(path) as partial:
         if path.suffix.lower() == ".parquet":
-            pq.write_table(table, partial, compression="zstd")
+            write_parquet(table, partial)
         else:
             _write_csv(table, partial)
 

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from reddino.errors import RedDinoError
+from reddino.parquet import open_parquet
 from reddino.smears.manifest_columns import require_names
 from reddino.smears.manifest_values import RowPlace
 from reddino.smears.spelling import tidy
@@ -27,8 +28,7 @@ def read_parquet(path: Path) -> tuple[pa.Table, RowPlace]:
     """
     place = RowPlace(str(path))
     try:
-        # ParquetFile, not read_table: the latter turns folder names like 'slide=7' into columns.
-        with pq.ParquetFile(path) as file:
+        with open_parquet(path) as file:
             names = [tidy(name) for name in file.schema_arrow.names]
             require_names(names, str(path))
             _require_size(file.metadata, path)
@@ -38,7 +38,7 @@ def read_parquet(path: Path) -> tuple[pa.Table, RowPlace]:
             for field in file.schema_arrow
             if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
         ]
-        with pq.ParquetFile(path, read_dictionary=texts) as file:
+        with open_parquet(path, read_dictionary=texts) as file:
             table = file.read().replace_schema_metadata(None)
         for name in texts:
             table = _undictionaried(table, name, place)

@@ -249,7 +249,7 @@ class _Table:
 
     def _told(self, name: str, values: Sequence[str], groups: Sequence[str]) -> Measure:
         told = predictability(self.vectors, values, groups, folds=self.folds, seed=self.seed)
-        return Measure(name, told.balanced_accuracy, told.chance, f"{told.values} values, {told.rows} cells")
+        return Measure(name, told.balanced_accuracy, told.chance, told.detail)
 
     def _places_told(self, column: str) -> Measure:
         """Slides or patients, from other images of theirs; those of one image alone are left out."""
@@ -273,7 +273,7 @@ class _Table:
             folds=min([self.folds, *(len(homes[value]) for value in drawn)]),
             seed=self.seed,
         )
-        detail = f"{told.values} of {len(able)} values, {told.rows} cells, folds by image"
+        detail = f"{told.detail}, folds by image, {len(able)} values in all"
         return Measure(f"{column} told", told.balanced_accuracy, told.chance, detail)
 
     def _silhouette(self, name: str, groups: Groups) -> Measure:

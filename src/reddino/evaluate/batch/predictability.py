@@ -29,12 +29,25 @@ class Predictability:
         chance: of guessing, 1 over the number of values.
         values: how many there are to choose from.
         rows: that took part.
+        folds: test sets.
+        incomplete: of them, those in which a value is not tested, or was not learned; they count with the
+            others.
     """
 
     balanced_accuracy: float
     chance: float
     values: int
     rows: int
+    folds: int = 0
+    incomplete: int = 0
+
+    @property
+    def detail(self) -> str:
+        """How many took part, and whether every fold tested everything."""
+        lacking = (
+            f", {self.incomplete} of {self.folds} folds lack a value on one side" if self.incomplete else ""
+        )
+        return f"{self.values} values, {self.rows} cells{lacking}"
 
 
 def reduced(vectors: Vectors, dimensions: int) -> Vectors:
@@ -69,11 +82,17 @@ def predictability(
         RedDinoError: fewer than two values, or a value or the whole lives in too few groups.
     """
     names, truth = np.unique(np.asarray(values), return_inverse=True)
+    split = list(grouped_folds(list(values), list(groups), folds, seed))
     scores = [
         score(truth[test], _fitted(vectors[train], truth[train], vectors[test]), len(names)).balanced_accuracy
-        for train, test in grouped_folds(list(values), list(groups), folds, seed)
+        for train, test in split
     ]
-    return Predictability(float(np.mean(scores)), 1.0 / len(names), len(names), len(vectors))
+    incomplete = sum(
+        min(len(np.unique(truth[train])), len(np.unique(truth[test]))) < len(names) for train, test in split
+    )
+    return Predictability(
+        float(np.mean(scores)), 1.0 / len(names), len(names), len(vectors), len(split), incomplete
+    )
 
 
 def _fitted(train: Vectors, truth: npt.NDArray[np.int64], test: Vectors) -> npt.NDArray[np.int64]:

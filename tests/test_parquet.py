@@ -1,0 +1,62 @@
+"""Parquet files of ours have checksums of their pages, and a flipped bit is found when they are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from reddino.errors import RedDinoError
+from reddino.model.seen import SEEN, SeenImages, read_seen, write_seen
+from reddino.parquet import open_parquet, parquet_writer, write_parquet
+from reddino.smears.manifest import Manifest, read_manifest, write_manifest
+
+ROWS = 4000
+
+
+def flip(path: Path, place: int, bit: int = 3) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1 << bit
+    path.write_bytes(bytes(content))
+
+
+def middle_of_the_pages(path: Path) -> int:
+    with open_parquet(path) as file:
+        chunk = file.metadata.row_group(0).column(0)
+        start = chunk.dictionary_page_offset or chunk.data_page_offset
+        return int(start + chunk.total_compressed_size * 3 // 4)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_open_parquet__finds_a_flipped_bit(tmp_path: Path, several: bool) -> None:
+    table = pa.table({"a": np.random.default_rng(0).normal(size=ROWS)})
+    if several:
+        with parquet_writer(tmp_path / "t.parquet", table.schema) as writer:
+            writer.write_table(table)
+    else:
+        write_parquet(table, tmp_path / "t.parquet")
+    with open_parquet(tmp_path / "t.parquet") as file:
+        assert file.read().equals(table)
+    flip(tmp_path / "t.parquet", middle_of_the_pages(tmp_path / "t.parquet"))
+    with open_parquet(tmp_path / "t.parquet") as file, pytest.raises(OSError, match="CRC checksum"):
+        file.read()
+
+
+def test_read_manifest__finds_a_flipped_bit(tmp_path: Path) -> None:
+    paths = [f"{number * 7919 % 10007}.png" for number in range(ROWS)]
+    write_manifest(Manifest(pa.table({"path": paths}), tmp_path), tmp_path / "m.parquet")
+    assert read_manifest(tmp_path / "m.parquet").strings("path") == paths
+    flip(tmp_path / "m.parquet", middle_of_the_pages(tmp_path / "m.parquet"))
+    with pytest.raises(RedDinoError, match=r"m\.parquet cannot be read.*CRC"):
+        read_manifest(tmp_path / "m.parquet")
+
+
+def test_read_seen__finds_a_flipped_bit(tmp_path: Path) -> None:
+    hashes = np.random.default_rng(0).integers(2**63, size=(ROWS, 2)).astype(np.uint64)
+    write_seen(tmp_path, SeenImages(("lab",) * ROWS, hashes))
+    path = tmp_path / SEEN
+    flip(path, path.stat().st_size // 2)
+    with pytest.raises(RedDinoError, match=r"cannot be read as a list of seen images: .*CRC"):
+        read_seen(tmp_path)
