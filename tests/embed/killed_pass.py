@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 from smear_fields import VIEW, Projection, make_fields
 
 from reddino.embed import embedding_pass, table_writer
@@ -63,7 +64,7 @@ def die_at(place: str, passes: int) -> None:
         pass
 
     if place == "half a part":
-        parquet = table_writer.pq.ParquetWriter
+        parquet = pq.ParquetWriter
         parquet.close = after(parquet.close, cut_in_half)
     elif place == "first bytes of a part":
         table_writer.TableWriter.part = after(table_writer.TableWriter.part, nothing)

@@ -203,3 +203,46 @@ def test_pretrain__asked_once_goes_on_where_it_was_interrupted(
 def test_recipe__refuses_to_ask_once_what_differs_from_crop_to_crop(override: str, words: str) -> None:
     with pytest.raises(RedDinoError, match=words):
         micro_recipe([*ONCE, override])
+
+
+@pytest.mark.parametrize("stage", ["parts", "whole"])
+def test_ask_once__asks_again_for_answers_with_a_flipped_bit(
+    images: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    everything = torch.arange(6)
+    right = asked(images, tmp_path / "right").of(everything, HERE.device)
+    folder = tmp_path / "damaged"
+    if stage == "parts":
+        stopped(images, folder, 2)
+    else:
+        asked(images, folder)
+    file = sorted(folder.glob("*.npy"))[0]
+    content = bytearray(file.read_bytes())
+    content[200] ^= 1
+    file.write_bytes(bytes(content))
+    seen = looked_at(monkeypatch)
+    again = asked(images, folder).of(everything, HERE.device)
+    assert seen == ([0, 1, 4, 5] if stage == "parts" else list(range(6)))
+    for one, other in ((right.pooled, again.pooled), (right.shapes, again.shapes)):
+        assert one is not None and other is not None and torch.equal(one, other)
+
+
+def test_answers__damaged_while_they_are_read_are_refused(images: Manifest, tmp_path: Path) -> None:
+    found = asked(images, tmp_path / "a")
+    file = next((tmp_path / "a").glob("*.npy"))
+    content = bytearray(file.read_bytes())
+    content[200] ^= 1  # of the first row
+    file.write_bytes(bytes(content))
+    found = Answers(file, found._dim)
+    found.of(torch.tensor([3, 4]), HERE.device)
+    with pytest.raises(RedDinoError, match="a row does not fit its checksum"):
+        found.of(torch.tensor([4, 0]), HERE.device)
+
+
+def test_ask_once__refuses_answers_beyond_float16(
+    images: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = Morphology.embed
+    monkeypatch.setattr(Morphology, "embed", lambda self, squares: plain(self, squares) + np.float32(1e5))
+    with pytest.raises(RedDinoError, match=r"is not finite, or beyond float16.*distill\.once=false"):
+        asked(images, tmp_path / "a")

@@ -94,3 +94,14 @@ def test_load__refuses_another_network(
     path = save_checkpoint(tmp_path, 1, *trained, keep=1)
     with pytest.raises(RedDinoError, match="cannot be restored"):
         load_checkpoint(path, *fresh("head.prototypes=8"))
+
+
+def test_load__refuses_a_flipped_bit(
+    tmp_path: Path, trained: tuple[StudentTeacher, torch.optim.AdamW]
+) -> None:
+    path = save_checkpoint(tmp_path, 1, *trained, keep=1)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 8
+    path.write_bytes(bytes(content))
+    with pytest.raises(RedDinoError, match=r"step-000000001\.pt cannot be restored .*checksum.*delete it"):
+        load_checkpoint(path, *fresh())

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import os
+import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,7 +17,7 @@ from numpy.typing import NDArray
 from reddino.atomic import draft_folder
 from reddino.errors import RedDinoError
 from reddino.pretrain import image_cache
-from reddino.pretrain.image_cache import open_cache
+from reddino.pretrain.image_cache import open_cache, read_cache, write_index
 from reddino.smears.manifest import Manifest, read_manifest
 
 
@@ -97,12 +101,73 @@ def test_open_cache__leaves_nothing_behind_when_interrupted(
     assert not (tmp_path / "cache").exists()
 
 
-def test_open_cache__refuses_pixels_that_do_not_fit_the_index(manifest: Manifest, tmp_path: Path) -> None:
+def damage(path: Path, how: str) -> None:
+    content = bytearray(path.read_bytes())
+    if how == "cut":
+        del content[-1:]
+    else:
+        content[len(content) // 2] ^= 4
+    path.write_bytes(bytes(content))
+
+
+@pytest.mark.parametrize("how", ["cut", "flipped bit"])
+@pytest.mark.parametrize("suffix", [".pixels", ".npz"])
+def test_open_cache__makes_a_damaged_one_again(
+    manifest: Manifest, tmp_path: Path, suffix: str, how: str
+) -> None:
+    right = np.array(open_cache(manifest, tmp_path).pixels)
+    damage(next(tmp_path.glob(f"*{suffix}")), how)
+    again = open_cache(manifest, tmp_path)
+    assert np.array_equal(again.pixels, right)
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == ["", ".npz", ".pixels"]
+
+
+def test_image__that_was_damaged_after_opening_is_refused_at_its_first_use(
+    manifest: Manifest, tmp_path: Path
+) -> None:
     open_cache(manifest, tmp_path)
-    pixels = next(tmp_path.glob("*.pixels"))
-    pixels.write_bytes(pixels.read_bytes()[:-1])
-    with pytest.raises(RedDinoError, match="does not fit its index"):
-        open_cache(manifest, tmp_path)
+    damage(next(tmp_path.glob("*.pixels")), "flipped bit")
+    cache = read_cache(next(tmp_path.glob("*.npz")))
+    refused = []
+    for number in range(3):
+        try:
+            np.testing.assert_array_equal(cache.image(number), picture(number, 40 + 2 * number))
+        except RedDinoError as error:
+            assert f"image {number} does not fit its checksum" in str(error)
+            refused.append(number)
+    assert len(refused) == 1
+
+
+def test_read_cache__takes_an_index_without_checksums(manifest: Manifest, tmp_path: Path) -> None:
+    cache = open_cache(manifest, tmp_path)
+    plain = replace(cache.index, checksums=np.empty(0, np.uint32))
+    write_index(plain, cache.failures, next(tmp_path.glob("*.npz")))
+    read = read_cache(next(tmp_path.glob("*.npz")))
+    read.verify()
+    assert read.index.fingerprint() == "" != cache.index.fingerprint()
+
+
+def test_fingerprint__follows_pixels_and_not_dates(manifest: Manifest, tmp_path: Path) -> None:
+    first = open_cache(manifest, tmp_path / "a").index.fingerprint()
+    os.utime(manifest.root / "0.png", (1, 1))
+    assert open_cache(manifest, tmp_path / "a").index.fingerprint() == first
+    cv2.imwrite(str(manifest.root / "0.png"), picture(9)[..., ::-1])
+    assert open_cache(manifest, tmp_path / "a").index.fingerprint() != first
+
+
+def test_open_cache__notices_a_member_of_a_shard_that_was_replaced(tmp_path: Path) -> None:
+    def shard(seed: int) -> None:
+        with tarfile.open(tmp_path / "s.tar", "w") as tar:
+            data = cv2.imencode(".bmp", picture(seed)[..., ::-1])[1].tobytes()
+            entry = tarfile.TarInfo("a.bmp")
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
+
+    shard(1)
+    manifest = Manifest(pa.table({"path": ["s.tar::a.bmp"]}), tmp_path)
+    np.testing.assert_array_equal(open_cache(manifest, tmp_path / "cache").image(0), picture(1))
+    shard(2)
+    np.testing.assert_array_equal(open_cache(manifest, tmp_path / "cache").image(0), picture(2))
 
 
 def test_open_cache__notices_a_changed_image(manifest: Manifest, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import math
 from functools import partialmethod
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import timm
@@ -270,3 +271,24 @@ def test_signs__too_many_prototypes_for_the_batch_are_said_at_once(
     with caplog.at_level(logging.WARNING):
         run_micro(images, tmp_path / "run", ["head.prototypes=4096", "run.samples=4"])
     assert "head.prototypes=4096 is many for 8 class tokens" in caplog.text
+
+
+def test_pretrain__does_not_go_on_with_pictures_that_were_replaced_by_others_of_their_size(
+    tmp_path: Path,
+) -> None:
+    images = draw_images(tmp_path / "images")
+    names = [Path(name).with_suffix(".bmp").name for name in images.strings("path")]
+    for path, name in zip(images.paths(), names, strict=True):
+        cv2.imwrite(str(path.with_name(name)), cv2.imread(str(path)))
+    bitmaps = images.with_column("path", names)
+    whole = run_micro(bitmaps, tmp_path / "run", ["runtime.checkpoint_every=1"])
+    first = bitmaps.paths()[0]
+    before = first.read_bytes()
+    cv2.imwrite(str(first), 255 - cv2.imread(str(first)))
+    assert len(before) == first.stat().st_size
+    with pytest.raises(
+        RedDinoError, match="holds a run on other pictures: files of the same names and sizes"
+    ):
+        run_micro(bitmaps, tmp_path / "run", ["runtime.checkpoint_every=1"])
+    first.write_bytes(before)  # with another date, as a copy has
+    assert run_micro(bitmaps, tmp_path / "run", ["runtime.checkpoint_every=1"]).steps == whole.steps

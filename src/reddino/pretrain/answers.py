@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from reddino.atomic import atomic_path, remove_partials
+from reddino.errors import RedDinoError
 from reddino.pretrain.crops import centred, resize_square
 from reddino.pretrain.distribution import Processes
 from reddino.pretrain.guide import Guide, Words
@@ -25,6 +27,8 @@ from reddino.smears.morphology import Morphology
 #: Patches that one process is asked about before it writes, and as many of these as the guide is shown at a
 #: time.
 PART, BATCH = 1024, 64
+#: Numbers of float16 that hold the CRC-32 of a row; answers without one are of an earlier version.
+CHECKSUM = 2
 log = logging.getLogger(__name__)
 
 
@@ -32,8 +36,9 @@ class Answers:
     """The guide's words on n patches, in a file from which rows are read as they are needed.
 
     Args:
-        path: of the file, (n, d + f) float16.
-        dim: d, numbers of the pooled words; after them come the hand-crafted features.
+        path: of the file, (n, d + f + 2) float16.
+        dim: d, numbers of the pooled words; after them come the hand-crafted features, and the bits of the
+            row's checksum.
     """
 
     def __init__(self, path: Path, dim: int) -> None:
@@ -42,11 +47,21 @@ class Answers:
         self._file = path.open("rb", buffering=0)
 
     def of(self, patches: Tensor, device: torch.device) -> Words:
-        """Words on the patches of these numbers (B,), alike for both crops of each: (2 B, ...)."""
+        """Words on the patches of these numbers (B,), alike for both crops of each: (2 B, ...).
+
+        Raises:
+            RedDinoError: a row does not fit its checksum.
+        """
         rows = np.empty((len(patches), self._width), np.float16)
         for row, number in zip(rows, patches.tolist(), strict=True):
             self._file.seek(self._start + number * row.nbytes)
             self._file.readinto(row)
+        if not _are_whole(rows):
+            raise RedDinoError(
+                f"the answers of the teacher in {self._file.name} are damaged: a row does not fit its "
+                "checksum; the same command computes them again"
+            )
+        rows = np.ascontiguousarray(rows[:, :-CHECKSUM])
         words = to_device(torch.from_numpy(rows), device).float().repeat(2, 1)
         pooled, shapes = words[:, : self._dim], words[:, self._dim :]
         return Words(pooled if self._dim else None, None, shapes if shapes.shape[1] else None)
@@ -104,7 +119,7 @@ def _key(guide: Guide, cache: ImageCache, recipe: Recipe) -> str:
     places = (index.hashes, index.cells, index.scale, index.cell_diameter)
     settings = (data.patch_side, data.patch_unit, crops.global_scale, recipe.clean_size, guide.orientations)
     teachers = (guide.weights, guide.dim, Morphology().weights_hash if guide.shape_dim else "", PART)
-    return hash_bytes(*(place.tobytes() for place in places), repr((settings, teachers)).encode())
+    return hash_bytes(*(place.tobytes() for place in places), repr((settings, teachers, CHECKSUM)).encode())
 
 
 class _Files:
@@ -121,13 +136,15 @@ class _Files:
         for file in self.whole.parent.glob("*"):
             if file.is_file() and file != self.whole and file not in self._parts:
                 file.unlink(missing_ok=True)
-        if self.whole.is_file():
+        if self.whole.is_file() and _is_whole_file(self.whole):
             return []
-        return [number for number, part in enumerate(self._parts) if not part.is_file()]
+        return [
+            number for number, part in enumerate(self._parts) if not (part.is_file() and _is_whole_file(part))
+        ]
 
     def write(self, part: int, rows: NDArray[np.float16]) -> None:
         with atomic_path(self._parts[part]) as partial, partial.open("wb") as file:
-            np.save(file, rows)
+            np.save(file, _with_checksums(rows))
 
     def join(self) -> None:
         """Put the parts into one file, where that has not been done."""
@@ -147,6 +164,34 @@ class _Files:
             part.unlink(missing_ok=True)
 
 
+def _with_checksums(rows: NDArray[np.float16]) -> NDArray[np.float16]:
+    """(n, w + 2): rows (n, w), each with the bits of its CRC-32 behind it."""
+    sums = np.array([zlib.crc32(row.tobytes()) for row in rows], np.uint32)
+    return np.concatenate([rows, sums.view(np.float16).reshape(-1, CHECKSUM)], axis=1)
+
+
+def _are_whole(rows: NDArray[np.float16]) -> bool:
+    """Whether rows (n, w + 2) fit their checksums."""
+    kept = np.ascontiguousarray(rows[:, -CHECKSUM:]).view(np.uint32)[:, 0]
+    return all(
+        zlib.crc32(row[:-CHECKSUM].tobytes()) == wanted
+        for row, wanted in zip(rows, kept.tolist(), strict=True)
+    )
+
+
+def _is_whole_file(path: Path) -> bool:
+    """Whether a file of rows is undamaged; one that is not is deleted, which is logged."""
+    try:
+        rows = np.load(path, mmap_mode="r", allow_pickle=False)
+        if all(_are_whole(rows[first : first + PART]) for first in range(0, len(rows), PART)):
+            return True
+    except (OSError, ValueError, IndexError) as error:
+        log.info("%s: %s", path, error)
+    log.warning("%s is damaged: the teacher is asked again", path)
+    path.unlink(missing_ok=True)
+    return False
+
+
 def _squares(numbers: range, cache: ImageCache, order: PatchOrder, recipe: Recipe) -> NDArray[np.uint8]:
     """(len(numbers), s, s, 3) the middles of patches, as large as the guide is shown them."""
     size, area = recipe.clean_size, sum(recipe.crops.global_scale) / 2
@@ -159,9 +204,20 @@ def _squares(numbers: range, cache: ImageCache, order: PatchOrder, recipe: Recip
 
 
 def _words(guide: Guide, squares: NDArray[np.uint8], runtime: Runtime) -> NDArray[np.float16]:
-    """(n, d + f) pooled words and hand-crafted features."""
+    """(n, d + f) pooled words and hand-crafted features.
+
+    Raises:
+        RedDinoError: they are not finite, or not in float16.
+    """
     with runtime.autocast():
         words = guide.says(to_device(torch.from_numpy(squares), runtime.device))
     pooled = [] if words.pooled is None else [words.pooled.cpu().numpy()]
     shapes = [Morphology().embed(squares)] if guide.shape_dim else []
-    return np.concatenate([*pooled, *shapes], axis=1).astype(np.float16)
+    with np.errstate(over="ignore"):
+        kept = np.concatenate([*pooled, *shapes], axis=1).astype(np.float16)
+    if not np.isfinite(kept).all():
+        raise RedDinoError(
+            f"what {guide.name} says of a patch is not finite, or beyond float16, in which its answers are "
+            "kept: set distill.once=false, or give another teacher"
+        )
+    return kept

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import zipfile
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -147,11 +148,20 @@ def _reason(error: BaseException) -> str:
     return (str(error) or type(error).__name__).splitlines()[0][:200]
 
 
+def _require_undamaged(path: Path) -> None:
+    """Compare every record of a file with its checksum, which torch writes and does not read."""
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise ValueError(f"its record {damaged} does not fit its checksum")
+
+
 def _load_file(
     path: Path, networks: StudentTeacher, optimizer: torch.optim.Optimizer, _processes: Processes
 ) -> None:
     mapped = is_sharded(networks)  # several processes read the same file, and keep a part each
     require_stored(path, path.stat().st_size, path.name)
+    _require_undamaged(path)
     content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     own, parameters = networks.state_dict(), _parameters(optimizer)
     if content["step"] != step_of(path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import mmap
-import os
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from reddino.atomic import atomic_path, remove_partials
 from reddino.errors import RedDinoError
 from reddino.provenance import hash_bytes
+from reddino.smears.contents import file_state
 from reddino.smears.decode import Failures, ImageError, decode_image
 from reddino.smears.diameters import image_diameters
 from reddino.smears.hashes import Hashes, image_hash
 from reddino.smears.manifest import Manifest
 from reddino.smears.readings import Readings
 
-_FORMAT = 6
+_FORMAT = 7
 _log = logging.getLogger(__name__)
 
 Progress = Callable[[Iterable[int]], Iterable[int]]
@@ -46,6 +47,7 @@ class ImageIndex:
         hashes: (n, 2) uint64 of `reddino.smears.hashes.image_hash`, to know the images again.
         cells: (m, 3) float64 of the cells that the manifest marks, sorted by image: the image's number, and
             the centre (x, y) in stored pixels.
+        checksums: (n,) uint32 CRC-32 of each image's stored pixels; (0,) where an earlier version wrote none.
     """
 
     row: NDArray[np.int64]
@@ -58,6 +60,7 @@ class ImageIndex:
     source_names: NDArray[np.str_]
     hashes: Hashes
     cells: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 3)))
+    checksums: NDArray[np.uint32] = field(default_factory=lambda: np.empty(0, np.uint32))
 
     def __len__(self) -> int:
         return len(self.row)
@@ -66,6 +69,12 @@ class ImageIndex:
     def total_bytes(self) -> int:
         """Bytes of all pixels."""
         return int((self.height * self.width * 3).sum())
+
+    def fingerprint(self) -> str:
+        """16 hex digits over the pixels of all images; "" where there are no checksums."""
+        if not len(self.checksums):
+            return ""
+        return hash_bytes(*(part.tobytes() for part in (self.checksums, self.height, self.width)))
 
     def source_name(self, number: int) -> str:
         """The source of image `number`."""
@@ -81,6 +90,7 @@ class IndexBuilder:
         self._sources: list[str] = []
         self._hashes: list[Hashes] = []
         self._cells: list[NDArray[np.float64]] = [np.empty((0, 3))]
+        self._checksums: list[int] = []
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -103,6 +113,7 @@ class IndexBuilder:
         self._geometry.append((pixels.shape[0], pixels.shape[1], scale, cell_diameter * scale))
         self._sources.append(source)
         self._hashes.append(image_hash(pixels))
+        self._checksums.append(zlib.crc32(np.ascontiguousarray(pixels).data))
 
     def index(self) -> ImageIndex:
         """What was collected."""
@@ -120,6 +131,7 @@ class IndexBuilder:
             source_names=names,
             hashes=np.array(self._hashes, np.uint64).reshape(-1, 2),
             cells=np.concatenate(self._cells),
+            checksums=np.array(self._checksums, np.uint32),
         )
 
 
@@ -136,6 +148,11 @@ class ImageCache:
     index: ImageIndex
     pixels: NDArray[np.uint8]
     failures: Failures
+    _unverified: NDArray[np.bool_] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        from_file = isinstance(self.pixels, np.memmap) and len(self.index.checksums) == len(self.index)
+        object.__setattr__(self, "_unverified", np.full(len(self.index), from_file))
 
     def __len__(self) -> int:
         return len(self.index)
@@ -150,11 +167,33 @@ class ImageCache:
             mapped.madvise(mmap.MADV_DONTNEED)
 
     def image(self, number: int) -> NDArray[np.uint8]:
-        """The pixels of image `number`, (h, w, 3) uint8 RGB; a view, not to be written to."""
+        """The pixels of image `number`, (h, w, 3) uint8 RGB; a view, not to be written to.
+
+        Raises:
+            RedDinoError: at its first use in a process, if they do not fit their checksum.
+        """
         index = self.index
         height, width, start = int(index.height[number]), int(index.width[number]), int(index.offset[number])
         # As a plain array: every slice of a memmap costs several times what one of an array does.
-        return np.asarray(self.pixels)[start : start + height * width * 3].reshape(height, width, 3)
+        image = np.asarray(self.pixels)[start : start + height * width * 3].reshape(height, width, 3)
+        if self._unverified[number]:
+            if zlib.crc32(image.data) != int(index.checksums[number]):
+                raise RedDinoError(
+                    f"The decoded images in {getattr(self.pixels, 'filename', 'memory')} are damaged: image "
+                    f"{number} does not fit its checksum; make that file again"
+                )
+            self._unverified[number] = False
+        return image
+
+    def verify(self) -> None:
+        """Read every image once, a gigabyte a second or so.
+
+        Raises:
+            RedDinoError: one does not fit its checksum.
+        """
+        for number in np.flatnonzero(self._unverified).tolist():
+            self.image(number)
+        self.release()
 
 
 def open_cache(
@@ -193,13 +232,26 @@ def open_cache(
         stem = hash_bytes(decoding.description(manifest.fingerprint()))
         pixels_file, index_file = folder / f"{stem}.pixels", folder / f"{stem}.npz"
         remove_partials(folder)
-        if not index_file.exists():
+        if not _is_whole(index_file):
             _build(decoding, wrap, pixels_file, index_file)
         cache = read_cache(index_file)
         failures = cache.failures
     if failures.count:
         _log.warning("%s %d images remain.", failures.summary(), len(cache))
     return cache
+
+
+def _is_whole(index_file: Path) -> bool:
+    """Whether a cache is there and undamaged; one that is not is made again, which is logged."""
+    if not index_file.exists():
+        return False
+    try:
+        read_cache(index_file).verify()
+    except RedDinoError as error:
+        _log.warning("%s: the images are decoded again", error)
+        index_file.unlink(missing_ok=True)
+        return False
+    return True
 
 
 def read_cache(index_file: Path) -> ImageCache:
@@ -242,7 +294,8 @@ class _Decoding:
 
     def description(self, manifest_fingerprint: str) -> bytes:
         """Everything the cache depends on: rows, files with size and date, and how images are shrunk."""
-        files = [_size_and_date(path) for path in self.paths]
+        states = [file_state(path) for path in self.paths]
+        files = [None if state is None else (state.size, state.modified) for state in states]
         parts = (_FORMAT, manifest_fingerprint, self.max_cell_diameter, self.diameters, files)
         return repr(parts).encode()
 
@@ -328,26 +381,32 @@ def write_index(index: ImageIndex, failures: Failures, path: Path) -> None:
 
 
 def _read_index(path: Path) -> tuple[ImageIndex, Failures]:
+    try:
+        return _read_columns(path)
+    except RedDinoError:
+        raise
+    except Exception as error:  # on damaged bytes, numpy and zipfile raise errors of many kinds
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise RedDinoError(
+            f"The index {path} of decoded images is damaged ({reason}); delete {path.parent} and make it "
+            "again"
+        ) from error
+
+
+def _read_columns(path: Path) -> tuple[ImageIndex, Failures]:
     with np.load(path, allow_pickle=False) as columns:
-        lost = {field.name for field in fields(ImageIndex)} - set(columns.files)
+        lost = {field.name for field in fields(ImageIndex)} - {"checksums", *columns.files}
         if lost:
             raise RedDinoError(
                 f"The image cache {path} is of another version of RedDino (it lacks "
                 f"{', '.join(sorted(lost))}); delete {path.parent} and make it again."
             )
-        index = ImageIndex(**{field.name: columns[field.name] for field in fields(ImageIndex)})
+        kept = {field.name for field in fields(ImageIndex)} & set(columns.files)
+        index = ImageIndex(**{name: columns[name] for name in kept})
         failures = Failures()
         for failed, reason in columns["failures"]:
             failures.add(str(failed), str(reason))
     return index, failures
-
-
-def _size_and_date(path: Path) -> tuple[int, int] | None:
-    try:
-        status = os.stat(path)  # noqa: PTH116 - a third of what Path.stat() costs, times a million images
-    except OSError:
-        return None
-    return status.st_size, status.st_mtime_ns
 
 
 def _map(pixels_file: Path, index: ImageIndex) -> NDArray[np.uint8]:

@@ -107,7 +107,13 @@ def pretrain(
             max_cell_diameter=recipe.data.max_cell_diameter,
         )
         for remark in run.begin(
-            recipe, manifest.fingerprint(), runtime.threads, runtime.precision, processes.count, guide=guide
+            recipe,
+            manifest.fingerprint(),
+            runtime.threads,
+            runtime.precision,
+            processes.count,
+            guide=guide,
+            pixels=cache.index.fingerprint(),
         ):
             log.warning(remark)
         # Workers make the first batch while the networks are built.

@@ -58,10 +58,11 @@ class RunFolder:
         processes: int = 1,
         *,
         guide: Guide | None = None,
+        pixels: str = "",
     ) -> list[str]:
         """Write the description of a new run, or compare how an interrupted one was computed.
 
-        `guide` is the frozen network of a distillation.
+        `guide` is the frozen network of a distillation, `pixels` the fingerprint of the decoded images.
 
         Returns:
             Remarks for the person, such as a changed number of threads.
@@ -71,6 +72,7 @@ class RunFolder:
         """
         self.require_same(recipe, data_fingerprint)
         self.require_guide(guide)
+        self.require_pixels(pixels)
         if not self._writes:
             return []
         description = {
@@ -79,6 +81,7 @@ class RunFolder:
             "torch": torch.__version__,
             "precision": precision,
             "processes": processes,
+            **({"pixels": pixels} if pixels else {}),
             **(described(guide) if guide is not None else {}),
         }
         if not (self.folder / DESCRIPTION).is_file():
@@ -136,6 +139,23 @@ class RunFolder:
             raise RedDinoError(
                 f"{self.folder} holds a run that learns from {guide.name} with the weights {before}, which "
                 f"are now {guide.weights}; bring these back, or give another folder"
+            )
+
+    def require_pixels(self, now: str) -> None:
+        """Check that a run in this folder, if there is one, is on the same pixels.
+
+        Args:
+            now: fingerprint of the decoded images (`ImageIndex.fingerprint`); "" where it is not known.
+
+        Raises:
+            RedDinoError: pictures were replaced by others of the same size.
+        """
+        before = self._description().get("pixels") if (self.folder / DESCRIPTION).is_file() else None
+        if before and now and before != now:
+            raise RedDinoError(
+                f"{self.folder} holds a run on other pictures: files of the same names and sizes have other "
+                f"pixels than when it began (fingerprint {before}, now {now}); bring the old ones back, or "
+                "give another folder"
             )
 
     def open_metrics(self, step: int, tensorboard: bool) -> None:
