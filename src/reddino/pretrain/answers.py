@@ -116,7 +116,7 @@ def ask_once(
 def _key(guide: Guide, cache: ImageCache, recipe: Recipe) -> str:
     """16 hex digits over all that the answers depend on."""
     index, data, crops = cache.index, recipe.data, recipe.crops
-    places = (index.hashes, index.cells, index.scale, index.cell_diameter)
+    places = (index.hashes, index.checksums, index.cells, index.scale, index.cell_diameter)
     settings = (data.patch_side, data.patch_unit, crops.global_scale, recipe.clean_size, guide.orientations)
     teachers = (guide.weights, guide.dim, Morphology().weights_hash if guide.shape_dim else "", PART)
     return hash_bytes(*(place.tobytes() for place in places), repr((settings, teachers, CHECKSUM)).encode())
