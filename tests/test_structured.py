@@ -61,12 +61,12 @@ def test_read_json__refuses_in_one_sentence_that_names_the_file(
 
 
 def test_read_json__of_no_regular_file(tmp_path: Path) -> None:
-    with pytest.raises(RedDinoError, match="does not exist"):
+    with pytest.raises(RedDinoError, match="there is no such file"):
         read_json(tmp_path / "none.json")
-    with pytest.raises(RedDinoError, match="is not a file"):
+    with pytest.raises(RedDinoError, match="it is not a file"):
         read_json(tmp_path)
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(RedDinoError, match="is not a file"):
+    with pytest.raises(RedDinoError, match="it is not a file"):
         read_json(tmp_path / "pipe")
     (tmp_path / "large.json").write_text("[" + "1," * (1 << 20) + "1]")
     with pytest.raises(RedDinoError, match="larger than the 1 MB"):

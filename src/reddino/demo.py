@@ -38,6 +38,7 @@ from reddino.smears.decode import decode_image
 from reddino.smears.manifest import Manifest, join_manifests, read_manifest
 from reddino.smears.synthetic import DRAWN, SOURCES, write_smears
 from reddino.smears.views import cut_square
+from reddino.structured import read_json
 from reddino.verbs import make_callable
 
 make_callable(__name__)
@@ -178,7 +179,7 @@ def _claim(folder: Path, scale: DemoScale) -> None:
     if not file.is_file():
         write_text(file, json.dumps(wanted, indent=2) + "\n")
         return
-    found = json.loads(file.read_text(encoding="utf-8"))
+    found = read_json(file)
     differing = [name for name in wanted if found.get(name) != wanted[name]]
     if differing:
         raise RedDinoError(

@@ -16,6 +16,7 @@ from reddino.atomic import write_text
 from reddino.errors import RedDinoError
 from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest
+from reddino.structured import fit, read_json
 
 if TYPE_CHECKING:
     from reddino.embed.encoder import Encoder
@@ -293,11 +294,24 @@ def run_diameters(recipe: Recipe, manifest: Manifest, run: Path) -> dict[str, fl
 
     kept = run / DIAMETERS
     if kept.is_file() and (run / DESCRIPTION).is_file():
-        return {str(source): float(value) for source, value in json.loads(kept.read_text("utf-8")).items()}
+        return read_diameters(kept)
     measured = needed_diameters(recipe, manifest)
     if measured is not None:
         write_text(kept, json.dumps(measured, indent=2) + "\n")
     return measured
+
+
+def read_diameters(path: Path) -> dict[str, float]:
+    """Red-cell diameter in pixels by source, as a run keeps it.
+
+    Raises:
+        RedDinoError: the file cannot be read, or holds something else.
+    """
+    found = fit(dict[str, float], read_json(path), str(path))
+    for source, diameter in found.items():
+        if not diameter > 0:
+            raise RedDinoError(f"{path}: {source}: {diameter:g} is not a diameter")
+    return found
 
 
 def online_score(recipe: Recipe, labelled: Data, side: Side, most: int) -> OnlineScore:

@@ -1,12 +1,19 @@
-"""Parquet with a checksum of each page, written and verified: a flipped bit is an error, no other number."""
+"""Parquet with a checksum of each page, written and verified; what is damaged is said in a sentence."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from reddino.errors import RedDinoError
+
+#: Values in memory for each byte of the file, and for nothing: a few bytes can stand for any number of rows.
+RATIO, FREE = 200, 50_000_000
 
 
 def write_parquet(table: pa.Table, path: Path) -> None:
@@ -25,3 +32,53 @@ def open_parquet(path: Path, **options: Any) -> pq.ParquetFile:
     pyarrow's own `read_table` is not used: it turns names of folders such as `slide=7` into columns.
     """
     return pq.ParquetFile(path, page_checksum_verification=True, **options)
+
+
+@contextmanager
+def reading_parquet(path: Path, what: str) -> Iterator[None]:
+    """Turn what Arrow raises on a damaged or strange file into a sentence; `what`: `as a list of ...`."""
+    try:
+        yield
+    except RedDinoError:
+        raise
+    except Exception as error:  # on bytes that are no Parquet, its reader raises errors of many kinds
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise RedDinoError(f"{path} cannot be read {what}: {reason.rstrip('.')}") from error
+
+
+def read_parquet_file(path: Path) -> pa.Table:
+    """The table of a file, if it can have as many values as it says; to be called in `reading_parquet`.
+
+    Raises:
+        RedDinoError: it says more.
+    """
+    with open_parquet(path) as file:
+        require_size(file.metadata, path)
+        return file.read()
+
+
+def require_size(metadata: pq.FileMetaData, path: Path) -> None:
+    """Refuse a file that says it holds far more values than its bytes could stand for."""
+    values = sum(
+        max(metadata.row_group(group).column(column).num_values, metadata.row_group(group).num_rows)
+        for group in range(metadata.num_row_groups)
+        for column in range(metadata.num_columns)
+    )
+    if values < 0 or max(values, metadata.num_rows) > RATIO * path.stat().st_size + FREE:
+        raise RedDinoError(f"{path} says that it holds {values:,} values, which are not in it: it is damaged")
+
+
+def require_columns(table: pa.Table, **kinds: pa.DataType) -> None:
+    """Refuse a table that lacks a column, or has it with another type; text may be kept as a dictionary.
+
+    Raises:
+        ValueError: names the column, for `reading_parquet`.
+    """
+    for name, kind in kinds.items():
+        if table.column_names.count(name) != 1:
+            raise ValueError(f"column '{name}' is missing")
+        found = table.schema.field(name).type
+        if (found.value_type if pa.types.is_dictionary(found) else found) != kind:
+            raise ValueError(f"column '{name}' is of type {found}, not {kind}")
+        if table.column(name).null_count and not pa.types.is_string(kind):
+            raise ValueError(f"column '{name}' lacks values")

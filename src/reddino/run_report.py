@@ -5,7 +5,6 @@ It stands above the rooms, since it needs `pretrain` as well as `explore`.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,7 +22,7 @@ from reddino.explore.training import HEALTH, RATES, Record, panels_figure, train
 from reddino.pretrain.image_cache import ImageCache, read_cache
 from reddino.pretrain.loop import make_stream
 from reddino.pretrain.recipe import Recipe, dump_recipe, read_recipe
-from reddino.pretrain.run_folder import DESCRIPTION, RECIPE, read_metrics
+from reddino.pretrain.run_folder import DESCRIPTION, RECIPE, read_metrics, read_run_description
 
 SAMPLES = 6
 GLOBAL, LOCAL = 96, 48
@@ -68,7 +67,7 @@ def run_report(folder: Path, provenance: Mapping[str, Any]) -> str:
         raise RedDinoError(f"'{folder}' is no run folder: it lacks {DESCRIPTION} or {RECIPE}")
     recipe = read_recipe(folder / RECIPE)
     metrics = read_metrics(folder)
-    description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    description = read_run_description(folder)
     page = Document(f"Pretraining: {folder.resolve().name}", "A report of RedDino. Research only.")
     page.add("What was trained", facts(_about(recipe, metrics, description, provenance)))
     prototypes = recipe.head.prototypes if recipe.has_prototypes else 0

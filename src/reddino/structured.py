@@ -23,7 +23,14 @@ YAML_LIMIT = 1 << 20
 #: Integers that other programs can hold as well.
 _INTEGERS = range(-(1 << 63), 1 << 64)
 _MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
-_TOP = {"dict": "an object of keys and values", "list": "a list"}
+_TOP = {
+    "dict": "an object of keys and values",
+    "list": "a list",
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "NoneType": "null",
+}
 
 
 def read_json(
@@ -125,9 +132,9 @@ def read_bytes(path: str | Path, limit: int) -> bytes:
     path = Path(path)
     try:
         if not path.exists():
-            raise RedDinoError(f"{path} does not exist")
+            raise RedDinoError(f"{path} cannot be read: there is no such file")
         if not path.is_file():
-            raise RedDinoError(f"{path} is not a file")
+            raise RedDinoError(f"{path} cannot be read: it is not a file")
         with path.open("rb") as file:
             # Python sets aside as much memory as it is asked to read.
             data = file.read(min(limit, path.stat().st_size) + 1)
@@ -177,6 +184,22 @@ def fit(kind: type[Kind], content: Any, origin: str) -> Kind:
     except (ValueError, TypeError, RecursionError) as error:
         raise RedDinoError(f"{origin}: {_reason(error)}") from error
     return found
+
+
+def require_keys(content: Mapping[str, Any], origin: str, **kinds: type[Any] | tuple[type[Any], ...]) -> None:
+    """Refuse an object in which a key is missing or of another type; others beside them are left alone.
+
+    Raises:
+        RedDinoError: `ORIGIN: key: what`.
+    """
+    for name, kind in kinds.items():
+        kinds_of_it = kind if isinstance(kind, tuple) else (kind,)
+        if name not in content:
+            raise RedDinoError(f"{origin}: {name}: it is missing")
+        # true is an int to Python, and not to a reader.
+        if type(content[name]) not in kinds_of_it:
+            wanted = " or ".join(_TOP.get(one.__name__, one.__name__) for one in kinds_of_it)
+            raise RedDinoError(f"{origin}: {name}: {str(content[name])[:60]!r} is not {wanted}")
 
 
 def first_fault(error: Any) -> str:

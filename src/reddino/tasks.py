@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from reddino.embed.table import Embeddings, read_embeddings
@@ -26,6 +25,7 @@ from reddino.inputs import Notice, ViewKind, mention_findings, open_data
 from reddino.pretrain.recipe import recipe_folder
 from reddino.provenance import hash_bytes
 from reddino.smears.manifest import Manifest, join_manifests, with_groups
+from reddino.structured import first_fault, read_yaml
 
 #: Training cells a class, where nobody names any.
 SHOTS = (1, 5, 10, 50)
@@ -185,21 +185,15 @@ def read_task_file(path: str | Path) -> TaskFile:
         RedDinoError: no such file, an unknown key, or a value that does not fit; says which.
     """
     path = Path(path)
-    try:
-        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RedDinoError(f"The task file {path} cannot be read: {str(error).splitlines()[0]}.") from error
-    if isinstance(content, dict) and isinstance(content.get("tasks"), dict):
+    content: dict[str, Any] = read_yaml(path)
+    if isinstance(content.get("tasks"), dict):
         for task in content["tasks"].values():
             if isinstance(task, dict) and isinstance(task.get("classes"), str):
                 task["classes"] = read_class_map(path.parent / task["classes"])
     try:
         tasks = TaskFile.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "the whole"
-        what = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
-        raise RedDinoError(f"Task file {path}: {key}: {what}.") from error
+        raise RedDinoError(f"Task file {path}: {first_fault(error)}.") from error
     for layout in tasks.tables:
         _check_layout(f"Task file {path}: the table '{layout.title}'", layout, tasks.tasks)
     return tasks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,7 +78,7 @@ def test_open_classifier__refuses_what_is_none_or_damaged_or_mixed(
         if head is not None:
             (broken / HEAD).write_bytes(head)
         (broken / DESCRIPTION).write_text(description or (folder / DESCRIPTION).read_text())
-        with pytest.raises(RedDinoError, match="cannot be read as a classifier"):
+        with pytest.raises(RedDinoError, match="cannot be read as"):
             open_classifier(broken)
     other = tmp_path / "mixed"
     save_classifier(other, replace(made, head=replace(made.head, bias=made.head.bias + 1)))
@@ -122,3 +123,31 @@ def test_open_classifier__refuses_a_temperature_that_is_not_finite(tmp_path: Pat
     (tmp_path / "c" / DESCRIPTION).write_text(json.dumps(content))
     with pytest.raises(RedDinoError, match=r"c.* NaN|temperature nan"):
         open_classifier(tmp_path / "c")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("classes", ["a", "a", "b"]),
+        ("classes", "abc"),
+        ("view", {"kind": "cells", "side": "x"}),
+        ("preprocessing", {"orientations": "4"}),
+        ("offset", None),
+        ("kind", "other"),
+        ("report", []),
+        ("surprise", 1),
+    ],
+)
+def test_open_classifier__names_the_key_that_does_not_fit(
+    saved: tuple[Path, Classifier], tmp_path: Path, key: str, value: object
+) -> None:
+    folder = Path(shutil.copytree(saved[0], tmp_path / "c"))
+    content = json.loads((folder / DESCRIPTION).read_text())
+    (folder / DESCRIPTION).write_text(json.dumps({**content, key: value}))
+    with pytest.raises(RedDinoError, match=rf"classifier\.json .*: {key}"):
+        open_classifier(folder)
+
+
+def test_classifier__refuses_vectors_of_another_length(saved: tuple[Path, Classifier]) -> None:
+    with pytest.raises(RedDinoError, match="takes vectors of"):
+        saved[1].probabilities(np.zeros((2, 3), np.float32))

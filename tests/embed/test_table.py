@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from reddino.embed.table import (
+    META_KEY,
+    PART_KEY,
     Embeddings,
     PartRecord,
     finished_parts,
@@ -251,3 +255,65 @@ def test_read_embeddings__says_what_is_not_a_table(tmp_path: Path, content: byte
 def test_read_embeddings__says_where_there_is_no_table(tmp_path: Path) -> None:
     with pytest.raises(RedDinoError, match="No embedding table at"):
         read_embeddings(tmp_path / "absent")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("dim", 10**9, "dim: Input should be less than"),
+        ("dim", 4, "holds no vectors of 4 numbers"),
+        ("images", "8", "images: Input should be a valid integer"),
+        ("view", [], "view: "),
+        ("preprocessing", {"mean": "x"}, "preprocessing.mean: "),
+        ("weights_hash", None, "weights_hash: "),
+    ],
+)
+def test_read_embeddings__names_the_key_of_a_part_that_does_not_fit(
+    tmp_path: Path, key: str, value: Any, reason: str
+) -> None:
+    write(tmp_path / "t")
+    changed(tmp_path / "t", META_KEY, {key: value})
+    with pytest.raises(RedDinoError) as caught:
+        read_embeddings(tmp_path / "t")
+    assert "part-000000000.parquet" in str(caught.value)
+    assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("rows", 5, "4 rows for 5"),
+        ("rows", 10**12, "4 rows for"),
+        ("start", -1, "start: "),
+        ("failures", [["a"]], "failures.0"),
+        ("hashes", {"x": "0" * 32}, "hashes.x"),
+        ("hashes", {"1": "zz"}, "hashes.1"),
+        ("more", 1, "more: unknown key"),
+    ],
+)
+def test_read_embeddings__names_the_note_of_a_part_that_does_not_fit(
+    tmp_path: Path, key: str, value: Any, reason: str
+) -> None:
+    write(tmp_path / "t")
+    changed(tmp_path / "t", PART_KEY, {key: value})
+    with pytest.raises(RedDinoError) as caught:
+        read_embeddings(tmp_path / "t")
+    assert reason in str(caught.value)
+
+
+def test_read_embeddings__refuses_parts_of_two_tables(tmp_path: Path) -> None:
+    write(tmp_path / "t")
+    write(tmp_path / "other", weights_hash="xyz")
+    shutil.copy(tmp_path / "other" / "part-000000004.parquet", tmp_path / "t")
+    with pytest.raises(RedDinoError, match="the model's weights"):
+        read_embeddings(tmp_path / "t")
+
+
+def changed(folder: Path, key: bytes, values: dict[str, Any]) -> None:
+    """Write the first part again, with other metadata."""
+    path = folder / "part-000000000.parquet"
+    with pq.ParquetFile(path) as file:
+        table, notes = file.read(), dict(file.metadata.metadata)
+    metadata = {META_KEY: table.schema.metadata[META_KEY], PART_KEY: notes[PART_KEY]}
+    metadata[key] = json.dumps({**json.loads(metadata[key]), **values}).encode()
+    pq.write_table(table.replace_schema_metadata(metadata), path)

@@ -129,7 +129,7 @@ def test_report__refuses_files_that_are_no_results(table_folder: Path, tmp_path:
     with pytest.raises(RedDinoError, match="holds no reports"):
         _report(table_folder, images=None, batch_effect=tmp_path / "other.json")
     (tmp_path / "list.json").write_text("[]")
-    with pytest.raises(RedDinoError, match="no JSON object"):
+    with pytest.raises(RedDinoError, match="does not hold an object"):
         _report(table_folder, batch_effect=tmp_path / "list.json")
 
 

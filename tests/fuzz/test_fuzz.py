@@ -28,6 +28,7 @@ HOLDING = (
     "weights-safetensors",
     "weights-pth",
     "checkpoint",
+    *("model-folder", "classifier", "embedding-table", "pack", "run-folder", "recipe", "tasks", "scores"),
 )
 
 

@@ -7,6 +7,7 @@ import json
 import tarfile
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,7 +21,8 @@ from numpy.typing import NDArray
 
 from reddino import api
 from reddino.errors import RedDinoError
-from reddino.pretrain.image_cache import open_cache
+from reddino.pretrain.image_cache import IndexBuilder, open_cache, read_cache, write_index
+from reddino.pretrain.index_faults import index_faults
 from reddino.pretrain.packing import PackedManifest, read_pack
 from reddino.pretrain.shard_stream import expand_shards, stream_shard
 from reddino.smears.failures import Failures
@@ -228,3 +230,39 @@ def test_pack__of_another_version_is_refused(images: Manifest, tmp_path: Path) -
     (tmp_path / "pack" / "pack.json").write_text(json.dumps(description | {"format": 0}))
     with pytest.raises(RedDinoError, match="another version"):
         read_pack(tmp_path / "pack")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("offset", np.array([-3, 0], np.int64), "the images do not lie one after the other"),
+        ("height", np.array([1 << 40, 1], np.int64), "an image has no size"),
+        ("source", np.array([0, 9], np.int64), "an image is of no source"),
+        ("hashes", np.zeros((2, 3), np.uint64), "another number of columns"),
+        ("scale", np.array([np.nan, 1.0]), "a scale or diameter is not a number"),
+        ("cells", np.array([[7.0, 1, 1]]), "a cell is of no image"),
+        ("row", np.array([0.5, 1.0]), "row is of another type"),
+        ("row", np.array([0], np.int64), "is not one for each image"),
+    ],
+)
+def test_index__that_would_cut_images_where_there_are_none_is_refused(
+    tmp_path: Path, name: str, value: NDArray[np.generic], reason: str
+) -> None:
+    builder = IndexBuilder()
+    for row in range(2):
+        builder.add(row, picture(row), 1.0, 10.0, "s", centres=np.array([[3.0, 4.0]]))
+    index = builder.index()
+    assert next(index_faults(index), None) is None
+    write_index(replace(index, **{name: value}), Failures(), tmp_path / "i.npz")
+    with pytest.raises(RedDinoError, match=rf"i\.npz of decoded images is damaged \(.*{reason}"):
+        read_cache(tmp_path / "i.npz")
+
+
+def test_index__that_is_no_archive_of_arrays_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", row=np.array([{}], dtype=object))
+    (tmp_path / "b.npz").write_bytes(b"x")
+    for name in ("a.npz", "b.npz"):
+        with pytest.raises(
+            RedDinoError, match=rf"{name} (of decoded images is damaged|is of another version)"
+        ):
+            read_cache(tmp_path / name)

@@ -177,3 +177,24 @@ def test_only_trainer__what_could_not_begin_does_not_bar_the_next_try(tmp_path: 
     with pytest.raises(RedDinoError, match="no image to train on"):
         api.pretrain(micro_recipe(), tmp_path / "broken", tmp_path / "second")
     assert not (tmp_path / "second").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('{"step": 1, "loss": "x"}\n', r"loss: 'x' is not a number"),
+        ('{"loss": 1}\n', "step: it is missing"),
+        ('{"step": true}\n', "step: 'True' is not a whole number"),
+        ('{"step": 1}\nnonsense\n{"step": 2}\n', "line 2"),
+        ('{"step": 1, "signs": [3]}\n', "signs"),
+    ],
+)
+def test_metrics__that_are_none_name_the_file(tmp_path: Path, text: str, reason: str) -> None:
+    (tmp_path / "metrics.jsonl").write_text(text)
+    with pytest.raises(RedDinoError, match=rf"metrics\.jsonl.*{reason}"):
+        read_metrics(tmp_path)
+
+
+def test_metrics__keep_what_was_not_finite(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "loss": NaN}\n{"step": 2, "lo')
+    assert [record["step"] for record in read_metrics(tmp_path)] == [1]

@@ -6,10 +6,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
@@ -17,9 +18,11 @@ from reddino import __version__, locks
 from reddino.atomic import atomic_path, write_text
 from reddino.classify.calibration import softmax
 from reddino.embed.encoder import Vectors
+from reddino.embed.table_meta import Preprocessing
 from reddino.errors import RedDinoError
 from reddino.provenance import hash_bytes
 from reddino.smears.views import ViewSpec
+from reddino.structured import fit, read_json
 
 Real = npt.NDArray[np.float64]
 DESCRIPTION, HEAD, MODEL = "classifier.json", "classifier.safetensors", "model"
@@ -87,7 +90,15 @@ class Classifier:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def probabilities(self, vectors: Vectors) -> Real:
-        """Calibrated probabilities (n, k) of vectors (n, d)."""
+        """Calibrated probabilities (n, k) of vectors (n, d).
+
+        Raises:
+            RedDinoError: the vectors are of another length than those that the head was fitted on.
+        """
+        if vectors.shape[-1] != len(self.head.mean):
+            raise RedDinoError(
+                f"the classifier takes vectors of {len(self.head.mean)} numbers, not of {vectors.shape[-1]}"
+            )
         return softmax(self.head.logits(vectors) / self.temperature + np.asarray(self.offset or 0.0))
 
 
@@ -130,23 +141,62 @@ def open_classifier(folder: str | Path) -> Classifier:
     folder = Path(folder)
     if not (folder / DESCRIPTION).is_file():
         raise RedDinoError(f"{folder} is no classifier: it holds no {DESCRIPTION}; make one with reddino fit")
-    try:
-        content = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-        head = Head(**{name: value.astype(np.float64) for name, value in load_file(folder / HEAD).items()})
-        wanted = content.pop("head_hash")
-        content.pop("version")
-        content |= {"view": ViewSpec(**content["view"]), "classes": tuple(content["classes"])}
-        classifier = Classifier(**{**content, "offset": tuple(content["offset"])}, head=head)
-        _require_usable(classifier, folder)
-    except (ValueError, TypeError, KeyError, AttributeError, SafetensorError, FileNotFoundError) as error:
-        raise RedDinoError(
-            f"{folder} cannot be read as a classifier of RedDino {__version__}: {error}"
-        ) from error
-    if head.fingerprint() != wanted:
+    origin = f"{folder / DESCRIPTION} cannot be read as a classifier of RedDino {__version__}"
+    described = read_json(folder / DESCRIPTION)
+    content = fit(_Description, described, origin)
+    if len(set(content.classes)) < len(content.classes):
+        raise RedDinoError(f"{origin}: classes: a name stands there twice")
+    if content.model != MODEL and content.kind == "fine-tuned":
+        raise RedDinoError(f"{origin}: model: a fine-tuned classifier brings its own, '{MODEL}'")
+    head = _read_head(folder / HEAD)
+    if head.fingerprint() != content.head_hash:
         raise RedDinoError(
             f"{folder}: {HEAD} does not belong to {DESCRIPTION}; the folder was mixed or damaged"
         )
+    kept = {name: value for name, value in content if name not in ("head_hash", "version")}
+    classifier = Classifier(**{**kept, "preprocessing": described["preprocessing"]}, head=head)
+    _require_usable(classifier, folder)
     return classifier
+
+
+class _Description(BaseModel):
+    """What `classifier.json` holds; the attributes are those of `Classifier`."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, protected_namespaces=())
+
+    kind: Literal["probe", "fine-tuned"]
+    classes: Annotated[tuple[str, ...], Field(min_length=1)]
+    model: str
+    weights_hash: str
+    pooling: str
+    view: ViewSpec
+    preprocessing: Preprocessing
+    temperature: float
+    offset: tuple[float, ...]
+    pixels_a_cell: Annotated[float, Field(gt=0)] | None
+    side_px: Annotated[float, Field(gt=0)] | None
+    report: dict[str, Any]
+    provenance: dict[str, Any]
+    head_hash: str
+    version: str
+
+
+def _read_head(path: Path) -> Head:
+    """The linear layer of a classifier folder.
+
+    Raises:
+        RedDinoError: it cannot be read, or does not hold the four arrays of one.
+    """
+    try:
+        arrays = load_file(path)
+    except (ValueError, TypeError, KeyError, AttributeError, SafetensorError, OSError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+        raise RedDinoError(f"{path} cannot be read as a classifier's head: {reason}") from error
+    if arrays.keys() != {"mean", "scale", "weights", "bias"} or arrays["mean"].ndim != 1:
+        raise RedDinoError(f"{path} does not hold mean, scale, weights and bias")
+    if any(values.dtype.kind != "f" for values in arrays.values()):
+        raise RedDinoError(f"{path} holds numbers of another type than a classifier's head")
+    return Head(**{name: values.astype(np.float64) for name, values in arrays.items()})
 
 
 def _require_usable(classifier: Classifier, folder: Path) -> None:

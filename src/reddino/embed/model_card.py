@@ -68,7 +68,7 @@ def _training(card: ModelCard) -> Iterator[str]:
         if key not in ("data", "recipe"):
             yield f"- {key}: {value}"
     recipe = training.get("recipe")
-    if not recipe:
+    if not isinstance(recipe, Mapping) or not recipe:
         yield f"- Recipe: {UNKNOWN}"
     else:
         yield "- Recipe:"

@@ -6,11 +6,13 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
 from reddino.atomic import write_text
+from reddino.errors import RedDinoError
+from reddino.structured import read_json
 
 if TYPE_CHECKING:
     from reddino.model.seen import SeenImages
@@ -67,5 +69,8 @@ def statuses(table: Path) -> dict[str, str]:
     path = table / SEEN_FILE
     if not path.is_file():
         return {}
-    found = json.loads(path.read_text(encoding="utf-8"))
-    return {str(source): str(entry["status"]) for source, entry in found.items()}
+    found = read_json(path)
+    for source, entry in found.items():
+        if not isinstance(entry, dict) or entry.get("status") not in get_args(Status):
+            raise RedDinoError(f"{path}: {source[:60]}: it does not say {', '.join(get_args(Status))}")
+    return {source: entry["status"] for source, entry in found.items()}

@@ -22,8 +22,9 @@ from reddino.embed.copies import read_copies
 from reddino.embed.encoder import Vectors
 from reddino.embed.finite import require_finite
 from reddino.embed.seen import statuses
+from reddino.embed.table_meta import read_part_notes, read_table_meta
 from reddino.errors import RedDinoError
-from reddino.parquet import open_parquet
+from reddino.parquet import open_parquet, reading_parquet, require_size
 from reddino.provenance import hash_bytes
 from reddino.smears.contents import what_changed
 
@@ -90,7 +91,10 @@ class Embeddings:
 
     def numbers(self, column: str) -> npt.NDArray[np.float64]:
         """Values (n,) of a column as float64, NaN where missing."""
-        values = self._column(column).cast(pa.float64()).to_pylist()
+        try:
+            values = self._column(column).cast(pa.float64()).to_pylist()
+        except pa.ArrowException as error:
+            raise RedDinoError(f"column '{column}' of the embedding table does not hold numbers") from error
         return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
 
     def select(self, mask: npt.ArrayLike) -> Embeddings:
@@ -191,7 +195,7 @@ def read_part(path: Path) -> tuple[dict[str, Any], PartRecord]:
         RedDinoError: it is damaged, or not a part of an embedding table.
     """
     with _readable(path) as file:
-        schema, notes = file.schema_arrow, file.metadata.metadata or {}
+        schema, notes, rows = file.schema_arrow, file.metadata.metadata or {}, file.metadata.num_rows
     about = (schema.metadata or {}).get(META_KEY)
     if about is None or PART_KEY not in notes:
         raise RedDinoError(
@@ -199,13 +203,28 @@ def read_part(path: Path) -> tuple[dict[str, Any], PartRecord]:
         )
     if notes.get(CHECKSUM_KEY, wanted := note_checksum(schema, notes[PART_KEY])) != wanted:
         raise RedDinoError(f"'{path}' is damaged (its notes do not fit their checksum); {MEND}")
-    record = json.loads(notes[PART_KEY])
-    record["failures"] = tuple((str(image), str(reason)) for image, reason in record["failures"])
-    record["contents"] = {
-        int(number): tuple(content) for number, content in record.get("contents", {}).items()
-    }
-    record["hashes"] = {int(number): str(digits) for number, digits in record.get("hashes", {}).items()}
-    return dict(json.loads(about)), PartRecord(**record)
+    meta = read_table_meta(about, str(path))
+    _require_vectors(schema, meta["dim"], path)
+    record = read_part_notes(notes[PART_KEY], str(path))
+    if record["rows"] != rows or not record["start"] <= record["stop"]:
+        raise RedDinoError(f"'{path}' is damaged ({rows} rows for {record['rows']}); {MEND}")
+    hashes = {int(number): digits for number, digits in record["hashes"].items()}
+    contents = {int(number): content for number, content in record["contents"].items()}
+    kept = {"failures": tuple(record["failures"]), "hashes": hashes, "contents": contents}
+    return meta, PartRecord(**{**record, **kept})
+
+
+def _require_vectors(schema: pa.Schema, dim: int, path: Path) -> None:
+    """Refuse a part whose vectors are not as long as it says, and columns that stand there twice."""
+    if len(set(schema.names)) < len(schema.names):
+        raise RedDinoError(f"'{path}' has two columns of one name; {MEND}")
+    kind = schema.field(VECTOR_COLUMN).type if VECTOR_COLUMN in schema.names else None
+    if not (
+        isinstance(kind, pa.FixedSizeListType)
+        and kind.list_size == dim
+        and pa.types.is_floating(kind.value_type)
+    ):
+        raise RedDinoError(f"'{path}' holds no vectors of {dim} numbers; {MEND}")
 
 
 def read_meta(folder: str | Path) -> dict[str, Any]:
@@ -268,6 +287,8 @@ def read_embeddings(path: str | Path, *, partial: bool = False) -> Embeddings:
         )
     described = [read_part(part) for part in parts]
     meta, records = described[0][0], [record for _, record in described]
+    for part, (found, _) in zip(parts, described, strict=True):
+        refuse_other_table(part, found, meta)
     missing = uncovered(folder, records, int(meta["images"]))
     if missing and not partial:
         left = sum(stop - start for start, stop in missing)
@@ -280,17 +301,18 @@ def read_embeddings(path: str | Path, *, partial: bool = False) -> Embeddings:
     start = 0
     for part, record in zip(parts, records, strict=True):
         with _readable(part) as file:
+            require_size(file.metadata, part)
             table = file.read()
-        if table.num_rows != record.rows:
-            raise RedDinoError(f"'{part}' is damaged ({table.num_rows} rows for {record.rows}); {MEND}")
-        vectors[start : start + record.rows] = _vectors(table, vectors.shape[1])
+            table.validate(full=True)
+            vectors[start : start + record.rows] = _vectors(table, vectors.shape[1])
         columns.append(table.drop_columns([VECTOR_COLUMN]).replace_schema_metadata(None))
         start += record.rows
     meta["dropped"] = _dropped(records)
     meta["contents"] = contents_digest(records)
     meta["seen"] = statuses(folder)
-    rows = pa.concat_tables(columns, promote_options="permissive")
-    read = Embeddings(vectors, rows, meta, read_copies(folder))
+    with reading_parquet(folder, "as one table"):
+        table = pa.concat_tables(columns, promote_options="permissive")
+    read = Embeddings(vectors, table, meta, read_copies(folder))
     require_finite(read)
     return read
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
 from reddino.embed.table import Embeddings
 from reddino.errors import RedDinoError
 from reddino.smears.spelling import clean, spelling_key, tidy
+from reddino.structured import fit, read_yaml
 
 
 class ClassMap(BaseModel):
@@ -106,17 +106,8 @@ def read_class_map(path: str | Path) -> ClassMap:
     Raises:
         RedDinoError: no such file, or a key or value that does not fit.
     """
-    path = Path(path)
-    try:
-        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RedDinoError(f"The class map {path} cannot be read: {str(error).splitlines()[0]}.") from error
-    try:
-        return ClassMap.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise RedDinoError(f"Class map {path}: {f'{place}: ' if place else ''}{first['msg']}.") from error
+    # Labels are text: 010, yes and 1.50 are not numbers or booleans in it.
+    return fit(ClassMap, read_yaml(path, as_text=True), f"class map {path}")
 
 
 def class_map(

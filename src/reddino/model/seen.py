@@ -10,11 +10,10 @@ import numpy as np
 import pyarrow as pa
 
 from reddino.atomic import atomic_path
-from reddino.errors import RedDinoError
 from reddino.model import hub
 from reddino.model.catalogue import EFFICIENTNET_LITE0, HUB, PUBLISHED, RESNET50
 from reddino.model.shipped import as_folder
-from reddino.parquet import open_parquet, write_parquet
+from reddino.parquet import read_parquet_file, reading_parquet, require_columns, write_parquet
 from reddino.smears.hashes import Hashes
 
 SEEN = "seen.parquet"
@@ -73,15 +72,13 @@ def read_seen(folder: Path) -> SeenImages | None:
     path = folder / SEEN
     if not path.is_file():
         return None
-    try:
-        with open_parquet(path) as file:
-            table = file.read()
+    with reading_parquet(path, "as a list of seen images"):
+        table = read_parquet_file(path)
+        require_columns(table, source=pa.string(), right=pa.uint64(), down=pa.uint64())
         hashes = np.stack([table.column(name).to_numpy() for name in ("right", "down")], axis=1)
         complete = (table.schema.metadata or {}).get(_COMPLETE) == b"1"
         sources = (str(source or "") for source in table.column("source").to_pylist())
         return SeenImages(tuple(sources), hashes.astype(np.uint64), complete)
-    except (OSError, KeyError, pa.ArrowException) as error:
-        raise RedDinoError(f"{path} cannot be read as a list of seen images: {error}") from error
 
 
 def seen_before(start: str) -> SeenImages:

@@ -14,8 +14,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from reddino.archives import require_stored
 from reddino.atomic import atomic_path, remove_partials
 from reddino.errors import RedDinoError
+from reddino.pretrain.index_faults import index_faults
 from reddino.provenance import hash_bytes
 from reddino.smears.contents import file_state
 from reddino.smears.decode import Failures, ImageError, decode_image
@@ -382,7 +384,8 @@ def write_index(index: ImageIndex, failures: Failures, path: Path) -> None:
 
 def _read_index(path: Path) -> tuple[ImageIndex, Failures]:
     try:
-        return _read_columns(path)
+        require_stored(path, path.stat().st_size, str(path))
+        index, failures = _read_columns(path)
     except RedDinoError:
         raise
     except Exception as error:  # on damaged bytes, numpy and zipfile raise errors of many kinds
@@ -391,6 +394,12 @@ def _read_index(path: Path) -> tuple[ImageIndex, Failures]:
             f"The index {path} of decoded images is damaged ({reason}); delete {path.parent} and make it "
             "again"
         ) from error
+    fault = next(index_faults(index), None)
+    if fault is not None:
+        raise RedDinoError(
+            f"The index {path} of decoded images is damaged ({fault}); delete {path.parent} and make it again"
+        )
+    return index, failures
 
 
 def _read_columns(path: Path) -> tuple[ImageIndex, Failures]:

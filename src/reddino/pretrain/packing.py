@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import NoneType
 
 import numpy as np
 import pyarrow as pa
@@ -38,8 +39,9 @@ from reddino.smears.decode import decode_bytes, decode_image
 from reddino.smears.diameters import image_diameters
 from reddino.smears.failures import Failures, ImageError
 from reddino.smears.manifest import Manifest, write_manifest
-from reddino.smears.manifest_columns import READING_COLUMNS
+from reddino.smears.manifest_columns import COLUMNS, NUMBER_COLUMNS, READING_COLUMNS
 from reddino.smears.readings import Readings
+from reddino.structured import read_json, require_keys
 
 PACK, MANIFEST, INDEX, FAILURES = "pack.json", "manifest.parquet", "images.npz", "failures.csv"
 _FORMAT = 2  # 1 had no places of cells
@@ -94,19 +96,25 @@ def read_pack(folder: str | Path) -> PackedManifest:
         RedDinoError: the pack is of another version, or a part of it is missing.
     """
     folder = Path(folder)
-    try:
-        description = json.loads((folder / PACK).read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise RedDinoError(f"{folder / PACK} cannot be read ({error}); pack the images again") from error
+    description = read_json(folder / PACK)
     if description.get("format") != _FORMAT:
         raise RedDinoError(f"{folder} was packed by another version of RedDino; pack the images again")
+    require_keys(description, str(folder / PACK), fingerprint=str, max_cell_diameter=(float, int, NoneType))
     table, _ = manifest_file.read_table(folder / MANIFEST)
+    for name in COLUMNS:
+        wanted = pa.float64() if name in NUMBER_COLUMNS else pa.string()
+        if name not in table.column_names or not _is_of(table.schema.field(name).type, wanted):
+            raise RedDinoError(f"{folder / MANIFEST}: column {name}: it is missing or of another type")
     # It was checked when it was written: goes without a second check of a million rows.
     manifest = object.__new__(PackedManifest)
     values = (table, folder, description["fingerprint"], description["max_cell_diameter"])
     for name, value in zip(("table", "root", "content", "max_cell_diameter"), values, strict=True):
         object.__setattr__(manifest, name, value)
     return manifest
+
+
+def _is_of(kind: pa.DataType, wanted: pa.DataType) -> bool:
+    return kind == wanted or (pa.types.is_dictionary(kind) and kind.value_type == wanted)
 
 
 def open_packed_cache(manifest: PackedManifest, max_cell_diameter: float | None) -> ImageCache:

@@ -11,11 +11,15 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from reddino.errors import RedDinoError
+from reddino.structured import first_fault, parse_yaml, read_yaml
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 NonNegative = Annotated[float, Field(ge=0.0)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=10**15)]
+#: Pixels of a crop, and numbers a layer of a head gives.
+Side = Annotated[int, Field(ge=1, le=8192)]
+Width = Annotated[int, Field(ge=1, le=1 << 16)]
 Range = tuple[Share, Share]
 #: Width over height of random crops, as published.
 ASPECT = (3 / 4, 4 / 3)
@@ -37,7 +41,7 @@ class ModelSection(Section):
 
     backbone: str
     start: str = "scratch"
-    depth: Count | None = None
+    depth: Annotated[int, Field(ge=1, le=200)] | None = None
     layer_scale: Positive | None = None
     drop_path: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.3
     freeze_norm_statistics: bool = False
@@ -58,7 +62,7 @@ class DataSection(Section):
     layout: Literal["random", "grid", "cells"] = "random"
     epoch_counts: Literal["area", "one"] = "area"
     source_exponent: Share = 1.0
-    candidates: Count = 1
+    candidates: Annotated[int, Field(ge=1, le=10_000)] = 1
     batch_from: Literal["all", "source", "image"] = "all"
     max_cell_diameter: Positive | None = None
 
@@ -75,11 +79,11 @@ class CropsSection(Section):
     `aspect`: width over height of a crop, before it becomes a square; near 1, round cells stay round.
     """
 
-    global_size: Count = 224
+    global_size: Side = 224
     global_scale: Range = (0.32, 1.0)
-    local_size: Count = 98
+    local_size: Side = 98
     local_scale: Range = (0.05, 0.32)
-    local_count: Annotated[int, Field(ge=0)] = 8
+    local_count: Annotated[int, Field(ge=0, le=1000)] = 8
     aspect: tuple[Positive, Positive] = ASPECT
 
 
@@ -91,7 +95,7 @@ class AugmentationSection(Section):
     """
 
     operations: tuple[str, ...]
-    choose: Annotated[int, Field(ge=0)] = 4
+    choose: Annotated[int, Field(ge=0, le=1000)] = 4
     probability: Share = 0.85
     strength: Share = 1.0
     strengths: dict[str, Share] = {}
@@ -113,10 +117,10 @@ class HeadSection(Section):
     `center_output` (not in the paper) centres the bottleneck over the batch before normalising.
     """
 
-    hidden: Count = 2048
-    bottleneck: Count = 256
-    prototypes: Count = 131_072
-    layers: Count = 3
+    hidden: Width = 2048
+    bottleneck: Width = 256
+    prototypes: Annotated[int, Field(ge=1, le=1 << 22)] = 131_072
+    layers: Annotated[int, Field(ge=1, le=32)] = 3
     shared: bool = True
     center_output: bool = False
 
@@ -128,7 +132,7 @@ class LossSection(Section):
     ibot: NonNegative = 1.0
     koleo: NonNegative = 0.0
     centering: Literal["sinkhorn", "moving-average"] = "sinkhorn"
-    sinkhorn_iterations: Count = 3
+    sinkhorn_iterations: Annotated[int, Field(ge=1, le=1000)] = 3
     center_momentum: Share = 0.9
 
 
@@ -162,7 +166,7 @@ class DistillSection(Section):
     morphology: NonNegative = 0.0
     relations: NonNegative = 0.0
     relation_temperature: Positive = 0.2
-    image_size: Annotated[tuple[Count, ...] | None, BeforeValidator(_listed)] = None
+    image_size: Annotated[tuple[Side, ...] | None, BeforeValidator(_listed)] = None
     orientations: Annotated[int, Field(ge=1, le=8)] = 1
     consensus: bool = False
     once: bool = False
@@ -223,7 +227,7 @@ class RunSection(Section):
     """
 
     samples: Count
-    batch: Count
+    batch: Annotated[int, Field(ge=1, le=1 << 24)]
     accumulate: Count = 1
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 
@@ -248,8 +252,8 @@ class RuntimeSection(Section):
     (torch.compile, block by block) change the last bits of float sums.
     """
 
-    workers: Annotated[int, Field(ge=0)] = 1
-    threads: Annotated[int, Field(ge=0)] = 0
+    workers: Annotated[int, Field(ge=0, le=1024)] = 1
+    threads: Annotated[int, Field(ge=0, le=4096)] = 0
     device: str = "auto"
     parallel: Literal["auto", "ddp", "fsdp"] = "auto"
     activation_checkpointing: bool = False
@@ -258,14 +262,14 @@ class RuntimeSection(Section):
     log_every: Count = 10
     checkpoint_every: Count = 200
     keep_checkpoints: Count = 2
-    score_every: Annotated[int, Field(ge=0)] = 10_000
+    score_every: Annotated[int, Field(ge=0, le=10**15)] = 10_000
     tensorboard: bool = True
 
 
 class Recipe(Section):
     """A whole recipe. `runtime` is the section that is known not to affect results."""
 
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 0
     model: ModelSection
     data: DataSection = DataSection()
     crops: CropsSection = CropsSection()
@@ -329,12 +333,7 @@ def read_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     if not path.is_file():
         known = ", ".join(shipped_recipes())
         raise RedDinoError(f"recipe '{name}' is neither a file nor one that comes with RedDino ({known})")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise RedDinoError(f"recipe {path} is not valid YAML: {str(error).splitlines()[0]}") from error
-    if not isinstance(content, dict):
-        raise RedDinoError(f"recipe {path} holds no sections")
+    content: dict[str, Any] = read_yaml(path)
     for override in overrides:
         _apply(content, override)
     return make_recipe(content, str(path))
@@ -345,11 +344,7 @@ def make_recipe(content: dict[str, Any], origin: str) -> Recipe:
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "the whole"
-        message = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
-        more = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        raise RedDinoError(f"recipe {origin}: {key}: {message}{more}") from error
+        raise RedDinoError(f"recipe {origin}: {first_fault(error)}") from error
 
 
 def _apply(content: dict[str, Any], override: str) -> None:
@@ -363,20 +358,7 @@ def _apply(content: dict[str, Any], override: str) -> None:
         content = content[section]
         if not isinstance(content, dict):
             raise RedDinoError(f"override '{override}': '{section}' is a value, not a section")
-    try:
-        content[last] = _parse(value)
-    except yaml.YAMLError as error:
-        raise RedDinoError(f"override '{override}': the value is not valid YAML") from error
-
-
-def _parse(value: str) -> Any:
-    parsed = yaml.safe_load(value)
-    if isinstance(parsed, str):  # YAML 1.1 reads 1e-4 as a string
-        try:
-            return float(parsed)
-        except ValueError:
-            return parsed
-    return parsed
+    content[last] = parse_yaml(value, f"override '{override}': the value", top=None)
 
 
 def dump_recipe(recipe: Recipe) -> str:

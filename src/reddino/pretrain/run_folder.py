@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from reddino.pretrain.image_cache import ImageCache
 from reddino.pretrain.recipe import Recipe, dump_recipe, read_recipe
 from reddino.provenance import provenance
 from reddino.smears.failures import Failures
+from reddino.structured import read_json, read_json_lines, require_keys
 
 RECIPE, DESCRIPTION, METRICS, CHECKPOINTS, MODEL = (
     "recipe.yaml",
@@ -89,7 +91,7 @@ class RunFolder:
             write_text(self.folder / RECIPE, dump_recipe(recipe))
             write_text(self.folder / DESCRIPTION, json.dumps(description, indent=2) + "\n")
             return []
-        before = {"processes": 1, **self._description()}
+        before = self._description()
         numerics = ("threads", "torch", "precision", "processes")
         if all(before[name] == description[name] for name in numerics):
             return []
@@ -100,8 +102,7 @@ class RunFolder:
         ]
 
     def _description(self) -> dict[str, Any]:
-        description: dict[str, Any] = json.loads((self.folder / DESCRIPTION).read_text(encoding="utf-8"))
-        return description
+        return read_run_description(self.folder)
 
     def require_same(self, recipe: Recipe, data_now: str) -> None:
         """Check that a run in this folder, if there is one, is the run to go on with.
@@ -263,15 +264,39 @@ def _forget_if_not_begun(folder: Path, made: bool) -> None:
         folder.rmdir()
 
 
+def read_run_description(folder: Path) -> dict[str, Any]:
+    """What a run says of itself: its data, and what it was computed with.
+
+    Raises:
+        RedDinoError: the file cannot be read, or lacks one of these.
+    """
+    path = folder / DESCRIPTION
+    content: dict[str, Any] = {"processes": 1, **read_json(path)}
+    require_keys(content, str(path), data=str, threads=int, torch=str, precision=str, processes=int)
+    return content
+
+
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """The records of a run, in order; a last line that a killed process left unfinished is passed over."""
+    """The records of a run, in order; a last line that a killed process left unfinished is passed over.
+
+    Raises:
+        RedDinoError: another line is damaged, or a record has no step.
+    """
     path = folder / METRICS
-    if not path.is_file():
+    if not path.is_file() or not path.stat().st_size:
         return []
-    records = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            records.append(json.loads(line))
-        except ValueError:
-            break
+    records = list(read_json_lines(path, nan=True))
+    for record in records:
+        require_keys(record, str(path), step=int)
+        if not all(isinstance(one, str) for one in _listed(record, str(path))):
+            raise RedDinoError(f"{path}: signs: they are not a list of sentences")
     return records
+
+
+def _listed(record: dict[str, Any], origin: str) -> list[Any]:
+    """The sentences of a record; everything else in it is a number."""
+    for name, value in record.items():
+        if name != "signs" and type(value) not in (int, float, NoneType):
+            raise RedDinoError(f"{origin}: {name[:60]}: {str(value)[:60]!r} is not a number")
+    signs = record.get("signs", [])
+    return signs if isinstance(signs, list) else [None]

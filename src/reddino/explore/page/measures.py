@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from reddino.errors import RedDinoError
 from reddino.explore.page.document import paragraph, table
+from reddino.structured import fit, read_json
 
 #: How the metrics of `reddino evaluate` are headed.
 HEADINGS = {
@@ -20,18 +22,53 @@ HEADINGS = {
 }
 
 
+class _Summary(BaseModel):
+    mean: dict[str, float | None]
+    sd: dict[str, float | None] | None = None
+    interval_95: dict[str, tuple[float, float] | None] | None = None
+
+
+class _Result(BaseModel):
+    scores: dict[str, _Summary]
+    model: str
+    task: str | None = None
+    classes: list[str] = []
+    notes: list[str] = []
+
+
+class _Scores(BaseModel):
+    """What a page shows of a document of `reddino evaluate --out`."""
+
+    results: list[_Result]
+
+
+class _Measure(BaseModel):
+    name: str
+    value: float | None
+    without: float | None = None
+    wanted: str = ""
+    meaning: str = ""
+
+
+class _Report(BaseModel):
+    measures: list[_Measure]
+    model: str = ""
+    notes: list[str] = []
+
+
+class _Reports(BaseModel):
+    """What a page shows of a document of `reddino batch --out`."""
+
+    reports: list[_Report]
+
+
 def read_document(path: str | Path) -> dict[str, Any]:
     """A JSON object from a file.
 
     Raises:
         RedDinoError: it cannot be read, or holds something else.
     """
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RedDinoError(f"{path} cannot be read as JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise RedDinoError(f"{path} holds no JSON object: give a file that RedDino wrote")
+    content: dict[str, Any] = read_json(path, nan=True)
     return content
 
 
@@ -41,14 +78,14 @@ def score_parts(document: Mapping[str, Any]) -> Iterator[str]:
     Raises:
         RedDinoError: it is not such a document.
     """
-    results = document.get("results")
-    if not isinstance(results, list) or not all("scores" in result for result in results):
+    if not isinstance(document.get("results"), list):
         raise RedDinoError("the scores are no file of `reddino evaluate --out`: it holds no results")
+    fit(_Scores, document, "the scores are no file of `reddino evaluate --out`")
     tasks: dict[str, list[Mapping[str, Any]]] = {}
-    for result in results:
+    for result in document["results"]:
         tasks.setdefault(str(result.get("task") or "scores"), []).append(result)
     for task, group in tasks.items():
-        metrics = list(next(iter(group[0]["scores"].values()))["mean"])
+        metrics = list(next(iter(group[0]["scores"].values()), {"mean": ()})["mean"])
         rows = [
             (classifier, result["model"], *(_score(result["scores"][classifier], name) for name in metrics))
             for classifier in group[0]["scores"]
@@ -83,8 +120,9 @@ def batch_effect_parts(document: Mapping[str, Any]) -> Iterator[str]:
         RedDinoError: it is not such a document.
     """
     reports = document.get("reports")
-    if not isinstance(reports, list) or not reports or not all("measures" in one for one in reports):
+    if not isinstance(reports, list) or not reports:
         raise RedDinoError("the batch effect is no file of `reddino batch --out`: it holds no reports")
+    fit(_Reports, document, "the batch effect is no file of `reddino batch --out`")
     values = [{one["name"]: one["value"] for one in report["measures"]} for report in reports]
     names = dict.fromkeys(one["name"] for report in reports for one in report["measures"])
     first = {one["name"]: one for report in reversed(reports) for one in report["measures"]}
