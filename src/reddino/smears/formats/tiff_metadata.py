@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from reddino.errors import RedDinoError
 from reddino.smears.failures import ImageError
 from reddino.smears.formats.tiff_ome import ome_stack
 from reddino.smears.formats.tiff_stack import Stack, lay_out
 from reddino.smears.formats.tiff_structure import Page
+from reddino.structured import parse_json
 
 __all__ = ["Stack", "stated_stack"]
 
@@ -88,9 +89,9 @@ def _pure(table: bytes) -> int | None:
 def _require_plain_axes(path: Path, text: str, pages: list[Page]) -> None:
     """Refuse what tifffile describes as channels, points in time, or more planes than there are pages."""
     try:
-        said: Any = json.loads(text)
+        said: Any = parse_json(text, str(path))
         shape, axes = [int(one) for one in said["shape"]], str(said.get("axes", ""))
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (RedDinoError, ValueError, KeyError, TypeError):
         return
     for axis, what in (("C", "channels"), ("T", "points in time")):
         size = shape[axes.index(axis)] if axis in axes and len(axes) == len(shape) else 1
