@@ -16,7 +16,7 @@ from reddino.atomic import write_text
 from reddino.errors import RedDinoError
 from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest
-from reddino.structured import fit, read_json
+from reddino.structured import fit, in_line, read_json
 
 if TYPE_CHECKING:
     from reddino.embed.encoder import Encoder
@@ -310,7 +310,7 @@ def read_diameters(path: Path) -> dict[str, float]:
     found = fit(dict[str, float], read_json(path), str(path))
     for source, diameter in found.items():
         if not diameter > 0:
-            raise RedDinoError(f"{path}: {source}: {diameter:g} is not a diameter")
+            raise RedDinoError(f"{path}: {in_line(source)}: {diameter:g} is not a diameter")
     return found
 
 

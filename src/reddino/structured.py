@@ -176,7 +176,7 @@ def fit(kind: type[Kind], content: Any, origin: str) -> Kind:
         own = {field.name for field in dataclasses.fields(kind)}
         for name in content:
             if name not in own:
-                raise RedDinoError(f"{origin}: {str(name)[:100]}: unknown key")
+                raise RedDinoError(f"{origin}: {in_line(name)}: unknown key")
     try:
         found: Kind = _adapter(cast(Any, kind)).validate_json(json.dumps(content), strict=True)
     except ValidationError as error:
@@ -202,12 +202,17 @@ def require_keys(content: Mapping[str, Any], origin: str, **kinds: type[Any] | t
             raise RedDinoError(f"{origin}: {name}: {str(content[name])[:60]!r} is not {wanted}")
 
 
+def in_line(text: object, most: int = 100) -> str:
+    """Text of a file for a sentence: without line breaks, and short."""
+    return " ".join(str(text)[:most].split())
+
+
 def first_fault(error: Any) -> str:
     """The first of a pydantic ValidationError's faults: `key: what (2 more)`."""
     first = error.errors(include_url=False, include_input=False)[0]
-    key = ".".join(str(part) for part in first["loc"])[:100] or "the whole"
+    key = in_line(".".join(str(part) for part in first["loc"])) or "the whole"
     unknown = first["type"] in ("extra_forbidden", "unexpected_keyword_argument")
-    message = "unknown key" if unknown else first["msg"][:200]
+    message = "unknown key" if unknown else in_line(first["msg"], 200)
     more = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
     return f"{key}: {message}{more}"
 

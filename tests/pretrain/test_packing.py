@@ -6,8 +6,9 @@ import io
 import json
 import tarfile
 import threading
+import zipfile
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 
 from reddino import api
 from reddino.errors import RedDinoError
-from reddino.pretrain.image_cache import IndexBuilder, open_cache, read_cache, write_index
+from reddino.pretrain.image_cache import ImageIndex, IndexBuilder, open_cache, read_cache, write_index
 from reddino.pretrain.index_faults import index_faults
 from reddino.pretrain.packing import PackedManifest, read_pack
 from reddino.pretrain.shard_stream import expand_shards, stream_shard
@@ -259,9 +260,14 @@ def test_index__that_would_cut_images_where_there_are_none_is_refused(
 
 
 def test_index__that_is_no_archive_of_arrays_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "c.npz", "w") as archive:
+        for field in fields(ImageIndex):
+            archive.writestr(field.name, b"not an array")
+        with archive.open("failures.npy", "w") as member:
+            np.save(member, np.empty((0, 2), np.str_))
     np.savez(tmp_path / "a.npz", row=np.array([{}], dtype=object))
     (tmp_path / "b.npz").write_bytes(b"x")
-    for name in ("a.npz", "b.npz"):
+    for name in ("a.npz", "b.npz", "c.npz"):
         with pytest.raises(
             RedDinoError, match=rf"{name} (of decoded images is damaged|is of another version)"
         ):

@@ -12,7 +12,7 @@ import numpy as np
 
 from reddino.atomic import write_text
 from reddino.errors import RedDinoError
-from reddino.structured import read_json
+from reddino.structured import in_line, read_json
 
 if TYPE_CHECKING:
     from reddino.model.seen import SeenImages
@@ -72,5 +72,5 @@ def statuses(table: Path) -> dict[str, str]:
     found = read_json(path)
     for source, entry in found.items():
         if not isinstance(entry, dict) or entry.get("status") not in get_args(Status):
-            raise RedDinoError(f"{path}: {source[:60]}: it does not say {', '.join(get_args(Status))}")
+            raise RedDinoError(f"{path}: {in_line(source)}: it does not say {', '.join(get_args(Status))}")
     return {source: entry["status"] for source, entry in found.items()}

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from reddino.errors import RedDinoError
+from reddino.structured import in_line
 
 #: A timm name with its tag: nothing with a slash or a colon, which timm would fetch or open.
 NAME = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?(-cut)?")
@@ -123,7 +124,7 @@ def require_architecture(arguments: Mapping[str, Any], origin: str) -> None:
     for name, value in arguments.items():
         if name not in ALLOWED:
             raise RedDinoError(
-                f"{origin}: the argument '{str(name)[:60]}' does not describe an architecture, so it is not "
+                f"{origin}: the argument '{in_line(name)}' does not describe an architecture, so it is not "
                 "passed on to timm: remove it"
             )
         accepts, wanted = ALLOWED[name]

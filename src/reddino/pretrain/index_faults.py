@@ -32,7 +32,7 @@ def index_faults(index: ImageIndex) -> Iterator[str]:
     """Faults, of which only the first is to be asked for; none in an index that was written whole."""
     for name, (kind, axes) in _COLUMNS.items():
         column = getattr(index, name)
-        if column.dtype.kind != kind or column.ndim != axes:
+        if not isinstance(column, np.ndarray) or column.dtype.kind != kind or column.ndim != axes:
             yield f"{name} is of another type"
         if name not in ("source_names", "cells") and len(column) not in _lengths(name, len(index)):
             yield f"{name} is not one for each image"

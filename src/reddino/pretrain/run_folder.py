@@ -21,7 +21,7 @@ from reddino.pretrain.image_cache import ImageCache
 from reddino.pretrain.recipe import Recipe, dump_recipe, read_recipe
 from reddino.provenance import provenance
 from reddino.smears.failures import Failures
-from reddino.structured import read_json, read_json_lines, require_keys
+from reddino.structured import in_line, read_json, read_json_lines, require_keys
 
 RECIPE, DESCRIPTION, METRICS, CHECKPOINTS, MODEL = (
     "recipe.yaml",
@@ -297,6 +297,6 @@ def _listed(record: dict[str, Any], origin: str) -> list[Any]:
     """The sentences of a record; everything else in it is a number."""
     for name, value in record.items():
         if name != "signs" and type(value) not in (int, float, NoneType):
-            raise RedDinoError(f"{origin}: {name[:60]}: {str(value)[:60]!r} is not a number")
+            raise RedDinoError(f"{origin}: {in_line(name)}: {str(value)[:60]!r} is not a number")
     signs = record.get("signs", [])
     return signs if isinstance(signs, list) else [None]
