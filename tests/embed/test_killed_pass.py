@@ -43,6 +43,7 @@ def require_the_same(folder: Path, fields: int, kept: dict[str, bytes]) -> None:
     assert not list((folder / "t").glob(".*"))
 
 
+@pytest.mark.kills
 def test_killed_pass__at_ten_random_moments_ends_as_the_undisturbed_one(tmp_path: Path) -> None:
     draw = np.random.default_rng()
     landed, progress = 0, []
@@ -81,6 +82,7 @@ def test_killed_pass__at_ten_random_moments_ends_as_the_undisturbed_one(tmp_path
         ("inside the list of failures", 0, FEW - 1),
     ],
 )
+@pytest.mark.kills
 def test_killed_pass__inside_a_write_ends_as_the_undisturbed_one(
     tmp_path: Path, place: str, passes: int, parts: int
 ) -> None:

@@ -120,6 +120,7 @@ def test_resume__what_one_process_or_shards_wrote(scene: Scene, tmp_path: Path) 
     assert_same(scene.two, folder, bits=False)
 
 
+@pytest.mark.kills
 def test_resume__after_all_are_killed_while_a_checkpoint_is_written(scene: Scene, tmp_path: Path) -> None:
     # The first process syncs the folder, then renames it: it dies between the two, at the second checkpoint.
     folder = tmp_path / "run"

@@ -100,6 +100,7 @@ def test_resume__of_a_distillation(distilled: Undisturbed, tmp_path: Path, step:
     distilled.resumes_to_the_same(tmp_path / "run")
 
 
+@pytest.mark.kills
 def test_resume__of_a_distillation_after_kill_9(distilled: Undisturbed, tmp_path: Path, runs: Runs) -> None:
     images = str(distilled.images.root / "manifest.csv")
     runs.begin(tmp_path / "run", [*DISTILLED, "runtime.workers=2"], images=images)
@@ -181,6 +182,7 @@ def runs(undisturbed: Undisturbed) -> Iterator[Runs]:
 
 
 @pytest.mark.parametrize(("step", "wait"), [(1, 0.0), (2, 0.02), (6, 0.05)])
+@pytest.mark.kills
 def test_resume__after_kill_9_at_a_random_moment(
     undisturbed: Undisturbed, tmp_path: Path, runs: Runs, step: int, wait: float
 ) -> None:
@@ -192,6 +194,7 @@ def test_resume__after_kill_9_at_a_random_moment(
     undisturbed.resumes_to_the_same(folder)
 
 
+@pytest.mark.kills
 def test_resume__after_kill_9_inside_a_checkpoint_write(
     undisturbed: Undisturbed, tmp_path: Path, runs: Runs
 ) -> None:
@@ -206,6 +209,7 @@ def test_resume__after_kill_9_inside_a_checkpoint_write(
     undisturbed.resumes_to_the_same(tmp_path / "run")
 
 
+@pytest.mark.kills
 def test_resume__after_kill_9_between_the_last_checkpoint_and_the_model(
     undisturbed: Undisturbed, tmp_path: Path, runs: Runs
 ) -> None:

@@ -101,12 +101,12 @@ class PartWriter:
         self._held: list[pa.Table] = []
         self._bytes = 0
         self._rows = 0
-        self._files = ExitStack()
-        with writing(path):
-            partial = self._files.enter_context(atomic_path(path))
+        with writing(path), ExitStack() as files:
+            partial = files.enter_context(atomic_path(path))
             # Vectors do not repeat themselves: a dictionary of them would be made and thrown away.
             repeating: Any = [name for name in schema.names if name != VECTOR_COLUMN]
             self._parquet = parquet_writer(partial, schema, use_dictionary=repeating)
+            self._files = files.pop_all()
 
     def append(self, columns: pa.Table, vectors: Vectors) -> None:
         """Add rows: their columns, and their vectors (n, d)."""

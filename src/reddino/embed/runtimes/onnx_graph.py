@@ -14,6 +14,7 @@ from typing import Literal
 import torch
 
 from reddino.errors import RedDinoError
+from reddino.full_disk import writing
 from reddino.model.backbone import Backbone
 from reddino.model.folder import ModelCard
 from reddino.model.graph import EmbeddingGraph
@@ -69,16 +70,18 @@ def write_onnx(graph: EmbeddingGraph, size: int, path: Path, exporter: Exporter 
         exporter: how torch reads the graph.
 
     Raises:
-        RedDinoError: the network holds something that ONNX does not know.
+        RedDinoError: the network holds something that ONNX does not know, or the disk is full.
     """
     # Two images: a batch of one would be taken for a constant.
     example = torch.zeros(2, size, size, 3, dtype=torch.uint8)
     try:
-        with _silence(), torch.no_grad():
+        with _silence(), torch.no_grad(), writing(path):
             if exporter == "tracing":
                 _export_by_tracing(graph, example, path)
             else:
                 _export_by_dynamo(graph, example, path)
+    except RedDinoError:
+        raise
     except Exception as error:  # the exporters raise errors of many kinds
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise RedDinoError(f"this network cannot be written as ONNX ({reason}); use torch") from error
