@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from toy_tables import table
 
@@ -118,3 +119,68 @@ def test_copies__are_one_group_and_never_train_where_they_are_tested() -> None:
     plan = plan_splits(Question(protocol="leave-one-source-out"), few, few.strings("label"))
     assert [len(split.train) for split in plan.splits] == [71, 71]
     assert any("2 of 144 training cells were left out" in one for one in plan.notes)
+
+
+def test_sides_that_are_given__do_not_join_the_patients_of_copies() -> None:
+    emb = two_cameras()
+    copies = {f"{row + other}.png": f"{row}.png" for row in range(0, 72, 12) for other in (0, 72)}
+    few = replace(emb, copies=copies)
+    assert len(set(groups_of(few))) == 6
+    assert any("are joined: 6 patients" in one for one in notes(few))
+    (note,) = [one for one in notes(few, protocol="leave-one-source-out") if one.startswith("Names")]
+    assert "taken for different ones: 6 patients" in note and "100 % of the tested cells" in note
+
+
+def test_names_without_a_source__are_others_than_with_one() -> None:
+    emb = two_cameras()
+    column = emb.table.column_names.index("source")
+    half = pa.array(["A"] * 72 + [None] * 72, pa.string())
+    emb = replace(emb, table=emb.table.set_column(column, "source", half))
+    assert any("such as patient 'p0' of 'A' and '(no source)'" in one for one in notes(emb))
+
+
+def test_groups__of_a_table_that_lacks_columns() -> None:
+    emb = two_cameras()
+    fewer = replace(emb, table=emb.table.select(["path", "source", "patient", "label"]))
+    assert groups_of(fewer) == groups_of(emb)
+    alone = replace(emb, table=emb.table.select(["path", "label"]))
+    assert len(set(groups_of(alone))) == 144
+
+
+def further(name: str, values: Sequence[str]) -> Embeddings:
+    """The cells of `two_cameras` with a further column, which is carried along as it is written."""
+    emb = two_cameras()
+    return replace(emb, table=emb.table.append_column(name, pa.array(values, pa.string())))
+
+
+def test_further_columns__are_read_as_the_ids_of_a_manifest_are() -> None:
+    blanks = further("donor", [f"d{row // 12}{' ' * (row % 2)}" for row in range(144)])
+    assert len(set(groups_of(blanks, "donor"))) == 12
+    with pytest.raises(RedDinoError, match="72 of 144 labelled rows have no 'donor'"):
+        groups_of(further("donor", ["NA"] * 72 + ["d1"] * 72), "donor")
+    lab = further("lab", [f"L{row // 72}{' ' * (row % 2)}" for row in range(144)])
+    asked = Question(protocol="leave-one-source-out", source_column="lab")
+    assert [split.name for split in plan_splits(asked, lab, lab.strings("label")).splits] == [
+        "all but L0",
+        "all but L1",
+    ]
+
+
+def test_a_fixed_split__takes_sides_however_they_are_spelt() -> None:
+    values = [("Training" if row < 72 else "test") + " " * (row % 2) for row in range(144)]
+    emb = further("split", values)
+    (split,) = plan_splits(Question(protocol="fixed"), emb, emb.strings("label")).splits
+    assert (len(split.train), len(split.tests[0][1])) == (72, 72)
+    named = Question(protocol="fixed", test_values=(" test",))
+    (split,) = plan_splits(named, emb, emb.strings("label")).splits
+    assert (len(split.train), len(split.tests[0][1])) == (72, 72)
+
+
+def test_classes_and_groups_that_are_spelt_alike__are_said() -> None:
+    emb = further("stage", [("Ring", "ring", "gamete")[row % 3] for row in range(144)])
+    (note,) = [one for one in notes(emb, label="stage") if "different classes" in one]
+    assert "'Ring' and 'ring'" in note
+    assert not any("different classes" in one for one in notes(emb))
+    donors = further("donor", [f"{'dD'[row % 2]}{row // 12}" for row in range(144)])
+    (note,) = [one for one in notes(donors, group_by="donor") if "different values of 'donor'" in one]
+    assert "'d0' and 'D0'" in note and "(11 more are like these)" in note

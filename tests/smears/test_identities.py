@@ -35,7 +35,7 @@ def test_names_under_several_sources__are_counted_with_the_first(column: str) ->
     )
     (found,) = in_several_sources(made)
     assert (found.kind, found.count, found.harmless) == (f"{column} in several sources", 1, False)
-    assert found.first == f"{column} '2' of 'A' and 'B' (a/2.png)"
+    assert found.first == f"{column} '2' of 'A' and 'B': row 2 (a/2.png)"
     assert f"--join-sources {column}" in found.message
     assert not list(in_several_sources(made.select([0, 1, 3, 4])))
 
@@ -52,7 +52,7 @@ def test_a_slide_of_two_patients__is_named_within_its_source() -> None:
         )
     )
     assert list(found) == ["slide of several patients"]
-    assert found["slide of several patients"].first == "slide 's' of patient 'p' and 'q' (1)"
+    assert found["slide of several patients"].first == "slide 's' of patient 'p' and 'q': row 1 (1)"
 
 
 def test_a_group_of_two_patients_and_a_picture_of_two_owners__are_named() -> None:
@@ -73,7 +73,7 @@ def test_a_group_of_two_patients_and_a_picture_of_two_owners__are_named() -> Non
         "picture of several slides": 1,
         "picture of several sources": 1,
     }
-    assert found["picture of several sources"].first == "picture '1' of source 'A' and 'B'"
+    assert found["picture of several sources"].first == "picture '1' of source 'A' and 'B': row 1 (1)"
 
 
 def test_a_patient_on_two_sides_of_the_split__is_named() -> None:
@@ -88,7 +88,31 @@ def test_a_patient_on_two_sides_of_the_split__is_named() -> None:
         "patient on several sides of 'split'": 1,
         "picture on several sides of 'split'": 1,
     }
-    assert found["patient on several sides of 'split'"].first == "patient 'p' in 'train' and 'test' (1)"
+    first = found["patient on several sides of 'split'"].first
+    assert first == "patient 'p' in 'train' and 'test': row 1 (1)"
+
+
+def test_a_split__is_known_by_what_a_column_holds_and_however_its_sides_are_spelt() -> None:
+    columns: dict[str, list[Any]] = {"path": ["1", "2", "3"], "patient": ["p", "p", "q"]}
+    for name, sides in (("part", ["Training", "test ", "NA"]), ("is_test", ["0", "1", "0"])):
+        (found,) = in_several_splits(manifest(**columns, **{name: sides}))
+        assert (found.kind, found.count) == (f"patient on several sides of '{name}'", 1)
+    assert not list(in_several_splits(manifest(**columns, split=["train", " Train", "test"])))
+    assert not list(in_several_splits(manifest(**columns, split=["train", "NA", "test"])))
+    assert not list(in_several_splits(manifest(**columns, quality=["good", "bad", "bad"])))
+
+
+def test_a_split__is_known_by_folders() -> None:
+    made = manifest(path=["train/1.png", "test/2.png", "test/3.png"], patient=["p", "p", "q"])
+    (found,) = in_several_splits(made)
+    assert found.kind == "patient on several sides of the folders"
+    assert found.first == "patient 'p' in 'train' and 'test': row 1 (train/1.png)"
+
+
+def test_a_name__without_a_source_is_another_than_with_one() -> None:
+    (found,) = in_several_sources(manifest(path=["1", "2"], source=["A", None], patient=["p", "p"]))
+    assert found.first == "patient 'p' of 'A' and '(no source)': row 1 (1)"
+    assert not list(in_several_sources(manifest(path=["1", "2"], patient=["p", "p"])))
 
 
 def test_an_ordinary_collection__shows_nothing() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -310,6 +311,34 @@ def test_join_manifests__finds_every_image_from_the_common_folder(tmp_path: Path
     assert joined.paths()[1] == tmp_path.resolve() / "b" / "1.jpg"
     with pytest.raises(RedDinoError, match="no manifest"):
         join_manifests([])
+
+
+def test_place__names_file_and_line_of_rows_that_were_joined_and_chosen(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "m.csv").write_text('path,note\n1.jpg,"two\nlines"\n\n2.jpg,\n')
+    made = manifest_of(tmp_path, path=["c.jpg"])
+    files = [read_manifest(tmp_path / name / "m.csv") for name in ("a", "b")]
+    joined = join_manifests([files[0], made, files[1]])
+    assert [joined.place(row) for row in range(5)] == [
+        f"{tmp_path}/a/m.csv, line 2 (a/1.jpg)",
+        f"{tmp_path}/a/m.csv, line 5 (a/2.jpg)",
+        "row 1 (c.jpg)",
+        f"{tmp_path}/b/m.csv, line 2 (b/1.jpg)",
+        f"{tmp_path}/b/m.csv, line 5 (b/2.jpg)",
+    ]
+    chosen = joined.select([4, 0]).with_column("group", ["g", "h"])
+    assert chosen.place(0) == f"{tmp_path}/b/m.csv, line 5 (b/2.jpg)"
+    chosen = pickle.loads(pickle.dumps(joined.select(np.array([False] * 4 + [True]))))
+    assert chosen.place(0) == f"{tmp_path}/b/m.csv, line 5 (b/2.jpg)"
+
+
+def test_findings_of_reading__are_there_once_whatever_is_made_of_the_manifest(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text('path,patient\n1.jpg,"p\n1"\n2.jpg,q\n')
+    read = read_manifest(tmp_path / "m.csv")
+    for made in (read, read.with_column("group", ["g", "h"]), join_manifests([read])):
+        (finding,) = made.findings
+        assert finding.first == f"{tmp_path}/m.csv, line 2"
 
 
 def test_with_groups__fills_listed_images_and_keeps_the_rest(tmp_path: Path) -> None:

@@ -40,6 +40,10 @@ def by_kind(manifest: Manifest) -> dict[str, Finding]:
     ("name", "meant"),
     [
         ("Patient", "patient"),
+        ("#patient", "patient"),
+        ("patient:", "patient"),
+        ("Pati\u00ebnt", "patient"),
+        ("p\u0430tient", "patient"),
         ("PATIENT", "patient"),
         ("patients", "patient"),
         ("Slide", "slide"),

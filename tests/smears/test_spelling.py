@@ -24,6 +24,11 @@ from reddino.smears.spelling import may_mean_missing, means_missing, name_key, s
         "\ufeffburr",
         "bu\u00adrr",
         "\u3000burr\u200d \u2060",
+        "\u202bburr\u202c",
+        "\u2066burr\u2069",
+        "burr\ufe0f",
+        "\u3164burr\u2800",
+        "bu\U000e0061rr",
     ],
 )
 def test_tidy__takes_off_what_nobody_sees(text: str) -> None:
@@ -58,6 +63,10 @@ def test_tidy__joins_accents_and_keeps_what_has_a_meaning() -> None:
         "--",
         "?",
         ".",
+        "\\N",
+        "<NULL>",
+        "N\uff0fA",
+        "\uff0d",
     ],
 )
 def test_means_missing__knows_what_programs_write(word: str) -> None:
@@ -70,7 +79,22 @@ def test_means_missing__leaves_values_alone(word: str) -> None:
 
 
 def test_may_mean_missing__is_for_words_that_may_be_a_class() -> None:
-    assert may_mean_missing("unknown") and may_mean_missing("none") and not may_mean_missing("normal")
+    for word in (
+        "unknown",
+        "none",
+        "(null)",
+        "<Unknown>",
+        "Not_Recorded",
+        "n.k.",
+        "k. A.",
+        "-1",
+        "-999",
+        "*",
+        "未知",
+    ):
+        assert may_mean_missing(word), word
+    for word in ("normal", "nd", "0", "99", "-12", "p-1", "no", "A."):
+        assert not may_mean_missing(word), word
 
 
 @pytest.mark.parametrize(
@@ -88,6 +112,11 @@ def test_may_mean_missing__is_for_words_that_may_be_a_class() -> None:
         ("1", "01"),
         ("Ａ", "a"),
         ("А", "A"),
+        ("p1", "p\u0661"),
+        ("p1", '"p1"'),
+        ("p1\u2019", "p1'"),
+        ("sickle", "sickle."),
+        ("burr cell", "burr.cell"),
     ],
 )
 def test_spelling_key__is_the_same_for_what_a_reader_takes_for_one(one: str, other: str) -> None:
@@ -96,7 +125,15 @@ def test_spelling_key__is_the_same_for_what_a_reader_takes_for_one(one: str, oth
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("1 2", "12"), ("CD4", "CD4-"), ("1.01", "1.1"), ("p1", "p10"), ("10", "100"), ("-1", "1")],
+    [
+        ("1 2", "12"),
+        ("CD4", "CD4-"),
+        ("1.01", "1.1"),
+        ("p1", "p10"),
+        ("10", "100"),
+        ("-1", "1"),
+        ("1.2", "1-2"),
+    ],
 )
 def test_spelling_key__differs_for_what_differs(one: str, other: str) -> None:
     assert spelling_key(one) != spelling_key(other)
@@ -122,13 +159,18 @@ def found(**columns: list[object]) -> dict[str, Finding]:
 
 def test_check__names_values_that_are_spelt_alike() -> None:
     finding = found(label=["burr cell", "normal", "Burr  cell", "burr cell"])["values spelt alike"]
-    assert "'burr cell' (2 rows)" in finding.message and "'Burr  cell' (1 rows)" in finding.message
+    assert "'burr cell' (2 rows)" in finding.message and "'Burr  cell' (1 row)" in finding.message
     assert (finding.count, finding.first, finding.harmless) == (1, "row 3 (2.png)", False)
 
 
-def test_check__compares_patients_within_a_source() -> None:
-    assert "values spelt alike" in found(source=["a", "a"], patient=["p1", "P1"])
-    assert "values spelt alike" not in found(source=["a", "b"], patient=["p1", "P1"])
+def test_check__compares_patients_within_a_source_and_between_two() -> None:
+    columns = {"source": ["a", "b", "b", "b"], "patient": ["p1", "P1", "q7", "Q7"]}
+    finding = found(**columns)["values spelt alike"]
+    assert "'q7' (1 row of source 'b') and 'Q7' (1 row of source 'b')" in finding.message
+    assert (finding.count, finding.first) == (2, "row 4 (3.png)")
+    finding = found(source=["a", "b"], patient=["p1", "P1"])["values spelt alike"]
+    assert "'p1' (1 row of source 'a') and 'P1' (1 row of source 'b')" in finding.message
+    assert "values spelt alike" not in found(source=["a", "b"], patient=["p1", "p1"])
     assert "values spelt alike" in found(source=["Lab A", "lab a"])
 
 
@@ -147,12 +189,36 @@ def test_check__reports_words_that_may_mean_missing() -> None:
         ("class", "label"),
         ("Cell Type", "label"),
         ("xmin", "x"),
+        ("pateint", "patient"),
+        ("patient.1", "patient"),
+        ("cell_diamter", "cell_diameter"),
+        ("pat", "patient"),
         ("site", "source"),
     ],
 )
 def test_check__names_the_column_that_another_may_be_meant_for(name: str, column: str) -> None:
     finding = found(**{name: ["1", "2"]})["columns of other names"]
     assert f"'{name}'" in finding.message and f"call it '{column}'" in finding.message
+
+
+def test_check__takes_the_far_edge_of_a_box_for_no_width() -> None:
+    message = found(xmax=["1", "2"])["columns of other names"].message
+    assert "fill 'w' with the size" in message and "call it" not in message
+    assert not found(side=["left", "right"], patient_age=["70", "71"])
+
+
+@pytest.mark.parametrize("left", ["1.23457E+11", "1E+05", "####", "M\ufffdller"])
+def test_check__reports_what_a_spreadsheet_or_an_encoding_left_of_an_id(left: str) -> None:
+    finding = found(patient=["p1", left, left])["values that lost characters"]
+    assert (finding.count, finding.first, finding.harmless) == (2, "row 2 (1.png)", False)
+
+
+def test_check__reports_numbers_too_large_for_their_type() -> None:
+    patient = pa.array([3.0, 2.0**24, 2.0**24], pa.float32())
+    table = pa.table({"path": ["1.png", "2.png", "3.png"], "patient": patient})
+    (finding,) = Manifest(table, Path()).findings
+    assert (finding.kind, finding.count) == ("values that lost characters", 2)
+    assert not Manifest(table.slice(0, 1), Path()).findings
 
 
 def test_check__leaves_other_columns_alone_where_the_known_one_is_filled() -> None:

@@ -27,6 +27,7 @@ from reddino.errors import RedDinoError
 from reddino.parquet import open_parquet, reading_parquet, require_size
 from reddino.provenance import hash_bytes
 from reddino.smears.contents import what_changed
+from reddino.smears.spelling import clean
 
 if TYPE_CHECKING:
     from reddino.smears.hashes import Hashes
@@ -88,6 +89,15 @@ class Embeddings:
     def strings(self, column: str) -> list[str]:
         """Values of a column as text, "" where missing."""
         return ["" if value is None else str(value) for value in self._column(column).to_pylist()]
+
+    def names(self, column: str) -> list[str]:
+        """Ids or classes (n,) of any column: tidy, "" where missing or a word for it.
+
+        A further column of a manifest was carried along as it was written.
+        """
+        values = self.strings(column)
+        known = {value: clean(value) for value in set(values)}
+        return [known[value] for value in values]
 
     def numbers(self, column: str) -> npt.NDArray[np.float64]:
         """Values (n,) of a column as float64, NaN where missing."""

@@ -12,9 +12,9 @@ from reddino.errors import RedDinoError
 from reddino.evaluate.splits import Split
 from reddino.smears.findings import counted
 from reddino.smears.groups import joined_groups
-from reddino.smears.identities import IDENTITIES, several_of
+from reddino.smears.identities import IDENTITIES, several_of, under_several
 from reddino.smears.manifest import Manifest
-from reddino.smears.manifest_columns import COLUMNS
+from reddino.smears.spelling import spelling_key
 
 
 def joined_columns(join_sources: Collection[str], group_by: str | None) -> tuple[str, ...]:
@@ -43,15 +43,25 @@ def groups_of(emb: Embeddings, column: str | None = None, join_sources: Collecti
     """
     across = joined_columns(join_sources, column)
     if column is None:
-        return Manifest(emb.table.select(list(COLUMNS)), Path()).fold_groups(across, emb.copies)
-    values = emb.strings(column)
+        known = [name for name in ("path", *IDENTITIES, "source") if name in emb.table.column_names]
+        return Manifest(emb.table.select(known), Path()).fold_groups(across, emb.copies)
+    values = emb.names(column)
     missing = sum(value == "" for value in values)
     if missing:
         raise RedDinoError(
             f"{missing} of {len(values)} labelled rows have no '{column}': group by another column."
         )
     columns = {column: values, "picture": _copied(emb)}
-    return joined_groups(emb.strings("source"), columns, (*across, "picture"))
+    return joined_groups(_sources(emb), columns, (*across, "picture"))
+
+
+def kept_apart(emb: Embeddings, join_sources: Collection[str]) -> list[str]:
+    """What a split whose sides are given keeps on one of them: the name of each row's group (n,).
+
+    That is copies of a picture, and rows of a patient, slide or group in `join_sources`.
+    """
+    columns = {name: emb.names(name) for name in join_sources} | {"picture": _copied(emb)}
+    return joined_groups(_sources(emb), columns, tuple(columns))
 
 
 def without_tested(
@@ -67,10 +77,7 @@ def without_tested(
     Raises:
         RedDinoError: a split has no training cell left.
     """
-    columns = {name: emb.strings(name) for name in join_sources} | {"picture": _copied(emb)}
-    if not any(value for values in columns.values() for value in values):
-        return tuple(splits), ()
-    names = joined_groups(emb.strings("source"), columns, tuple(columns))
+    names = kept_apart(emb, join_sources)
     group = np.unique(np.asarray(names), return_inverse=True)[1]
     kept, gone, trained = [], 0, 0
     for split in splits:
@@ -101,15 +108,32 @@ def leak_notes(emb: Embeddings, groups: Sequence[str], splits: Sequence[Split] =
     return [*_shared_names(emb, groups, splits), *_copy_notes(emb)]
 
 
+def alike_notes(what: str, names: Sequence[str]) -> list[str]:
+    """A sentence on names (n,) that are spelt nearly alike, and yet are taken for different ones.
+
+    Args:
+        what: they are, such as `classes`.
+    """
+    by_key: dict[str, list[str]] = {}
+    for name in dict.fromkeys(names):
+        by_key.setdefault(spelling_key(name), []).append(name)
+    several = [alike for alike in by_key.values() if len(alike) > 1]
+    if not several:
+        return []
+    shown = " and ".join(f"'{name}'" for name in several[0][:3])
+    more = f" ({len(several) - 1} more are like these)" if len(several) > 1 else ""
+    return [f"{shown} are different {what}{more}: if they are one, write them alike, or rename one."]
+
+
 def _shared_names(emb: Embeddings, groups: Sequence[str], splits: Sequence[Split]) -> list[str]:
-    sources = emb.strings("source")
+    sources = _sources(emb)
     joined: list[str] = []
     apart: dict[str, dict[str, list[str]]] = {}
     for column in IDENTITIES:
         if column not in emb.table.column_names:
             continue
-        values = emb.strings(column)
-        shared = several_of(values, sources)
+        values = emb.names(column)
+        shared = under_several(values, sources)
         separate = several_of(values, groups)
         if together := sum(name not in separate for name in shared):
             joined.append(counted(together, column))
@@ -137,11 +161,11 @@ def _shared_names(emb: Embeddings, groups: Sequence[str], splits: Sequence[Split
 
 def _tested_elsewhere(emb: Embeddings, splits: Sequence[Split], columns: Sequence[str]) -> float:
     """Percent of the tested rows of which a name in one of the columns trains under another source."""
-    places, source = np.unique(np.asarray(emb.strings("source")), return_inverse=True)
+    places, source = np.unique(np.asarray(_sources(emb)), return_inverse=True)
     tested = sum(len(rows) for split in splits for _, rows in split.tests)
     elsewhere = np.zeros((len(splits), len(source)), dtype=np.bool_)
     for column in columns:
-        names, value = np.unique(np.asarray(emb.strings(column)), return_inverse=True)
+        names, value = np.unique(np.asarray(emb.names(column)), return_inverse=True)
         known = names[value] != ""
         for number, split in enumerate(splits):
             trains = np.zeros((len(names), len(places)), dtype=np.bool_)
@@ -151,6 +175,11 @@ def _tested_elsewhere(emb: Embeddings, splits: Sequence[Split], columns: Sequenc
         int(elsewhere[number, rows].sum()) for number, split in enumerate(splits) for _, rows in split.tests
     )
     return 100 * found / max(tested, 1)
+
+
+def _sources(emb: Embeddings) -> list[str]:
+    """The source of each row (n,), "" where the table has none."""
+    return emb.names("source") if "source" in emb.table.column_names else [""] * len(emb)
 
 
 def _copied(emb: Embeddings) -> list[str]:

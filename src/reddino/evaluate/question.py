@@ -14,7 +14,7 @@ from reddino.evaluate.class_map import ClassMap
 from reddino.evaluate.classifiers import PUBLISHED, Classifier
 from reddino.evaluate.few_shot import few_shot
 from reddino.evaluate.intervals import RESAMPLES
-from reddino.evaluate.leaks import groups_of, leak_notes, without_tested
+from reddino.evaluate.leaks import alike_notes, groups_of, kept_apart, leak_notes, without_tested
 from reddino.evaluate.source_splits import cross_source, leave_one_source_out
 from reddino.evaluate.splits import (
     Split,
@@ -98,7 +98,7 @@ def taking_part(question: Question, emb: Embeddings) -> Embeddings:
         return emb
     if question.split_column not in emb.table.column_names:
         return emb  # which planning the split will refuse
-    inside = on_a_side(emb.strings(question.split_column))
+    inside = on_a_side(emb.names(question.split_column))
     return emb.select(inside) if inside.any() else emb
 
 
@@ -114,12 +114,16 @@ def plan_splits(question: Question, emb: Embeddings, labels: Sequence[str]) -> P
     """
     groups = groups_of(emb, question.group_by, question.join_sources)
     splits, notes = _splits(question, emb, labels, groups)
+    together = groups
     if question.protocol in SIDES_GIVEN:
         splits, left_out = without_tested(splits, emb, question.join_sources)
-        notes = (*notes, *left_out)
+        notes, together = (*notes, *left_out), kept_apart(emb, question.join_sources)
     shared = straddling(splits, groups)
-    leaks = leak_notes(emb, groups, splits)
-    notes = (*notes, *([shared] if shared else []), *leaks, *unlearned_classes(splits, labels))
+    leaks = leak_notes(emb, together, splits)
+    alike = alike_notes("classes", labels)
+    if question.group_by is not None:
+        alike += alike_notes(f"values of '{question.group_by}'", emb.names(question.group_by))
+    notes = (*notes, *([shared] if shared else []), *leaks, *alike, *unlearned_classes(splits, labels))
     return Plan(splits, groups, notes)
 
 
@@ -132,9 +136,9 @@ def _splits(
         folds = grouped_folds(labels, groups, question.folds, question.seed)
         return folds.splits(), folds.notes
     if question.protocol == "cross-source":
-        return cross_source(labels, emb.strings(question.source_column)), ()
+        return cross_source(labels, emb.names(question.source_column)), ()
     if question.protocol == "leave-one-source-out":
-        return leave_one_source_out(labels, emb.strings(question.source_column)), ()
+        return leave_one_source_out(labels, emb.names(question.source_column)), ()
     if question.protocol == "fixed":
         return _fixed(question, emb, labels), ()
     return few_shot(
@@ -154,7 +158,7 @@ def _fixed(question: Question, emb: Embeddings, labels: Sequence[str]) -> tuple[
             f"The fixed protocol reads its split from the column '{question.split_column}', which the table "
             f"lacks; it has: {', '.join(emb.table.column_names)}. Name another as the split column."
         )
-    values = emb.strings(question.split_column)
+    values = emb.names(question.split_column)
     if not question.test_values:
         return split_column(values)
     ((train, test),) = held_out(values, question.test_values)

@@ -11,6 +11,8 @@ import numpy.typing as npt
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from reddino.errors import RedDinoError
+from reddino.smears.sides import side_of
+from reddino.smears.spelling import tidy
 
 Rows = npt.NDArray[np.int64]
 TRAIN_ONLY = -1
@@ -122,14 +124,14 @@ def held_out(values: Sequence[str], test_values: Sequence[str]) -> Folds:
     Raises:
         RedDinoError: a named value does not occur, or nothing is left to train on.
     """
-    value = np.asarray(values)
+    value, test_values = np.asarray(values), [tidy(name) for name in test_values]
     missing = sorted(set(test_values) - set(value.tolist()))
     if missing:
         raise RedDinoError(
             f"No row has the test value {', '.join(map(repr, missing))}; "
             f"there are: {', '.join(map(repr, np.unique(value).tolist()[:20]))}."
         )
-    tested = np.isin(value, np.asarray(list(test_values)))
+    tested = np.isin(value, np.asarray(test_values))
     if tested.all() or not tested.any():
         raise RedDinoError(
             "The test values must leave rows on both sides: name some, but not all, of the values."
@@ -160,7 +162,7 @@ def split_column(values: Sequence[str]) -> tuple[Split, ...]:
 
 
 def _sides(values: Sequence[str]) -> npt.NDArray[np.str_]:
-    return np.char.lower(np.asarray(values, dtype=np.str_))
+    return np.asarray([side_of(value) for value in values], dtype=np.str_)
 
 
 def require_whole_groups(of_row: Rows, groups: npt.ArrayLike) -> None:

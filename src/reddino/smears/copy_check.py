@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,17 +11,10 @@ from numpy.typing import NDArray
 from reddino.smears.copies import find_copies
 from reddino.smears.decode import ImageError, decode_image
 from reddino.smears.findings import Finding, counted
-from reddino.smears.identities import SPLITS
 from reddino.smears.manifest import Manifest
 from reddino.smears.readings import Readings
+from reddino.smears.sides import side_of_folder, sides_of, split_columns
 from reddino.smears.sketches import Pixels, Sketch, grey_square, sketch_of
-
-#: Folders by which exports of data sets say what trains and what tests.
-_SIDES = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation"), "validation"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
 
 
 class CopyCheck:
@@ -102,17 +95,11 @@ def picture_sides(manifest: Manifest) -> list[str]:
     """The side of a split of each image (m,), by a column or by a folder such as `train`; "" = none."""
     paths, codes = manifest.images()
     first = np.unique(codes, return_index=True)[1]
-    sides = [_side_of(path) for path in paths]
-    for name in manifest.table.column_names:
-        if name.lower() in SPLITS:
-            values = manifest.strings(name)
-            sides = [values[row] or side for row, side in zip(first.tolist(), sides, strict=True)]
-    return sides
-
-
-def _side_of(path: str) -> str:
-    folders = (part.lower() for part in PurePosixPath(path.replace("\\", "/")).parts[:-1])
-    return next((_SIDES[folder] for folder in folders if folder in _SIDES), "")
+    found = [side_of_folder(path) for path in paths]
+    for name in split_columns(manifest):
+        values = sides_of(manifest, name)
+        found = [values[row] or side for row, side in zip(first.tolist(), found, strict=True)]
+    return found
 
 
 def _read(path: Path, reading: Mapping[str, int]) -> Pixels | None:

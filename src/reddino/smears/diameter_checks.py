@@ -56,7 +56,7 @@ def _small_diameters(
             f"{counted(int(small.sum()), 'row')} with a cell_diameter of {low:g} to {high:g}, which is "
             "that of a red cell in micrometres; the column is in pixels",
             int(small.sum()),
-            f"{manifest.strings('path')[row]} (row {row + 1}): cell_diameter {given[row]:g}",
+            f"{manifest.place(row)}: cell_diameter {given[row]:g}",
         )
 
 

@@ -31,8 +31,8 @@ class FrameCheck:
         drawn = manifest.strings(DRAWN_COLUMN) if known else [""] * len(manifest)
         self._unsure = self._cells & np.array([value != UPRIGHT for value in drawn], dtype=np.bool_)
         self._turned: list[str] = []
-        self._outside: list[str] = []
-        self._large: list[str] = []
+        self._outside: list[tuple[int, str]] = []
+        self._large: list[tuple[int, str]] = []
 
     def header(self, number: int) -> None:
         """Look at one picture; one whose header cannot be read is passed over."""
@@ -59,11 +59,9 @@ class FrameCheck:
         width, height = frame.size
         for row in rows[(x < 0) | (y < 0) | (x > width) | (y > height)].tolist():
             place = ", ".join(f"{value:g}" for value in self._centres[row])
-            self._outside.append(f"{name} (row {row + 1}): ({place}) in {width} x {height} pixels")
+            self._outside.append((row, f"({place}) in {width} x {height} pixels"))
         for row in rows[self._diameters[rows] > max(frame.size)].tolist()[:1]:
-            self._large.append(
-                f"{name} (row {row + 1}): {self._diameters[row]:g} in {width} x {height} pixels"
-            )
+            self._large.append((row, f"{self._diameters[row]:g} in {width} x {height} pixels"))
 
     def findings(self, looked_at: str = "") -> Iterator[Finding]:
         """What was found; `looked_at` says at which pictures."""
@@ -84,7 +82,7 @@ class FrameCheck:
                 "coordinates are those of another picture or size, and their pictures are left out where "
                 "cells are cut",
                 len(self._outside),
-                self._outside[0],
+                self._first(self._outside),
             )
         if self._large:
             yield Finding(
@@ -92,8 +90,12 @@ class FrameCheck:
                 f"{counted(len(self._large), 'picture')} smaller than one cell{looked_at}: the column "
                 "cell_diameter is in pixels",
                 len(self._large),
-                self._large[0],
+                self._first(self._large),
             )
+
+    def _first(self, found: list[tuple[int, str]]) -> str:
+        row, what = found[0]
+        return f"{self._manifest.place(row)}: {what}"
 
 
 def frames_of_sample(manifest: Manifest) -> Iterable[Finding]:

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from reddino.smears.findings import Finding
 from reddino.smears.manifest import Manifest
+from reddino.smears.sides import side_of_folder, sides_of, split_columns
 
 #: Columns that name what a row was taken from; by themselves they mean something within one source only.
 IDENTITIES = ("patient", "slide", "group")
-#: Further columns of a manifest that may say which side of a split a row is on.
-SPLITS = ("split", "subset", "fold")
+#: What rows without a source are called.
+NO_SOURCE = "(no source)"
 #: What holds one of each of the others: (column, what it should have one of).
 _ONE_OF = (
     ("slide", "patient"),
@@ -33,12 +34,17 @@ def several_of(holders: Sequence[str], held: Sequence[str]) -> dict[str, list[st
     return {holder: values for holder, values in found.items() if len(values) > 1}
 
 
+def under_several(values: Sequence[str], sources: Sequence[str]) -> dict[str, list[str]]:
+    """The names (n,) that stand under two or more sources (n,), with those; rows without one are one more."""
+    return several_of(values, [source or NO_SOURCE for source in sources])
+
+
 def in_several_sources(manifest: Manifest) -> Iterator[Finding]:
     """Patients, slides and groups of one name under several sources: one, or several of the same name?"""
     sources = manifest.strings("source")
     for column in IDENTITIES:
         values = manifest.strings(column)
-        shared = several_of(values, sources)
+        shared = under_several(values, sources)
         if shared:
             name, under = next(iter(shared.items()))
             yield Finding(
@@ -47,7 +53,7 @@ def in_several_sources(manifest: Manifest) -> Iterator[Finding]:
                 f"{column} under each, so that its cells can train and test; where it is the same, give "
                 f"evaluate and fit --join-sources {column}, else rename it",
                 len(shared),
-                f"{column} {_named(name)} of {_list(under)} ({_path_of(manifest, values, name)})",
+                f"{column} {_named(name)} of {_list(under)}: {manifest.place(values.index(name))}",
             )
 
 
@@ -63,22 +69,23 @@ def of_two_owners(manifest: Manifest) -> Iterator[Finding]:
             place, owners = next(iter(several.items()))
             row = places.index(place)
             what = "picture" if column == "path" else column
-            first = f"{what} {_named(values[row])} of {owner} {_list(owners)}"
             yield Finding(
                 f"{what} of several {owner}s",
                 f"{_count(several, what)} with more than one {owner}; evaluate and fit keep all of these "
                 f"together, which is right only if the {owner}s are; mend the manifest",
                 len(several),
-                first if column == "path" else f"{first} ({manifest.strings('path')[row]})",
+                f"{what} {_named(values[row])} of {owner} {_list(owners)}: {manifest.place(row)}",
             )
 
 
 def in_several_splits(manifest: Manifest) -> Iterator[Finding]:
-    """Patients, slides, groups and pictures that stand on two sides of a split that the manifest names."""
-    names = [name for name in manifest.table.column_names if name.lower() in SPLITS]
+    """Patients, slides, groups and pictures on two sides of a split that columns or folders name."""
     sources = manifest.strings("source")
-    for split in names:
-        sides = manifest.strings(split)
+    splits = {f"'{name}'": sides_of(manifest, name) for name in split_columns(manifest)}
+    paths, codes = manifest.images()
+    folders = [side_of_folder(path) for path in paths]
+    splits["the folders"] = [folders[code] for code in codes.tolist()]
+    for split, sides in splits.items():
         for column in (*IDENTITIES, "path"):
             values = manifest.strings(column)
             places = values if column == "path" else _within(sources, values)
@@ -88,21 +95,21 @@ def in_several_splits(manifest: Manifest) -> Iterator[Finding]:
                 row = places.index(place)
                 what = "picture" if column == "path" else column
                 yield Finding(
-                    f"{what} on several sides of '{split}'",
-                    f"{_count(several, what)} on more than one side of the split in the column '{split}', "
+                    f"{what} on several sides of {split}",
+                    f"{_count(several, what)} on more than one side of the split that {_names(split)}, "
                     "so that scores of this split are flattered",
                     len(several),
-                    f"{what} {_named(values[row])} in {_list(on)} ({manifest.strings('path')[row]})",
+                    f"{what} {_named(values[row])} in {_list(on)}: {manifest.place(row)}",
                 )
+
+
+def _names(split: str) -> str:
+    return f"{split} name" if split == "the folders" else f"the column {split} names"
 
 
 def _within(sources: Sequence[str], values: Sequence[str]) -> list[str]:
     """The values with their sources, "" where missing."""
     return [f"{source}\0{value}" if value else "" for source, value in zip(sources, values, strict=True)]
-
-
-def _path_of(manifest: Manifest, values: Sequence[str], name: str) -> str:
-    return manifest.strings("path")[values.index(name)]
 
 
 def _count(found: Mapping[str, object], what: str) -> str:

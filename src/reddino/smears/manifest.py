@@ -19,7 +19,8 @@ from reddino.provenance import hash_bytes
 from reddino.smears import manifest_file
 from reddino.smears.contents import column_digests
 from reddino.smears.findings import Finding, joined
-from reddino.smears.manifest_columns import COLUMNS, NUMBER_COLUMNS, RowPlace, conform
+from reddino.smears.manifest_columns import COLUMNS, NUMBER_COLUMNS, conform
+from reddino.smears.row_places import RowPlace, RowPlaces
 from reddino.smears.shards import file_size, split_member
 from reddino.smears.spelling import tidy
 
@@ -44,6 +45,7 @@ class Manifest:
         table: n rows; see docs/design.md for the columns.
         root: folder that `path` is relative to.
         findings: what was odd when the table was read, such as blanks around values.
+        places: where its rows stand in the files that they were read from; None where there is none.
 
     Raises:
         RedDinoError: a value breaks the rules of the manifest; names row and column.
@@ -52,11 +54,14 @@ class Manifest:
     table: pa.Table
     root: Path
     findings: tuple[Finding, ...] = field(default=(), compare=False)
+    places: RowPlaces | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         table, found = conform(self.table, RowPlace("the manifest"))
+        known = {(finding.kind, finding.message) for finding in self.findings}
+        new = [finding for finding in found if (finding.kind, finding.message) not in known]
         object.__setattr__(self, "table", table)
-        object.__setattr__(self, "findings", joined((self.findings, found)))
+        object.__setattr__(self, "findings", joined((self.findings, new)))
         object.__setattr__(self, "root", Path(self.root))
 
     def __len__(self) -> int:
@@ -90,6 +95,11 @@ class Manifest:
         root = Path.cwd() / self.root
         absolute = [root / path for path in unique]
         return [absolute[code] for code in codes.tolist()]
+
+    def place(self, row: int) -> str:
+        """Where a row stands, with its image, for the eyes of a person: `cells.csv, line 17 (3.png)`."""
+        where = f"row {row + 1}" if self.places is None else self.places.of(row)
+        return f"{where} ({self._column('path')[row].as_py()})"
 
     def images(self) -> tuple[list[str], NDArray[np.int64]]:
         """The distinct images in order of appearance, and for each row which of them it belongs to.
@@ -133,8 +143,13 @@ class Manifest:
         if chosen.dtype == np.bool_:
             if chosen.shape != (len(self),):
                 raise ValueError(f"the mask has shape {chosen.shape}, the manifest {len(self)} rows")
-            return _checked(self.table.filter(pa.array(chosen)), self.root, self.findings)
-        return _checked(self.table.take(chosen.astype(np.int64)), self.root, self.findings)
+            return self._with(self.table.filter(pa.array(chosen)), chosen)
+        indices = chosen.astype(np.int64)
+        return self._with(self.table.take(indices), indices)
+
+    def _with(self, table: pa.Table, rows: NDArray[np.bool_] | NDArray[np.int64]) -> Manifest:
+        places = None if self.places is None else self.places.select(rows)
+        return _checked(table, self.root, self.findings, places)
 
     def with_column(
         self, name: str, values: Sequence[Any] | NDArray[Any] | pa.Array[Any] | pa.ChunkedArray[Any]
@@ -145,8 +160,10 @@ class Manifest:
             raise ValueError(f"{len(column)} values for {len(self)} rows in column '{name}'")
         if name in self.table.column_names:
             index = self.table.column_names.index(name)
-            return Manifest(self.table.set_column(index, name, column), self.root, self.findings)
-        return Manifest(self.table.append_column(name, column), self.root, self.findings)
+            table = self.table.set_column(index, name, column)
+        else:
+            table = self.table.append_column(name, column)
+        return Manifest(table, self.root, self.findings, self.places)
 
     def missing_files(self) -> list[str]:
         """Paths, as they stand in the table, of images that do not exist."""
@@ -168,10 +185,12 @@ class Manifest:
         return hash_bytes(*(f"{name}\0{columns[name]}\0".encode() for name in columns), sizes.tobytes())
 
 
-def _checked(table: pa.Table, root: Path, findings: tuple[Finding, ...]) -> Manifest:
+def _checked(
+    table: pa.Table, root: Path, findings: tuple[Finding, ...], places: RowPlaces | None
+) -> Manifest:
     """A manifest over a table that was brought into form before: goes without a second check."""
     manifest = object.__new__(Manifest)
-    for name, value in (("table", table), ("root", root), ("findings", findings)):
+    for name, value in (("table", table), ("root", root), ("findings", findings), ("places", places)):
         object.__setattr__(manifest, name, value)
     return manifest
 
@@ -198,7 +217,8 @@ def read_manifest(path: str | Path, *, check_files: bool = False) -> Manifest:
     table, found = conform(table, place)
     if table.num_rows == 0:
         raise RedDinoError(f"{path} lists no images: it needs at least one row below the column names.")
-    manifest = _with_files_that_exist(_checked(table, path.parent, found), place)
+    places = RowPlaces.one_file(place, table.num_rows)
+    manifest = _with_files_that_exist(_checked(table, path.parent, found, places), place)
     if check_files:
         _require_files(manifest, place)
     return manifest
@@ -220,7 +240,7 @@ def _with_files_that_exist(manifest: Manifest, place: RowPlace) -> Manifest:
     column = _spread([respelt[number] for number in range(len(unique))], codes)
     index = manifest.table.column_names.index("path")
     table = manifest.table.set_column(index, "path", column)
-    return _checked(table, manifest.root, (*manifest.findings, found))
+    return _checked(table, manifest.root, (*manifest.findings, found), manifest.places)
 
 
 def _as_on_disk(path: str, root: Path) -> str:
@@ -270,12 +290,13 @@ def _moved(manifest: Manifest, root: Path) -> Manifest:
     # Real folders on both sides: '..' after a symbolic link would otherwise lead elsewhere.
     old, new = os.path.realpath(manifest.root), os.path.realpath(root)
     if old == new:
-        return Manifest(manifest.table, root, manifest.findings)
+        return Manifest(manifest.table, root, manifest.findings, manifest.places)
     unique, codes = manifest.images()
     moved = [Path(os.path.relpath(Path(old, path), new)).as_posix() for path in unique]
     column = _spread(moved, codes)
     index = manifest.table.column_names.index("path")
-    return Manifest(manifest.table.set_column(index, "path", column), root, manifest.findings)
+    table = manifest.table.set_column(index, "path", column)
+    return Manifest(table, root, manifest.findings, manifest.places)
 
 
 def _spread(values: Sequence[str | None], codes: NDArray[np.int64]) -> Any:
@@ -291,7 +312,8 @@ def join_manifests(manifests: Sequence[Manifest]) -> Manifest:
     root = Path(os.path.commonpath([os.path.realpath(manifest.root) for manifest in manifests]))
     tables = [_moved(manifest, root).table for manifest in manifests]
     table = pa.concat_tables(tables, promote_options="default")
-    return Manifest(table, root, joined(manifest.findings for manifest in manifests))
+    places = RowPlaces.joined([one.places or RowPlaces.one_file(None, len(one)) for one in manifests])
+    return Manifest(table, root, joined(manifest.findings for manifest in manifests), places)
 
 
 def with_groups(manifest: Manifest, csv: str | Path) -> Manifest:

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from reddino.errors import RedDinoError
 from reddino.smears.findings import Finding
-from reddino.smears.manifest_values import Column, RowPlace, read_numbers, read_texts
+from reddino.smears.manifest_values import Column, read_numbers, read_texts
+from reddino.smears.row_places import RowPlace
 from reddino.smears.spelling import name_key
 
-__all__ = ["COLUMNS", "ID_COLUMNS", "NUMBER_COLUMNS", "READING_COLUMNS", "RowPlace", "conform"]
+__all__ = ["COLUMNS", "ID_COLUMNS", "NUMBER_COLUMNS", "READING_COLUMNS", "conform"]
 
 COLUMNS = ("path", "source", "slide", "patient", "group", "x", "y", "w", "h", "label", "cell_diameter")
 #: How a picture is read, where it is no ordinary one: bits that count in its 16-bit samples, and its focus
@@ -81,7 +82,9 @@ def require_names(names: Sequence[str], file: str) -> None:
         if key == name_key(meant):
             raise RedDinoError(f"{file} has the columns '{meant}' and '{name}': rename or remove one.")
     if "path" not in counts:
-        raise RedDinoError(f"{file} has no column 'path', only: {_listed(names)}.")
+        raise RedDinoError(
+            f"{file} has no column 'path', only: {_listed(names)}; call the column of the image files 'path'."
+        )
 
 
 def _listed(names: Sequence[str], most: int = 20) -> str:

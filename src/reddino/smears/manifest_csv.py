@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -12,7 +13,7 @@ import pyarrow.csv as pacsv
 
 from reddino.errors import RedDinoError
 from reddino.smears.manifest_columns import require_names
-from reddino.smears.manifest_values import RowPlace
+from reddino.smears.row_places import RowPlace
 from reddino.smears.spelling import tidy
 
 #: Bytes that the line of column names, and any other line, may take.
@@ -27,6 +28,7 @@ _OTHER_KINDS = (
     (b"PK\x03\x04", "a spreadsheet (.xlsx, .ods)"),
     (b"PAR1", "Parquet"),
     (b"\xd0\xcf\x11\xe0", "an old .xls"),
+    (b"\x1f\x8b", "compressed"),
 )
 
 
@@ -64,7 +66,7 @@ def read_csv(
             raise RedDinoError(f"{path} cannot be read: {' '.join(str(error).split())}.") from error
         table = pa.table({name: pa.array([], pa.string()) for name in header})
     _refuse_open_quote(path, encoding, table)
-    return table, RowPlace(str(path), lambda row: _line(path, encoding, row))
+    return table, RowPlace(str(path), partial(_line, path, encoding))
 
 
 def _encoding(path: Path) -> str:
@@ -104,7 +106,8 @@ def _header(path: Path, encoding: str) -> tuple[list[str], int]:
         raise RedDinoError(f"{path}: the line of column names cannot be read ({error}).") from error
     if not header:
         raise RedDinoError(
-            f"{path} is empty: a manifest starts with a line of column names, at least 'path'."
+            f"{path} begins with an empty line, or is empty: a manifest starts with a line of column names, "
+            "at least 'path'."
         )
     if len(header) == 1 and any(separator in header[0] for separator in ";\t|"):
         raise RedDinoError(f"{path}: columns must be separated by commas; save it as comma-separated CSV.")

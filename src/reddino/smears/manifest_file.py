@@ -14,7 +14,7 @@ from reddino.exports import harmless_table, original_table
 from reddino.parquet import write_parquet
 from reddino.smears.manifest_csv import read_csv
 from reddino.smears.manifest_parquet import read_parquet
-from reddino.smears.manifest_values import RowPlace
+from reddino.smears.row_places import RowPlace
 
 FORMATS = (".csv", ".parquet")
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from reddino.errors import RedDinoError
 from reddino.parquet import open_parquet
 from reddino.smears.manifest_columns import require_names
-from reddino.smears.manifest_values import RowPlace
+from reddino.smears.row_places import RowPlace
 from reddino.smears.spelling import tidy
 
 #: Values in all columns, and characters in one: a few kilobytes can stand for more than memory holds.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NoReturn, TypeAlias
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -14,37 +14,13 @@ from numpy.typing import NDArray
 
 from reddino.errors import RedDinoError
 from reddino.smears.findings import Finding
+from reddino.smears.row_places import RowPlace
 from reddino.smears.spelling import means_missing, tidy
 
 #: The kind of a finding.
 MISSING = "missing values as words"
 # A pyarrow column. The published type stubs know too few of the argument types that pyarrow's functions take.
 Column: TypeAlias = Any
-
-
-def _row_number(row: int) -> str:
-    return f"row {row + 1}"
-
-
-@dataclass(frozen=True)
-class RowPlace:
-    """Where a row stands, in the words of a person who has the file open.
-
-    Attributes:
-        name: the file, or what the table is.
-        position: turns a row number (from 0) into words; looked up only when something is wrong.
-    """
-
-    name: str
-    position: Callable[[int], str] = field(default=_row_number)
-
-    def of(self, row: int) -> str:
-        """Name the row, e.g. `cells.csv, line 17`."""
-        return f"{self.name}, {self.position(row)}"
-
-    def refuse(self, row: int, column: str, fault: str) -> NoReturn:
-        """Raise for the value in `column` of `row`."""
-        raise RedDinoError(f"{self.of(row)}, column '{column}': {fault}.")
 
 
 def read_texts(
@@ -69,6 +45,8 @@ def read_texts(
         if role != "extra":
             raise RedDinoError(f"{place.name}, column '{name}': holds {column.type}, not text.")
         return column
+    if role != "extra":
+        _note_rounded(column, name, place, found)
     column = _as_text(column, name, place)
     unique, codes = _encoded(column, name, place)
     for number, text in enumerate(unique):
@@ -84,6 +62,21 @@ def read_texts(
     if role in ("path", "extra"):
         return _without_empty(column) if "" in unique else column
     return _tidied(column, unique, codes, noted)
+
+
+def _note_rounded(column: Column, name: str, place: RowPlace, found: list[Finding]) -> None:
+    """Note numbers that are too large for their type to tell from the next."""
+    digits = {pa.float16(): 11, pa.float32(): 24, pa.float64(): 53}.get(column.type)
+    if digits is None:
+        return
+    values = np.asarray(pc.fill_null(column.cast(pa.float64()), 0.0))
+    rows = np.flatnonzero(np.isfinite(values) & (np.abs(values) >= 2**digits)).tolist()
+    if rows:
+        does = (
+            f"is too large for {column.type} to tell from the next: several may have become one; write text"
+        )
+        first = f"{column[rows[0]].as_py():.17g}"
+        _Noted(name, place, found).add("values that lost characters", first, does, rows, harmless=False)
 
 
 def _as_text(column: Column, name: str, place: RowPlace) -> Column:

@@ -8,38 +8,43 @@ import unicodedata
 #: Words that programs write where a value is missing (pandas, R, SQL, spreadsheets), in lower case.
 _MISSING = frozenset(
     (
-        *("", "na", "n/a", "<na>", "#na", "#n/a", "#n/a n/a", "nan", "-nan", "+nan", "null", "nil", "#null!"),
-        *(
-            "1.#ind",
-            "-1.#ind",
-            "1.#qnan",
-            "-1.#qnan",
-            "nat",
-            "#value!",
-            "#ref!",
-            "#div/0!",
-            "#name?",
-            "#num!",
-        ),
-        *("-", "--", "---", "–", "—", "?", "??", "."),
+        *("", "na", "n/a", "<na>", "#na", "#n/a", "#n/a n/a", "nan", "-nan", "+nan", "<nan>", "pd.na", "nat"),
+        *("null", "nil", "#null!", "<null>", "\\n"),
+        *("1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan"),
+        *("#value!", "#ref!", "#div/0!", "#name?", "#num!"),
+        *("-", "--", "---", "−", "–", "—", "?", "??", "."),
     )
 )
 #: Python's None as text; 'none' in lower case may be a class.
 _MISSING_AS_WRITTEN = frozenset(("None", "NONE"))
-#: Words that may mean missing and may be a value: kept, and reported.
+#: Words that may mean missing and may be a value: kept, and reported. Without brackets and points.
 _DOUBTFUL = frozenset(
     (
-        *("none", "unknown", "unk", "missing", "undefined", "unspecified", "not available", "not applicable"),
-        *("not known", "no data", "n.a.", "n. a.", "n.d.", "n/d", "tbd", "-999", "-9999"),
-        *("(none)", "(blank)", "(empty)", "(null)", "[null]"),
+        *("none", "null", "unknown", "unkn", "unk", "missing", "undefined", "undef", "unspecified", "empty"),
+        *("blank", "anonymous", "anon", "tbd", "tba", "xxx", "no data", "no value", "no patient"),
+        *("none given", "notavailable"),
+        *(f"not {word}" for word in ("available", "applicable", "known", "given", "recorded", "specified")),
+        *("unbekannt", "nicht bekannt", "keine angabe", "inconnu", "desconocido", "sconosciuto"),
+        *("不明", "未知", "不详"),
     )
 )
-#: Without a width, and without a meaning inside a word; ZWJ and ZWNJ have one in Persian, Hindi or emoji.
-_INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u2060\ufeff\u200e\u200f\u180e"))
+#: The same as abbreviations, which without points may be initials; and numbers below any id.
+_DOUBTFUL_FORM = re.compile(r"n\. ?[adk]\.?|n/[dk]|n a|k\. ?a\.?|-1(\.0*)?|-9{2,}(\.0*)?|[+-]?inf(inity)?")
+#: Without a width, and without a meaning inside a word: soft hyphens, signs of direction, joiners,
+#: variants of a glyph, tags. ZWJ and ZWNJ have one in Persian, Hindi or emoji.
+_INVISIBLE = dict.fromkeys(
+    (
+        *map(ord, "\u00ad\u034f\u061c\u180e\u200b\u200e\u200f\ufeff"),
+        *(*range(0x202A, 0x202F), *range(0x2060, 0x2070), *range(0xFE00, 0xFE10), *range(0xE0000, 0xE0080)),
+    )
+)
+#: Letters by their category that show nothing: Hangul fillers and the empty Braille pattern.
+_BLANK_LETTERS = "\u115f\u1160\u3164\uffa0\u2800"
 _AT_ENDS = "\u200c\u200d"
 _DASHES = dict.fromkeys(map(ord, "‐‑‒–—―−﹘﹣－⁃˗"), "-")
 #: Cyrillic and Greek letters that look like Latin ones.
 _LOOK_ALIKE = str.maketrans("АВЕКМНОРСТХаеорсухіΑΒΕΖΗΙΚΜΝΟΡΤΥΧο", "ABEKMHOPCTXaeopcyxiABEZHIKMNOPTYXo")
+_QUOTES = "'\"`´‘’‚“”„«»"
 
 
 def tidy(text: str) -> str:
@@ -50,7 +55,9 @@ def tidy(text: str) -> str:
     if text.isascii():
         return text.strip()
     visible = unicodedata.normalize("NFC", text).translate(_INVISIBLE)
-    plain = "".join(" " if unicodedata.category(one) == "Zs" else one for one in visible)
+    plain = "".join(
+        " " if unicodedata.category(one) == "Zs" or one in _BLANK_LETTERS else one for one in visible
+    )
     before = None
     while plain != before:
         before, plain = plain, plain.strip().strip(_AT_ENDS)
@@ -59,7 +66,7 @@ def tidy(text: str) -> str:
 
 def means_missing(text: str) -> bool:
     """Whether a tidy value is a word that a program writes where there is none."""
-    return text.casefold() in _MISSING or text in _MISSING_AS_WRITTEN
+    return unicodedata.normalize("NFKC", text).casefold() in _MISSING or text in _MISSING_AS_WRITTEN
 
 
 def clean(text: str) -> str:
@@ -70,31 +77,49 @@ def clean(text: str) -> str:
 
 def may_mean_missing(text: str) -> bool:
     """Whether a tidy value may stand for a missing one, or be one."""
-    return text.casefold() in _DOUBTFUL
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    words = " ".join(re.sub(r"[\W_]+", " ", plain).split())
+    return not words or words in _DOUBTFUL or _DOUBTFUL_FORM.fullmatch(plain) is not None
 
 
 def spelling_key(text: str) -> str:
-    """The same for values that a reader would take for one: other case, blanks, accents, dashes or zeros.
+    """The same for values that a reader would take for one.
 
+    They differ in case, blanks, accents, dashes, zeros, quotes, a point at the end, or the script of digits.
     'Burr  cell', 'burr cell', 'burr-cell' have one key, as have 'p1', 'P1', 'p01' and '7', '7.0', '07'; '1 2'
     and '12', 'CD4' and 'CD4-' have not.
     """
-    plain = unicodedata.normalize("NFKD", tidy(text).translate(_DASHES).translate(_LOOK_ALIKE))
-    plain = "".join(one for one in plain if not unicodedata.combining(one)).translate(_INVISIBLE)
-    plain = plain.translate(_DASHES).casefold()
-    plain = re.sub(r"(?<=\w)[\s_-]+(?=\w)", _separator, plain)
+    plain = _latin(tidy(text).translate(_DASHES)).translate(_INVISIBLE).translate(_DASHES).casefold()
+    plain = "".join(str(unicodedata.decimal(one)) if one.isdecimal() else one for one in plain)
+    plain = plain.strip(_QUOTES).rstrip(".,;:") or plain
+    plain = re.sub(r"(?<=\w)[\s_.-]+(?=\w)", _separator, plain)
     if re.fullmatch(r"[+-]?\d+\.0*", plain):
         plain = plain.partition(".")[0]
     return re.sub(r"(?<![\d.])0+(?=\d)", "", plain)
 
 
 def _separator(match: re.Match[str]) -> str:
-    """'-' between digits, where a separator tells numbers apart; else nothing."""
+    """'-' or '.' between digits, where a separator tells numbers apart; else nothing."""
     text, start, end = match.string, match.start(), match.end()
-    return "-" if text[start - 1].isdigit() and text[end].isdigit() else ""
+    between = "." if match[0] == "." else "-"
+    return between if text[start - 1].isdigit() and text[end].isdigit() else ""
+
+
+def _latin(text: str) -> str:
+    """The text without accents, and with letters that look like Latin ones as these."""
+    plain = unicodedata.normalize("NFKD", text.translate(_LOOK_ALIKE))
+    return "".join(one for one in plain if not unicodedata.combining(one))
 
 
 def name_key(name: str) -> str:
-    """The same for column names that a person would take for one: 'Patient', ' patient', 'cell-diameter'."""
-    plain = unicodedata.normalize("NFKC", name).casefold().translate(_INVISIBLE)
-    return re.sub(r"[\s_\-.\u200c\u200d]+", "", plain)
+    """The same for column names that a person would take for one: 'Patient', 'cell-diameter', '#x'."""
+    return "".join(one for one in _latin(name).casefold() if one.isalnum())
+
+
+def one_slip_apart(one: str, other: str) -> bool:
+    """Whether two keys differ by one letter: missing, wrong, too many, or swapped with the next."""
+    return bool(_shortened(one) & _shortened(other))
+
+
+def _shortened(key: str) -> set[str]:
+    return {key, *(key[:place] + key[place + 1 :] for place in range(len(key)))}

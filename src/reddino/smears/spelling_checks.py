@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,11 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from reddino.smears.findings import Finding
+from reddino.smears.findings import Finding, counted
 from reddino.smears.manifest import Manifest
 from reddino.smears.manifest_columns import COLUMNS, ID_COLUMNS, NUMBER_COLUMNS
 from reddino.smears.manifest_values import Column
-from reddino.smears.spelling import may_mean_missing, name_key, spelling_key
+from reddino.smears.spelling import may_mean_missing, name_key, one_slip_apart, spelling_key
 
 #: Names (as `name_key` gives them) that other programs have for the columns of a manifest.
 _SYNONYMS: dict[str, Sequence[str]] = {
@@ -55,6 +56,7 @@ _SYNONYMS: dict[str, Sequence[str]] = {
             "caseid",
         ),
         *("donor", "donorid", "participant", "participantid", "individual", "animal", "animalid"),
+        *("pat", "patid", "patno", "patnr", "patientnr", "pt", "ptid"),
     ),
     "group": ("groupid", "fov", "fovid"),
     "label": (
@@ -76,8 +78,8 @@ _SYNONYMS: dict[str, Sequence[str]] = {
         "centroidx",
     ),
     "y": ("ymin", "y0", "y1", "top", "bboxy", "yc", "ycenter", "ycentre", "cy", "centery", "centroidy"),
-    "w": ("width", "xmax", "x2", "right", "bboxw", "bboxwidth"),
-    "h": ("height", "ymax", "y2", "bottom", "bboxh", "bboxheight"),
+    "w": ("width", "bboxw", "bboxwidth"),
+    "h": ("height", "bboxh", "bboxheight"),
     "cell_diameter": (
         "diameter",
         "diameterpx",
@@ -87,6 +89,10 @@ _SYNONYMS: dict[str, Sequence[str]] = {
         "celldiam",
     ),
 }
+#: The same for the far edge of a box, where a manifest has its width or height.
+_EDGES = {"w": ("xmax", "x2", "right", "bboxx2"), "h": ("ymax", "y2", "bottom", "bboxy2")}
+#: What is left of a long number in a spreadsheet's cell, and of letters of another encoding.
+_LOSSY = re.compile(r"-?\d(\.\d+)?[Ee]\+\d+|-?\d\.\d+[Ee]\d+|#{3,}|.*\ufffd.*", re.DOTALL)
 _DECIMAL_COMMA = r"^\s*[+-]?\d+,\d+\s*$"
 _NUMBER = r"^\s*[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?\s*$"
 
@@ -104,12 +110,13 @@ class _Value:
 def check_values(manifest: Manifest) -> Iterator[Finding]:
     """Ids and labels that differ in case, blanks, accents, dashes or zeros, and words that may mean missing.
 
-    Slides, patients and groups are compared within a source.
+    Where a slide, patient or group is spelt alike within one source, that is said; else between two of them.
     """
     for column in (*ID_COLUMNS, "label"):
         values = _values(manifest, column)
         yield from _alike(manifest, column, values)
         yield from _doubtful(manifest, column, values)
+        yield from _lossy(manifest, column, values)
 
 
 def _values(manifest: Manifest, column: str) -> list[_Value]:
@@ -117,8 +124,8 @@ def _values(manifest: Manifest, column: str) -> list[_Value]:
     table = manifest.table.select(list({"source", column}))
     table = table.append_column("row", pa.array(np.arange(len(manifest))))
     keys = ["source", column] if column in ("slide", "patient", "group") else [column]
-    counted = table.filter(pc.is_valid(table.column(column))).group_by(keys)
-    found = counted.aggregate([("row", "count"), ("row", "min")]).sort_by("row_min").to_pylist()
+    present = table.filter(pc.is_valid(table.column(column))).group_by(keys)
+    found = present.aggregate([("row", "count"), ("row", "min")]).sort_by("row_min").to_pylist()
     return [
         _Value((one["source"] or "") if len(keys) > 1 else "", one[column], one["row_count"], one["row_min"])
         for one in found
@@ -127,19 +134,27 @@ def _values(manifest: Manifest, column: str) -> list[_Value]:
 
 def _alike(manifest: Manifest, column: str, values: Sequence[_Value]) -> Iterator[Finding]:
     keys = {text: spelling_key(text) for text in {value.text for value in values}}
-    groups: dict[tuple[str, str], list[_Value]] = defaultdict(list)
+    groups: dict[str, list[_Value]] = defaultdict(list)
     for value in values:
-        groups[value.scope, keys[value.text]].append(value)
-    several = [group for group in groups.values() if len(group) > 1]
+        groups[keys[value.text]].append(value)
+    several = [group for group in groups.values() if len({value.text for value in group}) > 1]
     if not several:
         return
-    names = " and ".join(f"'{value.text}' ({value.count} rows)" for value in several[0][:3])
-    where = f" of source '{several[0][0].scope}'" if several[0][0].scope else ""
+    # Values of one source are the likelier to be one.
+    shown = min(several, key=lambda group: len({value.scope for value in group}))
+    named = [next(value for value in shown if value.text == text) for text in _texts(shown)[:3]]
+    names = " and ".join(f"'{value.text}' ({counted(value.count, 'row')}{_of(value)})" for value in named)
     more = f", and {len(several) - 1} more" if len(several) > 1 else ""
-    text = (
-        f"column '{column}': {names}{where} are taken as different{more}; if they are one, write them alike"
-    )
-    yield Finding("values spelt alike", text, len(several), _place(manifest, several[0][1].first))
+    text = f"column '{column}': {names} are taken as different{more}; if they are one, write them alike"
+    yield Finding("values spelt alike", text, len(several), manifest.place(named[1].first))
+
+
+def _texts(values: Sequence[_Value]) -> list[str]:
+    return list(dict.fromkeys(value.text for value in values))
+
+
+def _of(value: _Value) -> str:
+    return f" of source '{value.scope}'" if value.scope else ""
 
 
 def _doubtful(manifest: Manifest, column: str, values: Sequence[_Value]) -> Iterator[Finding]:
@@ -148,24 +163,50 @@ def _doubtful(manifest: Manifest, column: str, values: Sequence[_Value]) -> Iter
         what = "a class" if column == "label" else f"one {column}"
         text = f"column '{column}': '{found[0].text}' is taken as {what}; leave it empty if none is known"
         rows = sum(value.count for value in found)
-        place = _place(manifest, found[0].first)
+        place = manifest.place(found[0].first)
         yield Finding("values that may mean missing", text, rows, place, harmless=column == "label")
+
+
+def _lossy(manifest: Manifest, column: str, values: Sequence[_Value]) -> Iterator[Finding]:
+    found = [value for value in values if _LOSSY.fullmatch(value.text)]
+    if found:
+        text = (
+            f"column '{column}': '{found[0].text}' is what a spreadsheet, or another encoding, left of "
+            "a value: several may have become one; export the original again"
+        )
+        rows = sum(value.count for value in found)
+        yield Finding("values that lost characters", text, rows, manifest.place(found[0].first))
 
 
 def check_columns(manifest: Manifest) -> Iterator[Finding]:
     """Extra columns that seem to be meant for an empty column of the manifest, and decimal commas in them."""
     given = {name_key(name): name for name in manifest.table.column_names if name not in COLUMNS}
-    for column, synonyms in _SYNONYMS.items():
-        if manifest.table.column(column).null_count < len(manifest):
-            continue
-        for synonym in synonyms:
-            name = given.get(synonym)
-            if name is not None and manifest.table.column(name).null_count < len(manifest):
-                text = f"column '{name}' is carried along unread; if it is the {column}, call it '{column}'"
-                yield Finding("columns of other names", text, 1, f"column '{name}'")
-                break
+    for column in _SYNONYMS:
+        name = _meant(manifest, given, column)
+        if name is not None:
+            yield Finding("columns of other names", _renamed(name, column), 1, f"column '{name}'")
     for name in given.values():
         yield from _decimal_commas(manifest, name)
+
+
+def _meant(manifest: Manifest, given: Mapping[str, str], column: str) -> str | None:
+    """The further column, of those `given` by key, that may be meant for an empty one of the manifest."""
+    if manifest.table.column(column).null_count < len(manifest):
+        return None
+    known = (*_SYNONYMS[column], *_EDGES.get(column, ()))
+    misspelt = (key for key in given if len(key) > 4 < len(column) and one_slip_apart(key, name_key(column)))
+    names = [given[key] for key in (*known, *misspelt) if key in given]
+    return next((name for name in names if manifest.table.column(name).null_count < len(manifest)), None)
+
+
+def _renamed(name: str, column: str) -> str:
+    """What to do about a column that is carried along unread."""
+    does = f"if it is the {column}, call it '{column}'"
+    if name_key(name) in _EDGES.get(column, ()):
+        does = f"if it is the far edge of a box, fill '{column}' with the size: '{name}' less the near edge"
+    elif column in ("x", "y"):
+        does = f"if it is the near edge of a box, or the centre of a cell without one, call it '{column}'"
+    return f"column '{name}' is carried along unread; {does}"
 
 
 def _decimal_commas(manifest: Manifest, name: str) -> Iterator[Finding]:
@@ -177,7 +218,7 @@ def _decimal_commas(manifest: Manifest, name: str) -> Iterator[Finding]:
     if with_comma.any() and _are_numbers(column.drop_null()):
         row = int(np.argmax(with_comma))
         text = f"column '{name}': '{column[row].as_py()}' stays text; numbers need a decimal point"
-        yield Finding("decimal commas", text, int(with_comma.sum()), _place(manifest, row))
+        yield Finding("decimal commas", text, int(with_comma.sum()), manifest.place(row))
 
 
 def _are_numbers(column: Column) -> bool:
@@ -202,7 +243,7 @@ def check_repeats(manifest: Manifest) -> Iterator[Finding]:
         if chosen.any():
             text = f"the same box, or whole picture, {does}: leave one row"
             extra = int(number[chosen].sum() - chosen.sum())
-            yield Finding(kind, text, extra, _place(manifest, int(first[chosen].min())))
+            yield Finding(kind, text, extra, manifest.place(int(first[chosen].min())))
 
 
 def _perhaps_repeated(manifest: Manifest) -> NDArray[np.int64]:
@@ -213,8 +254,3 @@ def _perhaps_repeated(manifest: Manifest) -> NDArray[np.int64]:
         hashes ^= hashes >> np.uint64(29)
     _, codes, counts = np.unique(hashes, return_inverse=True, return_counts=True)
     return np.flatnonzero(counts[codes] > 1)
-
-
-def _place(manifest: Manifest, row: int) -> str:
-    """A row for the eyes of a person: its number in the manifest, and its picture."""
-    return f"row {row + 1} ({manifest.table.column('path')[row].as_py()})"

@@ -165,7 +165,7 @@ def measure_table(
 
 def _sample(emb: Embeddings, source: str, rows: int, seed: int) -> Groups:
     """Rows of the sample, in order; all renderings of a cell come along with it."""
-    sources = emb.strings(source)
+    sources = emb.names(source)
     if len(set(sources)) < 2:
         raise RedDinoError(
             f"A batch effect needs at least two sources in column '{source}'; here: {sorted(set(sources))}."
@@ -207,7 +207,7 @@ class _Table:
     ) -> None:
         self.emb, self.labels, self.folds, self.seed = emb, list(labels), folds, seed
         self.vectors = reduced(emb.vectors, dimensions)
-        self.source_names = emb.strings(source)
+        self.source_names = emb.names(source)
         self.sources = _numbers(self.source_names)
         self.classes = _numbers(self.labels)
         self.cells = _cell_names(emb, self.source_names)
@@ -243,7 +243,7 @@ class _Table:
         if not self.cells:
             return groups_of(self.emb, self.group_column)
         for column in (self.group_column, "patient", "group"):
-            if column and all(values := self.emb.strings(column)):
+            if column and all(values := self.emb.names(column)):
                 return values
         return self.cells
 
