@@ -92,6 +92,28 @@ def test_voc__a_file_of_the_folder_val_is_not_for_the_picture_of_train(tmp_path:
     assert kinds(found) == {ORPHANS: 1}
 
 
+@pytest.mark.parametrize("layout", ["voc", "yolo"])
+def test_readers__trees_of_splits_may_use_the_same_names(tmp_path: Path, layout: str) -> None:
+    read, images, labels, suffix, content = READERS[layout]
+    for split in ("train", "val"):
+        picture(tmp_path / split / images / "1.png")
+        text(tmp_path / split / labels / f"1{suffix}", content)
+    found = cells(read(tmp_path))
+    assert [row[0] for row in found] == [f"train/{images}/1.png", f"val/{images}/1.png"]
+    assert None not in [row[1] for row in found]
+
+
+@pytest.mark.parametrize(
+    "name", ["README.dataset.txt", "README.roboflow.txt", "train.txt", "autosplit_val.txt"]
+)
+def test_yolo__texts_about_the_collection_are_no_annotations(tmp_path: Path, name: str) -> None:
+    picture(tmp_path / "a.png")
+    text(tmp_path / "a.txt", LINE)
+    text(tmp_path / name, "a.png")
+    failures = Failures()
+    assert not read_yolo(tmp_path, failures=failures).findings and not failures.count
+
+
 def test_voc__a_file_that_names_another_picture_is_counted(tmp_path: Path) -> None:
     for stem in "ab":
         picture(tmp_path / f"{stem}.png")

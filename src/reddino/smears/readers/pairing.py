@@ -53,8 +53,10 @@ def report_unmatched(
 def by_stem(pictures: Iterable[Path], files: Iterable[Path]) -> list[tuple[Path, Path]]:
     """(picture, file) of the same stem.
 
-    Of several pictures, those in the file's own folder come first. Where pictures lie in a folder of the name
-    of the file's (`images/val/` for `labels/val/1.xml`), those of other folders are others of the same name.
+    Of several pictures, those in the file's own folder come first; then, where all of them lie in folders of
+    one name, those in a folder beside the file's (`train/JPEGImages/1.jpg` for `train/Annotations/1.xml`).
+    Where pictures lie in a folder of the name of the file's (`images/val/` for `labels/val/1.xml`), those of
+    other folders are others of the same name.
     """
     of_stem: dict[str, list[Path]] = {}
     for picture in pictures:
@@ -66,7 +68,10 @@ def by_stem(pictures: Iterable[Path], files: Iterable[Path]) -> list[tuple[Path,
         if file.parent.name in folders:
             candidates = [picture for picture in candidates if picture.parent.name == file.parent.name]
         beside = [picture for picture in candidates if picture.parent == file.parent]
-        pairs += [(picture, file) for picture in beside or candidates]
+        near = []
+        if len({picture.parent.name for picture in candidates}) == 1:
+            near = [picture for picture in candidates if picture.parent.parent == file.parent.parent]
+        pairs += [(picture, file) for picture in beside or near or candidates]
     return pairs
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,7 +26,9 @@ from reddino.smears.readers.texts import lines_of
 #: Rounding of programs that write boxes at the border of a picture.
 _SLACK = 1e-3
 #: Text files of such collections that are not about one picture.
-_OTHER_TEXTS = {"classes", "readme", "license", "licence", "train", "val", "valid", "test", "requirements"}
+_OTHER_TEXTS = re.compile(
+    r"(readme|licen[cs]e)\b|(classes|requirements|(autosplit_)?(train|val|valid|test)(\d{4})?)\.txt$"
+)
 
 
 def read_yolo(
@@ -56,7 +59,7 @@ def read_yolo(
     rows = Rows(Path(folder), source, failures)
     classes = given_names(names, rows) if names is not None else class_names(rows.folder, rows)
     images = find_images(folder, failures)
-    texts = [file for file in find_files(folder, (".txt",)) if file.stem.lower() not in _OTHER_TEXTS]
+    texts = [file for file in find_files(folder, (".txt",)) if not _OTHER_TEXTS.match(file.name.lower())]
     pairs = [(image, file) for image in images for file in _label_files(image, rows.folder)]
     files = one_each(pairs, rows)
     require_annotated(len(pairs), rows.folder, "a label file (.txt beside it or in labels/)")
@@ -103,7 +106,8 @@ def _cells(file: Path, size: tuple[int, int], classes: Names, rows: Rows) -> lis
             continue
         if len(line.split()) == 6:
             meaning = (
-                "the sixth value is passed over; if a program predicted these boxes, no one has seen them"
+                "the sixth value is taken for a confidence, not for an angle, and passed over; if a program "
+                "predicted these boxes, no one has seen them"
             )
             rows.note("boxes with a confidence", meaning, f"{file.name}, line {line_number}")
     return cells
