@@ -156,6 +156,21 @@ def test_cells__outside_their_picture_are_counted(tmp_path: Path) -> None:
     assert found(wide) == {"cell diameters larger than the picture": 1}
 
 
+def test_boxes__that_reach_out_of_their_picture_are_counted(tmp_path: Path) -> None:
+    """Corners that were taken for sides, for one; rounding at the border is nothing."""
+    picture(tmp_path / "a.png")  # 100 x 50
+    table = {"path": ["a.png"] * 4, "source": ["s"] * 4}
+    table |= {
+        "x": [-1.0, 40.0, 10, -9],
+        "y": [0.0, 10, 30, 0],
+        "w": [20.0, 58, 20, 20],
+        "h": [20.0, 38, 30, 20],
+    }
+    [finding] = [one for one in inspect_rows(manifest(tmp_path, **table)) if "border" in one.kind]
+    assert (finding.kind, finding.count) == ("boxes over the border", 2)
+    assert finding.first == "row 3 (a.png): (10, 30, 20, 30) in 100 x 50 pixels"
+
+
 def test_headers__of_many_pictures_are_sampled_and_check_reads_the_rest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

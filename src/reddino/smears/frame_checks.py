@@ -15,6 +15,8 @@ from reddino.smears.manifest import Manifest
 
 #: Headers that are read before anything is computed: a second's worth, of pictures spread over the manifest.
 SAMPLE = 1000
+#: Pixels by which rounding, and pixels counted from 1, may bring a box over the border.
+_OVER = 2.0
 
 
 class FrameCheck:
@@ -33,6 +35,8 @@ class FrameCheck:
         self._turned: list[str] = []
         self._outside: list[tuple[int, str]] = []
         self._large: list[tuple[int, str]] = []
+        self._over: list[tuple[int, str]] = []
+        self._boxes = np.stack([manifest.numbers(name) for name in "xywh"], axis=1)
 
     def header(self, number: int) -> None:
         """Look at one picture; one whose header cannot be read is passed over."""
@@ -57,9 +61,15 @@ class FrameCheck:
             self._turned.append(f"{name} (EXIF orientation {frame.orientation})")
         x, y = self._centres[rows].T
         width, height = frame.size
-        for row in rows[(x < 0) | (y < 0) | (x > width) | (y > height)].tolist():
+        outside = (x < 0) | (y < 0) | (x > width) | (y > height)
+        for row in rows[outside].tolist():
             place = ", ".join(f"{value:g}" for value in self._centres[row])
             self._outside.append((row, f"({place}) in {width} x {height} pixels"))
+        left, top, w, h = self._boxes[rows].T
+        over = np.max([-left, -top, left + w - width, top + h - height], axis=0) > _OVER  # False for NaN
+        for row in rows[over & ~outside].tolist():
+            place = ", ".join(f"{value:g}" for value in self._boxes[row])
+            self._over.append((row, f"({place}) in {width} x {height} pixels"))
         for row in rows[self._diameters[rows] > max(frame.size)].tolist()[:1]:
             self._large.append((row, f"{self._diameters[row]:g} in {width} x {height} pixels"))
 
@@ -83,6 +93,15 @@ class FrameCheck:
                 "cells are cut",
                 len(self._outside),
                 self._first(self._outside),
+            )
+        if self._over:
+            yield Finding(
+                "boxes over the border",
+                f"{counted(len(self._over), 'cell')} whose box reaches out of the picture{looked_at}; where "
+                "the border does not cut these cells, the numbers mean something else (corners instead of "
+                "sides, or the pixels of another size)",
+                len(self._over),
+                self._first(self._over),
             )
         if self._large:
             yield Finding(
