@@ -209,7 +209,7 @@ def test_decode_image__refuses_a_truncated_jpeg_whose_thumbnail_is_whole(tmp_pat
 def test_decode_image__refuses_what_is_not_an_image(tmp_path: Path) -> None:
     (tmp_path / "empty.png").touch()
     assert "empty" in reason(tmp_path / "empty.png")
-    (tmp_path / "text.jpg").write_text("<html>404</html>")
+    (tmp_path / "text.jpg").write_text("no picture")
     assert "not a PNG, JPEG" in reason(tmp_path / "text.jpg")
     (tmp_path / "folder.png").mkdir()
     assert "folder" in reason(tmp_path / "folder.png")
@@ -218,6 +218,25 @@ def test_decode_image__refuses_what_is_not_an_image(tmp_path: Path) -> None:
     assert "regular file" in reason(tmp_path / "pipe.png")
     (tmp_path / "postscript.png").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n")
     assert "not a PNG" in reason(tmp_path / "postscript.png")
+
+
+@pytest.mark.parametrize(
+    ("start", "fault"),
+    [
+        (b"GIF89a", "is a GIF picture, which is not read: save it as PNG, TIFF or JPEG"),
+        (b"\0\0\0\x18ftypheic", "is a HEIC picture"),
+        (b"\0\0\0\x1cftypavif", "is a AVIF picture"),
+        (b"\0\0\0\x0cjP  \r\n", "is a JPEG 2000 picture"),
+        (bytes(128) + b"DICM", "is a DICOM picture"),
+        (b"8BPS", "is a Photoshop picture"),
+        (b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
+        (b"<!DOCTYPE html>", "is a web page"),
+        (b"PK\x03\x04", "unpack it"),
+    ],
+)
+def test_decode_image__names_a_picture_of_another_format(tmp_path: Path, start: bytes, fault: str) -> None:
+    (tmp_path / "a.png").write_bytes(start + bytes(200))
+    assert fault in reason(tmp_path / "a.png")
 
 
 def test_decode_image__says_when_permission_is_missing(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 import tarfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from reddino.inputs import open_data
 from reddino.pretrain.packing import open_packed_cache, read_pack
 from reddino.smears import readings
 from reddino.smears.cells import find_cells_in
-from reddino.smears.decode import decode_image, image_size
+from reddino.smears.decode import ImageError, decode_image, image_size
 from reddino.smears.image_views import ViewsByImage
 from reddino.smears.manifest import Manifest, read_manifest, write_manifest
 from reddino.smears.readings import Readings, settle_readings
@@ -72,6 +74,35 @@ def test_open_data__reads_a_source_by_one_depth(camera: Path) -> None:
         stored = tifffile.imread(path) if name != "dim.png" else cv2.imread(str(path), -1)[..., ::-1]
         expected = np.minimum(np.rint(stored * (255 / 4095)), 255)
         np.testing.assert_array_equal(seen[name], expected)
+
+
+def with_depth(path: Path, bits: int) -> None:
+    """State in a PNG how many bits of its samples count (sBIT)."""
+    data = path.read_bytes()
+    chunk = b"sBIT" + bytes([bits] * 3)
+    chunk = struct.pack(">I", 3) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    path.write_bytes(data[:33] + chunk + data[33:])
+
+
+@pytest.mark.parametrize(("brightest", "depth"), [(4095, 12), (250, 12), (65535, 16)])
+def test_open_data__a_png_may_state_its_bits_and_be_scaled_up(
+    tmp_path: Path, brightest: int, depth: int
+) -> None:
+    for name, seed in (("a.png", 0), ("b.png", 1)):
+        with_depth(saved(tmp_path / name, field(brightest, seed)), 12)
+    manifest = open_data(tmp_path)
+    assert manifest.numbers("bit_depth").tolist() == [depth, depth]
+    expected = np.rint(field(brightest) * (255 / (2**depth - 1)))
+    np.testing.assert_array_equal(views(manifest)["a.png"], expected)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_open_data__deep_samples_under_another_name_are_refused(tmp_path: Path, suffix: str) -> None:
+    """They would be read as 16 bits, whatever their camera."""
+    saved(tmp_path / f"a{suffix}", field(4095)).rename(tmp_path / "a.jpg")
+    with pytest.raises(ImageError, match=r"16-bit samples, which a \.jpg file lacks"):
+        views(open_data(tmp_path))
+    assert decode_image(tmp_path / "a.jpg", bit_depth=12).max() == 255
 
 
 def test_open_data__says_where_pictures_of_a_source_disagree(camera: Path) -> None:

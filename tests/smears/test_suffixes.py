@@ -29,6 +29,9 @@ UNREAD = [
     "o.zip",
     "p.tar.gz",
     "q.dcm",
+    "u.tif.gz",
+    "v.mpo",
+    "w.fits",
 ]
 NEITHER = ["r.txt", "s.csv", "Thumbs.db", "._a.jpg", ".hidden.heic", "zip", ".zip"]
 

@@ -19,14 +19,14 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from reddino.smears.failures import Failures, ImageError
-from reddino.smears.formats import png, tiff, webp
+from reddino.smears.formats import foreign, png, tiff, webp
 from reddino.smears.formats.exif import ORIENTATION, exif_orientation, valid_orientation
 from reddino.smears.formats.jpeg import decode_jpeg, jpeg_bytes_per_pixel
 from reddino.smears.formats.limits import MAX_PIXELS, require_room
 from reddino.smears.formats.samples import Samples, as_rgb, eight_bits, upright
 from reddino.smears.formats.window import Window
 from reddino.smears.shards import open_shard, read_member, split_member
-from reddino.smears.suffixes import IMAGE_SUFFIXES
+from reddino.smears.suffixes import DEEP_SUFFIXES, IMAGE_SUFFIXES
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -55,11 +55,15 @@ class Look:
         bits: of a sample, as stored.
         stated: bits that count in a sample, where the file says so.
         planes: focus planes of the picture.
+        others: further pages of the file, which are not read.
+        rivals: how many of them could be pictures of their own.
     """
 
     bits: int = 8
     stated: int | None = None
     planes: int = 1
+    others: int = 0
+    rivals: int = 0
 
 
 def decode_image(
@@ -160,7 +164,8 @@ def look_at(path: str | Path) -> Look:
             return Look(header.bits, header.stated)
         if kind == "TIFF":
             found = tiff.read_tiff_header(path, file, MAX_PIXELS)
-            return Look(found.layout.bits, found.stated, len(found.planes))
+            planes = found.planes
+            return Look(found.layout.bits, found.stated, len(planes), planes.others, planes.rivals)
         return Look()
 
 
@@ -197,11 +202,14 @@ def _decode(
         pixels, orientation = _jpeg(path, file, max_pixels)
     elif kind == "PNG":
         samples, orientation = _png_samples(path, file, max_pixels)
+        _require_depth(path, samples, bit_depth)
         pixels = as_rgb(path, samples, bit_depth)
     elif kind == "TIFF":
         header = tiff.read_tiff_header(path, file, max_pixels)
         orientation = header.layout.orientation
-        pixels = as_rgb(path, tiff.decode_tiff(path, file, header, plane), bit_depth)
+        samples = tiff.decode_tiff(path, file, header, plane)
+        _require_depth(path, samples, bit_depth)
+        pixels = as_rgb(path, samples, bit_depth)
     elif kind == "WebP":
         data = file.read()
         found = webp.read_webp_header(path, data)
@@ -211,6 +219,17 @@ def _decode(
         bmp = _pillow_header(path, kind, file, max_pixels)
         pixels, orientation = np.array(bmp.convert("RGB")), 1
     return np.ascontiguousarray(upright(pixels, orientation))
+
+
+def _require_depth(path: Path, samples: Samples, bit_depth: int | None) -> None:
+    """Refuse deep samples under the name of a format without them: their source got no depth for them."""
+    misnamed = not str(path).lower().endswith(DEEP_SUFFIXES)
+    if misnamed and samples.bits >= 16 and samples.stated is None and bit_depth is None:
+        raise ImageError(
+            path,
+            f"has {samples.bits}-bit samples, which a {path.suffix or 'nameless'} file lacks: name it by "
+            "its format, .png or .tif",
+        )
 
 
 def _jpeg(path: Path, file: IO[bytes], max_pixels: int) -> tuple[NDArray[np.uint8], int]:
@@ -283,7 +302,7 @@ def _kind(path: Path, file: IO[bytes]) -> str:
 
     `Image.open` is avoided: it knows dozens of formats, some of which start other programs.
     """
-    start = file.read(16)
+    start = file.read(foreign.LENGTH)
     file.seek(0)
     if start.startswith(b"\xff\xd8\xff"):
         return "JPEG"
@@ -295,7 +314,7 @@ def _kind(path: Path, file: IO[bytes]) -> str:
         return "TIFF"
     if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
         return "WebP"
-    raise ImageError(path, "is not a PNG, JPEG, BMP, TIFF or WebP image")
+    raise ImageError(path, foreign.what_it_is(start) or "is not a PNG, JPEG, BMP, TIFF or WebP image")
 
 
 def _pillow_header(path: Path, kind: str, file: IO[bytes], max_pixels: int) -> ImageFile:

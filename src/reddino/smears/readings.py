@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 from reddino.errors import RedDinoError
 from reddino.smears.decode import ImageError, Look, look_at, sharpest_plane, stored_samples
-from reddino.smears.findings import Finding
+from reddino.smears.findings import Finding, counted
 from reddino.smears.formats.samples import robust_highest, smallest_depth
 from reddino.smears.manifest import Manifest
 from reddino.smears.manifest_columns import READING_COLUMNS
+from reddino.smears.page_checks import pages_passed_over
+from reddino.smears.suffixes import DEEP_SUFFIXES
 
 Numbers = NDArray[np.float64]
 
-#: The formats that can hold 16-bit samples or several planes; files of other names are not opened.
-_LOOKED_AT = (".png", ".tif", ".tiff")
 #: Pictures of a source whose pixels are read where no file states its depth, spread over all of them.
 _SAMPLE = 256
 
@@ -98,18 +98,20 @@ def settle_readings(manifest: Manifest) -> Manifest:
     for column, values in (("plane", planes), ("bit_depth", depths)):
         if not np.isnan(values).all():
             manifest = manifest.with_column(column, pa.array(values[codes], from_pandas=True))
-    return replace(manifest, findings=tuple(dict.fromkeys((*manifest.findings, *stacks, *found))))
+    passed_over = pages_passed_over({picture.path: picture.look for picture in pictures})
+    found = [*stacks, *found, *passed_over]
+    return replace(manifest, findings=tuple(dict.fromkeys((*manifest.findings, *found))))
 
 
 def _look(path: Path) -> Look | None:
     """What the header says, where that is out of the ordinary; what is damaged is refused when decoded."""
-    if not str(path).lower().endswith(_LOOKED_AT):
+    if not str(path).lower().endswith(DEEP_SUFFIXES):
         return None
     try:
         look = look_at(path)
     except ImageError:
         return None
-    return look if look.bits >= 16 or look.planes > 1 else None
+    return look if look != Look(look.bits, look.stated) or look.bits >= 16 else None
 
 
 def _given(manifest: Manifest, column: str) -> Numbers:
@@ -151,8 +153,9 @@ def _planes(manifest: Manifest, pictures: Iterable[_Picture]) -> tuple[Numbers, 
         return planes, []
     path, plane, count = chosen[0]
     message = (
-        f"of the focus planes of {len(chosen)} pictures the sharpest is taken (plane {plane} of {count} in "
-        "the first); to choose, fill the manifest's column plane"
+        f"of the focus planes of {counted(len(chosen), 'picture')} the sharpest is taken (plane {plane} of "
+        f"{count} in the first); to choose, fill the column plane of a manifest (`reddino manifest folder` "
+        "writes one)"
     )
     return planes, [Finding("several focus planes", message, len(chosen), path)]
 
@@ -189,6 +192,10 @@ def _own_depth(
     """The depth that the files of a source state or show."""
     stated = Counter(picture.look.stated for picture in deep if picture.look.stated is not None)
     if stated:
+        scaled = [picture for picture in deep if picture.path.lower().endswith(".png")]
+        measured, _ = _measured_depth(manifest, source, scaled, planes)
+        if measured is not None and measured > max(stated):
+            return 16, []  # scaled up to 16 bits, as PNG asks where fewer count
         if len(stated) == 1:
             return max(stated), []
         first = next(picture for picture in deep if picture.look.stated != max(stated))
@@ -216,7 +223,8 @@ def _measured_depth(
     depth = max(seen.values())
     message = (
         f"the 16-bit samples of source '{source}' are read as {depth} bits, the smallest depth that holds "
-        "their values; if that is wrong, fill the manifest's column bit_depth"
+        "their values; if that is wrong, fill the column bit_depth of a manifest (`reddino manifest folder` "
+        "writes one)"
     )
     findings = [Finding("bit depth measured", message, len(deep), deep[0].path, harmless=True)]
     if len(set(seen.values())) > 1:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 #: Suffixes of the files that folders and shards are searched for, lower case.
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".tif", ".tiff", ".webp")
+#: Of these the formats that can hold 16-bit samples or several planes: a collection looks into their headers.
+DEEP_SUFFIXES = (".png", ".tif", ".tiff")
 
 # fmt: off
 _PICTURES = (
     ".heic", ".heif", ".hif", ".avif", ".gif", ".apng", ".jxl", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf",
     ".jpx", ".jpm", ".jxr", ".wdp", ".hdp", ".tga", ".pcx", ".ppm", ".pgm", ".pbm", ".pnm", ".exr",
-    ".hdr", ".psd", ".psb", ".xcf", ".djvu", ".djv", ".pdf", ".eps",
+    ".hdr", ".psd", ".psb", ".xcf", ".djvu", ".djv", ".pdf", ".eps", ".pam", ".pfm", ".dib", ".mpo", ".jps",
+    ".jif", ".jfi", ".pjpeg", ".pjp", ".jls", ".jph", ".qoi", ".flif", ".sgi", ".ras", ".fits", ".fts",
 )
 _MICROSCOPES = (
     ".svs", ".ndpi", ".ndpis", ".scn", ".bif", ".mrxs", ".vsi", ".ets", ".czi", ".zvi", ".lsm", ".nd2",
@@ -23,8 +26,10 @@ _RAW = (
 )
 _ARCHIVES = (
     ".zip", ".rar", ".7z", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst",
+    ".tar.lz4", ".tar.lzma", ".tlz", ".tar.z",
 )
 # fmt: on
+_COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".lz4", ".lzma", ".z")
 _ADVICE = {
     _PICTURES: "save it as PNG, TIFF or JPEG",
     _MICROSCOPES: "save its fields as PNG or TIFF",
@@ -43,4 +48,7 @@ def why_unread(name: str) -> str | None:
         if suffix is not None:
             what = "is an archive" if suffixes is _ARCHIVES else f"is a {suffix} picture"
             return f"{what}, which is not read: {advice}"
+    base, dot, last = lower.rpartition(".")
+    if dot + last in _COMPRESSED and base.endswith(IMAGE_SUFFIXES):
+        return "is compressed, which is not read: unpack it"
     return None

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from reddino.inputs import open_data
 from reddino.smears.decode import ImageError, Look, decode_bytes, decode_image, image_size, look_at
 
 Array = np.ndarray[Any, Any]
@@ -57,7 +58,32 @@ def test_decode_image__takes_the_picture_and_not_what_lies_beside_it(
     path = pages(tmp_path / "a.tif", *both)
     np.testing.assert_array_equal(decode_image(path), PICTURE)
     assert image_size(path) == (80, 64)
-    assert look_at(path) == Look(8, None, 1)
+    look = look_at(path)
+    assert look == Look(8, None, 1, others=1, rivals=look.rivals)
+
+
+@pytest.mark.parametrize(
+    ("other", "kind"),
+    [
+        ((SMALL, {}), "thumbnails passed over"),
+        ((PICTURE, {"subfiletype": 1}), "thumbnails passed over"),
+        ((np.zeros((200, 200, 3), np.uint8), {"description": "label"}), "thumbnails passed over"),
+        ((PICTURE[:60], {}), "pages passed over"),
+        ((GREY, {}), "pages passed over"),
+    ],
+)
+def test_open_data__counts_pages_that_are_not_read(
+    tmp_path: Path, other: tuple[Array, dict[str, Any]], kind: str
+) -> None:
+    pages(tmp_path / "a.tif", (PICTURE, {}), other)
+    [finding] = open_data(tmp_path).findings
+    assert (finding.kind, finding.count, finding.harmless) == (kind, 1, kind.startswith("thumb"))
+    assert finding.first == "a.tif (1 page not read)"
+
+
+def test_decode_image__refuses_colours_that_were_saved_as_columns(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", PICTURE, photometric="minisblack")
+    assert "stores its colours as columns (shape [64, 80, 3])" in reason(tmp_path / "a.tif")
 
 
 def test_decode_image__looks_below_a_thumbnail_for_the_picture(tmp_path: Path) -> None:

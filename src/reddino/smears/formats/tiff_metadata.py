@@ -98,6 +98,10 @@ def _require_plain_axes(path: Path, text: str, pages: list[Page]) -> None:
         if size > 1:
             raise ImageError(path, f"holds {size} {what} (axes {axes}): save the picture that counts, as RGB")
     page = pages[0]
+    if len(pages) > 1 and len(shape) == 3 and page.number(256, 0) == shape[2] <= 4:
+        raise ImageError(
+            path, f"stores its colours as columns (shape {shape}): save it with its colours in each pixel"
+        )
     of_page = page.number(256, 0) * page.number(257, 0) * page.number(277, 1)
     if of_page and len(pages) == 1 and int(np.prod(shape, dtype=object)) > of_page:
         raise ImageError(path, f"stores several planes under one page (shape {shape}): save each as a page")

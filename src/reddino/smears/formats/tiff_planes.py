@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from reddino.smears.formats.tiff_structure import Page, TiffReader
 
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
 _OLD_REDUCED = 2  # value of SubfileType
+#: Smaller copies have at most half the width and height.
+_COPY = 0.26
 #: First words of the descriptions that slide scanners give what is not the specimen.
 _BESIDE = ("label", "macro", "thumbnail", "overview", "slide label", "map")
 
@@ -23,12 +26,14 @@ class Planes:
         pages: a page a plane; three where each plane's red, green and blue have a page of their own.
         colours: pages of a plane: 1, or 3.
         others: pages that are something else: thumbnails, labels, smaller copies.
+        rivals: how many of them could be pictures of their own.
         stated: bits that count in a sample, where the file's description says so.
     """
 
     pages: tuple[Page, ...]
     colours: int = 1
     others: int = 0
+    rivals: int = 0
     stated: int | None = None
 
     def __len__(self) -> int:
@@ -60,9 +65,9 @@ def find_planes(path: Path, reader: TiffReader) -> Planes:
     if not chosen:
         raise ImageError(path, f"holds no picture: its {len(pages)} pages are thumbnails or labels")
     largest = max(_area(page) for page in chosen)
-    chosen = [page for page in chosen if _area(page) == largest]
-    chosen = _same_kind(chosen)
-    return Planes(tuple(chosen), others=len(pages) - len(chosen) if chosen[0].sub is None else len(pages))
+    alike = _same_kind([page for page in chosen if _area(page) == largest])
+    others = len(pages) - len(alike) if alike[0].sub is None else len(pages)
+    return Planes(tuple(alike), others=others, rivals=_rivals(chosen, alike))
 
 
 def _planes_of(path: Path, pages: list[Page], stack: Stack) -> Planes:
@@ -71,7 +76,15 @@ def _planes_of(path: Path, pages: list[Page], stack: Stack) -> Planes:
         raise ImageError(
             path, "has planes of different sizes or kinds where its description says they are alike"
         )
-    return Planes(chosen, stack.colours, len(pages) - len(chosen), stack.stated)
+    others = len(pages) - len(chosen)
+    return Planes(chosen, stack.colours, others, _rivals(pages, chosen), stack.stated)
+
+
+def _rivals(pages: Sequence[Page], chosen: Sequence[Page]) -> int:
+    """Pages beside the picture that are too large for a smaller copy of it and do not say what they are."""
+    taken = {(page.index, page.sub) for page in chosen}
+    others = (page for page in pages if (page.index, page.sub) not in taken)
+    return sum(_may_be_picture(page) and _area(page) > _area(chosen[0]) * _COPY for page in others)
 
 
 def _may_be_picture(page: Page) -> bool:
