@@ -44,7 +44,7 @@ def test_check__strict_fails_with_a_sentence_and_findings_go_to_a_file(
     with out.open(newline="") as file:
         (found,) = csv.DictReader(file)
     assert (found["kind"], found["count"]) == ("patient in several sources", "8")
-    assert found["first"] == "patient 'p0' of 'A' and 'B' (0.png)"
+    assert found["first"] == f"patient 'p0' of 'A' and 'B': {two_cameras}, line 2 (0.png)"
 
     assert cli.main(["check", str(two_cameras), "--strict", "--no-pictures"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
