@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from reddino import cli
+from reddino import cli, terminal
 
 #: What one line of stderr says where a patient is of two sources.
 SHORT = "reddino: the input shows: patient in several sources (8)"
@@ -92,3 +92,15 @@ def test_join_sources__without_names_joins_all(two_cameras: Path, capsys: pytest
         capsys.readouterr()
         assert cli.main(["evaluate", table, "--folds", "2", "--resamples", "0", *option]) == 0
         assert f"{groups} groups" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_check__fits_its_sentences_into_the_terminal(
+    two_cameras: Path, width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(terminal.OUT, "_width", width)
+    assert cli.main(["check", str(two_cameras), "--no-pictures"]) == 0
+    *tables, _ = capsys.readouterr().out.splitlines()
+    assert max(map(len, tables)) <= width
+    words = " ".join(line.split("│")[3].strip() for line in tables if line.count("│") == 4)
+    assert "8 patients stand under several sources, and each is taken for a different patient" in words

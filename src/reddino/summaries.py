@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 MOST_SOURCES = 8
 #: Letters of a name from data in a table.
 LETTERS = 60
+#: Letters of the kind of a finding before it is broken.
+KIND_LETTERS = 24
 
 
 def source_table(manifest: Manifest) -> Table:
@@ -63,15 +65,21 @@ def label_table(manifest: Manifest) -> Table:
     return table
 
 
-def findings_table(findings: Sequence[Finding]) -> Table:
-    """What `check` found: kind, count, the first place, and what it means."""
+def findings_table(findings: Sequence[Finding], width: int) -> Table:
+    """What `check` found: kind, count, what it means, and where it is first.
+
+    Args:
+        width: of the terminal, which sentences are broken to fit.
+    """
     table = Table(title="findings", show_lines=True)
-    table.add_column("finding")
+    table.add_column("finding", max_width=KIND_LETTERS)
     table.add_column("count", justify="right")
-    table.add_column("first", overflow="fold", max_width=40)
-    table.add_column("what it means", overflow="fold", max_width=80)
+    # 15: the borders, the blanks beside them, and the counts.
+    table.add_column(
+        "what it means, and the first", overflow="fold", max_width=max(40, width - KIND_LETTERS - 15)
+    )
     for finding in findings:
-        table.add_row(finding.kind, str(finding.count), finding.first, finding.message)
+        table.add_row(finding.kind, str(finding.count), f"{finding.message}\nfirst: {finding.first}")
     return table
 
 

@@ -251,3 +251,15 @@ def test_predict__refuses_a_table_with_vectors_that_are_not_finite(tmp_path: Pat
         predict_embeddings(open_classifier(tmp_path / "c"), emb)
     with pytest.raises(RedDinoError, match="1 of 50 vectors of 'made'"):
         fit_on_table(emb, tmp_path / "d")
+
+
+def test_predict__says_what_is_odd_about_the_smears(fitted: Path, tmp_path: Path) -> None:
+    smears = draw_fields(tmp_path / "new", fields=2)
+    smears = smears.with_column("slide", ["s"] * len(smears))
+    said: list[str] = []
+    patients = [f"p{row % 2}" for row in range(len(smears))]
+    api.predict(fitted / "c", smears.with_column("patient", patients), notice=said.append)
+    (sentence,) = said
+    assert "slide of several patients (1)" in sentence
+    api.predict(fitted / "c", smears.with_column("patient", ["p"] * len(smears)), notice=said.append)
+    assert len(said) == 1

@@ -138,6 +138,7 @@ def predict(
     device: str = "auto",
     failures: Failures | None = None,
     progress: Advance | None = None,
+    notice: Notice | None = None,
 ) -> Predictions:
     """Classify new smears: a class with calibrated probabilities for every cell, and counts for every slide.
 
@@ -153,6 +154,7 @@ def predict(
         device: `auto`, `cpu`, `cuda` or `cuda:<n>`.
         failures: takes the images that could not be used.
         progress: called with views done and views planned.
+        notice: takes a sentence on what is odd about the input, if anything is; None logs it.
 
     Raises:
         RedDinoError: embeddings, a network or smears of another kind or scale than the classifier's.
@@ -173,11 +175,14 @@ def predict(
             raise RedDinoError(
                 f"{data} is an embedding table, without pictures to draw on: give the manifest"
             )
-        found = predict_embeddings(opened, read_embeddings(str(data)))
+        table = read_embeddings(str(data))
+        mention_findings([table.manifest()], notice)
+        found = predict_embeddings(opened, table)
     else:
         name = smears.model_of(opened, Path(classifier), model)
         encoder = open_encoder(name, image_size=opened.view.output, device=device, precision="fp32")
         manifest = open_data(data, failures)
+        mention_findings([manifest], notice)
         marked = opened.view.kind != "cells" or manifest.is_cell().any()
         diameters = missing_diameters(manifest) if opened.view.needs_diameters and marked else None
         found = predict_smears(

@@ -134,6 +134,7 @@ def batch(
     drop: Sequence[str] = (),
     rename: Mapping[str, str] | None = None,
     group_by: str | None = None,
+    join_sources: Sequence[str] = (),
     out: str | Path | None = None,
     seed: int = 0,
     **options: Any,
@@ -147,6 +148,8 @@ def batch(
         rename: old label to new.
         group_by: column of what stays on one side of a split; None: whatever shares
             image, group, slide or patient.
+        join_sources: those of `patient`, `slide`, `group` (and `group_by`) whose names mean the same under
+            every source.
         out: file for the results, .json; the tables go beside it as .md.
         seed: of the sample, the folds and the draws.
         options: `label`, `source`, `folds`, `rows` of `reddino.evaluate.batch.measures.measure_table`.
@@ -167,7 +170,15 @@ def batch(
     size = dimensions or common_dimensions([table.vectors.shape[1] for table in read.values()])
     classes: dict[str, str | None] = {**(rename or {}), **dict.fromkeys(drop)}
     reports = [
-        measure_table(table, dimensions=size, classes=classes, group_column=group_by, seed=seed, **options)
+        measure_table(
+            table,
+            dimensions=size,
+            classes=classes,
+            group_column=group_by,
+            join_sources=join_sources,
+            seed=seed,
+            **options,
+        )
         for table in read.values()
     ]
     if out is not None:

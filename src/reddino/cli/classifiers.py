@@ -155,6 +155,7 @@ def predict(
             device=device,
             failures=failures,
             progress=progress,
+            notice=complain,
         )
     if failures.count:
         complain(f"{failures.summary()} All are listed in {out.with_name(f'{out.stem}.failures.csv')}.")

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from reddino.cli.options import Several
 from reddino.cli.program import app
-from reddino.terminal import complain, progress_bar, say, show_tables
+from reddino.terminal import OUT, complain, progress_bar, say, show_tables
 
 if TYPE_CHECKING:
     from reddino.smears.failures import Failures
@@ -63,7 +63,7 @@ def manifest(
     options |= {"label": label, "boxes_on": boxes_on}
     made = api.manifest(layout, folder, out, groups=groups, failures=failures, **options)
     if found := inspect_rows(made):
-        show_tables([findings_table(found)])
+        show_tables([findings_table(found, OUT.width)])
     _report_failures(failures, out)
     say(f"{out}: {len(made)} rows, {len(made.images()[0])} images")
 
@@ -100,7 +100,7 @@ def check(
     if any(checked.strings("label")):
         tables.append(label_table(checked))
     if findings:
-        tables.append(findings_table(findings))
+        tables.append(findings_table(findings, OUT.width))
     show_tables(tables)
     name = ", ".join(data)
     serious = [finding for finding in findings if not finding.harmless]

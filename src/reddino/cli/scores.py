@@ -139,6 +139,7 @@ def batch(
     label: str = "label",
     source: str = "source",
     group_by: str | None = None,
+    join_sources: Annotated[Sequence[str] | None, Several] = None,
     dimensions: int | None = None,
     folds: int = 5,
     rows: int = 5000,
@@ -155,6 +156,8 @@ def batch(
         source: column of the laboratories, or whatever else may leave a trace.
         group_by: column of what stays on one side of a split; whatever shares image, group, slide or
             patient, if not given.
+        join_sources: patient, slide or group: names that mean the same under every source; all three, if
+            none is named.
         dimensions: principal components measured; the smallest embedding's, at most 64, if not given.
         folds: number of folds of the probes.
         rows: cells that are drawn at random to be measured, at most.
@@ -171,6 +174,7 @@ def batch(
         label=label,
         source=source,
         group_by=group_by,
+        join_sources=joined_sources(join_sources),
         dimensions=dimensions,
         folds=folds,
         rows=rows,

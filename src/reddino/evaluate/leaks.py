@@ -105,7 +105,7 @@ def leak_notes(emb: Embeddings, groups: Sequence[str], splits: Sequence[Split] =
         groups: (n,) what was kept together, which may have joined such names.
         splits: in which names that were not joined are counted.
     """
-    return [*_shared_names(emb, groups, splits), *_copy_notes(emb)]
+    return [*shared_names(emb, groups, splits), *_copy_notes(emb)]
 
 
 def alike_notes(what: str, names: Sequence[str]) -> list[str]:
@@ -125,7 +125,8 @@ def alike_notes(what: str, names: Sequence[str]) -> list[str]:
     return [f"{shown} are different {what}{more}: if they are one, write them alike, or rename one."]
 
 
-def _shared_names(emb: Embeddings, groups: Sequence[str], splits: Sequence[Split]) -> list[str]:
+def shared_names(emb: Embeddings, groups: Sequence[str], splits: Sequence[Split] = ()) -> list[str]:
+    """Sentences on names that occur under several sources; as of `leak_notes`."""
     sources = _sources(emb)
     joined: list[str] = []
     apart: dict[str, dict[str, list[str]]] = {}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from reddino.smears.copy_check import CopyCheck
 from reddino.smears.decode import ImageError, decode_image
-from reddino.smears.diameter_checks import diameters_and_boxes
+from reddino.smears.diameter_checks import boxes_in_fractions, diameters_and_boxes
 from reddino.smears.failures import Failures
 from reddino.smears.findings import Finding
 from reddino.smears.frame_checks import RemainingFrames, frames_of_sample
@@ -41,6 +41,7 @@ ROW_CHECKS: tuple[Callable[[Manifest], Iterable[Finding]], ...] = (
     check_columns,
     check_repeats,
     diameters_and_boxes,
+    boxes_in_fractions,
     mixed_magnifications,
     frames_of_sample,
 )

@@ -181,3 +181,12 @@ def test_measure_table__of_equal_vectors_says_so_and_can_be_saved(tmp_path: Path
     origin = {"command": "", "version": "", "seed": 0, "data": ""}
     save(tmp_path / "batch.json", [report], origin)
     assert "NaN" not in (tmp_path / "batch.json").read_text()
+
+
+def test_measure_table__names_patients_under_several_sources_and_joins_them() -> None:
+    emb = table(0.2, 0.2, paired=False, cells=36)
+    (note,) = [one for one in measure_table(emb).notes if one.startswith("Names")]
+    assert "taken for different ones: 12 patients" in note and "--join-sources" in note
+    joined = measure_table(emb, join_sources=("patient", "slide", "group")).notes
+    assert any("are joined: 12 patients, 12 slides, 12 groups" in one for one in joined)
+    assert not any(one.startswith("Names") for one in measure_table(table(0.2, 0.2, cells=36)).notes)

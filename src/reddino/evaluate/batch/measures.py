@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ from reddino.evaluate.batch.pairs import pair_distances, rendered_pairs
 from reddino.evaluate.batch.predictability import predictability, reduced
 from reddino.evaluate.batch.variance import eta_squared, eta_squared_by_chance, eta_squared_within
 from reddino.evaluate.class_map import labelled_rows
-from reddino.evaluate.leaks import groups_of
+from reddino.evaluate.leaks import groups_of, shared_names
 
 Groups = npt.NDArray[np.int64]
 
@@ -100,6 +100,7 @@ def measure_table(
     label: str = "label",
     source: str = "source",
     group_column: str | None = None,
+    join_sources: Collection[str] = (),
     classes: Mapping[str, str | None] | None = None,
     dimensions: int = MOST_DIMENSIONS,
     folds: int = 5,
@@ -115,6 +116,7 @@ def measure_table(
         source: column of the sources.
         group_column: what stays on one side of a split; None: whatever shares
             image, group, slide or patient.
+        join_sources: columns whose values mean the same under every source.
         classes: old label to new, None to drop it.
         dimensions: principal components to which the vectors are reduced.
         folds: of the probes.
@@ -137,6 +139,7 @@ def measure_table(
         labels,
         source=source,
         group_column=group_column,
+        join_sources=join_sources,
         dimensions=dimensions,
         folds=folds,
         seed=seed,
@@ -158,7 +161,7 @@ def measure_table(
         of_dimensions=emb.vectors.shape[1],
         seed=seed,
         measures=tuple(measures),
-        notes=(*equal_notes(chosen.vectors), *notes),
+        notes=(*equal_notes(chosen.vectors), *table.name_notes(), *notes),
         embedding=emb.meta,
     )
 
@@ -201,6 +204,7 @@ class _Table:
         *,
         source: str,
         group_column: str | None,
+        join_sources: Collection[str],
         dimensions: int,
         folds: int,
         seed: int,
@@ -211,7 +215,7 @@ class _Table:
         self.sources = _numbers(self.source_names)
         self.classes = _numbers(self.labels)
         self.cells = _cell_names(emb, self.source_names)
-        self.group_column = group_column
+        self.group_column, self.join_sources = group_column, join_sources
 
     def takers(self) -> Iterator[tuple[str, Callable[[], Measure]]]:
         """Each measure's name and the function that takes it."""
@@ -238,10 +242,17 @@ class _Table:
             if self.cells:
                 yield "source / class distance", self._pairs
 
+    def name_notes(self) -> list[str]:
+        """Sentences on names under several sources; renderings of a cell bear one name on purpose."""
+        try:
+            return [] if self.cells else shared_names(self.emb, self._groups())
+        except RedDinoError:  # rows without a group, which the measures that need one say
+            return []
+
     def _groups(self) -> list[str]:
         """What stays on one side of a split; of a cell's renderings no two stand on different sides."""
         if not self.cells:
-            return groups_of(self.emb, self.group_column)
+            return groups_of(self.emb, self.group_column, self.join_sources)
         for column in (self.group_column, "patient", "group"):
             if column and all(values := self.emb.names(column)):
                 return values
