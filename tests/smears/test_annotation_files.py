@@ -260,6 +260,17 @@ def test_yolo__names_that_are_no_names_are_refused(tmp_path: Path, content: str,
         read_yolo(tmp_path)
 
 
+@pytest.mark.parametrize("place", ["images", "labels", "labels/train", "obj_train_data"])
+def test_yolo__names_may_stand_beside_the_labels(tmp_path: Path, place: str) -> None:
+    picture(tmp_path / "images" / "train" / "a.png")
+    text(tmp_path / "labels" / "train" / "a.txt", LINE)
+    text(tmp_path / place / "classes.txt", "ring\n")
+    assert cells(read_yolo(tmp_path))[0][-1] == "ring"
+    text(tmp_path / "labels" / "val" / "classes.txt", "burr\nring\n")
+    with pytest.raises(RedDinoError, match="list other class names"):
+        read_yolo(tmp_path)
+
+
 def test_yolo__lists_of_names_that_disagree_are_refused(tmp_path: Path) -> None:
     picture(tmp_path / "a.png")
     text(tmp_path / "a.txt", LINE)

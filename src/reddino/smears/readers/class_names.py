@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from reddino.errors import RedDinoError
-from reddino.smears.readers.rows import Rows
+from reddino.smears.readers.rows import Rows, find_files
 from reddino.structured import decode, read_bytes, read_yaml
 
 Names = Mapping[int, str]
 _LIMIT = 1 << 20
+_LISTS = ("classes.txt", "obj.names")
 
 
 @dataclass(frozen=True)
@@ -24,14 +25,17 @@ class _Listed:
 
 
 def class_names(folder: Path, rows: Rows) -> Names:
-    """Names by class number, from YAML files with `names`, `classes.txt` and `obj.names`; empty without any.
+    """Names by class number; empty where nothing lists them.
+
+    They stand in YAML files with `names`, and in `classes.txt` and `obj.names`, which programs also write
+    beside the pictures or labels of each folder.
 
     Raises:
         RedDinoError: a file is malformed, or two of them list other names: which are right?
     """
     found = [_of_yaml(file, rows) for file in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")])]
-    for name in ("classes.txt", "obj.names"):
-        found += [_of_lines(file) for file in (folder / name, folder / "labels" / name) if file.is_file()]
+    lists = [file for file in find_files(folder, (".txt", ".names")) if file.name.lower() in _LISTS]
+    found += [_of_lines(file) for file in lists]
     listed = [one for one in found if one is not None and one.names]
     for other in listed[1:]:
         if other.names != listed[0].names:
