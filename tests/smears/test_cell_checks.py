@@ -67,8 +67,23 @@ def test_diameters__in_micrometres_are_named() -> None:
     [boxed] = inspect_rows(boxes({"a.png": [36.0]}, cell_diameter=[7.5]))
     assert "look like micrometres" in boxed.message
     assert boxed.first == "a.png: cell_diameter 7.5, boxes of 36 pixels"
-    [alone] = inspect_rows(manifest(cell_diameter=[7.5, 40.0], path=["a.png", "b.png"]))
-    assert (alone.kind, alone.count) == ("cell diameters of a few pixels", 1)
+    [alone] = inspect_rows(manifest(cell_diameter=[0.75, 40.0, 7.5], path=["a.png", "b.png", "c.png"]))
+    assert (alone.kind, alone.count) == ("cell diameters of a few pixels", 2)
+
+
+@pytest.mark.parametrize(
+    ("place", "kinds"),
+    [
+        ((0.5, 0.4, 0.1, 0.1), ["coordinates below a pixel"]),
+        ((0.5, 0.4, np.nan, np.nan), ["coordinates below a pixel"]),
+        ((20.0, 30.0, 0.0, 0.0), ["coordinates below a pixel"]),
+        ((0.0, 0.0, 12.0, 12.0), []),
+        ((0.0, 30.0, np.nan, np.nan), []),
+    ],
+)
+def test_coordinates__that_are_fractions_are_counted(place: tuple[float, ...], kinds: list[str]) -> None:
+    cells = manifest(path=["a.png"], **{name: [value] for name, value in zip("xywh", place, strict=True)})
+    assert list(found(cells)) == kinds
 
 
 def test_magnifications__in_one_source_are_found_by_class() -> None:
@@ -206,6 +221,17 @@ def test_cache__lists_images_smaller_than_a_cell(tmp_path: Path) -> None:
     cache = open_cache(images, max_cell_diameter=20.0)
     assert len(cache) == 1
     assert [Path(path).name for path, _ in cache.failures] == ["a.png"]
+
+
+@pytest.mark.parametrize(("factor", "kinds"), [(1.0, []), (0.4, ["cell diameters and measured cells"])])
+def test_check__measures_cells_against_given_diameters(
+    tmp_path: Path, factor: float, kinds: list[str]
+) -> None:
+    drawn = write_smears(tmp_path, sources=["lilac"], patients_per_source=2, fields_per_patient=1, seed=3)
+    names, codes = drawn.images()
+    true = [float(np.median(drawn.numbers("cell_diameter")[codes == number])) for number in range(len(names))]
+    fields = manifest(tmp_path, path=list(names), cell_diameter=[factor * one for one in true])
+    assert [finding.kind for finding in inspect_pictures(fields, Failures())] == kinds
 
 
 def test_check__measures_cells_where_nothing_else_tells(tmp_path: Path) -> None:

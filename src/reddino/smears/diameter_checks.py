@@ -60,15 +60,14 @@ def boxes_in_fractions(manifest: Manifest) -> Iterator[Finding]:
 def _small_diameters(
     manifest: Manifest, given: NDArray[np.float64], boxed: NDArray[np.bool_]
 ) -> Iterator[Finding]:
-    """Diameters that are those of a red cell in micrometres, where no box says whether they are."""
-    low, high = _MICROMETRES
-    small = ~boxed & (given >= low) & (given < high)
+    """Diameters too small for pixels, mostly those of a red cell in micrometres, where no box tells."""
+    small = ~boxed & (given < _MICROMETRES[1])
     if small.any():
         row = int(np.argmax(small))
         yield Finding(
             "cell diameters of a few pixels",
-            f"{counted(int(small.sum()), 'row')} with a cell_diameter of {low:g} to {high:g}, which is "
-            "that of a red cell in micrometres; the column is in pixels",
+            f"{counted(int(small.sum()), 'row')} with a cell_diameter below {_MICROMETRES[1]:g}, as of a red "
+            "cell in micrometres; the column is in pixels",
             int(small.sum()),
             f"{manifest.place(row)}: cell_diameter {given[row]:g}",
         )

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from reddino.smears.coordinate_checks import coordinates_below_a_pixel
 from reddino.smears.copy_check import CopyCheck
 from reddino.smears.decode import ImageError, decode_image
 from reddino.smears.diameter_checks import boxes_in_fractions, diameters_and_boxes
@@ -40,6 +41,7 @@ ROW_CHECKS: tuple[Callable[[Manifest], Iterable[Finding]], ...] = (
     check_values,
     check_columns,
     check_repeats,
+    coordinates_below_a_pixel,
     diameters_and_boxes,
     boxes_in_fractions,
     mixed_magnifications,

@@ -1,4 +1,4 @@
-"""Pictures of several magnifications in a source that has neither boxes nor diameters: cells are measured."""
+"""Sources without boxes: cells are measured, for several magnifications, and against the diameters given."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from reddino.errors import RedDinoError
 from reddino.smears.findings import Finding, counted
-from reddino.smears.magnification import MIXED
+from reddino.smears.magnification import MIXED, group_medians
 from reddino.smears.manifest import Manifest
 
 #: Pictures of a source that are measured, spread over it, and further ones of each size of picture.
@@ -19,16 +19,21 @@ _FEW = 5
 
 
 class MeasuredScales:
-    """Measures red cells in some pictures of each source whose rows say nothing of their size."""
+    """Measures red cells in some pictures of each source that has no boxes."""
 
     def __init__(self, manifest: Manifest) -> None:
-        codes = manifest.images()[1]
+        names, codes = manifest.images()
         first = np.unique(codes, return_index=True)[1]
         sources = np.array(manifest.strings("source"), dtype=object)
         self._sources = sources[first].tolist()
-        sized = (manifest.numbers("w") > 0) | (manifest.numbers("cell_diameter") > 0)
-        known = set(sources[sized].tolist())
-        self._wanted = {source: _spread(self._sources, source) for source in set(self._sources) - known}
+        boxed = set(sources[manifest.numbers("w") > 0].tolist())
+        self._wanted = {source: _spread(self._sources, source) for source in set(self._sources) - boxed}
+        diameters = manifest.numbers("cell_diameter")
+        pictures, medians = group_medians(codes[diameters > 0], diameters[diameters > 0])
+        self._given = {
+            names[picture]: float(median) for picture, median in zip(pictures, medians, strict=True)
+        }
+        self._told = set(sources[diameters > 0].tolist())
         self._sizes: dict[tuple[str, tuple[int, ...]], int] = {}
         self._found: dict[str, list[tuple[str, float]]] = {}
 
@@ -54,6 +59,9 @@ class MeasuredScales:
     def findings(self) -> Iterator[Finding]:
         """As of a `PictureCheck`."""
         for source, found in sorted(self._found.items()):
+            if source in self._told:
+                yield from self._contradictions(source, found)
+                continue
             diameters = np.array([diameter for _, diameter in found])
             if len(diameters) < 2:
                 continue
@@ -70,6 +78,22 @@ class MeasuredScales:
                     int(odd.sum()),
                     f"{path}: {diameter:.0f} pixels",
                 )
+
+    def _contradictions(self, source: str, found: list[tuple[str, float]]) -> Iterator[Finding]:
+        """Given diameters that are less than half, or more than twice, what is measured."""
+        both = [(path, size, self._given[path]) for path, size in found if path in self._given]
+        odd = [(path, size, given) for path, size, given in both if not size / 2 <= given <= 2 * size]
+        # A picture alone may have been measured wrong: most of them are not.
+        if odd and 2 * len(odd) > len(both):
+            path, size, given = odd[0]
+            yield Finding(
+                "cell diameters and measured cells",
+                f"source {source}: the cell_diameter of {len(odd)} of the {counted(len(both), 'picture')} "
+                "looked at is less than half or more than twice what red cells measure there; the column is "
+                "in pixels",
+                len(odd),
+                f"{path}: cell_diameter {given:g}, measured {size:.0f} pixels",
+            )
 
 
 def _spread(sources: list[str], source: str) -> set[int]:
