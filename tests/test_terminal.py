@@ -141,3 +141,27 @@ def test_exit_code_of__names_a_file_whose_name_is_not_utf8(
     text = _printed(monkeypatch, run)
     assert codes == [1]
     assert r"caf\udce9.csv' is no name in UTF-8: rename that file or folder." in text
+
+
+def test_complain_and_say__stay_on_one_line_whatever_names_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "a\nreddino: all is well\r\nb"
+    shown = r"a\nreddino: all is well\r\nb"
+    assert _printed(monkeypatch, lambda: terminal.say(name)) == f"{shown}\n"
+    assert _printed(monkeypatch, lambda: terminal.complain(name)) == f"reddino: {shown}\n"
+
+
+def test_log__lines_break_in_tracebacks_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    logger = logging.getLogger("reddino")
+    before = logger.handlers, logger.level, logger.propagate
+    try:
+        terminal.show_log()
+        logger.warning("label %s", "a\nb")
+        try:
+            raise ValueError("no")
+        except ValueError:
+            logger.exception("failed")
+    finally:
+        logger.handlers, logger.level, logger.propagate = before
+    printed = capsys.readouterr().err
+    assert r"WARNING label a\nb" in printed
+    assert "\nValueError: no\n" in printed

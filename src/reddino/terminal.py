@@ -97,10 +97,10 @@ def progress_bar(what: str) -> Iterator[Advance]:
 
 
 class _PlainFormatter(logging.Formatter):
-    """Log lines in which nothing acts."""
+    """Log lines in which nothing acts, nor breaks the line but a traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return visible(super().format(record))
+        return visible(super().format(record), keep="\n" if record.exc_info else "")
 
 
 def show_log(level: int = logging.INFO) -> None:
@@ -118,8 +118,8 @@ def show_log(level: int = logging.INFO) -> None:
 
 
 def say(sentence: str) -> None:
-    """A line of the result, on stdout; never broken nor coloured."""
-    OUT.print(sentence, soft_wrap=True)
+    """A line of the result, on stdout; never broken nor coloured, whatever names it quotes."""
+    OUT.print(visible(sentence, keep=""), soft_wrap=True)
 
 
 def show_tables(tables: Sequence[Table]) -> None:
@@ -130,8 +130,8 @@ def show_tables(tables: Sequence[Table]) -> None:
 
 
 def complain(sentence: str) -> None:
-    """An error or a remark, on stderr."""
-    ERR.print(f"reddino: {sentence}", soft_wrap=True)
+    """An error or a remark, on stderr: one line, whatever names it quotes."""
+    ERR.print(visible(f"reddino: {sentence}", keep=""), soft_wrap=True)
 
 
 class _Complaints(logging.Handler):

@@ -90,3 +90,12 @@ def test_fit_probe__refuses_a_single_class() -> None:
     emb = noisy_table(50)
     with pytest.raises(RedDinoError, match="two classes"):
         fit_probe(emb.vectors, ["a"] * 50, emb.strings("slide"))
+
+
+def test_fit_head__does_not_depend_on_how_small_the_numbers_are() -> None:
+    draw = np.random.default_rng(0)
+    truth = np.arange(60) % 2
+    vectors = draw.normal(size=(60, 4)) + 4 * truth[:, None]
+    for scale in (1e-20, 1e-36):
+        head = fit_head(scale * vectors, truth, 1.0, 2)
+        assert (head.logits(scale * vectors).argmax(axis=1) == truth).all()

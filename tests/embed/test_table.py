@@ -18,6 +18,7 @@ from reddino.embed.table import (
     Embeddings,
     PartRecord,
     finished_parts,
+    in_short,
     read_embeddings,
     read_part,
     require_comparable,
@@ -317,3 +318,8 @@ def changed(folder: Path, key: bytes, values: dict[str, Any]) -> None:
     metadata = {META_KEY: table.schema.metadata[META_KEY], PART_KEY: notes[PART_KEY]}
     metadata[key] = json.dumps({**json.loads(metadata[key]), **values}).encode()
     pq.write_table(table.replace_schema_metadata(metadata), path)
+
+
+def test_in_short__tells_a_key_without_a_value_from_one_that_is_absent() -> None:
+    assert in_short({"a": None, "b": 1}, {"b": 1}) == "a None"
+    assert in_short({"b": 1}, {"a": None, "b": 1}) == "a 'unset'"

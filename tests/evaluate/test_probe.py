@@ -72,3 +72,22 @@ def test_fit_predict__keeps_class_numbers_with_gaps() -> None:
 def test_fit_predict__answers_the_only_class() -> None:
     train, _ = data()
     assert set(probe.fit_predict(train, np.full(len(train), 3), train).predicted) == {3}
+
+
+@pytest.mark.parametrize(("scale", "spread"), [(1.0, None), (0.02, None), (1e6, "1e7"), (1e-8, "1e-7")])
+def test_fit_predict__says_where_the_size_of_the_numbers_decides(scale: float, spread: str | None) -> None:
+    truth = np.arange(64) % 2
+    vectors = np.random.default_rng(0).normal(size=(64, 6))
+    vectors[:, 0] += 8 * truth
+    vectors = (scale * vectors).astype(np.float32)
+    note = probe.fit_predict(vectors, truth, vectors).note
+    assert (f"spread by about {spread}: the probe" in note) if spread else not note
+
+
+def test_fit_predict__that_finds_no_way_down_has_not_converged() -> None:
+    truth = np.arange(64) % 2
+    vectors = np.random.default_rng(0).normal(size=(64, 6))
+    vectors[:, 0] += 8 * truth
+    assert probe.fit_predict(vectors.astype(np.float32), truth, vectors.astype(np.float32)).converged
+    huge = (1e37 * vectors).astype(np.float32)
+    assert not probe.fit_predict(huge, truth, huge).converged

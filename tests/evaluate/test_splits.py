@@ -145,3 +145,11 @@ def test_untested_classes__says_where_a_score_is_not_about_a_class() -> None:
         "Class 'c' has no cell in 7 of 7 test sets (s0, s1, s2, s3, s4 and 2 more): bAcc and macro F1 there "
         "are means over the other classes."
     ]
+
+
+def test_grouped_folds__refuses_classes_that_are_all_smaller_than_the_folds() -> None:
+    labels = [f"class {row % 10}" for row in range(20)]
+    groups = [f"field {row // 2}" for row in range(20)]
+    with pytest.raises(RedDinoError, match=r"class of at least 5 cells, but the largest has 2: use fewer"):
+        grouped_folds(labels, groups, 5)
+    assert len(grouped_folds(labels, groups, 2)) == 2

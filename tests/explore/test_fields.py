@@ -98,3 +98,15 @@ def test_blending_weights__are_full_in_the_middle_and_never_zero() -> None:
     weights = blending_weights(6, 6, 2)
     assert weights[0].tolist() == pytest.approx([1 / 9, 2 / 9, 1 / 3, 1 / 3, 2 / 9, 1 / 9])
     assert weights[2:4, 2:4].tolist() == [[1, 1], [1, 1]]
+
+
+def test_look_at_field__refuses_tokens_that_are_not_finite() -> None:
+    class Diverged(MeanColour):
+        def patch_tokens(self, images):
+            tokens, attention = super().patch_tokens(images)
+            return np.where(tokens > 100, np.nan, tokens), attention
+
+    image = np.zeros((24, 24, 3), np.uint8)
+    image[20:, 20:] = 200
+    with pytest.raises(RedDinoError, match="patch tokens that are not finite"):
+        look_at_field(Diverged(), image)

@@ -9,6 +9,7 @@ from matplotlib.colors import to_hex
 from row_colours import colour_of
 
 from reddino.explore.sheets import (
+    MOST_ROWS,
     OTHER,
     SAME,
     classes_figure,
@@ -86,3 +87,17 @@ def test_outliers_figure__shows_the_highest_scores_of_each_source_first(colour_c
         expected = sorted(members, key=lambda i: -scores[i])[:3]
         found = [tuple(axes.images[0].get_array()[0, 0]) for axes in shown[3 * line : 3 * line + 3]]
         assert found == [colour_of(row) for row in expected]
+
+
+def test_sheets__of_hundreds_of_classes_and_sources_show_the_largest_and_say_so(colour_cut: Cut) -> None:
+    # Names 0 to 199, of which 0 to 59 have three rows, the rest two.
+    names = [str(i) for i in range(200) for _ in range(3 if i < MOST_ROWS else 2)]
+    vectors = np.random.default_rng(0).normal(size=(len(names), 3)).astype(np.float32)
+    classes = classes_figure(vectors, names, colour_cut, k=1)
+    outliers = outliers_figure(np.ones(len(names)), names, names, colour_cut, k=1)
+    for figure, kind in ((classes, "classes"), (outliers, "sources")):
+        assert figure.texts[0].get_text().endswith(f" | the 60 largest of 200 {kind}")
+        titles = {axes.get_title().split()[0] for axes in figure.axes if axes.get_title()}
+        assert titles == {str(i) for i in range(MOST_ROWS)}
+        # matplotlib draws 65,500 pixels at most; page and command draw 150 an inch.
+        assert figure.get_figheight() * 150 < 65_500 / 4

@@ -102,7 +102,7 @@ def fit_head(vectors: Vectors, truth: Classes, strength: float, classes: int) ->
     mean = vectors.mean(axis=0, dtype=np.float64)
     scale = vectors.std(axis=0, dtype=np.float64)
     # A number that never changes says nothing; dividing by its rounding noise would.
-    scale = np.where(scale > 1e-6 * max(float(scale.max()), 1e-30), scale, 1.0)
+    scale = np.where(scale > 1e-6 * float(scale.max()), scale, 1.0)
     present = np.unique(truth)
     weights, bias = np.zeros((classes, vectors.shape[1])), np.full(classes, -1e3)
     if len(present) == 1:

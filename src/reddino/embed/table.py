@@ -430,7 +430,7 @@ def in_short(value: Any, other: Any) -> str:
     if not isinstance(value, Mapping):
         return repr(value)
     other = other if isinstance(other, Mapping) else {}
-    keys = [key for key in {**value, **other} if value.get(key) != other.get(key)]
+    keys = [key for key in {**value, **other} if value.get(key, "unset") != other.get(key, "unset")]
     return ", ".join(f"{key} {value.get(key, 'unset')!r}" for key in sorted(keys))
 
 

@@ -23,6 +23,8 @@ MAX_ITERATIONS = 1000
 # Values of C that the scaled probe chooses from.
 SCALED_CS = tuple(10.0**power for power in range(-4, 3))
 INNER_FOLDS = 3
+#: Standard deviations of a vector's most varied number from and to which unscaled features are of use.
+ORDINARY_SPREAD = 1e-3, 1e3
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class ProbeResult:
 
     Attributes:
         predicted: (m,) class numbers of the test rows.
-        converged: False where L-BFGS stopped at its iteration limit.
+        converged: False where L-BFGS stopped at its iteration limit, or found no way down.
         positive: (m,) probability of class 1.
         note: a sentence for the reader of the scores, "" if there is none.
     """
@@ -56,7 +58,20 @@ def fit_predict(train: Vectors, labels: npt.NDArray[np.int64], test: Vectors) ->
         test: (m, d) vectors.
     """
     classes = len(np.unique(labels))
-    return _fit_predict(train, labels, test, inverse_regularisation(train.shape[1], classes))
+    result = _fit_predict(train, labels, test, inverse_regularisation(train.shape[1], classes))
+    return replace(result, note=_note_on_scale(train))
+
+
+def _note_on_scale(train: Vectors) -> str:
+    """What to know of vectors (n, d) so large or small that a probe on unscaled features fails; "" else."""
+    spread = float(train.std(axis=0, dtype=np.float64).max())
+    least, most = ORDINARY_SPREAD
+    if spread == 0 or least <= spread <= most:
+        return ""
+    return (
+        f"The numbers of these vectors spread by about 1e{round(np.log10(spread))}: the probe takes them as "
+        "they are, so that its score speaks of their size; the scaled probe does not depend on it."
+    )
 
 
 def fit_predict_scaled(
@@ -121,12 +136,12 @@ def _fit_predict(train: Vectors, labels: npt.NDArray[np.int64], test: Vectors, c
     model = LogisticRegression(C=c, solver="lbfgs", max_iter=MAX_ITERATIONS)
     # One thread: L-BFGS makes thousands of small products, and threads that wait for each other between them
     # cost up to 30 times more than they save once another process wants a core. It also fixes the last bits.
-    with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    with threadpool_limits(1), warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", ConvergenceWarning)
         # Few cells of many classes are meant: these are no numbers to regress.
         warnings.filterwarnings("ignore", message="The number of unique classes", category=UserWarning)
         model.fit(train, labels)
         likely = model.predict_proba(test)
-    converged = bool(np.max(model.n_iter_) < MAX_ITERATIONS)
+    converged = not any(issubclass(one.category, ConvergenceWarning) for one in said)
     positive = likely[:, classes == 1].sum(axis=1).astype(np.float64)
     return ProbeResult(classes[likely.argmax(axis=1)].astype(np.int64), converged, positive)

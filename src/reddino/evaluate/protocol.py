@@ -270,7 +270,7 @@ def _fit_notes(tests: Sequence[Tested]) -> list[str]:
     notes = list(dict.fromkeys(one.note for test in tests for one in test.answers.values() if one.note))
     if stopped:
         notes.append(
-            f"The probe stopped at {probe.MAX_ITERATIONS} iterations, not converged, "
+            f"The probe stopped, at {probe.MAX_ITERATIONS} iterations or before, without having converged "
             f"in {len(stopped)} of {len(fits)} fits."
         )
     return notes

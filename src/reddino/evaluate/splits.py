@@ -87,8 +87,8 @@ def grouped_folds(labels: Sequence[str], groups: Sequence[str], folds: int = 5, 
     A class that lives in fewer groups than folds is absent from some test folds, which the notes say.
 
     Raises:
-        RedDinoError: fewer groups than folds, or a class that lives in one group only: where that group is
-            tested, nothing could have learned the class.
+        RedDinoError: fewer groups than folds, no class of as many rows, or a class that lives in one group
+            only: where that group is tested, nothing could have learned the class.
     """
     truth, group = np.asarray(labels), np.asarray(groups)
     require_two_classes(truth)
@@ -103,6 +103,12 @@ def grouped_folds(labels: Sequence[str], groups: Sequence[str], folds: int = 5, 
         raise RedDinoError(
             f"All cells of {', '.join(lonely)} are in one group, so no fold can learn and test that class: "
             "drop it, or group by another column."
+        )
+    largest = int(np.unique(truth, return_counts=True)[1].max())
+    if largest < folds:
+        raise RedDinoError(
+            f"{folds} folds need a class of at least {folds} cells, but the largest has {largest}: use fewer "
+            "folds, or join classes."
         )
     splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():

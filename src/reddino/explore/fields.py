@@ -74,7 +74,8 @@ def look_at_field(
         batch: tiles that the network gets at once.
 
     Raises:
-        RedDinoError: the field is smaller than a patch, or overlap, tile or scale make no sense.
+        RedDinoError: the field is smaller than a patch, overlap, tile or scale make no sense, or tokens are
+            not finite.
     """
     patch = encoder.patch_size
     side = (encoder.input_size if tile is None else tile) // patch
@@ -101,6 +102,11 @@ def look_at_field(
             for top, left in chunk
         ]
         found, looked = encoder.patch_tokens(np.stack(squares))
+        if not (np.isfinite(found).all() and np.isfinite(looked).all()):
+            raise RedDinoError(
+                "the network returned patch tokens that are not finite: its weights are damaged, or its "
+                "training diverged"
+            )
         # In units of an even share of what goes to patches, so that tiles can be set side by side.
         looked = looked / looked.mean(axis=(2, 3), keepdims=True)
         if tokens is None or attention is None:

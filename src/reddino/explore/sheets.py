@@ -24,6 +24,8 @@ Cut = Callable[[Indices], Images]
 INCH = 1.05
 # Above a picture: two lines of its title. Above a sheet: its own title.
 ABOVE, HEADING = 0.3, 0.35
+#: Classes or sources on a sheet: more would be too tall for programs that open pictures.
+MOST_ROWS = 60
 #: Letters of a name above a picture.
 TITLE = 24
 SAME, OTHER, ASKED = PALETTE[2], PALETTE[3], "#000000"
@@ -144,6 +146,8 @@ def classes_figure(
 ) -> Figure:
     """A row a class: the mean of its pictures, and the cells nearest to the mean of its vectors.
 
+    Of more than `MOST_ROWS` classes, those with most rows.
+
     Args:
         vectors: (n, d).
         labels: (n,); rows without one are passed over.
@@ -153,11 +157,12 @@ def classes_figure(
         seed: of that draw.
     """
     groups = Groups.of(labels)
-    named = groups.named
+    named = _largest(groups, groups.named)
     figure, grid = _sheet(
         len(named),
         [1.0, 0.12, *[1.0] * k],
-        "mean picture of a class | its cells nearest to the mean of its vectors",
+        "mean picture of a class | its cells nearest to the mean of its vectors"
+        + _of_all(named, groups.named, "classes"),
     )
     names = short_names(groups.names, TITLE)
     for line, i in enumerate(named):
@@ -187,19 +192,24 @@ def mean_picture(cut: Cut, rows: Indices, block: int = 128) -> Images:
 def outliers_figure(
     scores: Real, sources: Sequence[str], labels: Sequence[str], cut: Cut, *, k: int = 10
 ) -> Figure:
-    """A row a source: its k rows of highest outlier score, highest first, with score and label."""
+    """A row a source: its k rows of highest outlier score, highest first, with score and label.
+
+    Of more than `MOST_ROWS` sources, those with most rows.
+    """
     places = Groups.of(sources)
-    ranked = [outlier_rows(scores, places.index == i)[:k] for i in range(len(places))]
+    listed = _largest(places, range(len(places)))
+    ranked = [outlier_rows(scores, places.index == i)[:k] for i in listed]
     columns = max(len(rows) for rows in ranked)
     figure, grid = _sheet(
-        len(places),
+        len(listed),
         [1.0] * max(columns, 1),
-        "farthest from their own source: mean distance to 10 neighbours over the source's median",
+        "farthest from their own source: mean distance to 10 neighbours over the source's median"
+        + _of_all(listed, range(len(places)), "sources"),
     )
     names, labels_shown = short_names(places.names, TITLE), short_names(labels, TITLE)
-    for line, rows in enumerate(ranked):
+    for line, (source, rows) in enumerate(zip(listed, ranked, strict=True)):
         for place, (row, picture) in enumerate(zip(rows.tolist(), cut(rows), strict=True)):
-            name = f"{names[line]}\n" if place == 0 else "\n"
+            name = f"{names[source]}\n" if place == 0 else "\n"
             _show(grid[line, place], picture, f"{name}{scores[row]:.1f} {labels_shown[row]}", None)
     return figure
 
@@ -209,6 +219,16 @@ def outlier_rows(scores: Real, among: npt.NDArray[np.bool_] | None = None) -> In
     eligible = ~np.isnan(scores) if among is None else ~np.isnan(scores) & among
     rows = np.flatnonzero(eligible)
     return np.asarray(rows[np.argsort(-scores[rows], kind="stable")], dtype=np.int64)
+
+
+def _largest(groups: Groups, numbers: Sequence[int]) -> list[int]:
+    """Up to `MOST_ROWS` of the groups of these numbers, those with most rows, in their order."""
+    return sorted(sorted(numbers, key=lambda i: -groups.counts[i])[:MOST_ROWS])
+
+
+def _of_all(shown: Sequence[int], there: Sequence[int], what: str) -> str:
+    """What a title says of the groups that a sheet leaves out; "" where there are none."""
+    return f" | the {len(shown)} largest of {len(there)} {what}" if len(shown) < len(there) else ""
 
 
 def _sheet(rows: int, widths: Sequence[float], title: str) -> tuple[Figure, npt.NDArray[np.object_]]:

@@ -112,3 +112,9 @@ def test_neighbours__leaves_each_point_out_even_among_equals() -> None:
     assert others.shape == distances.shape == (30, 6)
     assert not (others == np.arange(30)[:, None]).any()
     assert (distances[:25] == 0).all()
+
+
+@pytest.mark.parametrize("rows", [2, 3])
+def test_lisi__of_too_few_rows_is_refused(rows: int) -> None:
+    with pytest.raises(RedDinoError, match=f"{rows} rows are too few"):
+        lisi(np.eye(rows, dtype=np.float32), np.arange(rows), (rows - 1) // 3)

@@ -67,6 +67,8 @@ def _distances(block: Real, points: Real, start: int) -> Real:
 
 def neighbours(vectors: Vectors, count: int) -> tuple[Groups, Real]:
     """The `count` nearest other points of each: rows (n, count), nearest first, and distances (n, count)."""
+    if count < 1:
+        raise RedDinoError(f"{len(vectors)} rows are too few to look at the neighbours of one")
     if len(vectors) <= count:
         raise RedDinoError(f"{count} neighbours need more than {count} rows, and there are {len(vectors)}.")
     found = nearest(vectors, vectors, count + 1)
