@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from labelled_smears import noisy_table
 
@@ -151,3 +152,15 @@ def test_open_classifier__names_the_key_that_does_not_fit(
 def test_classifier__refuses_vectors_of_another_length(saved: tuple[Path, Classifier]) -> None:
     with pytest.raises(RedDinoError, match="takes vectors of"):
         saved[1].probabilities(np.zeros((2, 3), np.float32))
+
+
+def test_fit__says_what_its_groups_divide_and_which_classes_are_spelt_alike(tmp_path: Path) -> None:
+    emb = noisy_table()
+    labels = emb.strings("label")
+    spelt = [label.upper() if label == "class 0" and row % 2 else label for row, label in enumerate(labels)]
+    columns = emb.table.drop_columns(["label"]).append_column("label", pa.array(spelt))
+    rows = pa.array([str(row) for row in range(len(emb))])
+    emb = replace(emb, table=columns.append_column("row", rows))
+    said = fit_on_table(emb, tmp_path / "c", group_column="row").report["notes"]
+    assert "Groups by 'row' divide 20 slides, 20 pictures, so that parts of one may train and test." in said
+    assert any("'class 0'" in one and "'CLASS 0'" in one and "are different classes" in one for one in said)

@@ -184,3 +184,11 @@ def test_classes_and_groups_that_are_spelt_alike__are_said() -> None:
     donors = further("donor", [f"{'dD'[row % 2]}{row // 12}" for row in range(144)])
     (note,) = [one for one in notes(donors, group_by="donor") if "different values of 'donor'" in one]
     assert "'d0' and 'D0'" in note and "(11 more are like these)" in note
+
+
+def test_groups_of_a_column__that_divide_patients_are_said() -> None:
+    emb = two_cameras()
+    (note,) = [one for one in notes(emb, group_by="path") if one.startswith("Groups by")]
+    assert note == "Groups by 'path' divide 12 patients, so that parts of one may train and test."
+    for question in ({"group_by": "patient"}, {"group_by": "path", "protocol": "kfold"}, {}):
+        assert not any(one.startswith("Groups by") for one in notes(emb, **question))

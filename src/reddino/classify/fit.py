@@ -18,7 +18,7 @@ from reddino.embed.finite import require_finite
 from reddino.embed.table import Embeddings
 from reddino.errors import RedDinoError
 from reddino.evaluate.class_map import labelled_rows
-from reddino.evaluate.leaks import groups_of, leak_notes
+from reddino.evaluate.leaks import alike_notes, divided_notes, groups_of, leak_notes
 from reddino.full_disk import writing
 from reddino.model.encoder import Encoder
 from reddino.model.folder import save_model_folder
@@ -64,13 +64,14 @@ def fit_on_table(
     labelled, labels = labelled_rows(emb, label, classes)
     require_finite(labelled)
     groups = groups_of(labelled, group_column, join_sources)
+    leaks = _leaks(labelled, labels, group_column, groups)
     fitted = fit_probe(labelled.vectors, labels, groups, folds=folds, seed=seed)
     classifier = Classifier(
         kind="probe",
         **_described(labelled, labels, seed),
         head=fitted.head,
         temperature=fitted.temperature,
-        report=_report(fitted.report, labelled, len(emb), groups),
+        report=_report(fitted.report, labelled, len(emb), leaks),
     )
     save_classifier(out, classifier)
     return classifier
@@ -106,6 +107,7 @@ def fit_on_pixels(
         labelled, labels = labelled_rows(cut, label, classes)
         rows = labelled.vectors[:, 0].astype(np.int64)
         groups = groups_of(labelled, group_column, join_sources)
+        leaks = _leaks(labelled, labels, group_column, groups)
         tuned = fine_tune(
             encoder,
             pixels if len(rows) == len(pixels) else pixels[rows],
@@ -124,19 +126,30 @@ def fit_on_pixels(
         head=tuned.head,
         temperature=tuned.temperature,
         offset=tuned.offset,
-        report=_report(tuned.report, labelled, len(numbers), groups),
+        report=_report(tuned.report, labelled, len(numbers), leaks),
     )
     save_classifier(out, classifier)
     return classifier
 
 
+def _leaks(
+    labelled: Embeddings, labels: Sequence[str], column: str | None, groups: Sequence[str]
+) -> list[str]:
+    """What may leak between the folds, and classes that may be one, in sentences."""
+    return [
+        *leak_notes(labelled, groups),
+        *divided_notes(labelled, column, groups),
+        *alike_notes("classes", labels),
+    ]
+
+
 def _report(
-    report: Mapping[str, Any], labelled: Embeddings, rows: int, groups: Sequence[str]
+    report: Mapping[str, Any], labelled: Embeddings, rows: int, leaks: Sequence[str]
 ) -> dict[str, Any]:
     """How a head did, with how many of `rows` rows it learned on, and what may leak between its folds."""
     return {
         **report,
-        "notes": [*report["notes"], *leak_notes(labelled, groups)],
+        "notes": [*report["notes"], *leaks],
         "cells": len(labelled),
         "left_out": rows - len(labelled),
     }

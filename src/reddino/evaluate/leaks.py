@@ -108,6 +108,28 @@ def leak_notes(emb: Embeddings, groups: Sequence[str], splits: Sequence[Split] =
     return [*shared_names(emb, groups, splits), *_copy_notes(emb)]
 
 
+def divided_notes(emb: Embeddings, column: str | None, groups: Sequence[str]) -> list[str]:
+    """A sentence on patients, slides, groups and pictures that stand in several groups of a column.
+
+    Args:
+        column: that the groups (n,) are made of; None where they are the manifest's, which divide nothing.
+    """
+    if column is None:
+        return []
+    sources, divided = _sources(emb), []
+    for name in (*IDENTITIES, "path"):
+        if name in emb.table.column_names:
+            values = emb.names(name) if name != "path" else emb.strings(name)
+            own = [
+                f"{source}\0{value}" if value else "" for source, value in zip(sources, values, strict=True)
+            ]
+            number = len(several_of(own, groups))
+            divided += [counted(number, "picture" if name == "path" else name)] if number else []
+    if not divided:
+        return []
+    return [f"Groups by '{column}' divide {', '.join(divided)}, so that parts of one may train and test."]
+
+
 def alike_notes(what: str, names: Sequence[str]) -> list[str]:
     """A sentence on names (n,) that are spelt nearly alike, and yet are taken for different ones.
 

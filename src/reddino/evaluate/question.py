@@ -14,7 +14,14 @@ from reddino.evaluate.class_map import ClassMap
 from reddino.evaluate.classifiers import PUBLISHED, Classifier
 from reddino.evaluate.few_shot import few_shot
 from reddino.evaluate.intervals import RESAMPLES
-from reddino.evaluate.leaks import alike_notes, groups_of, kept_apart, leak_notes, without_tested
+from reddino.evaluate.leaks import (
+    alike_notes,
+    divided_notes,
+    groups_of,
+    kept_apart,
+    leak_notes,
+    without_tested,
+)
 from reddino.evaluate.source_splits import cross_source, leave_one_source_out
 from reddino.evaluate.splits import (
     Split,
@@ -115,6 +122,8 @@ def plan_splits(question: Question, emb: Embeddings, labels: Sequence[str]) -> P
     groups = groups_of(emb, question.group_by, question.join_sources)
     splits, notes = _splits(question, emb, labels, groups)
     together = groups
+    if question.protocol in ("grouped-kfold", "few-shot"):
+        notes = (*notes, *divided_notes(emb, question.group_by, groups))
     if question.protocol in SIDES_GIVEN:
         splits, left_out = without_tested(splits, emb, question.join_sources)
         notes, together = (*notes, *left_out), kept_apart(emb, question.join_sources)
