@@ -14,7 +14,6 @@ from reddino.pretrain.image_cache import open_cache
 from reddino.smears import frame_checks
 from reddino.smears.cutting import ImageViews
 from reddino.smears.decode import ImageError
-from reddino.smears.diameter_checks import boxes_in_fractions
 from reddino.smears.diameters import cell_diameters, image_diameters, source_diameters
 from reddino.smears.failures import Failures
 from reddino.smears.image_views import ViewsByImage
@@ -245,17 +244,3 @@ def test_check__measures_cells_where_nothing_else_tells(tmp_path: Path) -> None:
     assert (finding.kind, finding.count) == ("measured cells of several sizes", 1)
     assert finding.first.startswith(names[1])
     assert inspect_pictures(drawn, Failures()) == ()
-
-
-def test_cells_of_a_pixel_or_less__are_reported() -> None:
-    """Coordinates as YOLO has them, and boxes without an area."""
-    columns = {
-        "path": [f"{row}.png" for row in range(4)],
-        "x": [0.4, 30.0, 0.2, 30.0],
-        "y": [0.4, 30.0, 0.9, 30.0],
-    }
-    sides = [0.1, 0.0, None, 20.0]
-    made = Manifest(pa.table({**columns, "w": sides, "h": sides}), Path())
-    (found,) = boxes_in_fractions(made)
-    assert (found.kind, found.count, found.first) == ("cells of a pixel or less", 3, "row 1 (0.png)")
-    assert not list(boxes_in_fractions(made.select([3])))

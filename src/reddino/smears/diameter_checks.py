@@ -1,4 +1,4 @@
-"""Checks of the sizes in a manifest: diameters at odds with boxes, micrometres, fractions of pictures."""
+"""Checks of the cell diameters of a manifest: at odds with the boxes beside them, or in micrometres."""
 
 from __future__ import annotations
 
@@ -41,20 +41,6 @@ def diameters_and_boxes(manifest: Manifest) -> Iterator[Finding]:
                 f"{names[pictures[at]]}: cell_diameter {diameters[at]:g}, boxes of {sides[at]:g} pixels",
             )
     yield from _small_diameters(manifest, given, np.isin(image, image[side > 0]))
-
-
-def boxes_in_fractions(manifest: Manifest) -> Iterator[Finding]:
-    """Boxes of a pixel or less, and points in the first pixel: fractions of the picture, as YOLO has them."""
-    x, y, w, h = (manifest.numbers(name) for name in ("x", "y", "w", "h"))
-    tiny = (w <= 1) & (h <= 1) | np.isnan(w) & (x >= 0) & (x < 1) & (y >= 0) & (y < 1)
-    if tiny.any():
-        yield Finding(
-            "cells of a pixel or less",
-            f"{counted(int(tiny.sum()), 'cell')} whose box is of a pixel or less, or whose point lies in the "
-            "first pixel; the columns x, y, w and h are in pixels, not in fractions of the picture",
-            int(tiny.sum()),
-            manifest.place(int(np.argmax(tiny))),
-        )
 
 
 def _small_diameters(

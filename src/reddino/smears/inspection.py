@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from reddino.smears.coordinate_checks import coordinates_below_a_pixel
 from reddino.smears.copy_check import CopyCheck
 from reddino.smears.decode import ImageError, decode_image
-from reddino.smears.diameter_checks import boxes_in_fractions, diameters_and_boxes
+from reddino.smears.diameter_checks import diameters_and_boxes
 from reddino.smears.failures import Failures
 from reddino.smears.findings import Finding
 from reddino.smears.frame_checks import RemainingFrames, frames_of_sample
@@ -43,7 +43,6 @@ ROW_CHECKS: tuple[Callable[[Manifest], Iterable[Finding]], ...] = (
     check_repeats,
     coordinates_below_a_pixel,
     diameters_and_boxes,
-    boxes_in_fractions,
     mixed_magnifications,
     frames_of_sample,
 )
