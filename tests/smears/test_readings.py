@@ -103,6 +103,8 @@ def test_open_data__deep_samples_under_another_name_are_refused(tmp_path: Path, 
     with pytest.raises(ImageError, match=r"16-bit samples, which a \.jpg file lacks"):
         views(open_data(tmp_path))
     assert decode_image(tmp_path / "a.jpg", bit_depth=12).max() == 255
+    (tmp_path / "a.jpg").rename(tmp_path / "a")
+    assert open_data(tmp_path / "a").numbers("bit_depth").tolist() == [12]
 
 
 def test_open_data__says_where_pictures_of_a_source_disagree(camera: Path) -> None:

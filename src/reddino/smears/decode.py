@@ -26,7 +26,7 @@ from reddino.smears.formats.limits import MAX_PIXELS, require_room
 from reddino.smears.formats.samples import Samples, as_rgb, eight_bits, upright
 from reddino.smears.formats.window import Window
 from reddino.smears.shards import open_shard, read_member, split_member
-from reddino.smears.suffixes import DEEP_SUFFIXES, IMAGE_SUFFIXES
+from reddino.smears.suffixes import IMAGE_SUFFIXES, PLAIN_SUFFIXES
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -223,12 +223,12 @@ def _decode(
 
 def _require_depth(path: Path, samples: Samples, bit_depth: int | None) -> None:
     """Refuse deep samples under the name of a format without them: their source got no depth for them."""
-    misnamed = not str(path).lower().endswith(DEEP_SUFFIXES)
+    misnamed = str(path).lower().endswith(PLAIN_SUFFIXES)
     if misnamed and samples.bits >= 16 and samples.stated is None and bit_depth is None:
         raise ImageError(
             path,
-            f"has {samples.bits}-bit samples, which a {path.suffix or 'nameless'} file lacks: name it by "
-            "its format, .png or .tif",
+            f"has {samples.bits}-bit samples, which a {path.suffix} file lacks: name it by its format, .png "
+            "or .tif",
         )
 
 

@@ -18,7 +18,7 @@ from reddino.smears.formats.samples import robust_highest, smallest_depth
 from reddino.smears.manifest import Manifest
 from reddino.smears.manifest_columns import READING_COLUMNS
 from reddino.smears.page_checks import pages_passed_over
-from reddino.smears.suffixes import DEEP_SUFFIXES
+from reddino.smears.suffixes import PLAIN_SUFFIXES
 
 Numbers = NDArray[np.float64]
 
@@ -105,7 +105,7 @@ def settle_readings(manifest: Manifest) -> Manifest:
 
 def _look(path: Path) -> Look | None:
     """What the header says, where that is out of the ordinary; what is damaged is refused when decoded."""
-    if not str(path).lower().endswith(DEEP_SUFFIXES):
+    if str(path).lower().endswith(PLAIN_SUFFIXES):
         return None
     try:
         look = look_at(path)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 #: Suffixes of the files that folders and shards are searched for, lower case.
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".tif", ".tiff", ".webp")
-#: Of these the formats that can hold 16-bit samples or several planes: a collection looks into their headers.
-DEEP_SUFFIXES = (".png", ".tif", ".tiff")
+#: Of these the formats without 16-bit samples and planes: a collection does not look into their headers.
+PLAIN_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp")
 
 # fmt: off
 _PICTURES = (
