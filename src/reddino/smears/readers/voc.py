@@ -118,6 +118,8 @@ def _box(entry: ET.Element, name: str) -> tuple[float, float, float, float]:
     corners = [entry.findtext(f"bndbox/{corner}") or "" for corner in _CORNERS]
     if entry.find("bndbox") is None and entry.find("polygon") is not None:
         raise ValueError("it has an outline (polygon) and no bndbox; outlines are not read, only boxes")
+    if entry.find("bndbox") is None and entry.find("robndbox") is not None:
+        raise ValueError("it has a turned box (robndbox) and no bndbox, which alone is read")
     try:
         x0, y0, x1, y1 = (number(corner) for corner in corners)
     except ValueError:
