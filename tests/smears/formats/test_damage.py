@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import struct
 import zlib
 from typing import Any
@@ -78,6 +79,50 @@ def test_decode_bytes__reads_a_jpeg_whose_empty_blocks_are_zeros() -> None:
         assert (bytes(32) in data) == bool(options)
         expected = np.asarray(Image.open(file).convert("RGB")).astype(int)
         assert np.abs(decode_bytes("a", data + bytes(1000)).astype(int) - expected).max() <= 1
+
+
+def unusual_jpeg(width: int = 64, height: int = 48) -> bytes:
+    """A JPEG whose red chroma has twice the samples of its brightness; each block is flat."""
+    draw = np.random.default_rng(0)
+    bits = ""
+    for _ in range(width // 16 * (height // 16)):
+        for _ in range(6):  # one block of brightness, one of blue, four of red
+            size = int(draw.integers(1, 5))  # the difference to the block before has so many bits
+            bits += f"{size:04b}" + "".join(str(bit) for bit in draw.integers(0, 2, size)) + "0"
+    bits += "1" * (-len(bits) % 8)
+    scan = int(bits, 2).to_bytes(len(bits) // 8, "big").replace(b"\xff", b"\xff\0")
+
+    def segment(kind: int, content: bytes) -> bytes:
+        return bytes([0xFF, kind]) + struct.pack(">H", len(content) + 2) + content
+
+    lengths = bytes([0, 0, 0, 12] + [0] * 12)
+    return b"".join(
+        (
+            b"\xff\xd8",
+            segment(0xDB, bytes([0] + [8] * 64)),
+            segment(0xC0, struct.pack(">BHHB", 8, height, width, 3) + bytes([1, 17, 0, 2, 17, 0, 3, 34, 0])),
+            segment(0xC4, b"\0" + lengths + bytes(range(12))),
+            segment(0xC4, b"\x10" + bytes([1] + [0] * 15) + b"\0"),
+            segment(0xDA, bytes([3, 1, 0, 2, 0, 3, 0, 0, 63, 0])),
+            scan,
+            b"\xff\xd9",
+        )
+    )
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9])
+def test_decode_bytes__reads_unusual_subsampling_and_refuses_it_cut_and_closed(share: float) -> None:
+    data = unusual_jpeg()
+    with Image.open(io.BytesIO(data)) as image:
+        np.testing.assert_array_equal(decode_bytes("a", data), np.asarray(image.convert("RGB")))
+    start = data.index(b"\xff\xda") + 14
+    cut = data[: start + int((len(data) - start) * share)]
+    assert "truncated" in reason(cut + b"\xff\xd9")
+    assert "truncated" in reason(cut)
+
+
+def test_decode_bytes__is_quiet_about_interlaced_png() -> None:
+    assert any(isinstance(one, logging.NullHandler) for one in logging.getLogger("imagecodecs").handlers)
 
 
 def test_decode_bytes__refuses_a_progressive_jpeg_that_lost_whole_scans() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 import zlib
 from collections.abc import Iterator
@@ -13,6 +14,9 @@ import numpy as np
 
 from reddino.smears.failures import ImageError
 from reddino.smears.formats.samples import Samples
+
+# It logs what libpng remarks on ordinary files too, such as interlaced ones; faults are raised.
+logging.getLogger("imagecodecs").addHandler(logging.NullHandler())
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # Samples a pixel by colour type; a palette becomes three.
