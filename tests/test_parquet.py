@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -60,3 +62,27 @@ def test_read_seen__finds_a_flipped_bit(tmp_path: Path) -> None:
     flip(path, path.stat().st_size // 2)
     with pytest.raises(RedDinoError, match=r"cannot be read as a list of seen images: .*CRC"):
         read_seen(tmp_path)
+
+
+def test_a_flipped_bit_anywhere__never_ends_the_process(tmp_path: Path) -> None:
+    # Arrow ends it where a column is described as one that lacks no values, beside counts of those it lacks.
+    table = pa.table({"path": ["a.png", None, "b.png"], "x": [0.5, None, 1.5]})
+    path = tmp_path / "m.parquet"
+    write_parquet(table, path)
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom reddino.errors import RedDinoError\n"
+        "from reddino.parquet import read_parquet_file, reading_parquet\n"
+        "path, whole = Path(sys.argv[1]), Path(sys.argv[1]).read_bytes()\n"
+        # The columns are described after the pages.
+        "for bit in range(len(whole) * 8 // 3, len(whole) * 8):\n"
+        "    flipped = bytearray(whole)\n"
+        "    flipped[bit // 8] ^= 1 << bit % 8\n"
+        "    path.write_bytes(flipped)\n"
+        "    try:\n"
+        "        with reading_parquet(path, 'as a table'):\n"
+        "            read_parquet_file(path)\n"
+        "    except RedDinoError:\n        pass\n"
+    )
+    command = [sys.executable, "-c", code, str(path)]
+    ended = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr[-500:]

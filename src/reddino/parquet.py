@@ -14,6 +14,8 @@ from reddino.errors import RedDinoError
 
 #: Values in memory for each byte of the file, and for nothing: a few bytes can stand for any number of rows.
 RATIO, FREE = 200, 50_000_000
+#: Values in all columns, and characters in one: a few kilobytes can stand for more than memory holds.
+MAX_VALUES = 500_000_000
 
 
 def write_parquet(table: pa.Table, path: Path) -> None:
@@ -53,18 +55,37 @@ def read_parquet_file(path: Path) -> pa.Table:
         RedDinoError: it says more.
     """
     with open_parquet(path) as file:
-        require_size(file.metadata, path)
+        require_size(file, path)
         return file.read()
 
 
-def require_size(metadata: pq.FileMetaData, path: Path) -> None:
-    """Refuse a file that says it holds far more values than its bytes could stand for."""
-    values = sum(
-        max(metadata.row_group(group).column(column).num_values, metadata.row_group(group).num_rows)
-        for group in range(metadata.num_row_groups)
-        for column in range(metadata.num_columns)
+def listed_values(file: pq.ParquetFile) -> int:
+    """How many values a file says that it holds: by its rows or by its columns, whichever is more.
+
+    Raises:
+        pa.ArrowException, OSError: it is damaged.
+    """
+    metadata = file.metadata
+    by_rows = metadata.num_rows * metadata.num_columns
+    if not 0 <= by_rows <= MAX_VALUES:
+        return by_rows
+    # Arrow ends the whole process where the description of a column is asked for and is damaged. Reading the
+    # pages once, a few values at a time, finds that first, as an error.
+    file.scan_contents()
+    return max(
+        by_rows,
+        sum(
+            metadata.row_group(group).column(column).num_values
+            for group in range(metadata.num_row_groups)
+            for column in range(metadata.num_columns)
+        ),
     )
-    if values < 0 or max(values, metadata.num_rows) > RATIO * path.stat().st_size + FREE:
+
+
+def require_size(file: pq.ParquetFile, path: Path) -> None:
+    """Refuse a file that says it holds far more values than its bytes could stand for."""
+    values = listed_values(file)
+    if not 0 <= values <= RATIO * path.stat().st_size + FREE:
         raise RedDinoError(f"{path} says that it holds {values:,} values, which are not in it: it is damaged")
 
 

@@ -311,7 +311,7 @@ def read_embeddings(path: str | Path, *, partial: bool = False) -> Embeddings:
     start = 0
     for part, record in zip(parts, records, strict=True):
         with _readable(part) as file:
-            require_size(file.metadata, part)
+            require_size(file, part)
             table = file.read()
             table.validate(full=True)
             vectors[start : start + record.rows] = _vectors(table, vectors.shape[1])

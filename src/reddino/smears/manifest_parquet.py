@@ -10,13 +10,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from reddino.errors import RedDinoError
-from reddino.parquet import open_parquet
+from reddino.parquet import MAX_VALUES, listed_values, open_parquet
 from reddino.smears.manifest_columns import require_names
 from reddino.smears.row_places import RowPlace
 from reddino.smears.spelling import tidy
 
-#: Values in all columns, and characters in one: a few kilobytes can stand for more than memory holds.
-MAX_VALUES = 500_000_000
 MAX_CHARACTERS = 4_000_000_000
 
 
@@ -31,7 +29,7 @@ def read_parquet(path: Path) -> tuple[pa.Table, RowPlace]:
         with open_parquet(path) as file:
             names = [tidy(name) for name in file.schema_arrow.names]
             require_names(names, str(path))
-            _require_size(file.metadata, path)
+            _require_size(file, path)
         # As dictionaries: a long text in many rows is read once.
         texts = [
             field.name
@@ -52,17 +50,11 @@ def read_parquet(path: Path) -> tuple[pa.Table, RowPlace]:
     return table.rename_columns(names), place
 
 
-def _require_size(metadata: pq.FileMetaData, path: Path) -> None:
-    values = sum(
-        metadata.row_group(group).column(column).num_values
-        for group in range(metadata.num_row_groups)
-        for column in range(metadata.num_columns)
-    )
-    largest = max(values, metadata.num_rows * metadata.num_columns)
-    if not 0 <= largest <= MAX_VALUES:
+def _require_size(file: pq.ParquetFile, path: Path) -> None:
+    if not 0 <= listed_values(file) <= MAX_VALUES:
         raise RedDinoError(
-            f"{path} lists {metadata.num_rows} rows of {metadata.num_columns} columns, more than the "
-            f"{MAX_VALUES} values that are read: split it, or leave columns out."
+            f"{path} lists {file.metadata.num_rows} rows of {file.metadata.num_columns} columns, more than "
+            f"the {MAX_VALUES} values that are read: split it, or leave columns out."
         )
 
 
