@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from pathlib import Path
@@ -163,3 +164,17 @@ def test_read_embeddings__a_flipped_bit_is_refused_or_changes_nothing(tmp_path: 
     part.unlink()
     assert embed_manifest(manifest, Projection(), tmp_path / "t", view=VIEW).resumed == 0
     assert part.read_bytes()[4:100] == whole[4:100]
+
+
+def test_explore__says_which_pictures_were_replaced_since(
+    fields: Manifest, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("reddino"), "propagate", True)
+    embed_manifest(fields, Projection(), tmp_path / "t", view=VIEW)
+    os.utime(fields.root / "field01.bmp")
+    options = {"images": fields.root, "method": "pca", "formats": ("png",)}
+    api.explore(tmp_path / "t", tmp_path / "before", **options)
+    assert "replaced" not in caplog.text
+    replace_picture(fields, "field02.bmp", keep_date=True)
+    api.explore(tmp_path / "t", tmp_path / "after", **options)
+    assert "replaced since they were embedded (1, the first is field02.bmp)" in caplog.text

@@ -180,6 +180,7 @@ def _refuse_of_a_run(**given: bool) -> None:
 def _overview(
     table: str | Path, images: str | Path | None, method: Method, label: str, seed: int
 ) -> Overview:
+    from reddino.embed.pictures import replaced_pictures
     from reddino.embed.table import read_embeddings
     from reddino.explore.overview import Overview
 
@@ -187,6 +188,15 @@ def _overview(
     overview = Overview.of(read, images=images, method=method, label=label, seed=seed)
     for note in overview.notes:
         log.warning("%s", note)
+    if overview.pictures is not None and (
+        others := replaced_pictures(Path(table), read, overview.pictures.root)
+    ):
+        log.warning(
+            "pictures were replaced since they were embedded (%d, the first is %s), so that what is shown is "
+            "not what the vectors are of: embed again",
+            len(others),
+            others[0],
+        )
     return overview
 
 
