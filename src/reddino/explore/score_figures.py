@@ -80,6 +80,8 @@ def _matrix(
     axes.set_title(title, fontsize=9)
     for i, row in enumerate(texts):
         for j, text in enumerate(row):
+            if not text:
+                continue  # of hundreds of classes nearly every cell
             ink = "white" if values[i, j] > 0.6 else "black"
             axes.text(j, i, text, ha="center", va="center", fontsize=7, color=ink)
     return figure
