@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -37,6 +38,16 @@ def test_auto__takes_bf16_only_where_the_processor_computes_it(
     assert (chosen.device.type, chosen.precision) == ("cpu", precision)
     assert choose_runtime(precision="fp32").precision == "fp32"
     assert choose_runtime(precision="bf16").precision == "bf16"
+
+
+@pytest.mark.parametrize("hardware", [True, False])
+def test_auto__takes_no_bf16_that_a_gpu_emulates(monkeypatch: pytest.MonkeyPatch, hardware: bool) -> None:
+    # torch says yes of older GPUs too, which compute it in float32.
+    monkeypatch.setattr(torch.cuda, "device", lambda _: nullcontext())
+    monkeypatch.setattr(
+        torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation or hardware
+    )
+    assert runtime.bf16_is_fast(torch.device("cuda")) == hardware
 
 
 @pytest.mark.usefixtures("_no_gpu")

@@ -48,7 +48,10 @@ def cpu_computes_bf16() -> bool:
 
 def bf16_is_fast(device: torch.device) -> bool:
     """Whether `device` multiplies bfloat16 in hardware."""
-    return bool(torch.cuda.is_bf16_supported()) if device.type == "cuda" else cpu_computes_bf16()
+    if device.type != "cuda":
+        return cpu_computes_bf16()
+    with torch.cuda.device(device):
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
 def choose_device(device: str = "auto") -> torch.device:

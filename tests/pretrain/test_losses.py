@@ -74,6 +74,16 @@ def test_koleo_loss__equals_brute_force() -> None:
     assert float(koleo_loss(7 * tokens)) == pytest.approx(expected, abs=1e-4)
 
 
+def test_koleo_loss__finds_the_nearest_under_autocast_too() -> None:
+    # On a circle, a few thousandths apart: their cosines are all 1 in bfloat16.
+    angles = torch.tensor([0.0, 0.001, 0.004, 0.009, 0.016])
+    tokens = torch.stack([angles.cos(), angles.sin()], dim=1)
+    plain = koleo_loss(tokens)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rounded = koleo_loss(tokens)
+    assert float(rounded) == pytest.approx(float(plain), rel=1e-5)
+
+
 def test_koleo_loss__pushes_the_closest_apart() -> None:
     tokens = torch.tensor([[1.0, 0.0], [1.0, 0.05], [-1.0, 0.0]], requires_grad=True)
     koleo_loss(tokens).backward()

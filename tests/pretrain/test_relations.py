@@ -53,6 +53,17 @@ def test_relation_loss__has_a_gradient_where_crops_are_the_same() -> None:
     assert tokens.grad is not None and torch.isfinite(tokens.grad).all()
 
 
+def test_relation_loss__is_as_exact_under_autocast() -> None:
+    # Crops near each other and far from 0: in bfloat16 their distances are rounding alone.
+    found = 30 + 0.1 * torch.randn(8, 16, generator=torch.Generator().manual_seed(0))
+    wanted = found.roll(1, 0)
+    plain = relation_loss(wanted, found, 0.2)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rounded = relation_loss(wanted, found, 0.2)
+    assert float(plain) > 0.1
+    assert float(rounded) == pytest.approx(float(plain), rel=1e-5)
+
+
 def test_guide_metric__gives_each_teacher_the_same_say() -> None:
     words = Words(pooled=10 * torch.randn(6, 50), spatial=None, shapes=torch.randn(6, 4))
     joined = guide_metric(words, (30, 20))

@@ -14,8 +14,10 @@ Pooling = Literal["cls", "mean", "cls+mean", "tokens"]
 
 def normalise(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
     """uint8 (n, s, s, 3) RGB to float32 (n, 3, s, s), normalised by channel."""
-    scale = 1.0 / (255.0 * torch.tensor(std, device=images.device))
-    shift = torch.tensor(mean, device=images.device) / torch.tensor(std, device=images.device)
+    scale = 1.0 / (255.0 * torch.tensor(std))
+    shift = torch.tensor(mean) / torch.tensor(std)
+    if images.device.type != "cpu":  # made there, each constant would wait for all that the device has to do
+        scale, shift = (part.to(images.device, non_blocking=True) for part in (scale, shift))
     x = images.permute(0, 3, 1, 2).float()
     return x * scale.view(1, 3, 1, 1) - shift.view(1, 3, 1, 1)
 

@@ -162,8 +162,10 @@ def _log_weights(vectors: Tensor, temperature: float) -> Tensor:
     """(C, C - 1) log-softmax of -squared distance to the other rows, over its mean and the temperature."""
     count = len(vectors)
     lengths = vectors.square().sum(dim=1)
-    # Not cdist: its gradient is not finite where two crops are the same.
-    distances = (lengths[:, None] + lengths[None] - 2 * vectors @ vectors.T).clamp_min(0)
-    others = ~torch.eye(count, dtype=torch.bool, device=vectors.device)
-    distances = distances[others].reshape(count, count - 1)
+    # Autocast would round the product to bfloat16, and the difference of near crops is lost in that.
+    with torch.autocast(vectors.device.type, enabled=False):
+        # Not cdist: its gradient is not finite where two crops are the same.
+        distances = (lengths[:, None] + lengths[None] - 2 * vectors @ vectors.T).clamp_min(0)
+    # All but the diagonal, which stands count + 1 places apart. A mask would make the CPU wait for a GPU.
+    distances = distances.flatten()[1:].reshape(count - 1, count + 1)[:, :-1].reshape(count, count - 1)
     return functional.log_softmax(-distances / (temperature * distances.mean().clamp_min(1e-12)), dim=1)

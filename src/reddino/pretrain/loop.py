@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -31,7 +32,7 @@ from reddino.pretrain.run_folder import RunFolder
 from reddino.pretrain.sampling import patch_spec
 from reddino.pretrain.schedules import values_at
 from reddino.pretrain.student_teacher import StudentTeacher
-from reddino.pretrain.views import ahead, make_views
+from reddino.pretrain.views import Ahead, make_views
 from reddino.runtime import choose_runtime
 from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest
@@ -147,13 +148,12 @@ def pretrain(
             ),
         )
         advance(step, recipe.steps)
-        micro_batches = ahead(stream, make, runtime)
+        micro_batches = Ahead(stream, make, runtime)
         while step < recipe.steps and not processes.any(interruption.asked):
             values = values_at(step, recipe)
             apply_schedule(optimizer, values)
             optimizer.zero_grad(set_to_none=True)
-            for part in range(recipe.run.accumulate):
-                views = next(micro_batches)
+            for part, views in enumerate(islice(micro_batches, recipe.run.accumulate)):
                 torch.manual_seed(views.seed)
                 with student.accumulating(last=part + 1 == recipe.run.accumulate):
                     with runtime.autocast():
@@ -162,6 +162,7 @@ def pretrain(
                         losses = networks.losses(outputs, targets, views)
                     (losses.total / recipe.run.accumulate).backward()  # type: ignore[no-untyped-call]
                 report.add(losses, targets, outputs)
+                micro_batches.prepare()
             stepped = take_step(networks, optimizer, recipe, report.is_finite())
             if stepped:
                 networks.update_teacher(values.ema_momentum)

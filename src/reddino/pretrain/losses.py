@@ -60,7 +60,8 @@ def koleo_loss(tokens: Tensor) -> Tensor:
         tokens: (B, d) student class tokens before the head, of one global crop; normalised here.
     """
     x = functional.normalize(tokens.float(), dim=-1, eps=1e-8)
-    with torch.no_grad():
+    # Autocast would round similarities to bfloat16, in which many neighbours are equally near.
+    with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
         similarity = x @ x.T
         similarity.fill_diagonal_(-1.0)
         nearest = similarity.argmax(dim=1)

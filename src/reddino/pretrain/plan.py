@@ -22,6 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 from reddino.errors import RedDinoError
 from reddino.pretrain.recipe import Recipe, make_recipe
 from reddino.pretrain.student_teacher import StudentTeacher
+from reddino.runtime import choose_device
 from reddino.smears.manifest import Manifest
 
 #: Peak dense bf16 (or fp16) TFLOP/s and GB of memory, from the vendors' data sheets.
@@ -32,6 +33,7 @@ DEVICES = {
     "v100": (125.0, 32.0),
     "a100": (312.0, 80.0),
     "h100": (989.0, 80.0),
+    "h200": (989.0, 141.0),
 }
 THIS = "this"
 UTILISATION = 0.3  # of the peak, assumed for devices that are not here
@@ -346,7 +348,10 @@ def _probe(recipe: Recipe, images: Manifest, flops: float) -> tuple[float, str]:
     """Samples a second on this machine, and how they were found."""
     batch = recipe.run.batch // recipe.run.accumulate
     blocks = _blocks(recipe)
-    if flops * batch <= _SLOW or blocks <= 4:
+    on_gpu = (
+        choose_device(recipe.runtime.device).type == "cuda"
+    )  # where a small batch says nothing of a full one
+    if on_gpu or flops * batch <= _SLOW or blocks <= 4:
         rate = _samples_per_second(recipe, images, _STEPS)
         return rate, f"measured here on pictures of noise, batch {batch}"
     batch = max(2, min(batch, 16))

@@ -171,30 +171,48 @@ def drop_path_plan(
     return [Kept(torch.from_numpy(np.flatnonzero(mine[:, :, branch])), scale) for branch in range(branches)]
 
 
-def ahead(
-    batches: Iterator[CropBatch], make: Callable[[CropBatch], Views], runtime: Runtime
-) -> Iterator[Views]:
-    """The views of each batch; on a GPU the next ones are copied and normalised during the step on these."""
-    if runtime.device.type != "cuda":
-        yield from map(make, batches)
-        return
-    copies = torch.cuda.Stream(runtime.device)  # type: ignore[no-untyped-call]
+class Ahead(Iterator[Views]):
+    """The views of each batch; on a GPU the next ones are copied and normalised during the step on these.
 
-    def load() -> Views | None:
-        with torch.cuda.stream(copies):
-            batch = next(batches, None)
-            return None if batch is None else make(batch)
+    Args:
+        batches: of crops.
+        make: batch to views, on the device.
+        runtime: whose device they are for.
+    """
 
-    following = load()
-    while following is not None:
-        training = torch.cuda.current_stream(runtime.device)
-        training.wait_stream(copies)
-        current = following
+    def __init__(
+        self, batches: Iterator[CropBatch], make: Callable[[CropBatch], Views], runtime: Runtime
+    ) -> None:
+        self._batches, self._make, self._device = batches, make, runtime.device
+        self._copies: Any = None
+        if runtime.device.type == "cuda":
+            self._copies = torch.cuda.Stream(runtime.device)  # type: ignore[no-untyped-call]
+        self._following: Views | None = None
+
+    def prepare(self) -> None:
+        """Make the next views; on a CPU, which has nothing to wait for, they are made when they are due.
+
+        To be called when the device has been given the work of a step, and before its result is waited for.
+        """
+        if self._copies is None or self._following is not None:
+            return
+        with torch.cuda.stream(self._copies):
+            batch = next(self._batches, None)
+            self._following = None if batch is None else self._make(batch)
+
+    def __next__(self) -> Views:
+        if self._copies is None:
+            return self._make(next(self._batches))
+        self.prepare()
+        current, self._following = self._following, None
+        if current is None:
+            raise StopIteration
+        training = torch.cuda.current_stream(self._device)
+        training.wait_stream(self._copies)
         for tensor in _tensors(current):
             # Else the memory could be given to the next copy while this step still reads it.
             tensor.record_stream(training)
-        following = load()
-        yield current
+        return current
 
 
 def _tensors(content: Any) -> Iterator[Tensor]:
