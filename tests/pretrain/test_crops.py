@@ -133,7 +133,7 @@ def test_multi_crop__clean_crops_are_the_global_ones_without_operations(size: in
         given = [np.empty((2, 56, 56, 3), np.uint8), np.empty((3, 28, 28, 3), np.uint8)]
         clean = np.empty((2, size, size, 3), np.uint8)
         generator, without = rng(seed), rng(seed)
-        changing.fill(image, generator, *given, clean)
+        changing.fill(image, generator, *given, clean_crops=clean)
         for found, expected in zip(given, changing(image, without), strict=True):
             np.testing.assert_array_equal(found, expected)
         assert generator.bit_generator.state == without.bit_generator.state
@@ -143,6 +143,20 @@ def test_multi_crop__clean_crops_are_the_global_ones_without_operations(size: in
         else:  # the same place in the same orientation, with more pixels
             shrunk = np.stack([resize_square(crop, 56) for crop in clean]).astype(float)
             assert np.abs(shrunk - idle(image, rng(seed))[0]).max() < 8
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.25, 1.0])
+def test_multi_crop__teacher_crops_go_part_of_the_way_to_the_students(strength: float) -> None:
+    image = cv2.GaussianBlur(noise(90, 110), (0, 0), 3)
+    operations = PixelOperations(["InvertImg"], choose=1, probability=1.0)
+    crops = plain(operations=operations, quarter_turn=0.9, teacher_strength=strength)
+    given = [np.empty((2, 56, 56, 3), np.uint8), np.empty((3, 28, 28, 3), np.uint8)]
+    clean, teacher = np.empty_like(given[0]), np.empty_like(given[0])
+    crops.fill(image, rng(5), *given, clean_crops=clean, teacher_crops=teacher)
+    expected = (1 - strength) * clean.astype(float) + strength * given[0]
+    assert np.abs(teacher - expected).max() <= 0.5
+    for found, alone in zip(given, crops(image, rng(5)), strict=True):
+        np.testing.assert_array_equal(found, alone)
 
 
 def test_multi_crop__without_local_crops() -> None:

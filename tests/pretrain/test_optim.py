@@ -16,7 +16,14 @@ from reddino.pretrain.schedules import StepValues
 
 DEPTH = 3
 RATES = OptimSection(layer_decay=0.8, patch_embed_lr=0.2, backbone_lr=0.5)
-VALUES = StepValues(lr=0.01, last_layer_lr=0.0, weight_decay=0.1, ema_momentum=0.99, teacher_temperature=0.04)
+VALUES = StepValues(
+    lr=0.01,
+    backbone_lr=0.001,
+    last_layer_lr=0.0,
+    weight_decay=0.1,
+    ema_momentum=0.99,
+    teacher_temperature=0.04,
+)
 
 
 def recipe(backbone: str = "vit_tiny_patch14", **loss: object) -> Recipe:
@@ -116,7 +123,8 @@ def test_apply_schedule__sets_rate_and_decay_of_each_group(student: Branch) -> N
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             name = names[id(parameter)]
-            rate = 0.0 if name.endswith("prototypes") else 0.01 * expected_rate(name)
+            rate = (0.001 if name.startswith("backbone.") else 0.01) * expected_rate(name)
+            rate = 0.0 if name.endswith("prototypes") else rate
             assert group["lr"] == pytest.approx(rate)
             assert group["weight_decay"] == (0.1 if group["decays"] else 0.0)
 

@@ -104,6 +104,16 @@ def test_values__last_layer_is_frozen_for_its_share_of_the_run() -> None:
     assert all(value.last_layer_lr == value.lr for value in values[20:])
 
 
+def test_values__heads_warm_up_before_the_backbone_moves() -> None:
+    values = whole_run(recipe(100, optim={"head_warmup": 0.2, "warmup": 0.1}))
+    assert [value.backbone_lr == 0 for value in values] == [True] * 20 + [False] * 80
+    assert all(value.lr > 0 for value in values)
+    rising = [value.backbone_lr / value.lr for value in values[20:30]]
+    assert rising == pytest.approx([0.1 * step for step in range(1, 11)])
+    assert all(value.backbone_lr == value.lr for value in values[30:])
+    assert all(value.backbone_lr == value.lr for value in whole_run(recipe(100)))
+
+
 def test_values__rate_follows_the_root_of_the_batch() -> None:
     quarter = make_recipe(
         {**recipe().model_dump(), "run": {"samples": 64_000, "batch": BATCH // 4}}, "quarter"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,18 @@ def test_losses__without_masks_have_no_ibot_term() -> None:
     assert targets.patches is None
     assert float(losses.ibot) == float(losses.koleo) == 0.0
     assert float(losses.total) == float(losses.dino) > 0
+
+
+def test_targets__are_of_the_crops_that_the_teacher_is_shown() -> None:
+    networks = apart(StudentTeacher(recipe()))
+    shown = crops(2 * BATCH, 56, 7)
+    found = networks.targets(replace(views(), teacher_crops=shown), 0.05)
+    expected = networks.targets(replace(views(), global_crops=shown), 0.05)
+    assert found.cls is not None and expected.cls is not None
+    torch.testing.assert_close(found.cls, expected.cls)
+    torch.testing.assert_close(found.patches, expected.patches)
+    student = networks.student(replace(views(), teacher_crops=shown)).global_logits
+    torch.testing.assert_close(student, networks.student(views()).global_logits)
 
 
 def test_update_teacher__is_the_closed_form_after_several_steps() -> None:

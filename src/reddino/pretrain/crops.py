@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from reddino.pretrain.pixel_ops import PixelOperations
+from reddino.pretrain.pixel_ops import PixelOperations, part_of_the_way
 from reddino.pretrain.recipe import ASPECT
 
 Image = npt.NDArray[np.uint8]
@@ -129,6 +129,7 @@ class MultiCrop:
         operations: the pixel operations, applied to the resized crop before it is flipped and turned.
         horizontal_flip, vertical_flip, quarter_turn: probabilities, see `random_orientation`.
         aspect: smallest and largest width over height of a crop.
+        teacher_strength: how far a teacher crop goes from the clean crop (0) to the student's (1).
     """
 
     global_size: int
@@ -141,6 +142,7 @@ class MultiCrop:
     vertical_flip: float = 0.85
     quarter_turn: float = 0.85
     aspect: tuple[float, float] = ASPECT
+    teacher_strength: float = 1.0
 
     def __call__(self, image: Image, rng: np.random.Generator) -> tuple[Image, Image]:
         """Crop `image` (H, W, 3) uint8 RGB; returns uint8 (2, g, g, 3) and (local_count, l, l, 3).
@@ -158,7 +160,9 @@ class MultiCrop:
         rng: np.random.Generator,
         global_crops: Image,
         local_crops: Image,
+        *,
         clean_crops: Image | None = None,
+        teacher_crops: Image | None = None,
     ) -> None:
         """Write the crops into arrays shaped as in `__call__`, without an intermediate copy.
 
@@ -169,10 +173,12 @@ class MultiCrop:
             local_crops: (local_count, l, l, 3) to fill.
             clean_crops: (2, c, c, 3) to fill with the global crops before pixel operations, flipped and
                 turned as these are; c may be another size, to which the same rectangle is resized.
+            teacher_crops: (2, g, g, 3) to fill with the global crops as the EMA teacher sees them.
         """
         for number, target in enumerate(global_crops):
             clean = None if clean_crops is None else clean_crops[number]
-            self._crop(image, rng, self.global_scale, target, clean)
+            teacher = None if teacher_crops is None else teacher_crops[number]
+            self._crop(image, rng, self.global_scale, target, clean=clean, teacher=teacher)
         for target in local_crops:
             self._crop(image, rng, self.local_scale, target)
 
@@ -182,7 +188,9 @@ class MultiCrop:
         rng: np.random.Generator,
         scale: tuple[float, float],
         target: Image,
+        *,
         clean: Image | None = None,
+        teacher: Image | None = None,
     ) -> None:
         size = target.shape[0]
         box = random_crop_box(image.shape[0], image.shape[1], scale, rng, self.aspect)
@@ -191,6 +199,8 @@ class MultiCrop:
         changed = self.operations(resized, rng)
         orientation = random_orientation(rng, self.horizontal_flip, self.vertical_flip, self.quarter_turn)
         target[...] = orientation.of(changed)
+        if teacher is not None:
+            teacher[...] = orientation.of(part_of_the_way(resized, changed, self.teacher_strength))
         if clean is not None:
             same_size = clean.shape[0] == size
             clean[...] = orientation.of(resized if same_size else resize_square(part, clean.shape[0]))

@@ -29,6 +29,8 @@ class CropBatch:
         patch: (B,) int64, their numbers among the patches of an epoch.
         clean_crops: (2, B, c, c, 3) uint8 RGB, the global crops without pixel operations; None where nobody
             asked for them.
+        teacher_crops: (2, B, g, g, 3) uint8 RGB, the global crops as the EMA teacher sees them; None where it
+            sees what the student sees.
     """
 
     global_crops: torch.Tensor
@@ -37,6 +39,7 @@ class CropBatch:
     image_row: torch.Tensor
     patch: torch.Tensor
     clean_crops: torch.Tensor | None = None
+    teacher_crops: torch.Tensor | None = None
 
 
 class PretrainingStream:
@@ -111,9 +114,11 @@ class PretrainingStream:
 
     def _array_spec(self) -> ArraySpec:
         size, crops, clean = self._batch_size, self._crops, self._clean_size
+        side = crops.global_size
         return {
             **({"clean_crops": ((2, size, clean, clean, 3), np.uint8)} if clean is not None else {}),
-            "global_crops": ((2, size, crops.global_size, crops.global_size, 3), np.uint8),
+            **({"teacher_crops": ((2, size, side, side, 3), np.uint8)} if crops.teacher_strength < 1 else {}),
+            "global_crops": ((2, size, side, side, 3), np.uint8),
             "local_crops": ((crops.local_count, size, crops.local_size, crops.local_size, 3), np.uint8),
             "sample_index": ((size,), np.int64),
             "image_row": ((size,), np.int64),
@@ -127,8 +132,10 @@ class PretrainingStream:
             rng = sample_rng(self._seed, sample)
             patch = self._order.choose(sample, rng, self._cache)
             global_crops, local_crops = batch["global_crops"][:, position], batch["local_crops"][:, position]
-            clean = batch["clean_crops"][:, position] if self._clean_size is not None else None
-            self._crops.fill(patch.cut(self._cache), rng, global_crops, local_crops, clean)
+            further = {
+                name: batch[name][:, position] for name in ("clean_crops", "teacher_crops") if name in batch
+            }
+            self._crops.fill(patch.cut(self._cache), rng, global_crops, local_crops, **further)
             batch["sample_index"][position] = sample
             batch["image_row"][position] = self._cache.index.row[patch.image]
             batch["patch"][position] = self._order.number(sample)

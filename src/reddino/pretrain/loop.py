@@ -200,6 +200,7 @@ def make_stream(
         vertical_flip=augmentation.vertical_flip,
         quarter_turn=augmentation.quarter_turn,
         aspect=crops.aspect,
+        teacher_strength=augmentation.teacher_strength if recipe.has_prototypes else 1.0,
     )
     patches = patch_spec(recipe)
     return PretrainingStream(

@@ -45,14 +45,22 @@ def rate_multiplier(name: str, student: Branch, optim: OptimSection) -> float:
 
 def parameter_groups(student: Branch, optim: OptimSection) -> list[dict[str, Any]]:
     """Parameters that share a rate factor and a decay, in one group each."""
-    groups: dict[tuple[float, bool, bool], list[nn.Parameter]] = defaultdict(list)
+    groups: dict[tuple[float, bool, bool, bool], list[nn.Parameter]] = defaultdict(list)
     for name, parameter in student.named_parameters():
         if parameter.requires_grad:
             last = name.endswith("_head.prototypes")
-            groups[rate_multiplier(name, student, optim), decays(name, parameter), last].append(parameter)
+            of_backbone = name.startswith("backbone.")
+            key = (rate_multiplier(name, student, optim), decays(name, parameter), last, of_backbone)
+            groups[key].append(parameter)
     return [
-        {"params": parameters, "rate_multiplier": rate, "decays": decay, "last_layer": last}
-        for (rate, decay, last), parameters in groups.items()
+        {
+            "params": parameters,
+            "rate_multiplier": rate,
+            "decays": decay,
+            "last_layer": last,
+            "backbone": of_backbone,
+        }
+        for (rate, decay, last, of_backbone), parameters in groups.items()
     ]
 
 
@@ -65,5 +73,6 @@ def apply_schedule(optimizer: torch.optim.Optimizer, values: StepValues) -> None
     """Set rate and decay of each group for one step."""
     for group in optimizer.param_groups:
         lr = values.last_layer_lr if group["last_layer"] else values.lr
+        lr = values.backbone_lr if group["backbone"] else lr
         group["lr"] = lr * group["rate_multiplier"]
         group["weight_decay"] = values.weight_decay if group["decays"] else 0.0

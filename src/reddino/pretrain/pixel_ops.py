@@ -74,11 +74,12 @@ class PixelOperations:
         """
         for index in self.draw(rng):
             changed = self._operations[index](crop, rng)
-            crop = _part_of_the_way(crop, changed, self._strengths[index])
+            crop = part_of_the_way(crop, changed, self._strengths[index])
         return crop
 
 
-def _part_of_the_way(crop: Image, changed: Image, strength: float) -> Image:
+def part_of_the_way(crop: Image, changed: Image, strength: float) -> Image:
+    """Blend (s, s, 3) uint8 crops: `crop` at strength 0, `changed` at strength 1."""
     if strength == 1:
         return changed
     return np.asarray(cv2.addWeighted(changed, strength, crop, 1 - strength, 0), np.uint8)

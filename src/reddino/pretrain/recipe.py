@@ -91,7 +91,9 @@ class AugmentationSection(Section):
     """Pixel operations by name: `choose` of them a crop, each applied with `probability`; then symmetries.
 
     `strength`: how far every pixel goes from what it was (0) to what an operation makes of it (1, as
-    published); `strengths` are the same by operation, for those that differ.
+    published); `strengths` are the same by operation, for those that differ. `teacher_strength` (not in the
+    paper): how far every pixel of the EMA teacher's global crops goes from the clean crop (0: the teacher
+    sees geometry alone) to the student's crop (1: both see the same).
     """
 
     operations: tuple[str, ...]
@@ -99,6 +101,7 @@ class AugmentationSection(Section):
     probability: Share = 0.85
     strength: Share = 1.0
     strengths: dict[str, Share] = {}
+    teacher_strength: Share = 1.0
     horizontal_flip: Share = 0.85
     vertical_flip: Share = 0.85
     quarter_turn: Share = 0.85
@@ -202,11 +205,16 @@ class TemperatureSection(Section):
 
 
 class OptimSection(Section):
-    """AdamW and the EMA teacher. The rate is `lr` * sqrt(batch / 1024); warm-up is a share of the run."""
+    """AdamW and the EMA teacher. The rate is `lr` * sqrt(batch / 1024); warm-up is a share of the run.
+
+    `head_warmup` (not in the paper): in this share of the run only the heads move, so that no untrained head
+    drives a trained backbone; the backbone's rate then rises linearly over the length of another `warmup`.
+    """
 
     lr: Positive = 2e-4
     lr_end: NonNegative = 1e-6
     warmup: Share = 0.01
+    head_warmup: Share = 0.0
     weight_decay: NonNegative = 0.04
     weight_decay_end: NonNegative = 0.2
     betas: tuple[Share, Share] = (0.9, 0.999)

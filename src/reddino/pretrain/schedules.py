@@ -27,11 +27,19 @@ def linear_then_constant(step: int, ramp: int, start: float, end: float) -> floa
     return end if step >= ramp else start + (end - start) * step / ramp
 
 
+def risen(step: int, start: int, ramp: int) -> float:
+    """0 before step `start`, then linear to 1 over `ramp` steps; always 1 where `start` is 0."""
+    if start == 0:
+        return 1.0
+    return min(1.0, max(0.0, (step - start + 1) / max(1, ramp)))
+
+
 @dataclass(frozen=True)
 class StepValues:
     """What the schedules say for one step."""
 
     lr: float
+    backbone_lr: float
     last_layer_lr: float
     weight_decay: float
     ema_momentum: float
@@ -42,9 +50,11 @@ def values_at(step: int, recipe: Recipe) -> StepValues:
     """All scheduled values at `step` of the run that `recipe` describes."""
     optim, temperature, steps = recipe.optim, recipe.temperature, recipe.steps
     peak = optim.lr * math.sqrt(recipe.run.batch / REFERENCE_BATCH)
-    lr = warmup_cosine(step, steps, round(optim.warmup * steps), peak, optim.lr_end)
+    warmup = round(optim.warmup * steps)
+    lr = warmup_cosine(step, steps, warmup, peak, optim.lr_end)
     return StepValues(
         lr=lr,
+        backbone_lr=lr * risen(step, round(optim.head_warmup * steps), warmup),
         last_layer_lr=0.0 if step < round(optim.freeze_last_layer * steps) else lr,
         weight_decay=cosine(step, steps, optim.weight_decay, optim.weight_decay_end),
         ema_momentum=cosine(step, steps, optim.ema_start, optim.ema_end),

@@ -42,6 +42,7 @@ class Views:
         clean_shapes: (2 B, f) float, hand-crafted features of the cells in their middle; None where these
             are not distilled.
         answers: what the guide said before the first step; then there are no clean crops.
+        teacher_crops: as `global_crops`, what the EMA teacher sees; None where it sees the same.
     """
 
     global_crops: Tensor
@@ -54,6 +55,7 @@ class Views:
     clean_crops: Tensor | None = None
     clean_shapes: Tensor | None = None
     answers: Words | None = None
+    teacher_crops: Tensor | None = None
 
     @property
     def guided(self) -> bool:
@@ -64,7 +66,9 @@ class Views:
         """What the teacher sees: global crops with nothing hidden, and every path of the network."""
         return replace(
             self,
+            global_crops=self.global_crops if self.teacher_crops is None else self.teacher_crops,
             local_crops=None,
+            teacher_crops=None,
             global_kept=None,
             local_kept=None,
             hides=False,
@@ -110,6 +114,9 @@ def make_views(
         if recipe.distill is not None and recipe.distill.morphology > 0:
             measured = Morphology().embed(batch.clean_crops.flatten(0, 1).numpy())
             shapes = to_device(torch.from_numpy(measured), runtime.device)
+    teacher = None
+    if batch.teacher_crops is not None:
+        teacher = _to_network(batch.teacher_crops, card, runtime)
     return Views(
         _to_network(batch.global_crops, card, runtime),
         _to_network(batch.local_crops, card, runtime) if has_local else None,
@@ -120,6 +127,7 @@ def make_views(
         clean_crops=clean,
         clean_shapes=shapes,
         answers=None if answers is None else answers.of(batch.patch, runtime.device),
+        teacher_crops=teacher,
     )
 
 
