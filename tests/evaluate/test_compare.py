@@ -75,7 +75,9 @@ def test_evaluate_table__intervals_hold_the_mean_and_need_ten_groups() -> None:
     for classifier in result.classifiers:
         low, high = result.interval(classifier, "macro F1") or (1, 0)
         assert low < result.mean(classifier).macro_f1 < high
-    assert any("bootstrap over 24 groups" in note for note in result.notes)
+    assert any("bootstrap over 24 groups" in note and "fewer than 30" in note for note in result.notes)
+    many = evaluate_table(laboratories(sources=4), Question(resamples=50))
+    assert any("bootstrap over 32 groups" in note and "fewer than" not in note for note in many.notes)
     few = evaluate_table(laboratories(sources=1), Question(resamples=200))
     assert few.interval("probe", "macro F1") is None
     assert any("No intervals: 8 tested groups" in note for note in few.notes)

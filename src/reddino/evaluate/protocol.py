@@ -14,7 +14,7 @@ from reddino.embed.table import Embeddings
 from reddino.evaluate import classifiers, probe
 from reddino.evaluate.class_map import labelled_rows
 from reddino.evaluate.classifiers import Answer, Classifier
-from reddino.evaluate.intervals import LEAST_GROUPS, AnsweredRows, resampled_scores
+from reddino.evaluate.intervals import ENOUGH_GROUPS, FEW_GROUPS, LEAST_GROUPS, AnsweredRows, resampled_scores
 from reddino.evaluate.metrics import Classes, confusion_matrix, largest_class, score
 from reddino.evaluate.question import Plan, Question, plan_splits, taking_part
 from reddino.evaluate.results import CHANCE, FoldResult, Result
@@ -260,6 +260,7 @@ def _resamples(
     note = (
         f"Intervals: 95 %, bootstrap over {len(names)} groups of tested cells ({question.resamples} "
         "resamples); how scores vary with the training cells, or with pretraining, is not in them."
+        + (FEW_GROUPS if len(names) < ENOUGH_GROUPS else "")
     )
     return drawn, (note,)
 

@@ -12,7 +12,9 @@ from reddino.pretrain.distribution import ALONE, Processes
 
 
 class ProjectionHead(nn.Module):
-    """Maps tokens to similarities with prototypes (DINO, section 3.1; as in DINOv2, prototypes have norm 1).
+    """Maps tokens to similarities with prototypes (DINO, section 3.1).
+
+    Prototypes keep norm 1, as DINO's do by default; DINOv2's start at norm 1 and learn theirs.
 
     With `center_output` (not in the paper) the bottleneck is centred over the batch before it is normalised,
     which spreads the almost equal outputs of an untrained network; over the part of it in every process.
