@@ -1,0 +1,1 @@
+"""Ablations: one recipe, one change an arm, scored on laboratories that the pretraining left out."""
