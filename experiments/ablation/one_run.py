@@ -95,7 +95,7 @@ def run_job(job: Job) -> None:
 
 @contextmanager
 def _claimed(folder: Path) -> Iterator[None]:
-    """Be the only process of a run; wait a little for one whose campaign was killed, and which is stopping."""
+    """Be the only process of a run; wait a little for one whose campaign was killed."""
     busy = f"another process computes {folder}"
     with ExitStack() as held:
         for tries_left in reversed(range(WAIT)):

@@ -34,9 +34,7 @@ def test_draw__a_smaller_draw_is_part_of_a_larger_one() -> None:
 
 
 def test_rare_classes__the_quarter_with_the_fewest_cells_after_joining() -> None:
-    labels = [
-        name for name, count in zip("abcdefgh", (9, 8, 7, 6, 5, 4, 3, 2), strict=True) for _ in range(count)
-    ]
+    labels = [name for place, name in enumerate("abcdefgh") for _ in range(9 - place)]
     assert rare_classes(labels, ClassMap()) == ["g", "h"]
     assert rare_classes(labels, ClassMap(join={"gh": ("g", "h")}, drop=("f",))) == ["e"]
     assert rare_classes(["x", "y", ""], ClassMap()) == ["x"]
@@ -45,9 +43,8 @@ def test_rare_classes__the_quarter_with_the_fewest_cells_after_joining() -> None
 def test_novelty_rows__the_reference_lacks_the_class() -> None:
     draw_of = np.random.default_rng(0)
     vectors = draw_of.normal(size=(240, 5)).astype(np.float32)
-    vectors[200:] = (
-        0.3 * vectors[200:] + 6.0
-    )  # a tight cluster of its own: ordinary among all, novel without it
+    # A tight cluster of its own: ordinary among all, novel without it.
+    vectors[200:] = 0.3 * vectors[200:] + 6.0
     novel = np.arange(240) >= 200
     sources = ["s"] * 240
     rows = novelty_rows(vectors, sources, np.arange(240), novel)

@@ -120,6 +120,9 @@ CLAIMS = {
     "without local crops": {"crops.local_count"},
     "without synthetic smears": set(),
     "batches mixed": {"data.batch_from"},
+    "teacher shown clean crops": {"augmentation.teacher_strength"},
+    "teacher shown weak crops": {"augmentation.teacher_strength"},
+    "head warm-up": {"optim.head_warmup"},
     "distillation": {"loss.dino", "distill"},
     "DINO and distillation": {"loss.dino", "distill"},
 }
