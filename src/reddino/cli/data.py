@@ -127,7 +127,8 @@ def synthesise(
 
     Args:
         out: a new folder for pictures and manifest.csv.
-        sources: laboratories; all of them if not given.
+        sources: laboratories; all that have a name if not given. random:12 draws twelve from a random model
+            of stain, light, camera and scale.
         patients: patients of each laboratory (in all, with --every-source).
         fields: pictures of each patient.
         seed: what every picture follows from.

@@ -7,6 +7,7 @@ from reddino.smears.synthetic.cells import NORMAL_DIAMETER, RedCell
 from reddino.smears.synthetic.morphologies import MORPHOLOGIES
 from reddino.smears.synthetic.paint import paint
 from reddino.smears.synthetic.patients import PROFILES, Patient, draw_patient
+from reddino.smears.synthetic.random_sources import named_source, random_source
 from reddino.smears.synthetic.scene import Scene, make_scene
 from reddino.smears.synthetic.sources import SOURCES, Source
 from reddino.smears.synthetic.truth import Box, boxes
@@ -27,8 +28,10 @@ __all__ = [
     "draw_patient",
     "encode",
     "make_scene",
+    "named_source",
     "paint",
     "photograph",
+    "random_source",
     "render_field",
     "write_smears",
 ]

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from reddino.smears.synthetic.paint import noise_plane, paint
+from reddino.smears.synthetic.canvas import noise_plane
+from reddino.smears.synthetic.paint import paint
 from reddino.smears.synthetic.scene import Scene, Slide
 from reddino.smears.synthetic.sources import Source
 

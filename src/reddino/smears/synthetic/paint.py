@@ -2,87 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from reddino.smears.synthetic.bystanders import Platelet, Speck, WhiteCell
+from reddino.smears.synthetic.canvas import (
+    BLUE,
+    CHROMATIN,
+    HAEMOGLOBIN,
+    PX_PER_UM,
+    REFRACTION,
+    Plane,
+    Tile,
+    cover,
+    noise_plane,
+)
 from reddino.smears.synthetic.cells import Pallor, RedCell, Ring
 from reddino.smears.synthetic.scene import Scene
-
-PX_PER_UM = 8.0
-"""Resolution of the dye maps: that of the finest source."""
-
-HAEMOGLOBIN, BLUE, CHROMATIN, REFRACTION = range(4)
-
-Plane = NDArray[np.float32]
-_SHIFT = 4  # fractional bits of polygon corners
-
-
-def noise_plane(rng: np.random.Generator, shape: tuple[int, int], grain: float) -> Plane:
-    """Smooth noise of mean 0 and standard deviation near 1, whose features are about `grain` pixels wide."""
-    height, width = shape
-    small = (max(2, int(np.ceil(height / grain)) + 1), max(2, int(np.ceil(width / grain)) + 1))
-    coarse = rng.standard_normal(small, dtype=np.float32)
-    return np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC), dtype=np.float32)
-
-
-def _fill(shape: tuple[int, int], polygons: Sequence[NDArray[np.float64]]) -> NDArray[np.uint8]:
-    """Binary image of the union of polygons given in pixels (centre of the first pixel at 0, 0)."""
-    mask = np.zeros(shape, dtype=np.uint8)
-    for polygon in polygons:
-        cv2.fillPoly(mask, [np.round(polygon * 2**_SHIFT).astype(np.int32)], 1, shift=_SHIFT)
-    return mask
-
-
-class _Tile:
-    """A window of the dye maps about a body, with coordinates in micrometres from the body's centre."""
-
-    def __init__(self, maps: NDArray[np.float32], x: float, y: float, reach: float) -> None:
-        height, width = maps.shape[:2]
-        left, top = int(np.floor((x - reach) * PX_PER_UM)), int(np.floor((y - reach) * PX_PER_UM))
-        right, bottom = int(np.ceil((x + reach) * PX_PER_UM)), int(np.ceil((y + reach) * PX_PER_UM))
-        self.left, self.right = max(left, 0), min(right, width)
-        self.top, self.bottom = max(top, 0), min(bottom, height)
-        self.empty = self.left >= self.right or self.top >= self.bottom
-        self.origin = np.array([x, y])
-        self.maps = maps[self.top : self.bottom, self.left : self.right]
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.bottom - self.top, self.right - self.left
-
-    def axes(self) -> tuple[Plane, Plane]:
-        """Row vector of x and column vector of y, in micrometres from the centre."""
-        x = (np.arange(self.left, self.right, dtype=np.float32) + 0.5) / PX_PER_UM - np.float32(
-            self.origin[0]
-        )
-        y = (np.arange(self.top, self.bottom, dtype=np.float32) + 0.5) / PX_PER_UM - np.float32(
-            self.origin[1]
-        )
-        return x.astype(np.float32)[None, :], y.astype(np.float32)[:, None]
-
-    def pixels(self, outline: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Outline in micrometres from the centre, as pixel positions in the tile."""
-        return np.asarray((outline + self.origin) * PX_PER_UM - [self.left + 0.5, self.top + 0.5])
-
-    def depth(self, polygons: Sequence[NDArray[np.float64]]) -> Plane:
-        """Signed distance to the boundary in micrometres, positive inside."""
-        # a margin of two pixels keeps the boundary in sight where the field's edge cuts a body
-        height, width = self.shape
-        mask = _fill((height + 4, width + 4), [self.pixels(p) + 2.0 for p in polygons])
-        inside = cv2.distanceTransform(mask, cv2.DIST_L2, 5)
-        outside = cv2.distanceTransform(1 - mask, cv2.DIST_L2, 5)
-        # OpenCV fills the pixels that the boundary crosses too, half a pixel more than the polygon
-        signed = np.where(mask > 0, inside - 1.0, -outside)[2:-2, 2:-2] / PX_PER_UM
-        return np.asarray(signed, dtype=np.float32)
-
-
-def _cover(depth: Plane, soft: float = 1.0 / PX_PER_UM) -> Plane:
-    """Share of each point that a body covers: a ramp of width `soft` um at the boundary."""
-    return np.asarray(np.clip(depth / np.float32(soft) + np.float32(0.5), 0.0, 1.0))
 
 
 def _pallor_share(pallor: Pallor, u: Plane, v: Plane) -> Plane:
@@ -109,7 +46,7 @@ def _haemoglobin(cell: RedCell, depth: Plane, u: Plane, v: Plane) -> Plane:
     keep = np.ones_like(thick)
     for pallor in cell.pallors:
         keep *= 1.0 - np.float32(pallor.depth) * _pallor_share(pallor, u, v)
-    return np.asarray(thick * keep * _cover(depth) * np.float32(cell.density))
+    return np.asarray(thick * keep * cover(depth) * np.float32(cell.density))
 
 
 def _rim(depth: Plane, strength: float) -> Plane:
@@ -132,7 +69,7 @@ def _paint_ring(layers: NDArray[np.float32], ring: Ring, x: Plane, y: Plane, ins
         ring.radius * away + np.float32(0.1)
     )
     layers[..., BLUE] += np.float32(0.62 * ring.strength) * band * side * inside
-    vacuole = _cover(np.float32(ring.radius) - away, 0.5)
+    vacuole = cover(np.float32(ring.radius) - away, 0.5)
     layers[..., HAEMOGLOBIN] *= 1.0 - np.float32(0.3) * vacuole
     for px, py, size in ring.dots:
         near = ((a - np.float32(px)) ** 2 + (b - np.float32(py)) ** 2) / np.float32(size) ** 2
@@ -141,7 +78,7 @@ def _paint_ring(layers: NDArray[np.float32], ring: Ring, x: Plane, y: Plane, ins
 
 def _paint_red_cell(maps: NDArray[np.float32], cell: RedCell) -> None:
     reach = float(np.hypot(*cell.outline.T).max()) + 1.2
-    tile = _Tile(maps, cell.x, cell.y, reach)
+    tile = Tile(maps, cell.x, cell.y, reach)
     if tile.empty:
         return
     x, y = tile.axes()
@@ -154,7 +91,7 @@ def _paint_red_cell(maps: NDArray[np.float32], cell: RedCell) -> None:
     if cell.blue:
         layers[..., BLUE] = np.float32(0.35 * cell.blue) * layers[..., HAEMOGLOBIN]
     if cell.rings:
-        inside = _cover(depth)
+        inside = cover(depth)
         for ring in cell.rings:
             _paint_ring(
                 layers, ring, x - np.float32(ring.x * radius), y - np.float32(ring.y * radius), inside
@@ -165,12 +102,12 @@ def _paint_red_cell(maps: NDArray[np.float32], cell: RedCell) -> None:
 
 
 def _paint_white_cell(maps: NDArray[np.float32], cell: WhiteCell) -> None:
-    tile = _Tile(maps, cell.x, cell.y, float(np.hypot(*cell.outline.T).max()) + 1.0)
+    tile = Tile(maps, cell.x, cell.y, float(np.hypot(*cell.outline.T).max()) + 1.0)
     if tile.empty:
         return
     rng = np.random.default_rng([cell.texture, 4])
-    body = _cover(tile.depth([cell.outline]), 0.4)
-    nucleus = _cover(tile.depth(cell.lobes), 0.45) * (body > 0)
+    body = cover(tile.depth([cell.outline]), 0.4)
+    nucleus = cover(tile.depth(cell.lobes), 0.45) * (body > 0)
     clumps = noise_plane(rng, tile.shape, 5.0) + noise_plane(rng, tile.shape, 10.0)
     grains = np.clip(noise_plane(rng, tile.shape, 3.0), -1.0, 2.5)
     cytoplasm = body * (1.0 - nucleus)
@@ -185,12 +122,12 @@ def _paint_white_cell(maps: NDArray[np.float32], cell: WhiteCell) -> None:
 
 
 def _paint_platelet(maps: NDArray[np.float32], platelet: Platelet) -> None:
-    tile = _Tile(maps, platelet.x, platelet.y, float(np.hypot(*platelet.outline.T).max()) + 0.8)
+    tile = Tile(maps, platelet.x, platelet.y, float(np.hypot(*platelet.outline.T).max()) + 0.8)
     if tile.empty:
         return
     grains = noise_plane(np.random.default_rng([platelet.texture, 5]), tile.shape, 4.5)
     depth = tile.depth([platelet.outline])
-    body = _cover(depth, 0.9) * np.float32(platelet.strength)
+    body = cover(depth, 0.9) * np.float32(platelet.strength)
     # granules gather in the middle and leave a pale margin
     middle = np.clip(depth / np.float32(0.3 * platelet.diameter), 0.0, 1.0)
     tile.maps[..., CHROMATIN] += body * (0.18 + 0.5 * middle) * np.clip(1.0 + 0.22 * grains, 0.4, 1.6)
@@ -198,7 +135,7 @@ def _paint_platelet(maps: NDArray[np.float32], platelet: Platelet) -> None:
 
 
 def _paint_speck(maps: NDArray[np.float32], speck: Speck) -> None:
-    tile = _Tile(maps, speck.x, speck.y, 3.0 * speck.radius + 0.2)
+    tile = Tile(maps, speck.x, speck.y, 3.0 * speck.radius + 0.2)
     if tile.empty:
         return
     x, y = tile.axes()

@@ -20,6 +20,7 @@ from reddino.smears.manifest import Manifest, read_manifest
 from reddino.smears.synthetic.camera import encode, photograph
 from reddino.smears.synthetic.paint import paint
 from reddino.smears.synthetic.patients import PROFILES, Patient, draw_patient
+from reddino.smears.synthetic.random_sources import named_source, source_names
 from reddino.smears.synthetic.scene import FIELD, Scene, make_scene
 from reddino.smears.synthetic.sources import SOURCES, Source, faded
 from reddino.smears.synthetic.truth import Box, boxes
@@ -48,7 +49,7 @@ class Settings:
 
     def lab(self, name: str) -> Source:
         """A laboratory at the strength of these smears."""
-        return faded(SOURCES[name], self.strength)
+        return faded(named_source(name), self.strength)
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,8 @@ class _Field:
 
 
 def _checked(settings: Settings) -> Settings:
-    unknown = [name for name in settings.sources if name not in SOURCES]
-    if unknown:
-        raise RedDinoError(f"No synthetic source is called {unknown[0]!r}; known are: {', '.join(SOURCES)}.")
+    for name in settings.sources:
+        named_source(name)
     if not settings.sources or len(set(settings.sources)) < len(settings.sources):
         raise RedDinoError("Synthetic smears need at least one source, and each source only once.")
     for name in ("patients_per_source", "slides_per_patient", "fields_per_patient"):
@@ -176,7 +176,8 @@ def write_smears(
 
     Args:
         folder: where to write; must not hold a manifest yet.
-        sources: names of `SOURCES`.
+        sources: names of `SOURCES`, of drawn ones (`random-101-03`), or `random:COUNT` for the first COUNT
+            that `random_sources` draws for `seed`.
         patients_per_source: patients of each laboratory; with `every_source`, patients in all.
         fields_per_patient: pictures of each patient (and source), spread over the slides.
         slides_per_patient: slides of each patient.
@@ -192,7 +193,7 @@ def write_smears(
     settings = _checked(
         Settings(
             seed=seed,
-            sources=tuple(sources),
+            sources=source_names(tuple(sources), seed),
             patients_per_source=patients_per_source,
             slides_per_patient=slides_per_patient,
             fields_per_patient=fields_per_patient,
