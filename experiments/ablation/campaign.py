@@ -79,9 +79,13 @@ class Campaign:
         Raises:
             RedDinoError: data that a pretraining needs were not given, or are not there.
         """
-        runs = self.runs()
+        runs, file = self.runs(), self.plan.file
         for run in runs:
-            needed = self.plan.pretrain_names(run) if run.arm in self.plan.file.arms else ()
+            if run.arm not in file.arms:
+                continue
+            needed = self.plan.pretrain_names(run)
+            if not needed:
+                raise RedDinoError(f"the fold '{run.fold}' leaves '{run.arm}' nothing to pretrain on")
             for name in needed:
                 if name not in self.paths:
                     raise RedDinoError(

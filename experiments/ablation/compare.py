@@ -99,11 +99,13 @@ class Arms:
         own, other = self.measured(arm, weights), self.measured(reference, weights)
         if not own:
             return None
-        if arm in self._fixed:  # one network beside every seed
-            own = dict.fromkeys(other, next(iter(own.values()))) or own
         mean, sd = mean_and_sd([one.value for one in own.values()])
-        seeds = 1 if arm in self._fixed else len(own)
-        sd = None if arm in self._fixed else sd
+        seeds = len(own)
+        # A network stands beside every seed of the other side.
+        if arm in self._fixed and other:
+            own = dict.fromkeys(other, *own.values())
+        elif reference in self._fixed and other:
+            other = dict.fromkeys(own, *other.values())
         both = sorted(set(own) & set(other))
         if arm == reference or not both:
             return Comparison(seeds, mean, sd)

@@ -24,11 +24,11 @@ class Fold(Section):
     """What a pretraining sees, and the tasks of laboratories that it leaves out.
 
     Attributes:
-        pretrain: names of data sets.
+        pretrain: names of data sets; none, where networks alone are scored.
         tasks: titles of the task file.
     """
 
-    pretrain: tuple[str, ...]
+    pretrain: tuple[str, ...] = ()
     tasks: tuple[str, ...]
 
 
@@ -76,7 +76,7 @@ class PlanFile(Section):
         base: recipe, a file beside the plan or a name that comes with RedDino.
         set: overrides for every arm.
         tasks: task file beside the plan.
-        reference: the arm that the others are compared with.
+        reference: the arm or network that the others are compared with.
         seeds: of the pretraining.
         folds, arms: by name.
         networks: by name, start networks and others that are scored as they are, once.
@@ -91,7 +91,7 @@ class PlanFile(Section):
     reference: str
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0,)
     folds: Mapping[str, Fold]
-    arms: Mapping[str, Arm]
+    arms: Mapping[str, Arm] = {}
     networks: Mapping[str, str] = {}
     turned: tuple[str, ...] = ()
     rare: Mapping[str, tuple[str, ...]] = {}
@@ -99,8 +99,8 @@ class PlanFile(Section):
 
     @model_validator(mode="after")
     def _names_fit(self) -> PlanFile:
-        if self.reference not in self.arms:
-            raise ValueError(f"the reference '{self.reference}' is not among the arms")
+        if self.reference not in (*self.arms, *self.networks):
+            raise ValueError(f"the reference '{self.reference}' is not among the arms and networks")
         for name in self.turned:
             if name not in self.arms:
                 raise ValueError(f"turned: '{name}' is not among the arms")
@@ -169,14 +169,14 @@ class Plan:
                 if place == 0:
                     for name, network in self.file.networks.items():
                         yield Run(fold, name, 0, network)
-                for arm in self._reference_first():
+                for arm in self.arms():
                     yield Run(fold, arm, seed)
                     if arm in self.file.turned:
                         yield Run(fold, TURNED + arm, seed, made_by=arm)
 
-    def _reference_first(self) -> list[str]:
-        others = [name for name in self.file.arms if name != self.file.reference]
-        return [self.file.reference, *others]
+    def arms(self) -> list[str]:
+        """Names of the arms, the reference first if it is one."""
+        return sorted(self.file.arms, key=lambda name: name != self.file.reference)
 
 
 def read_plan(

@@ -90,8 +90,7 @@ def write_table(plan: Plan, out: Path) -> Path:
 def arm_names(plan: Plan, finished: Finished) -> list[str]:
     """Arms that have results: the reference, the other arms, what was turned, the networks."""
     file = plan.file
-    others = [name for name in file.arms if name != file.reference]
-    known = [file.reference, *others, *(TURNED + name for name in file.turned), *file.networks]
+    known = [*plan.arms(), *(TURNED + name for name in file.turned), *file.networks]
     return [name for name in known if name in finished.arms.scored]
 
 

@@ -58,6 +58,9 @@ def test_compare__a_network_stands_beside_every_seed() -> None:
     assert found is not None
     assert (found.mean, found.sd, found.difference) == (pytest.approx(0.6), None, pytest.approx(-0.2))
     assert found.difference_sd == pytest.approx(np.std([-0.1, -0.3], ddof=1))
+    found = arms.compare("A", "net", {(SHAPES, "m"): 1.0})
+    assert found is not None
+    assert (found.seeds, found.mean, found.difference) == (2, pytest.approx(0.8), pytest.approx(0.2))
 
 
 def test_task_weights__each_task_the_same_whatever_the_folds() -> None:

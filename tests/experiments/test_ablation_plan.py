@@ -81,7 +81,7 @@ def test_pretrain_names__leaves_out_what_the_arm_does_without(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"reference": "B"}, "the reference 'B' is not among the arms"),
+        ({"reference": "B"}, "the reference 'B' is not among the arms and networks"),
         ({"arms": {"A": {"sett": []}}}, "arms.A.sett: unknown key"),
         ({"arms": {"A": {"set": ["loss.coleo=1"]}}}, "arm 'A'.*loss.coleo"),
         ({"arms": {"A": {"drop_operations": ["RandomFog"]}}}, "arm 'A'.*'RandomFog' is not among"),
