@@ -206,6 +206,7 @@ class Campaign:
             self.say(f"[{number}] {name}: another process computes it")
             return ""
         if code:
+            self.say(f"[{number}] {name}: failed")
             return f"{name}: {_last_line(folder / LOG)} ({folder / LOG})"
         self.say(f"[{number}] {name}: {_in_short(folder, time.monotonic() - started)}")
         return ""

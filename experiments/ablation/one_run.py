@@ -80,7 +80,7 @@ def run_job(job: Job) -> None:
         missing = {title: task for title, task in job.tasks.items() if title not in known}
         if not missing:
             return
-        started = time.monotonic()
+        started, worked = time.monotonic(), time.process_time()
         scored = score_model(
             model,
             missing,
@@ -90,7 +90,11 @@ def run_job(job: Job) -> None:
             rare=job.rare,
             keep_tables=job.keep_tables,
         )
-        write_result(job.folder, _about(job, training, time.monotonic() - started), {**known, **scored})
+        spent = {
+            "scoring_seconds": round(time.monotonic() - started, 1),
+            "scoring_cpu_seconds": round(time.process_time() - worked, 1),
+        }
+        write_result(job.folder, {**_about(job, training), **spent}, {**known, **scored})
 
 
 @contextmanager
@@ -109,7 +113,7 @@ def _claimed(folder: Path) -> Iterator[None]:
         yield
 
 
-def _about(job: Job, training: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+def _about(job: Job, training: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "provenance": {**provenance(seed=job.seed, data=training.get("data")), "command": job.command},
         "fold": job.fold,
@@ -117,7 +121,6 @@ def _about(job: Job, training: Mapping[str, Any], seconds: float) -> dict[str, A
         "seed": job.seed,
         "network": job.network,
         "scoring": job.scoring.model_dump(mode="json"),
-        "scoring_seconds": round(seconds, 1),
         "training": dict(training),
     }
 

@@ -88,12 +88,12 @@ def score_model(
         By task.
     """
     found: dict[str, Scored] = {}
+    if not keep_tables:  # those of a killed process
+        shutil.rmtree(folder, ignore_errors=True)
     for number, group in enumerate(table_groups(tasks)):
         first, table = next(iter(group.values())), folder / f"table-{number}"
         manifest = open_task_data(first, paths)
         cells = scored_cells(manifest, list(group.values()), scoring.cells, scoring.least)
-        if not keep_tables:
-            shutil.rmtree(table, ignore_errors=True)
         emb = embedded(model, first, cells, scoring, table)
         shared = _table_measures(emb)
         for title, task in group.items():
@@ -102,8 +102,8 @@ def score_model(
             scored.values |= shared.values
             scored.detail |= shared.detail
             found[title] = scored
-        if not keep_tables:
-            shutil.rmtree(table, ignore_errors=True)
+    if not keep_tables:
+        shutil.rmtree(folder, ignore_errors=True)
     return found
 
 

@@ -23,19 +23,23 @@ CHOOSING = "choosing score"
 BATCH = ("source told", "iLISI", "kBET within class", "source within class")
 
 
+#: Mean minutes of a pretraining: on the clock, and of the processor, which other programs do not lengthen.
+MINUTES = {"minutes a run": "seconds", "CPU minutes": "cpu_seconds"}
+
+
 @dataclass
 class Finished:
     """What the runs of a plan have found so far.
 
     Attributes:
         arms: every measure.
-        minutes: of training, by arm.
+        minutes: by name of a column and arm, those of each run's training.
         missing: runs without a result, or without one of the tasks that others have.
         notes: sentences for the reader.
     """
 
     arms: Arms
-    minutes: dict[str, list[float]]
+    minutes: dict[str, dict[str, list[float]]]
     missing: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -44,13 +48,14 @@ def read_finished(plan: Plan, out: Path) -> Finished:
     """Read the results that are there."""
     found = {run: result for run in plan.runs() if (result := read_result(out / run.folder)) is not None}
     scored: dict[str, dict[int, dict[Unit, Scored]]] = {}
-    minutes: dict[str, list[float]] = {}
+    minutes: dict[str, dict[str, list[float]]] = {title: {} for title in MINUTES}
     for run, result in found.items():
         own = scored.setdefault(run.arm, {}).setdefault(run.seed, {})
         wanted = plan.file.folds[run.fold].tasks
         own |= {(run.fold, title): one for title, one in result.scored.items() if title in wanted}
-        if "seconds" in result.about.get("training", {}):
-            minutes.setdefault(run.arm, []).append(result.about["training"]["seconds"] / 60)
+        for column, key in MINUTES.items():
+            if key in result.about.get("training", {}):
+                minutes[column].setdefault(run.arm, []).append(result.about["training"][key] / 60)
     arms = Arms(scored, plan.file.networks)
     finished = Finished(arms, minutes)
     finished.missing = list(_missing(plan, found, arms.units()))
@@ -142,9 +147,9 @@ def _means(
         row = [arm, _count(plan, arm, found[names[0]])]
         for name in names:
             row += _pair(found[name], name)
-        spent = finished.minutes.get(arm)
-        rows.append((*row, f"{mean_and_sd(spent)[0]:.1f}" if spent else "-"))
-    return Grid(title, (*header, "minutes a run"), tuple(rows), captions=captions)
+        spent = [finished.minutes[column].get(arm) for column in MINUTES]
+        rows.append((*row, *(f"{mean_and_sd(one)[0]:.1f}" if one else "-" for one in spent)))
+    return Grid(title, (*header, *MINUTES), tuple(rows), captions=captions)
 
 
 def _one_task(plan: Plan, finished: Finished, unit: Unit) -> Grid:

@@ -81,7 +81,7 @@ def trained_model(
         "data": digest,
         "pretrained_on": sorted(data),
         "samples": outcome.steps * recipe.run.batch,
-        "seconds": read_json(folder / SECONDS)["seconds"],
+        **read_json(folder / SECONDS),
     }
     if (run / ANSWERS).is_dir() and not answers.is_dir():
         _linked(run / ANSWERS, answers)
@@ -133,15 +133,21 @@ def _linked(old: Path, new: Path) -> None:
 
 @contextmanager
 def _clock(path: Path) -> Iterator[Callable[[], None]]:
-    """Add the time of the block to that of earlier, killed calls; noted every few seconds."""
-    before = float(read_json(path)["seconds"]) if path.is_file() else 0.0
-    started = noted = time.monotonic()
+    """Add the time of the block, and that of the processor, to those of earlier, killed calls.
+
+    Noted every few seconds. The processor's is of this process: that of workers is not in it.
+    """
+    before = read_json(path) if path.is_file() else {}
+    started, worked = time.monotonic(), time.process_time()
+    noted = started
 
     def note() -> None:
         nonlocal noted
         noted = time.monotonic()
+        spent = {"seconds": noted - started, "cpu_seconds": time.process_time() - worked}
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, json.dumps({"seconds": before + noted - started}) + "\n")
+        together = {name: before.get(name, 0.0) + one for name, one in spent.items()}
+        write_text(path, json.dumps(together) + "\n")
 
     try:
         yield lambda: note() if time.monotonic() - noted > NOTE_EVERY else None
