@@ -55,10 +55,17 @@ def spread(networks: StudentTeacher, runtime: Runtime, processes: Processes) -> 
         networks.student.backbone.checkpoint_activations()
     if options.compile:
         _compile(networks)
-    if processes.count == 1:
-        return Student(networks.student)
+    return Student(networks.student) if processes.count == 1 else shared(networks, runtime, processes)
+
+
+def shared(networks: StudentTeacher, runtime: Runtime, processes: Processes) -> Student:
+    """Networks on their device, from now on in common with the other processes; `spread` calls it.
+
+    Raises:
+        RedDinoError: as `spread`.
+    """
     _share_batch_statistics(networks, runtime)
-    if options.parallel == "fsdp":
+    if networks.recipe.runtime.parallel == "fsdp":
         _shard(networks, runtime, processes)
         return Student(networks.student)
     ddp = nn.parallel.DistributedDataParallel(

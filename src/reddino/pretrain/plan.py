@@ -163,7 +163,7 @@ def make_plan(
     """
     if devices < 1 or (samples is not None and samples < 1):
         raise RedDinoError("a plan needs at least one device and one sample")
-    peak = None if device_kind == THIS else _peak(device_kind)
+    peak = None if device_kind == THIS else peak_of(device_kind)
     if check is not None and peak is not None:
         raise RedDinoError("a plan can be checked on this machine only; leave the kind of device out")
     if check is not None and recipe.distill is not None and recipe.distill.once:
@@ -197,7 +197,8 @@ def make_plan(
     )
 
 
-def _peak(kind: str) -> tuple[float, float]:
+def peak_of(kind: str) -> tuple[float, float]:
+    """TFLOP/s and GB of a kind of device, by name or as `300/80`."""
     if kind.lower() in DEVICES:
         return DEVICES[kind.lower()]
     try:
