@@ -122,6 +122,7 @@ def synthesise(
     seed: int = 0,
     every_source: bool = False,
     strength: float = 1.0,
+    parasites: Literal["usual", "hard"] = "usual",
 ) -> None:
     """Draw synthetic smears with known truth.
 
@@ -134,6 +135,8 @@ def synthesise(
         seed: what every picture follows from.
         every_source: photograph the same cells in every laboratory.
         strength: how much the laboratories differ, from 0 (not at all) to 1.
+        parasites: usual draws rings in the cells of a few patients; hard draws several stages in every
+            patient's, and stain, dirt, platelets and bubbles on cells that are not infected.
     """
     from reddino import api
 
@@ -145,6 +148,7 @@ def synthesise(
         seed=seed,
         every_source=every_source,
         strength=strength,
+        parasites=parasites,
         **chosen,
     )
     say(f"{out / 'manifest.csv'}: {len(made)} cells in {len(made.images()[0])} images")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from reddino.smears.synthetic.camera import encode, photograph, render_field
 from reddino.smears.synthetic.cells import NORMAL_DIAMETER, RedCell
+from reddino.smears.synthetic.infection import infected
 from reddino.smears.synthetic.morphologies import MORPHOLOGIES
 from reddino.smears.synthetic.paint import paint
 from reddino.smears.synthetic.patients import PROFILES, Patient, draw_patient
@@ -27,6 +28,7 @@ __all__ = [
     "boxes",
     "draw_patient",
     "encode",
+    "infected",
     "make_scene",
     "named_source",
     "paint",

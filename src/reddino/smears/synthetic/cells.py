@@ -39,6 +39,26 @@ class Ring:
 
 
 @dataclass(frozen=True)
+class Mark:
+    """Dye in or on a red cell: outlines in micrometres from the cell's centre, filled together.
+
+    `dyes` is how much of haemoglobin's dye, blue, chromatin and refraction lies inside (below 0: is taken
+    away) and `haemoglobin` what is left of the cell's own. The boundary is a ramp of `soft` micrometres;
+    with `line` above 0 only a line of that half-width along it is drawn. `grain` is how uneven the dye is,
+    by the noise of `texture`. A mark that is not `outside` ends where the cell does.
+    """
+
+    outlines: tuple[Outline, ...]
+    dyes: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    haemoglobin: float = 1.0
+    soft: float = 0.15
+    line: float = 0.0
+    grain: float = 0.0
+    texture: int = 0
+    outside: bool = False
+
+
+@dataclass(frozen=True)
 class Look:
     """A red cell in its own frame: outline in radii, and how haemoglobin is spread inside it."""
 
@@ -67,6 +87,7 @@ class RedCell:
     rim: float
     blue: float
     blur: float
+    marks: tuple[Mark, ...] = ()
 
     def box(self) -> tuple[float, float, float, float]:
         """Left, top, width and height in micrometres."""

@@ -18,7 +18,7 @@ from reddino.smears.synthetic.canvas import (
     cover,
     noise_plane,
 )
-from reddino.smears.synthetic.cells import Pallor, RedCell, Ring
+from reddino.smears.synthetic.cells import Mark, Pallor, RedCell, Ring
 from reddino.smears.synthetic.scene import Scene
 
 
@@ -76,6 +76,22 @@ def _paint_ring(layers: NDArray[np.float32], ring: Ring, x: Plane, y: Plane, ins
         layers[..., CHROMATIN] += np.float32(0.68 * ring.strength) * np.exp(-(near**2)) * inside
 
 
+def _paint_mark(layers: NDArray[np.float32], mark: Mark, tile: Tile, inside: Plane) -> None:
+    """Add a mark to the layers of a cell's tile, in place."""
+    # an outline beyond the field is endlessly far away
+    depth = np.clip(tile.depth(mark.outlines), -50.0, 50.0)
+    share = np.exp(-np.square(depth / np.float32(mark.line))) if mark.line else cover(depth, mark.soft)
+    if not mark.outside:
+        share = share * inside
+    if mark.haemoglobin != 1.0:
+        layers[..., HAEMOGLOBIN] *= 1.0 - np.float32(1.0 - mark.haemoglobin) * share
+    if mark.grain:
+        noise = noise_plane(np.random.default_rng([mark.texture, 13]), tile.shape, 3.5)
+        share = share * np.clip(1.0 + np.float32(mark.grain) * noise, 0.0, 2.0)
+    layers += share[..., None] * np.array(mark.dyes, dtype=np.float32)
+    np.maximum(layers[..., :REFRACTION], 0.0, out=layers[..., :REFRACTION])
+
+
 def _paint_red_cell(maps: NDArray[np.float32], cell: RedCell) -> None:
     reach = float(np.hypot(*cell.outline.T).max()) + 1.2
     tile = Tile(maps, cell.x, cell.y, reach)
@@ -90,8 +106,10 @@ def _paint_red_cell(maps: NDArray[np.float32], cell: RedCell) -> None:
     layers[..., REFRACTION] = _rim(depth, cell.rim)
     if cell.blue:
         layers[..., BLUE] = np.float32(0.35 * cell.blue) * layers[..., HAEMOGLOBIN]
+    inside = cover(depth)
+    for mark in cell.marks:
+        _paint_mark(layers, mark, tile, inside)
     if cell.rings:
-        inside = cover(depth)
         for ring in cell.rings:
             _paint_ring(
                 layers, ring, x - np.float32(ring.x * radius), y - np.float32(ring.y * radius), inside

@@ -18,6 +18,7 @@ from reddino.errors import RedDinoError
 from reddino.locks import require_free
 from reddino.smears.manifest import Manifest, read_manifest
 from reddino.smears.synthetic.camera import encode, photograph
+from reddino.smears.synthetic.infection import HOSTS, infected
 from reddino.smears.synthetic.paint import paint
 from reddino.smears.synthetic.patients import PROFILES, Patient, draw_patient
 from reddino.smears.synthetic.random_sources import named_source, source_names
@@ -31,6 +32,8 @@ COLUMNS = (
 )
 #: Before a laboratory's name in manifests, so that no real collection is taken for a drawn one.
 DRAWN = "drawn-"
+#: The parasites of a smear: those of the diseases' own mix of shapes, or those of `infection`.
+PARASITES = ("usual", "hard")
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class Settings:
     bystanders: bool
     field_um: float
     strength: float = 1.0
+    parasites: str = "usual"
 
     def lab(self, name: str) -> Source:
         """A laboratory at the strength of these smears."""
@@ -85,6 +89,8 @@ def _checked(settings: Settings) -> Settings:
         )
     if not 0.0 <= settings.strength <= 1.0:
         raise RedDinoError(f"The strength of sources lies between 0 and 1, and is not {settings.strength}.")
+    if settings.parasites not in PARASITES:
+        raise RedDinoError(f"Parasites are {' or '.join(PARASITES)}, not {settings.parasites!r}.")
     if settings.seed < 0:
         raise RedDinoError(f"The seed of synthetic smears must not be negative, but is {settings.seed}.")
     return settings
@@ -95,7 +101,8 @@ def _cohort(settings: Settings, name: str) -> list[tuple[str, Patient]]:
     key = zlib.crc32(name.encode())
     rng = np.random.default_rng([settings.seed, key])
     count = settings.patients_per_source
-    order = np.concatenate([rng.permutation(list(PROFILES)) for _ in range(-(-count // len(PROFILES)))])
+    diseases = HOSTS if settings.parasites == "hard" else tuple(PROFILES)
+    order = np.concatenate([rng.permutation(diseases) for _ in range(-(-count // len(diseases)))])
     seeds = rng.integers(2**31, size=count)
     return [
         (f"{name}-{settings.seed}-p{k:02d}", draw_patient(int(seeds[k]), str(order[k]))) for k in range(count)
@@ -136,6 +143,8 @@ def _photographed(folder: Path, field: _Field, settings: Settings) -> Iterator[d
     """Write the pictures of one scene; yield the manifest's rows."""
     side = settings.field_um
     scene: Scene = make_scene(field.patient, field.number, slide=field.slide, width=side, height=side)
+    if settings.parasites == "hard":
+        scene = infected(scene, field.patient)
     maps = paint(scene)
     for source in field.sources:
         path = f"{source.name}/{field.scene_id}{source.suffix}"
@@ -167,6 +176,7 @@ def write_smears(
     bystanders: bool = False,
     field_um: float = FIELD,
     strength: float = 1.0,
+    parasites: str = "usual",
 ) -> Manifest:
     """Write synthetic smears with their truth: pictures, `manifest.csv` (last) and `synthetic.json`.
 
@@ -186,6 +196,9 @@ def write_smears(
         bystanders: give white cells and platelets rows too ('white cell', 'platelet').
         field_um: side of a field in micrometres.
         strength: how much the laboratories differ: 0 not at all, 1 as `SOURCES` says.
+        parasites: 'usual', rings in the cells of a few patients; or 'hard', parasites of several stages in a
+            quarter to half of every patient's cells, and stain, platelets, bubbles and more on most others,
+            which keep the label of their shape (`infection`).
 
     Raises:
         RedDinoError: a setting is out of range, or the folder already holds a manifest.
@@ -201,6 +214,7 @@ def write_smears(
             bystanders=bystanders,
             field_um=field_um,
             strength=strength,
+            parasites=parasites,
         )
     )
     require_free(
