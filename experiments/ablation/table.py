@@ -80,7 +80,7 @@ def write_table(plan: Plan, out: Path) -> Path:
         "",
         f"Reference: {plan.file.reference}. Scores in points of 100, mean over seeds (sd over seeds); "
         "differences from the reference on the same cells and seeds, with 95 % intervals by bootstrap over "
-        "groups of cells, which hold the seeds fixed.",
+        "groups of cells, which hold the seeds fixed, and the sd of the difference over seeds.",
         "",
         *(f"- {line}" for line in finished.notes),
         *(f"- missing: {line}" for line in finished.missing),
@@ -277,8 +277,10 @@ def _points(found: Comparison | None) -> str:
 def _gain(found: Comparison | None) -> str:
     if found is None or found.difference is None:
         return "-"
-    around = ""
+    parts = []
     if found.interval is not None:
         low, high = (100 * one for one in found.interval)
-        around = f" ({low:+.1f} to {high:+.1f})"
-    return f"{100 * found.difference:+.1f}{around}"
+        parts.append(f"{low:+.1f} to {high:+.1f}")
+    if found.difference_sd is not None:
+        parts.append(f"sd {100 * found.difference_sd:.1f}")
+    return f"{100 * found.difference:+.1f}" + (f" ({'; '.join(parts)})" if parts else "")

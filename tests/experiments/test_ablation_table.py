@@ -74,7 +74,7 @@ def test_write_table__each_task_counts_the_same(plan: Plan, tmp_path: Path) -> N
     assert not any("missing" in line for line in lines)
     row = next(line for line in lines if line.startswith("| KoLeo"))
     cells = [cell.strip() for cell in row.strip("|").split("|")]
-    assert cells[:4] == ["KoLeo", "2", "69.0 (2.1)", "-2.0 (-2.0 to -2.0)"]
+    assert cells[:4] == ["KoLeo", "2", "69.0 (2.1)", "-2.0 (-2.0 to -2.0; sd 0.7)"]
     assert cells[-2:] == ["2.5", "1.5"]
 
 
