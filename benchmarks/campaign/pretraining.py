@@ -60,11 +60,12 @@ def run(
     pack = packed(campaign, work, wanted)
     record.update(packing_s=round(time.monotonic() - started, 1))
     left = end - time.monotonic()
-    record.update(loader_samples_per_s=round(loader_rate(wanted, pack, min(5.0, left / 10)), 1))
-    rate = trial(wanted, pack, work / "trial", min(TRIAL, left / 5))
+    record.update(loader_samples_per_s=round(loader_rate(wanted, pack, min(5.0, left / 20)), 1))
+    rate = trial(wanted, pack, work / "trial", min(TRIAL, left / 8))
     free()
-    left = end - time.monotonic() - ENDING
-    if left < 10:
+    end -= min(ENDING, seconds / 8)
+    left = end - time.monotonic()
+    if left < 5:
         raise RuntimeError(f"{left:.0f} seconds are too few for a run")
     wanted = of_length(wanted, rate, left)
     record.update(
@@ -79,7 +80,7 @@ def run(
 
     def watch(done: int, planned: int) -> None:
         save(done, planned)
-        if time.monotonic() > end - ENDING:  # slower than the trial: the run stops as for Ctrl-C
+        if time.monotonic() > end:  # slower than the trial: the run stops as for Ctrl-C
             signal.raise_signal(signal.SIGTERM)
 
     outcome = reddino.pretrain(wanted, pack, folder, progress=watch)

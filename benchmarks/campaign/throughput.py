@@ -54,15 +54,18 @@ def run(record: Record, seconds: float, *, device: str, campaign: Path, kind: st
                 embedding.append(_tried(partial(embed_rate, model, size, precision, device), model=model))
                 record.update(embedding=embedding)
     cells = list(itertools.product(RECIPES, SIZES))
+    longest = 1.0 if small else 10.0
     for number, (name, size) in enumerate(cells):
-        left = end - time.monotonic()
+        started = time.monotonic()
+        left = end - started
         row = {"recipe": name, "crops": size}
-        if left < (1 if small else 10):
+        if left < longest:
             row["said"] = "no time left"
         else:
             recipe = recipe_of(name, size, device)
             row = _tried(partial(step_rate, recipe, 1.5 * left / (len(cells) - number)), **row)
             row |= planned(recipe, row.get("batch", recipe.run.batch), campaign, kind)
+            longest = max(longest, time.monotonic() - started)
         training.append(row)
         record.update(training=training)
 

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -53,8 +54,8 @@ def device() -> torch.device:
     return torch.device("cuda", 0) if name == "cuda" else torch.device(name)
 
 
-@pytest.fixture(autouse=True)
-def _exact_products() -> Iterator[None]:
+@contextmanager
+def exact_products() -> Iterator[None]:
     """float32 without TF32, so that what is compared differs in nothing else; as before afterwards."""
     before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32, torch.get_num_threads()
     torch.set_float32_matmul_precision("highest")
@@ -63,3 +64,15 @@ def _exact_products() -> Iterator[None]:
     torch.set_float32_matmul_precision(before[0])
     torch.backends.cudnn.allow_tf32 = before[1]
     torch.set_num_threads(before[2])
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _exact_products_of_what_tests_share() -> Iterator[None]:
+    with exact_products():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _exact_products() -> Iterator[None]:
+    with exact_products():
+        yield

@@ -28,7 +28,7 @@ def cells(count: int, side: int) -> NDArray[np.uint8]:
 
 
 #: By precision: the least cosine between a vector here and there.
-LEAST = {"fp32": 0.99999, "bf16": 0.97}
+LEAST = {"fp32": 0.99999, "tf32": 0.9995, "bf16": 0.97}
 
 
 @pytest.mark.parametrize("precision", LEAST)
@@ -44,6 +44,11 @@ LEAST = {"fp32": 0.99999, "bf16": 0.97}
 def test_embedding__on_the_device_points_where_the_cpus_does(
     device: torch.device, model: str, pooling: str, precision: str, record_property: Record
 ) -> None:
+    least = LEAST[precision]
+    if precision == "tf32":  # what `reddino embed` computes float32 in, on a GPU
+        torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.allow_tf32 = True
+        precision = "fp32"
     found, wanted = (
         open_model(model, image_size=112, runtime=Runtime(where, of, 1))  # type: ignore[arg-type]
         for where, of in ((device, precision), (torch.device("cpu"), "fp32"))
@@ -52,4 +57,4 @@ def test_embedding__on_the_device_points_where_the_cpus_does(
     a, b = (encoder.embed(pictures, pooling).astype(np.float64) for encoder in (found, wanted))
     cosines = (a * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
     record_property("least_cosine", float(cosines.min()))
-    assert cosines.min() >= LEAST[precision]
+    assert cosines.min() >= least
