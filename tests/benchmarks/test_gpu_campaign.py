@@ -108,8 +108,8 @@ def test_parts__hold_a_vit_small_in_float16() -> None:
 
 def test_run__is_as_long_as_the_time_lets_it_be() -> None:
     recipe = of_length(read_recipe(RECIPE), rate=1000.0, seconds=240.0)
-    assert recipe.run.samples == int(CAUTION * 1000 * 240 / 256) * 256
-    assert recipe.runtime.checkpoint_every == int(1000 * EVERY / 256)
+    assert recipe.run.samples == int(CAUTION * 1000 * 240 / 512) * 512
+    assert recipe.runtime.checkpoint_every == int(1000 * EVERY / 512)
     assert of_length(read_recipe(RECIPE), rate=1.0, seconds=10.0).steps == 3
 
 

@@ -27,15 +27,16 @@ def sinkhorn_knopp(
     """
     prototypes = logits.shape[1]
     samples = across.sum(logits.new_full((), len(logits), dtype=torch.float32)).clamp_min(1)
-    scaled = logits.float() / temperature
+    # In place throughout: hidden patches times prototypes are gigabytes on a GPU.
+    assignment = logits.detach().to(torch.float32, copy=True).div_(temperature)
     # One shift for all: a prototype's mass is summed over the processes.
-    peak = scaled.max() if len(scaled) else scaled.new_full((), -torch.inf)
-    assignment = torch.exp(scaled - across.largest(peak))
+    peak = assignment.max() if len(assignment) else assignment.new_full((), -torch.inf)
+    assignment.sub_(across.largest(peak)).exp_()
     for _ in range(iterations):
         mass = across.sum(assignment.sum(dim=0, keepdim=True))
-        assignment = assignment / (mass.clamp_min(1e-30) * prototypes)
-        assignment = assignment / (assignment.sum(dim=1, keepdim=True).clamp_min(1e-30) * samples)
-    return assignment * samples
+        assignment.div_(mass.clamp_min(1e-30) * prototypes)
+        assignment.div_(assignment.sum(dim=1, keepdim=True).clamp_min(1e-30) * samples)
+    return assignment.mul_(samples)
 
 
 def centred_softmax(logits: Tensor, center: Tensor, temperature: float) -> Tensor:

@@ -121,11 +121,11 @@ class StudentTeacher(nn.Module):
             return Targets(None, None, None, guide)
         teacher: Outputs = self.teacher(views.as_teacher())
         assert teacher.global_logits is not None
-        cls_logits = teacher.global_logits.flatten(0, 1).float()
+        cls_logits = teacher.global_logits.flatten(0, 1)
         cls = torch.unflatten(self._center(cls_logits, "dino_center", temperature), 0, (2, -1))
         if teacher.patch_logits is None:
             return Targets(cls, None, teacher.tokens, guide)
-        patches = self._center(teacher.patch_logits.float(), "ibot_center", temperature)
+        patches = self._center(teacher.patch_logits, "ibot_center", temperature)
         return Targets(cls, patches, teacher.tokens, guide)
 
     def _guide_targets(self, views: Views) -> Words | None:
