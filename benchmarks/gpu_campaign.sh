@@ -5,7 +5,8 @@
 set -eu
 cd "$(dirname "$0")/.."
 if ls .campaign/wheels/*.whl >/dev/null 2>&1; then
-  python3 -m pip install -q --no-index --no-deps --no-compile --no-cache-dir --upgrade --target .campaign/site .campaign/wheels/*.whl
+  "${PYTHON:-python3}" -m pip install -q --no-index --no-deps --no-compile --no-cache-dir --upgrade \
+    --target .campaign/site .campaign/wheels/*.whl || echo "the wheels could not be installed: going on without" >&2
   PYTHONPATH="$PWD/.campaign/site${PYTHONPATH:+:$PYTHONPATH}"
   export PYTHONPATH
 fi

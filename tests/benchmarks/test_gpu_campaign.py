@@ -6,21 +6,29 @@ import io
 import json
 import sys
 import tarfile
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "pretrain"))
 
+from micro_run import draw_images
+
+import reddino
 from campaign.budget import CLOSING, GRACE, STAGES, Budget, Stage
 from campaign.cuda_tests import ORDER, ROOT
 from campaign.machine import device_kind
+from campaign.prepare import prepare, thinned
 from campaign.pretraining import CAUTION, EVERY, RECIPE, of_length
 from campaign.record import LARGEST_FILE, Record, save_parts
 from campaign.stages import run_stages
 from campaign.summary import summarise
 from campaign.throughput import batches
+from reddino.pretrain.packing import open_packed_cache, read_pack
 from reddino.pretrain.recipe import read_recipe
+from reddino.smears.manifest import write_manifest
 
 
 class Clock:
@@ -104,6 +112,32 @@ def test_parts__are_put_together_to_the_files_that_they_are_of(
 
 def test_parts__hold_a_vit_small_in_float16() -> None:
     assert 4 * LARGEST_FILE > 22.1e6 * 2
+
+
+def test_prepared_smears__are_those_that_the_recipe_would_see(tmp_path: Path) -> None:
+    drawn = draw_images(tmp_path / "images")
+    write_manifest(drawn, tmp_path / "images" / "manifest.csv")
+    recipe = read_recipe(RECIPE, ["data.max_cell_diameter=12"])
+    said = prepare(
+        [str(tmp_path / "images" / "manifest.csv")], tmp_path / "campaign", recipe, 5.0, plans=False
+    )
+    assert said.startswith("6 of 6 images of far, near: 0.0 MB")
+    pack = read_pack(
+        reddino.pack([str(tmp_path / "campaign" / "smears-000.tar")], tmp_path / "pack", recipe=recipe).root
+    )
+    index = open_packed_cache(pack, 12.0).index
+    assert [index.source_name(number) for number in range(6)] == ["near"] * 4 + ["far"] * 2
+    assert index.cell_diameter.round(1).tolist() == [12.0] * 6
+    # Shrunk to half and to three quarters, with the cell in each where it was.
+    assert index.height.tolist() == [55] * 4 + [60] * 2
+    assert index.cells[:, 1].round(1).tolist() == pytest.approx([46 / 2] * 4 + [34 * 0.75] * 2, abs=0.3)
+
+
+def test_thinned__keeps_as_many_as_fit_spread_over_all() -> None:
+    assert thinned([10] * 8, 100) == list(range(8))
+    kept = thinned([10] * 100, 250)
+    assert len(kept) == 25 and max(b - a for a, b in pairwise(kept)) <= 5
+    assert sum(kept) / 25 == pytest.approx(50, abs=3)
 
 
 def test_run__is_as_long_as_the_time_lets_it_be() -> None:
