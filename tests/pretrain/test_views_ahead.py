@@ -1,4 +1,4 @@
-"""Views made ahead: in order, one at most, on a GPU while it computes. Streams stand in for those of a GPU."""
+"""Views made ahead: in order, one at most. Stand-ins take the place of a GPU's streams."""
 
 from __future__ import annotations
 
