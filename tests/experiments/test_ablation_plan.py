@@ -120,9 +120,10 @@ CLAIMS = {
     "without local crops": {"crops.local_count"},
     "without synthetic smears": set(),
     "batches mixed": {"data.batch_from"},
-    "teacher shown clean crops": {"augmentation.teacher_strength"},
+    "teacher shown the student's crops": {"augmentation.teacher_strength"},
     "teacher shown weak crops": {"augmentation.teacher_strength"},
-    "head warm-up": {"optim.head_warmup"},
+    "no head warm-up": {"optim.head_warmup"},
+    "a fifteenth of the backbone's rate": {"optim.backbone_lr"},
     "distillation": {"loss.dino", "distill"},
     "DINO and distillation": {"loss.dino", "distill"},
 }
