@@ -16,6 +16,7 @@ from reddino.pretrain.schedules import StepValues
 
 DEPTH = 3
 RATES = OptimSection(layer_decay=0.8, patch_embed_lr=0.2, backbone_lr=0.5)
+HEADS_FIRST = RATES.model_copy(update={"head_warmup": 0.1})
 VALUES = StepValues(
     lr=0.01,
     backbone_lr=0.001,
@@ -117,7 +118,7 @@ def test_groups__last_layers_are_the_prototypes(student: Branch) -> None:
 
 
 def test_apply_schedule__sets_rate_and_decay_of_each_group(student: Branch) -> None:
-    optimizer = make_optimizer(student, RATES)
+    optimizer = make_optimizer(student, HEADS_FIRST)
     apply_schedule(optimizer, VALUES)
     names = {id(parameter): name for name, parameter in student.named_parameters()}
     for group in optimizer.param_groups:
@@ -127,6 +128,20 @@ def test_apply_schedule__sets_rate_and_decay_of_each_group(student: Branch) -> N
             rate = 0.0 if name.endswith("prototypes") else rate
             assert group["lr"] == pytest.approx(rate)
             assert group["weight_decay"] == (0.1 if group["decays"] else 0.0)
+
+
+def test_groups__without_head_warmup_number_parameters_as_earlier_checkpoints_do() -> None:
+    # The published rates, at which the last norm of the backbone and the heads' biases share a group.
+    branch = Branch(create_backbone("vit_tiny_patch14", image_size=42, depth=1), recipe(ibot=0.0))
+    names = {id(parameter): name for name, parameter in branch.named_parameters()}
+    groups = [
+        [names[id(parameter)] for parameter in group["params"]]
+        for group in parameter_groups(branch, OptimSection())
+    ]
+    (shared,) = (group for group in groups if "backbone.vit.norm.weight" in group)
+    assert shared[-2:] == ["dino_head.mlp.2.bias", "dino_head.mlp.4.bias"]
+    assert [group[0].partition(".")[0] for group in groups] == ["backbone"] * 4 + ["dino_head"]
+    assert len(parameter_groups(branch, OptimSection(head_warmup=0.1))) > len(groups)
 
 
 def test_make_optimizer__steps_as_adamw_by_hand(student: Branch) -> None:

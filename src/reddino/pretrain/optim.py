@@ -44,13 +44,17 @@ def rate_multiplier(name: str, student: Branch, optim: OptimSection) -> float:
 
 
 def parameter_groups(student: Branch, optim: OptimSection) -> list[dict[str, Any]]:
-    """Parameters that share a rate factor and a decay, in one group each."""
+    """Parameters that share a rate factor and a decay, in one group each.
+
+    Checkpoints number parameters group by group. So the backbone has groups of its own only where its
+    schedule differs (`head_warmup`), and runs from before there was one continue.
+    """
     groups: dict[tuple[float, bool, bool, bool], list[nn.Parameter]] = defaultdict(list)
     for name, parameter in student.named_parameters():
         if parameter.requires_grad:
             last = name.endswith("_head.prototypes")
-            of_backbone = name.startswith("backbone.")
-            key = (rate_multiplier(name, student, optim), decays(name, parameter), last, of_backbone)
+            waits = optim.head_warmup > 0 and name.startswith("backbone.")
+            key = (rate_multiplier(name, student, optim), decays(name, parameter), last, waits)
             groups[key].append(parameter)
     return [
         {
@@ -58,9 +62,9 @@ def parameter_groups(student: Branch, optim: OptimSection) -> list[dict[str, Any
             "rate_multiplier": rate,
             "decays": decay,
             "last_layer": last,
-            "backbone": of_backbone,
+            "waits": waits,
         }
-        for (rate, decay, last, of_backbone), parameters in groups.items()
+        for (rate, decay, last, waits), parameters in groups.items()
     ]
 
 
@@ -73,6 +77,6 @@ def apply_schedule(optimizer: torch.optim.Optimizer, values: StepValues) -> None
     """Set rate and decay of each group for one step."""
     for group in optimizer.param_groups:
         lr = values.last_layer_lr if group["last_layer"] else values.lr
-        lr = values.backbone_lr if group["backbone"] else lr
+        lr = values.backbone_lr if group["waits"] else lr
         group["lr"] = lr * group["rate_multiplier"]
         group["weight_decay"] = values.weight_decay if group["decays"] else 0.0
