@@ -231,7 +231,6 @@ def embed_rate(model: str, size: int | None, precision: str, device: str) -> dic
     batch = 16 if device == "cpu" else 512
     side = encoder.input_size
     images = np.random.default_rng(0).integers(0, 256, (batch, side, side, 3), dtype=np.uint8)
-    ends = [0.0]
     for _ in range(2):
         encoder.embed(images)
     free_peak = _peak(runtime)
