@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ablation.one_run import BUSY, STOPPED, Job, write_job
 from ablation.plan import TURNED, Plan, Run
-from ablation.results import read_result
+from ablation.results import made_by_plan, read_result
 from ablation.train import TRAINED
 from reddino.errors import RedDinoError
 from reddino.evaluate.classifiers import PUBLISHED
@@ -95,6 +95,8 @@ class Campaign:
         for name, path in self.paths.items():
             if not path.exists():
                 raise RedDinoError(f"--data {name}={path}: there is no such file")
+            if name not in self.plan.data_names():
+                self.say(f"--data {name}: no fold or task of the plan has data of that name")
         for fold in dict.fromkeys(run.fold for run in runs):
             absent = set(self.plan.file.folds[fold].tasks) - set(self.tasks(fold))
             for title in sorted(absent):
@@ -135,6 +137,11 @@ class Campaign:
         found = read_result(self.out / run.folder)
         if found is None:
             return False
+        if not made_by_plan(self.plan, run, found):
+            raise RedDinoError(
+                f"{self.out / run.folder} is of another recipe or network than the plan's: give the campaign "
+                "another folder, or delete this one"
+            )
         if found.about.get("scoring") != self.plan.file.scoring.model_dump(mode="json"):
             raise RedDinoError(
                 f"{self.out / run.folder} was scored otherwise (cells, size or precision): give the "

@@ -104,6 +104,11 @@ class PlanFile(Section):
         for name in self.turned:
             if name not in self.arms:
                 raise ValueError(f"turned: '{name}' is not among the arms")
+        seen = {name for fold in self.folds.values() for name in fold.pretrain}
+        for arm, one in self.arms.items():
+            for name in one.without:
+                if name not in seen:
+                    raise ValueError(f"arms.{arm}.without: no fold pretrains on '{name}'")
         names = [*self.arms, *self.networks, *(TURNED + name for name in self.turned)]
         for group in (names, list(self.folds)):
             slugs = [slug(name) for name in group]
@@ -158,9 +163,10 @@ class Plan:
         without = self.file.arms[run.arm].without
         return tuple(name for name in self.file.folds[run.fold].pretrain if name not in without)
 
-    def scored_names(self) -> set[str]:
-        """Data sets that some task needs."""
-        return {name for task in self.tasks.values() for name in task.data}
+    def data_names(self) -> set[str]:
+        """Data sets that some pretraining or task needs."""
+        scored = {name for task in self.tasks.values() for name in task.data}
+        return scored.union(*(fold.pretrain for fold in self.file.folds.values()))
 
     def runs(self) -> Iterator[Run]:
         """Every run, in the order in which a campaign makes them: all of the first seed before the next."""

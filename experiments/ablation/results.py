@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ablation.plan import Plan, Run, same_recipe
 from ablation.score import Scored
 from reddino.atomic import atomic_path, write_text
 from reddino.errors import RedDinoError
@@ -71,6 +72,21 @@ def read_result(folder: Path) -> RunResult | None:
             "scores the run again"
         ) from error
     return RunResult(content, scored)
+
+
+def made_by_plan(plan: Plan, run: Run, result: RunResult) -> bool:
+    """Whether the model of a result is the one that the plan now describes.
+
+    True where a result does not tell; that of a turned arm has no recipe of its own.
+    """
+    if run.made_by:
+        return True
+    if result.about.get("network", run.network) != run.network:
+        return False
+    recipe = result.about.get("training", {}).get("recipe")
+    if run.network or recipe is None:
+        return True
+    return same_recipe(recipe, plan.recipe(run.arm, run.seed).model_dump(mode="json"))
 
 
 def _of_task(arrays: Mapping[str, Real], task: str) -> dict[str, Real]:

@@ -93,18 +93,29 @@ def score_model(
     for number, group in enumerate(table_groups(tasks)):
         first, table = next(iter(group.values())), folder / f"table-{number}"
         manifest = open_task_data(first, paths)
+        few = {
+            title: _rare(title, task, (rare or {}).get(title, ()), manifest) for title, task in group.items()
+        }
         cells = scored_cells(manifest, list(group.values()), scoring.cells, scoring.least)
         emb = embedded(model, first, cells, scoring, table)
         shared = _table_measures(emb)
         for title, task in group.items():
-            few = (rare or {}).get(title) or rare_classes(manifest.strings(task.label), task.classes)
-            scored = score_table(emb, task, title, few, scoring.resamples)
+            scored = score_table(emb, task, title, few[title], scoring.resamples)
             scored.values |= shared.values
             scored.detail |= shared.detail
             found[title] = scored
     if not keep_tables:
         shutil.rmtree(folder, ignore_errors=True)
     return found
+
+
+def _rare(title: str, task: Task, named: Sequence[str], manifest: Manifest) -> Sequence[str]:
+    """The rare classes of a task: those that the plan names, or those of the rule."""
+    labels = manifest.strings(task.label)
+    unknown = sorted(set(named) - {task.classes.class_of(label) for label in set(labels)})
+    if unknown:
+        raise RedDinoError(f"plan, rare.{title}: no cell of its data has the class '{unknown[0]}'")
+    return named or rare_classes(labels, task.classes)
 
 
 def embedded(model: str, task: Task, cells: Manifest, scoring: Scoring, table: Path) -> Embeddings:
@@ -155,7 +166,7 @@ def score_table(emb: Embeddings, task: Task, title: str, rare: Sequence[str], re
                 found.resamples[f"{name} {score}"] = drawn[name][:, column]
         # Of rows of the rare classes alone, balanced accuracy is the mean of their recalls.
         found.values[f"{name} {RARE_RECALL}"] = few.mean(name).balanced_accuracy
-        if drawn:
+        if drawn_few:  # rare cells may lie in too few groups where all cells do not
             found.resamples[f"{name} {RARE_RECALL}"] = drawn_few[name][:, RESAMPLED.index("bAcc")]
     novelty = _novelty(answered, numbers, chosen, units)
     if novelty.values:

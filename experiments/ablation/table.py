@@ -10,7 +10,7 @@ from typing import Any
 
 from ablation.compare import Arms, Comparison, Unit, mean_and_sd, task_weights
 from ablation.plan import TURNED, Plan, Run
-from ablation.results import RunResult, read_result
+from ablation.results import RunResult, made_by_plan, read_result
 from ablation.score import OUTLIER, RANK, RARE_RECALL, SCORES, Scored
 from reddino.atomic import write_text
 from reddino.evaluate.classifiers import PUBLISHED
@@ -204,6 +204,10 @@ def _notes(plan: Plan, found: dict[Run, RunResult], units: Sequence[Unit]) -> It
         never = [title for title in one.tasks if (fold, title) not in units]
         if never:
             yield f"{fold}: no run is scored on {', '.join(never)}"
+    others = [run for run, result in found.items() if not made_by_plan(plan, run, result)]
+    if others:
+        named = ", ".join(dict.fromkeys(f"{run.fold} / {run.arm}" for run in others))
+        yield f"made by another recipe or network than the plan and options of this command say: {named}"
     samples = sorted(
         {str(one.about["training"]["samples"]) for one in found.values() if one.about.get("training")}
     )

@@ -15,6 +15,7 @@ import reddino
 from ablation.campaign import Campaign
 from ablation.one_run import run_job
 from ablation.plan import read_plan
+from ablation.table import read_finished
 from reddino.errors import RedDinoError
 
 RECIPE = """
@@ -141,6 +142,23 @@ def test_campaign__another_recipe_is_refused(work: Path) -> None:
         run_job(campaign.job(run).model_copy(update={"parent": 0}))
 
 
+@pytest.mark.parametrize("change", ["recipe", "network"])
+def test_campaign__results_of_another_recipe_or_network_are_refused_and_named(
+    work: Path, change: str
+) -> None:
+    paths = {name: work / name / "manifest.csv" for name in ("seen", "scored")}
+    text = PLAN if change == "recipe" else PLAN.replace("sizes: cell-size", "sizes: morphology")
+    (work / f"plan-{change}.yaml").write_text(text)
+    changed = ("optim.lr=0.5",) if change == "recipe" else ()
+    plan = read_plan(work / f"plan-{change}.yaml", overrides=changed)
+    arm = "KoLeo" if change == "recipe" else "sizes"
+    with pytest.raises(RedDinoError, match="of another recipe or network than the plan's"):
+        Campaign(plan, work / "out", paths, only=[arm], say=lambda line: None).compute()
+    (note,) = (line for line in read_finished(plan, work / "out").notes if "another recipe" in line)
+    assert f"one / {arm}" in note
+    assert ("one / A" in note) == (change == "recipe")
+
+
 def test_run_job__stops_when_its_campaign_was_killed(work: Path, tmp_path: Path) -> None:
     paths = {name: work / name / "manifest.csv" for name in ("seen", "scored")}
     campaign = Campaign(read_plan(work / "plan.yaml", seeds=(7,)), tmp_path, paths)
@@ -162,3 +180,7 @@ def test_campaign__missing_data_and_unknown_names_are_refused_first(work: Path) 
         Campaign(plan, work / "out", scored, only=["B"]).compute()
     with pytest.raises(RedDinoError, match="there is no such file"):
         Campaign(plan, work / "out", {"seen": work / "no.csv", **scored}).compute()
+    said: list[str] = []
+    misspelt = {"seen": work / "seen" / "manifest.csv", "scord": scored["scored"]}
+    Campaign(plan, work / "out", misspelt, say=said.append).check()
+    assert said[0] == "--data scord: no fold or task of the plan has data of that name"

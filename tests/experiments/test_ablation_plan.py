@@ -87,6 +87,7 @@ def test_pretrain_names__leaves_out_what_the_arm_does_without(tmp_path: Path) ->
         ({"arms": {"A": {"drop_operations": ["RandomFog"]}}}, "arm 'A'.*'RandomFog' is not among"),
         ({"arms": {"A": {}, "a ": {}}}, "two names give the same folder"),
         ({"folds": {"one": {"pretrain": [], "tasks": ["malaria"]}}}, "no task 'malaria'.*shapes, parasites"),
+        ({"arms": {"A": {"without": ["syntetic"]}}}, "arms.A.without: no fold pretrains on 'syntetic'"),
         ({"turned": ["B"]}, "turned: 'B' is not among the arms"),
     ],
 )

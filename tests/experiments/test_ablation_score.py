@@ -89,6 +89,17 @@ def test_score_table__too_few_groups_give_no_resamples() -> None:
     assert score_table(few, TASK, "shapes", ["odd"], resamples=10).resamples == {}
 
 
+def test_score_table__rare_cells_in_too_few_fields_have_no_interval_but_a_recall() -> None:
+    whole = table(1)
+    labels = np.asarray(whole.strings("label"))
+    labels[(labels == "odd") & (np.arange(len(labels)) >= 60)] = "usual"  # odd ones in 6 of 24 fields
+    columns = {**whole.table.to_pydict(), "label": labels.tolist()}
+    found = score_table(Embeddings(whole.vectors, pa.table(columns), whole.meta), TASK, "shapes", ["odd"], 10)
+    assert {f"{name} {RARE_RECALL}" for name in ("probe", "1-NN", "20-NN")} <= set(found.values)
+    assert not any(RARE_RECALL in name for name in found.resamples)
+    assert "probe macro F1" in found.resamples
+
+
 def test_score_table__refuses_rare_classes_that_are_not_there() -> None:
     with pytest.raises(RedDinoError, match="none of its rare classes: teardrop"):
         score_table(table(1), TASK, "shapes", ["teardrop"], resamples=10)
