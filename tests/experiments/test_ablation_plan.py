@@ -161,3 +161,12 @@ def test_paper_claims__no_fold_scores_what_its_pretraining_saw() -> None:
             assert not scored & set(fold.pretrain)
         titles = {title for fold in plan.file.folds.values() for title in fold.tasks}
         assert titles == {"shapes", "elongated", "blood cells", "parasites"}
+
+
+def test_parasites__cells_of_every_shape_are_among_the_uninfected() -> None:
+    from reddino.smears.synthetic import MORPHOLOGIES
+    from reddino.smears.synthetic.parasites import STAGES
+
+    classes = read_plan(EXPERIMENTS / "paper-claims.yaml").tasks["parasites"].classes
+    found = {name: classes.class_of(name) for name in (*MORPHOLOGIES, *STAGES)}
+    assert found == {name: "infected" if name in STAGES else "uninfected" for name in found}
