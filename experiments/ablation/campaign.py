@@ -147,7 +147,15 @@ class Campaign:
                 f"{self.out / run.folder} was scored otherwise (cells, size or precision): give the "
                 "campaign another folder, or delete its result.json"
             )
-        return set(self.tasks(run.fold)) <= set(found.scored)
+        tasks = self.tasks(run.fold)
+        for title in tasks.keys() & found.scored.keys():
+            now = tasks[title].model_dump(mode="json")
+            if found.scored[title].detail.get("task", now) != now:
+                raise RedDinoError(
+                    f"{self.out / run.folder}: '{title}' was scored before the task file was changed: give "
+                    "the campaign another folder, or delete its result.json"
+                )
+        return tasks.keys() <= found.scored.keys()
 
     def compute(self, jobs: int = 1) -> list[str]:
         """Compute what is missing.

@@ -174,6 +174,7 @@ def score_table(emb: Embeddings, task: Task, title: str, rare: Sequence[str], re
         if novelty.resamples:
             found.resamples[OUTLIER] = np.mean(list(novelty.resamples.values()), axis=0)
     found.detail = {
+        "task": task.model_dump(mode="json"),
         "result": _without_rows(everything),
         "rare_classes": chosen,
         "outlier_auroc": novelty.values,

@@ -114,6 +114,15 @@ def test_campaign__other_cells_are_refused(work: Path) -> None:
         other.compute()
 
 
+def test_campaign__results_of_another_task_of_the_same_name_are_refused(work: Path) -> None:
+    paths = {name: work / name / "manifest.csv" for name in ("seen", "scored")}
+    (work / "changed.yaml").write_text(TASKS.replace("side: 1.6", "side: 1.4"))
+    (work / "plan-changed.yaml").write_text(PLAN.replace("tasks: tasks.yaml", "tasks: changed.yaml"))
+    campaign = Campaign(read_plan(work / "plan-changed.yaml"), work / "out", paths, say=lambda line: None)
+    with pytest.raises(RedDinoError, match="'shapes' was scored before the task file was changed"):
+        campaign.compute()
+
+
 def test_campaign__a_run_that_fails_is_named_and_the_others_go_on(work: Path) -> None:
     log = (work / "log.txt").read_text()
     (failed,) = (line for line in log.splitlines() if line.startswith("failed: "))
