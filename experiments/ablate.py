@@ -44,6 +44,8 @@ def main() -> int:
     given = arguments().parse_args()
     samples = [] if given.samples is None else [f"run.samples={given.samples}"]
     try:
+        if given.jobs < 1:
+            raise RedDinoError(f"--jobs {given.jobs}: give at least 1")
         plan = read_plan(
             given.plan,
             overrides=(*given.set, *samples),

@@ -89,7 +89,7 @@ class PlanFile(Section):
     set: tuple[str, ...] = ()
     tasks: str
     reference: str
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0,)
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
     folds: Mapping[str, Fold]
     arms: Mapping[str, Arm] = {}
     networks: Mapping[str, str] = {}
@@ -110,6 +110,8 @@ class PlanFile(Section):
                 if name not in seen:
                     raise ValueError(f"arms.{arm}.without: no fold pretrains on '{name}'")
         names = [*self.arms, *self.networks, *(TURNED + name for name in self.turned)]
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("seeds: one is there twice")
         for group in (names, list(self.folds)):
             slugs = [slug(name) for name in group]
             if "" in slugs or len(set(slugs)) < len(slugs):
@@ -204,10 +206,12 @@ def read_plan(
     """
     path = Path(path)
     file = fit(PlanFile, read_yaml(path), f"plan {path}")
+    content = file.model_dump(mode="json")
     if seeds is not None:
-        file = file.model_copy(update={"seeds": seeds})
+        content["seeds"] = list(seeds)
     if cells is not None:
-        file = file.model_copy(update={"scoring": file.scoring.model_copy(update={"cells": cells})})
+        content["scoring"]["cells"] = cells
+    file = fit(PlanFile, content, f"plan {path} with the options of this command")
     recipes = {name: _recipe(path, file, name, arm, overrides) for name, arm in file.arms.items()}
     known = read_task_file(path.parent / file.tasks).tasks
     titles = dict.fromkeys(title for fold in file.folds.values() for title in fold.tasks)

@@ -88,12 +88,23 @@ def test_pretrain_names__leaves_out_what_the_arm_does_without(tmp_path: Path) ->
         ({"arms": {"A": {}, "a ": {}}}, "two names give the same folder"),
         ({"folds": {"one": {"pretrain": [], "tasks": ["malaria"]}}}, "no task 'malaria'.*shapes, parasites"),
         ({"arms": {"A": {"without": ["syntetic"]}}}, "arms.A.without: no fold pretrains on 'syntetic'"),
+        ({"seeds": [1, 1]}, "seeds: one is there twice"),
+        ({"seeds": []}, "seeds: .*at least 1 item"),
         ({"turned": ["B"]}, "turned: 'B' is not among the arms"),
     ],
 )
 def test_read_plan__refuses_what_does_not_fit(tmp_path: Path, changes: dict[str, object], said: str) -> None:
     with pytest.raises(RedDinoError, match=said):
         read_plan(write_plan(tmp_path, **changes))
+
+
+def test_read_plan__options_are_checked_as_the_plan_is(tmp_path: Path) -> None:
+    plan = read_plan(write_plan(tmp_path), seeds=(5,), cells=70)
+    assert (plan.file.seeds, plan.file.scoring.cells) == ((5,), 70)
+    with pytest.raises(RedDinoError, match=r"scoring\.cells: .*greater than or equal to 1"):
+        read_plan(tmp_path / "plan.yaml", cells=0)
+    with pytest.raises(RedDinoError, match=r"seeds\.0: .*greater than or equal to 0"):
+        read_plan(tmp_path / "plan.yaml", seeds=(-1,))
 
 
 def test_same_recipe__a_key_that_an_older_run_lacks_has_its_default(tmp_path: Path) -> None:
