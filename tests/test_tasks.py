@@ -246,6 +246,7 @@ def test_shipped_tasks__can_be_read() -> None:
         "choosing",
         "chula",
         "elongated",
+        "hard-parasites",
         "malaria",
         "paper",
         "shipped",
