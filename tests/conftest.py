@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
 
 # Before torch is imported: small operators gain nothing from threads, and lose much where cores are shared.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# As the package does: no reports over the network, from tests that import these libraries themselves either.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 # A shell's background jobs ignore Ctrl-C, and nohup SIGHUP; commands that tests start would inherit that.
 for _name, _handler in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):

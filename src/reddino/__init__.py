@@ -17,6 +17,9 @@ from reddino.verbs import EXPORTS, ROOMS, find
 # OpenMP threads that spin while another process holds their core make a training step 3-7 times slower; the
 # variable is read when the OpenMP runtime loads, that is before torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Libraries would report their use to their makers; ONNX Runtime reads its variable when it is imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"
 __all__ = ["__version__", *EXPORTS, *ROOMS]  # noqa: PLE0604

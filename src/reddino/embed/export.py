@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from reddino.atomic import draft_folder, move_into_place, write_text
 from reddino.embed.model_card import model_card
 from reddino.embed.runtimes.check import drawn_cells
-from reddino.embed.runtimes.extras import require
+from reddino.embed.runtimes.extras import import_openvino, require
 from reddino.embed.runtimes.onnx_engine import open_session
 from reddino.embed.runtimes.onnx_graph import INPUT, OUTPUT, embedding_graph, write_onnx
 from reddino.embed.runtimes.openvino_engine import compile_model
@@ -149,8 +149,7 @@ def _write_graph(encoder: Encoder, draft: Path, form: Literal["onnx", "openvino"
 
 def _convert_to_ir(onnx: Path, xml: Path) -> Path:
     """OpenVINO IR in float32; its own default would round the weights to float16."""
-    import openvino
-
+    openvino = import_openvino()
     openvino.save_model(openvino.convert_model(str(onnx)), str(xml), compress_to_fp16=False)
     return xml
 

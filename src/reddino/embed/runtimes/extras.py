@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import util
+from typing import Any
 
 from reddino.errors import RedDinoError
 
@@ -45,3 +47,15 @@ def require(extra: str, purpose: str) -> None:
         raise RedDinoError(
             f"{purpose} needs packages that are not installed; run: pip install 'reddino[{extra}]'"
         )
+
+
+def import_openvino() -> Any:
+    """Import OpenVINO without the package by which it reports its use over the network.
+
+    OpenVINO does so when it is imported, from a forked process that can hang for ever. It goes without where
+    that package cannot be imported. (ONNX Runtime's variable is set in `reddino/__init__.py`.)
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+
+    return openvino

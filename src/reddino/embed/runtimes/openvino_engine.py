@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from reddino.embed.runtimes.extras import faults_in_words, require
+from reddino.embed.runtimes.extras import faults_in_words, import_openvino, require
 from reddino.embed.runtimes.onnx_graph import OnnxSource
 from reddino.embed.runtimes.signal_stack import same_signal_stack
 from reddino.errors import RedDinoError
@@ -25,21 +25,17 @@ def computes_bf16() -> bool:
         RedDinoError: OpenVINO does not start.
     """
     with faults_in_words("openvino"):
-        import openvino
-
-        return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        return "BF16" in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def compile_model(path: Path, threads: int, precision: str = "fp32", hint: Hint = "LATENCY") -> Any:
     """An ONNX file or OpenVINO IR, ready to run on the CPU."""
-    import openvino
-
     settings = {
         "INFERENCE_NUM_THREADS": threads,
         "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
         "PERFORMANCE_HINT": hint,
     }
-    core = openvino.Core()
+    core = import_openvino().Core()
     return core.compile_model(core.read_model(str(path)), "CPU", settings)
 
 
