@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from queue import Queue
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -20,10 +25,42 @@ MANY, FEW = 48, 8
 KILLS = 10
 
 
-def start(folder: Path, fields: int, delay: float, place: str = "", passes: int = 0) -> subprocess.Popen[str]:
-    command = [sys.executable, str(Path(__file__).with_name("killed_pass.py"))]
-    arguments = [str(folder), str(fields), str(delay), place, str(passes)]
-    return subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, text=True)
+class Passes:
+    """Passes in processes of their own, one at a time."""
+
+    def __init__(self) -> None:
+        script = Path(__file__).with_name("killed_pass.py")
+        self.server = subprocess.Popen(
+            [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.ended = Queue[int]()
+
+    def start(self, folder: Path, fields: int, delay: float, place: str = "", passes: int = 0) -> int:
+        """Start one that has begun when this returns; its process."""
+        settings = {"folder": str(folder), "fields": fields, "delay": delay, "place": place, "passes": passes}
+        assert self.server.stdin is not None
+        print(json.dumps(settings), file=self.server.stdin, flush=True)
+        lines = {self._line(), self._line()}
+        assert "begins\n" in lines
+        Thread(target=lambda: self.ended.put(int(self._line())), daemon=True).start()
+        (process,) = lines - {"begins\n"}
+        return int(process)
+
+    def exit_code(self) -> int:
+        """How it ended; minus the signal that killed it."""
+        return self.ended.get(timeout=60)
+
+    def _line(self) -> str:
+        assert self.server.stdout is not None
+        return self.server.stdout.readline()
+
+
+@pytest.fixture(scope="module")
+def passes() -> Iterator[Passes]:
+    started = Passes()
+    yield started
+    started.server.kill()
+    started.server.communicate()
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -44,27 +81,27 @@ def require_the_same(folder: Path, fields: int, kept: dict[str, bytes]) -> None:
 
 
 @pytest.mark.kills
-def test_killed_pass__at_ten_random_moments_ends_as_the_undisturbed_one(tmp_path: Path) -> None:
+def test_killed_pass__at_ten_random_moments_ends_as_the_undisturbed_one(
+    tmp_path: Path, passes: Passes
+) -> None:
     draw = np.random.default_rng()
     landed, progress = 0, []
     kept: dict[str, bytes] = {}
     for _ in range(KILLS):
-        process = start(tmp_path, MANY, 0.02)
-        assert process.stdout is not None
-        assert process.stdout.readline() == "begins\n"
+        process = passes.start(tmp_path, MANY, 0.02)
         # After so many further parts, on whatever machine, and then anywhere in the work on the next one.
         wanted = len(kept) + int(draw.integers(0, 4))
-        while len(finished_parts(tmp_path / "t")) < wanted and process.poll() is None:
+        while len(finished_parts(tmp_path / "t")) < wanted and passes.ended.empty():
             time.sleep(0.002)
         time.sleep(float(draw.random()) * 0.1)
-        process.kill()
-        process.wait(60)
-        process.stdout.close()
+        if passes.ended.empty():
+            os.kill(process, signal.SIGKILL)
+        code = passes.exit_code()
         now = contents(tmp_path / "t")
         assert now.items() >= kept.items()
         kept = now
         progress.append(len(kept))
-        landed += process.returncode == -signal.SIGKILL and len(kept) < MANY - 1
+        landed += code == -signal.SIGKILL and len(kept) < MANY - 1
     print(f"{landed} of {KILLS} kills struck a pass at work; parts of {MANY - 1} after each: {progress}")
     assert landed >= KILLS // 2
     assert progress[-1] > 0
@@ -72,7 +109,7 @@ def test_killed_pass__at_ten_random_moments_ends_as_the_undisturbed_one(tmp_path
 
 
 @pytest.mark.parametrize(
-    ("place", "passes", "parts"),
+    ("place", "passed", "parts"),
     [
         ("first bytes of a part", 4, 4),
         ("half a part", 4, 4),
@@ -84,11 +121,10 @@ def test_killed_pass__at_ten_random_moments_ends_as_the_undisturbed_one(tmp_path
 )
 @pytest.mark.kills
 def test_killed_pass__inside_a_write_ends_as_the_undisturbed_one(
-    tmp_path: Path, place: str, passes: int, parts: int
+    tmp_path: Path, passes: Passes, place: str, passed: int, parts: int
 ) -> None:
-    process = start(tmp_path, FEW, 0.0, place, passes)
-    process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGKILL
+    passes.start(tmp_path, FEW, 0.0, place, passed)
+    assert passes.exit_code() == -signal.SIGKILL
     kept = contents(tmp_path / "t")
     assert len(kept) == parts
     if place in ("first bytes of a part", "half a part", "before the rename", "inside the list of failures"):

@@ -18,6 +18,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import timm  # noqa: F401 - takes seconds, which each process would spend
 import torch
 from micro_run import run_micro
 

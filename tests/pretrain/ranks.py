@@ -20,6 +20,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+#: What a run loads when it needs it, and takes seconds to load.
+LIBRARIES = ("timm", "torch._dynamo", "torch.distributed.fsdp", "torch.distributed.checkpoint.state_dict")
+
 
 def free_port() -> int:
     with socket.socket() as listener:
@@ -75,8 +78,9 @@ def run(settings: dict[str, Any], rank: int) -> None:
 
 
 def serve() -> None:
-    from micro_run import run_micro  # noqa: F401 - imported once, before processes are forked
-
+    # Imported once, before processes are forked.
+    for name in ("micro_run", *LIBRARIES):
+        import_module(name)
     for line in sys.stdin:
         settings = json.loads(line)
         count, port = settings["count"], free_port()
