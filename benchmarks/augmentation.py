@@ -21,9 +21,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from reddino.pretrain.crops import MultiCrop
-from reddino.pretrain.operations.reference import ALBUMENTATIONS
-from reddino.pretrain.pixel_ops import PIXEL_OPERATIONS, PixelOperations
+from reddino.pretraining.augmentation.crops import MultiCrop
+from reddino.pretraining.augmentation.operations.reference import ALBUMENTATIONS
+from reddino.pretraining.augmentation.pixel_operations import PIXEL_OPERATIONS, PixelOperations
 
 SLOWEST = ("RandomFog", "GlassBlur", "RandomSunFlare", "FancyPCA", "Defocus", "ISONoise")
 GLOBAL_SCALE, LOCAL_SCALE, LOCAL_COUNT = (0.32, 1.0), (0.05, 0.32), 8

@@ -11,11 +11,11 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from reddino import api
-from reddino.evaluate.batch.measures import BatchReport
-from reddino.evaluate.batch.tables import markdown
-from reddino.explore.batch_figure import strength_figure
-from reddino.explore.figures import save_figure
+import reddino
+from reddino.evaluation.batch_effect.measures import BatchReport
+from reddino.evaluation.batch_effect.tables import markdown
+from reddino.figures.batch_figure import strength_figure
+from reddino.figures.figures import save_figure
 
 SOURCES = ("lilac", "greengrey", "night", "cream")
 MODELS = ("efficientnet-lite0", "colour-histogram", "morphology")
@@ -23,7 +23,7 @@ MODELS = ("efficientnet-lite0", "colour-histogram", "morphology")
 
 def measured(folder: Path, strength: float, models: list[str], patients: int, size: int) -> list[BatchReport]:
     """A report a model, on the same cells under every source at one strength."""
-    smears = api.synthesise(
+    smears = reddino.synthesise(
         folder / "smears",
         sources=SOURCES,
         patients_per_source=patients,
@@ -35,7 +35,7 @@ def measured(folder: Path, strength: float, models: list[str], patients: int, si
     tables = []
     for model in models:
         tables.append(folder / model)
-        api.embed(smears, model, tables[-1], image_size=size, name=model)
+        reddino.embed(smears, model, tables[-1], image_size=size, name=model)
     # Shapes that few cells or patients have would only add noise to what is said of classes.
     labels = smears.strings("label")
     homes = set(zip(labels, smears.strings("patient"), strict=True))
@@ -44,7 +44,7 @@ def measured(folder: Path, strength: float, models: list[str], patients: int, si
         for name in sorted(set(labels))
         if labels.count(name) < 15 * len(SOURCES) or sum(label == name for label, _ in homes) < 4
     ]
-    return api.batch(tables, drop=rare, folds=4)
+    return reddino.batch(tables, drop=rare, folds=4)
 
 
 def main() -> None:

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from reddino.smears.cells import find_cells
+from reddino.rbc.finding import find_cells
 from reddino.smears.decode import decode_image
-from reddino.smears.synthetic import SOURCES, boxes, draw_patient, make_scene, render_field
+from reddino.synthetic import SOURCES, boxes, draw_patient, make_scene, render_field
 
 Floats = NDArray[np.float64]
 

@@ -21,13 +21,13 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 from sklearn.neighbors import KNeighborsClassifier
 from threadpoolctl import threadpool_limits
 
-from reddino.embed.encoder import Vectors
-from reddino.embed.table import read_embeddings
-from reddino.evaluate.class_map import labelled_rows
-from reddino.evaluate.classifiers import NEIGHBOURS, PUBLISHED, ask
-from reddino.evaluate.leaks import groups_of
-from reddino.evaluate.metrics import Classes, Real, score
-from reddino.evaluate.splits import grouped_folds
+from reddino.embedding.encoder import Vectors
+from reddino.embedding.table import read_embeddings
+from reddino.evaluation.class_map import labelled_rows
+from reddino.evaluation.classifiers import NEIGHBOURS, PUBLISHED, ask
+from reddino.evaluation.leaks import groups_of
+from reddino.evaluation.metrics import Classes, Real, score
+from reddino.evaluation.splits import grouped_folds
 
 
 def scikit_learn_says(name: str, train: Vectors, labels: Classes, test: Vectors) -> Classes:

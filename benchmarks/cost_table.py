@@ -51,9 +51,9 @@ def overrides(size: str) -> list[str]:
 
 def measure(name: str, size: str, images: Path, batch: int, steps: int) -> dict[str, Any]:
     """Samples a second over the timed steps of a real run, and the peak memory of this process in GB."""
-    from reddino.inputs import open_data
-    from reddino.pretrain import loop
-    from reddino.pretrain.recipe import read_recipe
+    from reddino.pretraining import train as loop
+    from reddino.pretraining.run.recipe import read_recipe
+    from reddino.smears.opening import open_data
 
     short = ["runtime.score_every=0", "runtime.tensorboard=false", "runtime.checkpoint_every=1000000"]
     sizes = [f"run.batch={batch}", "run.accumulate=1", "run.samples=1000000", "runtime.workers=0"]
@@ -75,7 +75,7 @@ def measure(name: str, size: str, images: Path, batch: int, steps: int) -> dict[
 
 def plan(name: str, size: str, device_kind: str) -> dict[str, Any]:
     """What `reddino plan` says of the recipe's own batch on each of the GPUs."""
-    from reddino.pretrain.recipe import read_recipe
+    from reddino.pretraining.run.recipe import read_recipe
 
     recipe = read_recipe(name, overrides(size))
     # A batch that is the recipe's on every GPU.

@@ -26,15 +26,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import reddino
-from reddino.embed.embedding_pass import embed_manifest
-from reddino.embed.runtimes.check import agreement, drawn_cells, sample_views
-from reddino.embed.runtimes.choice import use_runtime
-from reddino.embed.table import read_embeddings
-from reddino.model.encoder import Encoder, open_model
-from reddino.model.folder import save_model_folder
-from reddino.runtime import choose_runtime
+from reddino.embedding.embedding_pass import embed_manifest
+from reddino.embedding.runtimes.check import agreement, drawn_cells, sample_views
+from reddino.embedding.runtimes.choice import use_runtime
+from reddino.embedding.table import read_embeddings
+from reddino.foundations.runtime import choose_runtime
+from reddino.networks.encoder import Encoder, open_model
+from reddino.networks.folder import save_model_folder
 from reddino.smears.readers import read_folder
-from reddino.smears.views import ViewSpec
+from reddino.views.spec import ViewSpec
 
 Vectors = NDArray[np.float32]
 

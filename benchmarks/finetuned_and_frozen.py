@@ -22,11 +22,11 @@ import numpy as np
 import yaml
 
 import reddino
-from reddino.classify.calibration import negative_log_likelihood
-from reddino.classify.predict import Predictions
-from reddino.evaluate.intervals import AnsweredRows, interval, resampled_scores
-from reddino.evaluate.metrics import METRICS, score
-from reddino.evaluate.splits import grouped_folds
+from reddino.classification.calibration import negative_log_likelihood
+from reddino.classification.predict import Predictions
+from reddino.evaluation.intervals import AnsweredRows, interval, resampled_scores
+from reddino.evaluation.metrics import METRICS, score
+from reddino.evaluation.splits import grouped_folds
 from reddino.smears.manifest import Manifest, read_manifest, with_groups
 
 FROZEN, TUNED = "frozen probe", "fine-tuned"

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from sklearn.neighbors import KNeighborsClassifier
 
-from reddino.evaluate import knn
+from reddino.evaluation import knn
 
 KS = (1, 20)
 # Processor seconds on one thread, where other work on the machine does not count; else wall time.

@@ -33,7 +33,8 @@ def make_pack(folder: Path, rows: int) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from reddino.pretrain.image_cache import ImageIndex, write_index
+    from reddino.pretraining.data.image_cache import write_index
+    from reddino.pretraining.data.image_index import ImageIndex
     from reddino.smears.failures import Failures
 
     source = np.random.default_rng(0).integers(0, SOURCES, rows)
@@ -70,10 +71,10 @@ def memory() -> dict[str, int]:
 
 def measure(folder: Path, batches: int, started: float) -> None:
     """Open the pack as `reddino pretrain` does and take batches; print times and memory as JSON."""
-    from reddino.inputs import open_data
-    from reddino.pretrain.image_cache import open_cache
-    from reddino.pretrain.loop import make_stream
-    from reddino.pretrain.recipe import read_recipe
+    from reddino.pretraining.data.image_cache import open_cache
+    from reddino.pretraining.run.recipe import read_recipe
+    from reddino.pretraining.train import make_stream
+    from reddino.smears.opening import open_data
 
     imported = time.time()
     recipe = read_recipe(
@@ -105,8 +106,8 @@ class _FirstBatchError(Exception):
 
 def measure_run(folder: Path, started: float) -> None:
     """Start a whole run and print when its loop had the first batch, as JSON."""
-    from reddino import api
-    from reddino.pretrain import loop
+    import reddino
+    from reddino.pretraining import train as loop
 
     def stop(*_: object, **__: object) -> None:
         raise _FirstBatchError
@@ -117,7 +118,7 @@ def measure_run(folder: Path, started: float) -> None:
         patch.object(loop, "make_views", stop),
         suppress(_FirstBatchError),
     ):
-        api.pretrain("tiny", folder, run, overrides=overrides)
+        reddino.pretrain("tiny", folder, run, overrides=overrides)
     print(json.dumps({"a whole run has its first batch after": time.time() - started}))
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from reddino.smears.morphology import NAMES, WORK_SIZE, measure
-from reddino.smears.synthetic import write_smears
-from reddino.smears.views import ImageViews, ViewSpec, plan_views
+from reddino.rbc.morphology import NAMES, WORK_SIZE, measure
+from reddino.synthetic import write_smears
+from reddino.views.spec import ImageViews, ViewSpec, plan_views
 
 
 def main() -> None:

@@ -23,18 +23,18 @@ from lightly.models.modules import DINOProjectionHead, MaskedVisionTransformerTI
 from lightly.models.utils import update_momentum
 from torch import Tensor
 
-from reddino.model.graph import normalise
-from reddino.model.folder import IMAGENET_MEAN, IMAGENET_STD
-from reddino.pretrain.centering import sinkhorn_knopp
-from reddino.pretrain.data import CropBatch
-from reddino.pretrain.loop import take_step
-from reddino.pretrain.masking import sample_masks
-from reddino.pretrain.optim import apply_schedule, make_optimizer
-from reddino.pretrain.recipe import Recipe, read_recipe
-from reddino.pretrain.schedules import values_at
-from reddino.pretrain.student_teacher import StudentTeacher
-from reddino.pretrain.views import make_views
-from reddino.runtime import choose_runtime
+from reddino.networks.graph import normalise
+from reddino.networks.folder import IMAGENET_MEAN, IMAGENET_STD
+from reddino.pretraining.centering import sinkhorn_knopp
+from reddino.pretraining.data.stream import CropBatch
+from reddino.pretraining.train import take_step
+from reddino.pretraining.masking import sample_masks
+from reddino.pretraining.optim import apply_schedule, make_optimizer
+from reddino.pretraining.run.recipe import Recipe, read_recipe
+from reddino.pretraining.schedules import values_at
+from reddino.pretraining.dinov2 import StudentTeacher
+from reddino.pretraining.data.views import make_views
+from reddino.foundations.runtime import choose_runtime
 
 
 def random_batch(recipe: Recipe, step: int) -> CropBatch:

@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from reddino.embed.table import Embeddings
-from reddino.explore.overview import Overview
-from reddino.explore.page.document import Document
-from reddino.explore.page.interactive import interactive_map
+from reddino.embedding.table import Embeddings
+from reddino.figures.overview import Overview
+from reddino.figures.page.document import Document
+from reddino.figures.page.interactive import interactive_map
 
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]

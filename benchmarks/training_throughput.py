@@ -28,10 +28,11 @@ from unittest.mock import patch
 
 import reddino
 
-from reddino.pretrain import loop, pixel_ops
-from reddino.pretrain.image_cache import open_cache
-from reddino.pretrain.operations.reference import AlbumentationsOperation
-from reddino.pretrain.recipe import Recipe, read_recipe
+from reddino.pretraining import train as loop
+from reddino.pretraining.augmentation import pixel_operations as pixel_ops
+from reddino.pretraining.data.image_cache import open_cache
+from reddino.pretraining.augmentation.operations.reference import AlbumentationsOperation
+from reddino.pretraining.run.recipe import Recipe, read_recipe
 from reddino.smears.manifest import Manifest
 
 READY = 8  # batches that are made before and fed in turn

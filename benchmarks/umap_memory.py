@@ -15,9 +15,9 @@ import time
 
 import numpy as np
 
-from reddino.embed.encoder import Vectors
-from reddino.explore.neighbours import outlier_scores
-from reddino.explore.projection import reduce_dimensions, umap_2d
+from reddino.embedding.encoder import Vectors
+from reddino.figures.neighbours import outlier_scores
+from reddino.figures.projection import reduce_dimensions, umap_2d
 
 
 def drawn(rows: int, dim: int) -> Vectors:

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from reddino.pretrain.operations import PIXEL_OPERATIONS
+from reddino.pretraining.augmentation.operations import PIXEL_OPERATIONS
 from reddino.smears.decode import decode_image
-from reddino.smears.synthetic import write_smears
+from reddino.synthetic import write_smears
 
 Picture = NDArray[np.uint8]
 SIDE, COLUMNS, LABEL = 224, 6, 22

@@ -14,9 +14,9 @@ from pathlib import Path
 from ablation.campaign import Campaign
 from ablation.plan import read_plan
 from ablation.table import write_table
-from reddino.errors import RedDinoError
-from reddino.signals import stopped_by_signals
-from reddino.tasks import named_paths
+from reddino.evaluation.tasks import named_paths
+from reddino.foundations.errors import RedDinoError
+from reddino.foundations.signals import stopped_by_signals
 
 
 def arguments() -> argparse.ArgumentParser:

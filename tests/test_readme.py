@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from reddino import cli
-from reddino.pretrain.recipe import read_recipe
+from reddino.pretraining.run.recipe import read_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from campaign.record import read_json, replace_file
-from reddino.pretrain.plan import UTILISATION, Counts, Plan, make_plan, peak_of
-from reddino.pretrain.recipe import Recipe
+from reddino.pretraining.run.plan import UTILISATION, Counts, Plan, make_plan, peak_of
+from reddino.pretraining.run.recipe import Recipe
 
 FILE = "plans.json"
 

@@ -16,9 +16,9 @@ import numpy as np
 import reddino
 from campaign.plans import write_plans
 from campaign.throughput import RECIPES, SIZES, recipe_of
-from reddino.pretrain.image_cache import ImageCache
-from reddino.pretrain.packing import open_packed_cache, read_pack
-from reddino.pretrain.recipe import Recipe
+from reddino.pretraining.data.image_cache import ImageCache, open_packed_cache
+from reddino.pretraining.run.recipe import Recipe
+from reddino.smears.packs import read_pack
 
 #: Of JPEG; training applies stronger compression itself (ImageCompression).
 QUALITY = 85

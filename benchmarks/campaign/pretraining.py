@@ -15,10 +15,11 @@ import reddino
 from campaign.machine import machine
 from campaign.record import LARGEST_FILE, Record, replace_file, save_parts
 from campaign.throughput import free
-from reddino.errors import RedDinoError
-from reddino.pretrain.loop import make_stream
-from reddino.pretrain.packing import open_packed_cache, read_pack
-from reddino.pretrain.recipe import Recipe, read_recipe
+from reddino.foundations.errors import RedDinoError
+from reddino.pretraining.data.image_cache import open_packed_cache
+from reddino.pretraining.run.recipe import Recipe, read_recipe
+from reddino.pretraining.train import make_stream
+from reddino.smears.packs import read_pack
 
 RECIPE = Path(__file__).with_name("vit_small.yaml")
 #: Seconds between two savings; of the trial that says how many samples fit; and kept for the end of the run.
@@ -177,7 +178,7 @@ def saver(record: Record, folder: Path, out: Path) -> Callable[..., None]:
 
 def save_model(model: Path, half: Path, out: Path) -> list[str]:
     """A model folder in float16, without heads, as parts of a tar file."""
-    from reddino.model.folder import open_model_folder, save_model_folder
+    from reddino.networks.folder import open_model_folder, save_model_folder
 
     save_model_folder(half, *open_model_folder(model), half=True)
     return save_parts(sorted(half.iterdir()), out, "model")

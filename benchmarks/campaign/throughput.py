@@ -17,16 +17,16 @@ import torch
 from campaign.machine import machine
 from campaign.plans import planned
 from campaign.record import Record
-from reddino.pretrain.data import CropBatch
-from reddino.pretrain.distribution import ALONE
-from reddino.pretrain.loop import take_step
-from reddino.pretrain.optim import apply_schedule, make_optimizer
-from reddino.pretrain.parallel import spread
-from reddino.pretrain.recipe import Recipe, read_recipe
-from reddino.pretrain.schedules import values_at
-from reddino.pretrain.student_teacher import StudentTeacher
-from reddino.pretrain.views import Ahead, make_views
-from reddino.runtime import Runtime, choose_runtime
+from reddino.foundations.runtime import Runtime, choose_runtime
+from reddino.pretraining.data.stream import CropBatch
+from reddino.pretraining.data.views import Ahead, make_views
+from reddino.pretraining.dinov2 import StudentTeacher
+from reddino.pretraining.distributed.parallel import spread
+from reddino.pretraining.distributed.processes import ALONE
+from reddino.pretraining.optim import apply_schedule, make_optimizer
+from reddino.pretraining.run.recipe import Recipe, read_recipe
+from reddino.pretraining.schedules import values_at
+from reddino.pretraining.train import take_step
 
 SIZES = {"112/56": (112, 56), "224/98": (224, 98)}
 RECIPES = ("tiny", "small", "base")
@@ -224,7 +224,7 @@ def _peak(runtime: Runtime) -> float | None:
 
 def embed_rate(model: str, size: int | None, precision: str, device: str) -> dict[str, Any]:
     """Images/s of squares that lie in memory: copying, preprocessing and network, without decoding."""
-    from reddino.model.encoder import open_model
+    from reddino.networks.encoder import open_model
 
     runtime = choose_runtime(device, precision)  # type: ignore[arg-type]
     encoder = open_model(model, image_size=size, runtime=runtime)

@@ -18,10 +18,10 @@ from ablation.one_run import BUSY, STOPPED, Job, write_job
 from ablation.plan import TURNED, Plan, Run
 from ablation.results import made_by_plan, read_result
 from ablation.train import TRAINED
-from reddino.errors import RedDinoError
-from reddino.evaluate.classifiers import PUBLISHED
-from reddino.structured import read_json
-from reddino.tasks import Task
+from reddino.evaluation.classifiers import PUBLISHED
+from reddino.evaluation.tasks import Task
+from reddino.foundations.errors import RedDinoError
+from reddino.foundations.structured import read_json
 
 LOG = "log.txt"
 Say = Callable[[str], None]

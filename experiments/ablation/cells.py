@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from reddino.errors import RedDinoError
-from reddino.inputs import open_data
+from reddino.evaluation.tasks import Task
+from reddino.foundations.errors import RedDinoError
 from reddino.smears.manifest import Manifest, join_manifests, with_groups
-from reddino.tasks import Task
+from reddino.smears.opening import open_data
 
 Rows = npt.NDArray[np.int64]
 

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ablation.score import Scored
-from reddino.errors import RedDinoError
-from reddino.evaluate.intervals import interval
+from reddino.evaluation.intervals import interval
+from reddino.foundations.errors import RedDinoError
 
 Real = npt.NDArray[np.float64]
 #: A task of a fold.

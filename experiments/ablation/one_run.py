@@ -21,12 +21,12 @@ from ablation.plan import Scoring
 from ablation.results import read_result, write_result
 from ablation.score import score_model
 from ablation.train import trained_model
-from reddino.errors import RedDinoError
-from reddino.locks import only_one
-from reddino.pretrain.recipe import Recipe
-from reddino.provenance import provenance
-from reddino.structured import read_json
-from reddino.tasks import Task
+from reddino.evaluation.tasks import Task
+from reddino.foundations.errors import RedDinoError
+from reddino.foundations.locks import only_one
+from reddino.foundations.provenance import provenance
+from reddino.foundations.structured import read_json
+from reddino.pretraining.run.recipe import Recipe
 
 #: Exit codes: an error that was explained, a run that another process computes, one that was asked to stop.
 FAILED, BUSY, STOPPED = 1, 3, 130

@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from reddino.errors import RedDinoError
-from reddino.pretrain.recipe import Recipe, Section, make_recipe, read_recipe
-from reddino.structured import fit, read_yaml
-from reddino.tasks import Task, read_task_file
+from reddino.evaluation.tasks import Task, read_task_file
+from reddino.foundations.errors import RedDinoError
+from reddino.foundations.structured import fit, read_yaml
+from reddino.pretraining.run.recipe import Recipe, Section, make_recipe, read_recipe
 
 Count = Annotated[int, Field(ge=1)]
 #: In names of pseudo-arms: the averaged quarter turns of an arm's models.

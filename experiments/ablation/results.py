@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from ablation.plan import Plan, Run, same_recipe
 from ablation.score import Scored
-from reddino.atomic import atomic_path, write_text
-from reddino.errors import RedDinoError
-from reddino.structured import read_json
+from reddino.foundations.atomic import atomic_path, write_text
+from reddino.foundations.errors import RedDinoError
+from reddino.foundations.structured import read_json
 
 RESULT, RESAMPLES = "result.json", "resamples.npz"
 Real = npt.NDArray[np.float64]

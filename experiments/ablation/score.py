@@ -17,20 +17,20 @@ import reddino
 from ablation.cells import open_task_data, scored_cells
 from ablation.plan import Scoring
 from ablation.rare import novelty_rows, rare_classes
-from reddino.embed.table import Embeddings, read_embeddings
-from reddino.errors import RedDinoError
-from reddino.evaluate.batch.measures import measure_table
-from reddino.evaluate.classifiers import PUBLISHED
-from reddino.evaluate.intervals import LEAST_GROUPS, AnsweredRows, resampled_scores
-from reddino.evaluate.leaks import groups_of
-from reddino.evaluate.metrics import auroc
-from reddino.evaluate.protocol import Answered, answer, summarise
-from reddino.evaluate.results import RESAMPLED, Result
-from reddino.evaluate.save import as_json
-from reddino.pretrain.signs import effective_rank
-from reddino.provenance import hash_bytes
+from reddino.embedding.table import Embeddings, read_embeddings
+from reddino.evaluation.batch_effect.measures import measure_table
+from reddino.evaluation.classifiers import PUBLISHED
+from reddino.evaluation.intervals import LEAST_GROUPS, AnsweredRows, resampled_scores
+from reddino.evaluation.leaks import groups_of
+from reddino.evaluation.metrics import auroc
+from reddino.evaluation.protocol import Answered, answer, summarise
+from reddino.evaluation.results import RESAMPLED, Result
+from reddino.evaluation.save import as_json
+from reddino.evaluation.tasks import Task
+from reddino.foundations.errors import RedDinoError
+from reddino.foundations.provenance import hash_bytes
+from reddino.pretraining.run.diagnostics import effective_rank
 from reddino.smears.manifest import Manifest
-from reddino.tasks import Task
 
 Real = npt.NDArray[np.float64]
 #: Scores of every classifier that become measures.

@@ -13,15 +13,15 @@ from typing import Any
 
 from ablation.plan import same_recipe
 from reddino.api.training import pack, pretrain
-from reddino.atomic import write_text
-from reddino.errors import RedDinoError
-from reddino.inputs import open_data
-from reddino.locks import holding
-from reddino.pretrain.packing import is_pack
-from reddino.pretrain.recipe import Recipe
-from reddino.pretrain.run_folder import ANSWERS, CHECKPOINTS
-from reddino.provenance import hash_bytes
-from reddino.structured import read_json
+from reddino.foundations.atomic import write_text
+from reddino.foundations.errors import RedDinoError
+from reddino.foundations.locks import holding
+from reddino.foundations.provenance import hash_bytes
+from reddino.foundations.structured import read_json
+from reddino.pretraining.run.folder import ANSWERS, CHECKPOINTS
+from reddino.pretraining.run.recipe import Recipe
+from reddino.smears.opening import open_data
+from reddino.smears.packs import is_pack
 
 TRAINED, SECONDS = "trained.json", "seconds.json"
 #: Seconds between two notes of the time that has passed; a killed run's clock loses at most these.

@@ -1,18 +1,14 @@
 """RedDino: self-supervised foundation models for red blood cell images.
 
-The package exports what the commands do: `reddino.manifest`, `check`, `synthesise`, `cells`, `pack`, `plan`,
-`pretrain`, `embed`, `convert`, `evaluate`, `batch`, `fit`, `predict`, `explore`, `patches`, `report`,
-`models`, `export`, `push` and `demo`;
-they are described in `reddino.api`.
-`reddino.load` opens a model, and `reddino.EmbeddingTransformer` is one as a step of a scikit-learn pipeline.
+The package exports what the commands do, as functions, and the few types that they take and return. Each is
+imported when it is first used, so that `import reddino` takes milliseconds.
 """
 
 from __future__ import annotations
 
 import os
-from typing import Any
-
-from reddino.verbs import EXPORTS, ROOMS, find
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 # OpenMP threads that spin while another process holds their core make a training step 3-7 times slower; the
 # variable is read when the OpenMP runtime loads, that is before torch is imported.
@@ -21,14 +17,81 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
+if TYPE_CHECKING:
+    from reddino.api.classifiers import fit, predict
+    from reddino.api.data import cells, check, manifest, synthesise
+    from reddino.api.demonstration import demo
+    from reddino.api.embedding import convert, embed
+    from reddino.api.networks import export, load, models, push
+    from reddino.api.pictures import explore, patches, report
+    from reddino.api.scores import batch, evaluate
+    from reddino.api.training import pack, plan, pretrain
+    from reddino.embedding.table import read_embeddings
+    from reddino.embedding.transformer import EmbeddingTransformer
+    from reddino.foundations.errors import RedDinoError
+    from reddino.pretraining.run.recipe import read_recipe
+    from reddino.smears.manifest import Manifest, join_manifests, read_manifest, write_manifest
+
 __version__ = "0.1.0"
-__all__ = ["__version__", *EXPORTS, *ROOMS]  # noqa: PLE0604
+
+#: Module -> what it gives to the package; the same as above, for when the program runs.
+_EXPORTS = {
+    "reddino.api.classifiers": ("fit", "predict"),
+    "reddino.api.data": ("cells", "check", "manifest", "synthesise"),
+    "reddino.api.demonstration": ("demo",),
+    "reddino.api.embedding": ("convert", "embed"),
+    "reddino.api.networks": ("export", "load", "models", "push"),
+    "reddino.api.pictures": ("explore", "patches", "report"),
+    "reddino.api.scores": ("batch", "evaluate"),
+    "reddino.api.training": ("pack", "plan", "pretrain"),
+    "reddino.embedding.table": ("read_embeddings",),
+    "reddino.embedding.transformer": ("EmbeddingTransformer",),
+    "reddino.foundations.errors": ("RedDinoError",),
+    "reddino.pretraining.run.recipe": ("read_recipe",),
+    "reddino.smears.manifest": ("Manifest", "join_manifests", "read_manifest", "write_manifest"),
+}
+_MODULE_OF = {name: module for module, names in _EXPORTS.items() for name in names}
+
+__all__ = [
+    "EmbeddingTransformer",
+    "Manifest",
+    "RedDinoError",
+    "__version__",
+    "batch",
+    "cells",
+    "check",
+    "convert",
+    "demo",
+    "embed",
+    "evaluate",
+    "explore",
+    "export",
+    "fit",
+    "join_manifests",
+    "load",
+    "manifest",
+    "models",
+    "pack",
+    "patches",
+    "plan",
+    "predict",
+    "pretrain",
+    "push",
+    "read_embeddings",
+    "read_manifest",
+    "read_recipe",
+    "report",
+    "synthesise",
+    "write_manifest",
+]
 
 
 def __getattr__(name: str) -> Any:
-    # Importing reddino must stay fast, so nothing heavy is loaded before it is asked for.
-    return find(name)
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'reddino' has no attribute '{name}'")
+    found = globals()[name] = getattr(import_module(_MODULE_OF[name]), name)
+    return found
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *EXPORTS, *ROOMS])
+    return sorted({*globals(), *__all__})

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from reddino.api.sole_writer import sole_writer
-from reddino.errors import RedDinoError
-from reddino.locks import is_continued
+from reddino.foundations.errors import RedDinoError
+from reddino.foundations.locks import is_continued
 
 
 @sole_writer(folders=("out",), files=("table",))

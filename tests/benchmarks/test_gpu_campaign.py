@@ -10,10 +10,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "pretrain"))
-
 from micro_run import draw_images
 
 import reddino
@@ -26,9 +22,10 @@ from campaign.record import LARGEST_FILE, Record, save_parts
 from campaign.stages import run_stages
 from campaign.summary import summarise
 from campaign.throughput import batches
-from reddino.pretrain.packing import open_packed_cache, read_pack
-from reddino.pretrain.recipe import read_recipe
+from reddino.pretraining.data.image_cache import open_packed_cache
+from reddino.pretraining.run.recipe import read_recipe
 from reddino.smears.manifest import write_manifest
+from reddino.smears.packs import read_pack
 
 
 class Clock:

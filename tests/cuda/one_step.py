@@ -8,13 +8,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from reddino.pretrain.data import CropBatch
-from reddino.pretrain.distribution import ALONE, Processes
-from reddino.pretrain.parallel import Student, spread, whole
-from reddino.pretrain.recipe import Recipe, read_recipe
-from reddino.pretrain.student_teacher import StudentTeacher
-from reddino.pretrain.views import make_views
-from reddino.runtime import Runtime
+from reddino.foundations.runtime import Runtime
+from reddino.pretraining.data.stream import CropBatch
+from reddino.pretraining.data.views import make_views
+from reddino.pretraining.dinov2 import StudentTeacher
+from reddino.pretraining.distributed.parallel import Student, spread, whole
+from reddino.pretraining.distributed.processes import ALONE, Processes
+from reddino.pretraining.run.recipe import Recipe, read_recipe
 
 #: The tiny recipe, with crops, drop path and depth between it and the published ones.
 SETTINGS = (

@@ -10,8 +10,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from reddino.model.encoder import open_model
-from reddino.runtime import Runtime
+from reddino.foundations.runtime import Runtime
+from reddino.networks.encoder import open_model
 
 Record = Callable[[str, object], None]
 

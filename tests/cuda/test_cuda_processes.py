@@ -9,12 +9,12 @@ import torch
 import torch.distributed as dist
 from one_step import Step, gradient_error, loss_error, recipe, take
 
-from reddino.model.backbone import create_backbone
-from reddino.pretrain import parallel
-from reddino.pretrain.distribution import Processes, ProcessGroup
-from reddino.pretrain.parallel import Student
-from reddino.pretrain.student_teacher import StudentTeacher
-from reddino.runtime import Runtime
+from reddino.foundations.runtime import Runtime
+from reddino.networks.backbone import create_backbone
+from reddino.pretraining.dinov2 import StudentTeacher
+from reddino.pretraining.distributed import parallel
+from reddino.pretraining.distributed.parallel import Student
+from reddino.pretraining.distributed.processes import Processes, ProcessGroup
 
 Record = Callable[[str, object], None]
 

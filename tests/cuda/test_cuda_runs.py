@@ -14,10 +14,10 @@ from micro_run import draw_images, last_checkpoint, run_micro
 from one_step import random_batch, recipe
 from torch import Tensor
 
-from reddino.pretrain.run_folder import read_metrics
-from reddino.pretrain.student_teacher import StudentTeacher
-from reddino.pretrain.views import Ahead, Views, make_views
-from reddino.runtime import Runtime
+from reddino.foundations.runtime import Runtime
+from reddino.pretraining.data.views import Ahead, Views, make_views
+from reddino.pretraining.dinov2 import StudentTeacher
+from reddino.pretraining.run.folder import read_metrics
 from reddino.smears.manifest import Manifest
 
 Record = Callable[[str, object], None]

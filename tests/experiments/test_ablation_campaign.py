@@ -16,7 +16,7 @@ from ablation.campaign import Campaign
 from ablation.one_run import run_job
 from ablation.plan import read_plan
 from ablation.table import read_finished
-from reddino.errors import RedDinoError
+from reddino.foundations.errors import RedDinoError
 
 RECIPE = """
 seed: 0

@@ -7,9 +7,9 @@ import pytest
 
 from ablation.cells import draw
 from ablation.rare import novelty_rows, rare_classes
-from reddino.evaluate.class_map import ClassMap
-from reddino.evaluate.metrics import auroc
-from reddino.explore.neighbours import outlier_scores
+from reddino.evaluation.class_map import ClassMap
+from reddino.evaluation.metrics import auroc
+from reddino.figures.neighbours import outlier_scores
 
 STRATA = ["a"] * 700 + ["b"] * 250 + ["c"] * 50
 

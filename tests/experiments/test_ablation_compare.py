@@ -7,8 +7,8 @@ import pytest
 
 from ablation.compare import Arms, Unit, task_weights
 from ablation.score import Scored
-from reddino.errors import RedDinoError
-from reddino.evaluate.intervals import interval
+from reddino.evaluation.intervals import interval
+from reddino.foundations.errors import RedDinoError
 
 SHAPES: Unit = ("one", "shapes")
 FIRST, SECOND = ("one", "parasites"), ("two", "parasites")

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from ablation.plan import Plan, Run, read_plan, same_recipe
-from reddino.errors import RedDinoError
+from reddino.foundations.errors import RedDinoError
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 RECIPE = """
@@ -149,10 +149,10 @@ def test_paper_claims__each_arm_changes_what_its_name_says() -> None:
 
 
 def test_paper_claims__families_of_operations_are_whole() -> None:
-    from reddino.pretrain.operations.colours import COLOURS
-    from reddino.pretrain.operations.noises import NOISES
-    from reddino.pretrain.operations.tones import TONES
-    from reddino.pretrain.operations.weather import WEATHER
+    from reddino.pretraining.augmentation.operations.colours import COLOURS
+    from reddino.pretraining.augmentation.operations.noises import NOISES
+    from reddino.pretraining.augmentation.operations.tones import TONES
+    from reddino.pretraining.augmentation.operations.weather import WEATHER
 
     plan = read_plan(EXPERIMENTS / "paper-claims.yaml")
     base = set(plan.recipe("DINO", 0).augmentation.operations)
@@ -175,8 +175,8 @@ def test_paper_claims__no_fold_scores_what_its_pretraining_saw() -> None:
 
 
 def test_parasites__cells_of_every_shape_are_among_the_uninfected() -> None:
-    from reddino.smears.synthetic import MORPHOLOGIES
-    from reddino.smears.synthetic.parasites import STAGES
+    from reddino.synthetic import MORPHOLOGIES
+    from reddino.synthetic.parasites import STAGES
 
     classes = read_plan(EXPERIMENTS / "paper-claims.yaml").tasks["parasites"].classes
     found = {name: classes.class_of(name) for name in (*MORPHOLOGIES, *STAGES)}

@@ -11,12 +11,12 @@ import pytest
 from ablation.results import RESULT, read_result, write_result
 from ablation.score import OUTLIER, RANK, RARE_RECALL, Scored, score_table, table_groups
 from ablation.table import BATCH
-from reddino.embed.table import Embeddings
-from reddino.errors import RedDinoError
-from reddino.evaluate.intervals import interval
-from reddino.evaluate.protocol import evaluate_table
-from reddino.evaluate.results import paired_differences
-from reddino.tasks import Task
+from reddino.embedding.table import Embeddings
+from reddino.evaluation.intervals import interval
+from reddino.evaluation.protocol import evaluate_table
+from reddino.evaluation.results import paired_differences
+from reddino.evaluation.tasks import Task
+from reddino.foundations.errors import RedDinoError
 
 TASK = Task(data=("chula",), protocol="grouped-kfold", folds=3)  # type: ignore[arg-type]
 

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from verb_server import Verbs
 
-from reddino.model.backbone import initialise
-from reddino.model.folder import ModelCard, save_model_folder
-from reddino.provenance import hash_bytes
+from reddino.foundations.provenance import hash_bytes
+from reddino.networks.backbone import initialise
+from reddino.networks.folder import ModelCard, save_model_folder
 
 #: The tiny recipe in miniature.
 MICRO = (

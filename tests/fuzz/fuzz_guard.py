@@ -20,7 +20,7 @@ from fuzz_bundle import Bundle, write_bundle
 from fuzz_targets import Read
 from fuzz_values import WITNESS
 
-from reddino.errors import RedDinoError
+from reddino.foundations.errors import RedDinoError
 
 #: Of one input: seconds of processor time, and bytes on top of what the program takes by itself.
 MOST_SECONDS = 10

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from reddino.pretrain.optim import make_optimizer
-from reddino.pretrain.recipe import read_recipe
-from reddino.pretrain.student_teacher import StudentTeacher
+from reddino.pretraining.dinov2 import StudentTeacher
+from reddino.pretraining.optim import make_optimizer
+from reddino.pretraining.run.recipe import read_recipe
 
 SMALL = (
     "model.depth=1",

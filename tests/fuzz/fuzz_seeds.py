@@ -110,13 +110,13 @@ def _parquet(table: pa.Table) -> bytes:
 
 
 def recipes() -> list[Bundle]:
-    from reddino.pretrain.recipe import shipped_recipes
+    from reddino.pretraining.run.recipe import shipped_recipes
 
     return [{"r.yaml": path.read_bytes()} for path in shipped_recipes().values()]
 
 
 def tasks() -> list[Bundle]:
-    from reddino.tasks import shipped_tasks
+    from reddino.evaluation.tasks import shipped_tasks
 
     classes = b"join: {round: [normal, target]}\ndrop: [debris]\nothers: keep\n"
     found = [{"t.yaml": path.read_bytes(), "c.yaml": classes} for path in shipped_tasks().values()]
@@ -201,8 +201,8 @@ def _folder(make: object) -> Bundle:
 
 
 def model_folders() -> list[Bundle]:
-    from reddino.model.folder import ModelCard, save_model_folder
-    from reddino.model.seen import SeenImages, write_seen
+    from reddino.networks.folder import ModelCard, save_model_folder
+    from reddino.networks.seen import SeenImages, write_seen
 
     card = ModelCard("vit_tiny_patch14", 28, depth=1, layer_scale=0.1)
 
@@ -248,8 +248,8 @@ def weights_pth() -> list[Bundle]:
 
 
 def classifiers() -> list[Bundle]:
-    from reddino.classify.classifier import Classifier, Head, save_classifier
-    from reddino.smears.views import ViewSpec
+    from reddino.classification.classifier import Classifier, Head, save_classifier
+    from reddino.views.spec import ViewSpec
 
     rng = np.random.default_rng(0)
     names = Head.__dataclass_fields__
@@ -262,8 +262,8 @@ def classifiers() -> list[Bundle]:
 
 
 def tables() -> list[Bundle]:
-    from reddino.embed.table import PartRecord
-    from reddino.embed.table_writer import TableWriter
+    from reddino.embedding.table import PartRecord
+    from reddino.embedding.table_writer import TableWriter
 
     meta = {
         "model": "small", "weights_hash": "abc", "pooling": "cls", "per": "view",
@@ -282,7 +282,7 @@ def tables() -> list[Bundle]:
 
 
 def packs() -> list[Bundle]:
-    from reddino.pretrain.packing import PackedImage, pack_images
+    from reddino.pretraining.data.packing import PackedImage, pack_images
     from reddino.smears.failures import Failures
 
     image = np.zeros((7, 9, 3), np.uint8)
@@ -301,7 +301,7 @@ def score_documents() -> list[Bundle]:
 
 
 def run_folders() -> list[Bundle]:
-    from reddino.pretrain.recipe import dump_recipe, read_recipe
+    from reddino.pretraining.run.recipe import dump_recipe, read_recipe
 
     description = {
         "data": "0" * 16, "images": 2, "threads": 1, "torch": "2.8", "precision": "fp32", "processes": 1,
@@ -327,7 +327,7 @@ def checkpoints() -> list[Bundle]:
     from torch.distributed.checkpoint.filesystem import FileSystemWriter
     from torch.distributed.checkpoint.state_dict_saver import save
 
-    from reddino.pretrain.checkpoint import save_checkpoint
+    from reddino.pretraining.run.checkpoint import save_checkpoint
 
     networks, optimizer = small_networks()
     one = _folder(lambda folder: save_checkpoint(folder, 3, networks, optimizer, keep=1))

@@ -45,7 +45,7 @@ def _decoder() -> Read:
 
 def _use_manifest(manifest: Any) -> None:
     """What every verb does with a manifest, and what is written must be read again."""
-    from reddino.smears.inspection import inspect_rows
+    from reddino.checks.inspection import inspect_rows
     from reddino.smears.manifest import join_manifests, read_manifest, write_manifest
 
     inspect_rows(manifest)
@@ -73,14 +73,14 @@ def _manifest(suffix: str) -> Callable[[], Read]:
 
 
 def _recipe() -> Read:
-    from reddino.pretrain.recipe import dump_recipe, read_recipe
+    from reddino.pretraining.run.recipe import dump_recipe, read_recipe
 
     return lambda folder: dump_recipe(read_recipe(folder / "r.yaml"))
 
 
 def _tasks() -> Read:
-    from reddino.evaluate.class_map import read_class_map
-    from reddino.tasks import read_task_file
+    from reddino.evaluation.class_map import read_class_map
+    from reddino.evaluation.tasks import read_task_file
 
     def read(folder: Path) -> object:
         for title, task in read_task_file(folder / "t.yaml").tasks.items():
@@ -123,9 +123,9 @@ def _shard() -> Read:
 
 def _weights(name: str) -> Callable[[], Read]:
     def prepare() -> Read:
-        from reddino.errors import RedDinoError
-        from reddino.model.encoder import open_model
-        from reddino.model.weights import read_tensors
+        from reddino.foundations.errors import RedDinoError
+        from reddino.networks.encoder import open_model
+        from reddino.networks.weights import read_tensors
 
         def read(folder: Path) -> object:
             tensors = read_tensors(folder / name)
@@ -139,8 +139,8 @@ def _weights(name: str) -> Callable[[], Read]:
 
 
 def _model_folder() -> Read:
-    from reddino.model.encoder import open_model
-    from reddino.model.seen import read_seen
+    from reddino.networks.encoder import open_model
+    from reddino.networks.seen import read_seen
 
     def read(folder: Path) -> object:
         read_seen(folder)
@@ -155,7 +155,7 @@ def _model_folder() -> Read:
 def _checkpoint() -> Read:
     from fuzz_networks import small_networks
 
-    from reddino.pretrain.checkpoint import list_checkpoints, load_checkpoint
+    from reddino.pretraining.run.checkpoint import list_checkpoints, load_checkpoint
 
     def read(folder: Path) -> object:
         networks, optimizer = small_networks()
@@ -165,7 +165,7 @@ def _checkpoint() -> Read:
 
 
 def _classifier() -> Read:
-    from reddino.classify.classifier import open_classifier
+    from reddino.classification.classifier import open_classifier
 
     def read(folder: Path) -> object:
         classifier = open_classifier(folder)
@@ -175,7 +175,7 @@ def _classifier() -> Read:
 
 
 def _table() -> Read:
-    from reddino.embed.table import noted_hashes, read_embeddings
+    from reddino.embedding.table import noted_hashes, read_embeddings
 
     def read(folder: Path) -> object:
         noted_hashes(folder)
@@ -186,7 +186,8 @@ def _table() -> Read:
 
 
 def _pack() -> Read:
-    from reddino.pretrain.packing import open_packed_cache, read_pack
+    from reddino.pretraining.data.image_cache import open_packed_cache
+    from reddino.smears.packs import read_pack
 
     def read(folder: Path) -> object:
         manifest = read_pack(folder / "pack")
@@ -197,8 +198,8 @@ def _pack() -> Read:
 
 
 def _run_folder() -> Read:
-    from reddino.pretrain.recipe import read_recipe
-    from reddino.pretrain.run_folder import RunFolder, read_metrics
+    from reddino.pretraining.run.folder import RunFolder, read_metrics
+    from reddino.pretraining.run.recipe import read_recipe
 
     def read(folder: Path) -> object:
         read_metrics(folder)
@@ -210,7 +211,7 @@ def _run_folder() -> Read:
 
 
 def _score_document() -> Read:
-    from reddino.explore.page.measures import read_document, score_parts
+    from reddino.figures.page.measures import read_document, score_parts
 
     return lambda folder: list(itertools.islice(score_parts(read_document(folder / "s.json")), 1000))
 

@@ -87,7 +87,7 @@ import os, pickle, subprocess, sys
 from pathlib import Path
 import fuzz_guard
 from fuzz_values import payload_pickles
-from reddino.errors import RedDinoError
+from reddino.foundations.errors import RedDinoError
 fuzz_guard.MOST_SECONDS = 0.3
 def fail(error): raise error
 def spin():

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from small_collections import cells, kinds, picture, text, voc
 
-from reddino.errors import RedDinoError
+from reddino.foundations.errors import RedDinoError
 from reddino.smears.decode import Failures
 from reddino.smears.readers import read_chula, read_class_folders, read_nih_malaria, read_voc, read_yolo
 from reddino.smears.readers.pairing import ORPHANS, UNANNOTATED

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from small_collections import cells, coco, kinds, picture, text
 
-from reddino.errors import RedDinoError
+from reddino.foundations.errors import RedDinoError
 from reddino.smears.decode import Failures
 from reddino.smears.readers import read_coco
 

@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from reddino.checks.copies import picture_sides
+from reddino.checks.inspection import inspect_pictures
 from reddino.smears.copies import candidates, find_copies, middle_agreement
-from reddino.smears.copy_check import picture_sides
 from reddino.smears.failures import Failures
 from reddino.smears.findings import Finding
 from reddino.smears.hashes import image_hash
-from reddino.smears.inspection import inspect_pictures
 from reddino.smears.manifest import Manifest
 from reddino.smears.sketches import grey_square, orientations, sketch_from_hex, sketch_of
 

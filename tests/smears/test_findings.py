@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from reddino.errors import RedDinoError
+from reddino.foundations.errors import RedDinoError
 from reddino.smears.findings import Finding, joined, short_form, write_findings
 
 ODD = Finding("patient in several sources", "two laboratories, one name", 3, "patient 'p', a.png")

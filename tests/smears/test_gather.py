@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from reddino.errors import RedDinoError
+from reddino.foundations.errors import RedDinoError
 from reddino.smears.decode import decode_image, image_size
 from reddino.smears.failures import Failures, ImageError
 from reddino.smears.gather import expand_braces, gather

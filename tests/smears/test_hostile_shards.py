@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from reddino.pretrain.shard_stream import ShardImage, stream_shard
+from reddino.pretraining.data.shard_stream import ShardImage, stream_shard
 from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest, write_manifest
 from reddino.smears.shard_pairs import pair

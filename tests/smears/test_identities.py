@@ -8,9 +8,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from reddino.checks.inspection import inspect_rows
 from reddino.smears.findings import Finding
 from reddino.smears.identities import in_several_sources, in_several_splits, of_two_owners, several_of
-from reddino.smears.inspection import inspect_rows
 from reddino.smears.manifest import Manifest
 
 

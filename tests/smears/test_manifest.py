@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from reddino.errors import RedDinoError
+from reddino.foundations.errors import RedDinoError
 from reddino.smears.manifest import (
     COLUMNS,
     Manifest,

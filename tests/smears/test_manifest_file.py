@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from reddino.errors import RedDinoError
+from reddino.foundations.errors import RedDinoError
 from reddino.smears import manifest_csv, manifest_parquet
 from reddino.smears.findings import Finding
 from reddino.smears.manifest import Manifest, read_manifest

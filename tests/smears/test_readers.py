@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reddino.errors import RedDinoError
+from reddino.foundations.errors import RedDinoError
 from reddino.smears.decode import Failures, decode_image
 from reddino.smears.manifest import Manifest, read_manifest
 from reddino.smears.readers import (

@@ -13,19 +13,20 @@ import numpy as np
 import pytest
 import tifffile
 
-from reddino import api
-from reddino.embed.table import read_embeddings
-from reddino.errors import RedDinoError
-from reddino.explore.pictures import Pictures
-from reddino.inputs import open_data
-from reddino.pretrain.packing import open_packed_cache, read_pack
+import reddino
+from reddino.embedding.table import read_embeddings
+from reddino.figures.pictures import Pictures
+from reddino.foundations.errors import RedDinoError
+from reddino.pretraining.data.image_cache import open_packed_cache
+from reddino.rbc.finding import find_cells_in
 from reddino.smears import readings
-from reddino.smears.cells import find_cells_in
 from reddino.smears.decode import ImageError, decode_image, image_size
-from reddino.smears.image_views import ViewsByImage
 from reddino.smears.manifest import Manifest, read_manifest, write_manifest
+from reddino.smears.opening import open_data
+from reddino.smears.packs import read_pack
 from reddino.smears.readings import Readings, settle_readings
-from reddino.smears.views import ViewSpec
+from reddino.views.by_image import ViewsByImage
+from reddino.views.spec import ViewSpec
 
 Array = np.ndarray[Any, Any]
 
@@ -273,7 +274,7 @@ def test_open_data__reads_the_headers_of_a_shard_alone(tmp_path: Path) -> None:
 
 
 def test_pack__packs_what_the_other_verbs_see(camera: Path, tmp_path: Path) -> None:
-    api.pack(camera, tmp_path / "pack")
+    reddino.pack(camera, tmp_path / "pack")
     pack = read_pack(tmp_path / "pack")
     assert pack.numbers("bit_depth").tolist() == [12, 12, 12]
     cache = open_packed_cache(pack, None)
@@ -287,7 +288,7 @@ def test_pack__packs_what_the_other_verbs_see(camera: Path, tmp_path: Path) -> N
 
 def test_embed__carries_on_how_pictures_were_read(camera: Path, tmp_path: Path) -> None:
     said: list[str] = []
-    api.embed(camera, "colour-histogram", tmp_path / "t", view="image", image_size=60, notice=said.append)
+    reddino.embed(camera, "colour-histogram", tmp_path / "t", view="image", image_size=60, notice=said.append)
     table = read_embeddings(tmp_path / "t")
     assert table.numbers("bit_depth").tolist() == [12, 12, 12]
     assert len(said) == 1 and "bit depths differ (1)" in said[0]
@@ -299,6 +300,6 @@ def test_embed__carries_on_how_pictures_were_read(camera: Path, tmp_path: Path) 
 
 def test_check__tells_of_depths_and_planes(camera: Path) -> None:
     stack(camera / "stack.tif", 2)
-    found = {finding.kind: finding for finding in api.check(camera).findings}
+    found = {finding.kind: finding for finding in reddino.check(camera).findings}
     assert {"several focus planes", "bit depths differ", "values above the bit depth"} <= set(found)
     assert found["several focus planes"].first == "stack.tif"

@@ -7,8 +7,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from reddino.checks.inspection import inspect_rows
 from reddino.smears.findings import Finding
-from reddino.smears.inspection import inspect_rows
 from reddino.smears.manifest import Manifest
 from reddino.smears.spelling import may_mean_missing, means_missing, name_key, spelling_key, tidy
 

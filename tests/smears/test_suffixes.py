@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reddino import api
-from reddino.errors import RedDinoError
-from reddino.inputs import open_data
+import reddino
+from reddino.foundations.errors import RedDinoError
 from reddino.smears.failures import Failures
+from reddino.smears.opening import open_data
 from reddino.smears.readers.folders import read_class_folders, read_folder
 from reddino.smears.suffixes import IMAGE_SUFFIXES, why_unread
 
@@ -86,7 +86,7 @@ def test_open_data__names_them_where_a_folder_holds_nothing_else(folder: Path, t
 
 
 def test_embed__lists_them_in_its_failures(folder: Path, tmp_path: Path) -> None:
-    report = api.embed(folder, "colour-histogram", tmp_path / "t", view="image", image_size=16)
+    report = reddino.embed(folder, "colour-histogram", tmp_path / "t", view="image", image_size=16)
     text = (tmp_path / "t" / "failures.csv").read_text()
     assert all(name in text for name in UNREAD)
     assert report is not None

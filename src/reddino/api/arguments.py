@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-from reddino.errors import RedDinoError
-from reddino.inputs import DEFAULT_SIDES, Side, ViewKind
+from reddino.foundations.errors import RedDinoError
 from reddino.smears.manifest import Manifest
+from reddino.views.spec import DEFAULT_SIDES, Side, ViewKind
 
 Advance = Callable[[int, int], None]
 

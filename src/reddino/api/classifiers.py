@@ -4,26 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from reddino.api.arguments import Advance, view_side
 from reddino.api.sole_writer import sole_writer
-from reddino.errors import RedDinoError
-from reddino.inputs import (
-    Data,
-    Notice,
-    is_table,
-    mention_findings,
-    missing_diameters,
-    open_data,
-    open_encoder,
-)
-from reddino.model.shipped import DEFAULT_MODEL
+from reddino.checks.notice import Notice, mention_findings
+from reddino.classification import smears
+from reddino.classification.classifier import Classifier, open_classifier
+from reddino.classification.fit import fit_on_table
+from reddino.classification.overlay import draw_overlays
+from reddino.classification.predict import Predictions, predict_embeddings, predict_smears
+from reddino.classification.predictions_file import require_known_suffix
+from reddino.embedding.known_models import open_encoder
+from reddino.embedding.table import is_table, read_embeddings
+from reddino.foundations.errors import RedDinoError
+from reddino.networks.shipped import DEFAULT_MODEL
+from reddino.rbc.diameters import missing_diameters
 from reddino.smears.failures import FAILURES_FILE, Failures
-
-if TYPE_CHECKING:
-    from reddino.classify.classifier import Classifier
-    from reddino.classify.predict import Predictions
+from reddino.smears.opening import Data, open_data
 
 
 @sole_writer(folders=("out",))
@@ -75,14 +73,11 @@ def fit(
         progress: called with views or steps done and planned.
         notice: takes a sentence on what is odd about the input, if anything is; None logs it.
         options: `border` and `mask_centre` of the views, and when fine-tuning fields of
-            `reddino.classify.finetune.TuneSettings`, such as `epochs` and `lr`.
+            `reddino.classification.finetune.TuneSettings`, such as `epochs` and `lr`.
 
     Raises:
         RedDinoError: the folder is taken, the model cannot be tuned, or classes and groups cannot be split.
     """
-    from reddino.classify import smears
-    from reddino.classify.fit import fit_on_table
-
     classes: dict[str, str | None] = {**(rename or {}), **dict.fromkeys(drop)}
     common: dict[str, Any] = {
         "label": label,
@@ -97,8 +92,6 @@ def fit(
     if options and not fine_tune:
         raise RedDinoError(f"only fine-tuning takes {', '.join(sorted(options))}: add --fine-tune")
     if is_table(data):
-        from reddino.embed.table import read_embeddings
-
         if fine_tune or model is not None:
             raise RedDinoError(
                 f"{data} is an embedding table: give a manifest to choose or tune a network on"
@@ -159,18 +152,11 @@ def predict(
     Raises:
         RedDinoError: embeddings, a network or smears of another kind or scale than the classifier's.
     """
-    from reddino.classify import smears
-    from reddino.classify.classifier import open_classifier
-    from reddino.classify.predict import predict_embeddings, predict_smears
-    from reddino.classify.predictions_file import require_known_suffix
-
     opened = open_classifier(classifier)
     failures = Failures() if failures is None else failures
     if out is not None:
         require_known_suffix(Path(out))
     if is_table(data):
-        from reddino.embed.table import read_embeddings
-
         if overlays is not None:
             raise RedDinoError(
                 f"{data} is an embedding table, without pictures to draw on: give the manifest"
@@ -197,7 +183,5 @@ def predict(
     if out is not None:
         smears.write(found, opened, Path(out), failures)
     if overlays is not None:
-        from reddino.classify.overlay import draw_overlays
-
         draw_overlays(found, Path(overlays), most_overlays)
     return found

@@ -10,11 +10,15 @@ from typing import Any
 
 from reddino.api.arguments import Advance
 from reddino.api.sole_writer import sole_writer
-from reddino.errors import RedDinoError
-from reddino.inputs import Data, open_data
+from reddino.checks.inspection import inspect_pictures, inspect_rows, unusable
+from reddino.foundations.errors import RedDinoError
+from reddino.rbc.finding import find_cells_in
 from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest, read_manifest, with_groups, write_manifest
 from reddino.smears.manifest_file import FORMATS
+from reddino.smears.opening import Data, open_data
+from reddino.smears.readers import READERS
+from reddino.synthetic import write_smears
 
 
 @sole_writer(files=("out",))
@@ -40,8 +44,6 @@ def manifest(
     Raises:
         RedDinoError: no such layout, an option that it does not take, or a collection of another layout.
     """
-    from reddino.smears.readers import READERS
-
     if layout not in READERS:
         raise RedDinoError(f"no layout is called '{layout}'; known are: {', '.join(READERS)}")
     reader = READERS[layout]
@@ -79,8 +81,6 @@ def check(
         RedDinoError: names file, row and column of the first value that no reader could make sense of, or the
             first image that is missing.
     """
-    from reddino.smears.inspection import inspect_pictures, inspect_rows, unusable
-
     failures = Failures() if failures is None else failures
     if isinstance(data, str | Path) and str(data).endswith(FORMATS):
         manifest = open_data(read_manifest(data, check_files=True))
@@ -94,9 +94,7 @@ def check(
 
 @sole_writer(folders=("out",))
 def synthesise(out: str | Path, **options: Any) -> Manifest:
-    """Draw synthetic smears; options as `reddino.smears.synthetic.write_smears`."""
-    from reddino.smears.synthetic import write_smears
-
+    """Draw synthetic smears; options as `reddino.synthetic.write_smears`."""
     return write_smears(Path(out), **options)
 
 
@@ -115,8 +113,6 @@ def cells(
     Raises:
         RedDinoError: not one red cell was found.
     """
-    from reddino.smears.cells import find_cells_in
-
     failures = Failures() if failures is None else failures
     found = find_cells_in(open_data(data, failures), failures=failures, progress=progress)
     if len(found) == 0:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from reddino.api.demo_steps import DemoReport, DemoScale, run_demo
 from reddino.api.sole_writer import sole_writer
-
-if TYPE_CHECKING:
-    from reddino.demo import DemoReport
 
 
 @sole_writer(folders=("out",))
@@ -18,12 +16,10 @@ def demo(out: str | Path = "demo", *, minutes: float | None = None, **options: A
     Args:
         out: the demo folder.
         minutes: length of the pretraining on two cores, about; None: as the recipe has it.
-        options: `say` and `watch` of `reddino.demo.run_demo`, which take what there is to see.
+        options: `say` and `watch` of `reddino.api.demo_steps.run_demo`, which take what there is to see.
 
     Returns:
         None if the pretraining was asked to stop (Ctrl-C, SIGTERM).
     """
-    from reddino.demo import DemoScale, run_demo
-
     scale = DemoScale() if minutes is None else DemoScale().lasting(minutes)
     return run_demo(Path(out), scale, **options)

@@ -4,27 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from reddino.api.arguments import Advance, view_side
 from reddino.api.sole_writer import sole_writer
-from reddino.inputs import (
-    Data,
-    Notice,
-    ViewKind,
-    mention_findings,
-    missing_diameters,
-    note_seen,
-    open_data,
-    open_encoder,
-    put_in_runtime,
-    seen_by,
-)
+from reddino.checks.notice import Notice, mention_findings
+from reddino.embedding.convert import save
+from reddino.embedding.copies import note_copies
+from reddino.embedding.embedding_pass import EmbedReport, embed_manifest
+from reddino.embedding.known_models import open_encoder, seen_by
+from reddino.embedding.note_seen import note_seen
+from reddino.embedding.runtimes.of_a_pass import put_in_runtime
+from reddino.embedding.table import Embeddings, read_embeddings
+from reddino.rbc.diameters import missing_diameters
 from reddino.smears.failures import Failures
-
-if TYPE_CHECKING:
-    from reddino.embed.embedding_pass import EmbedReport
-    from reddino.embed.table import Embeddings
+from reddino.smears.opening import Data, open_data
+from reddino.views.spec import ViewKind, make_view
 
 
 def embed(
@@ -80,16 +75,12 @@ def embed(
         failures: takes the images that could not be used.
         progress: called with views done and views planned.
         notice: takes a sentence on what is odd about the input, if anything is; None logs it.
-        options: further fields of `reddino.smears.views.ViewSpec`: `border`, `per_image`, `seed`,
+        options: further fields of `reddino.views.spec.ViewSpec`: `border`, `per_image`, `seed`,
             `mask_centre`.
 
     Raises:
         RedDinoError: nothing to embed, an unknown model, or a folder that holds another table.
     """
-    from reddino.embed.copies import note_copies
-    from reddino.embed.embedding_pass import embed_manifest
-    from reddino.smears.views import make_view
-
     left_out = Failures()
     opened = open_data(data, left_out)
     mention_findings([opened], notice)
@@ -142,9 +133,6 @@ def convert(table: str | Path, out: str | Path) -> Embeddings:
     Raises:
         RedDinoError: no finished table there, another suffix, or a package that the format needs is missing.
     """
-    from reddino.embed.convert import save
-    from reddino.embed.table import read_embeddings
-
     embeddings = read_embeddings(table)
     save(embeddings, out)
     return embeddings

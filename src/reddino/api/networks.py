@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from reddino.api.sole_writer import sole_writer
-from reddino.inputs import KnownModel, known_models
-
-if TYPE_CHECKING:
-    from reddino.embed.export import Export
-    from reddino.model.encoder import Encoder
+from reddino.embedding import opening
+from reddino.embedding.export import Export, export_model
+from reddino.embedding.known_models import KnownModel, known_models
+from reddino.embedding.push import push_folder
+from reddino.networks.encoder import Encoder
+from reddino.networks.seen import seen_before
 
 
 def models() -> list[KnownModel]:
@@ -20,12 +21,10 @@ def models() -> list[KnownModel]:
 
 
 def load(name: str | Path, **options: Any) -> Encoder:
-    """Open a model, ready to embed images of any size; options as `reddino.embed.opening.load`.
+    """Open a model, ready to embed images of any size; options as `reddino.embedding.opening.load`.
 
     >>> vectors = reddino.load("reddino-small").embed(["cell.png", array, pil_image])  # (3, 384) float32
     """
-    from reddino.embed import opening
-
     return opening.load(name, **options)
 
 
@@ -58,9 +57,6 @@ def export(
     Raises:
         RedDinoError: an extra is not installed, the folder is not empty, or the file computes something else.
     """
-    from reddino.embed.export import export_model
-    from reddino.model.seen import seen_before
-
     encoder = load(model, image_size=image_size, channel_order=channel_order, device="cpu", precision="fp32")
     listed = seen_before(str(model))
     return export_model(
@@ -81,6 +77,4 @@ def push(folder: str | Path, repository: str, *, private: bool = False) -> str:
     Raises:
         RedDinoError: the folder is not ready, the hub is out of reach, or nobody is logged in.
     """
-    from reddino.embed.push import push_folder
-
     return push_folder(Path(folder), repository, private=private)

@@ -5,16 +5,27 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from reddino.api.sole_writer import sole_writer
-from reddino.errors import RedDinoError
-from reddino.inputs import Data, open_data
+from reddino.embedding.pictures import replaced_pictures
+from reddino.embedding.table import read_embeddings
+from reddino.figures.figures import save_figure
+from reddino.figures.lettering import Numbers, note_numbers
+from reddino.figures.overview import Overview
+from reddino.figures.page.measures import read_document
+from reddino.figures.page.table_report import table_report
+from reddino.figures.patches import patch_pictures
+from reddino.figures.projection import Method
+from reddino.figures.run_report import is_run, run_report
+from reddino.figures.vit_patches import ViTPatches
+from reddino.foundations.atomic import write_text
+from reddino.foundations.errors import RedDinoError
+from reddino.foundations.provenance import provenance
+from reddino.foundations.runtime import choose_runtime
+from reddino.networks.encoder import open_model
 from reddino.smears.failures import FAILURES_FILE, Failures
-
-if TYPE_CHECKING:
-    from reddino.explore.overview import Overview
-    from reddino.explore.projection import Method
+from reddino.smears.opening import Data, open_data
 
 log = logging.getLogger(__name__)
 
@@ -45,9 +56,6 @@ def explore(
     Raises:
         RedDinoError: no such table, column or images, or a format that is not known.
     """
-    from reddino.explore.figures import save_figure
-    from reddino.explore.lettering import Numbers, note_numbers
-
     unknown = sorted(set(formats) - {"png", "pdf", "svg"})
     if unknown:
         raise RedDinoError(f"figures are written as png, pdf or svg, not as {', '.join(unknown)}")
@@ -80,7 +88,7 @@ def patches(
         out: folder of the pictures.
         device: `auto`, `cpu`, `cuda` or `cuda:<n>`.
         failures: takes the images that cannot be read; they are listed in the folder too.
-        options: `most`, `place`, `tile`, `overlap`, `scale` of `reddino.explore.patches.patch_pictures`.
+        options: `most`, `place`, `tile`, `overlap`, `scale` of `reddino.figures.patches.patch_pictures`.
 
     Returns:
         The pictures.
@@ -88,12 +96,6 @@ def patches(
     Raises:
         RedDinoError: the network has no patch tokens, or no image can be read.
     """
-    from reddino.explore.patches import patch_pictures
-    from reddino.explore.vit_patches import ViTPatches
-    from reddino.model.encoder import open_model
-    from reddino.provenance import provenance
-    from reddino.runtime import choose_runtime
-
     failures = Failures() if failures is None else failures
     opened = open_data(data, failures)
     encoder = open_model(model, runtime=choose_runtime(device, "fp32"))
@@ -133,12 +135,6 @@ def report(
     Raises:
         RedDinoError: neither a table nor a run, files that do not fit, or options of the other kind.
     """
-    from reddino.atomic import write_text
-    from reddino.explore.page.measures import read_document
-    from reddino.explore.page.table_report import table_report
-    from reddino.provenance import provenance
-    from reddino.run_report import is_run, run_report
-
     folder = Path(of)
     target = Path(out) if out is not None else folder / "report.html"
     if is_run(folder):
@@ -180,10 +176,6 @@ def _refuse_of_a_run(**given: bool) -> None:
 def _overview(
     table: str | Path, images: str | Path | None, method: Method, label: str, seed: int
 ) -> Overview:
-    from reddino.embed.pictures import replaced_pictures
-    from reddino.embed.table import read_embeddings
-    from reddino.explore.overview import Overview
-
     read = read_embeddings(table)
     overview = Overview.of(read, images=images, method=method, label=label, seed=seed)
     for note in overview.notes:
@@ -201,7 +193,5 @@ def _overview(
 
 
 def _origin(overview: Overview) -> dict[str, Any]:
-    from reddino.provenance import provenance
-
     meta = overview.table.meta
     return provenance(seed=overview.seed, data=str(meta.get("data")), model=str(meta.get("weights_hash")))

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from reddino.api.embedding import embed
 from reddino.api.sole_writer import sole_writer
-from reddino.errors import RedDinoError
-
-if TYPE_CHECKING:
-    from reddino.evaluate.batch.measures import BatchReport
-    from reddino.evaluate.class_map import ClassMap
-    from reddino.inputs import Notice
-    from reddino.tasks import Evaluation, Watch
+from reddino.checks.notice import Notice
+from reddino.embedding.table import read_embeddings, require_same_views
+from reddino.evaluation import tasks
+from reddino.evaluation.batch_effect import tables as layout
+from reddino.evaluation.batch_effect.measures import BatchReport, common_dimensions, measure_table
+from reddino.evaluation.class_map import ClassMap, class_map
+from reddino.evaluation.save import save_tables
+from reddino.evaluation.tasks import Evaluation, Watch
+from reddino.figures.result_figures import draw
+from reddino.foundations.errors import RedDinoError
+from reddino.foundations.provenance import hash_bytes, provenance
 
 
 @sole_writer(folders=("figures",), files=("out",))
@@ -48,7 +52,7 @@ def evaluate(
         tables: folder where tables of `models` are kept, and taken from if they are there.
         join: the manifests of `data` make one task.
         classes: class map, or its YAML file; `drop` and `rename` (old label to new) are the short way.
-        shots: training cells a class, for few-shot; a task each. None: `reddino.tasks.SHOTS`.
+        shots: training cells a class, for few-shot; a task each. None: `reddino.evaluation.tasks.SHOTS`.
         embedding: `view`, `side`, `unit`, `pooling` and `image_size` as in `embed`, for `data`; with a task
             file `image_size` alone, in place of what its tasks say.
         device, batch_size: as in `embed`.
@@ -58,14 +62,11 @@ def evaluate(
         figures: folder for confusion matrices and scores by source.
         watch: gives the progress of an embedding pass, under a name.
         notice: takes a sentence on what is odd about the input, if anything is; None logs it.
-        question: further fields of `reddino.evaluate.question.Question`, such as `protocol` or `group_by`.
+        question: further fields of `reddino.evaluation.question.Question`, such as `protocol` or `group_by`.
 
     Raises:
         RedDinoError: tables of other data or views, an absent column, or classes that cannot be split.
     """
-    from reddino import tasks
-    from reddino.evaluate.class_map import class_map
-
     if out is not None and Path(out).suffix != ".json":
         raise RedDinoError(f"{out}: results are written as .json (and .md, .tex, .csv beside it)")
     given = [what] if isinstance(what, str | Path) else list(what)
@@ -98,8 +99,6 @@ def evaluate(
     if out is not None:
         _write_results(Path(out), found)
     if figures is not None:
-        from reddino.result_figures import draw
-
         draw(found, Path(figures))
     return found
 
@@ -116,9 +115,6 @@ def _refuse_beside_tables(**options: Any) -> None:
 
 def _write_results(path: Path, found: Evaluation) -> None:
     """Results as JSON, and their tables beside it."""
-    from reddino.evaluate.save import save_tables
-    from reddino.provenance import hash_bytes, provenance
-
     data = list(dict.fromkeys(str(result.embedding.get("data", "")) for result in found))
     together = data[0] if len(data) == 1 else hash_bytes(*(one.encode() for one in data))
     seeds = sorted({int(result.question["seed"]) for result in found})
@@ -152,16 +148,12 @@ def batch(
             every source.
         out: file for the results, .json; the tables go beside it as .md.
         seed: of the sample, the folds and the draws.
-        options: `label`, `source`, `folds`, `rows` of `reddino.evaluate.batch.measures.measure_table`.
+        options: `label`, `source`, `folds`, `rows` of `measure_table` in
+            `reddino.evaluation.batch_effect.measures`.
 
     Raises:
         RedDinoError: tables of other data or views, or fewer than two sources.
     """
-    from reddino.embed.table import read_embeddings, require_same_views
-    from reddino.evaluate.batch import tables as layout
-    from reddino.evaluate.batch.measures import common_dimensions, measure_table
-    from reddino.provenance import provenance
-
     folders = [tables] if isinstance(tables, str | Path) else list(tables)
     if out is not None and Path(out).suffix != ".json":
         raise RedDinoError(f"{out}: results are written as .json (and .md beside it)")

@@ -10,9 +10,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from reddino.atomic import remove_partials
-from reddino.locks import claimed
-from reddino.provenance import hash_bytes
+from reddino.foundations.atomic import remove_partials
+from reddino.foundations.locks import claimed
+from reddino.foundations.provenance import hash_bytes
 
 Given = ParamSpec("Given")
 Made = TypeVar("Made")
@@ -21,7 +21,7 @@ Made = TypeVar("Made")
 def sole_writer(
     *, folders: Sequence[str] = (), files: Sequence[str] = ()
 ) -> Callable[[Callable[Given, Made]], Callable[Given, Made]]:
-    """Make a verb the only one that writes its results; see `reddino.locks.claimed`.
+    """Make a verb the only one that writes its results; see `reddino.foundations.locks.claimed`.
 
     Args:
         folders: arguments that name a folder which the verb writes.

@@ -5,27 +5,22 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from reddino.api.arguments import Advance
 from reddino.api.sole_writer import sole_writer
-from reddino.inputs import (
-    DEFAULT_SIDES,
-    Data,
-    Side,
-    needed_diameters,
-    online_score,
-    open_data,
-    require_no_pack,
-    run_diameters,
-)
+from reddino.evaluation.online import online_neighbours
+from reddino.pretraining import train
+from reddino.pretraining.data.pack_data import pack_data
+from reddino.pretraining.distributed.processes import joined
+from reddino.pretraining.run.diameters import needed_diameters, run_diameters
+from reddino.pretraining.run.folder import only_trainer
+from reddino.pretraining.run.plan import Plan, make_plan
+from reddino.pretraining.run.recipe import Recipe, read_recipe
+from reddino.pretraining.train import Outcome
 from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest, join_manifests
-
-if TYPE_CHECKING:
-    from reddino.pretrain.loop import Outcome
-    from reddino.pretrain.plan import Plan
-    from reddino.pretrain.recipe import Recipe
+from reddino.smears.opening import Data, open_data, require_no_pack
+from reddino.views.spec import DEFAULT_SIDES, Side
 
 log = logging.getLogger(__name__)
 
@@ -61,11 +56,6 @@ def pretrain(
     Raises:
         RedDinoError: recipe, images or run folder do not fit, or another process trains in it.
     """
-    from reddino.pretrain import loop
-    from reddino.pretrain.distribution import joined
-    from reddino.pretrain.recipe import Recipe, read_recipe
-    from reddino.pretrain.run_folder import only_trainer
-
     resolved = recipe if isinstance(recipe, Recipe) else read_recipe(recipe, overrides)
     sources = [data] if isinstance(data, str | Path | Manifest) else data
     not_opened = Failures()
@@ -77,8 +67,9 @@ def pretrain(
             log.warning(not_opened.summary())
         score = None
         if labelled is not None and processes.is_main:
-            score = online_score(resolved, labelled, label_side, label_cells)
-        return loop.pretrain(
+            size = resolved.crops.global_size
+            score = online_neighbours(labelled, label_side, label_cells, size)
+        return train.pretrain(
             resolved,
             images,
             Path(out),
@@ -113,8 +104,6 @@ def pack(
     Raises:
         RedDinoError: shards and manifests at once, no image that can be decoded, or `out` is a pack.
     """
-    from reddino.packs import pack_data
-
     return pack_data(data, Path(out), recipe, Failures() if failures is None else failures, progress)
 
 
@@ -133,17 +122,14 @@ def plan(
         recipe: name or path of a recipe, or the recipe itself.
         overrides: such as `crops.local_count=4`.
         devices: number of devices.
-        device_kind: `this` measures a probe on this machine; else a name of `reddino.pretrain.plan.DEVICES`,
-            or peak TFLOP/s and GB of memory such as `300/80`.
+        device_kind: `this` measures a probe on this machine; else a name of
+            `reddino.pretraining.run.plan.DEVICES`, or peak TFLOP/s and GB of memory such as `300/80`.
         samples: length of the run; None: as the recipe has it.
         check: images that a short real run is made on, to compare the plan with (this machine only).
 
     Raises:
         RedDinoError: no such recipe or kind of device.
     """
-    from reddino.pretrain.plan import make_plan
-    from reddino.pretrain.recipe import Recipe, read_recipe
-
     resolved = recipe if isinstance(recipe, Recipe) else read_recipe(recipe, overrides)
     images = None if check is None else open_data(check)
     return make_plan(

@@ -14,8 +14,8 @@ from reddino.cli.options import Several, Unit
 from reddino.cli.pictures import explore, patches, report
 from reddino.cli.program import app
 from reddino.cli.scores import Extra, Protocol, batch, evaluate
+from reddino.cli.terminal import exit_code_of
 from reddino.cli.training import data_app, pack, plan, pretrain
-from reddino.terminal import exit_code_of
 
 __all__ = [
     "Extra",

@@ -8,9 +8,10 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+import reddino
 from reddino.cli.options import Several, Unit, joined_sources, pair
 from reddino.cli.program import app
-from reddino.terminal import complain, progress_bar, say, show_tables
+from reddino.cli.terminal import complain, progress_bar, say, show_tables
 
 
 @app.command
@@ -68,9 +69,8 @@ def fit(
         batch_size: fine-tuning: views a step (32).
         patience: fine-tuning: epochs without a better validation loss until it stops (4).
     """
-    from reddino import api
+    from reddino.cli.summaries import classifier_table
     from reddino.smears.failures import Failures
-    from reddino.summaries import classifier_table
 
     failures = Failures()
     tuning = {
@@ -81,7 +81,7 @@ def fit(
         "patience": patience,
     }
     with progress_bar("steps" if fine_tune else "views") as progress:
-        made = api.fit(
+        made = reddino.fit(
             data,
             out,
             model=model,
@@ -137,14 +137,13 @@ def predict(
         batch_size: views that the network gets at once.
         device: auto, cpu, cuda or cuda:N.
     """
-    from reddino import api
-    from reddino.classify.predictions_file import counts_path
+    from reddino.classification.predictions_file import counts_path
+    from reddino.cli.summaries import prediction_table
     from reddino.smears.failures import Failures
-    from reddino.summaries import prediction_table
 
     failures = Failures()
     with progress_bar("views") as progress:
-        found = api.predict(
+        found = reddino.predict(
             classifier,
             data,
             out,

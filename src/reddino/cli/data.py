@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+import reddino
 from reddino.cli.options import Several
 from reddino.cli.program import app
-from reddino.terminal import OUT, complain, progress_bar, say, show_tables
+from reddino.cli.terminal import OUT, complain, progress_bar, say, show_tables
 
 if TYPE_CHECKING:
     from reddino.smears.failures import Failures
@@ -53,15 +54,14 @@ def manifest(
         sources: CSV with the columns slide and source (elsafty).
         groups: CSV with the columns group and path: images that show the same place.
     """
-    from reddino import api
+    from reddino.checks.inspection import inspect_rows
+    from reddino.cli.summaries import findings_table
     from reddino.smears.failures import Failures
-    from reddino.smears.inspection import inspect_rows
-    from reddino.summaries import findings_table
 
     failures = Failures()
     options = {"source": source, "slide": slide, "patient": patient, "names": names, "sources": sources}
     options |= {"label": label, "boxes_on": boxes_on}
-    made = api.manifest(layout, folder, out, groups=groups, failures=failures, **options)
+    made = reddino.manifest(layout, folder, out, groups=groups, failures=failures, **options)
     if found := inspect_rows(made):
         show_tables([findings_table(found, OUT.width)])
     _report_failures(failures, out)
@@ -85,14 +85,13 @@ def check(
         strict: exit with 1 where something was found that may be misread.
         out: file for the findings too, .csv or .json; it holds none where nothing was found.
     """
-    from reddino import api
-    from reddino.errors import RedDinoError
+    from reddino.cli.summaries import findings_table, label_table, source_table
+    from reddino.foundations.errors import RedDinoError
     from reddino.smears.findings import counted, write_findings
-    from reddino.summaries import findings_table, label_table, source_table
 
     named = data[0] if len(data) == 1 else data
     with progress_bar("pictures") as progress:
-        checked = api.check(named, pictures=pictures, progress=progress)
+        checked = reddino.check(named, pictures=pictures, progress=progress)
     findings = checked.findings
     if out is not None:
         write_findings(findings, out)
@@ -138,10 +137,9 @@ def synthesise(
         parasites: usual draws rings in the cells of a few patients; hard draws several stages in every
             patient's, and stain, dirt, platelets and bubbles on cells that are not infected.
     """
-    from reddino import api
 
     chosen = {} if sources is None else {"sources": sources}
-    made = api.synthesise(
+    made = reddino.synthesise(
         out,
         patients_per_source=patients,
         fields_per_patient=fields,
@@ -164,13 +162,12 @@ def cells(data: Path, /, *, out: Path = Path("cells.csv")) -> None:
         data: a manifest, or a folder of images.
         out: the manifest to write, with a row a cell and its image's cell diameter.
     """
-    from reddino import api
+    from reddino.cli.summaries import source_table
     from reddino.smears.failures import Failures
-    from reddino.summaries import source_table
 
     failures = Failures()
     with progress_bar("images") as progress:
-        found = api.cells(data, out, failures=failures, progress=progress)
+        found = reddino.cells(data, out, failures=failures, progress=progress)
     show_tables([source_table(found)])
     _report_failures(failures, out)
     say(f"{out}: {len(found)} cells in {len(found.images()[0])} images")

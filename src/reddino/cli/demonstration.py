@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import reddino
 from reddino.cli.program import app
-from reddino.terminal import INTERRUPTED, complain, progress_bar, say, show_log, show_tables
+from reddino.cli.terminal import INTERRUPTED, complain, progress_bar, say, show_log, show_tables
 
 
 @app.command
@@ -16,11 +17,10 @@ def demo(*, out: Path = Path("demo"), minutes: float | None = None) -> int:
         out: the demo folder; the same command goes on where it was interrupted.
         minutes: length of the pretraining, in place of the recipe's own.
     """
-    from reddino import api
-    from reddino.evaluate.tables import rich_tables
+    from reddino.evaluation.tables import rich_tables
 
     show_log()
-    report = api.demo(out, minutes=minutes, say=say, watch=progress_bar)
+    report = reddino.demo(out, minutes=minutes, say=say, watch=progress_bar)
     if report is None:
         complain("stopped; the same command goes on.")
         return INTERRUPTED

@@ -9,10 +9,11 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+import reddino
 from reddino.cli.options import Unit
 from reddino.cli.program import app
-from reddino.model.shipped import DEFAULT_MODEL
-from reddino.terminal import complain, progress_bar, say, show_log
+from reddino.cli.terminal import complain, progress_bar, say, show_log
+from reddino.networks.shipped import DEFAULT_MODEL
 
 
 @app.command
@@ -70,14 +71,13 @@ def embed(
         seed: of the random views.
         mask_centre: diameter of a disc filled round each centre, in cell diameters (a control: 1.2); 0: none.
     """
-    from reddino import api
-    from reddino.embed.table import read_meta
+    from reddino.embedding.table import read_meta
     from reddino.smears.failures import Failures
 
     show_log()
     failures = Failures()
     with _goes_on(), progress_bar("views") as progress:
-        report = api.embed(
+        report = reddino.embed(
             data,
             model,
             out,
@@ -134,7 +134,6 @@ def convert(table: Path, out: Path, /) -> None:
         table: folder of the table.
         out: .h5ad (AnnData), .npz (NumPy) or .csv.
     """
-    from reddino import api
 
     show_log()
-    say(f"{out}: {len(api.convert(table, out))} vectors")
+    say(f"{out}: {len(reddino.convert(table, out))} vectors")

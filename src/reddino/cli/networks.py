@@ -8,18 +8,18 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+import reddino
 from reddino.cli.options import Several
 from reddino.cli.program import app
-from reddino.terminal import say, show_tables
+from reddino.cli.terminal import say, show_tables
 
 
 @app.command
 def models() -> None:
     """List the models that embed and a recipe's model.start know by name."""
-    from reddino import api
-    from reddino.summaries import model_table
+    from reddino.cli.summaries import model_table
 
-    show_tables([model_table(api.models())])
+    show_tables([model_table(reddino.models())])
 
 
 @app.command
@@ -49,9 +49,8 @@ def export(
         licence: of the weights, for the model card, such as apache-2.0.
         half: weights in float16 (hub only).
     """
-    from reddino import api
 
-    written = api.export(
+    written = reddino.export(
         model,
         out,
         form=form,
@@ -77,13 +76,12 @@ def push(folder: Path, repository: str, /, *, private: bool = False) -> None:
         repository: OWNER/NAME on the hub; made if need be.
         private: make it private.
     """
-    from reddino import api
 
-    say(api.push(folder, repository, private=private))
+    say(reddino.push(folder, repository, private=private))
 
 
 def _score(entry: str) -> tuple[str, str]:
-    from reddino.errors import RedDinoError
+    from reddino.foundations.errors import RedDinoError
 
     name, equals, value = entry.rpartition("=")
     if not (name and equals and value):
@@ -92,7 +90,7 @@ def _score(entry: str) -> tuple[str, str]:
 
 
 def _number(name: str, value: str) -> float:
-    from reddino.errors import RedDinoError
+    from reddino.foundations.errors import RedDinoError
 
     try:
         return float(value)

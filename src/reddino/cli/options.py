@@ -19,7 +19,7 @@ def joined_sources(given: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def pair(entry: str) -> tuple[str, str]:
-    from reddino.errors import RedDinoError
+    from reddino.foundations.errors import RedDinoError
 
     old, equals, new = entry.partition("=")
     if not (old and equals and new):

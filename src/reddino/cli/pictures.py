@@ -8,9 +8,10 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+import reddino
 from reddino.cli.options import Several
 from reddino.cli.program import app
-from reddino.terminal import complain, say
+from reddino.cli.terminal import complain, say
 
 
 @app.command
@@ -40,13 +41,14 @@ def explore(
         serve: open Embedding Atlas on the table, on this machine alone, until Ctrl-C.
         port: for --serve.
     """
-    from reddino import api
-    from reddino.explore import atlas
+    from reddino.figures import atlas
 
     if serve:
         # Said before the map is made, which takes a while.
         atlas.require()
-    overview = api.explore(table, out, images=images, method=method, label=label, seed=seed, formats=formats)
+    overview = reddino.explore(
+        table, out, images=images, method=method, label=label, seed=seed, formats=formats
+    )
     if images is None:
         complain("no sheets of pictures were drawn; give --images with the manifest that was embedded.")
     say(f"{out}: the map and its sheets, and map.parquet")
@@ -81,11 +83,10 @@ def patches(
         scale: fields are resized by this first.
         device: auto, cpu, cuda or cuda:N.
     """
-    from reddino import api
     from reddino.smears.failures import Failures
 
     failures = Failures()
-    drawn = api.patches(
+    drawn = reddino.patches(
         data,
         model,
         out,
@@ -127,9 +128,8 @@ def report(
         label: column of the classes.
         seed: of the map, and of what is drawn at random.
     """
-    from reddino import api
 
-    written = api.report(
+    written = reddino.report(
         of,
         out,
         images=images,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cyclopts import App
 
 from reddino import __version__
-from reddino.terminal import ERR, OUT
+from reddino.cli.terminal import ERR, OUT
 
 app = App(
     name="reddino",

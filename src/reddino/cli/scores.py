@@ -8,11 +8,12 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+import reddino
 from reddino.cli.options import Several, Unit, joined_sources, pair
 from reddino.cli.program import app
-from reddino.terminal import complain, progress_bar, say, show_tables
+from reddino.cli.terminal import complain, progress_bar, say, show_tables
 
-#: As reddino.evaluate.question.Protocol and reddino.evaluate.classifiers.OPTIONAL.
+#: As reddino.evaluation.question.Protocol and reddino.evaluation.classifiers.OPTIONAL.
 Protocol = Literal["kfold", "grouped-kfold", "cross-source", "leave-one-source-out", "fixed", "few-shot"]
 Extra = Literal["scaled probe", "cosine 1-NN", "cosine 20-NN", "nearest mean"]
 
@@ -91,12 +92,11 @@ def evaluate(
         out: JSON file for the results; the tables go beside it as .md, .tex and .csv.
         figures: folder for confusion matrices and scores by source.
     """
-    from reddino import api
-    from reddino.evaluate.classifiers import PUBLISHED
-    from reddino.evaluate.render import rich_table
-    from reddino.evaluate.tables import rich_tables
+    from reddino.evaluation.classifiers import PUBLISHED
+    from reddino.evaluation.render import rich_table
+    from reddino.evaluation.tables import rich_tables
 
-    found = api.evaluate(
+    found = reddino.evaluate(
         what or (),
         models=models,
         data=data,
@@ -166,10 +166,9 @@ def batch(
         rename: labels to rename, as old=new.
         out: JSON file for the results; the table goes beside it as .md.
     """
-    from reddino import api
-    from reddino.evaluate.batch.tables import rich_table
+    from reddino.evaluation.batch_effect.tables import rich_table
 
-    reports = api.batch(
+    reports = reddino.batch(
         tables,
         label=label,
         source=source,

@@ -8,9 +8,10 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+import reddino
 from reddino.cli.options import Several, Unit
 from reddino.cli.program import app
-from reddino.terminal import INTERRUPTED, complain, is_main_process, progress_bar, say, show_log
+from reddino.cli.terminal import INTERRUPTED, complain, is_main_process, progress_bar, say, show_log
 
 
 @app.command
@@ -38,12 +39,11 @@ def pretrain(
         labelled: manifest of labelled cells on which the run is scored (20-NN) while it trains.
         label_view: side of the squares round these cells, and its unit.
     """
-    from reddino import api
 
     show_log()
     starting = [f"model.start={start}"] if start is not None else []
     with progress_bar("steps") as progress:
-        outcome = api.pretrain(
+        outcome = reddino.pretrain(
             recipe,
             data,
             out,
@@ -82,12 +82,11 @@ def pack(
         out: a new folder.
         recipe: the recipe that the images are for, to measure and shrink cells; as they are, if not given.
     """
-    from reddino import api
     from reddino.smears.failures import Failures
 
     failures = Failures()
     with progress_bar("images") as progress:
-        packed = api.pack(data, out, recipe=recipe, failures=failures, progress=progress)
+        packed = reddino.pack(data, out, recipe=recipe, failures=failures, progress=progress)
     if failures.count:
         complain(f"{failures.summary()} All are listed in {out / 'failures.csv'}.")
     say(f"{out}: {len(packed)} images (fingerprint {packed.fingerprint()})")
@@ -114,9 +113,8 @@ def plan(
         overrides: values in place of the recipe's, such as crops.local_count=4.
         check: images that a short real run is made on, to compare the plan with.
     """
-    from reddino import api
 
-    made = api.plan(
+    made = reddino.plan(
         recipe,
         overrides=overrides,
         devices=devices,

@@ -12,8 +12,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from reddino.errors import RedDinoError
-from reddino.provenance import hash_bytes
+from reddino.foundations.errors import RedDinoError
+from reddino.foundations.provenance import hash_bytes
 from reddino.smears.failures import ImageError
 from reddino.smears.shards import file_size, read_member, split_member
 

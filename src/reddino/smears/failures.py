@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from reddino.errors import RedDinoError
-from reddino.exports import write_csv
+from reddino.foundations.errors import RedDinoError
+from reddino.foundations.exports import write_csv
 
 
 class ImageError(RedDinoError):

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from reddino.atomic import write_text
-from reddino.errors import RedDinoError
-from reddino.exports import write_csv
+from reddino.foundations.atomic import write_text
+from reddino.foundations.errors import RedDinoError
+from reddino.foundations.exports import write_csv
 
 
 @dataclass(frozen=True)

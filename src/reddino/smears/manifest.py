@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import ArrayLike, NDArray
 
-from reddino.errors import RedDinoError
-from reddino.provenance import hash_bytes
+from reddino.foundations.errors import RedDinoError
+from reddino.foundations.provenance import hash_bytes
 from reddino.smears import manifest_file
 from reddino.smears.contents import column_digests
 from reddino.smears.findings import Finding, joined

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from reddino.errors import RedDinoError
+from reddino.foundations.errors import RedDinoError
 from reddino.smears.findings import Finding
 from reddino.smears.manifest_values import Column, read_numbers, read_texts
 from reddino.smears.row_places import RowPlace

@@ -11,7 +11,7 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
-from reddino.errors import RedDinoError
+from reddino.foundations.errors import RedDinoError
 from reddino.smears.manifest_columns import require_names
 from reddino.smears.row_places import RowPlace
 from reddino.smears.spelling import tidy

@@ -8,10 +8,10 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
-from reddino.atomic import atomic_path
-from reddino.errors import RedDinoError
-from reddino.exports import harmless_table, original_table
-from reddino.parquet import write_parquet
+from reddino.foundations.atomic import atomic_path
+from reddino.foundations.errors import RedDinoError
+from reddino.foundations.exports import harmless_table, original_table
+from reddino.foundations.parquet import write_parquet
 from reddino.smears.manifest_csv import read_csv
 from reddino.smears.manifest_parquet import read_parquet
 from reddino.smears.row_places import RowPlace

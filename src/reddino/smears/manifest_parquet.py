@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from reddino.errors import RedDinoError
-from reddino.parquet import MAX_VALUES, listed_values, open_parquet
+from reddino.foundations.errors import RedDinoError
+from reddino.foundations.parquet import MAX_VALUES, listed_values, open_parquet
 from reddino.smears.manifest_columns import require_names
 from reddino.smears.row_places import RowPlace
 from reddino.smears.spelling import tidy

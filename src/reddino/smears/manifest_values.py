@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from reddino.errors import RedDinoError
+from reddino.foundations.errors import RedDinoError
 from reddino.smears.findings import Finding
 from reddino.smears.row_places import RowPlace
 from reddino.smears.spelling import means_missing, tidy

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from reddino.errors import RedDinoError
+from reddino.foundations.errors import RedDinoError
 from reddino.smears.decode import ImageError, Look, look_at, sharpest_plane, stored_samples
 from reddino.smears.findings import Finding, counted
 from reddino.smears.formats.samples import robust_highest, smallest_depth

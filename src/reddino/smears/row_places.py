@@ -9,7 +9,7 @@ from typing import NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from reddino.errors import RedDinoError
+from reddino.foundations.errors import RedDinoError
 
 
 def _row_number(row: int) -> str:

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from reddino.errors import RedDinoError
+from reddino.foundations.errors import RedDinoError
+from reddino.foundations.structured import decode, parse_json
 from reddino.smears.decode import Failures, ImageError
 from reddino.smears.manifest import Manifest
 from reddino.smears.manifest_columns import COLUMNS, NUMBER_COLUMNS
 from reddino.smears.shard_pairs import is_image, pair
 from reddino.smears.shards import Shard, member_path, open_shard
-from reddino.structured import decode, parse_json
 
 #: Larger label files are refused: they are none.
 MAX_SIDECAR_BYTES = 16_000_000

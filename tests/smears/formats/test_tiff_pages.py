@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from reddino.inputs import open_data
 from reddino.smears.decode import ImageError, Look, decode_bytes, decode_image, image_size, look_at
+from reddino.smears.opening import open_data
 
 Array = np.ndarray[Any, Any]
 PICTURE = np.random.default_rng(0).integers(0, 256, (64, 80, 3)).astype(np.uint8)

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from reddino.errors import RedDinoError
+from reddino.foundations.errors import RedDinoError
+from reddino.foundations.structured import parse_json
 from reddino.smears.failures import ImageError
 from reddino.smears.formats.tiff_ome import ome_stack
 from reddino.smears.formats.tiff_stack import Stack, lay_out
 from reddino.smears.formats.tiff_structure import Page
-from reddino.structured import parse_json
 
 __all__ = ["Stack", "stated_stack"]
 

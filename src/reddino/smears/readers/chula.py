@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reddino.errors import RedDinoError
+from reddino.foundations.errors import RedDinoError
 from reddino.smears.decode import Failures
 from reddino.smears.frames import Drawn
 from reddino.smears.manifest import Manifest, with_groups

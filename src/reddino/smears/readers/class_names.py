@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reddino.errors import RedDinoError
+from reddino.foundations.errors import RedDinoError
+from reddino.foundations.structured import decode, read_bytes, read_yaml
 from reddino.smears.readers.rows import Rows, find_files
-from reddino.structured import decode, read_bytes, read_yaml
 
 Names = Mapping[int, str]
 _LIMIT = 1 << 20

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from reddino.errors import RedDinoError
+from reddino.foundations.errors import RedDinoError
+from reddino.foundations.structured import read_json
 from reddino.smears.readers.coco_entries import id_of
 from reddino.smears.readers.rows import Rows
-from reddino.structured import read_json
 
 _TABLES = ("images", "annotations", "categories")
 _LIMIT = 2 << 30

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from reddino.errors import RedDinoError
+from reddino.foundations.errors import RedDinoError
 from reddino.smears.decode import Failures
 from reddino.smears.manifest import Manifest
 from reddino.smears.manifest_csv import read_csv

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from reddino.errors import RedDinoError
+from reddino.foundations.errors import RedDinoError
 from reddino.smears.decode import IMAGE_SUFFIXES, Failures
 from reddino.smears.findings import Finding
 from reddino.smears.manifest import Manifest

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reddino.errors import RedDinoError
+from reddino.foundations.errors import RedDinoError
+from reddino.foundations.structured import decode, read_bytes
 from reddino.smears.readers.rows import Rows
-from reddino.structured import decode, read_bytes
 
 #: Of an annotation file of one picture: a line a cell.
 _LIMIT = 16 << 20

@@ -5,14 +5,14 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-from reddino.errors import RedDinoError
+from reddino.foundations.errors import RedDinoError
+from reddino.foundations.structured import read_bytes
 from reddino.smears.decode import Failures
 from reddino.smears.frames import Drawn
 from reddino.smears.manifest import Manifest
 from reddino.smears.readers.pairing import by_stem, one_each, report_unmatched
 from reddino.smears.readers.placed import Annotation, add_annotated
 from reddino.smears.readers.rows import Cell, Rows, find_files, find_images, number, require_annotated
-from reddino.structured import read_bytes
 
 _LIMIT = 64 << 20
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")

@@ -1,0 +1,64 @@
+"""Checks of the cell diameters of a manifest: at odds with the boxes beside them, or in micrometres."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reddino.rbc.magnification import group_medians
+from reddino.smears.findings import Finding, counted
+from reddino.smears.manifest import Manifest
+
+#: Cells that are no red cells: their boxes say nothing about a red cell's diameter.
+_OTHER_CELLS = re.compile(
+    r"\b(wbc|plt)s?|white|leu[ck]o|lympho|monocyt|neutro|eosino|baso(phil)?|platelet|thrombo|blast",
+    re.IGNORECASE,
+)
+#: Diameters of a red cell in micrometres, and sides of boxes that are no such diameters.
+_MICROMETRES = (4.0, 10.0)
+
+
+def diameters_and_boxes(manifest: Manifest) -> Iterator[Finding]:
+    """Pictures whose cell diameter is less than half, or more than twice, the side of their boxes."""
+    given, (names, image) = manifest.numbers("cell_diameter"), manifest.images()
+    side = np.sqrt(manifest.numbers("w") * manifest.numbers("h"))
+    red = np.array([_OTHER_CELLS.search(label) is None for label in manifest.strings("label")])
+    boxed = np.flatnonzero((side > 0) & (given > 0) & red)
+    if len(boxed):
+        pictures, sides = group_medians(image[boxed], side[boxed])
+        diameters = group_medians(image[boxed], given[boxed])[1]
+        odd = (diameters < sides / 2) | (diameters > 2 * sides)
+        if odd.any():
+            at = int(np.argmax(odd))
+            yield Finding(
+                "cell diameters and boxes",
+                f"{counted(int(odd.sum()), 'picture')} whose cell_diameter is less than half or more than "
+                f"twice the side of the boxes; the column is in pixels{_in_micrometres(diameters[odd])}",
+                int(odd.sum()),
+                f"{names[pictures[at]]}: cell_diameter {diameters[at]:g}, boxes of {sides[at]:g} pixels",
+            )
+    yield from _small_diameters(manifest, given, np.isin(image, image[side > 0]))
+
+
+def _small_diameters(
+    manifest: Manifest, given: NDArray[np.float64], boxed: NDArray[np.bool_]
+) -> Iterator[Finding]:
+    """Diameters too small for pixels, mostly those of a red cell in micrometres, where no box tells."""
+    small = ~boxed & (given < _MICROMETRES[1])
+    if small.any():
+        row = int(np.argmax(small))
+        yield Finding(
+            "cell diameters of a few pixels",
+            f"{counted(int(small.sum()), 'row')} with a cell_diameter below {_MICROMETRES[1]:g}, as of a red "
+            "cell in micrometres; the column is in pixels",
+            int(small.sum()),
+            f"{manifest.place(row)}: cell_diameter {given[row]:g}",
+        )
+
+
+def _in_micrometres(diameters: NDArray[np.float64]) -> str:
+    low, high = _MICROMETRES
+    return ", and these look like micrometres" if low <= np.median(diameters) < high else ""

@@ -1,0 +1,100 @@
+"""Inspection of a collection before anything is computed: every check of rows and pictures, in one list."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reddino.checks.coordinates import coordinates_below_a_pixel
+from reddino.checks.copies import CopyCheck
+from reddino.checks.diameters import diameters_and_boxes
+from reddino.checks.frames import RemainingFrames, frames_of_sample
+from reddino.checks.spelling import check_columns, check_repeats, check_values
+from reddino.rbc.magnification import mixed_magnifications
+from reddino.rbc.measured_scales import MeasuredScales
+from reddino.smears.decode import ImageError, decode_image
+from reddino.smears.failures import Failures
+from reddino.smears.findings import Finding
+from reddino.smears.identities import in_several_sources, in_several_splits, of_two_owners
+from reddino.smears.manifest import Manifest
+from reddino.smears.readings import Readings
+
+
+class PictureCheck(Protocol):
+    """A check that sees each picture of a collection once, in the order of the manifest."""
+
+    def see(self, number: int, path: str, image: NDArray[np.uint8]) -> None:
+        """Take the picture `number`, (H, W, 3) uint8 RGB, with its path as it stands in the manifest."""
+
+    def findings(self) -> Iterable[Finding]:
+        """What was found once all pictures were seen."""
+
+
+#: Checks of the table alone: fast, done by `check`, `embed`, `fit` and `evaluate`.
+ROW_CHECKS: tuple[Callable[[Manifest], Iterable[Finding]], ...] = (
+    in_several_sources,
+    of_two_owners,
+    in_several_splits,
+    check_values,
+    check_columns,
+    check_repeats,
+    coordinates_below_a_pixel,
+    diameters_and_boxes,
+    mixed_magnifications,
+    frames_of_sample,
+)
+#: Checks that see pixels: done by `check` in one pass that decodes each picture once.
+PICTURE_CHECKS: tuple[Callable[[Manifest], PictureCheck], ...] = (
+    CopyCheck,
+    RemainingFrames,
+    MeasuredScales,
+)
+
+
+def inspect_rows(manifest: Manifest) -> tuple[Finding, ...]:
+    """What reading the manifest found, and every check of its rows."""
+    return (*manifest.findings, *(finding for check in ROW_CHECKS for finding in check(manifest)))
+
+
+def inspect_pictures(
+    manifest: Manifest, failures: Failures, progress: Callable[[int, int], None] | None = None
+) -> tuple[Finding, ...]:
+    """Decode each picture once and show it to every check; memory does not grow with their pixels.
+
+    Args:
+        failures: takes the pictures that cannot be decoded.
+        progress: called with pictures seen and pictures in all.
+    """
+    checks = [check(manifest) for check in PICTURE_CHECKS]
+    readings = Readings(manifest.table)
+    paths = manifest.images()[0]
+    for number, path in enumerate(paths):
+        try:
+            image = decode_image(manifest.root / path, **readings.of(path))
+        except ImageError as error:
+            failures.add(error.path, error.reason)
+        else:
+            for check in checks:
+                check.see(number, path, image)
+        if progress:
+            progress(number + 1, len(paths))
+    return tuple(finding for check in checks for finding in check.findings())
+
+
+def unusable(failures: Failures) -> tuple[Finding, ...]:
+    """What could not be used, as a finding; none where everything could."""
+    if not failures.count:
+        return ()
+    path, reason = next(iter(failures))
+    return (
+        Finding(
+            "unusable",
+            f"{failures.count} pictures or entries cannot be used and are left out of whatever is computed; "
+            f"the first: {reason}",
+            failures.count,
+            path,
+        ),
+    )

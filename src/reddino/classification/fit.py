@@ -1,0 +1,178 @@
+"""Making a classifier: from an embedding table, from smears, or by fine-tuning a network on smears."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reddino.classification.classifier import MODEL, Classifier, require_free, save_classifier
+from reddino.classification.finetune import TuneSettings, fine_tune
+from reddino.classification.probe import fit_probe
+from reddino.classification.views import Plan, Progress, cut_to_file, describe
+from reddino.embedding.finite import require_finite
+from reddino.embedding.table import Embeddings
+from reddino.evaluation.class_map import labelled_rows
+from reddino.evaluation.leaks import alike_notes, divided_notes, groups_of, leak_notes
+from reddino.foundations.atomic import draft_folder
+from reddino.foundations.errors import RedDinoError
+from reddino.foundations.full_disk import writing
+from reddino.foundations.provenance import provenance
+from reddino.networks.encoder import Encoder
+from reddino.networks.folder import save_model_folder
+from reddino.smears.failures import Failures
+from reddino.views.spec import ViewSpec
+
+Renamed = Mapping[str, str | None]
+
+
+def fit_on_table(
+    emb: Embeddings,
+    out: Path,
+    *,
+    label: str = "label",
+    group_column: str | None = None,
+    join_sources: Collection[str] = (),
+    classes: Renamed | None = None,
+    folds: int = 5,
+    seed: int = 0,
+) -> Classifier:
+    """Fit a frozen probe on embeddings, and save it.
+
+    Args:
+        emb: a table, or vectors that were made in memory.
+        out: the classifier's folder.
+        label: column of the classes; rows without one are left out.
+        group_column: what stays on one side of a split; None: whatever shares
+            image, group, slide or patient.
+        join_sources: columns whose values mean the same under every source.
+        classes: old label to new, None to drop it.
+        folds: of the choice of strength and of the calibration.
+        seed: of the folds.
+
+    Raises:
+        RedDinoError: the folder is taken, vectors are not finite, or classes and groups cannot be split.
+    """
+    require_free(out)
+    if emb.meta.get("per", "view") != "view" or emb.meta.get("pooling") == "tokens":
+        raise RedDinoError(
+            "a classifier learns from tables with a row a view: embed with --per view, and no tokens"
+        )
+    labelled, labels = labelled_rows(emb, label, classes)
+    require_finite(labelled)
+    groups = groups_of(labelled, group_column, join_sources)
+    leaks = _leaks(labelled, labels, group_column, groups)
+    fitted = fit_probe(labelled.vectors, labels, groups, folds=folds, seed=seed)
+    classifier = Classifier(
+        kind="probe",
+        **_described(labelled, labels, seed),
+        head=fitted.head,
+        temperature=fitted.temperature,
+        report=_report(fitted.report, labelled, len(emb), leaks),
+    )
+    save_classifier(out, classifier)
+    return classifier
+
+
+def fit_on_pixels(
+    plan: Plan,
+    encoder: Encoder,
+    out: Path,
+    settings: TuneSettings,
+    *,
+    pooling: str = "cls",
+    label: str = "label",
+    group_column: str | None = None,
+    join_sources: Collection[str] = (),
+    classes: Renamed | None = None,
+    failures: Failures,
+    progress: Progress | None = None,
+) -> Classifier:
+    """Fine-tune a network on the labelled views of a plan, and save it with its head.
+
+    The cut views lie in a temporary file beside the classifier while it learns.
+
+    Raises:
+        RedDinoError: the folder is taken, or classes and groups cannot be split.
+    """
+    require_free(out)
+    with writing(out), draft_folder(out, "views") as folder:
+        numbers, pixels, copies = cut_to_file(plan, folder / "pixels", failures=failures)
+        # Row numbers stand where vectors would, so that choosing rows chooses pixels.
+        places = np.arange(len(numbers), dtype=np.float32)[:, None]
+        cut = Embeddings(places, plan.table(numbers), describe(encoder, plan, pooling), copies)
+        labelled, labels = labelled_rows(cut, label, classes)
+        rows = labelled.vectors[:, 0].astype(np.int64)
+        groups = groups_of(labelled, group_column, join_sources)
+        leaks = _leaks(labelled, labels, group_column, groups)
+        tuned = fine_tune(
+            encoder,
+            pixels if len(rows) == len(pixels) else pixels[rows],
+            labels,
+            groups,
+            settings,
+            pooling=pooling,
+            watch=progress,
+        )
+    origin = {"start": encoder.weights_hash, "start_name": encoder.name, **settings.model_dump()}
+    card = save_model_folder(out / MODEL, encoder.backbone, replace(encoder.card, training=origin))
+    described = _described(labelled, labels, settings.seed)
+    classifier = Classifier(
+        kind="fine-tuned",
+        **described | {"model": MODEL, "weights_hash": card.weights_hash},
+        head=tuned.head,
+        temperature=tuned.temperature,
+        offset=tuned.offset,
+        report=_report(tuned.report, labelled, len(numbers), leaks),
+    )
+    save_classifier(out, classifier)
+    return classifier
+
+
+def _leaks(
+    labelled: Embeddings, labels: Sequence[str], column: str | None, groups: Sequence[str]
+) -> list[str]:
+    """What may leak between the folds, and classes that may be one, in sentences."""
+    return [
+        *leak_notes(labelled, groups),
+        *divided_notes(labelled, column, groups),
+        *alike_notes("classes", labels),
+    ]
+
+
+def _report(
+    report: Mapping[str, Any], labelled: Embeddings, rows: int, leaks: Sequence[str]
+) -> dict[str, Any]:
+    """How a head did, with how many of `rows` rows it learned on, and what may leak between its folds."""
+    return {
+        **report,
+        "notes": [*report["notes"], *leaks],
+        "cells": len(labelled),
+        "left_out": rows - len(labelled),
+    }
+
+
+def _described(emb: Embeddings, labels: list[str], seed: int) -> dict[str, Any]:
+    """What a classifier must know of the views and of the network, as arguments of `Classifier`."""
+    meta: Mapping[str, Any] = emb.meta
+    view = ViewSpec(**meta["view"])
+    return {
+        "classes": tuple(np.unique(np.asarray(labels)).tolist()),
+        "model": str(meta.get("opens_as", meta["model"])),
+        "weights_hash": str(meta["weights_hash"]),
+        "pooling": str(meta["pooling"]),
+        "view": view,
+        "preprocessing": dict(meta["preprocessing"]),
+        "pixels_a_cell": _median(emb, "cell_diameter") if view.unit == "px" else None,
+        "side_px": _median(emb, "view_side"),
+        "provenance": provenance(seed=seed, data=str(meta.get("data", "")), model=str(meta["weights_hash"])),
+    }
+
+
+def _median(emb: Embeddings, column: str) -> float | None:
+    values = emb.numbers(column)
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if len(known) else None

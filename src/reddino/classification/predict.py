@@ -1,0 +1,187 @@
+"""Applying a classifier: a class with calibrated probabilities for every view, and counts for every slide."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from reddino.classification.classifier import Classifier
+from reddino.classification.fitting_input import (
+    require_same_embeddings,
+    require_same_network,
+    require_same_scale,
+)
+from reddino.classification.views import Progress, embedded, plan
+from reddino.embedding.column_names import renamed
+from reddino.embedding.encoder import Encoder
+from reddino.embedding.finite import require_finite
+from reddino.embedding.table import Embeddings
+from reddino.foundations.errors import RedDinoError
+from reddino.rbc.diameters import cell_diameters, source_diameters
+from reddino.rbc.finding import find_cells_in
+from reddino.smears.failures import Failures
+from reddino.smears.manifest import Manifest
+
+Real = npt.NDArray[np.float64]
+PREDICTED, PROBABILITY, PREFIX = "predicted", "probability", "p_"
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a classifier says of views.
+
+    Attributes:
+        classes: names.
+        probabilities: (n, k), calibrated.
+        table: the n rows' other columns: the manifest's, and view_x, view_y (centre), view_side in pixels.
+        root: folder that `path` is relative to; None where only embeddings were given.
+        found: whether the cells were found by segmentation.
+        dropped: views that were left out since they leave their image.
+        data: fingerprint of the manifest.
+    """
+
+    classes: tuple[str, ...]
+    probabilities: Real
+    table: pa.Table
+    root: Path | None
+    found: bool
+    dropped: int
+    data: str
+
+    def __len__(self) -> int:
+        return len(self.probabilities)
+
+    def numbers(self) -> npt.NDArray[np.int64]:
+        """(n,) the number of each view's most probable class."""
+        return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
+
+    def strings(self, column: str) -> list[str]:
+        """A column as text, "" where missing."""
+        return ["" if value is None else str(value) for value in self.table.column(column).to_pylist()]
+
+    def rows(self) -> pa.Table:
+        """A row a view: its columns, `predicted`, `probability` of that class, and `p_<class>` of each.
+
+        A column of the smears that has one of these names gets another, which is logged.
+        """
+        best = self.numbers()
+        ours = (PREDICTED, PROBABILITY, *(PREFIX + name for name in self.classes))
+        table = renamed(self.table, ours, "since the classifier's own columns have these names")
+        table = table.append_column(PREDICTED, pa.array([self.classes[i] for i in best.tolist()]))
+        table = table.append_column(PROBABILITY, pa.array(self.probabilities.max(axis=1)))
+        for number, name in enumerate(self.classes):
+            table = table.append_column(PREFIX + name, pa.array(self.probabilities[:, number]))
+        return table
+
+    def counts(self) -> pa.Table:
+        """A row a slide (an image where no slide is named): its views, and number and share of each class."""
+        best = self.numbers()
+        slides, paths = self.strings("slide"), self.strings("path")
+        keys = [
+            (source, slide, "" if slide else path)
+            for source, slide, path in zip(self.strings("source"), slides, paths, strict=True)
+        ]
+        names = sorted(set(keys))
+        place = {key: number for number, key in enumerate(names)}
+        table = np.zeros((len(names), len(self.classes)), dtype=np.int64)
+        np.add.at(table, (np.array([place[key] for key in keys], dtype=np.int64), best), 1)
+        total = table.sum(axis=1)
+        columns: dict[str, Any] = {
+            "source": [key[0] for key in names],
+            "slide": [key[1] for key in names],
+            "path": [key[2] for key in names],
+            "cells": total,
+        }
+        columns |= {f"n_{name}": table[:, number] for number, name in enumerate(self.classes)}
+        columns |= {f"share_{name}": table[:, number] / total for number, name in enumerate(self.classes)}
+        return pa.table(columns)
+
+
+def predict_embeddings(classifier: Classifier, emb: Embeddings) -> Predictions:
+    """Classify the rows of an embedding table.
+
+    Raises:
+        RedDinoError: it is of another network, pooling, view or preprocessing, of cells of another size, or
+            vectors of it are not finite.
+    """
+    require_same_embeddings(classifier, emb.meta)
+    require_same_scale(classifier, emb.numbers("view_side"), emb.numbers("cell_diameter"))
+    require_finite(emb)
+    return Predictions(
+        classifier.classes,
+        classifier.probabilities(emb.vectors),
+        emb.table,
+        root=None,
+        found=False,
+        dropped=0,
+        data=str(emb.meta.get("data", "")),
+    )
+
+
+def predict_smears(
+    classifier: Classifier,
+    encoder: Encoder,
+    manifest: Manifest,
+    *,
+    diameters: Mapping[str, float] | None = None,
+    batch_size: int = 64,
+    failures: Failures,
+    progress: Progress | None = None,
+) -> Predictions:
+    """Classify the cells (or images) of new smears; where no cell is marked they are found first.
+
+    Args:
+        classifier: that was fitted.
+        encoder: its network.
+        manifest: new smears.
+        diameters: red-cell diameter in pixels by source, for views in diameters of marked cells.
+        batch_size: views that the network gets at once.
+        failures: takes the images that could not be used.
+        progress: called with views done and views planned.
+
+    Raises:
+        RedDinoError: another network or scale, or nothing to classify.
+    """
+    require_same_network(classifier, encoder)
+    find = classifier.view.kind == "cells" and not manifest.is_cell().any()
+    if find:
+        manifest = find_marked(manifest, failures)
+        diameters = None
+    planned = plan(manifest, classifier.view, diameters, failures)
+    views = planned.views
+    require_same_scale(classifier, views.side, manifest.numbers("cell_diameter")[views.row])
+    emb = embedded(
+        planned, encoder, classifier.pooling, batch_size=batch_size, failures=failures, progress=progress
+    )
+    return Predictions(
+        classifier.classes,
+        classifier.probabilities(emb.vectors),
+        emb.table,
+        root=manifest.root,
+        found=find,
+        dropped=planned.dropped,
+        data=manifest.fingerprint(),
+    )
+
+
+def find_marked(manifest: Manifest, failures: Failures) -> Manifest:
+    """The red cells that segmentation finds, with one diameter a source: the median over its cells.
+
+    Where their boxes show pictures of several magnifications, each has its own.
+
+    Raises:
+        RedDinoError: not one was found.
+    """
+    found = find_cells_in(manifest, failures=failures)
+    if len(found) == 0:
+        raise RedDinoError(f"no red cells were found; {failures.summary()}")
+    typical = source_diameters(found)
+    unmeasured = found.with_column("cell_diameter", np.full(len(found), np.nan))
+    every_row = np.arange(len(found), dtype=np.int64)
+    return found.with_column("cell_diameter", cell_diameters(unmeasured, typical, every_row))

@@ -1,0 +1,58 @@
+"""Predictions on disk: a row a cell, the counts of each slide, and where they came from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from reddino.classification.predict import Predictions
+from reddino.foundations.atomic import atomic_path, write_text
+from reddino.foundations.errors import RedDinoError
+from reddino.foundations.exports import write_arrow_csv
+from reddino.foundations.parquet import write_parquet
+
+META_KEY = b"reddino"
+SUFFIXES = (".parquet", ".csv")
+
+
+def counts_path(path: Path) -> Path:
+    """Where the counts of the slides stand, beside the cells."""
+    return path.with_name(f"{path.stem}.slides{path.suffix}")
+
+
+def require_known_suffix(path: Path) -> None:
+    """Refuse a file that is neither Parquet nor CSV."""
+    if path.suffix not in SUFFIXES:
+        raise RedDinoError(f"{path}: predictions are written as .parquet or .csv")
+
+
+def write_predictions(predictions: Predictions, path: Path, origin: Mapping[str, Any]) -> list[Path]:
+    """Write cells, slides and a note of where they came from, each whole.
+
+    Args:
+        predictions: of a classifier.
+        path: .parquet or .csv; the slides' counts go beside it as <name>.slides.<suffix>, the note as .json.
+        origin: provenance, and what else belongs in the note.
+
+    Returns:
+        The three files.
+    """
+    require_known_suffix(path)
+    for file, table in ((path, predictions.rows()), (counts_path(path), predictions.counts())):
+        _write(table, file, origin)
+    note = path.with_suffix(".json")
+    write_text(note, json.dumps(dict(origin), indent=1, allow_nan=False) + "\n")
+    return [path, counts_path(path), note]
+
+
+def _write(table: pa.Table, path: Path, origin: Mapping[str, Any]) -> None:
+    with atomic_path(path) as partial:
+        if path.suffix == ".csv":
+            write_arrow_csv(table, partial)
+        else:
+            noted = table.replace_schema_metadata({META_KEY: json.dumps(dict(origin)).encode()})
+            write_parquet(noted, partial)

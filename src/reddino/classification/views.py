@@ -1,0 +1,191 @@
+"""The views of a manifest as pixels on disk or as vectors in memory, with what a table would say of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from reddino.checks.copies import copies_of
+from reddino.embedding.ahead import ahead
+from reddino.embedding.copies import first_of_copies
+from reddino.embedding.embedding_pass import plan_hash
+from reddino.embedding.encoder import Encoder, Images, Vectors, preprocessing
+from reddino.embedding.finite import finite_rows
+from reddino.embedding.parts import rebatch, relative_failures
+from reddino.embedding.rows import PerView, RowColumns, Rows
+from reddino.embedding.table import Embeddings
+from reddino.foundations.errors import RedDinoError
+from reddino.smears.failures import Failures
+from reddino.smears.manifest import Manifest
+from reddino.smears.sketches import Sketch, sketch_of
+from reddino.views.by_image import new_squares
+from reddino.views.spec import ImageViews, Views, ViewSpec, plan_views
+
+Numbers = np.typing.NDArray[np.int64]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Views that can be cut.
+
+    Attributes:
+        manifest: that they were planned on.
+        views: image by image.
+        view: what is cut.
+        diameters: red-cell diameter in pixels by source, that the views were planned with.
+    """
+
+    manifest: Manifest
+    views: Views
+    view: ViewSpec
+    diameters: Mapping[str, float] | None
+
+    def __len__(self) -> int:
+        return len(self.views)
+
+    @property
+    def dropped(self) -> int:
+        """Views that were left out since they leave their image."""
+        return int(self.views.dropped.sum())
+
+    def table(self, numbers: Numbers) -> pa.Table:
+        """The manifest's columns and the places of some views."""
+        chosen = self.views.select(numbers)
+        squares = new_squares(0, chosen.row, np.stack([chosen.cx, chosen.cy], axis=1), chosen.side)
+        rows = Rows(squares, np.empty((len(chosen), 0), np.float32))
+        return RowColumns(self.manifest, PerView).of(rows)
+
+
+def plan(
+    manifest: Manifest, view: ViewSpec, diameters: Mapping[str, float] | None, failures: Failures
+) -> Plan:
+    """Plan the views; `diameters` as for `embed_manifest`.
+
+    Raises:
+        RedDinoError: there is nothing to cut.
+    """
+    views = plan_views(manifest, view, diameters=diameters, failures=failures)
+    dropped = int(views.dropped.sum())
+    if len(views) == 0:
+        reason = f"all {dropped} views reach past their images" if dropped else failures.summary()
+        raise RedDinoError(f"there is nothing to look at: {reason}")
+    return Plan(manifest, views, view, diameters)
+
+
+def batches(
+    plan: Plan, batch_size: int, failures: Failures, sketches: dict[int, Sketch] | None = None
+) -> Iterator[tuple[Numbers, Images]]:
+    """The planned views (their numbers and pixels), cut in a background thread, in batches.
+
+    Images that fail go to `failures`, and sketches of the others to `sketches`, by number of the image.
+    """
+    failed = Failures()
+
+    def see(number: int, image: Images) -> None:
+        if sketches is not None:
+            sketches[number] = sketch_of(image)
+
+    stacks = ImageViews(plan.manifest, plan.views, failed, at_most=batch_size, see=see)
+    with closing(ahead(rebatch(stacks, batch_size))) as work:
+        yield from work
+    for path, reason in relative_failures(failed, plan.manifest):
+        failures.add(path, reason)
+
+
+def describe(encoder: Encoder, plan: Plan, pooling: str) -> dict[str, Any]:
+    """What an embedding table would say of these vectors."""
+    return {
+        "model": encoder.name,
+        "opens_as": encoder.name,
+        "weights_hash": encoder.weights_hash,
+        "pooling": pooling,
+        "preprocessing": preprocessing(encoder),
+        "view": plan.view.metadata(),
+        "per": "view",
+        "data": plan.manifest.fingerprint(),
+        "plan": plan_hash(plan.diameters),
+    }
+
+
+def embedded(
+    plan: Plan,
+    encoder: Encoder,
+    pooling: str,
+    *,
+    batch_size: int = 64,
+    failures: Failures,
+    progress: Progress | None = None,
+    find_copies: bool = False,
+) -> Embeddings:
+    """All views through an encoder; those whose vectors are not finite go to `failures`.
+
+    Args:
+        find_copies: look for images that are the same, or nearly.
+
+    Raises:
+        RedDinoError: no image could be read, or no vector is finite.
+    """
+    numbers: list[Numbers] = []
+    vectors: list[Vectors] = []
+    sketches: dict[int, Sketch] | None = {} if find_copies else None
+    for views, images in batches(plan, batch_size, failures, sketches):
+        output = encoder.embed(images, pooling)
+        kept = finite_rows(output)
+        _list_lost(plan, views[~kept], failures)
+        numbers.append(views[kept])
+        vectors.append(output[kept])
+        if progress:
+            progress(int(views[-1]) + 1, len(plan))
+    if not any(map(len, numbers)):
+        raise RedDinoError(f"no image could be embedded: {failures.summary()}")
+    rows = np.concatenate(numbers)
+    copies = None if sketches is None else first_of_copies(copies_of(plan.manifest, sketches).values())
+    return Embeddings(np.concatenate(vectors), plan.table(rows), describe(encoder, plan, pooling), copies)
+
+
+def _list_lost(plan: Plan, numbers: Numbers, failures: Failures) -> None:
+    """Name the views whose vectors are not finite: of none of them a class can be told."""
+    if not len(numbers):
+        return
+    chosen = plan.views.select(numbers)
+    paths = plan.manifest.select(chosen.row).strings("path")
+    for path, x, y in zip(paths, chosen.cx.tolist(), chosen.cy.tolist(), strict=True):
+        failures.add(path, f"the vector of its view at ({x:g}, {y:g}) holds numbers that are not finite")
+
+
+def cut_to_file(
+    plan: Plan, file: Path, *, failures: Failures, progress: Progress | None = None
+) -> tuple[Numbers, Images, dict[str, str]]:
+    """Cut all views into one file, so that memory stays flat.
+
+    Returns:
+        Numbers of the views (n,), their pixels (n, s, s, 3), and which images are copies, as `Embeddings` has
+        it.
+
+    Raises:
+        RedDinoError: no image could be read.
+    """
+    side = plan.view.output
+    numbers: list[Numbers] = []
+    done = 0
+    sketches: dict[int, Sketch] = {}
+    # Not through a memory map: on a full disk, that ends the process without a word.
+    with file.open("wb") as pixels:
+        for views, images in batches(plan, 256, failures, sketches):
+            pixels.write(np.ascontiguousarray(images, np.uint8).data)
+            numbers.append(views)
+            done += len(views)
+            if progress:
+                progress(done, len(plan))
+    if not numbers:
+        raise RedDinoError(f"no image could be read: {failures.summary()}")
+    copies = first_of_copies(copies_of(plan.manifest, sketches).values())
+    mapped = np.memmap(file, np.uint8, "r", shape=(done, side, side, 3))
+    return np.concatenate(numbers), mapped, copies

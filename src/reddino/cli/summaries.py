@@ -1,0 +1,128 @@
+"""Tables for the terminal: what a manifest holds, which models are known, what a classifier did."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich.table import Table
+
+from reddino.embedding.known_models import KnownModel
+from reddino.foundations.visible import short, short_names
+from reddino.smears.findings import Finding
+from reddino.smears.manifest import Manifest
+
+if TYPE_CHECKING:
+    from reddino.classification.classifier import Classifier
+    from reddino.classification.predict import Predictions
+
+#: With more sources than this, labels are counted over all of them together.
+MOST_SOURCES = 8
+#: Letters of a name from data in a table.
+LETTERS = 60
+#: Letters of the kind of a finding before it is broken.
+KIND_LETTERS = 24
+
+
+def source_table(manifest: Manifest) -> Table:
+    """Images, cells, slides, patients and the median cell diameter of each source."""
+    table = Table(title="sources")
+    table.add_column("source")
+    for name in ("images", "cells", "slides", "patients", "cell diameter (px)"):
+        table.add_column(name, justify="right")
+    sources = np.array(manifest.strings("source"), dtype=object)
+    names = sorted(set(sources.tolist()))
+    for source, shown in zip(names, short_names(names, LETTERS), strict=True):
+        part = manifest.select(sources == source)
+        diameters = part.numbers("cell_diameter")
+        known = diameters[~np.isnan(diameters)]
+        table.add_row(
+            shown or "(none)",
+            str(len(part.images()[0])),
+            str(int(part.is_cell().sum())),
+            *(str(len(set(part.strings(name)) - {""}) or "-") for name in ("slide", "patient")),
+            f"{np.median(known):.1f}" if len(known) else "-",
+        )
+    return table
+
+
+def label_table(manifest: Manifest) -> Table:
+    """Rows of each label, by source where there are few sources."""
+    labels, sources = manifest.strings("label"), manifest.strings("source")
+    counts = Counter(zip(labels, sources, strict=True))
+    totals = Counter(labels)
+    names = sorted(set(sources)) if 1 < len(set(sources)) <= MOST_SOURCES else []
+    table = Table(title="labels")
+    table.add_column("label")
+    for name in ("rows", *short_names(names, LETTERS)):
+        table.add_column(name or "(none)", justify="right")
+    listed = totals.most_common()
+    for (label, total), shown in zip(listed, short_names([name for name, _ in listed], LETTERS), strict=True):
+        by_source = [str(counts[label, name] or "-") for name in names]
+        table.add_row(shown or "(none)", str(total), *by_source)
+    return table
+
+
+def findings_table(findings: Sequence[Finding], width: int) -> Table:
+    """What `check` found: kind, count, what it means, and where it is first.
+
+    Args:
+        width: of the terminal, which sentences are broken to fit.
+    """
+    table = Table(title="findings", show_lines=True)
+    table.add_column("finding", max_width=KIND_LETTERS)
+    table.add_column("count", justify="right")
+    # 15: the borders, the blanks beside them, and the counts.
+    table.add_column(
+        "what it means, and the first", overflow="fold", max_width=max(40, width - KIND_LETTERS - 15)
+    )
+    for finding in findings:
+        table.add_row(finding.kind, str(finding.count), f"{finding.message}\nfirst: {finding.first}")
+    return table
+
+
+def model_table(models: Sequence[KnownModel]) -> Table:
+    """Names of models, and where their weights come from."""
+    table = Table(title="models")
+    table.add_column("name", no_wrap=True)
+    table.add_column("weights")
+    for model in models:
+        table.add_row(model.name, model.weights)
+    return table
+
+
+def classifier_table(classifier: Classifier) -> Table:
+    """How a classifier did on held-out groups, before and after its calibration."""
+    report = classifier.report
+    table = Table(title="held-out groups", caption="\n".join(report["notes"]), caption_justify="left")
+    for name in ("cells", "wF1", "bAcc", "Acc", "macro F1"):
+        table.add_column(name, justify="right")
+    for name in ("NLL raw / calibrated", "calibration error"):
+        table.add_column(name, justify="right", no_wrap=True)
+    scores = report["scores"]
+    table.add_row(
+        str(report["cells"]),
+        *(f"{scores[key]:.3f}" for key in ("weighted_f1", "balanced_accuracy", "accuracy", "macro_f1")),
+        f"{report['nll_raw']:.3f} / {report['nll_calibrated']:.3f}",
+        f"{report['calibration_error_raw']:.3f} / {report['calibration_error_calibrated']:.3f}",
+    )
+    return table
+
+
+def prediction_table(predictions: Predictions, most: int = 20) -> Table:
+    """Cells of each class, in all and on the first slides."""
+    counts = predictions.counts()
+    table = Table(title="cells by class")
+    table.add_column("slide or image")
+    for name in ("cells", *short_names(predictions.classes, LETTERS)):
+        table.add_column(name, justify="right")
+    columns = ("cells", *(f"n_{name}" for name in predictions.classes))
+    for row in counts.slice(0, most).to_pylist():
+        table.add_row(short(row["slide"] or row["path"], LETTERS), *(str(row[name]) for name in columns))
+    if counts.num_rows > most:
+        table.add_row(f"({counts.num_rows - most} more)", *("" for _ in columns))
+    table.add_section()
+    table.add_row("all", *(str(int(np.sum(counts.column(name).to_numpy()))) for name in columns))
+    return table

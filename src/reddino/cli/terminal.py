@@ -1,0 +1,201 @@
+"""What the person at the terminal sees: progress, log lines, tables, and errors as one sentence."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.logging import RichHandler
+from rich.measure import Measurement
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.segment import Segment
+from rich.table import Table
+from rich.text import Text
+
+from reddino.foundations.errors import RedDinoError
+from reddino.foundations.full_disk import no_space
+from reddino.foundations.launch import launched
+from reddino.foundations.signals import stopped_by_signals
+from reddino.foundations.visible import visible
+
+
+class _PlainConsole(Console):
+    """A console on which text is what it is: no markup, no emoji for `:smile:`, nothing that acts.
+
+    Names from data and messages that quote them reach the terminal through it alone, so that a label cannot
+    clear the screen, hide behind another or break a table.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Text, written out before it is measured."""
+        return super().render_str(visible(text), **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Segments, of which those that others made are written out too."""
+        for segment in super().render(renderable, options):
+            shown = segment.text if segment.control else visible(segment.text)
+            yield segment if shown == segment.text else Segment(shown, segment.style)
+
+
+#: Results go to stdout, so that they can be piped; everything else goes to stderr.
+OUT = _PlainConsole()
+ERR = _PlainConsole(stderr=True)
+
+#: Exit codes; a wrong command line ends with 2.
+FAILED, INTERRUPTED, PIPE_CLOSED = 1, 130, 141
+
+Advance = Callable[[int, int], None]
+
+
+def is_main_process() -> bool:
+    """False in all processes that torchrun started but the first: one of them speaks for all."""
+    return launched().rank == 0
+
+
+class _Rate(ProgressColumn):
+    """Things a second, over the last few seconds."""
+
+    def render(self, task: Task) -> Text:
+        return Text("" if task.speed is None else f"{task.speed:.1f}/s", style="progress.data.speed")
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Advance]:
+    """A bar with rate and time left; gives the function (done, total) that moves it."""
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=ERR, disable=not ERR.is_terminal or not is_main_process()) as progress:
+        task = progress.add_task(what, total=None)
+
+        def advance(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        yield advance
+
+
+class _PlainFormatter(logging.Formatter):
+    """Log lines in which nothing acts, nor breaks the line but a traceback."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record), keep="\n" if record.exc_info else "")
+
+
+def show_log(level: int = logging.INFO) -> None:
+    """Print the package's log lines on stderr: above a progress bar, or unbroken where it is a file."""
+    handler: logging.Handler
+    if ERR.is_terminal:
+        handler = RichHandler(console=ERR, show_path=False, log_time_format="%H:%M:%S", markup=False)
+    else:
+        handler = logging.StreamHandler()
+        handler.setFormatter(_PlainFormatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+    logger = logging.getLogger("reddino")
+    logger.setLevel(level if is_main_process() else logging.WARNING)
+    logger.handlers = [handler]
+    logger.propagate = False
+
+
+def say(sentence: str) -> None:
+    """A line of the result, on stdout; never broken nor coloured, whatever names it quotes."""
+    OUT.print(visible(sentence, keep=""), soft_wrap=True)
+
+
+def show_tables(tables: Sequence[Table]) -> None:
+    """Tables at their full width, even where the terminal is narrower: numbers are never cut."""
+    for table in tables:
+        needed = Measurement.get(OUT, OUT.options.update(max_width=10_000), table).maximum
+        _PlainConsole(width=max(OUT.width, needed)).print(table)
+
+
+def complain(sentence: str) -> None:
+    """An error or a remark, on stderr: one line, whatever names it quotes."""
+    ERR.print(visible(f"reddino: {sentence}", keep=""), soft_wrap=True)
+
+
+class _Complaints(logging.Handler):
+    """Warnings of the package as remarks, in commands that show no log."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        complain(record.getMessage())
+
+
+def hold_standard_files() -> None:
+    """Make stdout and stderr take every text, whatever their encoding, and be there if they were closed.
+
+    A file opened later would otherwise get the number of a closed one, and with it what libraries print.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def exit_code_of(command: Callable[[], int | None]) -> int:
+    """Run a command; what goes wrong is said in one sentence and becomes the exit code.
+
+    SIGTERM and SIGHUP end a command as Ctrl-C does. Tracebacks remain for our own faults.
+    """
+    hold_standard_files()
+    logger = logging.getLogger("reddino")
+    if not logger.handlers:
+        logger.addHandler(_Complaints(logging.WARNING))
+    try:
+        with stopped_by_signals():
+            return command() or 0
+    except RedDinoError as error:
+        complain(str(error))
+    except KeyboardInterrupt as stop:
+        complain(str(stop) or "stopped.")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone, as `head` does; nothing more can be said to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+    except UnicodeEncodeError as error:
+        if "surrogates" not in error.reason:
+            raise
+        complain(f"'{error.object}' is no name in UTF-8: rename that file or folder.")
+    except Exception as error:
+        complain(_in_words(error))
+    return FAILED
+
+
+def _in_words(error: Exception) -> str:
+    """The sentence of an error that is the disk's, not ours; any other is raised again."""
+    reason = no_space(error)
+    named = getattr(error, "filename", None)
+    if reason is not None:
+        where = named or "a file"
+        return f"{where} could not be written ({reason}): make room and run the same command again"
+    if isinstance(error, OSError):
+        return f"{named or 'a file could not be read or written'}: {error.strerror or error}."
+    raise error

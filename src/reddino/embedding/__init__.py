@@ -1,0 +1,1 @@
+"""The pass over images and the embedding table."""

@@ -1,0 +1,238 @@
+"""The pass: every view of a manifest through an encoder and into an embedding table."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from reddino.embedding.ahead import ahead
+from reddino.embedding.behind import Behind
+from reddino.embedding.encoder import Encoder, arithmetic, preprocessing
+from reddino.embedding.filler import Embedded, TableFiller
+from reddino.embedding.parts import Dealer, Forecast, PartEnd, relative_failures
+from reddino.embedding.pictures import require_same_pictures
+from reddino.embedding.rows import TOKENS, Per, RowColumns, choose_pooler
+from reddino.embedding.table_writer import TableWriter, only_writer
+from reddino.foundations.cores import usable_cores
+from reddino.foundations.errors import RedDinoError
+from reddino.foundations.provenance import hash_bytes, provenance
+from reddino.smears.contents import column_digests
+from reddino.smears.failures import FAILURES_FILE, Failures
+from reddino.smears.manifest import Manifest
+from reddino.views.by_image import ViewsByImage
+from reddino.views.spec import ViewSpec
+
+Progress = Callable[[int, int], None]
+#: More threads than this do not decode faster than a network embeds.
+MOST_THREADS = 4
+
+
+@dataclass(frozen=True)
+class EmbedReport:
+    """What a pass did.
+
+    Attributes:
+        rows: rows in the table.
+        images: images that the pass was to open.
+        failed: images that could not be used; they stand in the table's failures.csv.
+        dropped: views that were left out since they leave their image.
+        not_finite: views (or fields) that were left out, since their vectors hold NaN or infinity, or numbers
+            beyond the type in which they are stored.
+        resumed: rows that an earlier, interrupted pass had written.
+        seconds: wall time of this pass.
+    """
+
+    rows: int
+    images: int
+    failed: int
+    dropped: int
+    resumed: int
+    seconds: float
+    not_finite: int = 0
+
+    @property
+    def rows_per_second(self) -> float:
+        """Speed of this pass."""
+        return (self.rows - self.resumed) / max(self.seconds, 1e-9)
+
+
+def embed_manifest(
+    manifest: Manifest,
+    encoder: Encoder,
+    out: str | Path,
+    *,
+    view: ViewSpec,
+    pooling: str = "cls",
+    per: Per = "view",
+    find_cells: bool = False,
+    batch_size: int = 64,
+    diameters: Mapping[str, float] | None = None,
+    left_out: Failures | None = None,
+    failures: Failures | None = None,
+    progress: Progress | None = None,
+    part_rows: int = 2048,
+    dtype: Literal["float32", "float16"] = "float32",
+    threads: int = 0,
+    name: str | None = None,
+) -> EmbedReport:
+    """Embed every view of a manifest.
+
+    Rows come in the order of the images. The table grows in parts of whole images; this call takes a pass
+    that died up again after the parts that it finished. Images are decoded and cut in background threads, and
+    parts written in another.
+
+    Args:
+        manifest: images and cells.
+        encoder: a model or a baseline; its input size must be the view's output.
+        out: folder of the table.
+        view: what is cut.
+        pooling: which output is the embedding; `tokens` gives a row a patch token.
+        per: a row a view, or a row a field with the mean over its views.
+        find_cells: cut the cells that classical segmentation finds in each image.
+        batch_size: views the encoder gets at once.
+        diameters: red-cell diameter in pixels by source, for views in diameters.
+        left_out: what could not be used when the inputs were read; listed with the failures of the pass.
+        failures: filled with all that could not be used, by path in the manifest.
+        progress: called with views done and views in all, as far as these are known.
+        part_rows: views of a part, up to the next whole image; what a killed pass loses at most.
+        dtype: of the stored vectors.
+        threads: that open images; 0 takes a few, by the cores there are.
+        name: what tables call the model; None takes the encoder's own name.
+
+    Raises:
+        RedDinoError: nothing to embed, sizes or options that do not fit, a folder of another table, or one
+            whose pictures were replaced since.
+    """
+    if view.output != encoder.input_size:
+        raise RedDinoError(
+            f"{encoder.name} takes views of {encoder.input_size} px, but the view has output {view.output}: "
+            f"set output to {encoder.input_size}."
+        )
+    for what, number, least in (
+        ("batch size", batch_size, 1),
+        ("part", part_rows, 1),
+        ("threads", threads, 0),
+    ):
+        if number < least:
+            raise RedDinoError(f"the {what} must be {least} or more, not {number}")
+    started = time.perf_counter()
+    pooler = choose_pooler(pooling, per)
+    columns = RowColumns(manifest, pooler)
+    views = ViewsByImage(manifest, view, diameters=diameters, find_cells=find_cells)
+    dealer = Dealer(views, part_rows, batch_size, threads or min(MOST_THREADS, usable_cores()))
+    meta = (
+        _describe_encoder(encoder, view, pooling, name)
+        | {"per": per, "images": len(views), "dtype": dtype, "part_rows": part_rows}
+        | _describe_data(views, encoder, diameters)
+    )
+    with only_writer(Path(out)):
+        writer = TableWriter(Path(out), meta, columns.schema)
+        require_same_pictures(Path(out), writer.records.values(), manifest.root, views.names)
+        resumed = sum(record.rows for record in writer.records.values())
+        _embed_missing(dealer, encoder, writer, TableFiller(writer, columns, pooler, views.names), progress)
+        failed = _list_failures(writer, left_out, manifest)
+        records = list(writer.records.values())
+        rows = sum(record.rows for record in records)
+        dropped = sum(sum(record.dropped.values()) for record in records)
+        if rows == 0:
+            writer.discard()
+            raise RedDinoError(_nothing(dropped, failed))
+    for path, reason in failed:
+        if failures is not None:
+            failures.add(path, reason)
+    unusable = len({path for path, _ in failed})
+    seconds = time.perf_counter() - started
+    lost = sum(record.not_finite for record in records)
+    return EmbedReport(rows, views.asked_for(), unusable, dropped, resumed, seconds, lost)
+
+
+def _embed_missing(
+    dealer: Dealer, encoder: Encoder, writer: TableWriter, filler: TableFiller, progress: Progress | None
+) -> None:
+    """Embed and write the parts that the table lacks."""
+    runs = writer.missing()
+    done = sum(record.views for record in writer.records.values())
+    forecast = Forecast(dealer.views, runs, done)
+    if progress and done:
+        progress(done, max(done, forecast.total()))
+    pooling = writer.meta["pooling"]
+    try:
+        with Behind(filler) as behind, closing(ahead(dealer.deal(runs, forecast))) as work:
+            for item in work:
+                if isinstance(item, PartEnd):
+                    behind.put(item)
+                    continue
+                behind.put(Embedded(item.part, item.squares, encoder.embed(item.images, pooling)))
+                done += len(item.squares)
+                if progress:
+                    progress(done, max(done, item.expected))
+    finally:
+        filler.abandon()
+
+
+def _list_failures(writer: TableWriter, left_out: Failures | None, manifest: Manifest) -> Failures:
+    """Everything that could not be used, from reading the inputs to decoding; written beside the parts."""
+    failed = Failures()
+    for path, reason in relative_failures(left_out or Failures(), manifest):
+        failed.add(path, reason)
+    for record in writer.records.values():
+        for path, reason in record.failures:
+            failed.add(path, reason)
+    failed.write(writer.folder / FAILURES_FILE)
+    return failed
+
+
+def _nothing(dropped: int, failed: Failures) -> str:
+    if failed.count or not dropped:
+        return f"No image could be embedded: {failed.summary()}"
+    return (
+        f"There is nothing to embed: all {dropped} views reach past their images, and border is 'drop'; make "
+        "them smaller, or choose border 'pad'."
+    )
+
+
+def _describe_encoder(encoder: Encoder, view: ViewSpec, pooling: str, name: str | None) -> dict[str, Any]:
+    """What the table says of the network. Embeds one blank view, which shows the vectors' length."""
+    blank = np.zeros((1, view.output, view.output, 3), dtype=np.uint8)
+    output = encoder.embed(blank, pooling)
+    if output.ndim != (3 if pooling == TOKENS else 2):
+        raise RedDinoError(f"{encoder.name} has no patch tokens: choose pooling cls")
+    return {
+        "model": name or encoder.name,
+        "opens_as": encoder.name,
+        "weights_hash": encoder.weights_hash,
+        "pooling": pooling,
+        "preprocessing": preprocessing(encoder),
+        **arithmetic(encoder),
+        "dim": int(output.shape[-1]),
+    }
+
+
+def plan_hash(diameters: Mapping[str, float] | None) -> str:
+    """What, beside the manifest and the view, decides the place of every view: cell diameters by source."""
+    return hash_bytes(json.dumps(dict(diameters or {}), sort_keys=True).encode())
+
+
+def _describe_data(
+    views: ViewsByImage, encoder: Encoder, diameters: Mapping[str, float] | None
+) -> dict[str, Any]:
+    """What the table says of the views, and where it came from."""
+    data = views.manifest.fingerprint()
+    spec = views.spec
+    about = {
+        "view": spec.metadata(),
+        "data": data,
+        "columns": column_digests(views.manifest.table),
+        "plan": plan_hash(diameters),
+        "provenance": provenance(
+            seed=spec.seed if spec.kind == "random" else None, data=data, model=encoder.weights_hash
+        ),
+    }
+    return about | ({"cells": "found" if views.find_cells else "listed"} if spec.kind == "cells" else {})

@@ -1,0 +1,52 @@
+"""Vectors that hold NaN or infinity: the one check of every verb that reads or computes vectors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from reddino.foundations.errors import RedDinoError
+
+if TYPE_CHECKING:
+    from reddino.embedding.table import Embeddings
+
+Mask = npt.NDArray[np.bool_]
+WHAT_TO_DO = "embed again with --precision fp32 and --dtype float32, or leave these images out"
+
+
+def finite_rows(vectors: npt.NDArray[Any], dtype: str = "float32") -> Mask:
+    """Which entries (n,) of vectors (n, ...) hold finite numbers alone once they are stored as `dtype`."""
+    with np.errstate(over="ignore"):
+        stored = vectors.astype(dtype, copy=False)
+    return np.asarray(np.isfinite(stored).all(axis=tuple(range(1, vectors.ndim))))
+
+
+def why_left_out(vectors: npt.NDArray[Any], dtype: str) -> str:
+    """What is wrong with vectors (n, ...) that `finite_rows` does not take, and what helps.
+
+    Args:
+        vectors: only those that were left out.
+        dtype: in which they were to be stored.
+    """
+    if np.isfinite(vectors).all():
+        return f"numbers beyond {dtype}: embed with --dtype float32"
+    return "numbers that are not finite: try --precision fp32"
+
+
+def require_finite(emb: Embeddings) -> None:
+    """Refuse vectors that hold NaN or infinity.
+
+    Raises:
+        RedDinoError: says how many rows, and of which image the first is.
+    """
+    finite = finite_rows(emb.vectors)
+    if finite.all():
+        return
+    first = int(np.argmin(finite))
+    raise RedDinoError(
+        f"{int((~finite).sum())} of {len(emb)} vectors of '{emb.meta.get('model', '')}' hold numbers that "
+        f"are not finite (the first is of {emb.strings('path')[first]}): the network or its arithmetic "
+        f"failed on them; {WHAT_TO_DO}"
+    )

@@ -1,0 +1,1 @@
+"""Splits, probes, metrics and protocols that read embedding tables."""

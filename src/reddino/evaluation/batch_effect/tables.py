@@ -1,0 +1,116 @@
+"""Batch-effect reports side by side: on the terminal, in Markdown and as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from reddino.evaluation.batch_effect.meanings import MEANINGS, WANTED
+from reddino.evaluation.batch_effect.measures import BatchReport
+from reddino.evaluation.render import markdown_text
+from reddino.evaluation.save import origin_line
+from reddino.foundations.atomic import write_text
+
+
+def rows(reports: Sequence[BatchReport]) -> list[tuple[str, ...]]:
+    """(measure, wanted, without an effect, a value a model) of every measure that a report holds."""
+    found = []
+    for name in MEANINGS:
+        without = [one.without for report in reports for one in report.measures if one.name == name]
+        if without:
+            values = [_number(report.value(name)) for report in reports]
+            found.append((name, WANTED[name], _number(without[0]), *values))
+    return found
+
+
+def header(reports: Sequence[BatchReport]) -> tuple[str, ...]:
+    """Titles of the columns of `rows`."""
+    return ("measure", "wanted", "no trace", *(report.model for report in reports))
+
+
+def describe(report: BatchReport) -> str:
+    """One line on what was measured."""
+    parts = [
+        f"{report.rows} of {report.of_rows} cells (drawn by seed {report.seed})"
+        if report.rows < report.of_rows
+        else f"{report.rows} cells",
+        f"{len(report.sources)} sources: {', '.join(f'{k} {v}' for k, v in report.sources.items())}",
+        f"{len(report.classes)} classes" if report.classes else "no labels",
+    ]
+    return ", ".join(parts)
+
+
+def captions(reports: Sequence[BatchReport]) -> list[str]:
+    """What was measured, the dimensions of each model, and every note, once each."""
+    sizes = ", ".join(f"{one.model} {one.dimensions} of {one.of_dimensions}" for one in reports)
+    notes = [note for report in reports for note in report.notes]
+    lines = [*(describe(report) for report in reports), f"principal components: {sizes}", *notes]
+    return list(dict.fromkeys(lines))
+
+
+def rich_table(reports: Sequence[BatchReport]) -> Table:
+    """A terminal table with what each measure means below it."""
+    shown = rows(reports)
+    lines = [*captions(reports), *(f"{row[0]}: {MEANINGS[row[0]]}" for row in shown)]
+    table = Table(title="batch effect", caption="\n".join(lines), caption_justify="left")
+    for place, name in enumerate(header(reports)):
+        table.add_column(name, justify="left" if place < 2 else "right", no_wrap=True)
+    for row in shown:
+        table.add_row(*row)
+    return table
+
+
+def markdown(reports: Sequence[BatchReport]) -> str:
+    """The same in Markdown."""
+    shown = rows(reports)
+    lines = [
+        tuple(markdown_text(name) for name in header(reports)),
+        ("---", "---", *("---:" for _ in range(len(reports) + 1))),
+        *shown,
+    ]
+    table = ["| " + " | ".join(line) + " |" for line in lines]
+    meanings = [f"- **{row[0]}**: {MEANINGS[row[0]]}" for row in shown]
+    return "\n".join(
+        [*table, "", *meanings, "", *(f"- {markdown_text(line)}" for line in captions(reports)), ""]
+    )
+
+
+def as_json(report: BatchReport) -> dict[str, Any]:
+    """Everything that a report holds, as JSON values."""
+    measures = [
+        {
+            **asdict(one),
+            "value": _finite(one.value),
+            "without": _finite(one.without),
+            "wanted": WANTED[one.name],
+            "meaning": MEANINGS[one.name],
+        }
+        for one in report.measures
+    ]
+    return {
+        **{key: value for key, value in vars(report).items() if key not in ("measures", "embedding")},
+        "measures": measures,
+        "embedding": dict(report.embedding),
+    }
+
+
+def save(path: Path, reports: Sequence[BatchReport], provenance: Mapping[str, Any]) -> None:
+    """Write the reports as JSON to `path` and as Markdown beside it, with where they came from."""
+    document = {"provenance": dict(provenance), "reports": [as_json(report) for report in reports]}
+    write_text(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
+    origin = markdown_text(origin_line(provenance))
+    write_text(path.with_suffix(".md"), f"{markdown(reports)}\n{origin}\n")
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None or not math.isfinite(value) else f"{value:.3f}"
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

@@ -1,0 +1,106 @@
+"""The classifiers that ask what vectors know: the published ones, and others by option."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from reddino.embedding.encoder import Vectors
+from reddino.evaluation import knn, probe
+from reddino.evaluation.metrics import Classes, Real
+
+Classifier = Literal["probe", "1-NN", "20-NN", "scaled probe", "cosine 1-NN", "cosine 20-NN", "nearest mean"]
+#: As coded in the published evaluation; always asked.
+PUBLISHED: tuple[Classifier, ...] = ("probe", "1-NN", "20-NN")
+#: Asked by option.
+OPTIONAL: tuple[Classifier, ...] = ("scaled probe", "cosine 1-NN", "cosine 20-NN", "nearest mean")
+NEIGHBOURS = {"1-NN": 1, "20-NN": 20, "cosine 1-NN": 1, "cosine 20-NN": 20}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a classifier says of m test rows.
+
+    Attributes:
+        predicted: (m,) class numbers.
+        positive: (m,) how likely class 1 is: the probe's probability, or the share of votes.
+        converged: False where an iterative fit stopped early.
+        note: a sentence for the reader, or "".
+    """
+
+    predicted: Classes
+    positive: Real
+    converged: bool = True
+    note: str = ""
+
+
+def ask(
+    train: Vectors,
+    labels: Classes,
+    test: Vectors,
+    wanted: Sequence[Classifier],
+    groups: Sequence[str],
+) -> dict[str, Answer]:
+    """Fit each classifier on the training rows and ask it about the test rows.
+
+    Args:
+        train, test: (n, d) and (m, d) vectors.
+        labels: (n,) class numbers.
+        wanted: which classifiers.
+        groups: (n,) what inner folds keep together.
+
+    Raises:
+        RedDinoError: fewer training rows than neighbours.
+    """
+    answers: dict[str, Answer] = {}
+    plain: tuple[Classifier, ...] = tuple(name for name in wanted if name in ("1-NN", "20-NN"))
+    cosine: tuple[Classifier, ...] = tuple(name for name in wanted if name.startswith("cosine"))
+    if plain:
+        answers |= _neighbours(train, labels, test, plain)
+    if cosine:
+        answers |= _neighbours(unit_length(train), labels, unit_length(test), cosine)
+    alone: dict[str, Callable[[], Answer]] = {
+        "probe": lambda: _probed(probe.fit_predict(train, labels, test)),
+        "scaled probe": lambda: _probed(probe.fit_predict_scaled(train, labels, test, groups)),
+        "nearest mean": lambda: nearest_mean(train, labels, test),
+    }
+    answers |= {name: alone[name]() for name in wanted if name in alone}
+    return {name: answers[name] for name in wanted}
+
+
+def nearest_mean(train: Vectors, labels: Classes, test: Vectors) -> Answer:
+    """The class whose mean training vector is nearest (Euclidean); its lead over class 1's orders rows."""
+    classes, codes = np.unique(labels, return_inverse=True)
+    sums = np.zeros((len(classes), train.shape[1]))
+    np.add.at(sums, codes, train.astype(np.float64))
+    means = sums / np.bincount(codes)[:, None]
+    far = np.stack([((test - mean) ** 2).sum(axis=1) for mean in means], axis=1)
+    own = far[:, classes == 1].sum(axis=1)
+    # Monotone in the difference of the two distances where there are two classes.
+    positive = far.sum(axis=1) - 2 * own if (classes == 1).any() else np.zeros(len(test))
+    return Answer(classes[far.argmin(axis=1)].astype(np.int64), positive)
+
+
+def unit_length(vectors: Vectors) -> Vectors:
+    """Vectors (n, d) scaled to length 1, so that Euclidean neighbours are the cosine ones; zeros stay."""
+    length = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+    scaled: Vectors = (vectors / np.where(length > 0, length, 1.0)).astype(np.float32)
+    return scaled
+
+
+def _neighbours(
+    train: Vectors, labels: Classes, test: Vectors, wanted: Sequence[Classifier]
+) -> dict[str, Answer]:
+    voters = knn.voters(train, labels, test, max(NEIGHBOURS[name] for name in wanted))
+    answers: dict[str, Answer] = {}
+    for name in wanted:
+        asked = voters[:, : NEIGHBOURS[name]]
+        answers[name] = Answer(knn.vote(asked), (asked == 1).mean(axis=1))
+    return answers
+
+
+def _probed(result: probe.ProbeResult) -> Answer:
+    return Answer(result.predicted, result.positive, result.converged, result.note)

@@ -1,0 +1,74 @@
+"""Several models on one task: the same cells for all, and sources seen in pretraining kept apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from reddino.embedding.table import Embeddings, require_same_views
+from reddino.evaluation.protocol import Answered, Mask, answer, summarise
+from reddino.evaluation.question import Question
+from reddino.evaluation.results import Result
+
+SEEN_PART = "sources seen in pretraining"
+OTHER_PART = "sources not seen in pretraining, as far as is known"
+
+
+def compare_tables(tables: Mapping[str, Embeddings], question: Question, task: str = "") -> list[Result]:
+    """Ask one question of the tables of several models.
+
+    Where a model saw some of the tested sources in pretraining and others not, the two kinds become two
+    tasks: they never share an average, and all models are scored on the same cells in each.
+
+    Args:
+        tables: of the same cells, by the name that errors call them.
+        question: what is asked.
+        task: its title.
+
+    Raises:
+        RedDinoError: tables of other cells or views, or as `evaluate_table`.
+    """
+    require_same_views(tables)
+    answered = [answer(table, question) for table in tables.values()]
+    known = [statuses(one) for one in answered]
+    parts = seen_parts(answered[0], known, task)
+    return [
+        summarise(one, question, task=title, only=mask, seen=_within(status, one, mask))
+        for title, mask in parts.items()
+        for one, status in zip(answered, known, strict=True)
+    ]
+
+
+def statuses(answered: Answered) -> dict[str, str]:
+    """What is known of each source of the labelled rows in the model's pretraining."""
+    recorded = answered.emb.meta.get("seen", {})
+    return {source: recorded.get(source, "unknown") for source in set(answered.emb.strings("source"))}
+
+
+def seen_parts(answered: Answered, known: Sequence[Mapping[str, str]], task: str) -> dict[str, Mask | None]:
+    """The rows that are scored together, by the title of their task; None stands for all rows.
+
+    A source goes to the seen ones if any of the models saw it.
+    """
+    seen = {source for status in known for source, what in status.items() if what == "seen"}
+    tested = np.unique(np.concatenate([test.rows for test in answered.tests]))
+    sources = np.asarray(answered.emb.strings("source"), dtype=np.str_)
+    inside = np.isin(sources, sorted(seen))
+    if inside[tested].all() or not inside[tested].any():
+        return {task: None}
+    return {
+        f"{task}: {SEEN_PART}".removeprefix(": "): inside,
+        f"{task}: {OTHER_PART}".removeprefix(": "): ~inside,
+    }
+
+
+def _within(status: Mapping[str, str], answered: Answered, only: Mask | None) -> dict[str, str]:
+    """The statuses of the sources that are tested."""
+    tested = np.zeros(len(answered.emb), dtype=np.bool_)
+    for test in answered.tests:
+        tested[test.rows] = True
+    if only is not None:
+        tested &= only
+    sources = np.asarray(answered.emb.strings("source"), dtype=np.str_)
+    return {str(source): status[str(source)] for source in np.unique(sources[tested])}

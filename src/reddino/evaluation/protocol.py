@@ -1,0 +1,283 @@
+"""The evaluation of embedding tables: classifiers over the splits of a protocol, scored with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from reddino.embedding.equal_vectors import equal_notes
+from reddino.embedding.finite import require_finite
+from reddino.embedding.table import Embeddings
+from reddino.evaluation import classifiers, probe
+from reddino.evaluation.class_map import labelled_rows
+from reddino.evaluation.classifiers import Answer, Classifier
+from reddino.evaluation.intervals import (
+    ENOUGH_GROUPS,
+    FEW_GROUPS,
+    LEAST_GROUPS,
+    AnsweredRows,
+    resampled_scores,
+)
+from reddino.evaluation.metrics import Classes, confusion_matrix, largest_class, score
+from reddino.evaluation.question import Plan, Question, plan_splits, taking_part
+from reddino.evaluation.results import CHANCE, FoldResult, Result
+from reddino.evaluation.splits import Rows, Split, untested_classes
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A test set with the answers of every classifier, CHANCE among them."""
+
+    trained_on: str
+    tested_on: str
+    train: int
+    rows: Rows
+    truth: Classes
+    answers: Mapping[str, Answer]
+
+
+@dataclass(frozen=True)
+class Answered:
+    """All answers to a question about one table, before they are scored.
+
+    Attributes:
+        emb: the labelled rows.
+        left_out: rows of the table that took no part.
+        names: classes by number.
+        plan: splits and groups.
+        tests: the test sets.
+        notes: sentences, those of the plan among them.
+    """
+
+    emb: Embeddings
+    left_out: int
+    names: tuple[str, ...]
+    plan: Plan
+    tests: tuple[Tested, ...]
+    notes: tuple[str, ...]
+
+
+def evaluate_table(
+    emb: Embeddings, question: Question | None = None, *, task: str = "", model: str | None = None
+) -> Result:
+    """Score the vectors of one table.
+
+    Args:
+        emb: the table; rows with an empty label, or on neither side of a fixed split, are left out and
+            counted.
+        question: labels, protocol, groups and classifiers; None takes all defaults.
+        task: a title for tables.
+        model: a name for tables; None takes the one in the table's metadata.
+
+    Raises:
+        RedDinoError: a column is absent, vectors are not finite, or the classes and groups cannot be split.
+    """
+    question = question or Question()
+    return summarise(answer(emb, question), question, task=task, model=model)
+
+
+def answer(emb: Embeddings, question: Question) -> Answered:
+    """Fit and ask every classifier on every split of a question."""
+    labelled, labels = labelled_rows(taking_part(question, emb), question.label, question.classes)
+    require_finite(labelled)
+    plan = plan_splits(question, labelled, labels)
+    names, numbers = np.unique(np.asarray(labels), return_inverse=True)
+    wanted, notes = _possible(question.classifiers, plan.splits, few=question.protocol == "few-shot")
+    tests = tuple(
+        tested for split in plan.splits for tested in ask_split(labelled, numbers, split, wanted, plan.groups)
+    )
+    return Answered(
+        emb=labelled,
+        left_out=len(emb) - len(labelled),
+        names=tuple(names.tolist()),
+        plan=plan,
+        tests=tests,
+        notes=(*plan.notes, *notes, *equal_notes(labelled.vectors), *_fit_notes(tests)),
+    )
+
+
+def ask_split(
+    emb: Embeddings, numbers: Classes, split: Split, wanted: Sequence[Classifier], groups: Sequence[str]
+) -> list[Tested]:
+    """One fit of each classifier, asked about all test sets of a split at once."""
+    tested = np.concatenate([rows for _, rows in split.tests])
+    learned = numbers[split.train]
+    training_groups = [groups[row] for row in split.train]
+    answers: dict[str, Answer] = {}
+    answers |= classifiers.ask(
+        emb.vectors[split.train], learned, emb.vectors[tested], wanted, training_groups
+    )
+    largest = largest_class(learned, len(tested))
+    answers[CHANCE] = Answer(largest, np.zeros(len(tested)))
+    found, start = [], 0
+    for name, rows in split.tests:
+        part = slice(start, start + len(rows))
+        start += len(rows)
+        cut = {
+            asked: Answer(one.predicted[part], one.positive[part], one.converged, one.note)
+            for asked, one in answers.items()
+        }
+        found.append(Tested(split.name, name, len(split.train), rows, numbers[rows], cut))
+    return found
+
+
+def summarise(
+    answered: Answered,
+    question: Question,
+    *,
+    task: str = "",
+    model: str | None = None,
+    only: Mask | None = None,
+    seen: Mapping[str, str] | None = None,
+) -> Result:
+    """Score answers.
+
+    Args:
+        only: (labelled rows,) tested rows that count; None counts all. Training is not touched.
+        seen: of each source, what is known of it in the model's pretraining.
+    """
+    tests = [test for test in (_within(test, only) for test in answered.tests) if len(test.rows)]
+    sources = np.asarray(answered.emb.strings("source"), dtype=np.str_)
+    asked = tuple(name for name in tests[0].answers if name != CHANCE)
+    resamples, interval_notes = _resamples(answered, tests, question)
+    cells = len(answered.emb) if only is None else int(only.sum())
+    group = np.asarray(answered.plan.groups, dtype=np.str_)
+    return Result(
+        model=model or str(answered.emb.meta.get("model", "")),
+        task=task,
+        protocol=question.protocol,
+        group_by=question.group_by or "image, group, slide or patient",
+        seed=None
+        if question.protocol in ("fixed", "cross-source", "leave-one-source-out")
+        else question.seed,
+        classes=answered.names,
+        cells=cells,
+        left_out=answered.left_out,
+        groups=len(np.unique(group if only is None else group[only])),
+        folds=tuple(_scored(test, len(answered.names)) for test in tests),
+        classifiers=asked,
+        source_confusion={name: _by_source(tests, name, sources, len(answered.names)) for name in asked},
+        resamples=resamples,
+        seen=dict(seen or {}),
+        notes=(*answered.notes, *_untested(tests, answered.names), *interval_notes),
+        embedding=answered.emb.meta,
+        question=question.model_dump(mode="json"),
+    )
+
+
+def _untested(tests: Sequence[Tested], names: Sequence[str]) -> list[str]:
+    """What the test sets lack, in sentences."""
+    named = [
+        (
+            test.tested_on if test.tested_on == test.trained_on else f"{test.trained_on} -> {test.tested_on}",
+            test.truth,
+        )
+        for test in tests
+    ]
+    return untested_classes(named, names)
+
+
+def _possible(
+    wanted: Sequence[Classifier], splits: Sequence[Split], *, few: bool
+) -> tuple[tuple[Classifier, ...], tuple[str, ...]]:
+    """Without k-NN that would need more neighbours than a few-shot split has training cells."""
+    least = min(len(split.train) for split in splits)
+    too_wide = [name for name in wanted if few and classifiers.NEIGHBOURS.get(name, 0) > least]
+    notes = (f"No {', '.join(too_wide)}: there are {least} training cells.",) if too_wide else ()
+    return tuple(name for name in wanted if name not in too_wide), notes
+
+
+def _within(test: Tested, only: Mask | None) -> Tested:
+    if only is None:
+        return test
+    kept = only[test.rows]
+    answers = {
+        name: Answer(one.predicted[kept], one.positive[kept], one.converged, one.note)
+        for name, one in test.answers.items()
+    }
+    return Tested(test.trained_on, test.tested_on, test.train, test.rows[kept], test.truth[kept], answers)
+
+
+def _scored(test: Tested, classes: int) -> FoldResult:
+    return FoldResult(
+        train=test.train,
+        test=len(test.rows),
+        scores={
+            name: score(test.truth, one.predicted, classes, one.positive if classes == 2 else None)
+            for name, one in test.answers.items()
+        },
+        confusion={
+            name: confusion_matrix(test.truth, one.predicted, classes) for name, one in test.answers.items()
+        },
+        converged=all(one.converged for one in test.answers.values()),
+        trained_on=test.trained_on,
+        tested_on=test.tested_on,
+    )
+
+
+def _by_source(
+    tests: Sequence[Tested], classifier: str, sources: npt.NDArray[np.str_], classes: int
+) -> dict[str, npt.NDArray[np.int64]]:
+    """Counts over all test sets, by the source of the tested cells."""
+    rows = np.concatenate([test.rows for test in tests])
+    truth = np.concatenate([test.truth for test in tests])
+    predicted = np.concatenate([test.answers[classifier].predicted for test in tests])
+    own = sources[rows]
+    return {
+        str(name): confusion_matrix(truth[own == name], predicted[own == name], classes)
+        for name in np.unique(own)
+    }
+
+
+def _resamples(
+    answered: Answered, tests: Sequence[Tested], question: Question
+) -> tuple[dict[str, npt.NDArray[np.float64]], tuple[str, ...]]:
+    """Bootstrap scores by classifier, or none with the reason."""
+    if not question.resamples:
+        return {}, ()
+    all_groups = np.asarray(answered.plan.groups, dtype=np.str_)
+    tested = np.concatenate([test.rows for test in tests])
+    names, codes = np.unique(all_groups[tested], return_inverse=True)
+    if len(names) < LEAST_GROUPS:
+        return {}, (f"No intervals: {len(names)} tested groups, and at least {LEAST_GROUPS} are needed.",)
+    number = np.empty(len(all_groups), dtype=np.int64)
+    number[tested] = codes
+    two = len(answered.names) == 2
+    sets = {
+        name: [
+            AnsweredRows(
+                number[test.rows],
+                test.truth,
+                test.answers[name].predicted,
+                test.answers[name].positive if two else None,
+            )
+            for test in tests
+        ]
+        for name in tests[0].answers
+    }
+    drawn = resampled_scores(
+        sets, len(names), len(answered.names), resamples=question.resamples, seed=question.seed
+    )
+    note = (
+        f"Intervals: 95 %, bootstrap over {len(names)} groups of tested cells ({question.resamples} "
+        "resamples); how scores vary with the training cells, or with pretraining, is not in them."
+        + (FEW_GROUPS if len(names) < ENOUGH_GROUPS else "")
+    )
+    return drawn, (note,)
+
+
+def _fit_notes(tests: Sequence[Tested]) -> list[str]:
+    stopped = {test.trained_on for test in tests if not all(one.converged for one in test.answers.values())}
+    fits = {test.trained_on for test in tests}
+    notes = list(dict.fromkeys(one.note for test in tests for one in test.answers.values() if one.note))
+    if stopped:
+        notes.append(
+            f"The probe stopped, at {probe.MAX_ITERATIONS} iterations or before, without having converged "
+            f"in {len(stopped)} of {len(fits)} fits."
+        )
+    return notes

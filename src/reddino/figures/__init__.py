@@ -1,0 +1,1 @@
+"""Looking at embeddings: maps, sheets, patch pictures and reports."""

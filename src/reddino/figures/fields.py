@@ -1,0 +1,158 @@
+"""Patch tokens of a whole field: in one pass where it fits, else in overlapping tiles that blend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from reddino.embedding.encoder import Images
+from reddino.foundations.errors import RedDinoError
+
+Plane = npt.NDArray[np.float32]
+
+#: Share of a tile that the next one covers again.
+OVERLAP = 0.5
+
+
+class PatchEncoder(Protocol):
+    """A network that gives patch tokens; `reddino.figures.vit_patches.ViTPatches` is one."""
+
+    @property
+    def input_size(self) -> int: ...
+    @property
+    def patch_size(self) -> int: ...
+    def patch_tokens(self, images: Images, /) -> tuple[Plane, Plane]:
+        """Tokens (n, h, w, d) and attention (n, heads, h, w) of views (n, H, W, 3)."""
+        ...
+
+
+@dataclass(frozen=True)
+class FieldTokens:
+    """What a network makes of a field of h x w patches.
+
+    Attributes:
+        image: (h p, w p, 3) uint8, the part of the field that was seen, at the scale it was seen.
+        tokens: (h, w, d).
+        attention: (heads, h, w) of the class token, 1 = what each patch gets if attention is even.
+    """
+
+    image: Images
+    tokens: Plane
+    attention: Plane
+
+    @property
+    def patch(self) -> int:
+        """Side of a patch in pixels."""
+        return int(self.image.shape[0] // self.tokens.shape[0])
+
+
+def look_at_field(
+    encoder: PatchEncoder,
+    image: Images,
+    *,
+    tile: int | None = None,
+    overlap: float = OVERLAP,
+    scale: float = 1.0,
+    batch: int = 8,
+) -> FieldTokens:
+    """Patch tokens and class-token attention of a field (H, W, 3).
+
+    A field that is larger than a tile is seen through overlapping tiles; where they overlap, what they say is
+    blended with weights that fall linearly towards each tile's edge, so that no seam shows. A field that fits
+    into a tile is seen in one pass. Up to p - 1 pixels are cut off the borders to make whole patches.
+
+    Args:
+        encoder: the network.
+        image: the field.
+        tile: side of a tile in pixels; None: the network's own input.
+        overlap: share of a tile that its neighbour covers again, 0 to 0.9.
+        scale: the field is resized by this first: 2 gives twice as many patches a side.
+        batch: tiles that the network gets at once.
+
+    Raises:
+        RedDinoError: the field is smaller than a patch, overlap, tile or scale make no sense, or tokens are
+            not finite.
+    """
+    patch = encoder.patch_size
+    side = (encoder.input_size if tile is None else tile) // patch
+    if side < 1 or not 0 <= overlap <= 0.9 or scale <= 0:
+        raise RedDinoError(
+            f"tiles of at least {patch} px, an overlap from 0 to 0.9 and a scale above 0 are needed, not "
+            f"{tile}, {overlap} and {scale}"
+        )
+    seen = _whole_patches(_resized(image, scale), patch)
+    grid = seen.shape[0] // patch, seen.shape[1] // patch
+    step = max(1, round(side * (1 - overlap)))
+    windows = [
+        (top, left) for top in tile_starts(grid[0], side, step) for left in tile_starts(grid[1], side, step)
+    ]
+    height, width = min(side, grid[0]), min(side, grid[1])
+    weights = blending_weights(height, width, side - step)
+    tokens: Plane | None = None
+    attention: Plane | None = None
+    total = np.zeros(grid, np.float32)
+    for first in range(0, len(windows), batch):
+        chunk = windows[first : first + batch]
+        squares = [
+            seen[top * patch : (top + height) * patch, left * patch : (left + width) * patch]
+            for top, left in chunk
+        ]
+        found, looked = encoder.patch_tokens(np.stack(squares))
+        if not (np.isfinite(found).all() and np.isfinite(looked).all()):
+            raise RedDinoError(
+                "the network returned patch tokens that are not finite: its weights are damaged, or its "
+                "training diverged"
+            )
+        # In units of an even share of what goes to patches, so that tiles can be set side by side.
+        looked = looked / looked.mean(axis=(2, 3), keepdims=True)
+        if tokens is None or attention is None:
+            tokens = np.zeros((*grid, found.shape[-1]), np.float32)
+            attention = np.zeros((looked.shape[1], *grid), np.float32)
+        for (top, left), one, heads in zip(chunk, found, looked, strict=True):
+            rows, columns = slice(top, top + height), slice(left, left + width)
+            tokens[rows, columns] += weights[..., None] * one
+            attention[:, rows, columns] += weights * heads
+            total[rows, columns] += weights
+    assert tokens is not None and attention is not None
+    tokens /= total[..., None]
+    attention /= total
+    return FieldTokens(seen, tokens, attention)
+
+
+def tile_starts(length: int, side: int, step: int) -> list[int]:
+    """Where tiles of `side` start along `length`, `step` apart; the last one ends with the field."""
+    if length <= side:
+        return [0]
+    return [*range(0, length - side, step), length - side]
+
+
+def blending_weights(height: int, width: int, ramp: int) -> Plane:
+    """Weights (height, width) that rise from each edge over `ramp` patches and are 1 in the middle."""
+    sides = []
+    for length in (height, width):
+        place = np.arange(length)
+        edge = np.minimum(place, length - 1 - place) + 1
+        sides.append(np.minimum(edge / (ramp + 1), 1.0))
+    return np.asarray(np.outer(*sides), dtype=np.float32)
+
+
+def _resized(image: Images, scale: float) -> Images:
+    if scale == 1.0:
+        return image
+    mode = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=mode), np.uint8)
+
+
+def _whole_patches(image: Images, patch: int) -> Images:
+    """The middle of an image (H, W, 3) that is made of whole patches."""
+    height, width = (size // patch * patch for size in image.shape[:2])
+    if not height or not width:
+        raise RedDinoError(
+            f"a field of {image.shape[1]} x {image.shape[0]} px is smaller than a patch of {patch} px"
+        )
+    top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
+    return np.ascontiguousarray(image[top : top + height, left : left + width])

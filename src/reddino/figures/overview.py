@@ -1,0 +1,154 @@
+"""An embedding table as one looks at it: its map, its outliers, its pictures, and the figures of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from matplotlib.figure import Figure
+
+from reddino.embedding.column_names import renamed
+from reddino.embedding.encoder import Images
+from reddino.embedding.finite import require_finite
+from reddino.embedding.table import Embeddings
+from reddino.figures.maps import maps_figure
+from reddino.figures.neighbours import outlier_scores
+from reddino.figures.pictures import Pictures
+from reddino.figures.projection import Method, Points, layout
+from reddino.figures.sheets import (
+    Indices,
+    classes_figure,
+    find_neighbourhoods,
+    neighbours_figure,
+    outliers_figure,
+    typical_queries,
+)
+from reddino.foundations.atomic import atomic_path
+from reddino.foundations.parquet import write_parquet
+from reddino.foundations.visible import short
+
+#: Side in pixels of the pictures on sheets.
+PICTURE = 96
+#: Columns that are panels of the map: title -> the columns to take, the first that says something.
+PANELS: Mapping[str, tuple[str, ...]] = {
+    "by class": ("label",),
+    "by patient": ("patient", "slide"),
+    "by source": ("source",),
+}
+NAMES = {"umap": "UMAP", "pca": "first two principal components"}
+
+
+@dataclass(frozen=True)
+class Overview:
+    """A table with what is drawn of it.
+
+    Attributes:
+        table: rows and vectors.
+        xy: (n, 2) the map.
+        scores: (n,) outlier scores, see `outlier_scores`.
+        pictures: where the rows' pictures are; None if the images are not at hand.
+        method: how the map was made.
+        seed: that map and choices follow from.
+        label: column of the classes.
+        notes: what a person who looks at it should know, such as how many vectors are equal.
+    """
+
+    table: Embeddings
+    xy: Points
+    scores: Points
+    pictures: Pictures | None
+    method: Method
+    seed: int
+    label: str
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        table: Embeddings,
+        *,
+        images: str | Path | None = None,
+        method: Method = "umap",
+        seed: int = 0,
+        label: str = "label",
+    ) -> Overview:
+        """Lay out the map and score outliers.
+
+        Args:
+            table: an embedding table.
+            images: the manifest that was embedded, or the folder that its paths start from.
+            method: `umap`, or `pca` where a second must do.
+            seed: of the map, and of what is drawn at random.
+            label: column of the classes.
+
+        Raises:
+            RedDinoError: no such column, the images are not there, or vectors are not finite.
+        """
+        require_finite(table)
+        table.strings(label)
+        pictures = Pictures.of(table, images) if images is not None else None
+        made = layout(table.vectors, method, seed)
+        scores = outlier_scores(table.vectors, table.strings("source"), seed=seed)
+        return cls(table, made.xy, scores, pictures, made.method, seed, label, made.notes)
+
+    @property
+    def title(self) -> str:
+        """Model, rows and method in one line."""
+        return f"{short(str(self.table.meta['model']), 60)}: {NAMES[self.method]} of {len(self.table)} views"
+
+    def panels(self) -> dict[str, list[str]]:
+        """Panel title -> labels, of the columns that hold at least two values."""
+        found = {}
+        for title, columns in PANELS.items():
+            for column in (self.label,) if columns == ("label",) else columns:
+                values = self.table.strings(column) if column in self.table.table.column_names else []
+                if len(set(values) - {""}) > 1:
+                    found[title if column == columns[0] else f"by {column}"] = values
+                    break
+        return found or {"one source, one class": [""] * len(self.table)}
+
+    def maps(self) -> Figure:
+        """The map by class, by patient (or slide) and by source."""
+        return maps_figure(self.xy, self.panels(), self.title)
+
+    def sheets(self) -> dict[str, Figure]:
+        """Sheets of pictures by name: neighbours, classes (where there are labels) and outliers."""
+        if self.pictures is None:
+            return {}
+        labels, sources = self.table.strings(self.label), self.table.strings("source")
+        queries = typical_queries(self.table.vectors, labels, sources)
+        found = find_neighbourhoods(self.table.vectors, sources, self.table.strings("path"), queries)
+        sheets = {"neighbours": neighbours_figure(found, self.cut, labels, sources)}
+        if any(labels):
+            sheets["classes"] = classes_figure(self.table.vectors, labels, self.cut, seed=self.seed)
+        sheets["outliers"] = outliers_figure(self.scores, sources, labels, self.cut)
+        return sheets
+
+    def cut(self, rows: Indices, side: int = PICTURE) -> Images:
+        """Pictures (m, side, side, 3) of rows (m,)."""
+        if self.pictures is None:
+            raise ValueError("this overview has no pictures")
+        return self.pictures.cut(rows, side)
+
+    def columns(self) -> pa.Table:
+        """The table's columns without vectors, and map_x, map_y and outlier.
+
+        A column of the table that has one of these names gets another, which is logged.
+        """
+        added = {"map_x": self.xy[:, 0], "map_y": self.xy[:, 1], "outlier": self.scores}
+        table = renamed(self.table.table, added, "since the map's own columns have these names")
+        for name, values in added.items():
+            table = table.append_column(name, pa.array(values.astype(np.float32)))
+        return table
+
+    def save_columns(self, path: Path, provenance: Mapping[str, Any]) -> None:
+        """Write `columns` as Parquet, with where they come from in the metadata."""
+        import json
+
+        notes = {"reddino": json.dumps({"embedding": dict(self.table.meta), "provenance": dict(provenance)})}
+        with atomic_path(path) as partial:
+            write_parquet(self.columns().replace_schema_metadata(notes), partial)

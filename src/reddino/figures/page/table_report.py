@@ -1,0 +1,155 @@
+"""The report of an embedding table: one page with what was embedded, how well it does, and how it looks."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from reddino.figures.overview import Overview
+from reddino.figures.page.document import Document, facts, paragraph, picture, table
+from reddino.figures.page.interactive import interactive_map
+from reddino.figures.page.measures import batch_effect_parts, score_parts
+from reddino.foundations.exports import original
+
+#: A report that mails and browsers still take.
+MOST_CHARACTERS = 19_500_000
+MOST_LISTED = 50
+
+MAP_CAPTION = (
+    "Each point is a view, and near points have similar vectors; distances between far groups mean little. "
+    "Classes should part; patients and sources should mix. The line below each map says how often "
+    "neighbours on it share the label."
+)
+CAPTIONS = {
+    "neighbours": (
+        "Neighbours",
+        "A row is a cell of median distance from the mean of its class and source, then the nearest cells of "
+        "its own source (from other images), then the nearest of other sources. Green frames: the same "
+        "class; vermilion: another. A network that sees cells and not cameras finds the same class in other "
+        "sources.",
+    ),
+    "classes": (
+        "Classes",
+        "The mean picture of each class, and the cells nearest to the mean of its vectors: what the network "
+        "takes for typical.",
+    ),
+    "outliers": (
+        "Outliers",
+        "The cells farthest from their own source: mean distance to the 10 nearest other cells of the "
+        "source, over the median of that in the source (1 is usual). Often debris, overlaps or bad focus.",
+    ),
+}
+
+
+def table_report(
+    overview: Overview,
+    provenance: Mapping[str, Any],
+    *,
+    scores: Sequence[Mapping[str, Any]] = (),
+    batch_effect: Mapping[str, Any] | None = None,
+    failures: Path | None = None,
+) -> str:
+    """The page (HTML) of a table.
+
+    Args:
+        overview: the table with its map.
+        provenance: of this report, see `reddino.foundations.provenance`.
+        scores: documents that `reddino evaluate --out` wrote.
+        batch_effect: document that `reddino batch --out` wrote.
+        failures: the table's failures.csv.
+    """
+    meta = overview.table.meta
+    page = Document(f"{meta['model']}: {len(overview.table)} views", "A report of RedDino. Research only.")
+    page.add("What was embedded", *_contents(overview), facts(_origin(meta, provenance)))
+    page.add("Scores", *(part for document in scores for part in score_parts(document)))
+    if batch_effect is not None:
+        page.add("Batch effect", *batch_effect_parts(batch_effect))
+    page.add(
+        "Map",
+        *(paragraph(note, note=True) for note in overview.notes),
+        picture(overview.maps(), MAP_CAPTION, page.numbers),
+    )
+    place = len(page.sections)
+    sheets = overview.sheets()
+    for name, figure in sheets.items():
+        title, caption = CAPTIONS[name]
+        page.add(title, picture(figure, caption, page.numbers))
+    if not sheets:
+        page.add("Pictures", paragraph("Left out: the images were not given (--images)."))
+    if page.numbers:
+        said = (
+            "No font on the computer that made this report draws these names: numbers stand for them above."
+        )
+        page.add("Names", paragraph(said), table(("in the figures", "name"), page.numbers.rows()))
+    page.add("Left out", *_failures(failures, overview))
+    parts, script = interactive_map(overview, MOST_CHARACTERS - len(page.html()) - len(MAP_CAPTION))
+    page.sections.insert(place, ("Interactive map", "\n".join(parts)))
+    page.scripts.append(script)
+    return page.html()
+
+
+def _contents(overview: Overview) -> list[str]:
+    """How many views, images, patients and labels of each source, and how often each label occurs."""
+    rows = overview.table
+    asked = ("path", "slide", "patient", overview.label)
+    counted = [name for name in asked if name in rows.table.column_names]
+    sources = rows.strings("source")
+    values = {name: rows.strings(name) for name in counted}
+    lines = []
+    for source in sorted(set(sources)):
+        members = [i for i, other in enumerate(sources) if other == source]
+        found = [len({values[name][i] for i in members} - {""}) or "-" for name in counted]
+        lines.append((source or "not given", len(members), *found))
+    header = ("source", "views", *(f"{'image' if name == 'path' else name}s" for name in counted))
+    parts = [table(header, lines, range(1, len(header)))]
+    labels = Counter(label for label in rows.strings(overview.label) if label)
+    if labels:
+        listed = [(name, count) for name, count in labels.most_common()]
+        parts.append(table((overview.label, "views"), listed, (1,)))
+    return parts
+
+
+def _origin(meta: Mapping[str, Any], provenance: Mapping[str, Any]) -> dict[str, Any]:
+    origin = meta.get("provenance", {})
+    return {
+        "model": meta.get("model"),
+        "weights": meta.get("weights_hash"),
+        "embedding": f"{meta.get('pooling')}, {meta.get('dim')} numbers, {meta.get('precision')}",
+        "view": _spoken(meta.get("view", {})),
+        "preprocessing": _spoken(meta.get("preprocessing", {})),
+        "seen in pretraining": _spoken(meta.get("seen", {})),
+        "views left out": sum(meta.get("dropped", {}).values()) or None,
+        "data fingerprint": meta.get("data"),
+        "embedded with": origin.get("command"),
+        "reported with": provenance.get("command"),
+        "seed": provenance.get("seed"),
+        "RedDino": f"{provenance.get('version')} (embedded with {origin.get('version')})",
+    }
+
+
+def _spoken(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in values.items())
+
+
+def _failures(path: Path | None, overview: Overview) -> list[str]:
+    """What the pass left out, and what could not be cut again for this report."""
+    entries: list[tuple[str, str]] = []
+    if path is not None and path.is_file():
+        with path.open(encoding="utf-8", newline="", errors="surrogateescape") as file:
+            entries = [(original(row["path"]), original(row["reason"])) for row in csv.DictReader(file)]
+    parts = [paragraph("Every image that was asked for was embedded." if not entries else _count(entries))]
+    if entries:
+        parts.append(table(("image", "reason"), entries[:MOST_LISTED]))
+    again = list(overview.pictures.failures) if overview.pictures is not None else []
+    if again:
+        parts.append(paragraph(f"Not readable any more when this report was made: {len(again)} images."))
+        parts.append(table(("image", "reason"), again[:MOST_LISTED]))
+    return parts
+
+
+def _count(entries: Sequence[tuple[str, str]]) -> str:
+    more = f"; the first {MOST_LISTED}:" if len(entries) > MOST_LISTED else ":"
+    return f"{len(entries)} images could not be used{more}"

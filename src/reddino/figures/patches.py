@@ -1,0 +1,120 @@
+"""Patch pictures of fields: which fields, in what order, and the files that come of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from reddino.embedding.encoder import Images
+from reddino.figures.fields import FieldTokens, PatchEncoder, look_at_field
+from reddino.figures.figures import save_figure
+from reddino.figures.lettering import Numbers, note_numbers
+from reddino.figures.patch_pictures import (
+    PatchBasis,
+    Place,
+    attention_figure,
+    patch_at,
+    pca_figure,
+    similarity_figure,
+    striking_patches,
+)
+from reddino.foundations.atomic import write_text
+from reddino.foundations.errors import RedDinoError
+from reddino.foundations.visible import file_stem, short_names
+from reddino.smears.decode import decode_image
+from reddino.smears.failures import Failures, ImageError
+from reddino.smears.manifest import Manifest
+from reddino.smears.readings import Readings
+
+
+def spread_images(manifest: Manifest, most: int) -> list[str]:
+    """Paths of up to `most` images: of each source in turn, evenly spaced along its images."""
+    names, codes = manifest.images()
+    sources = manifest.strings("source")
+    by_source: dict[str, list[str]] = {}
+    seen: set[int] = set()
+    for row, code in enumerate(codes.tolist()):
+        if code not in seen:
+            seen.add(code)
+            by_source.setdefault(sources[row], []).append(names[code])
+    each = -(-most // len(by_source))
+    picked = []
+    for images in by_source.values():
+        step = len(images) / min(each, len(images))
+        picked.append([images[int((i + 0.5) * step)] for i in range(min(each, len(images)))])
+    turns = [paths[i] for i in range(each) for paths in picked if i < len(paths)]
+    return turns[:most]
+
+
+def draw_patches(
+    fields: Sequence[FieldTokens], names: Sequence[str], out: Path, place: Place | None = None
+) -> list[Path]:
+    """Write pca.png of all fields together, and attention and similarity of each.
+
+    Args:
+        fields: what a network makes of them.
+        names: of the fields, as long.
+        out: folder.
+        place: (x, y) of the patch to compare with, as shares of width and height; None: striking ones.
+    """
+    basis = PatchBasis.fit(fields)
+    titles = short_names([Path(name).name for name in names])
+    written, numbers = [out / "pca.png"], Numbers()
+    save_figure(pca_figure(fields, titles, basis), written[0], numbers=numbers)
+    for number, (field, name) in enumerate(zip(fields, names, strict=True), 1):
+        patches = [patch_at(field, place)] if place is not None else striking_patches(field, basis)
+        for kind, figure in (
+            ("attention", attention_figure(field, titles[number - 1])),
+            ("similarity", similarity_figure(field, patches, titles[number - 1])),
+        ):
+            written.append(out / f"{number:02d}-{file_stem(Path(name).name)}-{kind}.png")
+            save_figure(figure, written[-1], numbers=numbers)
+    note_numbers(numbers, out)
+    return written
+
+
+def patch_pictures(
+    encoder: PatchEncoder,
+    manifest: Manifest,
+    out: Path,
+    provenance: dict[str, Any],
+    *,
+    most: int = 4,
+    place: Place | None = None,
+    failures: Failures | None = None,
+    **options: Any,
+) -> list[Path]:
+    """Patch pictures of some images of a manifest; all share the basis of their colours.
+
+    Args:
+        encoder: a Vision Transformer.
+        manifest: images, whose sources take turns.
+        out: folder of the pictures.
+        provenance: is written beside them, as patches.json.
+        most: images to draw.
+        place: see `draw_patches`.
+        failures: takes the images that cannot be read.
+        options: `tile`, `overlap` and `scale` of `look_at_field`.
+
+    Raises:
+        RedDinoError: no image can be read.
+    """
+    failures = Failures() if failures is None else failures
+    fields, names = [], []
+    readings = Readings(manifest.table)
+    for name in spread_images(manifest, most):
+        try:
+            image: Images = decode_image(manifest.root / name, **readings.of(name))
+        except ImageError as error:
+            failures.add(error.path, error.reason)
+            continue
+        fields.append(look_at_field(encoder, image, **options))
+        names.append(name)
+    if not fields:
+        raise RedDinoError(f"no field could be looked at: {failures.summary()}")
+    written = draw_patches(fields, names, out, place)
+    record = {"provenance": provenance, "images": names, "options": options}
+    write_text(out / "patches.json", json.dumps(record, indent=1) + "\n")
+    return written

@@ -1,0 +1,105 @@
+"""Parquet with a checksum of each page, written and verified; what is damaged is said in a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from reddino.foundations.errors import RedDinoError
+
+#: Values in memory for each byte of the file, and for nothing: a few bytes can stand for any number of rows.
+RATIO, FREE = 200, 50_000_000
+#: Values in all columns, and characters in one: a few kilobytes can stand for more than memory holds.
+MAX_VALUES = 500_000_000
+
+
+def write_parquet(table: pa.Table, path: Path) -> None:
+    """Write a table to one file."""
+    pq.write_table(table, path, compression="zstd", write_page_checksum=True)
+
+
+def parquet_writer(path: Path, schema: pa.Schema, **options: Any) -> pq.ParquetWriter:
+    """A writer of several tables to one file; `options` are pyarrow's."""
+    return pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True, **options)
+
+
+def open_parquet(path: Path, **options: Any) -> pq.ParquetFile:
+    """A file to read, whose pages are verified where it has checksums; `options` are pyarrow's.
+
+    pyarrow's own `read_table` is not used: it turns names of folders such as `slide=7` into columns.
+    """
+    return pq.ParquetFile(path, page_checksum_verification=True, **options)
+
+
+@contextmanager
+def reading_parquet(path: Path, what: str) -> Iterator[None]:
+    """Turn what Arrow raises on a damaged or strange file into a sentence; `what`: `as a list of ...`."""
+    try:
+        yield
+    except RedDinoError:
+        raise
+    except Exception as error:  # on bytes that are no Parquet, its reader raises errors of many kinds
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise RedDinoError(f"{path} cannot be read {what}: {reason.rstrip('.')}") from error
+
+
+def read_parquet_file(path: Path) -> pa.Table:
+    """The table of a file, if it can have as many values as it says; to be called in `reading_parquet`.
+
+    Raises:
+        RedDinoError: it says more.
+    """
+    with open_parquet(path) as file:
+        require_size(file, path)
+        return file.read()
+
+
+def listed_values(file: pq.ParquetFile) -> int:
+    """How many values a file says that it holds: by its rows or by its columns, whichever is more.
+
+    Raises:
+        pa.ArrowException, OSError: it is damaged.
+    """
+    metadata = file.metadata
+    by_rows = metadata.num_rows * metadata.num_columns
+    if not 0 <= by_rows <= MAX_VALUES:
+        return by_rows
+    # Arrow ends the whole process where the description of a column is asked for and is damaged. Reading the
+    # pages once, a few values at a time, finds that first, as an error.
+    file.scan_contents()
+    return max(
+        by_rows,
+        sum(
+            metadata.row_group(group).column(column).num_values
+            for group in range(metadata.num_row_groups)
+            for column in range(metadata.num_columns)
+        ),
+    )
+
+
+def require_size(file: pq.ParquetFile, path: Path) -> None:
+    """Refuse a file that says it holds far more values than its bytes could stand for."""
+    values = listed_values(file)
+    if not 0 <= values <= RATIO * path.stat().st_size + FREE:
+        raise RedDinoError(f"{path} says that it holds {values:,} values, which are not in it: it is damaged")
+
+
+def require_columns(table: pa.Table, **kinds: pa.DataType) -> None:
+    """Refuse a table that lacks a column, or has it with another type; text may be kept as a dictionary.
+
+    Raises:
+        ValueError: names the column, for `reading_parquet`.
+    """
+    for name, kind in kinds.items():
+        if table.column_names.count(name) != 1:
+            raise ValueError(f"column '{name}' is missing")
+        found = table.schema.field(name).type
+        if (found.value_type if pa.types.is_dictionary(found) else found) != kind:
+            raise ValueError(f"column '{name}' is of type {found}, not {kind}")
+        if table.column(name).null_count and not pa.types.is_string(kind):
+            raise ValueError(f"column '{name}' lacks values")

@@ -1,0 +1,362 @@
+"""The backbones that pretraining and embedding share: a ViT that takes masks, and any other timm network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from reddino.foundations.errors import RedDinoError
+from reddino.networks.arguments import require_architecture, require_name
+from reddino.networks.blocks import Kept, KeptPair, class_token_of_last
+from reddino.networks.depthwise import adopt_depthwise
+from reddino.networks.feature_map import map_tokens
+from reddino.networks.position import resample_positions
+
+if TYPE_CHECKING:
+    from reddino.networks.crop_block import CropBlock
+
+# timm is imported where a network is built: that takes two seconds, in which a run's first batch is made.
+
+#: Backbones with patch size 14 that have no timm name of their own: (timm architecture, its arguments).
+PATCH14: dict[str, tuple[str, dict[str, Any]]] = {
+    "vit_tiny_patch14": ("vit_tiny_patch16_224", {"patch_size": 14, "init_values": 1e-5})
+}
+
+
+class Tokens(NamedTuple):
+    """What a backbone returns: class token (B, d) and patch tokens (B, N, d); None where it has no tokens."""
+
+    cls: Tensor
+    patches: Tensor | None
+
+
+#: The paper's ResNet50 baseline, cut before its last stage: 1024 numbers an image.
+RESNET50_CUT = "resnet50-cut"
+
+KeptSamples = Sequence[Kept]
+"""For each residual branch the samples that compute it; the others skip it (drop path)."""
+
+
+class Crops(NamedTuple):
+    """Crops of one size, and what the student does not see of them.
+
+    Attributes:
+        images: (B, 3, H, W), normalised; H and W multiples of the patch size.
+        masks: (B, N) bool, True where a patch is replaced by the mask token.
+        kept_samples: for each residual branch the samples that compute it; None: all of them.
+    """
+
+    images: Tensor
+    masks: Tensor | None = None
+    kept_samples: KeptSamples | None = None
+
+
+class ViTBackbone(nn.Module):
+    """A timm Vision Transformer that accepts masked patches, any crop size and DINOv2's drop path.
+
+    The weights stay timm's (`vit`), so that a model folder opens with `timm.create_model`; the mask token is
+    the only parameter beside them. Register tokens (DINOv2 "reg4"), where the network has them, stand between
+    class token and patches, have no position and are not given out.
+    """
+
+    def __init__(self, vit: Any) -> None:
+        from reddino.networks.crop_block import adopt
+
+        super().__init__()
+        self.vit: Any = vit
+        self.dim = int(self.vit.embed_dim)
+        self.depth = len(self.vit.blocks)
+        self.patch_size = int(self.vit.patch_embed.patch_size[0])
+        self.registers = 0 if vit.reg_token is None else int(vit.reg_token.shape[1])
+        #: Tokens of the position embedding that stand before the patches: the class token, or none.
+        self.positioned_prefix = 0 if vit.no_embed_class else 1
+        self.mask_token = nn.Parameter(torch.zeros(1, self.dim))
+        for block in self.vit.blocks:
+            adopt(block)
+
+    @property
+    def residual_branches(self) -> int:
+        """Branches that drop path may skip: attention and MLP of each block."""
+        return 2 * self.depth
+
+    @property
+    def blocks(self) -> list[CropBlock]:
+        """The blocks, in order."""
+        return list(self.vit.blocks)
+
+    def use_fused_attention(self, fused: bool) -> None:
+        """Choose fused attention or explicit matrix products, block by block."""
+        for block in self.vit.blocks:
+            block.attn.fused_attn = fused
+
+    def checkpoint_activations(self) -> None:
+        """Recompute each block in the backward pass: a third more work, memory for one block at a time."""
+        for block in self.blocks:
+            block.checkpointed = True
+
+    def forward(
+        self, images: Tensor, masks: Tensor | None = None, kept_samples: KeptSamples | None = None
+    ) -> Tokens:
+        """Encode a batch of crops of one size; arguments as in `Crops`."""
+        return self.encode([Crops(images, masks, kept_samples)])[0]
+
+    def encode(self, groups: Sequence[Crops]) -> list[Tokens]:
+        """Encode crops of several sizes, packed: one pass through the blocks, attention within each crop."""
+        tokens = [self._embed(group.images, group.masks) for group in groups]
+        for number, block in enumerate(self.vit.blocks):
+            tokens = block(tokens, [_kept_by(group, number) for group in groups])
+        normed = [self.vit.norm(x) for x in tokens]
+        return [Tokens(x[:, 0], x[:, 1 + self.registers :]) for x in normed]
+
+    def class_token(self, images: Tensor) -> Tensor:
+        """The class token (B, d) alone, as `forward` gives it but for rounding.
+
+        The last block computes what the class token reads and nothing else, which saves five sixths of it
+        (7 % of a ViT-S).
+        """
+        x = self._embed(images, None)
+        for block in self.vit.blocks[:-1]:
+            x = block(x)
+        alone: Tensor = self.vit.norm(class_token_of_last(self.vit.blocks[-1], x))[:, 0]
+        return alone
+
+    def _embed(self, images: Tensor, masks: Tensor | None) -> Tensor:
+        """Class token, registers and patches with their positions: (B, 1 + R + N, d)."""
+        vit = self.vit
+        x = vit.patch_embed.proj(images)
+        grid = (int(x.shape[2]), int(x.shape[3]))
+        x = x.flatten(2).transpose(1, 2)
+        if masks is not None:
+            x = torch.where(masks.unsqueeze(-1), self.mask_token.to(x.dtype), x)
+        positions = resample_positions(vit.pos_embed, grid, self.positioned_prefix).to(x.dtype)
+        prefix = vit.cls_token.to(x.dtype)
+        if self.positioned_prefix:
+            prefix = prefix + positions[:, :1]
+        x = x + positions[:, self.positioned_prefix :]
+        if vit.reg_token is not None:
+            prefix = torch.cat([prefix, vit.reg_token.to(x.dtype)], dim=1)
+        x = torch.cat([prefix.expand(x.shape[0], -1, -1), x], dim=1)
+        embedded: Tensor = vit.norm_pre(x)
+        return embedded
+
+    def attend(self, images: Tensor) -> tuple[Tokens, Tensor]:
+        """Encode (B, 3, H, W); also the class token's attention (B, heads, N) to the patches, last block.
+
+        The attention is a softmax over class token, registers and patches together: over the patches it sums
+        to less than 1.
+        """
+        attention = self.vit.blocks[-1].attn
+        weights: list[Tensor] = []
+        fused, attention.fused_attn = attention.fused_attn, False
+        hook = attention.attn_drop.register_forward_hook(lambda _, given, __: weights.append(given[0]))
+        try:
+            tokens = self(images)
+        finally:
+            hook.remove()
+            attention.fused_attn = fused
+        return tokens, weights[0][:, :, 0, 1 + self.registers :]
+
+
+def _kept_by(group: Crops, block: int) -> KeptPair:
+    """Which samples compute the two branches of a block; None where all of them do."""
+    if group.kept_samples is None:
+        return (None, None)
+    attention, mlp = (
+        None if kept.scale == 1.0 else kept for kept in group.kept_samples[2 * block : 2 * block + 2]
+    )
+    return (attention, mlp)
+
+
+class PooledBackbone(nn.Module):
+    """Any timm network: its pooled output stands where the class token stands; it has no patch tokens.
+
+    Attributes:
+        gives_map: whether the last feature map before the pooling is given out in place of patch tokens; they
+            are nothing that could be masked.
+    """
+
+    residual_branches = 0
+    gives_map = False
+
+    def __init__(self, network: Any) -> None:
+        super().__init__()
+        # Convolutions of a few channels a group are 1.5 times as fast when a pixel's channels lie together.
+        self.network: Any = network.to(memory_format=torch.channels_last)
+        adopt_depthwise(self.network)
+        # Some networks widen their features once more behind the pooling.
+        self.dim = int(getattr(network, "head_hidden_size", None) or network.num_features)
+
+    def use_fused_attention(self, fused: bool) -> None:
+        """Nothing to choose: kept so that both backbones are set up alike."""
+
+    @property
+    def blocks(self) -> list[nn.Module]:
+        """None that could be handled one by one: kept so that both backbones are set up alike."""
+        return []
+
+    def forward(
+        self, images: Tensor, masks: Tensor | None = None, kept_samples: KeptSamples | None = None
+    ) -> Tokens:
+        """Encode (B, 3, H, W) to Tokens(pooled (B, d), None); with `gives_map` to (pooled, map (B, N, e))."""
+        if masks is not None:
+            raise RedDinoError("this backbone has no patch tokens to mask; set loss.ibot=0")
+        images = images.contiguous(memory_format=torch.channels_last)
+        if not self.gives_map:
+            return Tokens(self.network(images), None)
+        features = self.network.forward_features(images)
+        return Tokens(self.network.forward_head(features), map_tokens(self.network, features))
+
+
+Backbone = ViTBackbone | PooledBackbone
+
+
+def create_backbone(
+    name: str,
+    *,
+    image_size: int | None = None,
+    depth: int | None = None,
+    layer_scale: float | None = None,
+    drop_path: float = 0.0,
+    arguments: Mapping[str, Any] | None = None,
+) -> Backbone:
+    """Build an untrained backbone by its timm name (or `vit_tiny_patch14`).
+
+    Args:
+        name: `vit_tiny_patch14`, `vit_small_patch14_dinov2`, ..., or any timm architecture.
+        image_size: pixels; sets the grid of a ViT's position embedding.
+        depth: number of ViT blocks, where another than the architecture's own is wanted.
+        layer_scale: LayerScale's starting value for a ViT; None keeps the architecture's.
+        drop_path: rate for a network without tokens, where its architecture has one; a ViT takes it at each
+            forward.
+        arguments: of timm's constructor, beyond those above.
+
+    Raises:
+        RedDinoError: timm has no such architecture, or it does not take these arguments.
+    """
+    import timm
+
+    require_name(name, "the backbone")
+    if name == RESNET50_CUT:
+        return PooledBackbone(cut_last_stage(timm.create_model("resnet50", pretrained=False, num_classes=0)))
+    architecture, own = PATCH14.get(name, (name, {}))
+    if not timm.is_model(architecture.split(".")[0]):
+        raise RedDinoError(
+            f"backbone '{name}' is neither vit_tiny_patch14 nor an architecture of timm {timm.__version__}"
+        )
+    arguments = {**own, **(arguments or {}), "num_classes": 0}
+    if is_vit(architecture):
+        arguments |= {"global_pool": "token"}
+        optional: dict[str, Any] = {"img_size": image_size, "depth": depth, "init_values": layer_scale}
+        arguments |= {key: value for key, value in optional.items() if value is not None}
+    elif depth is not None or layer_scale is not None:
+        key = "depth" if depth is not None else "layer_scale"
+        raise RedDinoError(f"model.{key} only fits Vision Transformers, and '{name}' is none")
+    elif drop_path:
+        arguments |= {"drop_path_rate": drop_path}
+    require_architecture(arguments, f"backbone '{name}'")
+    try:
+        network = timm.create_model(architecture, pretrained=False, **arguments)
+    except (
+        TypeError,
+        ValueError,
+        AssertionError,
+        RuntimeError,
+        KeyError,
+        IndexError,
+        OverflowError,
+    ) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+        raise RedDinoError(f"backbone '{name}' cannot be built with these arguments ({reason})") from error
+    return wrap(network)
+
+
+def is_vit(architecture: str) -> bool:
+    """Whether a timm name is a plain ViT with a class token, which our masked forward knows."""
+    registers = "reg" in architecture and "dinov2" not in architecture
+    return architecture.startswith("vit_") and not registers and "clip" not in architecture
+
+
+def cut_last_stage(resnet: Any) -> Any:
+    """A timm ResNet whose pooled output is that of its last stage but one, as the paper's baseline has it."""
+    resnet.num_features = resnet.head_hidden_size = int(resnet.layer4[0].conv1.in_channels)
+    resnet.layer4 = nn.Identity()
+    return resnet
+
+
+def is_cut(network: Any) -> bool:
+    """Whether `cut_last_stage` was here."""
+    return isinstance(getattr(network, "layer4", None), nn.Identity)
+
+
+def wrap(network: Any) -> Backbone:
+    """Put a timm network behind the interface of this module."""
+    return ViTBackbone(network) if _is_plain_vit(network) else PooledBackbone(network)
+
+
+def _is_plain_vit(network: Any) -> bool:
+    """Whether our forward computes what timm's would: every part must be of the kind it knows."""
+    from timm.layers import Attention
+    from timm.models import vision_transformer
+
+    if type(network) is not vision_transformer.VisionTransformer:
+        return False
+    attention = [block.attn for block in network.blocks if type(block) is vision_transformer.Block]
+    known_blocks = len(attention) == len(network.blocks) and all(
+        type(part) is Attention
+        and getattr(part, "gate", None) is None
+        and all(isinstance(norm, nn.Identity) for norm in (part.q_norm, part.k_norm, part.norm))
+        for part in attention
+    )
+    return (
+        known_blocks
+        and network.cls_token is not None
+        and network.pos_embed is not None
+        and (network.reg_token is None or network.no_embed_class)
+        and hasattr(network.patch_embed, "proj")
+        and isinstance(network.patch_embed.norm, nn.Identity)
+        and isinstance(network.fc_norm, nn.Identity)
+    )
+
+
+def initialise(backbone: Backbone, seed: int) -> None:
+    """Draw all weights anew from `seed` as DINOv2 does: truncated normal 0.02, zero biases, mask token zero.
+
+    The patch embedding keeps the uniform fan-in scale of a convolution; a network without tokens keeps timm's
+    scheme.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    if isinstance(backbone, PooledBackbone):
+        _redraw(backbone.network, seed)
+        return
+    vit = backbone.vit
+    with torch.no_grad():
+        for module in vit.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02, generator=generator)
+                nn.init.zeros_(module.bias)
+        fan_in = vit.patch_embed.proj.weight[0].numel()
+        nn.init.uniform_(
+            vit.patch_embed.proj.weight, -1 / math.sqrt(fan_in), 1 / math.sqrt(fan_in), generator=generator
+        )
+        nn.init.zeros_(vit.patch_embed.proj.bias)
+        nn.init.trunc_normal_(vit.pos_embed, std=0.02, generator=generator)
+        nn.init.normal_(vit.cls_token, std=1e-6, generator=generator)
+        if vit.reg_token is not None:
+            nn.init.normal_(vit.reg_token, std=1e-6, generator=generator)
+        nn.init.zeros_(backbone.mask_token)
+
+
+def _redraw(network: Any, seed: int) -> None:
+    """Give a timm network fresh weights; many draw them only when they are built, so build it once more."""
+    import timm
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        fresh = timm.create_model(network.pretrained_cfg["architecture"], num_classes=0)
+    if is_cut(network):
+        fresh = cut_last_stage(fresh)
+    network.load_state_dict(fresh.state_dict())

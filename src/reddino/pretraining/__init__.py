@@ -1,0 +1,1 @@
+"""RedDino pretraining: DINOv2 self-distillation tuned to red blood cells."""

@@ -1,0 +1,302 @@
+"""The run folder: resolved recipe, what the run is of, metrics (JSON lines, TensorBoard), the model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from types import NoneType
+from typing import Any
+
+import torch
+
+from reddino.foundations.atomic import remove_partials, write_text
+from reddino.foundations.errors import RedDinoError
+from reddino.foundations.locks import only_one
+from reddino.foundations.provenance import provenance
+from reddino.foundations.structured import in_line, read_json, read_json_lines, require_keys
+from reddino.networks.seen import SEEN, seen_by_cache, write_seen
+from reddino.pretraining.data.image_cache import ImageCache
+from reddino.pretraining.distillation.teacher import Guide, described
+from reddino.pretraining.distributed.processes import ALONE, Processes
+from reddino.pretraining.run.recipe import Recipe, dump_recipe, read_recipe
+from reddino.smears.failures import Failures
+
+RECIPE, DESCRIPTION, METRICS, CHECKPOINTS, MODEL = (
+    "recipe.yaml",
+    "run.json",
+    "metrics.jsonl",
+    "checkpoints",
+    "model",
+)
+FAILURES, LOCK, ANSWERS = "failures.csv", "run.lock", "answers"
+#: Measured before a run whose patches are cut in cell diameters.
+DIAMETERS = "cell_diameters.json"
+
+
+class RunFolder:
+    """Paths and records of one run.
+
+    Args:
+        folder: of the run.
+        writes: False in all processes of a run but the first: they read, and keep no records.
+    """
+
+    def __init__(self, folder: Path, writes: bool = True) -> None:
+        self.folder, self._writes = folder, writes
+        self.checkpoints = folder / CHECKPOINTS
+        self.model = folder / MODEL
+        self.answers = folder / ANSWERS
+        self._metrics = folder / METRICS
+        self._board: Any = None
+
+    def begin(
+        self,
+        recipe: Recipe,
+        data_fingerprint: str,
+        threads: int,
+        precision: str = "fp32",
+        processes: int = 1,
+        *,
+        guide: Guide | None = None,
+        pixels: str = "",
+    ) -> list[str]:
+        """Write the description of a new run, or compare how an interrupted one was computed.
+
+        `guide` is the frozen network of a distillation, `pixels` the fingerprint of the decoded images.
+
+        Returns:
+            Remarks for the person, such as a changed number of threads.
+
+        Raises:
+            RedDinoError: the folder holds a run of another recipe, other data or another guide.
+        """
+        self.require_same(recipe, data_fingerprint)
+        self.require_guide(guide)
+        self.require_pixels(pixels)
+        if not self._writes:
+            return []
+        description = {
+            **provenance(seed=recipe.seed, data=data_fingerprint),
+            "threads": threads,
+            "torch": torch.__version__,
+            "precision": precision,
+            "processes": processes,
+            **({"pixels": pixels} if pixels else {}),
+            **(described(guide) if guide is not None else {}),
+        }
+        if not (self.folder / DESCRIPTION).is_file():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_text(self.folder / RECIPE, dump_recipe(recipe))
+            write_text(self.folder / DESCRIPTION, json.dumps(description, indent=2) + "\n")
+            return []
+        before = self._description()
+        numerics = ("threads", "torch", "precision", "processes")
+        if all(before[name] == description[name] for name in numerics):
+            return []
+        then, now = (", ".join(f"{name} {of[name]}" for name in numerics) for of in (before, description))
+        return [
+            f"this run began with {then} and goes on with {now}: "
+            "the last bits of its weights will differ from an undisturbed run"
+        ]
+
+    def _description(self) -> dict[str, Any]:
+        return read_run_description(self.folder)
+
+    def require_same(self, recipe: Recipe, data_now: str) -> None:
+        """Check that a run in this folder, if there is one, is the run to go on with.
+
+        Raises:
+            RedDinoError: it has another recipe or other data.
+        """
+        if not (self.folder / DESCRIPTION).is_file():
+            return
+        data_before = self._description()["data"]
+        before = read_recipe(self.folder / RECIPE).model_dump()
+        now = recipe.model_dump()
+        for section in now:
+            if section != "runtime" and before[section] != now[section]:
+                raise RedDinoError(
+                    f"{self.folder} holds a run whose recipe differs in '{section}'; go on with the "
+                    "same recipe, or give another folder"
+                )
+        if data_before != data_now:
+            raise RedDinoError(
+                f"{self.folder} holds a run on other images (fingerprint {data_before}, now "
+                f"{data_now}); give another folder"
+            )
+
+    def require_guide(self, guide: Guide | None) -> None:
+        """Check that a run in this folder, if there is one, learns from the same weights.
+
+        Raises:
+            RedDinoError: they are others, under the same name.
+        """
+        if guide is None or not (self.folder / DESCRIPTION).is_file():
+            return
+        before = self._description().get("distilled_from_weights")
+        if before != guide.weights:
+            raise RedDinoError(
+                f"{self.folder} holds a run that learns from {guide.name} with the weights {before}, which "
+                f"are now {guide.weights}; bring these back, or give another folder"
+            )
+
+    def require_pixels(self, now: str) -> None:
+        """Check that a run in this folder, if there is one, is on the same pixels.
+
+        Args:
+            now: fingerprint of the decoded images (`ImageIndex.fingerprint`); "" where it is not known.
+
+        Raises:
+            RedDinoError: pictures were replaced by others of the same size.
+        """
+        before = self._description().get("pixels") if (self.folder / DESCRIPTION).is_file() else None
+        if before and now and before != now:
+            raise RedDinoError(
+                f"{self.folder} holds a run on other pictures: files of the same names and sizes have other "
+                f"pixels than when it began (fingerprint {before}, now {now}); bring the old ones back, or "
+                "give another folder"
+            )
+
+    def open_metrics(self, step: int, tensorboard: bool) -> None:
+        """Drop records later than `step` (of a run that died) and open the logs."""
+        if not self._writes:
+            return
+        kept = [record for record in read_metrics(self.folder) if record["step"] <= step]
+        write_text(self._metrics, "".join(json.dumps(record) + "\n" for record in kept))
+        if tensorboard:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=step + 1)
+
+    def note_failures(self, *several: Failures) -> None:
+        """List what could not be opened or decoded in failures.csv; without any there is no such file."""
+        together = Failures()
+        for path, reason in (entry for failures in several for entry in failures):
+            together.add(path, reason)
+        if together.count and self._writes:
+            together.write(self.folder / FAILURES)
+
+    def note_seen(self, start: str, cache: ImageCache, guide: Guide | None = None) -> None:
+        """List in the model folder what the model sees: its sources and hashes of its images.
+
+        What its start and its guide saw, it has seen through them. A resumed run, which is on the same
+        images, takes over its list.
+        """
+        if not self._writes or (self.model / SEEN).is_file():
+            return
+        index = cache.index
+        sources = index.source_names[index.source].tolist()
+        before = (start,) if guide is None else (start, *guide.names)
+        write_seen(self.model, seen_by_cache(sources, index.hashes, *before))
+
+    def log(self, record: dict[str, Any]) -> None:
+        """Append one record, which has `step` and `samples`."""
+        if not self._writes:
+            return
+        with self._metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+        if self._board is not None:
+            for name, value in record.items():
+                if name not in ("step", "samples", "signs"):
+                    self._board.add_scalar(name, value, record["step"])
+
+    def is_scored(self, step: int) -> bool:
+        """Whether an online score of `step` is on record, from before the run was interrupted."""
+        # A step may have two records: one of training, with its rate, and one of the score.
+        return any(record["step"] == step and "lr" not in record for record in read_metrics(self.folder))
+
+    def close(self) -> None:
+        """Flush the TensorBoard log."""
+        if self._board is not None:
+            self._board.close()
+
+
+@contextmanager
+def only_trainer(folder: Path, processes: Processes = ALONE) -> Iterator[None]:
+    """Keep other runs out of a run folder while the block runs; the first process holds it for all of a run.
+
+    A run that could not begin (no such start, no image that can be read) leaves nothing that would bar the
+    next try: decoded images stay, if there are any.
+
+    Raises:
+        RedDinoError: another run trains there now; raised in all processes alike.
+    """
+    with ExitStack() as held:
+
+        def refusal() -> str | None:
+            made = not folder.exists()
+            folder.mkdir(parents=True, exist_ok=True)
+            busy = (
+                f"another process trains in {folder} at this moment: wait for it or stop it, or give "
+                "another folder"
+            )
+            try:
+                held.enter_context(only_one(folder / LOCK, busy))
+            except RedDinoError as error:
+                return str(error)
+            held.callback(_forget_if_not_begun, folder, made)
+            remove_partials(folder, below=True)
+            return None
+
+        refused = processes.from_main(refusal)
+        if refused is not None:
+            raise RedDinoError(refused)
+        yield
+
+
+def _forget_if_not_begun(folder: Path, made: bool) -> None:
+    """Take away what a run writes before its first record, and a folder made for it without any images."""
+    # Network file systems keep an open file's name, other processes may be busy here: then it stays.
+    with suppress(OSError):
+        if (folder / METRICS).exists() or (folder / CHECKPOINTS).exists():
+            return
+        for name in (DESCRIPTION, RECIPE, FAILURES):
+            (folder / name).unlink(missing_ok=True)
+        if not made or any(path.is_dir() and any(path.iterdir()) for path in folder.iterdir()):
+            return
+        for path in folder.iterdir():
+            if path.is_dir():
+                path.rmdir()
+            elif path.name in (LOCK, DIAMETERS):
+                path.unlink()
+        folder.rmdir()
+
+
+def read_run_description(folder: Path) -> dict[str, Any]:
+    """What a run says of itself: its data, and what it was computed with.
+
+    Raises:
+        RedDinoError: the file cannot be read, or lacks one of these.
+    """
+    path = folder / DESCRIPTION
+    content: dict[str, Any] = {"processes": 1, **read_json(path)}
+    require_keys(content, str(path), data=str, threads=int, torch=str, precision=str, processes=int)
+    return content
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """The records of a run, in order; a last line that a killed process left unfinished is passed over.
+
+    Raises:
+        RedDinoError: another line is damaged, or a record has no step.
+    """
+    path = folder / METRICS
+    if not path.is_file() or not path.stat().st_size:
+        return []
+    records = list(read_json_lines(path, nan=True))
+    for record in records:
+        require_keys(record, str(path), step=int)
+        if not all(isinstance(one, str) for one in _listed(record, str(path))):
+            raise RedDinoError(f"{path}: signs: they are not a list of sentences")
+    return records
+
+
+def _listed(record: dict[str, Any], origin: str) -> list[Any]:
+    """The sentences of a record; everything else in it is a number."""
+    for name, value in record.items():
+        if name != "signs" and type(value) not in (int, float, NoneType):
+            raise RedDinoError(f"{origin}: {in_line(name)}: {str(value)[:60]!r} is not a number")
+    signs = record.get("signs", [])
+    return signs if isinstance(signs, list) else [None]

@@ -1,0 +1,120 @@
+"""How large a red cell is in the pixels of an image: from the manifest, else by segmentation."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reddino.foundations.errors import RedDinoError
+from reddino.rbc.magnification import MIXED, picture_scales
+from reddino.smears.decode import decode_image
+from reddino.smears.manifest import Manifest
+from reddino.smears.readings import Readings
+
+_log = logging.getLogger(__name__)
+
+
+def cell_diameters(
+    manifest: Manifest, diameters: Mapping[str, float] | None, rows: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Red-cell diameter in pixels for each of `rows`: the manifest's own, else that of its source.
+
+    Where the boxes of a source show pictures of several magnifications, that of the source times the scale
+    of the picture (`magnification.picture_scales`).
+    """
+    values = manifest.numbers("cell_diameter")[rows]
+    if not np.isnan(values).any():
+        return values
+    sources = manifest.strings("source")
+    by_row = np.array(
+        [(diameters or {}).get(sources[row], np.nan) for row in rows.tolist()], dtype=np.float64
+    )
+    by_row *= picture_scales(manifest)[manifest.images()[1][rows]]
+    values = np.where(np.isnan(values), by_row, values)
+    unknown = ~(values > 0)
+    if unknown.any():
+        row = int(rows[np.argmax(unknown)])
+        raise RedDinoError(
+            f"The cell diameter of source '{sources[row]}' is not known (row {row + 1}): "
+            "fill the column 'cell_diameter', give a diameter for the source, or cut views in pixels."
+        )
+    return values
+
+
+def image_diameters(manifest: Manifest, diameters: Mapping[str, float] | None) -> NDArray[np.float64]:
+    """Red-cell diameter in pixels of each image (m,), as `cell_diameters` of its first row; NaN = unknown."""
+    rows = np.unique(manifest.images()[1], return_index=True)[1].astype(np.int64)
+    own, sources = manifest.numbers("cell_diameter")[rows], manifest.strings("source")
+    of_source = np.array([(diameters or {}).get(sources[row], np.nan) for row in rows.tolist()], np.float64)
+    return np.where(own > 0, own, of_source * picture_scales(manifest))
+
+
+def source_diameters(manifest: Manifest, *, sample: int = 8, seed: int = 0) -> dict[str, float]:
+    """Red-cell diameter of each source in pixels, at the magnification that is typical of it.
+
+    The median of the manifest's `cell_diameter` where a source has any, else the median of what classical
+    segmentation finds on `sample` of its images, drawn by `seed`; each over the scale of its picture.
+
+    Raises:
+        RedDinoError: no image of a source shows cells that can be measured.
+    """
+    sources = np.array(manifest.strings("source"), dtype=object)
+    given = manifest.numbers("cell_diameter")
+    images, codes = manifest.images()
+    scales = picture_scales(manifest)
+    diameters: dict[str, float] = {}
+    for source in sorted(set(sources.tolist())):
+        rows = sources == source
+        filled = rows & ~np.isnan(given)
+        known = given[filled] / scales[codes[filled]]
+        if len(known):
+            diameters[source] = float(np.median(known))
+            continue
+        candidates = [(images[code], float(scales[code])) for code in np.unique(codes[rows]).tolist()]
+        diameters[source] = _estimated_diameter(manifest, source, candidates, sample, seed)
+    return diameters
+
+
+def _estimated_diameter(
+    manifest: Manifest, source: str, images: list[tuple[str, float]], sample: int, seed: int
+) -> float:
+    """The median over some of `images`, each a path and the scale of its picture."""
+    from reddino.rbc.finding import estimate_diameter  # scikit-image takes a second to import
+
+    found: list[float] = []
+    readings = Readings(manifest.table)
+    for index in np.random.default_rng(seed).permutation(len(images)).tolist():
+        if len(found) == sample:
+            break
+        path, scale = images[index]
+        try:
+            diameter = (
+                float(estimate_diameter(decode_image(manifest.root / path, **readings.of(path)))) / scale
+            )
+        except RedDinoError:
+            continue
+        if np.isfinite(diameter) and diameter > 0:
+            found.append(diameter)
+    if not found:
+        raise RedDinoError(
+            f"No red cells could be measured in the {len(images)} images of source '{source}': "
+            "fill the column 'cell_diameter' (pixels) of the manifest."
+        )
+    typical = float(np.median(found))
+    if max(found) > MIXED * typical or min(found) < typical / MIXED:
+        _log.warning(
+            "source %s: red cells measure from %.0f to %.0f pixels in %d of its pictures, and all are taken "
+            "for %.0f; give cell_diameter for each picture, or a source for each magnification",
+            *(source, min(found), max(found), len(found), typical),
+        )
+    return typical
+
+
+def missing_diameters(manifest: Manifest) -> dict[str, float] | None:
+    """Measure the red-cell diameter in pixels by source; None where every row of the manifest has one."""
+    if not np.isnan(manifest.numbers("cell_diameter")).any():
+        return None
+    return source_diameters(manifest)

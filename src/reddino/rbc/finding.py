@@ -1,0 +1,171 @@
+"""Red cells of a smear image by classical segmentation: how large a cell is, and where the cells are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyarrow as pa
+
+from reddino.foundations.errors import RedDinoError
+from reddino.rbc.circles import circle_diameter, find_edges, radial_votes
+from reddino.rbc.foreground import Foreground, StainModel, find_foreground, model_stain
+from reddino.rbc.illumination import Image, Mask, Plane
+from reddino.rbc.measures import Cells, measure_cells, no_cells
+from reddino.rbc.pallor import filled_cells
+from reddino.rbc.splitting import split_touching
+from reddino.smears.decode import Failures, ImageError, decode_image
+from reddino.smears.manifest import Manifest
+from reddino.smears.manifest_columns import READING_COLUMNS
+from reddino.smears.readings import Readings
+
+__all__ = ["Cells", "estimate_diameter", "find_cells", "find_cells_in"]
+
+# Pixels a cell at which the work is done: below about 20 gaps between cells close, above 40 nothing is won.
+WORK_DIAMETER = 28.0
+# Longest side in pixels at which the scale is searched.
+SCALE_SIDE = 400
+# How often a scale that the cells found at it contradict is mended.
+RETRIES = 2
+# The steepest edge of a blurred cell lies inside its outline, and cells are not quite round.
+EDGE_TO_CELL = 1.08
+# Radii, in diameters, at which the edge of a cell is looked for around its centre.
+RADII = np.array([0.36, 0.42, 0.48, 0.54])
+
+
+def estimate_diameter(image: Image) -> float:
+    """Diameter in pixels of a typical single red cell of an RGB image (H, W, 3) uint8.
+
+    Raises:
+        RedDinoError: no red cell stands out from the background.
+    """
+    cells = find_cells(image)
+    if not np.isfinite(cells.typical_diameter):
+        raise RedDinoError(
+            f"No red cells stand out in this {image.shape[1]}x{image.shape[0]} image: give its cell diameter "
+            "in the column cell_diameter of the manifest, or leave the image out."
+        )
+    return cells.typical_diameter
+
+
+def find_cells(image: Image, diameter: float | None = None) -> Cells:
+    """Find the red cells of an RGB image (H, W, 3) uint8.
+
+    Args:
+        image: the field, or a crop of one.
+        diameter: typical cell diameter in pixels where known; estimated from the image where not.
+
+    Returns:
+        The cells; none where nothing stands out. White cells, platelets, lettering and debris are left out.
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise RedDinoError(f"An image must be (H, W, 3) uint8 RGB, this one is {image.shape} {image.dtype}.")
+    if diameter is not None and not 2 < diameter < 1e4:
+        raise RedDinoError(f"A cell diameter must be between 2 and 10000 pixels, not {diameter}.")
+    model = model_stain(image)
+    if model is None:
+        return no_cells()
+    if diameter is not None:
+        return _segment(image, model, diameter)
+    guess = _first_scale(image, model)
+    if guess is None:
+        return no_cells()
+    cells = _segment(image, model, guess)
+    for _ in range(RETRIES):
+        if len(cells) == 0 or 0.85 < cells.typical_diameter / guess < 1.18:
+            break
+        guess = cells.typical_diameter
+        cells = _segment(image, model, guess)
+    return cells
+
+
+def _first_scale(image: Image, model: StainModel) -> float | None:
+    """A first guess of the diameter in pixels, from the radius on which edges agree; None without cells."""
+    scale = min(1.0, SCALE_SIDE / max(image.shape[:2]))
+    small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    foreground = find_foreground(small, model)
+    diameter = circle_diameter(_voting_plane(foreground), _no_votes(foreground, 3))
+    return None if diameter is None else EDGE_TO_CELL * diameter / scale
+
+
+def _voting_plane(foreground: Foreground) -> Plane:
+    return np.asarray(np.where(foreground.field, np.clip(foreground.stain, 0, 1), 0), np.float32)
+
+
+def _no_votes(foreground: Foreground, margin: int) -> Mask:
+    """Pixels whose edges are not those of red cells: nuclei and the rim of a round field."""
+    kernel = np.ones((2 * margin + 1, 2 * margin + 1), np.uint8)
+    return np.asarray(cv2.dilate((foreground.nuclei | ~foreground.field).astype(np.uint8), kernel) > 0)
+
+
+def _segment(image: Image, model: StainModel, guess: float) -> Cells:
+    """One pass at a given scale."""
+    scale = min(WORK_DIAMETER / guess, 1.5)
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=interpolation)
+    foreground = find_foreground(small, model)
+    diameter = guess * scale
+    edges = find_edges(_voting_plane(foreground), 0.05 * diameter, _no_votes(foreground, 1))
+    votes = radial_votes(edges, diameter * RADII)
+    mask = filled_cells(foreground, votes, diameter)
+    labels = split_touching(mask, votes, diameter)
+    return measure_cells(
+        labels, foreground, diameter, (image.shape[1] / small.shape[1], image.shape[0] / small.shape[0])
+    )
+
+
+def find_cells_in(
+    manifest: Manifest,
+    *,
+    failures: Failures | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Manifest:
+    """Find the red cells in every image of a manifest.
+
+    Args:
+        manifest: images; further rows of one image (its annotated cells) are not needed and not kept. A
+            `cell_diameter` that is given is the scale the image is searched at.
+        failures: takes the images that cannot be decoded, and those in which no red cell stands out.
+        progress: called with images done and images in all.
+
+    Returns:
+        A row a cell in the order of the images: `path`, `source`, `slide`, `patient` and `group` of the
+        image's first row, the cell's box in `x, y, w, h` and the image's typical `cell_diameter`, all in
+        pixels.
+    """
+    failures = Failures() if failures is None else failures
+    names, codes = manifest.images()
+    readings = Readings(manifest.table)
+    first = np.unique(codes, return_index=True)[1]
+    given = manifest.numbers("cell_diameter")[first]
+    found: list[Cells] = []
+    for done, (name, diameter) in enumerate(zip(names, given.tolist(), strict=True), start=1):
+        found.append(_cells_of_file(manifest.root / name, diameter, failures, readings.of(name)))
+        if progress is not None:
+            progress(done, len(names))
+    counts = [len(cells) for cells in found]
+    kept = [name for name in READING_COLUMNS if name in manifest.table.column_names]
+    images = manifest.select(np.repeat(first, counts)).table.select(
+        ["path", "source", "slide", "patient", "group", *kept]
+    )
+    typical = np.repeat([cells.typical_diameter for cells in found], counts)
+    columns = {
+        side: np.concatenate([getattr(cells, side) for cells in found] or [[]])
+        for side in ("x", "y", "w", "h")
+    }
+    for column, values in {**columns, "cell_diameter": typical}.items():
+        images = images.append_column(column, pa.array(values, pa.float64()))
+    return Manifest(images, manifest.root)
+
+
+def _cells_of_file(path: Path, diameter: float, failures: Failures, reading: Mapping[str, int]) -> Cells:
+    try:
+        cells = find_cells(decode_image(path, **reading), diameter if np.isfinite(diameter) else None)
+    except ImageError as error:
+        failures.add(error.path, error.reason)
+        return no_cells()
+    if len(cells) == 0:
+        failures.add(path, "no red cells stand out from the background")
+    return cells

@@ -1,0 +1,93 @@
+"""The commands batch, fit and predict on drawn smears."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import cv2
+import pytest
+
+from reddino import cli
+from reddino.embedding.runtimes.check import drawn_cells
+from reddino.synthetic import write_smears
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same cells under two sources, and the table of their hand-crafted features."""
+    made = tmp_path_factory.mktemp("commands")
+    write_smears(
+        made / "smears",
+        sources=("lilac", "night"),
+        patients_per_source=6,
+        fields_per_patient=1,
+        every_source=True,
+        field_um=60,
+    )
+    command = ["embed", f"{made}/smears/manifest.csv", "--model", "morphology", "--out", f"{made}/table"]
+    assert cli.main(command) == 0
+    return made
+
+
+def test_batch__prints_measures_with_their_meaning_and_writes_them(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["batch", f"{folder}/table", "--folds", "2", "--out", f"{folder}/batch.json"]
+    assert cli.main(command) == 0
+    shown = capsys.readouterr().out
+    assert "source told" in shown
+    assert "a batch effect." in shown
+    written = json.loads((folder / "batch.json").read_text())
+    named = {one["name"] for one in written["reports"][0]["measures"]}
+    assert {"source told", "iLISI", "kBET", "variance by source", "source / class distance"} <= named
+    assert written["provenance"]["data"]
+    assert "source silhouette" in (folder / "batch.md").read_text()
+
+
+def test_fit_and_predict__from_a_table_to_counts_and_overlays(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = sorted({"normal", "target"})
+    drawn = (folder / "smears" / "manifest.csv").read_text().splitlines()
+    have = {line.split(",")[9] for line in drawn[1:]}
+    dropped = sorted(have - set(labels))
+    fit = ["fit", f"{folder}/table", "--out", f"{folder}/c", "--folds", "2", "--drop", *dropped]
+    assert cli.main(fit) == 0, capsys.readouterr().err
+    assert "held-out groups" in capsys.readouterr().out
+    out = folder / "p.csv"
+    predict = ["predict", f"{folder}/c", f"{folder}/smears/manifest.csv", "--out", str(out)]
+    assert cli.main([*predict, "--overlays", f"{folder}/o", "--most-overlays", "1"]) == 0
+    assert "not a diagnosis" in capsys.readouterr().out
+    assert len(out.read_text().splitlines()) == len(drawn)
+    assert len(list((folder / "o").iterdir())) == 1
+    assert cli.main(fit) == 1
+    assert "already holds a classifier" in capsys.readouterr().err
+
+
+def test_fit_and_predict__list_what_could_not_even_be_opened(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    smears = tmp_path / "smears"
+    (smears / "folder.png").mkdir(parents=True)
+    with tarfile.open(smears / "shard.tar", "w") as shard:
+        for number, picture in enumerate(drawn_cells(24, 40)):
+            kind = number % 2
+            picture[..., kind] //= 2
+            encoded = bytes(cv2.imencode(".png", picture)[1])
+            for name, content in ((f"{number}.png", encoded), (f"{number}.cls", b"ab"[kind : kind + 1])):
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                shard.addfile(member, io.BytesIO(content))
+    fit = ["fit", str(smears), "--model", "colour-histogram", "--image-size", "16", "--folds", "2"]
+    assert cli.main([*fit, "--out", str(tmp_path / "c")]) == 0, capsys.readouterr().err
+    complaint = capsys.readouterr().err
+    assert "1 entry was left out" in complaint
+    assert str(tmp_path / "c" / "failures.csv") in complaint
+    assert "folder.png" in (tmp_path / "c" / "failures.csv").read_text()
+    predict = ["predict", str(tmp_path / "c"), str(smears), "--out", str(tmp_path / "p.csv")]
+    assert cli.main(predict) == 0, capsys.readouterr().err
+    assert "p.failures.csv" in capsys.readouterr().err
+    assert "folder.png" in (tmp_path / "p.failures.csv").read_text()
