@@ -10,6 +10,8 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from reddino.foundations.version import __version__
+
 # OpenMP threads that spin while another process holds their core make a training step 3-7 times slower; the
 # variable is read when the OpenMP runtime loads, that is before torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -31,8 +33,6 @@ if TYPE_CHECKING:
     from reddino.foundations.errors import RedDinoError
     from reddino.pretraining.run.recipe import read_recipe
     from reddino.smears.manifest import Manifest, join_manifests, read_manifest, write_manifest
-
-__version__ = "0.1.0"
 
 #: Module -> what it gives to the package; the same as above, for when the program runs.
 _EXPORTS = {

@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from reddino import __version__
 from reddino.classification.calibration import softmax
 from reddino.embedding.encoder import Vectors
 from reddino.embedding.table_meta import Preprocessing
@@ -23,6 +22,7 @@ from reddino.foundations.atomic import atomic_path, write_text
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.provenance import hash_bytes
 from reddino.foundations.structured import fit, read_json
+from reddino.foundations.version import __version__
 from reddino.views.spec import ViewSpec
 
 Real = npt.NDArray[np.float64]

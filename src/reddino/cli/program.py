@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from cyclopts import App
 
-from reddino import __version__
 from reddino.cli.terminal import ERR, OUT
+from reddino.foundations.version import __version__
 
 app = App(
     name="reddino",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from reddino import __version__
+from reddino.foundations.version import __version__
 from reddino.networks.folder import ModelCard
 
 UNKNOWN = "not recorded in the model folder"

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from reddino import __version__
+from reddino.foundations.version import __version__
 
 
 def provenance(

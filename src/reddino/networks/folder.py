@@ -12,10 +12,10 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor
 
-from reddino import __version__
 from reddino.foundations.atomic import atomic_path, write_text
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.structured import fit, read_json
+from reddino.foundations.version import __version__
 from reddino.networks.arguments import is_number, require_architecture, require_name
 from reddino.networks.backbone import PATCH14, Backbone, ViTBackbone, create_backbone, is_vit
 from reddino.networks.budget import no_larger_than

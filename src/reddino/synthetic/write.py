@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from reddino import __version__
 from reddino.foundations.atomic import atomic_path, write_text
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.locks import require_free
+from reddino.foundations.version import __version__
 from reddino.smears.manifest import Manifest, read_manifest
 from reddino.synthetic.camera import encode, photograph
 from reddino.synthetic.infection import HOSTS, infected
