@@ -1,6 +1,6 @@
 """Turn the batch effect of drawn smears from none to strong, and draw what the measures make of it.
 
-    python benchmarks/batch_effect.py --out docs/batch-effect.png
+    python benchmarks/batch_effect.py --out docs/figures/batch-effect.png
 
 The same cells are photographed in four laboratories, whose differences are multiplied by 0 to 1.
 """

@@ -5,7 +5,7 @@
     python benchmarks/gpu_campaign.py run --minutes 3 --out /tmp/rehearsal --device cpu    # to try it out
 
 `prepare` fills a folder (.campaign) on a machine with the images and without hurry; `run` needs that folder,
-the checkout and no network. docs/scale.md says more.
+the checkout and no network. docs/experiments/gpu-campaign.md says more.
 """
 
 from __future__ import annotations

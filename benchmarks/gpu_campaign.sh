@@ -1,5 +1,5 @@
 #!/bin/sh
-# The GPU campaign on a machine that reaches no network (docs/scale.md):
+# The GPU campaign on a machine that reaches no network (docs/experiments/gpu-campaign.md):
 #     sh benchmarks/gpu_campaign.sh --minutes 12 --out "$OUT"
 # Installs the wheels that were carried along in .campaign/wheels, if any, and runs.
 set -eu

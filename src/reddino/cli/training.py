@@ -28,7 +28,7 @@ def pretrain(
 ) -> int:
     """Pretrain a network; the same command goes on with a run that was interrupted.
 
-    On several GPUs: torchrun --nproc-per-node N -m reddino pretrain ... (docs/scale.md).
+    On several GPUs: torchrun --nproc-per-node N -m reddino pretrain ... (docs/how-to/several-devices.md).
 
     Args:
         recipe: tiny, distill (CPU), small, base, large (as published), demo, or a YAML file.
