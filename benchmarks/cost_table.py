@@ -5,7 +5,7 @@ stands but for crop size, batch, loading in the same process, and fresh weights 
 `small` and `base` keep their 131,072 prototypes: at a small batch these, not the network, are most of the
 memory. The last columns are what `reddino plan` makes of the counted operations for 8 GPUs.
 
-    python benchmarks/cost_table.py --recipes tiny small base --batch 8
+    python benchmarks/cost_table.py --recipes vit-tiny-scratch small base --batch 8
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def print_table(options: argparse.Namespace) -> None:
 def main() -> None:
     """Print the table, or, started by it, one measurement."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--recipes", nargs="+", default=["tiny", "small", "base"])
+    parser.add_argument("--recipes", nargs="+", default=["vit-tiny-scratch", "small", "base"])
     parser.add_argument("--sizes", nargs="+", default=list(SIZES), choices=SIZES)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--steps", type=int, default=5)

@@ -78,7 +78,7 @@ def measure(folder: Path, batches: int, started: float) -> None:
 
     imported = time.time()
     recipe = read_recipe(
-        "tiny", ["data.max_cell_diameter=null", "runtime.workers=0", "run.samples=100000000"]
+        "vit-tiny-scratch", ["data.max_cell_diameter=null", "runtime.workers=0", "run.samples=100000000"]
     )
     manifest = open_data(folder)
     manifest.fingerprint()
@@ -118,7 +118,7 @@ def measure_run(folder: Path, started: float) -> None:
         patch.object(loop, "make_views", stop),
         suppress(_FirstBatchError),
     ):
-        reddino.pretrain("tiny", folder, run, overrides=overrides)
+        reddino.pretrain("vit-tiny-scratch", folder, run, overrides=overrides)
     print(json.dumps({"a whole run has its first batch after": time.time() - started}))
 
 

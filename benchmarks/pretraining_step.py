@@ -4,7 +4,7 @@ Both take steps in turn in one process on the same random crops; the ratio is of
 put together as its DINOv2 example does (masked ViT, DINO head; targets and losses, 3 % of a step, are written
 out), in fp32 and torch's default settings, which is what its users run on a CPU.
 
-    python benchmarks/pretraining_step.py --recipe tiny --set crops.global_size=112 crops.local_size=56
+    python benchmarks/pretraining_step.py --recipe vit-tiny-scratch --set crops.global_size=112
 """
 # ruff: noqa: I001 - reddino comes first, since it sets OMP_WAIT_POLICY, which torch reads when it loads
 
@@ -146,7 +146,7 @@ def lightly_step(recipe: Recipe) -> Callable[[int], None]:
 def main() -> None:
     """Print samples/s of both, and the ratio."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--recipe", default="tiny")
+    parser.add_argument("--recipe", default="vit-tiny-scratch")
     parser.add_argument("--set", nargs="*", default=[])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--steps", type=int, default=5)

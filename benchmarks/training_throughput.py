@@ -6,7 +6,7 @@ is that of all timed steps together, so that a step that waits for its batch cou
 over the pairs. It is printed for one core, where making crops takes its time from the step, and for two,
 where a worker makes them beside a step of two threads.
 
-    python benchmarks/training_throughput.py --recipe tiny --cores 1 2
+    python benchmarks/training_throughput.py --recipe vit-tiny-scratch --cores 1 2
 """
 # ruff: noqa: I001 - reddino comes first, since it sets OMP_WAIT_POLICY, which torch reads when it loads
 
@@ -139,7 +139,7 @@ def spread(values: Sequence[float], form: str) -> str:
 def main() -> None:
     """Compare on each number of cores in a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--recipe", default="tiny")
+    parser.add_argument("--recipe", default="vit-tiny-scratch")
     parser.add_argument("--set", nargs="*", default=[])
     parser.add_argument("--cores", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--pairs", type=int, default=5)

@@ -29,7 +29,7 @@ from reddino.pretraining.schedules import values_at
 from reddino.pretraining.train import take_step
 
 SIZES = {"112/56": (112, 56), "224/98": (224, 98)}
-RECIPES = ("tiny", "small", "base")
+RECIPES = ("vit-tiny-scratch", "small", "base")
 #: On a CPU the campaign is only tried out: networks that are no measure of anything.
 MINIATURE = ("model.depth=1", "head.prototypes=64", "head.hidden=64", "crops.local_count=2")
 WARM_UP, FEWEST, MOST, SECONDS = 3, 3, 20, 1.5  # steps that are not timed; timed ones, and how long for

@@ -22,7 +22,7 @@ from reddino.networks.shipped import DEFAULT_MODEL
 from reddino.pretraining.run.recipe import read_recipe
 
 MINIATURE = DemoScale(
-    recipe="tiny",
+    recipe="vit-tiny-scratch",
     overrides=(
         *("run.samples=32", "run.batch=8", "model.depth=1", "head.hidden=16", "head.prototypes=16"),
         *(

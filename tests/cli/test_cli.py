@@ -75,7 +75,17 @@ def tables(run: Path, smear_folder: Path) -> list[str]:
 
 
 def pretrain_command(manifest: Path, out: Path, *options: str) -> list[str]:
-    return ["pretrain", "tiny", "--data", str(manifest), "--out", str(out), "--set", *SMALL_RUN, *options]
+    return [
+        "pretrain",
+        "vit-tiny-scratch",
+        "--data",
+        str(manifest),
+        "--out",
+        str(out),
+        "--set",
+        *SMALL_RUN,
+        *options,
+    ]
 
 
 def one_sentence(text: str) -> str:

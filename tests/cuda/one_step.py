@@ -16,7 +16,7 @@ from reddino.pretraining.distributed.parallel import Student, spread, whole
 from reddino.pretraining.distributed.processes import ALONE, Processes
 from reddino.pretraining.run.recipe import Recipe, read_recipe
 
-#: The tiny recipe, with crops, drop path and depth between it and the published ones.
+#: The recipe vit-tiny-scratch, with crops, drop path and depth between it and the published ones.
 SETTINGS = (
     "model.depth=4",
     "model.drop_path=0.2",
@@ -38,7 +38,7 @@ class Step(NamedTuple):
 
 
 def recipe(overrides: Sequence[str] = ()) -> Recipe:
-    return read_recipe("tiny", [*SETTINGS, *overrides])
+    return read_recipe("vit-tiny-scratch", [*SETTINGS, *overrides])
 
 
 def random_batch(recipe: Recipe, number: int = 0) -> CropBatch:

@@ -14,7 +14,7 @@ from reddino.foundations.provenance import hash_bytes
 from reddino.networks.backbone import initialise
 from reddino.networks.folder import ModelCard, save_model_folder
 
-#: The tiny recipe in miniature.
+#: The recipe vit-tiny-scratch in miniature.
 MICRO = (
     "model.depth=1", "data.patch_side=40", "data.patch_unit=px", "data.max_cell_diameter=null",
     "crops.global_size=56", "crops.local_size=28", "crops.local_count=2",
@@ -49,7 +49,7 @@ COMMANDS = (
     Command("pack", ("data", "pack", CELLS, "--out", "out/p"), (".npz",)),
     Command(
         "pretrain",
-        ("pretrain", "tiny", "--data", CELLS, "--out", "out/r", "--set", *MICRO),
+        ("pretrain", "vit-tiny-scratch", "--data", CELLS, "--out", "out/r", "--set", *MICRO),
         (".pt", ".npz", "metrics.jsonl"),
     ),
     Command("embed", ("embed", CELLS, "--model", "colour-histogram", "--out", "out/t")),

@@ -43,7 +43,7 @@ def images(tmp_path: Path) -> Manifest:
 @pytest.fixture
 def run(tmp_path: Path, images: Manifest) -> Path:
     """A run folder as a run leaves it, without the hours of training."""
-    recipe = read_recipe("tiny", OVERRIDES)
+    recipe = read_recipe("vit-tiny-scratch", OVERRIDES)
     folder = RunFolder(tmp_path / "first run")
     folder.begin(recipe, images.fingerprint(), threads=1)
     open_cache(images, tmp_path / "first run" / "cache")
@@ -65,7 +65,7 @@ def test_report__of_a_run_shows_what_was_recorded_and_said(run: Path) -> None:
 
 
 def test_report__of_a_distillation_shows_nothing_of_prototypes(tmp_path: Path, images: Manifest) -> None:
-    recipe = read_recipe("shipped", ("run.samples=64", "run.batch=64"))
+    recipe = read_recipe("reddino-tiny", ("run.samples=64", "run.batch=64"))
     folder = RunFolder(tmp_path / "pure")
     folder.begin(recipe, images.fingerprint(), threads=1)
     folder.log({"step": 1, "samples": 64, "loss": 2.0, "pooled_loss": 1.0, "rank": 9.0, "samples_per_s": 9.0})

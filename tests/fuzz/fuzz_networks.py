@@ -21,6 +21,6 @@ SMALL = (
 
 
 def small_networks() -> tuple[StudentTeacher, torch.optim.AdamW]:
-    """Student, teacher and optimizer of the tiny recipe in miniature, as freshly drawn."""
-    networks = StudentTeacher(read_recipe("tiny", SMALL))
+    """Student, teacher and optimizer of the recipe vit-tiny-scratch in miniature, as freshly drawn."""
+    networks = StudentTeacher(read_recipe("vit-tiny-scratch", SMALL))
     return networks, make_optimizer(networks.student, networks.recipe.optim)

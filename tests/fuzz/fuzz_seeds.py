@@ -311,7 +311,7 @@ def run_folders() -> list[Bundle]:
         json.dumps({"step": step, "loss": 1.0, "lr": 1e-3, "dino": 1.0, "ibot": 1.0}) + "\n"
         for step in (1, 2)
     )
-    recipe = dump_recipe(read_recipe("tiny"))
+    recipe = dump_recipe(read_recipe("vit-tiny-scratch"))
     return [
         {
             "run.json": json.dumps(description).encode(),

@@ -204,8 +204,8 @@ def _run_folder() -> Read:
     def read(folder: Path) -> object:
         read_metrics(folder)
         run = RunFolder(folder, writes=False)
-        run.begin(read_recipe("tiny"), "0" * 16, 1)
-        return run.require_same(read_recipe("tiny"), "0" * 16)
+        run.begin(read_recipe("vit-tiny-scratch"), "0" * 16, 1)
+        return run.require_same(read_recipe("vit-tiny-scratch"), "0" * 16)
 
     return read
 

@@ -17,7 +17,7 @@ from reddino.pretraining.run.recipe import Recipe, read_recipe
 from reddino.pretraining.train import Outcome, pretrain
 from reddino.smears.manifest import Manifest
 
-#: The tiny recipe in miniature. Every override is one that a person could type.
+#: The recipe vit-tiny-scratch in miniature. Every override is one that a user could type.
 MICRO = (
     "model.depth=1",
     "data.patch_side=40",
@@ -43,7 +43,7 @@ MICRO = (
 
 
 def micro_recipe(overrides: Sequence[str] = ()) -> Recipe:
-    return read_recipe("tiny", [*MICRO, *overrides])
+    return read_recipe("vit-tiny-scratch", [*MICRO, *overrides])
 
 
 def draw_images(folder: Path, seed: int = 0) -> Manifest:

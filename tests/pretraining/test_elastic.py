@@ -30,7 +30,7 @@ def torchrun(manifest: Path, out: Path, restarts: int) -> subprocess.Popen[str]:
     """Two processes on this machine, as a person starts them."""
     command = [
         *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
-        *("--max-restarts", str(restarts), "-m", "reddino", "pretrain", "tiny"),
+        *("--max-restarts", str(restarts), "-m", "reddino", "pretrain", "vit-tiny-scratch"),
         *("--data", str(manifest), "--out", str(out), "--set", *MICRO, *LENGTH),
     ]
     return subprocess.Popen(

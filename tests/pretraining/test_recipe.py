@@ -33,7 +33,7 @@ def test_shipped_recipe__is_valid_and_could_run(name: str) -> None:
 
 
 def test_shipped_recipes__include_the_tiny_one() -> None:
-    assert "tiny" in shipped_recipes()
+    assert "vit-tiny-scratch" in shipped_recipes()
 
 
 def test_steps__leave_out_an_incomplete_batch() -> None:
@@ -83,7 +83,10 @@ def test_make_recipe__says_how_many_more_faults_there_are() -> None:
     ],
 )  # fmt: skip
 def test_override__sets_one_key(override: str, section: str, key: str, value: object) -> None:
-    changed, before = read_recipe("tiny", [override]).model_dump(), read_recipe("tiny").model_dump()
+    changed, before = (
+        read_recipe("vit-tiny-scratch", [override]).model_dump(),
+        read_recipe("vit-tiny-scratch").model_dump(),
+    )
     assert changed[section][key] == value
     changed[section][key] = before[section][key]
     assert changed == before
@@ -108,7 +111,7 @@ def test_override__of_the_seed_and_of_a_section_that_the_file_lacks(tmp_path: Pa
 )
 def test_override__refuses_what_does_not_fit(override: str, sentence: str) -> None:
     with pytest.raises(RedDinoError, match=sentence):
-        read_recipe("tiny", [override])
+        read_recipe("vit-tiny-scratch", [override])
 
 
 def test_read_recipe__refuses_files_that_are_none(tmp_path: Path) -> None:
@@ -124,11 +127,13 @@ def test_read_recipe__refuses_files_that_are_none(tmp_path: Path) -> None:
 
 def test_override__of_a_section_that_was_written_as_left_out(tmp_path: Path) -> None:
     """As a run folder writes the recipe of a run without a guide."""
-    (tmp_path / "recipe.yaml").write_text(dump_recipe(read_recipe("tiny")))
+    (tmp_path / "recipe.yaml").write_text(dump_recipe(read_recipe("vit-tiny-scratch")))
     recipe = read_recipe(tmp_path / "recipe.yaml", ["distill.teacher=resnet50", "distill.spatial=0"])
     assert recipe.distill is not None
     assert (recipe.distill.teacher, recipe.distill.spatial, recipe.distill.pooled) == (("resnet50",), 0, 1)
-    assert recipe.clean_size == recipe.crops.global_size and read_recipe("tiny").clean_size is None
+    assert (
+        recipe.clean_size == recipe.crops.global_size and read_recipe("vit-tiny-scratch").clean_size is None
+    )
 
 
 def test_override__of_an_empty_section_is_a_sentence_or_works(tmp_path: Path) -> None:
@@ -181,4 +186,4 @@ def test_make_recipe__refuses_numbers_that_are_not_finite(keys: tuple[str, ...],
 
 def test_override__refuses_infinity(tmp_path: Path) -> None:
     with pytest.raises(RedDinoError, match=r"optim\.lr=\.inf.*: the number \.inf is not finite"):
-        read_recipe("tiny", ["optim.lr=.inf"])
+        read_recipe("vit-tiny-scratch", ["optim.lr=.inf"])

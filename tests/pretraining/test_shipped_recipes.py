@@ -1,4 +1,4 @@
-"""The recipes that ship: small, base and large hold the published figures, tiny and demo fit a CPU."""
+"""The recipes that ship: small, base and large hold the published figures, the others fit a CPU."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ def published(name: str) -> Recipe:
 
 
 def test_recipes__seven_ship() -> None:
-    assert sorted(shipped_recipes()) == ["base", "demo", "distill", "large", "shipped", "small", "tiny"]
+    assert sorted(shipped_recipes()) == [
+        *("base", "demo", "large", "reddino-tiny"),
+        *("small", "vit-tiny-distilled", "vit-tiny-scratch"),
+    ]
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -87,7 +90,7 @@ def test_published__differ_in_network_and_batch_alone() -> None:
         assert other == small
 
 
-@pytest.mark.parametrize("name", ["tiny", "demo", "distill"])
+@pytest.mark.parametrize("name", ["vit-tiny-scratch", "demo", "vit-tiny-distilled"])
 def test_small_machine__needs_no_hub_and_knows_its_operations(name: str) -> None:
     recipe = read_recipe(name)
     assert recipe.model.start in ("scratch", "efficientnet-lite0")
@@ -98,12 +101,26 @@ def test_small_machine__needs_no_hub_and_knows_its_operations(name: str) -> None
     )
 
 
-def test_distill__makes_the_network_that_tiny_goes_on_with() -> None:
-    distill, tiny = read_recipe("distill"), read_recipe("tiny")
+def test_vit_tiny_distilled__makes_the_network_that_vit_tiny_scratch_continues_with() -> None:
+    distilled, scratch = read_recipe("vit-tiny-distilled"), read_recipe("vit-tiny-scratch")
     for key in ("backbone", "depth", "layer_scale"):
-        assert getattr(distill.model, key) == getattr(tiny.model, key)
-    assert distill.augmentation == tiny.augmentation and distill.data == tiny.data
-    assert not distill.has_prototypes and distill.clean_size == 128
+        assert getattr(distilled.model, key) == getattr(scratch.model, key)
+    assert distilled.augmentation == scratch.augmentation and distilled.data == scratch.data
+    assert not distilled.has_prototypes and distilled.clean_size == 128
+
+
+@pytest.mark.parametrize(
+    ("former", "name"),
+    [("tiny", "vit-tiny-scratch"), ("distill", "vit-tiny-distilled"), ("shipped", "reddino-tiny")],
+)
+def test_former_names__are_accepted_and_the_new_one_is_logged(
+    former: str, name: str, caplog: pytest.LogCaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert read_recipe(former) == read_recipe(name)
+    assert f"'{former}' is now called '{name}'" in caplog.text
+    monkeypatch.chdir(tmp_path)
+    Path(former).write_text(shipped_recipes()["demo"].read_text(encoding="utf-8"), encoding="utf-8")
+    assert read_recipe(former) == read_recipe("demo")  # a file of the user comes first
 
 
 def test_recipes__each_opens_with_what_it_is() -> None:

@@ -31,7 +31,8 @@ def pretrain(
     On several GPUs: torchrun --nproc-per-node N -m reddino pretrain ... (docs/how-to/several-devices.md).
 
     Args:
-        recipe: tiny, distill (CPU), small, base, large (as published), demo, or a YAML file.
+        recipe: reddino-tiny, vit-tiny-scratch, vit-tiny-distilled (for a CPU), small, base, large (as
+            published), demo, or a YAML file.
         data: manifests, or folders of images; several are joined.
         out: the run folder: recipe, metrics, checkpoints, and the trained model in OUT/model.
         overrides: values in place of the recipe's, such as optim.lr=1e-4 run.samples=50000.
@@ -106,7 +107,7 @@ def plan(
     """Say what a pretraining run would take: operations, memory, samples a second, hours.
 
     Args:
-        recipe: tiny, distill, small, base, large, demo, or a YAML file.
+        recipe: reddino-tiny, vit-tiny-scratch, vit-tiny-distilled, small, base, large, demo, or a YAML file.
         devices: number of devices.
         device_kind: this (a probe is measured here); a100, h100, ...; or peak TFLOP/s and GB, such as 300/80.
         samples: length of the run, in place of the recipe's.

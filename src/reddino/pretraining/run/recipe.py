@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,8 +22,12 @@ Count = Annotated[int, Field(ge=1, le=10**15)]
 Side = Annotated[int, Field(ge=1, le=8192)]
 Width = Annotated[int, Field(ge=1, le=1 << 16)]
 Range = tuple[Share, Share]
+#: Recipes by the names that they had before; these are still accepted.
+FORMER_NAMES = {"tiny": "vit-tiny-scratch", "distill": "vit-tiny-distilled", "shipped": "reddino-tiny"}
 #: Width over height of random crops, as published.
 ASPECT = (3 / 4, 4 / 3)
+
+log = logging.getLogger(__name__)
 
 
 class Section(BaseModel):
@@ -331,6 +336,9 @@ def read_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     Raises:
         RedDinoError: no such recipe, an unknown key, or a value that does not fit; says which.
     """
+    if str(name) in FORMER_NAMES and not Path(name).is_file():
+        log.warning("the recipe '%s' is now called '%s'", name, FORMER_NAMES[str(name)])
+        name = FORMER_NAMES[str(name)]
     path = shipped_recipes().get(str(name), Path(name))
     if not path.is_file():
         known = ", ".join(shipped_recipes())
