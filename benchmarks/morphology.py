@@ -2,7 +2,7 @@
 
     python benchmarks/morphology.py
 
-The cells are those of drawn smears of every source, in squares of 1.6 cell diameters.
+The cells are those of synthetic smears of every source, in squares of 1.6 cell diameters.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import numpy as np
 
 from reddino.rbc.morphology import NAMES, WORK_SIZE, measure
 from reddino.synthetic import write_smears
-from reddino.views.spec import ImageViews, ViewSpec, plan_views
+from reddino.views.by_image import ViewsByImage
+from reddino.views.spec import ViewSpec
 
 
 def main() -> None:
@@ -23,7 +24,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         smears = write_smears(Path(folder), patients_per_source=8, fields_per_patient=1, seed=77)
         spec = ViewSpec(kind="cells", side=1.6, unit="diameters", output=WORK_SIZE)
-        squares = np.concatenate([pixels for _, pixels in ImageViews(smears, plan_views(smears, spec))])
+        views = ViewsByImage(smears, spec)
+        squares = np.concatenate(
+            [opened.cut(0, len(opened.squares), WORK_SIZE) for opened in map(views.open, range(len(views)))]
+        )
     started = time.process_time()
     measured = [measure(square) for square in squares]
     seconds = time.process_time() - started

@@ -21,8 +21,7 @@ from reddino.smears.manifest import Manifest
 from reddino.smears.readers import read_yolo
 from reddino.synthetic import write_smears
 from reddino.views.by_image import ViewsByImage
-from reddino.views.cutting import ImageViews
-from reddino.views.spec import ViewSpec, plan_views
+from reddino.views.spec import ViewSpec
 
 
 def manifest(root: Path = Path(), **columns: list[object]) -> Manifest:
@@ -202,9 +201,12 @@ def test_views__far_larger_than_their_picture_are_refused(tmp_path: Path) -> Non
     picture(tmp_path / "a.png", (60, 40))
     cells = manifest(tmp_path, x=[10.0], y=[10.0], cell_diameter=[4000.0])
     spec = ViewSpec(kind="cells", side=1.6, unit="diameters", output=32)
-    failures = Failures()
-    assert list(ImageViews(cells, plan_views(cells, spec), failures)) == []
-    assert "a view of 6400 pixels is asked of an image of 60 x 40" in dict(failures)[str(tmp_path / "a.png")]
+    views, failures = ViewsByImage(cells, spec), Failures()
+    assert list(views.cut_all(views.place_all(failures)[0], failures)) == []
+    assert (
+        "a view of 6400 pixels is too large for an image of 60 x 40"
+        in dict(failures)[str(tmp_path / "a.png")]
+    )
     for kind in ("cells", "random", "patches"):
         views = ViewsByImage(cells, spec.model_copy(update={"kind": kind}))
         with pytest.raises(ImageError, match=r"a view of 6400 pixels"):

@@ -10,7 +10,8 @@ import pytest
 from smear_fields import SIZE, make_fields
 
 from reddino.embedding.parts import Forecast, rebatch
-from reddino.views.by_image import SQUARE, ViewsByImage
+from reddino.views.by_image import ViewsByImage
+from reddino.views.placing import SQUARE
 from reddino.views.spec import ViewSpec
 
 

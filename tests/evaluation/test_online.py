@@ -16,10 +16,10 @@ from reddino.embedding.baselines import ColourHistogram
 from reddino.evaluation.online import OnlineNeighbours
 from reddino.evaluation.splits import grouped_folds
 from reddino.foundations.errors import RedDinoError
-from reddino.smears.decode import Failures
 from reddino.smears.manifest import Manifest
 from reddino.synthetic import SOURCES, write_smears
-from reddino.views.spec import ImageViews, ViewSpec, plan_views
+from reddino.views.by_image import ViewsByImage
+from reddino.views.spec import ViewSpec
 
 CELLS = ViewSpec(kind="cells", side=1.6, unit="diameters", output=28)
 COLOURS = ColourHistogram(28)
@@ -94,12 +94,11 @@ def test_online__is_the_plain_20_nn_over_folds_of_patients(diseased: Manifest) -
     manifest, patients = diseased, diseased.strings("patient")
     found = OnlineNeighbours.of(manifest, CELLS, groups=patients, folds=2)(COLOURS)
 
-    views = plan_views(manifest, CELLS, failures=Failures())
-    parts = [
-        (views.row[numbers], squares) for numbers, squares in ImageViews(manifest, views, failures=Failures())
-    ]
-    row = np.concatenate([rows for rows, _ in parts])
-    vectors = COLOURS.embed(np.concatenate([squares for _, squares in parts]), "cls")
+    views = ViewsByImage(manifest, CELLS)
+    opened = [views.open(number) for number in range(len(views))]
+    row = np.concatenate([image.squares["row"] for image in opened])
+    pixels = np.concatenate([image.cut(0, len(image.squares), CELLS.output) for image in opened])
+    vectors = COLOURS.embed(pixels, "cls")
     labels = [manifest.strings("label")[i] for i in row]
     truth = np.array(labels)
     scores = []

@@ -1,4 +1,4 @@
-"""The masked centre: the cell is gone, its surroundings are not, and a table says so."""
+"""The masked centre: the cell is gone, its surroundings are not, and a table records it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from reddino.embedding.embedding_pass import embed_manifest
 from reddino.embedding.table import read_embeddings, require_comparable, require_same_views
 from reddino.foundations.errors import RedDinoError
 from reddino.smears.manifest import Manifest
+from reddino.views.by_image import ViewsByImage
 from reddino.views.cutting import fill_centre
-from reddino.views.spec import ImageViews, ViewSpec, plan_views
+from reddino.views.spec import ViewSpec
 
 MASKED = ViewSpec(kind="cells", side=64, unit="px", output=32, mask_centre=1.0)
 PLAIN = ViewSpec(kind="cells", side=64, unit="px", output=32)
@@ -32,7 +33,7 @@ def field(folder: Path, colour: tuple[int, int, int]) -> Manifest:
 
 
 def cut(manifest: Manifest, spec: ViewSpec) -> np.ndarray:
-    return next(iter(ImageViews(manifest, plan_views(manifest, spec))))[1][0]
+    return ViewsByImage(manifest, spec).open(0).cut(0, 1, spec.output)[0]
 
 
 def distances(side: int) -> np.ndarray:
@@ -62,17 +63,17 @@ def test_mask_centre__hides_the_cell_and_keeps_its_surroundings(tmp_path: Path) 
 
 def test_mask_centre__is_an_error_for_views_without_a_cell(tmp_path: Path) -> None:
     spec = ViewSpec(kind="patches", side=64, output=32, mask_centre=1.0)
-    with pytest.raises(RedDinoError, match="Only views round cells have a centre"):
-        plan_views(field(tmp_path, (0, 0, 0)), spec)
+    with pytest.raises(RedDinoError, match="only views of kind cells do"):
+        ViewsByImage(field(tmp_path, (0, 0, 0)), spec)
 
 
 def test_mask_centre__needs_the_cell_diameter_even_for_views_in_pixels(tmp_path: Path) -> None:
     manifest = field(tmp_path, (0, 0, 0)).with_column("cell_diameter", [None])
     assert not PLAIN.needs_diameters
     assert MASKED.needs_diameters
-    assert len(plan_views(manifest, PLAIN)) == 1
+    assert len(ViewsByImage(manifest, PLAIN).open(0).squares) == 1
     with pytest.raises(RedDinoError, match="cell diameter"):
-        plan_views(manifest, MASKED)
+        ViewsByImage(manifest, MASKED)
 
 
 def test_mask_centre__tables_with_and_without_are_never_mixed(tmp_path: Path) -> None:

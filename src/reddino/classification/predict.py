@@ -154,8 +154,8 @@ def predict_smears(
         manifest = find_marked(manifest, failures)
         diameters = None
     planned = plan(manifest, classifier.view, diameters, failures)
-    views = planned.views
-    require_same_scale(classifier, views.side, manifest.numbers("cell_diameter")[views.row])
+    squares = planned.squares
+    require_same_scale(classifier, squares["side"], manifest.numbers("cell_diameter")[squares["row"]])
     emb = embedded(
         planned, encoder, classifier.pooling, batch_size=batch_size, failures=failures, progress=progress
     )

@@ -24,8 +24,9 @@ from reddino.foundations.errors import RedDinoError
 from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest
 from reddino.smears.sketches import Sketch, sketch_of
-from reddino.views.by_image import new_squares
-from reddino.views.spec import ImageViews, Views, ViewSpec, plan_views
+from reddino.views.by_image import ViewsByImage
+from reddino.views.placing import Squares
+from reddino.views.spec import ViewSpec
 
 Numbers = np.typing.NDArray[np.int64]
 Progress = Callable[[int, int], None]
@@ -33,33 +34,37 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Plan:
-    """Views that can be cut.
+    """Views that can be cut, placed by the headers of their images.
 
     Attributes:
-        manifest: that they were planned on.
-        views: image by image.
-        view: what is cut.
-        diameters: red-cell diameter in pixels by source, that the views were planned with.
+        views: of a manifest, by image.
+        squares: (n,) of dtype `SQUARE`, in the order of the images.
+        dropped: number of views that were left out since they leave their image.
+        diameters: red-cell diameter in pixels by source, with which the views were placed.
     """
 
-    manifest: Manifest
-    views: Views
-    view: ViewSpec
+    views: ViewsByImage
+    squares: Squares
+    dropped: int
     diameters: Mapping[str, float] | None
 
     def __len__(self) -> int:
-        return len(self.views)
+        return len(self.squares)
 
     @property
-    def dropped(self) -> int:
-        """Views that were left out since they leave their image."""
-        return int(self.views.dropped.sum())
+    def manifest(self) -> Manifest:
+        """The manifest of the views."""
+        return self.views.manifest
+
+    @property
+    def view(self) -> ViewSpec:
+        """The squares to cut and the size to which they are brought."""
+        return self.views.spec
 
     def table(self, numbers: Numbers) -> pa.Table:
-        """The manifest's columns and the places of some views."""
-        chosen = self.views.select(numbers)
-        squares = new_squares(0, chosen.row, np.stack([chosen.cx, chosen.cy], axis=1), chosen.side)
-        rows = Rows(squares, np.empty((len(chosen), 0), np.float32))
+        """Return the manifest's columns and the places of some views."""
+        squares = self.squares[numbers]
+        rows = Rows(squares, np.empty((len(squares), 0), np.float32))
         return RowColumns(self.manifest, PerView).of(rows)
 
 
@@ -71,12 +76,12 @@ def plan(
     Raises:
         RedDinoError: there is nothing to cut.
     """
-    views = plan_views(manifest, view, diameters=diameters, failures=failures)
-    dropped = int(views.dropped.sum())
-    if len(views) == 0:
-        reason = f"all {dropped} views reach past their images" if dropped else failures.summary()
+    views = ViewsByImage(manifest, view, diameters=diameters)
+    squares, dropped = views.place_all(failures)
+    if len(squares) == 0:
+        reason = f"all {len(dropped)} views reach past their images" if len(dropped) else failures.summary()
         raise RedDinoError(f"there is nothing to look at: {reason}")
-    return Plan(manifest, views, view, diameters)
+    return Plan(views, squares, len(dropped), diameters)
 
 
 def batches(
@@ -92,7 +97,7 @@ def batches(
         if sketches is not None:
             sketches[number] = sketch_of(image)
 
-    stacks = ImageViews(plan.manifest, plan.views, failed, at_most=batch_size, see=see)
+    stacks = plan.views.cut_all(plan.squares, failed, at_most=batch_size, see=see)
     with closing(ahead(rebatch(stacks, batch_size))) as work:
         yield from work
     for path, reason in relative_failures(failed, plan.manifest):
@@ -154,9 +159,9 @@ def _list_lost(plan: Plan, numbers: Numbers, failures: Failures) -> None:
     """Name the views whose vectors are not finite: of none of them a class can be told."""
     if not len(numbers):
         return
-    chosen = plan.views.select(numbers)
-    paths = plan.manifest.select(chosen.row).strings("path")
-    for path, x, y in zip(paths, chosen.cx.tolist(), chosen.cy.tolist(), strict=True):
+    chosen = plan.squares[numbers]
+    paths = plan.manifest.select(chosen["row"]).strings("path")
+    for path, x, y in zip(paths, chosen["cx"].tolist(), chosen["cy"].tolist(), strict=True):
         failures.add(path, f"the vector of its view at ({x:g}, {y:g}) holds numbers that are not finite")
 
 

@@ -13,7 +13,7 @@ from reddino.embedding.parts import PartEnd
 from reddino.embedding.rows import Pooler, RowColumns, Rows
 from reddino.embedding.table import PartRecord
 from reddino.embedding.table_writer import PartWriter, TableWriter
-from reddino.views.by_image import Squares
+from reddino.views.placing import Squares
 
 
 @dataclass(frozen=True)

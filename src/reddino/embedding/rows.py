@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from reddino.embedding.encoder import Vectors
 from reddino.foundations.errors import RedDinoError
 from reddino.smears.manifest import Manifest
-from reddino.views.by_image import FOUND_COLUMNS, Squares
+from reddino.views.placing import FOUND_COLUMNS, Squares
 
 Per = Literal["view", "field"]
 TOKENS = "tokens"

@@ -19,7 +19,8 @@ from reddino.rbc.diameters import missing_diameters
 from reddino.smears.decode import Failures
 from reddino.smears.manifest import Manifest
 from reddino.smears.opening import Data, open_data
-from reddino.views.spec import ImageViews, Side, ViewKind, ViewSpec, plan_views
+from reddino.views.by_image import ViewsByImage
+from reddino.views.spec import Side, ViewKind, ViewSpec
 
 log = logging.getLogger(__name__)
 
@@ -124,13 +125,14 @@ class OnlineNeighbours:
 def _cut(
     sample: Manifest, view: ViewSpec, diameters: Mapping[str, float] | None
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
-    """Rows (n,) of the sample that could be cut, and their squares (n, s, s, 3)."""
+    """Return the rows (n,) of the sample that could be cut, and their squares (n, s, s, 3)."""
     failures = Failures()
-    views = plan_views(sample, view, diameters=diameters, failures=failures)
+    views = ViewsByImage(sample, view, diameters=diameters)
+    squares, _ = views.place_all(failures)
     rows, pixels = [], []
-    for numbers, squares in ImageViews(sample, views, failures=failures):
-        rows.append(views.row[numbers])
-        pixels.append(squares)
+    for numbers, stack in views.cut_all(squares, failures):
+        rows.append(squares["row"][numbers])
+        pixels.append(stack)
     if not rows:
         raise RedDinoError(f"the online score has no cell to look at: {failures.summary()}")
     if failures.count:

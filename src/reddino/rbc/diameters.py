@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reddino.foundations.errors import RedDinoError
+from reddino.rbc.finding import estimate_diameter
 from reddino.rbc.magnification import MIXED, picture_scales
 from reddino.smears.decode import decode_image
 from reddino.smears.manifest import Manifest
@@ -82,8 +83,6 @@ def _estimated_diameter(
     manifest: Manifest, source: str, images: list[tuple[str, float]], sample: int, seed: int
 ) -> float:
     """The median over some of `images`, each a path and the scale of its picture."""
-    from reddino.rbc.finding import estimate_diameter  # scikit-image takes a second to import
-
     found: list[float] = []
     readings = Readings(manifest.table)
     for index in np.random.default_rng(seed).permutation(len(images)).tolist():

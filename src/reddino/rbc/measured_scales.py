@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reddino.foundations.errors import RedDinoError
+from reddino.rbc.finding import find_cells
 from reddino.rbc.magnification import MIXED, group_medians
 from reddino.smears.findings import Finding, counted
 from reddino.smears.manifest import Manifest
@@ -47,8 +48,6 @@ class MeasuredScales:
         found = self._found.setdefault(source, [])
         if len(found) >= _AT_MOST or (number not in self._wanted[source] and self._sizes[size] > _OF_SIZE):
             return
-        from reddino.rbc.finding import find_cells  # scikit-image takes a second to import
-
         try:
             cells = find_cells(image)
         except RedDinoError:

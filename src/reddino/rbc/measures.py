@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import find_objects
 
 from reddino.rbc.foreground import Foreground
 from reddino.rbc.splitting import Labels, inscribed_radius
@@ -116,6 +115,8 @@ def measure_cells(
 
 
 def _measure(labels: Labels, foreground: Foreground) -> _Pieces:
+    from scipy.ndimage import find_objects  # slow to import
+
     height, width = labels.shape
     flat = labels.ravel()
     count = int(labels.max()) + 1

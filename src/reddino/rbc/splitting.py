@@ -7,8 +7,6 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import find_objects
-from skimage.segmentation import watershed
 
 from reddino.rbc.illumination import Mask, Plane
 
@@ -58,6 +56,8 @@ def split_touching(mask: Mask, votes: Plane, diameter: float) -> Labels:
         votes: agreement of the edges on each pixel as a centre; 1 = a full circle of typical contrast.
         diameter: of a typical cell in pixels of the mask.
     """
+    from skimage.segmentation import watershed  # takes a second to import
+
     depth = inner_distance(mask) / (0.5 * diameter)
     height = np.minimum(depth, DEEPEST_SUMMIT) + VOTE_WEIGHT * np.minimum(votes, 1.5)
     height = cv2.GaussianBlur(height, (0, 0), max(0.8, 0.04 * diameter))
@@ -88,6 +88,8 @@ def merge_pieces(
         diameter: of a typical cell in pixels.
         long_cells: join also what is larger than one cell but convex.
     """
+    from scipy.ndimage import find_objects  # slow to import
+
     count = int(labels.max()) + 1
     area = np.bincount(labels.ravel(), minlength=count) / (np.pi / 4 * diameter**2)
     pairs, saddle, shoal = _borders(labels, height, depth)

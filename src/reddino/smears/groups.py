@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 
 def joined_groups(
     sources: Sequence[str], columns: Mapping[str, Sequence[str]], across: Collection[str] = ()
 ) -> list[str]:
-    """The connected components of rows that share a value of any column within one source.
+    """Return the connected components of rows that share a value of any column within one source.
 
     Args:
         sources: (n,) source of each row.
@@ -23,6 +21,10 @@ def joined_groups(
         (n,) names, made of the first row of the component: its source and its first value in the order of
         `columns`. A row without any value is a group of its own.
     """
+    # SciPy's graphs take a third of a second to import, and only splits need them.
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
     rows = len(sources)
     anywhere = [""] * rows
     edges = [_shared(anywhere if name in across else sources, values) for name, values in columns.items()]
@@ -37,7 +39,7 @@ def joined_groups(
 
 
 def _shared(sources: Sequence[str], values: Sequence[str]) -> np.typing.NDArray[np.int64]:
-    """(2, m) edges from each row with a value to the first row of its source with the same value."""
+    """Return (2, m) edges from each row with a value to the first row of its source with the same value."""
     numbers: dict[tuple[str, str], int] = {}
     edges = [
         (row, numbers.setdefault((source, value), row))

@@ -19,6 +19,7 @@ from reddino.foundations.provenance import hash_bytes
 from reddino.smears import manifest_file
 from reddino.smears.contents import column_digests
 from reddino.smears.findings import Finding, joined
+from reddino.smears.groups import joined_groups
 from reddino.smears.manifest_columns import COLUMNS, NUMBER_COLUMNS, conform
 from reddino.smears.row_places import RowPlace, RowPlaces
 from reddino.smears.shards import file_size, split_member
@@ -130,8 +131,6 @@ class Manifest:
             across: those of `patient`, `slide` and `group` that mean the same under every source.
             copies: by path of an image, a name that all images have that show the same picture.
         """
-        from reddino.smears.groups import joined_groups  # which loads SciPy, for splits alone
-
         paths = self.strings("path")
         columns = {name: self.strings(name) for name in ("patient", "slide", "group")}
         columns["path"] = [(copies or {}).get(path, path) for path in paths]

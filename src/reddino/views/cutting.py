@@ -1,22 +1,16 @@
-"""Cutting squares out of images, exactly to fractions of a pixel and without aliasing."""
+"""Cut squares out of images, exactly to fractions of a pixel and without aliasing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from reddino.smears.decode import Failures, ImageError, decode_image
-from reddino.smears.manifest import Manifest
-from reddino.smears.readings import Readings
-
-if TYPE_CHECKING:
-    from reddino.views.spec import Views
+from reddino.smears.failures import ImageError
+from reddino.views.placing import Squares
 
 Pixels = NDArray[np.uint8]
 
@@ -54,54 +48,49 @@ def cut_square(image: Pixels, cx: float, cy: float, side: float, output: int) ->
 
 
 def fill_centre(square: Pixels, diameter: float, colour: NDArray[np.float64]) -> None:
-    """Fill a disc round the centre of a square (s, s, 3) in place; its rim is mixed over one pixel.
+    """Fill a disc around the centre of a square (s, s, 3) in place; its rim is mixed over one pixel.
 
     Args:
-        square: what was cut.
+        square: pixels that were cut.
         diameter: of the disc, in pixels of the square.
         colour: (3,) of the disc, 0..255.
     """
     offset = np.arange(len(square)) + 0.5 - len(square) / 2
     distance = np.hypot(offset[:, None], offset[None, :])
-    share = np.clip(diameter / 2 - distance + 0.5, 0.0, 1.0)[..., None]
-    square[:] = np.rint(share * colour + (1.0 - share) * square)
+    covered = np.clip(diameter / 2 - distance + 0.5, 0.0, 1.0)[..., None]
+    square[:] = np.rint(covered * colour + (1.0 - covered) * square)
 
 
 def mean_colour(image: Pixels) -> NDArray[np.float64]:
-    """The mean colour (3,) of an image, from every fourth pixel of every fourth row."""
+    """Return the mean colour (3,) of an image, from every fourth pixel of every fourth row."""
     return np.asarray(image[::4, ::4].mean(axis=(0, 1), dtype=np.float64))
 
 
-def cut_squares(
-    image: Pixels,
-    cx: NDArray[np.float64],
-    cy: NDArray[np.float64],
-    side: NDArray[np.float64],
-    output: int,
-    *,
-    mask: NDArray[np.float64] | None = None,
-) -> Pixels:
-    """Squares (n, output, output, 3) of one image with centres and sides (n,) in pixels; see `cut_square`.
+def cut_squares(image: Pixels, squares: Squares, output: int) -> Pixels:
+    """Cut the squares (n,) of one image and fill the discs that hide their centres; see `cut_square`.
 
-    With `mask`, a disc of so many pixels of the image (n,) is filled round each centre.
+    Returns:
+        (n, output, output, 3) uint8.
     """
-    squares = np.empty((len(cx), output, output, 3), dtype=np.uint8)
-    for square, x, y, length in zip(squares, cx.tolist(), cy.tolist(), side.tolist(), strict=True):
-        square[:] = cut_square(image, x, y, length, output)
-    if mask is not None and len(mask):
+    cut = np.empty((len(squares), output, output, 3), dtype=np.uint8)
+    places = (squares[name].tolist() for name in ("cx", "cy", "side"))
+    for pixels, x, y, side in zip(cut, *places, strict=True):
+        pixels[:] = cut_square(image, x, y, side, output)
+    if len(squares) and not np.isnan(squares["mask"]).any():
         colour = mean_colour(image)
-        for square, share in zip(squares, (mask / side).tolist(), strict=True):
-            fill_centre(square, share * output, colour)
-    return squares
+        for pixels, fraction in zip(cut, (squares["mask"] / squares["side"]).tolist(), strict=True):
+            fill_centre(pixels, fraction * output, colour)
+    return cut
 
 
-def require_inside(path: Path, image: Pixels, cx: NDArray[np.float64], cy: NDArray[np.float64]) -> None:
+def require_inside(path: Path, image: Pixels, squares: Squares) -> None:
     """Refuse an image in which a cell's centre lies outside: the coordinates are those of another image.
 
     Raises:
-        ImageError: names the first such cell.
+        ImageError: the message names the first such cell.
     """
     height, width = image.shape[:2]
+    cx, cy = squares["cx"], squares["cy"]
     outside = (cx < 0) | (cy < 0) | (cx > width) | (cy > height)
     if outside.any():
         worst = int(np.argmax(outside))
@@ -115,23 +104,23 @@ _TIMES, _PIXELS = 16, 8192
 
 
 def require_sides(path: Path, image: Pixels, side: NDArray[np.float64]) -> None:
-    """Refuse an image of which views so large are asked that they show nothing but its mirror images.
+    """Refuse views so large that they would show only mirror images of their image.
 
     Raises:
-        ImageError: names the largest side.
+        ImageError: the message names the largest side.
     """
     height, width = image.shape[:2]
     longest, largest = max(height, width), float(side.max(initial=0.0))
     if largest > _TIMES * longest or largest > max(2 * longest, _PIXELS):
         raise ImageError(
             path,
-            f"a view of {largest:g} pixels is asked of an image of {width} x {height}: is its cell_diameter "
-            "in pixels?",
+            f"a view of {largest:g} pixels is too large for an image of {width} x {height}; check that its "
+            "cell_diameter is in pixels",
         )
 
 
 def _window(image: Pixels, x0: int, y0: int, width: int, height: int) -> Pixels:
-    """The window at whole pixels, mirrored past the border of the image."""
+    """Return the window at whole pixels, mirrored past the border of the image."""
     rows, columns = image.shape[:2]
     x1, y1 = x0 + width, y0 + height
     if x0 >= 0 and y0 >= 0 and x1 <= columns and y1 <= rows:
@@ -151,81 +140,10 @@ def _window(image: Pixels, x0: int, y0: int, width: int, height: int) -> Pixels:
 
 
 def _mirror_source(start: int, stop: int, length: int) -> tuple[int, int]:
-    """The stretch of [0, length) that holds [start, stop) and what is mirrored into it."""
+    """Return the stretch of [0, length) that holds [start, stop) and what is mirrored into it."""
     low, high = max(start, 0), min(stop, length)
     if start < 0:
         high = min(length, max(high, 1 - start))
     if stop > length:
         low = max(0, min(low, 2 * length - 1 - stop))
     return low, high
-
-
-class ImageViews:
-    """The pixels of planned views, image by image, each image decoded once.
-
-    As a sequence it is made of images: `len(views)` of them, `views[i]` cuts all squares of image i and
-    raises `ImageError` where it cannot be decoded or a cell's centre lies outside of it (this form is for
-    worker processes). Iterating goes through all images, sends those that fail to `failures` and goes on.
-
-    Args:
-        manifest: that the views were planned on.
-        views: from `plan_views`.
-        failures: collects what cannot be decoded while iterating.
-        at_most: longest stack of squares that iterating yields, which bounds the memory of huge fields.
-        see: called with the number and the pixels of each image that iterating opens.
-    """
-
-    def __init__(
-        self,
-        manifest: Manifest,
-        views: Views,
-        failures: Failures | None = None,
-        *,
-        at_most: int = 256,
-        see: Callable[[int, Pixels], None] | None = None,
-    ) -> None:
-        self.views = views
-        self.failures = Failures() if failures is None else failures
-        self._at_most = at_most
-        images, codes = manifest.images()
-        self._root = manifest.root
-        order = np.argsort(codes[views.row], kind="stable")
-        used, starts = np.unique(codes[views.row][order], return_index=True)
-        self._numbers, self._see = used.tolist(), see
-        self._groups = np.split(order, starts[1:]) if len(used) else []
-        self.paths = [manifest.root / images[code] for code in used.tolist()]
-        readings = Readings(manifest.table)
-        self._readings = [readings.of(images[code]) for code in used.tolist()]
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: int) -> tuple[NDArray[np.int64], Pixels]:
-        """All squares of one image: (k,) numbers of the views and (k, output, output, 3) uint8 RGB."""
-        image, views = self._open(index)
-        return views, self._cut(image, views)
-
-    def __iter__(self) -> Iterator[tuple[NDArray[np.int64], Pixels]]:
-        for index in range(len(self)):
-            try:
-                image, views = self._open(index)
-            except ImageError as error:
-                self.failures.add(error.path, error.reason)
-                continue
-            if self._see:
-                self._see(self._numbers[index], image)
-            for start in range(0, len(views), self._at_most):
-                chunk = views[start : start + self._at_most]
-                yield chunk, self._cut(image, chunk)
-
-    def _open(self, index: int) -> tuple[Pixels, NDArray[np.int64]]:
-        image = decode_image(self.paths[index], **self._readings[index])
-        views = self._groups[index]
-        require_inside(self.paths[index], image, self.views.cx[views], self.views.cy[views])
-        require_sides(self.paths[index], image, self.views.side[views])
-        return image, views
-
-    def _cut(self, image: Pixels, views: NDArray[np.int64]) -> Pixels:
-        plan = self.views
-        mask = None if plan.mask is None else plan.mask[views]
-        return cut_squares(image, plan.cx[views], plan.cy[views], plan.side[views], plan.output, mask=mask)

@@ -1,32 +1,59 @@
-"""Where squares lie in images of known size; geometry alone, for any number of images at once."""
+"""Place squares in images of known size: geometry alone, for any number of images at once."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from reddino.views.spec import ViewSpec
+from reddino.views.spec import ViewSpec
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+
+#: A square: number of its image, row of the manifest, centre and side in pixels; diameter in pixels of the
+#: disc that hides its centre (NaN: no disc); and, of a cell found by segmentation, its box (top-left corner
+#: and size) and the typical cell diameter of its image, in pixels (NaN for all others).
+SQUARE = np.dtype(
+    [("image", "i8"), ("row", "i8")]
+    + [(name, "f8") for name in ("cx", "cy", "side", "mask", "x", "y", "w", "h", "cell_diameter")]
+)
+FOUND_COLUMNS = ("x", "y", "w", "h", "cell_diameter")
+#: (n,) of dtype `SQUARE`.
+Squares = NDArray[np.void]
 
 _SLACK = (
     1e-6  # pixels; a square of 64 px in an image of 64 px is inside whatever rounding did to its diameter
 )
 
 
-def inside(centres: Floats, side: Floats, size: Floats) -> NDArray[np.bool_]:
-    half = side[:, None] / 2
+def new_squares(image: int | Integers, rows: Integers, centres: Floats, side: Floats) -> Squares:
+    """Return squares (n,) without a disc and without a box of a found cell.
+
+    Args:
+        image: number of the image, one for all or one per square.
+        rows: (n,) rows of the manifest.
+        centres: (n, 2) in pixels.
+        side: (n,) in pixels.
+    """
+    squares = np.zeros(len(rows), dtype=SQUARE)
+    squares["image"], squares["row"], squares["side"] = image, rows, side
+    squares["cx"], squares["cy"] = centres[:, 0], centres[:, 1]
+    for name in ("mask", *FOUND_COLUMNS):
+        squares[name] = np.nan
+    return squares
+
+
+def inside(squares: Squares, size: Floats) -> NDArray[np.bool_]:
+    """Return which squares (n,) lie within their images, whose width and height (n, 2) or (2,) is `size`."""
+    centres = np.stack([squares["cx"], squares["cy"]], axis=1)
+    half = squares["side"][:, None] / 2
     return np.asarray(((centres - half >= -_SLACK) & (centres + half <= size + _SLACK)).all(axis=1))
 
 
 def place(
     rows: Integers, size: Floats, side: Floats, spec: ViewSpec
 ) -> tuple[Integers, Floats, Floats, Integers]:
-    """The squares of images that are not cut round their cells.
+    """Place the squares of images that are not cut around their cells.
 
     Args:
         rows: (m,) row of the manifest that stands for each image; random squares follow from it.
@@ -46,17 +73,17 @@ def place(
     if spec.border == "drop":
         fits = side <= size.min(axis=1) + _SLACK
         dropped[~fits] = 1 if spec.kind == "patches" else spec.per_image
-    spread = _grid if spec.kind == "patches" else _random
-    image, centre = spread(rows[fits], size[fits], side[fits], spec)
+    lay = _grid if spec.kind == "patches" else _random
+    image, centre = lay(rows[fits], size[fits], side[fits], spec)
     chosen = np.flatnonzero(fits)[image]
     return rows[chosen], centre, side[chosen], dropped
 
 
 def _grid(rows: Integers, size: Floats, side: Floats, spec: ViewSpec) -> tuple[Integers, Floats]:
-    """Whole squares only, at least one an image; what is left over is shared between both edges.
+    """Lay whole squares side by side, at least one per image; both edges lose the same.
 
     Returns:
-        Which of the images (n,) each square lies in, and its centre (n, 2).
+        The index of the image (n,) in which each square lies, and its centre (n, 2).
     """
     image_parts, centre_parts = [np.empty(0, np.int64)], [np.empty((0, 2))]
     counts = np.maximum(np.floor((size + _SLACK) / side[:, None]), 1).astype(np.int64)
@@ -73,19 +100,23 @@ def _grid(rows: Integers, size: Floats, side: Floats, spec: ViewSpec) -> tuple[I
 
 
 def _random(rows: Integers, size: Floats, side: Floats, spec: ViewSpec) -> tuple[Integers, Floats]:
-    """`per_image` squares that lie in the image; a square larger than the image sits in its middle."""
+    """Place `per_image` squares within each image; a square larger than its image sits in the middle.
+
+    Returns:
+        The index of the image (n,) in which each square lies, and its centre (n, 2).
+    """
     row = np.repeat(rows, spec.per_image)
     index = np.tile(np.arange(spec.per_image), len(rows))
     where = np.stack([_uniform(spec.seed, row, index, axis) for axis in (0, 1)], axis=1)
-    room = np.repeat(size - side[:, None], spec.per_image, axis=0)
+    free = np.repeat(size - side[:, None], spec.per_image, axis=0)
     half = np.repeat(side, spec.per_image)[:, None] / 2
     # Whole-pixel corners: a square of the network's own size is then copied and not interpolated.
-    corner = np.where(room > 0, np.floor(where * (np.floor(np.maximum(room, 0)) + 1)), room / 2)
+    corner = np.where(free > 0, np.floor(where * (np.floor(np.maximum(free, 0)) + 1)), free / 2)
     return np.repeat(np.arange(len(rows)), spec.per_image), corner + half
 
 
 def _uniform(seed: int, row: Integers, index: Integers, axis: int) -> Floats:
-    """Numbers in [0, 1) that follow from seed, row, index and axis alone (splitmix64 chained over them)."""
+    """Return numbers (n,) in [0, 1) from seed, row, index and axis alone: splitmix64 chained over them."""
     state = np.full(len(row), seed % 2**64, dtype=np.uint64)
     for part in (row, index, np.full(len(row), axis)):
         state = _splitmix(state ^ part.astype(np.uint64))
@@ -93,7 +124,7 @@ def _uniform(seed: int, row: Integers, index: Integers, axis: int) -> Floats:
 
 
 def _splitmix(value: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """One step of splitmix64 (Steele, Lea, Flood 2014): a bijection that mixes all bits."""
+    """Return one step of splitmix64 (Steele, Lea, Flood 2014): a bijection that mixes all bits."""
     value = value + np.uint64(0x9E3779B97F4A7C15)
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

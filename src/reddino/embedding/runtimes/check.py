@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest
-from reddino.views.spec import ImageViews, ViewSpec, plan_views
+from reddino.views.by_image import ViewsByImage
+from reddino.views.spec import ViewSpec
 
 Vectors = NDArray[np.float32]
 #: Mean centred cosine that a runtime must keep against float32 torch.
@@ -68,12 +69,11 @@ def sample_views(
         return drawn_cells(count, spec.output)  # they are yet to be found
     if spec.kind == "cells":
         manifest = manifest.select(manifest.is_cell())
-    part = _spread(manifest)
-    failures = Failures()
-    views = plan_views(part, spec, diameters=diameters, failures=failures)
-    if len(views):
-        views = views.select(np.unique(np.linspace(0, len(views) - 1, count).astype(int)))
-    found = [squares for _, squares in ImageViews(part, views, failures)]
+    views, failures = ViewsByImage(_spread(manifest), spec, diameters=diameters), Failures()
+    squares, _ = views.place_all(failures)
+    if len(squares):
+        squares = squares[np.unique(np.linspace(0, len(squares) - 1, count).astype(int))]
+    found = [pixels for _, pixels in views.cut_all(squares, failures)]
     sample = np.concatenate(found) if found else np.empty((0, spec.output, spec.output, 3), np.uint8)
     if len(sample) < 8:
         return drawn_cells(count, spec.output)
@@ -91,9 +91,9 @@ def planned_views(manifest: Manifest, spec: ViewSpec, diameters: Mapping[str, fl
         return int(manifest.is_cell().sum()) or 100 * images
     if spec.kind != "patches":
         return images * (spec.per_image if spec.kind == "random" else 1)
-    part, failures = _spread(manifest), Failures()
-    views = len(plan_views(part, spec, diameters=diameters, failures=failures))
-    return round(images * views / max(1, len(part.images()[0]) - failures.count))
+    views, failures = ViewsByImage(_spread(manifest), spec, diameters=diameters), Failures()
+    squares, _ = views.place_all(failures)
+    return round(images * len(squares) / max(1, len(views) - failures.count))
 
 
 def _spread(manifest: Manifest) -> Manifest:

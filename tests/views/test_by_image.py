@@ -1,4 +1,4 @@
-"""Views an image at a time: the same squares and pixels as the plan of all images at once."""
+"""Views one image at a time: the same squares and pixels as those placed by headers, and cut later."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import pyarrow as pa
 import pytest
 
 from reddino.foundations.errors import RedDinoError
-from reddino.smears.failures import ImageError
+from reddino.smears.failures import Failures, ImageError
 from reddino.smears.manifest import Manifest
 from reddino.views.by_image import ViewsByImage
-from reddino.views.spec import ImageViews, ViewSpec, plan_views
+from reddino.views.spec import ViewSpec
 
 SIZES = ((60, 80), (31, 47), (50, 50), (90, 33))
 
@@ -41,32 +41,29 @@ def manifest(tmp_path: Path) -> Manifest:
 @pytest.mark.parametrize(
     "square", [(17, "px", 0.0), (1.3, "diameters", 0.0), (40, "px", 0.0), (17, "px", 0.5)]
 )
-def test_views_by_image__are_those_of_the_whole_plan(
+def test_views_by_image__are_those_placed_by_headers(
     manifest: Manifest, kind: Any, border: Any, square: tuple[float, Any, float]
 ) -> None:
     side, unit, mask = square
     options: dict[str, Any] = {"per_image": 3, "seed": 4, "mask_centre": mask if kind == "cells" else 0.0}
     spec = ViewSpec(kind=kind, side=side, unit=unit, output=9, border=border, **options)
-    plan = plan_views(manifest, spec)
-    by_image = ViewsByImage(manifest, spec)
-    opened = [by_image.open(number) for number in range(len(by_image))]
-    squares = np.concatenate([image.squares for image in opened])
-    codes = manifest.images()[1]
-    order = np.argsort(codes[plan.row], kind="stable")
-    for name, values in (("row", plan.row), ("cx", plan.cx), ("cy", plan.cy), ("side", plan.side)):
-        assert np.array_equal(squares[name], values[order]), name
-    assert np.array_equal(squares["image"], codes[plan.row][order])
-    dropped = np.bincount(np.concatenate([image.dropped for image in opened]), minlength=len(manifest))
-    assert np.array_equal(dropped, plan.dropped)
-    pixels = np.zeros((len(plan), 9, 9, 3), np.uint8)
-    for numbers, stack in ImageViews(manifest, plan):
+    views, failures = ViewsByImage(manifest, spec), Failures()
+    opened = [views.open(number) for number in range(len(views))]
+    squares, dropped = views.place_all(failures)
+    assert len(squares) and squares.tobytes() == np.concatenate([image.squares for image in opened]).tobytes()
+    assert sorted(dropped.tolist()) == sorted(row for image in opened for row in image.dropped.tolist())
+    assert np.array_equal(squares["image"], manifest.images()[1][squares["row"]])
+    pixels = np.zeros((len(squares), 9, 9, 3), np.uint8)
+    for numbers, stack in views.cut_all(squares, failures, at_most=4):
         pixels[numbers] = stack
-    cut = np.concatenate([image.cut(0, len(image.squares), 9) for image in opened])
-    assert np.array_equal(cut, pixels[order])
+    assert np.array_equal(pixels, np.concatenate([image.cut(0, len(image.squares), 9) for image in opened]))
+    assert failures.count == 0
 
 
 @pytest.mark.parametrize(("kind", "expected"), [("cells", []), ("image", [1] * 4), ("random", [3] * 4)])
-def test_views_by_image__know_how_many_to_expect(manifest: Manifest, kind: Any, expected: list[int]) -> None:
+def test_views_by_image__count_the_views_to_expect(
+    manifest: Manifest, kind: Any, expected: list[int]
+) -> None:
     views = ViewsByImage(manifest, ViewSpec(kind=kind, side=10, per_image=3))
     found = views.expected()
     assert found is not None
@@ -90,7 +87,7 @@ def test_views_by_image__read_no_file_before_its_turn(manifest: Manifest) -> Non
     assert views.expected() is None
     with pytest.raises(ImageError, match=r"1\.png: the file does not exist"):
         views.open(0)
-    # An image that lists no cells is not even missed where cells are cut.
+    # An image that lists no cells is not read where cells are cut.
     cells = ViewsByImage(manifest, ViewSpec(kind="cells", side=10, unit="px"))
     assert len(cells.open(cells.names.index("2.png")).squares) == 0
 
@@ -102,12 +99,12 @@ def test_views_by_image__refuse_an_image_whose_cells_lie_outside(manifest: Manif
         views.open(views.names.index("3.png"))
 
 
-def test_views_by_image__mask_no_centre_where_there_is_none(manifest: Manifest) -> None:
-    with pytest.raises(RedDinoError, match="Only views round cells have a centre"):
+def test_views_by_image__mask_no_centre_where_there_is_no_cell(manifest: Manifest) -> None:
+    with pytest.raises(RedDinoError, match="only views of kind cells do"):
         ViewsByImage(manifest, ViewSpec(kind="patches", mask_centre=1.0))
 
 
-def test_views_by_image__say_that_there_are_no_cells(manifest: Manifest) -> None:
+def test_views_by_image__refuse_a_manifest_without_cells(manifest: Manifest) -> None:
     images = manifest.select(~manifest.is_cell())
     with pytest.raises(RedDinoError, match=r"lists no cells .* \(--find-cells\)"):
         ViewsByImage(images, ViewSpec(kind="cells"))
