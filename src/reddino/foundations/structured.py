@@ -11,7 +11,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from yaml import MarkedYAMLError, YAMLError
+
 from reddino.foundations.errors import RedDinoError
+from reddino.foundations.yaml_loading import load_yaml
 
 Kind = TypeVar("Kind")
 
@@ -107,10 +110,6 @@ def read_yaml(
 
 def parse_yaml(data: bytes | str, origin: str, *, top: type[Any] | None = dict, as_text: bool = False) -> Any:
     """As `read_yaml`, of content that is read already; `origin` names it in errors."""
-    from yaml import MarkedYAMLError, YAMLError
-
-    from reddino.foundations.yaml_loading import load_yaml
-
     text = decode(data, origin) if isinstance(data, bytes) else data
     try:
         content = load_yaml(text, as_text=as_text)

@@ -1,0 +1,110 @@
+"""The layers of docs/design.md hold, no import goes in a circle, and imports stand at the top of files."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from importlinter.cli import lint_imports
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "reddino"
+
+#: Packages whose imports still go in circles, stand in functions, or hide from the running program: to become
+#: empty.
+CIRCLES = {"reddino.embedding", "reddino.pretraining"}
+IN_FUNCTIONS = {"reddino.cli", "reddino.embedding", "reddino.networks", "reddino.pretraining"}
+FOR_TYPE_CHECKERS = {"reddino.cli", "reddino.embedding", "reddino.networks", "reddino.pretraining"}
+
+
+class Import(NamedTuple):
+    """A module of the package that another one imports."""
+
+    importer: str
+    imported: str
+    line: int
+    in_function: bool
+    for_type_checkers: bool
+
+    @property
+    def package(self) -> str:
+        return ".".join(self.importer.split(".")[:2])
+
+
+def _module(file: Path) -> str:
+    parts = file.relative_to(SOURCE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {_module(file): file for file in sorted(SOURCE.rglob("*.py"))}
+
+
+def _imported(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.module is not None:
+        for alias in node.names:
+            module = f"{node.module}.{alias.name}"
+            yield module if module in MODULES else node.module
+
+
+def _imports(
+    importer: str, node: ast.AST, in_function: bool = False, for_type_checkers: bool = False
+) -> Iterator[Import]:
+    for child in ast.iter_child_nodes(node):
+        inner = in_function or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        typed = for_type_checkers or (
+            isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
+        )
+        for imported in _imported(child):
+            if imported in MODULES:
+                yield Import(importer, imported, child.lineno, inner, typed)
+        yield from _imports(importer, child, inner, typed)
+
+
+IMPORTS = [
+    found
+    for module, file in MODULES.items()
+    for found in _imports(module, ast.parse(file.read_text("utf-8"), str(file)))
+]
+
+
+def test_layers__hold() -> None:
+    assert lint_imports(str(ROOT / "pyproject.toml"), no_cache=True) == 0
+
+
+def test_imports__go_in_no_circle() -> None:
+    graph: dict[str, set[str]] = {module: set() for module in MODULES}
+    for found in IMPORTS:
+        exported = found.importer == "reddino" and found.for_type_checkers
+        if not exported and found.package not in CIRCLES:
+            graph[found.importer].add(found.imported)
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_imports__stand_at_the_top_of_files() -> None:
+    inside = [found for found in IMPORTS if found.in_function and found.package not in IN_FUNCTIONS]
+    assert [f"{found.importer}, line {found.line}: {found.imported}" for found in inside] == []
+
+
+def test_imports__do_not_hide_from_the_running_program() -> None:
+    hidden = [
+        found
+        for found in IMPORTS
+        if found.for_type_checkers and found.importer != "reddino" and found.package not in FOR_TYPE_CHECKERS
+    ]
+    assert [f"{found.importer}, line {found.line}: {found.imported}" for found in hidden] == []
+
+
+def test_modules__lie_in_packages() -> None:
+    loose = {file.name for file in SOURCE.glob("*.py")}
+    assert loose == {"__init__.py", "__main__.py"}
+    folders = {folder.parent for folder in SOURCE.rglob("*.py")}
+    assert [folder for folder in folders if not (folder / "__init__.py").is_file()] == []
