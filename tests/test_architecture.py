@@ -1,10 +1,12 @@
-"""The layers of docs/design.md hold, no import goes in a circle, and imports stand at the top of files."""
+"""The layers hold, imports stand at the top of files and in no circle, and docs name files that exist."""
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -108,3 +110,20 @@ def test_modules__lie_in_packages() -> None:
     assert loose == {"__init__.py", "__main__.py"}
     folders = {folder.parent for folder in SOURCE.rglob("*.py")}
     assert [folder for folder in folders if not (folder / "__init__.py").is_file()] == []
+
+
+def test_docs__name_files_and_modules_that_exist() -> None:
+    known = {file.relative_to(SOURCE).as_posix() for file in SOURCE.rglob("*.py")}
+    missing = []
+    for page in sorted((ROOT / "docs").rglob("*.md")):
+        text = page.read_text("utf-8")
+        paths = re.findall(r"`(?:src/reddino/)?([a-z_0-9]+/[a-z_0-9/]+\.py)`", text)
+        modules = re.findall(r"`(reddino(?:\.[a-z_0-9]+)+)`|^ *from (reddino[a-z_0-9.]*) import", text, re.M)
+        missing += [
+            f"{page.name}: {path}" for path in paths if path not in known and not (ROOT / path).is_file()
+        ]
+        for module in filter(None, chain.from_iterable(modules)):
+            parent = module.rpartition(".")[0]
+            if module not in MODULES and parent not in MODULES:
+                missing.append(f"{page.name}: {module}")
+    assert missing == []
