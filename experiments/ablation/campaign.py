@@ -17,11 +17,12 @@ from pathlib import Path
 from ablation.one_run import BUSY, STOPPED, Job, write_job
 from ablation.plan import TURNED, Plan, Run
 from ablation.results import made_by_plan, read_result
-from ablation.train import TRAINED
+from ablation.train import TRAINED, data_digest
 from reddino.evaluation.classifiers import PUBLISHED
 from reddino.evaluation.tasks import Task
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.structured import read_json
+from reddino.smears.opening import open_data
 
 LOG = "log.txt"
 Say = Callable[[str], None]
@@ -48,6 +49,7 @@ class Campaign:
     folds: Sequence[str] = ()
     keep_tables: bool = False
     say: Say = print
+    _fingerprints: dict[str, str] = field(default_factory=dict)
     _stop: threading.Event = field(default_factory=threading.Event)
     _children: set[subprocess.Popen[bytes]] = field(default_factory=set)
 
@@ -101,7 +103,20 @@ class Campaign:
             absent = set(self.plan.file.folds[fold].tasks) - set(self.tasks(fold))
             for title in sorted(absent):
                 self.say(f"{fold}: '{title}' is not scored, its data were not given")
+            for task in self.tasks(fold).values():
+                for name in task.data:
+                    self.fingerprint(name)
         return runs
+
+    def fingerprint(self, name: str) -> str:
+        """Return the fingerprint of a data set, which is opened once.
+
+        Raises:
+            RedDinoError: its manifest cannot be read.
+        """
+        if name not in self._fingerprints:
+            self._fingerprints[name] = open_data(self.paths[name]).fingerprint()
+        return self._fingerprints[name]
 
     def job(self, run: Run) -> Job:
         """What the process of a run gets."""
@@ -142,6 +157,14 @@ class Campaign:
                 f"{self.out / run.folder} is of another recipe or network than the plan's: give the campaign "
                 "another folder, or delete this one"
             )
+        if run.arm in self.plan.file.arms:
+            names = self.plan.pretrain_names(run)
+            now = data_digest({name: self.fingerprint(name) for name in names})
+            if found.about["training"].get("data", now) != now:
+                raise RedDinoError(
+                    f"{self.out / run.folder} was pretrained on other data than those of this command: give "
+                    "the campaign another folder, or delete this one"
+                )
         if found.about.get("scoring") != self.plan.file.scoring.model_dump(mode="json"):
             raise RedDinoError(
                 f"{self.out / run.folder} was scored otherwise (cells, size or precision): give the "

@@ -53,7 +53,7 @@ def trained_model(
     """
     note = folder / TRAINED
     dumped = recipe.model_dump(mode="json")
-    digest = _digest(data)
+    digest = data_digest({name: open_data(path).fingerprint() for name, path in data.items()})
     if note.is_file():
         known = read_json(note)
         if not same_recipe(known["recipe"], dumped) or known["data"] != digest:
@@ -91,11 +91,13 @@ def trained_model(
     return str(outcome.model), known
 
 
-def _digest(data: Mapping[str, Path]) -> str:
-    """16 hex digits over the manifests of a pretraining."""
-    return hash_bytes(
-        *(f"{name}\0{open_data(path).fingerprint()}".encode() for name, path in sorted(data.items()))
-    )
+def data_digest(fingerprints: Mapping[str, str]) -> str:
+    """Return 16 hex digits over the data of a pretraining.
+
+    Args:
+        fingerprints: of the manifests, by name.
+    """
+    return hash_bytes(*(f"{name}\0{one}".encode() for name, one in sorted(fingerprints.items())))
 
 
 def _packed(recipe: Recipe, data: Mapping[str, Path], digest: str, campaign: Path) -> Path:

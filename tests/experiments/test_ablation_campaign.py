@@ -107,6 +107,21 @@ def test_campaign__finished_runs_are_skipped(work: Path) -> None:
     assert before == {path: path.stat().st_mtime_ns for path in (work / "out" / "runs").rglob("result.json")}
 
 
+def test_campaign__a_finished_run_on_other_data_is_refused(work: Path) -> None:
+    other = work / "scored" / "manifest.csv"
+    done = ablate(work, "--only", "A", "--data", f"seen={other}", f"scored={other}")
+    assert done.returncode == 1
+    assert "was pretrained on other data than those of this command" in done.stderr
+
+
+def test_campaign__opens_what_it_scores_before_it_trains(work: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken.csv").write_text("path,x\na.png,1;5\n")
+    done = ablate(work, "--out", str(tmp_path), "--data", f"seen={work / 'seen' / 'manifest.csv'}",
+                  f"scored={tmp_path / 'broken.csv'}")  # fmt: skip
+    assert done.returncode == 1 and "broken.csv" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
 def test_campaign__other_cells_are_refused(work: Path) -> None:
     paths = {name: work / name / "manifest.csv" for name in ("seen", "scored")}
     other = Campaign(read_plan(work / "plan.yaml", cells=50), work / "out", paths, say=lambda line: None)
