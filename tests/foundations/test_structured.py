@@ -25,7 +25,7 @@ def test_read_json__reads_every_encoding_that_says_which_it_is(tmp_path: Path, e
     [
         (b"", "is empty"),
         (b" \n", "is empty"),
-        ('{"é": 1}'.encode("latin-1"), "is not UTF-8 text (byte 2): save it as UTF-8"),
+        ('{"é": 1}'.encode("latin-1"), "is not UTF-8 text (byte 2); save it as UTF-8"),
         (b"\xff\xfea", "is not UTF-16 text"),
         (b'{"a": ', "Expecting value"),
         (b"[1]", "does not hold an object of keys and values"),

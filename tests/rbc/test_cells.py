@@ -226,7 +226,7 @@ def blanks() -> dict[str, Image]:
 def test_find_cells__finds_nothing_where_there_is_nothing(name: str) -> None:
     image = blanks()[name]
     assert len(find_cells(image)) == 0
-    with pytest.raises(RedDinoError, match="No red cells"):
+    with pytest.raises(RedDinoError, match="no red cells"):
         estimate_diameter(image)
 
 

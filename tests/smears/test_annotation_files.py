@@ -165,7 +165,7 @@ def test_readers__another_encoding_is_named(tmp_path: Path) -> None:
     failures = Failures()
     read_yolo(tmp_path, failures=failures)
     assert [reason for _, reason in failures] == [
-        "is left out: is not UTF-8 text (byte 18): save it as UTF-8"
+        "is left out: is not UTF-8 text (byte 18); save it as UTF-8"
     ]
 
 

@@ -223,7 +223,7 @@ def test_decode_image__refuses_what_is_not_an_image(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("start", "fault"),
     [
-        (b"GIF89a", "is a GIF picture, which is not read: save it as PNG, TIFF or JPEG"),
+        (b"GIF89a", "is a GIF picture, which is not read; save it as PNG, TIFF or JPEG"),
         (b"\0\0\0\x18ftypheic", "is a HEIC picture"),
         (b"\0\0\0\x1cftypavif", "is a AVIF picture"),
         (b"\0\0\0\x0cjP  \r\n", "is a JPEG 2000 picture"),

@@ -141,7 +141,7 @@ def test_gather__lists_what_only_looks_like_an_image(tmp_path: Path) -> None:
     assert names(gather([tmp_path / "lab"], failures)) == ["a.png", "slide.tif/tile.png"]
     assert {Path(path).name: reason for path, reason in failures} == {
         "slide.tif": "is a folder",
-        "\\udcff.png": "its name is not valid UTF-8: rename the file",
+        "\\udcff.png": "its name is not valid UTF-8; rename the file",
     }
 
 

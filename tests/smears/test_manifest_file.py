@@ -57,9 +57,9 @@ def by_kind(manifest: Manifest) -> dict[str, Finding]:
 def test_columns__that_nearly_match_are_refused_with_the_right_name(
     tmp_path: Path, name: str, meant: str
 ) -> None:
-    with pytest.raises(RedDinoError, match=rf"m\.csv: column '{name}' is not '{meant}': rename it"):
+    with pytest.raises(RedDinoError, match=rf"m\.csv: column '{name}' is not '{meant}'; rename it"):
         of_csv(tmp_path, f"path,{name}\na.png,1\n")
-    with pytest.raises(RedDinoError, match=rf"column '{name}' is not '{meant}': rename it"):
+    with pytest.raises(RedDinoError, match=rf"column '{name}' is not '{meant}'; rename it"):
         of_parquet(tmp_path, path=["a.png"], **{name: ["1"]})
     with pytest.raises(RedDinoError, match="column 'Path' is not 'path'"):
         of_csv(tmp_path, "Path\na.png\n")
@@ -76,7 +76,7 @@ def test_columns__lose_blanks_and_invisible_characters(tmp_path: Path, name: str
 
 
 def test_columns__of_both_spellings_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(RedDinoError, match="has the columns 'patient' and 'Patient': rename or remove one"):
+    with pytest.raises(RedDinoError, match="has the columns 'patient' and 'Patient'; rename or remove one"):
         of_csv(tmp_path, "path,Patient,patient\na.png,1,2\n")
 
 
@@ -353,7 +353,7 @@ def test_parquet__damaged_or_too_large_is_refused(tmp_path: Path, monkeypatch: p
     whole = path.read_bytes()
     for content in (b"", b"PAR1", whole[:-20], whole[:40] + bytes(40) + whole[80:], b"path\na.png\n"):
         path.write_bytes(content)
-        with pytest.raises(RedDinoError, match=r"m\.parquet cannot be read as Parquet: \S[^\n]*\.$"):
+        with pytest.raises(RedDinoError, match=r"m\.parquet cannot be read as Parquet: \S[^\n]*[^.]$"):
             read_manifest(path)
     path.write_bytes(whole)
     monkeypatch.setattr(manifest_parquet, "MAX_CHARACTERS", 49_999)

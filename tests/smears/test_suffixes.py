@@ -57,7 +57,7 @@ def test_open_data__reads_every_name_of_a_jpeg_and_names_what_it_leaves_out(fold
     assert sorted(manifest.strings("path")) == sorted(READ)
     assert names(failures) == {*UNREAD, "t.heif"}
     assert dict(failures)[str(folder / "g.heic")] == (
-        "is a .heic picture, which is not read: save it as PNG, TIFF or JPEG"
+        "is a .heic picture, which is not read; save it as PNG, TIFF or JPEG"
     )
     assert "unpack it" in dict(failures)[str(folder / "p.tar.gz")]
 
@@ -105,5 +105,5 @@ def test_open_data__names_what_a_shard_holds_and_is_not_read(folder: Path, tmp_p
     manifest = open_data(tmp_path / "s.tar", failures)
     assert manifest.strings("path") == ["s.tar::deep/a.jpg", "s.tar::deep/c.jfif"]
     assert [reason for _, reason in failures] == [
-        "is a .heic picture, which is not read: save it as PNG, TIFF or JPEG"
+        "is a .heic picture, which is not read; save it as PNG, TIFF or JPEG"
     ]

@@ -241,7 +241,7 @@ def check_repeats(manifest: Manifest) -> Iterator[Finding]:
         ((number > 1) & (labels > 1), "rows of several labels", "is listed with several labels"),
     ):
         if chosen.any():
-            text = f"the same box, or whole picture, {does}: leave one row"
+            text = f"the same box, or whole picture, {does}; leave one row"
             extra = int(number[chosen].sum() - chosen.sum())
             yield Finding(kind, text, extra, manifest.place(int(first[chosen].min())))
 

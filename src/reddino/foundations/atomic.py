@@ -96,7 +96,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         RedDinoError: `path` is a folder or a device, or there is no space left.
     """
     if path.exists() and not path.is_file():
-        raise RedDinoError(f"{path} is a folder or a device, and not a file: give another name")
+        raise RedDinoError(f"{path} is a folder or a device, and not a file; give another name")
     with writing(path), draft_folder(path.parent, path.name) as draft:
         partial = draft / path.name
         partial.touch()

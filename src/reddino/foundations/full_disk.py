@@ -67,7 +67,7 @@ def writing(path: Path) -> Iterator[None]:
                 raise RedDinoError(f"{_outside_drafts(path)} cannot be written ({error.strerror})") from error
             raise
         raise RedDinoError(
-            f"{_outside_drafts(path)} could not be written ({reason}); what is finished stays: make room and "
+            f"{_outside_drafts(path)} could not be written ({reason}); what is finished stays; make room and "
             "run the same command again"
         ) from error
 

@@ -114,7 +114,7 @@ def claimed(out: Path, command: str, *, folder: bool) -> Iterator[None]:
     """
     place = out if folder else out.parent
     if place.exists() and not place.is_dir():
-        raise RedDinoError(f"{place} is a file: give the name of a folder, or of a new one")
+        raise RedDinoError(f"{place} is a file; give the name of a folder, or of a new one")
     with ExitStack() as held:
         with _naming(out), writing(out):
             make_folder(place, held)

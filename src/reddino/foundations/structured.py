@@ -158,7 +158,7 @@ def decode(data: bytes, origin: str) -> str:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
         name = encoding.removesuffix("-sig").upper()
-        raise RedDinoError(f"{origin} is not {name} text (byte {error.start}): save it as UTF-8") from error
+        raise RedDinoError(f"{origin} is not {name} text (byte {error.start}); save it as UTF-8") from error
 
 
 def fit(kind: type[Kind], content: Any, origin: str) -> Kind:

@@ -39,8 +39,8 @@ def cell_diameters(
     if unknown.any():
         row = int(rows[np.argmax(unknown)])
         raise RedDinoError(
-            f"The cell diameter of source '{sources[row]}' is not known (row {row + 1}): "
-            "fill the column 'cell_diameter', give a diameter for the source, or cut views in pixels."
+            f"the cell diameter of source '{sources[row]}' is not known (row {row + 1}); "
+            "fill the column 'cell_diameter', give a diameter for the source, or cut views in pixels"
         )
     return values
 
@@ -99,8 +99,8 @@ def _estimated_diameter(
             found.append(diameter)
     if not found:
         raise RedDinoError(
-            f"No red cells could be measured in the {len(images)} images of source '{source}': "
-            "fill the column 'cell_diameter' (pixels) of the manifest."
+            f"no red cells could be measured in the {len(images)} images of source '{source}'; "
+            "fill the column 'cell_diameter' (pixels) of the manifest"
         )
     typical = float(np.median(found))
     if max(found) > MIXED * typical or min(found) < typical / MIXED:

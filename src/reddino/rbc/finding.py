@@ -44,8 +44,8 @@ def estimate_diameter(image: Image) -> float:
     cells = find_cells(image)
     if not np.isfinite(cells.typical_diameter):
         raise RedDinoError(
-            f"No red cells stand out in this {image.shape[1]}x{image.shape[0]} image: give its cell diameter "
-            "in the column cell_diameter of the manifest, or leave the image out."
+            f"no red cells stand out in this {image.shape[1]}x{image.shape[0]} image; give its cell diameter "
+            "in the column cell_diameter of the manifest, or leave the image out"
         )
     return cells.typical_diameter
 
@@ -61,9 +61,9 @@ def find_cells(image: Image, diameter: float | None = None) -> Cells:
         The cells; none where nothing stands out. White cells, platelets, lettering and debris are left out.
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        raise RedDinoError(f"An image must be (H, W, 3) uint8 RGB, this one is {image.shape} {image.dtype}.")
+        raise RedDinoError(f"an image must be (H, W, 3) uint8 RGB, this one is {image.shape} {image.dtype}")
     if diameter is not None and not 2 < diameter < 1e4:
-        raise RedDinoError(f"A cell diameter must be between 2 and 10000 pixels, not {diameter}.")
+        raise RedDinoError(f"a cell diameter must be between 2 and 10000 pixels, not {diameter}")
     model = model_stain(image)
     if model is None:
         return no_cells()

@@ -87,7 +87,7 @@ def require_unchanged(path: Path, before: Content | None) -> None:
         RedDinoError: names it.
     """
     if before is not None and not is_unchanged(path, before):
-        raise RedDinoError(f"{path} was changed while it was read: run the same command again")
+        raise RedDinoError(f"{path} was changed while it was read; run the same command again")
 
 
 def column_digests(table: pa.Table) -> dict[str, str]:

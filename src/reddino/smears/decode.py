@@ -227,7 +227,7 @@ def _require_depth(path: Path, samples: Samples, bit_depth: int | None) -> None:
     if misnamed and samples.bits >= 16 and samples.stated is None and bit_depth is None:
         raise ImageError(
             path,
-            f"has {samples.bits}-bit samples, which a {path.suffix} file lacks: name it by its format, .png "
+            f"has {samples.bits}-bit samples, which a {path.suffix} file lacks; name it by its format, .png "
             "or .tif",
         )
 

@@ -90,7 +90,7 @@ def _matches(pattern: str, failures: Failures) -> list[Path]:
     if os.path.lexists(pattern):
         return [Path(pattern)]
     if not glob.has_magic(pattern):
-        raise RedDinoError(f"{pattern}: there is no such file or folder.")
+        raise RedDinoError(f"{pattern}: there is no such file or folder")
     manifests = pattern.lower().endswith(FORMATS)
     wanted = FORMATS if manifests else (*IMAGE_SUFFIXES, SHARD_SUFFIX)
     # Not Path.glob: patterns may start at the root or with '..'.
@@ -106,7 +106,7 @@ def _matches(pattern: str, failures: Failures) -> list[Path]:
         if not manifests and path not in kept and (why := why_unread(path.name)) is not None:
             failures.add(path, why)
     if not kept:
-        raise RedDinoError(f"{pattern}: no {', '.join(wanted)} file matches this pattern.")
+        raise RedDinoError(f"{pattern}: no {', '.join(wanted)} file matches this pattern")
     return kept
 
 
@@ -119,7 +119,7 @@ def _read_many(path: Path, failures: Failures) -> list[Manifest]:
     if path.is_dir():
         return _read_folder(path, failures)
     if path.name.lower().endswith(COMPRESSED):
-        raise RedDinoError(f"{path} is compressed, and its images cannot be reached one by one: unpack it.")
+        raise RedDinoError(f"{path} is compressed, and its images cannot be reached one by one; unpack it")
     if path.name.lower().endswith(SHARD_SUFFIX):
         shard = read_shard(path, failures)
         return [] if shard is None else [shard]
@@ -149,7 +149,7 @@ def _files_manifest(files: Sequence[Path]) -> Manifest:
         try:
             str(path).encode()
         except UnicodeEncodeError:
-            raise RedDinoError(f"{str(path)!r}: the file name is not valid UTF-8; rename the file.") from None
+            raise RedDinoError(f"{str(path)!r}: the file name is not valid UTF-8; rename the file") from None
     table = {
         "path": [path.relative_to(root).as_posix() for path in absolute],
         "source": [path.parent.name for path in absolute],

@@ -215,7 +215,7 @@ def read_manifest(path: str | Path, *, check_files: bool = False) -> Manifest:
     table, place = manifest_file.read_table(path)
     table, found = conform(table, place)
     if table.num_rows == 0:
-        raise RedDinoError(f"{path} lists no images: it needs at least one row below the column names.")
+        raise RedDinoError(f"{path} lists no images: it needs at least one row below the column names")
     places = RowPlaces.one_file(place, table.num_rows)
     manifest = _with_files_that_exist(_checked(table, path.parent, found, places), place)
     if check_files:
@@ -269,7 +269,7 @@ def _require_files(manifest: Manifest, place: RowPlace) -> None:
         more = f" ({len(missing)} image files are missing in all)" if len(missing) > 1 else ""
         raise RedDinoError(
             f"{place.of(row)}, column 'path': the image '{missing[0]}' does not exist{more}; "
-            "paths are relative to the folder of the manifest."
+            "paths are relative to the folder of the manifest"
         )
 
 
@@ -307,7 +307,7 @@ def _spread(values: Sequence[str | None], codes: NDArray[np.int64]) -> Any:
 def join_manifests(manifests: Sequence[Manifest]) -> Manifest:
     """Put manifests below each other; paths become relative to the deepest folder that holds them all."""
     if not manifests:
-        raise RedDinoError("There is no manifest to join: give at least one.")
+        raise RedDinoError("there is no manifest to join; give at least one")
     root = Path(os.path.commonpath([os.path.realpath(manifest.root) for manifest in manifests]))
     tables = [_moved(manifest, root).table for manifest in manifests]
     table = pa.concat_tables(tables, promote_options="default")
@@ -328,13 +328,13 @@ def with_groups(manifest: Manifest, csv: str | Path) -> Manifest:
     groups = dict(zip(listed.strings("path"), listed.strings("group"), strict=True))
     if "" in groups.values():
         raise RedDinoError(
-            f"{csv}: an image without a group; the table needs the columns 'group' and 'path', both filled."
+            f"{csv}: an image without a group; the table needs the columns 'group' and 'path', both filled"
         )
     unique, codes = manifest.images()
     found = [groups.get(Path(os.path.normpath(path)).as_posix()) for path in unique]
     if not any(found):
         raise RedDinoError(
-            f"{csv} lists no image of the manifest: its paths must be relative to its own folder."
+            f"{csv} lists no image of the manifest: its paths must be relative to its own folder"
         )
     filled: Any = pc.coalesce(_spread(found, codes), manifest.table.column("group"))
     return manifest.with_column("group", filled)

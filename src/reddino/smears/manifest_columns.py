@@ -66,11 +66,11 @@ def require_names(names: Sequence[str], file: str) -> None:
         RedDinoError: too many, two of one name, one that is nearly a known one, or no `path`.
     """
     if len(names) > MAX_COLUMNS:
-        raise RedDinoError(f"{file} has {len(names)} columns, more than the {MAX_COLUMNS} that are read.")
+        raise RedDinoError(f"{file} has {len(names)} columns, more than the {MAX_COLUMNS} that are read")
     counts = Counter(names)
     for name, count in counts.items():
         if count > 1:
-            raise RedDinoError(f"{file} has two columns named '{name}': rename or remove one.")
+            raise RedDinoError(f"{file} has two columns named '{name}'; rename or remove one")
     known = {name_key(name): name for name in (*COLUMNS, *READING_COLUMNS)}
     for name in names:
         key = name_key(name)
@@ -78,12 +78,12 @@ def require_names(names: Sequence[str], file: str) -> None:
         if name == meant or meant is None:
             continue
         if meant not in counts:
-            raise RedDinoError(f"{file}: column '{name}' is not '{meant}': rename it.")
+            raise RedDinoError(f"{file}: column '{name}' is not '{meant}'; rename it")
         if key == name_key(meant):
-            raise RedDinoError(f"{file} has the columns '{meant}' and '{name}': rename or remove one.")
+            raise RedDinoError(f"{file} has the columns '{meant}' and '{name}'; rename or remove one")
     if "path" not in counts:
         raise RedDinoError(
-            f"{file} has no column 'path', only: {_listed(names)}; call the column of the image files 'path'."
+            f"{file} has no column 'path', only: {_listed(names)}; call the column of the image files 'path'"
         )
 
 

@@ -63,7 +63,7 @@ def read_csv(
     except pa.ArrowInvalid as error:
         _refuse_odd_lines(path, encoding, len(header))
         if not _has_no_rows(path, encoding):
-            raise RedDinoError(f"{path} cannot be read: {' '.join(str(error).split())}.") from error
+            raise RedDinoError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
         table = pa.table({name: pa.array([], pa.string()) for name in header})
     _refuse_open_quote(path, encoding, table)
     return table, RowPlace(str(path), partial(_line, path, encoding))
@@ -74,10 +74,10 @@ def _encoding(path: Path) -> str:
         start = file.read(4096)
     for mark, kind in _OTHER_KINDS:
         if start.startswith(mark):
-            raise RedDinoError(f"{path} is {kind}, not CSV: save it as CSV, or give it the right ending.")
+            raise RedDinoError(f"{path} is {kind}, not CSV; save it as CSV, or give it the right ending")
     encoding = next((encoding for mark, encoding in _MARKS if start.startswith(mark)), "utf-8-sig")
     if encoding == "utf-8-sig" and b"\0" in start:
-        raise RedDinoError(f"{path} holds NUL characters, as text that is not UTF-8 does: save it as UTF-8.")
+        raise RedDinoError(f"{path} holds NUL characters, as text that is not UTF-8 does; save it as UTF-8")
     return encoding
 
 
@@ -103,16 +103,16 @@ def _header(path: Path, encoding: str) -> tuple[list[str], int]:
     except UnicodeDecodeError as error:
         raise _not_utf8(path, encoding) from error
     except csv.Error as error:
-        raise RedDinoError(f"{path}: the line of column names cannot be read ({error}).") from error
+        raise RedDinoError(f"{path}: the line of column names cannot be read ({error})") from error
     if not header:
         raise RedDinoError(
             f"{path} begins with an empty line, or is empty: a manifest starts with a line of column names, "
-            "at least 'path'."
+            "at least 'path'"
         )
     if len(header) == 1 and any(separator in header[0] for separator in ";\t|"):
-        raise RedDinoError(f"{path}: columns must be separated by commas; save it as comma-separated CSV.")
+        raise RedDinoError(f"{path}: columns must be separated by commas; save it as comma-separated CSV")
     if "" in header:
-        raise RedDinoError(f"{path}: column {header.index('') + 1} has no name; name it or remove it.")
+        raise RedDinoError(f"{path}: column {header.index('') + 1} has no name; name it or remove it")
     return header, lines
 
 
@@ -131,24 +131,24 @@ def _refuse_odd_lines(path: Path, encoding: str, width: int) -> None:
             for cells in reader:
                 if cells and len(cells) != width:
                     raise RedDinoError(
-                        f"{path}, line {reader.line_num}: {len(cells)} values for {width} columns."
+                        f"{path}, line {reader.line_num}: {len(cells)} values for {width} columns"
                     )
     except UnicodeDecodeError as error:
         raise _not_utf8(path, encoding) from error
     except csv.Error as error:
-        raise RedDinoError(f"{path}, line {reader.line_num}: {error}.") from error
+        raise RedDinoError(f"{path}, line {reader.line_num}: {error}") from error
 
 
 def _not_utf8(path: Path, encoding: str) -> RedDinoError:
     if encoding != "utf-8-sig":
-        return RedDinoError(f"{path} is not the {encoding.upper()} text that it begins as: save it as UTF-8.")
+        return RedDinoError(f"{path} is not the {encoding.upper()} text that it begins as; save it as UTF-8")
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             try:
                 line.decode()
             except UnicodeDecodeError:
-                return RedDinoError(f"{path}, line {number}: is not UTF-8 text; save the file as UTF-8.")
-    return RedDinoError(f"{path} is not UTF-8 text: save it with that encoding.")
+                return RedDinoError(f"{path}, line {number}: is not UTF-8 text; save the file as UTF-8")
+    return RedDinoError(f"{path} is not UTF-8 text; save it with that encoding")
 
 
 def _has_no_rows(path: Path, encoding: str) -> bool:
@@ -166,7 +166,7 @@ def _refuse_open_quote(path: Path, encoding: str, table: pa.Table) -> None:
         quotes = sum(line.count('"') for line in file)
     if quotes % 2:
         place = f"{path}, {_line(path, encoding, table.num_rows - 1)}, column '{broken[0]}'"
-        raise RedDinoError(f"{place}: the closing quote is missing.")
+        raise RedDinoError(f"{place}: the closing quote is missing")
 
 
 def _line(path: Path, encoding: str, row: int) -> str:

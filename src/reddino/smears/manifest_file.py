@@ -22,23 +22,23 @@ FORMATS = (".csv", ".parquet")
 def require_known_format(path: Path) -> None:
     """Refuse a file name that says neither CSV nor Parquet."""
     if path.suffix.lower() not in FORMATS:
-        raise RedDinoError(f"{path}: a manifest ends in .csv or .parquet, not in '{path.suffix}'.")
+        raise RedDinoError(f"{path}: a manifest ends in .csv or .parquet, not in '{path.suffix}'")
 
 
 def read_table(path: Path) -> tuple[pa.Table, RowPlace]:
     """The raw table of a manifest file, and how to name its rows. CSV columns are all strings."""
     require_known_format(path)
     if path.is_dir():
-        raise RedDinoError(f"{path} is a folder, not a manifest file.")
+        raise RedDinoError(f"{path} is a folder, not a manifest file")
     if not path.is_file():
-        raise RedDinoError(f"{path}: there is no such manifest file.")
+        raise RedDinoError(f"{path}: there is no such manifest file")
     try:
         if path.suffix.lower() != ".csv":
             return read_parquet(path)
         table, place = read_csv(path)
         return original_table(table), place
     except OSError as error:
-        raise RedDinoError(f"{path} cannot be read: {error.strerror or error}.") from error
+        raise RedDinoError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def write_table(table: pa.Table, path: Path) -> None:
@@ -54,7 +54,7 @@ def _write_csv(table: pa.Table, path: Path) -> None:
     nested = [field.name for field in table.schema if pa.types.is_nested(field.type)]
     if nested:
         raise RedDinoError(
-            f"Column '{nested[0]}' holds lists, which CSV cannot: write the manifest as .parquet."
+            f"column '{nested[0]}' holds lists, which CSV cannot; write the manifest as .parquet"
         )
     # A spreadsheet would compute cells that start as a formula does; reading takes the apostrophe off again.
     table = harmless_table(table)

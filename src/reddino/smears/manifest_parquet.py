@@ -43,10 +43,10 @@ def read_parquet(path: Path) -> tuple[pa.Table, RowPlace]:
     except RedDinoError:
         raise
     except UnicodeDecodeError as error:
-        raise RedDinoError(f"{path} has a column whose name is not UTF-8 text.") from error
+        raise RedDinoError(f"{path} has a column whose name is not UTF-8 text") from error
     except Exception as error:  # on bytes that are no Parquet, its reader raises errors of many kinds
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise RedDinoError(f"{path} cannot be read as Parquet: {reason.rstrip('.')}.") from error
+        raise RedDinoError(f"{path} cannot be read as Parquet: {reason.rstrip('.')}") from error
     return table.rename_columns(names), place
 
 
@@ -54,7 +54,7 @@ def _require_size(file: pq.ParquetFile, path: Path) -> None:
     if not 0 <= listed_values(file) <= MAX_VALUES:
         raise RedDinoError(
             f"{path} lists {file.metadata.num_rows} rows of {file.metadata.num_columns} columns, more than "
-            f"the {MAX_VALUES} values that are read: split it, or leave columns out."
+            f"the {MAX_VALUES} values that are read; split it, or leave columns out"
         )
 
 
@@ -68,5 +68,5 @@ def _undictionaried(table: pa.Table, name: str, place: RowPlace) -> pa.Table:
     lengths: list[Any] = [pc.binary_length(chunk.dictionary).take(chunk.indices) for chunk in chunks]
     characters = sum(pc.sum(each.cast(pa.int64())).as_py() or 0 for each in lengths)
     if characters > MAX_CHARACTERS:
-        raise RedDinoError(f"{place.name}, column '{name}': holds {characters} characters, too many to read.")
+        raise RedDinoError(f"{place.name}, column '{name}': holds {characters} characters, too many to read")
     return table.set_column(index, name, column.cast(pa.string()))

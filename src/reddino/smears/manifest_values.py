@@ -43,7 +43,7 @@ def read_texts(
         column = pa.chunked_array([getattr(chunk, "storage", chunk) for chunk in column.chunks])
     if pa.types.is_nested(column.type):
         if role != "extra":
-            raise RedDinoError(f"{place.name}, column '{name}': holds {column.type}, not text.")
+            raise RedDinoError(f"{place.name}, column '{name}': holds {column.type}, not text")
         return column
     if role != "extra":
         _note_rounded(column, name, place, found)
@@ -90,7 +90,7 @@ def _as_text(column: Column, name: str, place: RowPlace) -> Column:
     except pa.ArrowException:
         if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
             place.refuse(_first_undecodable(column), name, "holds bytes that are not UTF-8 text")
-        raise RedDinoError(f"{place.name}, column '{name}': holds {column.type}, not text.") from None
+        raise RedDinoError(f"{place.name}, column '{name}': holds {column.type}, not text") from None
 
 
 def _first_undecodable(column: Column) -> int:
@@ -178,7 +178,7 @@ def read_numbers(column: Column, name: str, place: RowPlace, found: list[Finding
     if _is_text(kind):
         column = _parsed(column.cast(pa.string()), name, place, found)
     elif not (pa.types.is_null(kind) or pa.types.is_integer(kind) or _is_real(kind)):
-        raise RedDinoError(f"{place.name}, column '{name}': holds {column.type}, not numbers.")
+        raise RedDinoError(f"{place.name}, column '{name}': holds {column.type}, not numbers")
     column = column.cast(pa.float64(), safe=False)
     infinite: Any = pc.is_inf(column)
     if pc.any(infinite).as_py():

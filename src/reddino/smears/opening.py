@@ -39,7 +39,7 @@ def require_no_pack(several: Sequence[object]) -> None:
         RedDinoError: there are several, and one is a pack.
     """
     if len(several) > 1 and any(isinstance(one, PackedManifest) for one in several):
-        raise RedDinoError("a pack stands for itself: give it alone, or pack everything together anew")
+        raise RedDinoError("a pack stands for itself; give it alone, or pack everything together anew")
 
 
 def _unpacked(data: Data) -> Data:

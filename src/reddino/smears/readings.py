@@ -130,7 +130,7 @@ def _given(manifest: Manifest, column: str) -> Numbers:
         if not np.isnan(known) and known != values[row]:
             raise RedDinoError(
                 f"{names[codes[row]]} has {column} {known:g} in one row of the manifest and {values[row]:g} "
-                "in another: give each picture one"
+                "in another; give each picture one"
             )
         given[codes[row]] = values[row]
     return given

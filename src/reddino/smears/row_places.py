@@ -34,7 +34,7 @@ class RowPlace:
 
     def refuse(self, row: int, column: str, fault: str) -> NoReturn:
         """Raise for the value in `column` of `row`."""
-        raise RedDinoError(f"{self.of(row)}, column '{column}': {fault}.")
+        raise RedDinoError(f"{self.of(row)}, column '{column}': {fault}")
 
 
 @dataclass(frozen=True)

@@ -47,8 +47,8 @@ def why_unread(name: str) -> str | None:
         suffix = next((suffix for suffix in suffixes if lower.endswith(suffix)), None)
         if suffix is not None:
             what = "is an archive" if suffixes is _ARCHIVES else f"is a {suffix} picture"
-            return f"{what}, which is not read: {advice}"
+            return f"{what}, which is not read; {advice}"
     base, dot, last = lower.rpartition(".")
     if dot + last in _COMPRESSED and base.endswith(IMAGE_SUFFIXES):
-        return "is compressed, which is not read: unpack it"
+        return "is compressed, which is not read; unpack it"
     return None

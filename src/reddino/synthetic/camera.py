@@ -147,5 +147,5 @@ def encode(picture: NDArray[np.uint8], source: Source) -> bytes:
     options = png if source.jpeg is None else [cv2.IMWRITE_JPEG_QUALITY, source.jpeg]
     done, contents = cv2.imencode(source.suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)
     if not done:
-        raise RuntimeError(f"OpenCV could not encode a picture as {source.suffix}.")
+        raise RuntimeError(f"OpenCV could not encode a picture as {source.suffix}")
     return contents.tobytes()

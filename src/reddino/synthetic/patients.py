@@ -158,7 +158,7 @@ def draw_patient(seed: int, profile: str | None = None) -> Patient:
         RedDinoError: no such profile.
     """
     if profile is not None and profile not in PROFILES:
-        raise RedDinoError(f"No disease profile is called {profile!r}; known are: {', '.join(PROFILES)}.")
+        raise RedDinoError(f"no disease profile is called {profile!r}; known are: {', '.join(PROFILES)}")
     rng = np.random.default_rng([seed, 1])
     name = str(rng.choice(list(PROFILES)))
     name = profile or name

@@ -112,8 +112,8 @@ def named_source(name: str) -> Source:
     drawn = _NAME.fullmatch(name)
     if drawn is None or f"{int(drawn[2]):02d}" != drawn[2] or int(drawn[2]) >= MOST:
         raise RedDinoError(
-            f"No synthetic source is called {name!r}; known are: {', '.join(SOURCES)}, random:COUNT and "
-            "random-SEED-NUMBER, such as random-101-03."
+            f"no synthetic source is called {name!r}; known are: {', '.join(SOURCES)}, random:COUNT and "
+            "random-SEED-NUMBER, such as random-101-03"
         )
     return random_source(int(drawn[1]), int(drawn[2]))
 
@@ -131,6 +131,6 @@ def source_names(names: tuple[str, ...], seed: int) -> tuple[str, ...]:
             written.append(name)
             continue
         if not 1 <= int(many[1]) <= MOST:
-            raise RedDinoError(f"{name}: as many as 1 to {MOST} sources of a seed can be drawn.")
+            raise RedDinoError(f"{name}: as many as 1 to {MOST} sources of a seed can be drawn")
         written += [f"random-{seed}-{number:02d}" for number in range(int(many[1]))]
     return tuple(written)

@@ -79,20 +79,20 @@ def _checked(settings: Settings) -> Settings:
     for name in settings.sources:
         named_source(name)
     if not settings.sources or len(set(settings.sources)) < len(settings.sources):
-        raise RedDinoError("Synthetic smears need at least one source, and each source only once.")
+        raise RedDinoError("synthetic smears need at least one source, and each source only once")
     for name in ("patients_per_source", "slides_per_patient", "fields_per_patient"):
         if getattr(settings, name) < 1:
-            raise RedDinoError(f"Synthetic smears need {name} of at least 1, not {getattr(settings, name)}.")
+            raise RedDinoError(f"synthetic smears need {name} of at least 1, not {getattr(settings, name)}")
     if not settings.field_um >= 10.0:
         raise RedDinoError(
-            f"Synthetic smears need field_um of at least 10 micrometres, not {settings.field_um}."
+            f"synthetic smears need field_um of at least 10 micrometres, not {settings.field_um}"
         )
     if not 0.0 <= settings.strength <= 1.0:
-        raise RedDinoError(f"The strength of sources lies between 0 and 1, and is not {settings.strength}.")
+        raise RedDinoError(f"the strength of sources lies between 0 and 1, and is not {settings.strength}")
     if settings.parasites not in PARASITES:
-        raise RedDinoError(f"Parasites are {' or '.join(PARASITES)}, not {settings.parasites!r}.")
+        raise RedDinoError(f"parasites are {' or '.join(PARASITES)}, not {settings.parasites!r}")
     if settings.seed < 0:
-        raise RedDinoError(f"The seed of synthetic smears must not be negative, but is {settings.seed}.")
+        raise RedDinoError(f"the seed of synthetic smears must not be negative, but is {settings.seed}")
     return settings
 
 

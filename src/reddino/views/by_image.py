@@ -282,14 +282,14 @@ def _check_cells(spec: ViewSpec, find_cells: bool, listed: bool) -> None:
     require_maskable(spec)
     if find_cells and spec.kind != "cells":
         raise RedDinoError(
-            f"cells cannot be found for views of kind {spec.kind}: choose kind cells, or do not find cells"
+            f"cells cannot be found for views of kind {spec.kind}; choose kind cells, or do not find cells"
         )
     if find_cells and listed:
         raise RedDinoError(
-            "the manifest lists cells already: leave --find-cells out, or find them anew with `reddino cells`"
+            "the manifest lists cells already; leave --find-cells out, or find them anew with `reddino cells`"
         )
     if spec.kind == "cells" and not (find_cells or listed):
         raise RedDinoError(
-            "the manifest lists no cells (x and y are empty): let them be found (--find-cells), or choose "
+            "the manifest lists no cells (x and y are empty); let them be found (--find-cells), or choose "
             "views of kind image, patches or random"
         )

@@ -288,6 +288,6 @@ def test_decode_bytes__refuses_a_stack_of_too_many_planes_unless_one_is_named() 
     with tifffile.TiffWriter(file) as writer:
         for number in range(300):
             writer.write(np.full((4, 4), number % 256, np.uint8), photometric="minisblack", metadata=None)
-    with pytest.raises(ImageError, match="300 planes: name one"):
+    with pytest.raises(ImageError, match="300 planes; name one"):
         decode_bytes("a", file.getvalue())
     assert decode_bytes("a", file.getvalue(), plane=200)[0, 0, 0] == 199

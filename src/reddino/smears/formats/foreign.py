@@ -13,8 +13,8 @@ _OTHERS = {
     b"version https://git-lfs": "is a pointer of Git LFS and not the picture: fetch it with git lfs pull",
     b"<!DOCTYPE": "is a web page and not the picture: download it again",
     b"<html": "is a web page and not the picture: download it again",
-    b"PK\x03\x04": "is a ZIP archive: unpack it",
-    b"\x1f\x8b": "is compressed with gzip: unpack it",
+    b"PK\x03\x04": "is a ZIP archive; unpack it",
+    b"\x1f\x8b": "is compressed with gzip; unpack it",
 }
 _BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"crx ": "CR3"}  # the others are HEIC
 
@@ -29,4 +29,4 @@ def what_it_is(start: bytes) -> str | None:
         name = _BRANDS.get(start[8:12], "HEIC")
     if start[128:132] == b"DICM":
         name = "DICOM"
-    return f"is a {name} picture, which is not read: save it as PNG, TIFF or JPEG" if name else None
+    return f"is a {name} picture, which is not read; save it as PNG, TIFF or JPEG" if name else None

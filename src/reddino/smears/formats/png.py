@@ -112,7 +112,7 @@ def decode_png(path: Path, data: bytes, header: PngHeader) -> Samples:
     kept = [SIGNATURE]
     for start, stop, name in _chunks(path, data):
         if name == b"acTL" and int.from_bytes(data[start + 8 : start + 12], "big") > 1:
-            raise ImageError(path, "is an animation of several pictures: save the one that counts")
+            raise ImageError(path, "is an animation of several pictures; save the one that counts")
         if name in _KEPT:
             _require_intact(path, data, start, stop, name)
             kept.append(data[start:stop])

@@ -57,7 +57,7 @@ def as_rgb(path: Path, samples: Samples, bit_depth: int | None) -> NDArray[np.ui
         if above > _OUTLIERS * values.size:
             raise ImageError(
                 path,
-                f"{above / values.size:.0%} of its samples lie above {depth} bits: give the right bit_depth "
+                f"{above / values.size:.0%} of its samples lie above {depth} bits; give the right bit_depth "
                 "for its source",
             )
     return np.repeat(scaled[:, :, None], 3, axis=2) if scaled.ndim == 2 else scaled
@@ -72,7 +72,7 @@ def _depth(path: Path, samples: Samples, bit_depth: int | None) -> int:
     if depth is None:
         raise ImageError(
             path,
-            f"has {samples.bits}-bit samples and does not say how many bits count: fill the column "
+            f"has {samples.bits}-bit samples and does not say how many bits count; fill the column "
             "bit_depth of its manifest, or save it with 8 or 16 bits",
         )
     return depth

@@ -52,7 +52,7 @@ def read_tiff_header(path: Path, file: IO[bytes], max_pixels: int) -> TiffHeader
     layout = read_layout(path, page)
     require_readable(path, layout, max_pixels)
     if planes.colours > 1 and layout.samples > 1:
-        raise ImageError(path, "is a TIFF whose channels have several samples each: save it as RGB")
+        raise ImageError(path, "is a TIFF whose channels have several samples each; save it as RGB")
     return TiffHeader(layout, planes, planes.stated or _stated_depth(page, layout))
 
 
@@ -105,7 +105,7 @@ def _sharpest(path: Path, tiff: Any, header: TiffHeader) -> int:
     if count == 1:
         return 1
     if count > MAX_PLANES:
-        raise ImageError(path, f"has {count} planes: name one in the column plane of its manifest")
+        raise ImageError(path, f"has {count} planes; name one in the column plane of its manifest")
     return 1 + int(
         np.argmax([_sharpness(_plane(path, tiff, header, number).values) for number in range(count)])
     )
@@ -146,7 +146,7 @@ def _stored(path: Path, tiff: Any, page: Page, layout: Layout) -> NDArray[Any]:
         raise ImageError(path, "damaged (two readers of the TIFF find different sizes)")
     values = found.asarray(squeeze=False, maxworkers=1)
     if values.shape[1] != 1:
-        raise ImageError(path, "is a TIFF with volumes, which is not read: save a plane of it")
+        raise ImageError(path, "is a TIFF with volumes, which is not read; save a plane of it")
     # (separate samples, depth, H, W, samples of a pixel)
     interleaved: NDArray[Any] = values[:, 0, :, :, 0].transpose(1, 2, 0) if layout.planar else values[0, 0]
     return interleaved

@@ -102,7 +102,7 @@ def read_layout(path: Path, page: Page) -> Layout:
     formats = set(page.numbers(339).tolist()) or {_UNSIGNED}
     if len(bits) > 1 or len(formats) > 1:
         raise ImageError(
-            path, f"has samples of several kinds (bits {sorted(bits)}): save it with 8 bits each"
+            path, f"has samples of several kinds (bits {sorted(bits)}); save it with 8 bits each"
         )
     width, height = page.number(256, 0), page.number(257, 0)
     tiled = 322 in page.tags
@@ -111,7 +111,7 @@ def read_layout(path: Path, page: Page) -> Layout:
     floating, signed = formats == {_FLOAT}, formats == {_SIGNED}
     if not floating and formats - {_UNSIGNED, 4}:
         what = "signed" if signed else "complex"
-        raise ImageError(path, f"has {what} samples: save it with 8 or 16 unsigned bits")
+        raise ImageError(path, f"has {what} samples; save it with 8 or 16 unsigned bits")
     orientation = page.number(274, 1)
     return Layout(
         width=width,
@@ -145,7 +145,7 @@ def require_readable(path: Path, layout: Layout, max_pixels: int) -> None:
     require_room(path, *layout.segment, stored, max_pixels)
     fault = _fault(layout)
     if fault is not None:
-        raise ImageError(path, f"is a TIFF with {fault}, which is not read: save it as 8-bit RGB")
+        raise ImageError(path, f"is a TIFF with {fault}, which is not read; save it as 8-bit RGB")
 
 
 def _fault(layout: Layout) -> str | None:

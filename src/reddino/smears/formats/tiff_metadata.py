@@ -37,7 +37,7 @@ def stated_stack(path: Path, pages: list[Page]) -> Stack | None:
         _require_plain_axes(path, text, pages)
     planes = len(pages[0].numbers(_METAMORPH)) // 6 if _METAMORPH in pages[0].tags else 1
     if planes > len(pages):
-        raise ImageError(path, f"stores {planes} planes under one page (MetaMorph): save each as a page")
+        raise ImageError(path, f"stores {planes} planes under one page (MetaMorph); save each as a page")
     return None
 
 
@@ -49,7 +49,7 @@ def _imagej_stack(path: Path, text: str, pages: list[Page]) -> Stack:
     slices = numbers.get("slices", max(1, images // max(1, channels * frames)))
     if images > len(pages):
         raise ImageError(
-            path, f"stores {images} planes under {len(pages)} pages (ImageJ): save each as a page"
+            path, f"stores {images} planes under {len(pages)} pages (ImageJ); save each as a page"
         )
     order = _imagej_colours(pages[0], channels) if channels > 1 else None
     return lay_out(path, "CZT", (channels, slices, frames), list(range(images)), colours=order)
@@ -96,12 +96,12 @@ def _require_plain_axes(path: Path, text: str, pages: list[Page]) -> None:
     for axis, what in (("C", "channels"), ("T", "points in time")):
         size = shape[axes.index(axis)] if axis in axes and len(axes) == len(shape) else 1
         if size > 1:
-            raise ImageError(path, f"holds {size} {what} (axes {axes}): save the picture that counts, as RGB")
+            raise ImageError(path, f"holds {size} {what} (axes {axes}); save the picture that counts, as RGB")
     page = pages[0]
     if len(pages) > 1 and len(shape) == 3 and page.number(256, 0) == shape[2] <= 4:
         raise ImageError(
-            path, f"stores its colours as columns (shape {shape}): save it with its colours in each pixel"
+            path, f"stores its colours as columns (shape {shape}); save it with its colours in each pixel"
         )
     of_page = page.number(256, 0) * page.number(257, 0) * page.number(277, 1)
     if of_page and len(pages) == 1 and int(np.prod(shape, dtype=object)) > of_page:
-        raise ImageError(path, f"stores several planes under one page (shape {shape}): save each as a page")
+        raise ImageError(path, f"stores several planes under one page (shape {shape}); save each as a page")

@@ -30,7 +30,7 @@ def ome_stack(path: Path, text: str, pages: list[Page]) -> Stack:
     chosen = areas.index(max(areas))
     if areas.count(max(areas)) > 1:
         raise ImageError(
-            path, f"holds {areas.count(max(areas))} pictures of one size: save the one that counts"
+            path, f"holds {areas.count(max(areas))} pictures of one size; save the one that counts"
         )
     first = sum(_pages_of(path, one) for one in pictures[:chosen])
     return _stack(path, pictures[chosen], first, pages)
@@ -102,7 +102,7 @@ def _numbers(path: Path, picture: Element, order: str, sizes: dict[str, int], fi
         uuid.get("FileName") for data in _children(picture, "TiffData") for uuid in _children(data, "UUID")
     }
     if len(files) > 1:
-        raise ImageError(path, "is one of several files that hold one picture: save it as one file")
+        raise ImageError(path, "is one of several files that hold one picture; save it as one file")
     for data in _children(picture, "TiffData"):
         place, step = 0, 1
         for letter in order:

@@ -49,11 +49,11 @@ def lay_out(
     """
     by_letter = dict(zip(order, sizes, strict=True))
     if by_letter["T"] > 1:
-        raise ImageError(path, f"holds {by_letter['T']} points in time: save the picture that counts")
+        raise ImageError(path, f"holds {by_letter['T']} points in time; save the picture that counts")
     channels, slices = by_letter["C"], by_letter["Z"]
     if channels > 1 and colours is None:
         raise ImageError(
-            path, f"holds {channels} channels that it does not call red, green and blue: save it as RGB"
+            path, f"holds {channels} channels that it does not call red, green and blue; save it as RGB"
         )
     if channels * slices != len(numbers):
         raise ImageError(path, f"should hold {channels * slices} pages and holds {len(numbers)}")

@@ -40,7 +40,7 @@ def read_webp_header(path: Path, data: bytes) -> WebpHeader:
     """
     chunks = dict(reversed(list(_chunks(path, data))))
     if b"ANIM" in chunks or b"ANMF" in chunks:
-        raise ImageError(path, "is an animation of several pictures: save the one that counts")
+        raise ImageError(path, "is an animation of several pictures; save the one that counts")
     size = _size(chunks)
     if size is None:
         raise ImageError(path, "truncated (the WebP holds no picture)")

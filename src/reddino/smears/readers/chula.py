@@ -81,12 +81,12 @@ def read_chula(
 
 def _one_of(folder: Path, names: tuple[str, ...]) -> Path:
     if not folder.is_dir():
-        raise RedDinoError(f"{folder}: there is no such folder.")
+        raise RedDinoError(f"{folder}: there is no such folder")
     wanted = {name.lower() for name in names}
     for entry in sorted(folder.iterdir()):
         if entry.is_dir() and entry.name.lower() in wanted:
             return entry
-    raise RedDinoError(f"{folder} has no folder {' or '.join(f'{name}/' for name in names)}.")
+    raise RedDinoError(f"{folder} has no folder {' or '.join(f'{name}/' for name in names)}")
 
 
 def _read_cells(file: Path, rows: Rows) -> list[Cell]:

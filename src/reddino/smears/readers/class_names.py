@@ -41,7 +41,7 @@ def class_names(folder: Path, rows: Rows) -> Names:
         if other.names != listed[0].names:
             raise RedDinoError(
                 f"{listed[0].file} and {other.file} list other class names ({_shown(listed[0].names)}; "
-                f"{_shown(other.names)}): remove one, or give the names"
+                f"{_shown(other.names)}); remove one, or give the names"
             )
     names = listed[0].names if listed else {}
     note_repeated(names, listed[0].file.name if listed else "", rows)

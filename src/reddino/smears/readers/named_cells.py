@@ -47,23 +47,23 @@ def read_nih_malaria(
 def _sources_by_slide(file: Path) -> dict[str, str]:
     """The source of each slide number, from a CSV with the columns `slide` and `source`."""
     if not file.is_file():
-        raise RedDinoError(f"{file}: there is no such table of slides.")
+        raise RedDinoError(f"{file}: there is no such table of slides")
     table, place = read_csv(file, _require_slides)
     found: dict[str, str] = {}
     entries = zip(table.column("slide").to_pylist(), table.column("source").to_pylist(), strict=True)
     for row, entry in enumerate(entries):
         slide, source = (clean(text or "") for text in entry)
         if not (slide.isascii() and slide.isdecimal() and len(slide) < 20) or not source:
-            raise RedDinoError(f"{place.of(row)}: needs a slide number and a source.")
+            raise RedDinoError(f"{place.of(row)}: needs a slide number and a source")
         number = str(int(slide))
         if found.setdefault(number, source) != source:
-            raise RedDinoError(f"{place.of(row)}: slide {number} is of '{found[number]}' above.")
+            raise RedDinoError(f"{place.of(row)}: slide {number} is of '{found[number]}' above")
     return found
 
 
 def _require_slides(names: Sequence[str], file: str) -> None:
     if names.count("slide") != 1 or names.count("source") != 1:
-        raise RedDinoError(f"{file} needs the columns 'slide' and 'source', each once.")
+        raise RedDinoError(f"{file} needs the columns 'slide' and 'source', each once")
 
 
 def read_elsafty(
@@ -102,7 +102,7 @@ def read_elsafty(
         values = {"slide": slide, "label": image.parent.name, "name_numbers": name["numbers"].strip()}
         if by_slide is not None:
             if slide not in by_slide:
-                raise RedDinoError(f"{sources} does not list slide {slide}, to which {image.name} belongs.")
+                raise RedDinoError(f"{sources} does not list slide {slide}, to which {image.name} belongs")
             values["source"] = by_slide[slide]
         rows.add(image, **values)
     return rows.manifest()

@@ -54,7 +54,7 @@ class Rows:
     def report(self, file: Path, fault: str) -> None:
         """An annotation that makes no sense: note it for the person, or raise."""
         if self._failures is None:
-            raise RedDinoError(f"{file}, {fault}.")
+            raise RedDinoError(f"{file}, {fault}")
         self._failures.add(file, fault)
 
     def leave_out(self, kind: str, file: Path, fault: str, meaning: str, *, harmless: bool = False) -> None:
@@ -100,14 +100,14 @@ def named_parts(paths: list[str], pattern: str, name: str) -> list[str]:
         compiled = re.compile(pattern)
     except re.error as error:
         raise RedDinoError(
-            f"The pattern '{pattern}' for '{name}' is not a regular expression: {error}."
+            f"the pattern '{pattern}' for '{name}' is not a regular expression: {error}"
         ) from error
     if name not in compiled.groupindex:
-        raise RedDinoError(f"The pattern '{pattern}' must hold the named group (?P<{name}>...).")
+        raise RedDinoError(f"the pattern '{pattern}' must hold the named group (?P<{name}>...)")
     found = [match[name] or "" if (match := compiled.search(path)) else "" for path in paths]
     if not any(found):
         raise RedDinoError(
-            f"The pattern '{pattern}' for '{name}' finds nothing in any path, for instance in '{paths[0]}'."
+            f"the pattern '{pattern}' for '{name}' finds nothing in any path, for instance in '{paths[0]}'"
         )
     return found
 
@@ -133,7 +133,7 @@ def find_files(folder: str | Path, suffixes: tuple[str, ...], failures: Failures
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise RedDinoError(f"{folder}: there is no such folder.")
+        raise RedDinoError(f"{folder}: there is no such folder")
     found = [path for path in _walk(folder, suffixes, failures) if path.suffix.lower() in suffixes]
     return sorted(found, key=lambda path: natural_key(path.relative_to(folder).as_posix()))
 
@@ -156,7 +156,7 @@ def find_images(folder: str | Path, failures: Failures | None = None) -> list[Pa
     if failures is not None:
         note_unread(folder, failures)
     if not images:
-        raise RedDinoError(f"{folder} holds no images ({', '.join(IMAGE_SUFFIXES)}).")
+        raise RedDinoError(f"{folder} holds no images ({', '.join(IMAGE_SUFFIXES)})")
     return images
 
 
@@ -186,7 +186,7 @@ def _walk(folder: Path, suffixes: tuple[str, ...], failures: Failures | None) ->
                 continue
             path = Path(parent) / name
             if failures is not None and not _is_utf8(path):
-                note(path, "its name is not valid UTF-8: rename the file")
+                note(path, "its name is not valid UTF-8; rename the file")
                 continue
             yield _readable_name(path)
 
@@ -201,7 +201,7 @@ def _is_utf8(path: Path) -> bool:
 
 def _readable_name(path: Path) -> Path:
     if not _is_utf8(path):
-        raise RedDinoError(f"{str(path)!r}: the file name is not valid UTF-8; rename the file.")
+        raise RedDinoError(f"{str(path)!r}: the file name is not valid UTF-8; rename the file")
     return path
 
 
