@@ -1,4 +1,4 @@
-"""The summary of a campaign as Markdown (docs/experiments/gpu-campaign.md), of whatever stages have left something."""
+"""The summary of a campaign as Markdown (docs/experiments/gpu-campaign.md), of what its stages have left."""
 
 from __future__ import annotations
 
