@@ -12,7 +12,11 @@ FUZZ_SECONDS ?= 600
 FUZZ_TARGETS ?=
 FUZZ_FINDINGS ?= fuzz-findings
 
-.PHONY: demo test check fuzz
+# Pythons and dependencies of `make matrix`, and which tests (all if empty): make matrix MATRIX=3.11-lowest MATRIX_TESTS=tests/smears
+MATRIX ?= 3.11-lowest 3.11-newest 3.12-newest 3.13-lowest 3.13-newest
+MATRIX_TESTS ?=
+
+.PHONY: demo test check docs fuzz matrix
 
 demo: $(READY)
 	$(BIN)/reddino demo --out demo
@@ -24,6 +28,14 @@ test: check
 fuzz: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/fuzz.py --seconds $(FUZZ_SECONDS) --crashes $(FUZZ_FINDINGS) $(FUZZ_TARGETS)
 
+# The documentation as a site in site/: warnings are errors, and a page that would load anything from elsewhere is one.
+docs: $(READY)
+	$(BIN)/python docs/build_site.py
+
+# The tests under several Pythons, with the lowest and the newest dependencies; needs uv.
+matrix:
+	tests/matrix.sh $(MATRIX) -- -n $(TEST_PROCESSES) $(MATRIX_TESTS)
+
 check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -31,5 +43,5 @@ check: $(READY)
 
 $(READY): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -e '.[dev]'
+	$(BIN)/python -m pip install --quiet -e '.[dev,docs]'
 	touch $(READY)

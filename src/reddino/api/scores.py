@@ -55,7 +55,8 @@ def evaluate(
         shots: training cells a class, for few-shot; a task each. None: `reddino.evaluation.tasks.SHOTS`.
         embedding: `view`, `side`, `unit`, `pooling` and `image_size` as in `embed`, for `data`; with a task
             file `image_size` alone, in place of what its tasks say.
-        device, batch_size: as in `embed`.
+        device: as in `embed`.
+        batch_size: as in `embed`.
         family: what the names of our models hold, for the improvements in the paper's layout; None: what the
             task file says, or reddino.
         out: file for the results, .json; the tables go beside it as .md, .tex and .csv.
