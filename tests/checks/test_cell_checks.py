@@ -63,7 +63,7 @@ def test_diameters__at_odds_with_the_boxes_are_counted(diameter: float, label: s
 
 def test_diameters__in_micrometres_are_named() -> None:
     [boxed] = inspect_rows(boxes({"a.png": [36.0]}, cell_diameter=[7.5]))
-    assert "look like micrometres" in boxed.message
+    assert "seem to be micrometres" in boxed.message
     assert boxed.first == "a.png: cell_diameter 7.5, boxes of 36 pixels"
     [alone] = inspect_rows(manifest(cell_diameter=[0.75, 40.0, 7.5], path=["a.png", "b.png", "c.png"]))
     assert (alone.kind, alone.count) == ("cell diameters of a few pixels", 2)

@@ -82,9 +82,9 @@ def test_readers__keep_boxes_where_the_listed_size_is_the_upright_one(tmp_path: 
         ((60, 40, 1), (640, 480), r"for 640 x 480 pixels, the picture has 60 x 40"),
         ((60, 40, 1), (40, 60), r"for 40 x 60 pixels, the picture has 60 x 40"),
         ((60, 40, 6), (80, 60), r"for 80 x 60 pixels, the picture has 40 x 60 \(stored 60 x 40\)"),
-        ((50, 50, 6), (50, 50), "orientation is 6, and nothing tells"),
-        ((60, 40, 3), (60, 40), "orientation is 3, and nothing tells"),
-        ((60, 40, 6), None, "orientation is 6, and nothing tells"),
+        ((50, 50, 6), (50, 50), "orientation is 6, and nothing shows"),
+        ((60, 40, 3), (60, 40), "orientation is 3, and nothing shows"),
+        ((60, 40, 6), None, "orientation is 6, and nothing shows"),
         ((60, 40, 1), ("x", 40), "is not a size"),
         ((60, 40, 1), (-60, 40), "is not a size"),
     ],
@@ -110,7 +110,7 @@ def test_readers__refuse_the_boxes_of_another_picture(
 
 
 @pytest.mark.parametrize("orientation", range(2, 9))
-def test_readers__take_the_users_word_where_nothing_tells(tmp_path: Path, orientation: int) -> None:
+def test_readers__take_the_users_word_where_nothing_shows_it(tmp_path: Path, orientation: int) -> None:
     marked(tmp_path / "images/a.png", orientation)
     text(tmp_path / "images/a.xml", voc(("R", 6, 10, 18, 18)))
     assert_red(read_voc(tmp_path, boxes_on="stored"))
@@ -121,7 +121,7 @@ def test_readers__take_the_users_word_where_nothing_tells(tmp_path: Path, orient
     x, y = points.centres()[0]
     assert tuple(decode_image(points.paths()[0])[int(y), int(x)]) == RED
     assert cells(read_chula(tmp_path, boxes_on="upright"))[0][1:3] == (12, 14)
-    with pytest.raises(RedDinoError, match="nothing tells"):
+    with pytest.raises(RedDinoError, match="nothing shows"):
         read_chula(tmp_path)
 
 

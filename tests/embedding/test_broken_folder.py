@@ -22,7 +22,7 @@ WHOLE = 171
 #: Path in the folder and what its reason must say.
 BROKEN = {
     "bomb.png": "too large: 30000 x 30000 pixels, 200 million are allowed",
-    "closed": "the folder cannot be looked into",
+    "closed": "the folder cannot be listed",
     "empty.png": "the file is empty",
     "forbidden.png": "no permission to read it",
     "half.jpg": "truncated",

@@ -59,7 +59,7 @@ def test_threads__zero_takes_the_cores_of_this_process() -> None:
 
 @pytest.mark.usefixtures("_no_gpu")
 @pytest.mark.parametrize(
-    ("device", "sentence"), [("tpu9000", "not known to torch"), ("cuda", "sees no CUDA")]
+    ("device", "sentence"), [("tpu9000", "not known to torch"), ("cuda", "finds no CUDA")]
 )
 def test_device__that_is_not_there_is_refused(device: str, sentence: str) -> None:
     with pytest.raises(RedDinoError, match=sentence):
@@ -116,7 +116,7 @@ def test_device__is_the_gpu_of_the_process(monkeypatch: pytest.MonkeyPatch) -> N
     launch(monkeypatch, 2, 4)
     assert runtime.choose_device("auto") == torch.device("cuda:2")
     assert chosen == [torch.device("cuda:2")]
-    with pytest.raises(RedDinoError, match="4 processes want one each; choose cuda"):
+    with pytest.raises(RedDinoError, match="4 processes need one each; choose cuda"):
         runtime.choose_device("cuda:1")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(RedDinoError, match="on a machine with 2 GPUs"):

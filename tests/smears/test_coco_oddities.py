@@ -185,7 +185,7 @@ def test_coco__a_file_without_one_of_its_tables_is_named(folder: Path, table: st
     text(folder / "half.json", json.dumps({**tables, table: wrong}))
     rows, reasons, _ = read(folder)
     assert rows == [("a.png", 10, "RBC")]
-    assert reasons == [f"looks like a COCO file, but '{table}' is no list; it is left out"]
+    assert reasons == [f"seems to be a COCO file, but '{table}' is not a list; it is left out"]
 
 
 @pytest.mark.parametrize("table", ["images", "annotations", "categories"])

@@ -11,7 +11,7 @@ from reddino.smears.manifest import Manifest
 
 
 def coordinates_below_a_pixel(manifest: Manifest) -> Iterator[Finding]:
-    """Cells whose box is less than a pixel across, or whose centre lies in the first pixel of the picture."""
+    """Yield a finding of cells with a box of less than a pixel, or with their centre in the first pixel."""
     sides = np.minimum(manifest.numbers("w"), manifest.numbers("h"))
     centres = manifest.centres()
     found = (sides < 1) | ((centres > 0) & (centres < 1)).all(axis=1)  # False for NaN

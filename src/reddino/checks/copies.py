@@ -29,7 +29,7 @@ class CopyCheck:
         self._sketches[number] = sketch_of(image)
 
     def findings(self) -> Iterable[Finding]:
-        """Copies in several groups, and copies that the manifest keeps in one."""
+        """Yield findings of copies in several groups, and of copies that the manifest keeps in one."""
         sets = copies_of(self._manifest, self._sketches)
         if not sets:
             return
@@ -59,7 +59,7 @@ class CopyCheck:
     def _spread(
         self, sets: Mapping[tuple[int, ...], object], first: NDArray[np.int64], sides: Sequence[str]
     ) -> str:
-        """How many sets stand under several sources, patients, slides and sides of a split."""
+        """Count the sets that occur under several sources, patients, slides and sides of a split."""
         said = []
         for name in ("source", "patient", "slide"):
             values = self._manifest.strings(name)
@@ -71,7 +71,7 @@ class CopyCheck:
 
 
 def copies_of(manifest: Manifest, sketches: Mapping[int, Sketch]) -> dict[tuple[int, ...], tuple[str, ...]]:
-    """The sets of pictures that are the same, or nearly: numbers of the images, and their paths.
+    """Find the sets of pictures that are the same, or nearly: numbers of the images, and their paths.
 
     Candidates are read again to be compared.
 
@@ -92,7 +92,10 @@ def copies_of(manifest: Manifest, sketches: Mapping[int, Sketch]) -> dict[tuple[
 
 
 def picture_sides(manifest: Manifest) -> list[str]:
-    """The side of a split of each image (m,), by a column or by a folder such as `train`; "" = none."""
+    """Return the side of a split of each image (m,), by a column or by a folder such as `train`.
+
+    An empty name stands for no side.
+    """
     paths, codes = manifest.images()
     first = np.unique(codes, return_index=True)[1]
     found = [side_of_folder(path) for path in paths]

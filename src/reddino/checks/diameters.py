@@ -1,4 +1,4 @@
-"""Checks of the cell diameters of a manifest: at odds with the boxes beside them, or in micrometres."""
+"""Checks of the cell diameters of a manifest: at odds with the boxes next to them, or in micrometres."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from reddino.rbc.magnification import group_medians
 from reddino.smears.findings import Finding, counted
 from reddino.smears.manifest import Manifest
 
-#: Cells that are no red cells: their boxes say nothing about a red cell's diameter.
+#: Cells other than red cells: their boxes do not show a red cell's diameter.
 _OTHER_CELLS = re.compile(
     r"\b(wbc|plt)s?|white|leu[ck]o|lympho|monocyt|neutro|eosino|baso(phil)?|platelet|thrombo|blast",
     re.IGNORECASE,
@@ -22,7 +22,7 @@ _MICROMETRES = (4.0, 10.0)
 
 
 def diameters_and_boxes(manifest: Manifest) -> Iterator[Finding]:
-    """Pictures whose cell diameter is less than half, or more than twice, the side of their boxes."""
+    """Yield a finding of cell diameters that are less than half, or more than twice, the side of boxes."""
     given, (names, image) = manifest.numbers("cell_diameter"), manifest.images()
     side = np.sqrt(manifest.numbers("w") * manifest.numbers("h"))
     red = np.array([_OTHER_CELLS.search(label) is None for label in manifest.strings("label")])
@@ -46,7 +46,7 @@ def diameters_and_boxes(manifest: Manifest) -> Iterator[Finding]:
 def _small_diameters(
     manifest: Manifest, given: NDArray[np.float64], boxed: NDArray[np.bool_]
 ) -> Iterator[Finding]:
-    """Diameters too small for pixels, mostly those of a red cell in micrometres, where no box tells."""
+    """Yield a finding of diameters too small for pixels, mostly micrometres, where there are no boxes."""
     small = ~boxed & (given < _MICROMETRES[1])
     if small.any():
         row = int(np.argmax(small))
@@ -61,4 +61,4 @@ def _small_diameters(
 
 def _in_micrometres(diameters: NDArray[np.float64]) -> str:
     low, high = _MICROMETRES
-    return ", and these look like micrometres" if low <= np.median(diameters) < high else ""
+    return ", and these seem to be micrometres" if low <= np.median(diameters) < high else ""

@@ -39,7 +39,7 @@ class FrameCheck:
         self._boxes = np.stack([manifest.numbers(name) for name in "xywh"], axis=1)
 
     def header(self, number: int) -> None:
-        """Look at one picture; one whose header cannot be read is passed over."""
+        """See `FrameCheck.header`."""
         rows = self._rows(number)
         if not (self._cells[rows].any() or (self._diameters[rows] > 0).any()):
             return
@@ -50,7 +50,7 @@ class FrameCheck:
         self._compare(self._names[number], rows, frame)
 
     def see(self, number: int, path: str, image: NDArray[np.uint8]) -> None:
-        """As of a `PictureCheck`."""
+        """See `PictureCheck.see`."""
         self.header(number)
 
     def _rows(self, number: int) -> NDArray[np.int64]:
@@ -74,12 +74,12 @@ class FrameCheck:
             self._large.append((row, f"{self._diameters[row]:g} in {width} x {height} pixels"))
 
     def findings(self, looked_at: str = "") -> Iterator[Finding]:
-        """What was found; `looked_at` says at which pictures."""
+        """Yield the findings; `looked_at` describes the pictures that were examined."""
         if self._turned:
             yield Finding(
                 "boxes on turned pictures",
                 f"{counted(len(self._turned), 'picture')} with cells and an EXIF orientation{looked_at}; "
-                "they are turned upright and their cells are not, which is wrong if these were drawn on the "
+                "they are turned upright and their cells are not, which is wrong if these were marked on the "
                 "stored pixels: read the annotations with --boxes-on stored; where they are right, write "
                 f"{UPRIGHT} into the column {DRAWN_COLUMN}",
                 len(self._turned),
@@ -118,13 +118,13 @@ class FrameCheck:
 
 
 def frames_of_sample(manifest: Manifest) -> Iterable[Finding]:
-    """The check of rows: headers of at most `SAMPLE` pictures, spread over the manifest."""
+    """Yield what headers of at most `SAMPLE` pictures, spread over the manifest, show of their frames."""
     check = FrameCheck(manifest)
     pictures = len(manifest.images()[0])
     chosen = np.unique(np.linspace(0, pictures - 1, min(pictures, SAMPLE)).round().astype(np.int64))
     for number in chosen.tolist():
         check.header(number)
-    return check.findings(f" (of {SAMPLE} pictures looked at)" if pictures > SAMPLE else "")
+    return check.findings(f" (of {SAMPLE} pictures read)" if pictures > SAMPLE else "")
 
 
 class RemainingFrames(FrameCheck):
@@ -135,6 +135,6 @@ class RemainingFrames(FrameCheck):
         self._needed = len(manifest.images()[0]) > SAMPLE
 
     def header(self, number: int) -> None:
-        """As of `FrameCheck`."""
+        """See `FrameCheck.header`."""
         if self._needed:
             super().header(number)

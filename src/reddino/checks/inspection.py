@@ -30,7 +30,7 @@ class PictureCheck(Protocol):
         """Take the picture `number`, (H, W, 3) uint8 RGB, with its path as it stands in the manifest."""
 
     def findings(self) -> Iterable[Finding]:
-        """What was found once all pictures were seen."""
+        """Yield the findings once all pictures were seen."""
 
 
 #: Checks of the table alone: fast, done by `check`, `embed`, `fit` and `evaluate`.
@@ -55,7 +55,7 @@ PICTURE_CHECKS: tuple[Callable[[Manifest], PictureCheck], ...] = (
 
 
 def inspect_rows(manifest: Manifest) -> tuple[Finding, ...]:
-    """What reading the manifest found, and every check of its rows."""
+    """Run every check of the rows of a manifest, after the findings of its reading."""
     return (*manifest.findings, *(finding for check in ROW_CHECKS for finding in check(manifest)))
 
 
@@ -85,7 +85,7 @@ def inspect_pictures(
 
 
 def unusable(failures: Failures) -> tuple[Finding, ...]:
-    """What could not be used, as a finding; none where everything could."""
+    """Yield what could not be used, as a finding; nothing where everything could."""
     if not failures.count:
         return ()
     path, reason = next(iter(failures))

@@ -108,9 +108,9 @@ class _Value:
 
 
 def check_values(manifest: Manifest) -> Iterator[Finding]:
-    """Ids and labels that differ in case, blanks, accents, dashes or zeros, and words that may mean missing.
+    """Yield findings of ids and labels that differ in spelling alone, or may mean missing.
 
-    Where a slide, patient or group is spelt alike within one source, that is said; else between two of them.
+    Ids that are spelt alike within one source are reported first; else those between two sources.
     """
     for column in (*ID_COLUMNS, "label"):
         values = _values(manifest, column)
@@ -120,7 +120,7 @@ def check_values(manifest: Manifest) -> Iterator[Finding]:
 
 
 def _values(manifest: Manifest, column: str) -> list[_Value]:
-    """The distinct values of a column, in order of appearance."""
+    """Return the distinct values of a column, in order of appearance."""
     table = manifest.table.select(list({"source", column}))
     table = table.append_column("row", pa.array(np.arange(len(manifest))))
     keys = ["source", column] if column in ("slide", "patient", "group") else [column]
@@ -179,7 +179,7 @@ def _lossy(manifest: Manifest, column: str, values: Sequence[_Value]) -> Iterato
 
 
 def check_columns(manifest: Manifest) -> Iterator[Finding]:
-    """Extra columns that seem to be meant for an empty column of the manifest, and decimal commas in them."""
+    """Yield findings of extra columns that seem meant for an empty one, and of decimal commas in them."""
     given = {name_key(name): name for name in manifest.table.column_names if name not in COLUMNS}
     for column in _SYNONYMS:
         name = _meant(manifest, given, column)
@@ -190,7 +190,7 @@ def check_columns(manifest: Manifest) -> Iterator[Finding]:
 
 
 def _meant(manifest: Manifest, given: Mapping[str, str], column: str) -> str | None:
-    """The further column, of those `given` by key, that may be meant for an empty one of the manifest."""
+    """Return the further column, of those `given` by key, that may be meant for an empty one."""
     if manifest.table.column(column).null_count < len(manifest):
         return None
     known = (*_SYNONYMS[column], *_EDGES.get(column, ()))
@@ -200,7 +200,7 @@ def _meant(manifest: Manifest, given: Mapping[str, str], column: str) -> str | N
 
 
 def _renamed(name: str, column: str) -> str:
-    """What to do about a column that is carried along unread."""
+    """Return what to do about a column that is carried along unread."""
     does = f"if it is the {column}, call it '{column}'"
     if name_key(name) in _EDGES.get(column, ()):
         does = f"if it is the far edge of a box, fill '{column}' with the size: '{name}' less the near edge"
@@ -226,7 +226,7 @@ def _are_numbers(column: Column) -> bool:
 
 
 def check_repeats(manifest: Manifest) -> Iterator[Finding]:
-    """Rows of the same picture and place, and those of them that differ in their label."""
+    """Yield findings of rows of the same picture and place, and those of them that differ in their label."""
     place = ["path", *NUMBER_COLUMNS[:4]]
     rows = _perhaps_repeated(manifest)
     if not rows.size:
@@ -247,7 +247,7 @@ def check_repeats(manifest: Manifest) -> Iterator[Finding]:
 
 
 def _perhaps_repeated(manifest: Manifest) -> NDArray[np.int64]:
-    """The rows whose picture and place have a hash that another row has, too."""
+    """Return the rows whose picture and place have a hash that another row has, too."""
     hashes = manifest.images()[1].astype(np.uint64)
     for name in NUMBER_COLUMNS[:4]:
         hashes = (hashes ^ (manifest.numbers(name) + 0.0).view(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)

@@ -22,7 +22,7 @@ _DRAFT = re.compile(r"\..+\.([0-9a-f]{8}|\d+)\.partial", re.DOTALL)
 _LOCK = ".lock"
 #: Seconds without a change after which a draft counts as left behind, where files cannot be locked.
 _ABANDONED = 3600.0
-#: What network and virtual file systems answer where they cannot do this; Windows opens no folder.
+#: The errors of network and virtual file systems that cannot do this; Windows opens no folder.
 _REFUSED = {
     getattr(errno, name)
     for name in ("EINVAL", "EACCES", "EPERM", "EBADF", "ENOSYS", "ENOTSUP", "EOPNOTSUPP", "EISDIR", "ENOTTY")
@@ -49,7 +49,7 @@ def _sync_file(path: Path) -> None:
 
 @contextmanager
 def _where_possible() -> Iterator[None]:
-    """A refusal loses nothing: what was written is there. A full or failing disk is an error."""
+    """Ignore a refusal, which loses nothing: what was written is there. Raise for a full or failing disk."""
     try:
         yield
     except OSError as error:
@@ -90,7 +90,7 @@ def _new_draft(folder: Path, name: str, held: ExitStack) -> Path:
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; on success fsync it and rename it to `path`, on error remove it.
+    """Give a temporary path next to `path`; on success fsync it and rename it to `path`, on error remove it.
 
     Raises:
         RedDinoError: `path` is a folder or a device, or there is no space left.

@@ -11,14 +11,17 @@ _PROC = Path("/proc/self")
 
 
 def usable_cores() -> int:
-    """Cores by affinity, but no more than the quota of the control group or of one above it; at least 1."""
+    """Return the number of cores that this process may use, at least 1.
+
+    These are the cores by affinity, but no more than the quota of the control group or of one above it.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
     quota = cpu_quota()
     return cores if quota is None else max(1, min(cores, math.ceil(quota)))
 
 
 def cpu_quota(proc: Path = _PROC) -> float | None:
-    """Cores that the control groups grant (version 1 and 2), or None without a limit.
+    """Return cores that the control groups grant (version 1 and 2), or None without a limit.
 
     Args:
         proc: of the process, with its `cgroup` and `mountinfo`.
@@ -35,7 +38,10 @@ def cpu_quota(proc: Path = _PROC) -> float | None:
 
 
 def _groups(proc: Path) -> dict[str, str]:
-    """The process's group below the root of each hierarchy that limits CPU time: `cgroup2`, `cgroup`."""
+    """Return the process's group below the root of each hierarchy that limits CPU time.
+
+    The hierarchies are called `cgroup2` and `cgroup`.
+    """
     found = {}
     for line in _lines(proc / "cgroup"):
         number, _, rest = line.partition(":")
@@ -48,7 +54,7 @@ def _groups(proc: Path) -> dict[str, str]:
 
 
 def _mounts(proc: Path) -> Iterator[tuple[str, str, Path]]:
-    """Kind, root and place of each mounted hierarchy that limits CPU time."""
+    """Yield kind, root and place of each mounted hierarchy that limits CPU time."""
     for line in _lines(proc / "mountinfo"):
         mount, _, system = line.partition(" - ")
         place, kind = mount.split(), system.split()
@@ -60,7 +66,7 @@ def _mounts(proc: Path) -> Iterator[tuple[str, str, Path]]:
 
 
 def _upwards(group: str, root: str, mounted: Path) -> Iterator[Path]:
-    """The folder of a group and of all above it; a container may see its own group as the root."""
+    """Yield the folder of a group and of all above it; a container may see its own group as the root."""
     try:
         below = PurePosixPath(group).relative_to(root)
     except ValueError:

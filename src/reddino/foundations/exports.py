@@ -20,13 +20,13 @@ from reddino.foundations.atomic import atomic_path
 #: How a cell starts that a spreadsheet takes for a formula (full-width signs count in some languages), after
 #: apostrophes that stand there already.
 _FORMULA = r"^'*[=+\-@\t\r\n＝＋－＠]"
-#: Cells that start so and are none: numbers, with an interval or not, and the sign alone.
+#: Cells that start so and are not formulas: numbers, with an interval or not, and the sign alone.
 _VALUE = r"^[+-]((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?( \([+-]?[\d.]+ to [+-]?[\d.]+\))?)?$"
 
 
 #: What is written for a NUL character in a text.
 NUL_SHOWN = "\N{SYMBOL FOR NULL}"
-#: Texts that pandas takes for missing values unless it is told otherwise.
+#: Texts that pandas takes for missing values by default.
 READ_AS_MISSING = (
     *("#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A"),
     *("NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
@@ -37,17 +37,17 @@ log = logging.getLogger(__name__)
 
 
 def harmless(cell: str) -> str:
-    """A cell that no spreadsheet computes: an apostrophe stands before what looks like a formula."""
+    """Return a cell that no spreadsheet computes: an apostrophe stands before what could be a formula."""
     return f"'{cell}" if re.match(_FORMULA, cell) and not re.match(_VALUE, cell) else cell
 
 
 def original(cell: str) -> str:
-    """The cell that `harmless` was given."""
+    """Return the cell that was given to `harmless`."""
     return cell[1:] if cell.startswith("'") and re.match(_FORMULA, cell) else cell
 
 
 def csv_text(rows: Iterable[Sequence[str]]) -> str:
-    """Rows as CSV, each cell harmless."""
+    """Return rows as CSV, each cell harmless."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerows([harmless(cell) for cell in row] for row in rows)
@@ -65,7 +65,7 @@ def write_arrow_csv(table: pa.Table, path: Path) -> None:
 
     A NUL character, at which readers of CSV end a text, is written as its picture. A file that is not plain
     ASCII begins with a byte-order mark, without which Excel reads it in the encoding of the country. What
-    programs read otherwise than it stands there is logged.
+    programs read differently than it stands there is logged.
     """
     names = [harmless(name).replace("\0", NUL_SHOWN) for name in table.column_names]
     table = pa.table([_changed(column, _shown_column) for column in table.columns], names)
@@ -111,13 +111,13 @@ def _say_what_is_misread(name: str, column: Any) -> None:
 
 
 def harmless_table(table: pa.Table) -> pa.Table:
-    """A table whose names of columns and cells of text are harmless."""
+    """Return a table whose names of columns and cells of text are harmless."""
     names = [harmless(name) for name in table.column_names]
     return pa.table([_changed(column, _harmless_column) for column in table.columns], names)
 
 
 def original_table(table: pa.Table) -> pa.Table:
-    """The table that `harmless_table` was given."""
+    """Return the table that was given to `harmless_table`."""
     names = [original(name) for name in table.column_names]
     return pa.table([_changed(column, _original_column) for column in table.columns], names)
 

@@ -21,7 +21,7 @@ _WITHOUT = re.compile(r"inline_container|PytorchStreamWriter|file write failed|\
 
 
 def no_space(error: BaseException) -> str | None:
-    """Why nothing more could be written, if it was for want of space; else None.
+    """Return why nothing more could be written, if it was for want of space; else None.
 
     Looks at the error and at those that it was raised from.
     """
@@ -67,13 +67,16 @@ def writing(path: Path) -> Iterator[None]:
                 raise RedDinoError(f"{_outside_drafts(path)} cannot be written ({error.strerror})") from error
             raise
         raise RedDinoError(
-            f"{_outside_drafts(path)} could not be written ({reason}); what is finished stays; make room and "
-            "run the same command again"
+            f"{_outside_drafts(path)} could not be written ({reason}); what is finished stays; free some "
+            "space and run the same command again"
         ) from error
 
 
 def _outside_drafts(path: Path) -> Path:
-    """The path itself, or the folder of the draft that it is in: nobody knows a draft by its name."""
+    """Return the path itself, or the folder of the draft in which it is.
+
+    Users do not know a draft by its name.
+    """
     drafts = [one for one in (path, *path.parents) if _is_draft(one)]
     return drafts[-1].parent if drafts else path
 

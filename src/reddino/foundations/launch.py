@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Launch:
-    """Which process of a run this is, as torchrun tells it; the first of one without torchrun.
+    """Which process of a run this is, as torchrun numbers it; the first of one without torchrun.
 
     Attributes:
         rank: number of this process among all.

@@ -79,7 +79,7 @@ def _is_still(path: Path, handle: int) -> bool:
 def only_one(path: Path, busy: str) -> Iterator[None]:
     """Hold `path` while the block runs; a process that was killed holds nothing back.
 
-    Where the file system knows no locks, or the operating system none of this kind, everybody is let in.
+    Where the file system has no locks, or the operating system none of this kind, every process is let in.
 
     Args:
         path: a folder that is there; or the path of a file in one, which is made to be locked and stays.
@@ -106,7 +106,7 @@ def claimed(out: Path, command: str, *, folder: bool) -> Iterator[None]:
 
     Args:
         out: the result, a file or a folder.
-        command: what tells one command from another, in one line.
+        command: what distinguishes one command from another, in one line.
         folder: whether the result is a folder.
 
     Raises:
@@ -189,7 +189,10 @@ def is_continued(out: Path) -> bool:
 
 
 def _let_go() -> None:
-    """In a forked child: a lock is of all who share its handle, and a worker may outlive a killed parent."""
+    """Release the locks in a forked child.
+
+    All who share a handle hold it, and a worker may outlive its parent.
+    """
     for handle in _held:
         os.close(handle)
     _held.clear()

@@ -1,4 +1,4 @@
-"""Parquet with a checksum of each page, written and verified; what is damaged is said in a sentence."""
+"""Parquet with a checksum of each page, written and verified; damage is reported in a sentence."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def write_parquet(table: pa.Table, path: Path) -> None:
 
 
 def parquet_writer(path: Path, schema: pa.Schema, **options: Any) -> pq.ParquetWriter:
-    """A writer of several tables to one file; `options` are pyarrow's."""
+    """Open a writer of several tables to one file; `options` are pyarrow's."""
     return pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True, **options)
 
 
 def open_parquet(path: Path, **options: Any) -> pq.ParquetFile:
-    """A file to read, whose pages are verified where it has checksums; `options` are pyarrow's.
+    """Open a file to read, whose pages are verified where it has checksums; `options` are pyarrow's.
 
     pyarrow's own `read_table` is not used: it turns names of folders such as `slide=7` into columns.
     """
@@ -49,10 +49,10 @@ def reading_parquet(path: Path, what: str) -> Iterator[None]:
 
 
 def read_parquet_file(path: Path) -> pa.Table:
-    """The table of a file, if it can have as many values as it says; to be called in `reading_parquet`.
+    """Read the table of a file, if it can hold as many values as it lists; call it in `reading_parquet`.
 
     Raises:
-        RedDinoError: it says more.
+        RedDinoError: it lists more.
     """
     with open_parquet(path) as file:
         require_size(file, path)
@@ -60,7 +60,7 @@ def read_parquet_file(path: Path) -> pa.Table:
 
 
 def listed_values(file: pq.ParquetFile) -> int:
-    """How many values a file says that it holds: by its rows or by its columns, whichever is more.
+    """Return how many values a file lists: by its rows or by its columns, whichever is more.
 
     Raises:
         pa.ArrowException, OSError: it is damaged.
@@ -69,7 +69,7 @@ def listed_values(file: pq.ParquetFile) -> int:
     by_rows = metadata.num_rows * metadata.num_columns
     if not 0 <= by_rows <= MAX_VALUES:
         return by_rows
-    # Arrow ends the whole process where the description of a column is asked for and is damaged. Reading the
+    # Arrow ends the whole process where the description of a column is read and is damaged. Reading the
     # pages once, a few values at a time, finds that first, as an error.
     file.scan_contents()
     return max(
@@ -83,10 +83,10 @@ def listed_values(file: pq.ParquetFile) -> int:
 
 
 def require_size(file: pq.ParquetFile, path: Path) -> None:
-    """Refuse a file that says it holds far more values than its bytes could stand for."""
+    """Refuse a file that claims far more values than its bytes could stand for."""
     values = listed_values(file)
     if not 0 <= values <= RATIO * path.stat().st_size + FREE:
-        raise RedDinoError(f"{path} says that it holds {values:,} values, which are not in it: it is damaged")
+        raise RedDinoError(f"{path} claims {values:,} values, which are not in it; it is damaged")
 
 
 def require_columns(table: pa.Table, **kinds: pa.DataType) -> None:

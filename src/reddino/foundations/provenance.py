@@ -1,4 +1,4 @@
-"""What every result file says about where it came from."""
+"""The origin that every result file records."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def provenance(
 
 
 def hash_bytes(*chunks: bytes) -> str:
-    """First 16 hex digits of the SHA-256 over `chunks`."""
+    """Return the first 16 hex digits of the SHA-256 over `chunks`."""
     digest = hashlib.sha256()
     for chunk in chunks:
         digest.update(chunk)

@@ -30,7 +30,7 @@ class Runtime:
     threads: int
 
     def autocast(self) -> AbstractContextManager[object]:
-        """The context of a forward pass."""
+        """Return the context of a forward pass."""
         if self.precision == "fp32":
             return nullcontext()
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
@@ -69,13 +69,13 @@ def choose_device(device: str = "auto") -> torch.device:
     if chosen.type != "cuda":
         return chosen
     if not torch.cuda.is_available():
-        raise RedDinoError(f"device '{device}' was asked for, but torch sees no CUDA device here; choose cpu")
+        raise RedDinoError(f"device '{device}' is not there: torch finds no CUDA device; choose cpu")
     launch = launched()
     if launch.count == 1:
         return chosen
     if ":" in device:
         raise RedDinoError(
-            f"device '{device}' is one GPU, and {launch.count} processes want one each; choose cuda"
+            f"device '{device}' is one GPU, and {launch.count} processes need one each; choose cuda"
         )
     gpus = torch.cuda.device_count()
     if launch.local_rank >= gpus:
@@ -89,7 +89,7 @@ def choose_device(device: str = "auto") -> torch.device:
 
 
 def to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Copy to the device; to a GPU from pinned memory, so that the copy runs beside the computation."""
+    """Copy to the device; to a GPU from pinned memory, so that the copy runs during the computation."""
     if device.type != "cuda":
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
@@ -101,7 +101,7 @@ def choose_runtime(device: str = "auto", precision: Precision = "auto", threads:
     Args:
         device: `auto` takes CUDA where there is one.
         precision: `auto` takes bf16 where the hardware computes it, else fp32.
-        threads: 0 takes every core this process may use, or its share of them where torchrun started several.
+        threads: 0 takes every core this process may use, or its part of them where torchrun started several.
 
     Raises:
         RedDinoError: the device is not known or not present.
@@ -117,9 +117,9 @@ def choose_runtime(device: str = "auto", precision: Precision = "auto", threads:
 
 
 def _products(device: torch.device) -> str:
-    """How float32 matrices are multiplied, in torch's words.
+    """Return how float32 matrices are multiplied, in torch's terms.
 
-    On GPUs TF32, for what stays in float32 beside bf16. On CPUs "medium" goes through oneDNN instead of MKL's
+    On GPUs TF32, for what stays in float32 with bf16. On CPUs "medium" goes through oneDNN instead of MKL's
     generic path, which changes speed, not accuracy, but for processors with AMX, where it would be bf16.
     """
     if device.type == "cuda":

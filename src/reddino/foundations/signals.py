@@ -14,7 +14,7 @@ _before: dict[int, Any] = {}
 
 
 def ending_signals() -> list[signal.Signals]:
-    """SIGTERM and SIGHUP, of those that the system has; one that is ignored (nohup) stays ignored."""
+    """Return SIGTERM and SIGHUP, of those that the system has; one that is ignored (nohup) stays ignored."""
     known = [signal.Signals[name] for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     return [number for number in known if signal.getsignal(number) is not signal.SIG_IGN]
 

@@ -39,7 +39,7 @@ _TOP = {
 def read_json(
     path: str | Path, *, top: type[Any] | None = dict, limit: int = LIMIT, nan: bool = False
 ) -> Any:
-    """What a JSON file holds.
+    """Read the content of a JSON file.
 
     Args:
         path: of the file.
@@ -55,7 +55,7 @@ def read_json(
 
 
 def parse_json(data: bytes | str, origin: str, *, top: type[Any] | None = dict, nan: bool = False) -> Any:
-    """As `read_json`, of content that is read already; `origin` names it in errors."""
+    """Parse content as `read_json` does; `origin` names it in errors."""
     text = decode(data, origin) if isinstance(data, bytes) else data
     try:
         content = json.loads(
@@ -72,7 +72,7 @@ def parse_json(data: bytes | str, origin: str, *, top: type[Any] | None = dict, 
 
 
 def read_json_lines(path: str | Path, *, limit: int = 1 << 30, nan: bool = False) -> Iterator[dict[str, Any]]:
-    """The objects of a file that holds one in each line; a last line that was cut off is passed over.
+    """Yield the objects of a file that holds one in each line; a last line that was cut off is passed over.
 
     Raises:
         RedDinoError: as `read_json`; names the line.
@@ -93,7 +93,7 @@ def read_json_lines(path: str | Path, *, limit: int = 1 << 30, nan: bool = False
 def read_yaml(
     path: str | Path, *, top: type[Any] | None = dict, limit: int = YAML_LIMIT, as_text: bool = False
 ) -> Any:
-    """What a YAML file holds, by the core schema of YAML 1.2: `no`, `on`, 010 and dates are text.
+    """Read the content of a YAML file, by the core schema of YAML 1.2: `no`, `on`, 010 and dates are text.
 
     Args:
         path: of the file.
@@ -109,7 +109,7 @@ def read_yaml(
 
 
 def parse_yaml(data: bytes | str, origin: str, *, top: type[Any] | None = dict, as_text: bool = False) -> Any:
-    """As `read_yaml`, of content that is read already; `origin` names it in errors."""
+    """Parse content as `read_yaml` does; `origin` names it in errors."""
     text = decode(data, origin) if isinstance(data, bytes) else data
     try:
         content = load_yaml(text, as_text=as_text)
@@ -123,7 +123,7 @@ def parse_yaml(data: bytes | str, origin: str, *, top: type[Any] | None = dict, 
 
 
 def read_bytes(path: str | Path, limit: int) -> bytes:
-    """The bytes of a regular file.
+    """Read the bytes of a regular file.
 
     Raises:
         RedDinoError: it is missing, not a file, not readable, or larger than `limit`.
@@ -135,7 +135,7 @@ def read_bytes(path: str | Path, limit: int) -> bytes:
         if not path.is_file():
             raise RedDinoError(f"{path} cannot be read: it is not a file")
         with path.open("rb") as file:
-            # Python sets aside as much memory as it is asked to read.
+            # Python allocates as much memory as it is to read.
             data = file.read(min(limit, path.stat().st_size) + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
@@ -146,10 +146,10 @@ def read_bytes(path: str | Path, limit: int) -> bytes:
 
 
 def decode(data: bytes, origin: str) -> str:
-    """Text in UTF-8, or with a byte-order mark in UTF-16.
+    """Decode text in UTF-8, or with a byte-order mark in UTF-16.
 
     Raises:
-        RedDinoError: it is empty or in another encoding; says where.
+        RedDinoError: it is empty or in another encoding; the message names the byte.
     """
     if not data.strip():
         raise RedDinoError(f"{origin} is empty")
@@ -162,7 +162,7 @@ def decode(data: bytes, origin: str) -> str:
 
 
 def fit(kind: type[Kind], content: Any, origin: str) -> Kind:
-    """`content` as a `kind`: a dataclass (no key beyond its fields), a pydantic model or another type.
+    """Return `content` as a `kind`: a dataclass (no key beyond its fields), a pydantic model or another type.
 
     Types are taken strictly ("12" is not 12, true is not 1); lists stand for tuples, as in JSON.
 
@@ -186,7 +186,7 @@ def fit(kind: type[Kind], content: Any, origin: str) -> Kind:
 
 
 def require_keys(content: Mapping[str, Any], origin: str, **kinds: type[Any] | tuple[type[Any], ...]) -> None:
-    """Refuse an object in which a key is missing or of another type; others beside them are left alone.
+    """Refuse an object in which a key is missing or of another type; further keys are left alone.
 
     Raises:
         RedDinoError: `ORIGIN: key: what`.
@@ -202,12 +202,12 @@ def require_keys(content: Mapping[str, Any], origin: str, **kinds: type[Any] | t
 
 
 def in_line(text: object, most: int = 100) -> str:
-    """Text of a file for a sentence: without line breaks, and short."""
+    """Return the text of a file for a sentence: without line breaks, and short."""
     return " ".join(str(text)[:most].split())
 
 
 def first_fault(error: Any) -> str:
-    """The first of a pydantic ValidationError's faults: `key: what (2 more)`."""
+    """Return the first of a pydantic ValidationError's faults: `key: what (2 more)`."""
     first = error.errors(include_url=False, include_input=False)[0]
     key = in_line(".".join(str(part) for part in first["loc"])) or "the whole"
     unknown = first["type"] in ("extra_forbidden", "unexpected_keyword_argument")

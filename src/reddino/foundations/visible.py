@@ -1,4 +1,4 @@
-"""Text of others, made harmless and told apart before a person sees it: control characters and long names."""
+"""Text of others, made harmless and distinct before a user sees it: control characters and long names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOST_LETTERS = 28
 
 
 def visible(text: str, keep: str = "\n") -> str:
-    r"""The text with characters that act on a terminal or turn its direction written out, such as `\x1b`.
+    r"""Return the text with characters that act on a terminal or its direction written out, as `\x1b`.
 
     Args:
         text: from a label, a file's name, or a message that quotes one.
@@ -39,12 +39,14 @@ def _written_out(letter: str) -> str:
 
 
 def short(name: str, most: int = MOST_LETTERS) -> str:
-    """A name cut to `most` letters, for legends and titles."""
+    """Return a name cut to `most` letters, for legends and titles."""
     return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 def short_names(names: Sequence[str], most: int = MOST_LETTERS) -> list[str]:
-    """Names for people, as many: on one line, cut to `most` letters, and numbered where two would look alike.
+    """Return as many names for display, on one line each.
+
+    They are cut to `most` letters, and numbered where two would coincide.
 
     Equal names stay equal.
     """
@@ -59,7 +61,7 @@ def short_names(names: Sequence[str], most: int = MOST_LETTERS) -> list[str]:
 
 
 def file_stem(name: str, most: int = 100) -> str:
-    """The name of a file without its suffix, for the name of another: short, and without odd characters.
+    """Return a file's name without its suffix, for the name of another: short, and without odd characters.
 
     A name that has to be changed gets the first digits of its hash, so that two never become one.
     """

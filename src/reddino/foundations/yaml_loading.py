@@ -46,7 +46,7 @@ for _name, _pattern, _first in (
 
 
 def load_yaml(text: str, *, as_text: bool = False) -> Any:
-    """What one YAML document holds; `as_text`: every value that is written out is text.
+    """Load one YAML document; with `as_text`, every value that is written out is text.
 
     Raises:
         yaml.YAMLError, ValueError, RecursionError: it is not valid, or refused.
@@ -65,7 +65,10 @@ def load_yaml(text: str, *, as_text: bool = False) -> Any:
 
 
 def _unfolded(node: Node, known: dict[int, int]) -> int:
-    """How many values a node stands for, aliases replaced; 0 in `known` while a node is being counted."""
+    """Count the values for which a node stands, aliases replaced.
+
+    In `known`, 0 marks a node that is being counted.
+    """
     size = known.get(id(node))
     if size == 0:
         raise ValueError(f"an alias refers to itself{_place(node)}")

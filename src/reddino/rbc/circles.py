@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from reddino.rbc.illumination import Mask, Plane
 
-# Votes are gathered in a Gaussian of this share of the radius.
+# Votes are gathered in a Gaussian of this fraction of the radius.
 REACH = 0.2
 # Mean agreement below which edges are those of noise or of a shadow (measured: noise up to 0.05, smears
 # 0.06-0.24).
@@ -35,7 +35,7 @@ class Edges:
 
 
 def find_edges(stain: Plane, smoothing: float, ignore: Mask | None = None) -> Edges:
-    """Edges of `stain` (H, W) after a Gaussian of `smoothing` pixels, outside the mask `ignore`."""
+    """Return the edges of `stain` (H, W) after a Gaussian of `smoothing` pixels, outside of `ignore`."""
     blurred = cv2.GaussianBlur(stain, (0, 0), smoothing)
     gx = cv2.Sobel(blurred, cv2.CV_32F, 1, 0, ksize=3, scale=0.125)
     gy = cv2.Sobel(blurred, cv2.CV_32F, 0, 1, ksize=3, scale=0.125)
@@ -56,7 +56,7 @@ def find_edges(stain: Plane, smoothing: float, ignore: Mask | None = None) -> Ed
 
 
 def radial_votes(edges: Edges, radii: npt.NDArray[np.float64]) -> Plane:
-    """Votes (H, W) of the edges for centres at any of `radii` (pixels).
+    """Return votes (H, W) of the edges for centres at any of `radii` (pixels).
 
     1 means: a full circle of unit contrast around this pixel, seen at one of the radii.
     """
@@ -74,7 +74,7 @@ def radial_votes(edges: Edges, radii: npt.NDArray[np.float64]) -> Plane:
 
 
 def circle_diameter(stain: Plane, ignore: Mask, smallest: float = 8.0) -> float | None:
-    """Diameter (pixels) on which the edges of `stain` agree best; None where they agree on none.
+    """Return diameter (pixels) on which the edges of `stain` agree best; None where they agree on none.
 
     The score of a radius is the mean agreement that a vote meets, sum(V^2) / sum(V): about a half for discs
     of just that radius, near 0 for straight or random edges. Each octave of radii is searched at half the

@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 def cell_diameters(
     manifest: Manifest, diameters: Mapping[str, float] | None, rows: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Red-cell diameter in pixels for each of `rows`: the manifest's own, else that of its source.
+    """Return the red-cell diameter in pixels for each of `rows`: the manifest's own, else that of its source.
 
     Where the boxes of a source show pictures of several magnifications, that of the source times the scale
     of the picture (`magnification.picture_scales`).
@@ -46,7 +46,10 @@ def cell_diameters(
 
 
 def image_diameters(manifest: Manifest, diameters: Mapping[str, float] | None) -> NDArray[np.float64]:
-    """Red-cell diameter in pixels of each image (m,), as `cell_diameters` of its first row; NaN = unknown."""
+    """Return the red-cell diameter in pixels of each image (m,), as `cell_diameters` of its first row.
+
+    Unknown diameters are NaN.
+    """
     rows = np.unique(manifest.images()[1], return_index=True)[1].astype(np.int64)
     own, sources = manifest.numbers("cell_diameter")[rows], manifest.strings("source")
     of_source = np.array([(diameters or {}).get(sources[row], np.nan) for row in rows.tolist()], np.float64)
@@ -54,7 +57,7 @@ def image_diameters(manifest: Manifest, diameters: Mapping[str, float] | None) -
 
 
 def source_diameters(manifest: Manifest, *, sample: int = 8, seed: int = 0) -> dict[str, float]:
-    """Red-cell diameter of each source in pixels, at the magnification that is typical of it.
+    """Return the red-cell diameter of each source in pixels, at the magnification that is typical of it.
 
     The median of the manifest's `cell_diameter` where a source has any, else the median of what classical
     segmentation finds on `sample` of its images, drawn by `seed`; each over the scale of its picture.
@@ -82,7 +85,7 @@ def source_diameters(manifest: Manifest, *, sample: int = 8, seed: int = 0) -> d
 def _estimated_diameter(
     manifest: Manifest, source: str, images: list[tuple[str, float]], sample: int, seed: int
 ) -> float:
-    """The median over some of `images`, each a path and the scale of its picture."""
+    """Return the median over some of `images`, each a path and the scale of its picture."""
     found: list[float] = []
     readings = Readings(manifest.table)
     for index in np.random.default_rng(seed).permutation(len(images)).tolist():

@@ -31,12 +31,12 @@ SCALE_SIDE = 400
 RETRIES = 2
 # The steepest edge of a blurred cell lies inside its outline, and cells are not quite round.
 EDGE_TO_CELL = 1.08
-# Radii, in diameters, at which the edge of a cell is looked for around its centre.
+# Radii, in diameters, at which the edge of a cell is searched around its centre.
 RADII = np.array([0.36, 0.42, 0.48, 0.54])
 
 
 def estimate_diameter(image: Image) -> float:
-    """Diameter in pixels of a typical single red cell of an RGB image (H, W, 3) uint8.
+    """Estimate the diameter in pixels of a typical single red cell of an RGB image (H, W, 3) uint8.
 
     Raises:
         RedDinoError: no red cell stands out from the background.
@@ -82,7 +82,7 @@ def find_cells(image: Image, diameter: float | None = None) -> Cells:
 
 
 def _first_scale(image: Image, model: StainModel) -> float | None:
-    """A first guess of the diameter in pixels, from the radius on which edges agree; None without cells."""
+    """Estimate the diameter in pixels from the radius on which edges agree; None without cells."""
     scale = min(1.0, SCALE_SIDE / max(image.shape[:2]))
     small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     foreground = find_foreground(small, model)
@@ -95,13 +95,13 @@ def _voting_plane(foreground: Foreground) -> Plane:
 
 
 def _no_votes(foreground: Foreground, margin: int) -> Mask:
-    """Pixels whose edges are not those of red cells: nuclei and the rim of a round field."""
+    """Return pixels whose edges are not those of red cells: nuclei and the rim of a round field."""
     kernel = np.ones((2 * margin + 1, 2 * margin + 1), np.uint8)
     return np.asarray(cv2.dilate((foreground.nuclei | ~foreground.field).astype(np.uint8), kernel) > 0)
 
 
 def _segment(image: Image, model: StainModel, guess: float) -> Cells:
-    """One pass at a given scale."""
+    """Segment the cells once at a given scale."""
     scale = min(WORK_DIAMETER / guess, 1.5)
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=interpolation)

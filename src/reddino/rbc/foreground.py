@@ -36,7 +36,7 @@ MODEL_SIDE = 192
 
 @dataclass(frozen=True)
 class StainModel:
-    """What light and stain of one image look like, estimated on a small copy (h, w).
+    """Light and stain of one image, estimated on a small copy (h, w).
 
     Attributes:
         field: lit pixels (h, w).
@@ -44,7 +44,7 @@ class StainModel:
         cell: absorbance of a typical red cell, (3,) RGB.
         weights: direction (3,) along which a typical red cell has stain 1.
         level: stain that parts cells from background.
-        noise: spread of the stain of the background.
+        noise: standard deviation of the stain of the background.
     """
 
     field: Mask
@@ -61,7 +61,7 @@ class Foreground:
 
     Attributes:
         field: pixels that the optics lit (False on the black surround of a phone picture).
-        stain: absorbance along the direction that tells cells from background; 1 = a typical red cell.
+        stain: absorbance along the direction that separates cells from background; 1 = a typical red cell.
         cells: pixels above the threshold, holes not filled.
         nuclei: pixels stained much darker or bluer than a red cell: nuclei, platelets, pigment, black ink.
     """
@@ -104,7 +104,7 @@ def model_stain(image: Image) -> StainModel | None:
 
 
 def _red_cell_colour(density: Plane) -> Plane:
-    """Median absorbance (3,) of stained pixels (n, 3), without nuclei where they are a class of their own."""
+    """Return the median absorbance (3,) of stained pixels (n, 3), without nuclei where they form a class."""
     green = density[:, 1]
     pale = green < otsu(green)
     nuclei = green[~pale].mean() > max(DARKER_THAN_RED_CELLS, 1.8 * green[pale].mean())
@@ -114,7 +114,7 @@ def _red_cell_colour(density: Plane) -> Plane:
 
 
 def _spread(values: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-    """Standard deviation by the median absolute deviation, along the first axis."""
+    """Return the standard deviation by the median absolute deviation, along the first axis."""
     return np.asarray(1.4826 * np.median(np.abs(values - np.median(values, axis=0)), axis=0))
 
 
@@ -142,7 +142,9 @@ def _neighbourhood(stain: Plane) -> Plane:
 
 
 def dark_stain(density: Plane, cell: Colour) -> Mask:
-    """Pixels that absorb far more than a typical red cell, in red or in green: nuclei, platelets, black ink.
+    """Return pixels that absorb far more than a typical red cell, in red or in green.
+
+    They are nuclei, platelets and black ink.
 
     Chromatin's azure dye absorbs red, haemoglobin and eosin hardly do; magenta stains show in green alone.
     """

@@ -17,12 +17,15 @@ _LOG = np.log(np.arange(256, dtype=np.float32) + 1)
 
 
 def log_intensity(image: Image) -> Plane:
-    """Natural logarithm of 1 + intensity, (H, W, 3)."""
+    """Return the natural logarithm of 1 + intensity, (H, W, 3)."""
     return np.asarray(cv2.LUT(image, _LOG), np.float32)
 
 
 def lit_field(image: Image) -> Mask:
-    """Mask (H, W) of the lit field; all True unless a black surround covers a good part of the border."""
+    """Return the mask (H, W) of the lit field.
+
+    It is all True unless a black surround covers a good part of the border.
+    """
     grey = image.max(axis=2)
     bright = 0.4 * float(np.percentile(grey, 90))
     edge = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
@@ -40,7 +43,7 @@ def lit_field(image: Image) -> Mask:
 
 
 def otsu(values: npt.NDArray[np.floating]) -> float:
-    """Otsu's threshold of a sample of any range; the value itself for a constant sample."""
+    """Return Otsu's threshold of a sample of any range; the value itself for a constant sample."""
     low, high = (float(v) for v in np.percentile(values, (0.2, 99.8)))
     if high - low < 1e-6:
         return low
@@ -50,9 +53,9 @@ def otsu(values: npt.NDArray[np.floating]) -> float:
 
 
 def ground_level(values: npt.NDArray[np.floating]) -> float:
-    """Level between the empty background (the brightest class) and everything darker, on log intensities.
+    """Return the log intensity between the empty background, the brightest class, and everything darker.
 
-    Otsu first, and once more on the bright side where that is itself clearly two classes: beside a big
+    Otsu first, and once more on the bright side where that is itself clearly two classes: next to a big
     white cell the first level parts the nucleus from all else, and red cells would pass for background.
     """
     level = otsu(values)
@@ -98,7 +101,10 @@ def _surface_terms(height: int, width: int) -> Plane:
 
 
 def _fit(terms: Plane, logs: Plane, penalty: float, everywhere: Plane) -> Plane:
-    """Ridge regression of `logs` (n, c) on `terms` (n, k), evaluated on the terms (H, W, k): (H, W, c)."""
+    """Fit a ridge regression of `logs` (n, c) on `terms` (n, k).
+
+    Return its values on the terms (H, W, k): (H, W, c).
+    """
     if len(terms) == 0:
         return np.zeros((*everywhere.shape[:2], logs.shape[1]), np.float32)
     centre = np.median(logs, axis=0)

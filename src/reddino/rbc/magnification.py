@@ -1,4 +1,4 @@
-"""Pictures of several magnifications in one source, told by the sizes of their boxes.
+"""Pictures of several magnifications in one source, recognised by the sizes of their boxes.
 
 A source has one red-cell diameter where its manifest gives none. Fields taken through another objective, or
 scaled down, need their own: boxes of one class are then larger in some pictures than in others.
@@ -26,7 +26,7 @@ _BOXES = 3
 
 
 def picture_scales(manifest: Manifest) -> Floats:
-    """How much larger (m,) each picture shows its cells than is typical of its source.
+    """Return how much larger (m,) each picture shows its cells than is typical of its source.
 
     1 throughout a source whose pictures are of one magnification, and where a picture has too few boxes to
     tell. All pictures of one magnification have the same scale, so that small cells stay small.
@@ -41,7 +41,7 @@ def picture_scales(manifest: Manifest) -> Floats:
 
 
 def box_ratios(manifest: Manifest, *, by_class: bool = True) -> Floats:
-    """Median side (m,) of the boxes of each picture, over what is typical of their class in its source.
+    """Return the median side (m,) of each picture's boxes, over that typical of their class in its source.
 
     NaN where a picture has fewer than three boxes.
 
@@ -68,9 +68,9 @@ def box_ratios(manifest: Manifest, *, by_class: bool = True) -> Floats:
 
 
 def mixed_magnifications(manifest: Manifest) -> Iterator[Finding]:
-    """Sources in which the boxes of some pictures are much larger than those of others."""
+    """Yield findings of sources in which the boxes of some pictures are much larger than those of others."""
     ratios = box_ratios(manifest)
-    # Where no picture holds two classes, sizes of classes and of pictures cannot be told apart.
+    # Where no picture holds two classes, sizes of classes and of pictures cannot be separated.
     single = _of_one_class(manifest)
     mixed: list[tuple[str, int, float]] = []
     for source, chosen in _by_source(manifest, ratios):
@@ -92,7 +92,7 @@ def mixed_magnifications(manifest: Manifest) -> Iterator[Finding]:
 
 
 def _of_one_class(manifest: Manifest) -> set[str]:
-    """Sources none of whose pictures has boxes of two labels."""
+    """Return sources none of whose pictures has boxes of two labels."""
     boxes = np.flatnonzero(manifest.numbers("w") > 0).tolist()
     sources, labels, paths = (manifest.strings(name) for name in ("source", "label", "path"))
     seen: dict[str, str] = {}
@@ -101,7 +101,7 @@ def _of_one_class(manifest: Manifest) -> set[str]:
 
 
 def _by_source(manifest: Manifest, ratios: Floats) -> Iterator[tuple[str, Integers]]:
-    """Each source with the pictures (k,) whose ratio is known."""
+    """Yield each source with the pictures (k,) whose ratio is known."""
     first = np.unique(manifest.images()[1], return_index=True)[1]
     sources = np.array(manifest.strings("source"), dtype=object)[first]
     known = np.flatnonzero(~np.isnan(ratios))
@@ -110,7 +110,7 @@ def _by_source(manifest: Manifest, ratios: Floats) -> Iterator[tuple[str, Intege
 
 
 def group_medians(groups: Integers, values: Floats) -> tuple[Integers, Floats]:
-    """The distinct `groups` (n,), sorted, and the median of the `values` (n,) of each."""
+    """Return the distinct `groups` (n,), sorted, and the median of the `values` (n,) of each."""
     order = np.lexsort((values, groups))
     found, start, count = np.unique(groups[order], return_index=True, return_counts=True)
     ordered = values[order]
@@ -118,7 +118,10 @@ def group_medians(groups: Integers, values: Floats) -> tuple[Integers, Floats]:
 
 
 def _levels(ratios: Floats) -> Floats:
-    """The median ratio of each ratio's magnification: runs of neighbours without a gap between them."""
+    """Return the median ratio of each ratio's magnification.
+
+    Magnifications are runs of neighbours without a gap between them.
+    """
     order = np.argsort(ratios, kind="stable")
     steps = np.diff(np.log(ratios[order])) > np.log(_GAP)
     level = np.empty(len(ratios), dtype=np.int64)

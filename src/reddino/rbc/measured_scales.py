@@ -39,7 +39,7 @@ class MeasuredScales:
         self._found: dict[str, list[tuple[str, float]]] = {}
 
     def see(self, number: int, path: str, image: NDArray[np.uint8]) -> None:
-        """As of a `PictureCheck`."""
+        """See `PictureCheck.see`."""
         source = self._sources[number]
         if source not in self._wanted:
             return
@@ -56,7 +56,7 @@ class MeasuredScales:
             found.append((path, float(cells.typical_diameter)))
 
     def findings(self) -> Iterator[Finding]:
-        """As of a `PictureCheck`."""
+        """See `PictureCheck.findings`."""
         for source, found in sorted(self._found.items()):
             if source in self._told:
                 yield from self._contradictions(source, found)
@@ -79,7 +79,7 @@ class MeasuredScales:
                 )
 
     def _contradictions(self, source: str, found: list[tuple[str, float]]) -> Iterator[Finding]:
-        """Given diameters that are less than half, or more than twice, what is measured."""
+        """Yield a finding of given diameters that are less than half, or more than twice, those measured."""
         both = [(path, size, self._given[path]) for path, size in found if path in self._given]
         odd = [(path, size, given) for path, size, given in both if not size / 2 <= given <= 2 * size]
         # A picture alone may have been measured wrong: most of them are not.
@@ -88,7 +88,7 @@ class MeasuredScales:
             yield Finding(
                 "cell diameters and measured cells",
                 f"source {source}: the cell_diameter of {len(odd)} of the {counted(len(both), 'picture')} "
-                "looked at is less than half or more than twice what red cells measure there; the column is "
+                "measured is less than half or more than twice what red cells measure there; the column is "
                 "in pixels",
                 len(odd),
                 f"{path}: cell_diameter {given:g}, measured {size:.0f} pixels",

@@ -57,7 +57,7 @@ class Cells:
 
 
 def no_cells() -> Cells:
-    """An image without red cells."""
+    """Return the measures of an image without red cells."""
     empty = np.zeros(0)
     none = np.zeros(0, np.bool_)
     return Cells(empty, empty, empty, empty, empty, empty, empty, empty, none, float("nan"))
@@ -148,7 +148,10 @@ def _red_cells(pieces: _Pieces, typical: float) -> Flags:
 
 
 def _typical_diameter(pieces: _Pieces, keep: Flags) -> float:
-    """Of a whole single cell: round pieces decide where there are enough, cut ones only if alone."""
+    """Return the diameter of a whole single cell.
+
+    Round pieces decide if there are enough, cut ones only if alone.
+    """
     whole = keep & ~pieces.cut
     single = whole & (2 * pieces.inscribed > ROUND * pieces.diameter)
     if single.sum() > 0.3 * whole.sum():
@@ -158,7 +161,7 @@ def _typical_diameter(pieces: _Pieces, keep: Flags) -> float:
 
 
 def _weighted_median(diameters: Floats) -> float:
-    """Area-weighted median, so that fragments do not pull it down."""
+    """Return the area-weighted median, so that fragments do not pull it down."""
     if len(diameters) == 0:
         return float("nan")
     ordered = np.sort(diameters)

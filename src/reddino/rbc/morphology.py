@@ -15,7 +15,7 @@ from reddino.rbc.outline import Images, Mask, central_mask, depth_inside, outlin
 Real = npt.NDArray[np.float64]
 Vectors = npt.NDArray[np.float32]
 
-#: Every view is measured at this size, so that texture means the same whatever size was asked for.
+#: Every view is measured at this size, so that texture means the same whatever the size of the view.
 WORK_SIZE = 64
 #: Standardised features are clipped here: one odd outline must not rule a Euclidean distance.
 LARGEST = 8.0
@@ -35,7 +35,7 @@ NAMES = (
 class Morphology:
     """Shape, pallor, texture and colour of the central cell, standardised by fixed constants.
 
-    The constants (median and spread of each feature) were measured once on drawn smears
+    The constants (median and spread of each feature) were measured once on synthetic smears
     (`morphology_scales.py`), so that raw Euclidean distances weigh the features alike. A view without a cell
     gives zeros, the typical cell.
     """
@@ -55,7 +55,7 @@ class Morphology:
         return hash_bytes(FORMULA.encode(), repr(NAMES).encode(), np.asarray(SCALES).tobytes())
 
     def embed(self, images: Images, pooling: Any = None, /) -> Vectors:
-        """Features (n, len(NAMES)) of views (n, s, s, 3)."""
+        """Compute the features (n, len(NAMES)) of views (n, s, s, 3)."""
         vectors = np.zeros((len(images), self.dim), dtype=np.float32)
         centre, spread = np.asarray(SCALES).T
         for vector, image in zip(vectors, images, strict=True):
@@ -66,9 +66,11 @@ class Morphology:
 
 
 def measure(image: Images) -> Real | None:
-    """The features (len(NAMES),) of one view (s, s, 3) as they are measured; None where there is no cell.
+    """Measure the features (len(NAMES),) of one view (s, s, 3), not standardised.
 
-    Lengths are shares of the view's side, colours 0..1, amounts of stain relative to the cell's mean.
+    Return None where there is no cell.
+
+    Lengths are fractions of the view's side, colours 0..1, amounts of stain relative to the cell's mean.
     """
     if image.shape[0] != WORK_SIZE:
         image = cv2.resize(image, (WORK_SIZE, WORK_SIZE), interpolation=cv2.INTER_AREA)
@@ -93,7 +95,7 @@ def absorbance(image: Images, mask: Mask) -> Real:
 
 
 def pallor_features(stain: Real, mask: Mask) -> list[float]:
-    """How pale the middle is against the rim, the pale share of the cell, and the stain of five rings.
+    """Compute how pale the middle is against the rim, the cell's pale fraction, and the stain of five rings.
 
     `pallor` is 1 - middle / rim, the two inner rings against the second and third from outside (the outermost
     blurs): 0 for a cell of even stain (spherocyte), towards 1 for a clear middle (hypochromic), negative for
@@ -114,13 +116,13 @@ def pallor_features(stain: Real, mask: Mask) -> list[float]:
 
 
 def _quantile(values: Real, share: float) -> float:
-    """The value that `share` of the values (n,) lie below; without interpolation, which takes longer."""
+    """Return the value below which `fraction` of the values (n,) lie; interpolation would take longer."""
     place = min(int(share * len(values)), len(values) - 1)
     return float(np.partition(values, place)[place])
 
 
 def texture(grey: npt.NDArray[np.uint8], mask: Mask) -> list[float]:
-    """Contrast, homogeneity, energy, correlation, entropy of the grey-level co-occurrences inside the cell.
+    """Compute contrast, homogeneity, energy, correlation, entropy of grey-level co-occurrences in the cell.
 
     Haralick et al. 1973, on 16 levels between the cell's darkest and brightest pixel, over neighbours at
     distance 1 in four directions, both ways.
@@ -142,7 +144,7 @@ def texture(grey: npt.NDArray[np.uint8], mask: Mask) -> list[float]:
 
 
 def quantised(grey: npt.NDArray[np.uint8], mask: Mask) -> npt.NDArray[np.int64]:
-    """Levels (s, s) 0..15 between the darkest and the brightest pixel of the cell."""
+    """Return levels (s, s) 0..15 between the darkest and the brightest pixel of the cell."""
     inside = grey[mask]
     low, high = float(inside.min()), float(inside.max())
     levels = (grey.astype(np.float64) - low) / max(high - low, 1.0) * GREY_LEVELS
@@ -150,7 +152,7 @@ def quantised(grey: npt.NDArray[np.uint8], mask: Mask) -> npt.NDArray[np.int64]:
 
 
 def co_occurrences(levels: npt.NDArray[np.int64], mask: Mask) -> Real:
-    """(16, 16) symmetric shares of the level pairs of neighbours that both lie inside the mask."""
+    """Return (16, 16) symmetric fractions of the level pairs of neighbours that both lie inside the mask."""
     counts = np.zeros(GREY_LEVELS * GREY_LEVELS, dtype=np.int64)
     height, width = levels.shape
     for down, across in ((0, 1), (1, 1), (1, 0), (1, -1)):
@@ -166,7 +168,7 @@ def co_occurrences(levels: npt.NDArray[np.int64], mask: Mask) -> Real:
 
 
 def colours(image: Images, mask: Mask) -> list[float]:
-    """Mean, standard deviation and skewness (signed cube root of the third moment) of each channel."""
+    """Compute mean, standard deviation and skewness (cube root of the third moment) of each channel."""
     inside = image[mask].astype(np.float64) / 255.0
     mean = inside.mean(axis=0)
     centred = inside - mean

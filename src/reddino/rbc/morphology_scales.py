@@ -1,4 +1,4 @@
-"""Median and spread of the hand-crafted features on drawn smears (`python benchmarks/morphology.py`)."""
+"""Median and spread of the morphology features on synthetic smears (`python benchmarks/morphology.py`)."""
 
 SCALES = (
     (0.6171, 0.08798),  # diameter

@@ -9,16 +9,18 @@ import numpy.typing as npt
 Images = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 
-#: A region smaller than this share of the view is no cell.
+#: A region smaller than this fraction of the view is not a cell.
 LEAST_AREA = 0.01
-#: Parts of a region whose depth exceeds this share of its greatest depth are cells of their own.
+#: Parts of a region whose depth exceeds this fraction of its greatest depth are cells of their own.
 SEED_DEPTH = 0.65
 HARMONICS = range(2, 7)
 ANGLES = 64
 
 
 def central_mask(image: Images) -> Mask | None:
-    """The cell at, or nearest to, the centre of a view (s, s, 3); None where nothing is dark enough.
+    """Return the mask of the cell nearest to the centre of a view (s, s, 3).
+
+    Return None where nothing is dark enough.
 
     Otsu's threshold of the green channel, in which haemoglobin is darkest, with holes filled. Of cells that
     touch, each pixel goes to the nearest middle (a part that is deep inside the joint region).
@@ -38,13 +40,16 @@ def central_mask(image: Images) -> Mask | None:
 
 
 def depth_inside(region: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """Distance (s, s) in pixels to the nearest pixel outside; past the border of the view is outside."""
+    """Return the distance (s, s) in pixels to the nearest pixel outside.
+
+    Pixels past the border of the view are outside.
+    """
     padded = cv2.copyMakeBorder(region, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     return np.asarray(cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1], dtype=np.float32)
 
 
 def _nearest_part(region: npt.NDArray[np.uint8]) -> Mask:
-    """The part of a region of touching cells whose middle is nearest to the centre of the view."""
+    """Return the part of a region of touching cells whose middle is nearest to the centre of the view."""
     # The border of the view is not outside here: a neighbour that it cuts is as deep as it was.
     depth = cv2.distanceTransform(region, cv2.DIST_L2, 3)
     seeds = (depth > SEED_DEPTH * depth.max()).astype(np.uint8)
@@ -61,7 +66,9 @@ def _nearest_part(region: npt.NDArray[np.uint8]) -> Mask:
 
 
 def outline_features(mask: Mask) -> list[float] | None:
-    """Thirteen numbers of the shape of a mask (s, s); lengths are shares of s. None if it has no area.
+    """Compute thirteen features of the shape of a mask (s, s).
+
+    Lengths are fractions of s. Return None for a mask without an area.
 
     Equivalent diameter, perimeter, roundness 4 pi A / P^2, elongation (minor over major axis of the ellipse
     of the same moments), solidity (area over that of the hull), convexity (perimeter of the hull over the
@@ -72,7 +79,7 @@ def outline_features(mask: Mask) -> list[float] | None:
     outline = max(outlines, key=len)
     if len(outline) < 8:
         return None
-    # The contour runs through pixel centres: half a pixel inside the cell all round.
+    # The contour runs through pixel centres: half a pixel inside the cell on all sides.
     side = float(len(mask))
     area = float(mask.sum())
     smooth = _smoothed(outline[:, 0].astype(np.float64))
@@ -99,14 +106,14 @@ def outline_features(mask: Mask) -> list[float] | None:
 
 
 def _hull_pixels(outline: npt.NDArray[np.int32], side: int) -> float:
-    """Pixels of the convex hull of an outline, counted as those of the mask are."""
+    """Return pixels of the convex hull of an outline, counted as those of the mask are."""
     filled = np.zeros((side, side), np.uint8)
     cv2.fillConvexPoly(filled, cv2.convexHull(outline), 1)
     return float(filled.sum())
 
 
 def _smoothed(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """A closed outline averaged over five points: stairs of pixels are not spikes."""
+    """Return a closed outline averaged over five points: stairs of pixels are not spikes."""
     wrapped = np.concatenate([points[-2:], points, points[:2]])
     total = sum(wrapped[shift : shift + len(points)] for shift in range(5))
     return np.asarray(total / 5.0, dtype=np.float64)
@@ -117,7 +124,7 @@ def _length(points: npt.NDArray[np.float64]) -> float:
 
 
 def _radii(points: npt.NDArray[np.float64], cx: float, cy: float) -> npt.NDArray[np.float64]:
-    """Distance (ANGLES,) of the outline from (cx, cy) at even angles."""
+    """Return distance (ANGLES,) of the outline from (cx, cy) at even angles."""
     across, down = points[:, 0] - cx, points[:, 1] - cy
     angle = np.arctan2(down, across)
     order = np.argsort(angle, kind="stable")

@@ -1,4 +1,4 @@
-"""Pale centres: holes of the stained area that belong to a cell, told from gaps between cells."""
+"""Pale centres: holes of the stained area that belong to a cell, as opposed to gaps between cells."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from reddino.rbc.illumination import Mask, Plane
 CONVEX, STAINED, AGREED = 0.7, 0.2, 0.2
 # Breaks in an outline that are closed, in cell diameters: more would close the gaps between neighbours.
 CLOSE = 0.03
-# Holes below this share of a cell's area are noise and are filled; beyond the other shares they are
+# Holes below this fraction of a cell's area are noise and are filled; beyond the other fractions they are
 # background.
 SPECK, LARGEST_HOLE, LARGEST_CUT_HOLE = 0.03, 0.6, 0.25
 
 
 def filled_cells(foreground: Foreground, votes: Plane, diameter: float) -> Mask:
-    """Cells with their pallor filled and specks removed; gaps between touching cells stay open."""
+    """Fill the pallor of cells and remove specks; gaps between touching cells stay open."""
     size = max(1, round(CLOSE * diameter))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * size + 1, 2 * size + 1))
     solid = cv2.morphologyEx(foreground.cells.astype(np.uint8), cv2.MORPH_CLOSE, kernel)
@@ -39,10 +39,10 @@ def filled_cells(foreground: Foreground, votes: Plane, diameter: float) -> Mask:
 
 
 def _is_pallor(hole: Mask, stain: Plane, votes: Plane, area: int) -> bool:
-    """A pale centre is convex, and the outline of its cell runs round it; no outline runs round a gap."""
+    """Return whether a hole is a pale centre: it is convex, and the outline of its cell runs around it."""
     if float(np.median(stain[hole])) < STAINED and float(votes[hole].max()) < AGREED:
         return False
     outline, _ = cv2.findContours(hole.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     hull = cv2.convexHull(np.concatenate(outline))
-    # The hull runs through pixel centres: half a pixel is missing all round.
+    # The hull runs through pixel centres: half a pixel is missing on all sides.
     return area > CONVEX * (cv2.contourArea(hull) + 0.5 * cv2.arcLength(hull, closed=True) + 1)

@@ -1,4 +1,4 @@
-"""Touching cells told apart: distance transform, watershed, and merging of pieces that are one cell."""
+"""Split touching cells: distance transform, watershed, and merging of pieces that are one cell."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from reddino.rbc.illumination import Mask, Plane
 
-# How much the agreement of edges counts beside the distance from the background (1 = a cell's middle).
+# How much the agreement of edges counts next to the distance from the background (1 = a cell's middle).
 VOTE_WEIGHT = 1.0
 # Depth, in typical radii, from which on a pixel is no likelier to be the middle of a cell.
 DEEPEST_SUMMIT = 1.2
@@ -19,7 +19,7 @@ DEEPEST_SUMMIT = 1.2
 WAIST, LARGEST_OVAL = 0.95, 1.8
 # Together larger than that, up to this area, they are one if their outline is convex: its area over that of
 # its hull. Two discs that overlap so much as to have no waist are no larger than 1.4, but two cells that are
-# pressed together may be. So it must spare this share of all cells: then those of the field are long, and
+# pressed together may be. So it must spare this fraction of all cells: then those of the field are long, and
 # what was taken for their diameter is their width.
 LONGEST, CONVEX, MANY_LONG = 3.0, 0.95, 0.1
 # How deep, in typical radii, a cell of either kind may be: deeper is a clump.
@@ -29,13 +29,16 @@ Labels = npt.NDArray[np.int32]
 
 
 def inner_distance(mask: Mask) -> Plane:
-    """Distance of each pixel of `mask` (H, W) to the background; the image border is not background."""
+    """Return the distance of each pixel of `mask` (H, W) to the background.
+
+    The image border is not background.
+    """
     padded = cv2.copyMakeBorder(mask.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_REPLICATE)
     return np.asarray(cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1], np.float32)
 
 
 def inscribed_radius(labels: Labels) -> npt.NDArray[np.float64]:
-    """Radius (count,) of the greatest circle inside each label of (H, W), 0 = background included."""
+    """Return radius (count,) of the greatest circle inside each label of (H, W), 0 = background included."""
     alone = labels > 0
     alone[:, 1:] &= labels[:, 1:] == labels[:, :-1]
     alone[1:] &= labels[1:] == labels[:-1]
@@ -124,7 +127,7 @@ def merge_pieces(
 
 
 def convexity(labels: Labels, pieces: Sequence[int], boxes: Sequence[tuple[slice, ...] | None]) -> float:
-    """Area of some pieces together over that of their convex hull, both by the polygon of their outline.
+    """Return the area of some pieces together over that of their convex hull, both by their outlines.
 
     Args:
         labels: (H, W) pieces.
@@ -149,7 +152,7 @@ def _greatest(labels: Labels, plane: Plane) -> npt.NDArray[np.float64]:
 
 
 def merge_ratio(joint: float, smaller: float) -> float:
-    """How wide a neck must be, in parts of the smaller piece, for two pieces to be one cell.
+    """Return how wide a neck must be, in parts of the smaller piece, for two pieces to be one cell.
 
     Args:
         joint: area of both pieces together, in typical cell areas.
@@ -165,7 +168,7 @@ def merge_ratio(joint: float, smaller: float) -> float:
 def _borders(
     labels: Labels, height: Plane, depth: Plane
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Pairs (n, 2) of labels that share a border, and the greatest height and depth along each border."""
+    """Return pairs (n, 2) of labels that share a border, and the greatest height and depth along it."""
     count = int(labels.max()) + 1
     keys: list[npt.NDArray[np.int64]] = []
     levels: list[Plane] = []

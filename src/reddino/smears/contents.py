@@ -20,7 +20,7 @@ from reddino.smears.shards import file_size, read_member, split_member
 
 @dataclass(frozen=True)
 class FileState:
-    """What the file system says of a picture's file, or of the shard that holds it.
+    """The file system's record of a picture's file, or of the shard that holds it.
 
     Attributes:
         size: bytes of the picture.
@@ -42,7 +42,7 @@ class Content:
 
 
 def file_state(path: Path) -> FileState | None:
-    """Size and dates of a file or a member of a shard; None where there is none that could be read."""
+    """Return the size and dates of a file or a member of a shard; None where nothing can be read."""
     member = split_member(path)
     try:
         found = os.stat(path if member is None else member[0])  # noqa: PTH116 - a third of Path.stat()
@@ -55,7 +55,7 @@ def file_state(path: Path) -> FileState | None:
 
 
 def read_content(path: Path) -> Content | None:
-    """State and digest of a file or a member of a shard; None where it cannot be read."""
+    """Return the state and digest of a file or a member of a shard; None where it cannot be read."""
     state = file_state(path)
     if state is None:
         return None
@@ -91,7 +91,7 @@ def require_unchanged(path: Path, before: Content | None) -> None:
 
 
 def column_digests(table: pa.Table) -> dict[str, str]:
-    """16 hex digits over the values of each column of a manifest, by name, the same for CSV and Parquet."""
+    """Return 16 hex digits over the values of each column of a manifest, by name, for CSV as for Parquet."""
     return {name: _column_digest(table.column(name)) for name in sorted(table.column_names)}
 
 
@@ -108,7 +108,7 @@ def _column_digest(column: Any) -> str:
 
 
 def what_changed(before: Mapping[str, str], now: Mapping[str, str]) -> str:
-    """Which columns of a manifest are others than they were, in words; "" where none is."""
+    """Return a sentence on which columns of a manifest differ from what they were; "" where none does."""
     changed = [name for name in before if name in now and before[name] != now[name]]
     gone = [name for name in before if name not in now]
     new = [name for name in now if name not in before]

@@ -18,11 +18,11 @@ NEAR, FAR = 10, 16
 #: fields, all pairs above these show one place, and pairs of different fields stay below 0.1 (below 0.6
 #: for crops of single cells, 0.9 for cells cut out along their outline).
 SAME, ALIKE_NEAR, ALIKE_FAR = 0.9, 0.45, 0.65
-#: A picture with more candidates than this has a hash that says little; only `SAME` counts then.
+#: A picture with more candidates than this has a hash that is too common; only `SAME` counts then.
 MOST_ALIKE = 5
 #: Candidates of one picture, and pairs in all, that are compared pixel by pixel.
 MOST_CANDIDATES, MOST_PAIRS = 20, 20_000
-#: With more fields than this, copies that were turned or mirrored are not looked for.
+#: With more fields than this, copies that were turned or mirrored are not searched.
 MOST_TURNED = 20_000
 #: Side of the grey squares that are compared, and the part of it that is the middle.
 _SIDE, _MIDDLE = 128, slice(36, 92)
@@ -32,10 +32,10 @@ _PAIRS = 2**22
 
 
 def find_copies(sketches: Sequence[Sketch], grey: Callable[[int], Pixels | None]) -> list[tuple[int, ...]]:
-    """The sets of pictures that are the same, or nearly: scaled, stored anew, turned or taken twice.
+    """Return the sets of pictures that are the same, or nearly: scaled, stored again, turned or taken twice.
 
     Equal pixels are copies whatever they show. Fields are copies too if their hashes are near and the middles
-    of the pictures agree in detail; crops of single cells look too much alike for that.
+    of the pictures agree in detail; crops of single cells are too similar for that.
 
     Args:
         sketches: (n,) of the pictures.
@@ -70,7 +70,7 @@ def find_copies(sketches: Sequence[Sketch], grey: Callable[[int], Pixels | None]
 
 
 def candidates(thumbnails: Sequence[NDArray[np.uint8] | None]) -> list[tuple[int, int, int, int, bool]]:
-    """Pairs (i < j) whose hashes are near, the nearest first.
+    """Return pairs (i < j) whose hashes are near, the nearest first.
 
     Returns:
         i, j, bits that differ, the orientation of i (a number of `orientations`) in which they do, and
@@ -95,7 +95,7 @@ def candidates(thumbnails: Sequence[NDArray[np.uint8] | None]) -> list[tuple[int
 
 
 def _near(asked: Sequence[Hashes], known: Hashes, start: int, stop: int) -> list[tuple[int, int, int, int]]:
-    """Pairs of the pictures `start` to `stop` with later ones, the best orientation of each."""
+    """Yield pairs of the pictures `start` to `stop` with later ones, the best orientation of each."""
     least = np.full((stop - start, len(known)), 255, np.uint8)
     best = np.zeros_like(least)
     for turn, hashes in enumerate(asked):
@@ -121,7 +121,9 @@ def _same_place(one: Pixels | None, other: Pixels | None, bits: int, turn: int, 
 
 
 def middle_agreement(one: Pixels, other: Pixels) -> float:
-    """Correlation of the detail in the middles of two grey squares (128, 128), shifted to fit; at most 1.
+    """Return the correlation, at most 1, of the detail in the middles of two grey squares (128, 128).
+
+    One of them is shifted to fit the other.
 
     The middle alone, since the rim of an eyepiece or of a mask agrees between any two pictures.
     """
@@ -133,13 +135,13 @@ def middle_agreement(one: Pixels, other: Pixels) -> float:
 
 
 def _detail(image: Pixels, coarse: float) -> NDArray[np.float32]:
-    """What is finer than a blur of `coarse` pixels."""
+    """Return the detail that is finer than a blur of `coarse` pixels."""
     grey = image.astype(np.float32)
     return np.asarray(grey - cv2.GaussianBlur(grey, (0, 0), coarse), np.float32)
 
 
 def _correlation(one: NDArray[np.float32], other: NDArray[np.float32], dx: int, dy: int) -> float:
-    """Of the middle of one with that of the other, moved by dx, dy; 0 where either shows nothing."""
+    """Return the correlation of both middles, one moved by dx, dy; 0 where either shows nothing."""
     if max(abs(dx), abs(dy)) > _SHIFT:
         return 0.0
     a = one[_MIDDLE, _MIDDLE]

@@ -49,11 +49,11 @@ _BMP_BYTES_PER_PIXEL = 4  # of Pillow
 
 @dataclass(frozen=True)
 class Look:
-    """What the header of a picture says.
+    """The header of a picture: how its samples are stored, and its pages.
 
     Attributes:
         bits: of a sample, as stored.
-        stated: bits that count in a sample, where the file says so.
+        stated: bits that count in a sample, where the file states them.
         planes: focus planes of the picture.
         others: further pages of the file, which are not read.
         rivals: how many of them could be pictures of their own.
@@ -73,7 +73,7 @@ def decode_image(
     bit_depth: int | None = None,
     plane: int | None = None,
 ) -> NDArray[np.uint8]:
-    """Decode a PNG, JPEG, BMP, TIFF or WebP file, whatever its suffix says.
+    """Decode a PNG, JPEG, BMP, TIFF or WebP file, whatever its suffix.
 
     Grey and palette images become RGB, an alpha channel is dropped, EXIF rotation is applied. Of the pages of
     a TIFF the picture is taken, never its thumbnail; of several focus planes the sharpest. 16-bit samples are
@@ -117,7 +117,7 @@ def decode_bytes(
 
 
 def image_size(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
-    """Width and height in pixels after EXIF rotation, from the header alone.
+    """Return the width and height in pixels after EXIF rotation, from the header alone.
 
     Raises:
         ImageError: as `decode_image`, as far as the header shows it.
@@ -127,7 +127,7 @@ def image_size(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> tuple[int, 
 
 
 def image_orientation(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> int:
-    """The EXIF orientation, 1 to 8, that `decode_image` undoes; 1 where a picture is stored upright.
+    """Return the EXIF orientation, 1 to 8, that `decode_image` undoes; 1 where a picture is stored upright.
 
     Raises:
         ImageError: as `image_size`.
@@ -136,7 +136,7 @@ def image_orientation(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> int:
 
 
 def _stored_frame(path: Path, max_pixels: int) -> tuple[int, int, int]:
-    """Width and height as stored, and the orientation."""
+    """Return the width and height as stored, and the orientation."""
     with _reasons(path), _open_header(path) as file:
         kind = _kind(path, file)
         if kind == "TIFF":
@@ -151,7 +151,7 @@ def _stored_frame(path: Path, max_pixels: int) -> tuple[int, int, int]:
 
 
 def look_at(path: str | Path) -> Look:
-    """What the header of a picture says of its depth and focus planes; a few hundred bytes are read.
+    """Read the depth and the focus planes of a picture from its header: a few hundred bytes.
 
     Raises:
         ImageError: the header cannot be read.
@@ -170,7 +170,7 @@ def look_at(path: str | Path) -> Look:
 
 
 def stored_samples(path: str | Path, plane: int | None = None) -> Samples:
-    """The samples of a 16-bit PNG or TIFF as they are stored, neither scaled nor turned.
+    """Return the samples of a 16-bit PNG or TIFF as they are stored, neither scaled nor turned.
 
     Raises:
         ImageError: as `decode_image`, or the file is of another format.
@@ -287,7 +287,7 @@ def _open_file(path: Path) -> IO[bytes]:
 
 
 def _open_header(path: Path) -> IO[bytes]:
-    """As `_open_file`, but of the member of a shard only what is asked for is read."""
+    """Open a file as `_open_file` does; of the member of a shard, only the bytes that are needed are read."""
     member = split_member(path)
     if member is not None:
         shard, name = member
@@ -298,9 +298,9 @@ def _open_header(path: Path) -> IO[bytes]:
 
 
 def _kind(path: Path, file: IO[bytes]) -> str:
-    """The format, told by content and not by suffix; leaves the file at its start.
+    """Return the format, by content and not by suffix; leave the file at its start.
 
-    `Image.open` is avoided: it knows dozens of formats, some of which start other programs.
+    `Image.open` is avoided: it opens dozens of formats, some of which start other programs.
     """
     start = file.read(foreign.LENGTH)
     file.seek(0)
@@ -318,7 +318,7 @@ def _kind(path: Path, file: IO[bytes]) -> str:
 
 
 def _pillow_header(path: Path, kind: str, file: IO[bytes], max_pixels: int) -> ImageFile:
-    """Pillow's reading of a header, checked for size before any pixel is decoded."""
+    """Read a header with Pillow, and check the size before any pixel is decoded."""
     header: ImageFile
     if kind == "JPEG":
         header = JpegImageFile(file)

@@ -14,7 +14,7 @@ class ImageError(RedDinoError):
 
     Attributes:
         path: the file.
-        reason: one line, for the person.
+        reason: one line, for the user.
     """
 
     def __init__(self, path: str | Path, reason: str) -> None:
@@ -40,7 +40,7 @@ FAILURES_FILE = "failures.csv"
 
 
 class Failures:
-    """What could not be used, and why; a run goes on without it and says so at the end.
+    """What could not be used, and why; a run continues without it and lists it at the end.
 
     An entry is an image that cannot be decoded, or an annotation that makes no sense, with the file it stands
     in. Iterating gives (path, reason) in the order they were added.
@@ -75,7 +75,7 @@ class Failures:
             self.write(path)
 
     def summary(self) -> str:
-        """One line: how many were left out, and the first of them with its reason."""
+        """Return one line: how many entries were left out, and the first of them with its reason."""
         if not self._entries:
             return "Nothing had to be left out."
         path, reason = next(iter(self._entries))

@@ -33,7 +33,7 @@ class Finding:
 
 
 def counted(number: int, what: str) -> str:
-    """`1 picture`, `2 pictures`."""
+    """Return a count with its noun: `1 picture`, `2 pictures`."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
@@ -53,12 +53,15 @@ def write_findings(findings: Sequence[Finding], path: Path) -> None:
 
 
 def joined(several: Iterable[Sequence[Finding]]) -> tuple[Finding, ...]:
-    """The findings of several collections, each of them once."""
+    """Return the findings of several collections, each of them once."""
     return tuple(dict.fromkeys(finding for findings in several for finding in findings))
 
 
 def short_form(findings: Sequence[Finding]) -> str:
-    """One sentence for the verbs that compute: the kinds that matter, with counts; "" where none does."""
+    """Return one sentence of the kinds that matter, with counts, for commands that compute.
+
+    The sentence is empty where none matters.
+    """
     serious = [finding for finding in findings if not finding.harmless]
     if not serious:
         return ""

@@ -1,6 +1,6 @@
-"""In which pixels boxes were drawn: those of the file, or those of the picture turned upright by its EXIF.
+"""The pixels to which boxes belong: those of the file, or those of the picture turned upright by its EXIF.
 
-`decode_image` turns pictures upright; boxes drawn by a program that does not are turned here as well.
+`decode_image` turns pictures upright; boxes of a program that does not are turned here as well.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ class Frame:
         return self.size[::-1] if self.orientation >= 5 else self.size
 
     def drawn_on(self, listed: tuple[float, float] | None, drawn: Drawn | None = None) -> Drawn:
-        """Which pixels boxes belong to.
+        """Return the pixels to which boxes belong: those of the stored or of the upright picture.
 
         Args:
             listed: width and height of the picture as its annotation gives them.
-            drawn: what the user said.
+            drawn: the pixels that the user named.
 
         Raises:
-            ValueError: the listed size is another picture's, or nothing tells; the reason for the user.
+            ValueError: the listed size is another picture's, or nothing decides; the reason for the user.
         """
         sizes: dict[Drawn, tuple[int, int]] = {"upright": self.size, "stored": self.stored}
         fits = [name for name, size in sizes.items() if listed in (None, size)]
@@ -60,8 +60,8 @@ class Frame:
                 f"its annotation lists {_by(listed)}, which is not the size of the {drawn} picture"
             )
         raise ValueError(
-            f"its EXIF orientation is {self.orientation}, and nothing tells whether the boxes are those of "
-            "the stored or of the upright picture: say which (boxes_on), or save the picture upright"
+            f"its EXIF orientation is {self.orientation}, and nothing shows whether the boxes are those of "
+            "the stored or of the upright picture; name them (boxes_on), or save the picture upright"
         )
 
     def _other_size(self, listed: tuple[float, float] | None) -> str:
@@ -69,7 +69,7 @@ class Frame:
         return f"its annotation is for {_by(listed)} pixels, the picture has {_by(self.size)}{turned}"
 
     def upright(self, box: Sequence[float]) -> tuple[float, ...]:
-        """A box (x, y, w, h) or a point (x, y) of the stored pixels, in those of the upright picture."""
+        """Turn a box (x, y, w, h) or a point (x, y) of the stored pixels upright, as the picture."""
         x, y, *size = box
         w, h = size or (0.0, 0.0)
         if self.orientation >= 5:
@@ -82,7 +82,7 @@ class Frame:
 
 
 def read_frame(path: Path) -> Frame:
-    """The frame of an image file, from its header.
+    """Read the frame of an image file from its header.
 
     Raises:
         ImageError: as `image_size`.

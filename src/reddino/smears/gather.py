@@ -1,4 +1,4 @@
-"""What a person can name as images: files, folders, manifests, patterns and tar shards, as one manifest."""
+"""What users can name as images: files, folders, manifests, patterns and tar shards, as one manifest."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 
 
 def gather(named: Sequence[Named], failures: Failures) -> Manifest:
-    """Everything that was named, in that order, as one manifest.
+    """Join everything that was named, in that order, into one manifest.
 
     A name is an image file, a folder (its images and tar shards, at any depth), a manifest (.csv, .parquet),
     a tar shard, or a pattern of these: `*`, `?`, `[...]`, `**` for folders at any depth, `{000..010}`,
@@ -33,7 +33,7 @@ def gather(named: Sequence[Named], failures: Failures) -> Manifest:
 
     Args:
         named: at least one name, or manifests that are open already.
-        failures: takes what looks like an image and cannot be one, by its path; nothing is decoded here.
+        failures: collects what seems to be an image and cannot be one, by its path; nothing is decoded here.
 
     Raises:
         RedDinoError: a name stands for nothing, a manifest breaks its rules, or no image is there at all.
@@ -59,7 +59,7 @@ def gather(named: Sequence[Named], failures: Failures) -> Manifest:
 
 
 def expand_braces(pattern: str) -> list[str]:
-    """`{000..010}` (with leading zeros kept) and `{a,b}` written out, as shells and WebDataset do."""
+    """Expand `{000..010}` (with leading zeros kept) and `{a,b}`, as shells and WebDataset do."""
     match = re.search(r"\{(?:(\d+)\.\.(\d+)|([^{}]*,[^{}]*))\}", pattern)
     if match is None:
         return [pattern]
@@ -86,7 +86,10 @@ def _expand(named: Iterable[Named], failures: Failures) -> Iterator[Manifest | P
 
 
 def _matches(pattern: str, failures: Failures) -> list[Path]:
-    """The files a pattern stands for; a manifest only where the pattern's own ending asks for one."""
+    """Return the files that a pattern stands for.
+
+    Manifests are among them only where the pattern itself ends like one.
+    """
     if os.path.lexists(pattern):
         return [Path(pattern)]
     if not glob.has_magic(pattern):
@@ -127,7 +130,10 @@ def _read_many(path: Path, failures: Failures) -> list[Manifest]:
 
 
 def _read_folder(folder: Path, failures: Failures) -> list[Manifest]:
-    """Images of a folder, then those of its shards; a folder that is named like an image is listed too."""
+    """List the images of a folder, then those of its shards.
+
+    A folder that is named like an image is listed too.
+    """
     if folder.name.lower().endswith(IMAGE_SUFFIXES):
         failures.add(folder, "is a folder")
     shards = find_files(folder, (SHARD_SUFFIX,), failures)
@@ -142,7 +148,10 @@ def _read_folder(folder: Path, failures: Failures) -> list[Manifest]:
 
 
 def _files_manifest(files: Sequence[Path]) -> Manifest:
-    """Image files named one by one; the source of each is the folder it lies in."""
+    """Return a manifest of image files named one by one.
+
+    The source of each is the folder in which it lies.
+    """
     absolute = [path.absolute() for path in files]
     root = Path(os.path.commonpath([path.parent for path in absolute]))
     for path in absolute:

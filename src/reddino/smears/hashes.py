@@ -15,14 +15,16 @@ from reddino.smears.readings import Readings
 
 Hashes = NDArray[np.uint64]
 
-#: Of 128 bits, so many may differ between near-duplicates (the same picture stored or scaled anew).
+#: Of 128 bits, so many may differ between near-duplicates (the same picture stored or scaled again).
 NEAR_BITS = 10
 # Pairs that are compared at once (32 MB).
 _PAIRS = 2**22
 
 
 def image_hash(image: NDArray[np.uint8]) -> Hashes:
-    """Two difference hashes (2,) of 64 bits: where a 9 x 9 grey thumbnail brightens to the right, and down.
+    """Return two difference hashes (2,) of 64 bits.
+
+    They mark where a 9 x 9 grey thumbnail brightens to the right, and down.
 
     Args:
         image: (h, w, 3) uint8 RGB.
@@ -31,14 +33,14 @@ def image_hash(image: NDArray[np.uint8]) -> Hashes:
 
 
 def thumbnail(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A picture (h, w, 3) in 9 x 9 grey pixels."""
+    """Return a picture (h, w, 3) in 9 x 9 grey pixels."""
     # Shrunk before it becomes grey: a thumbnail costs less to convert.
     small = cv2.resize(image, (9, 9), interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
 def hash_thumbnail(grey: NDArray[np.uint8]) -> Hashes:
-    """The hashes (..., 2) of thumbnails (..., 9, 9)."""
+    """Return the hashes (..., 2) of thumbnails (..., 9, 9)."""
     right = grey[..., :8, 1:] > grey[..., :8, :-1]
     down = grey[..., 1:, :8] > grey[..., :-1, :8]
     both = np.stack([right, down], axis=-3)
@@ -47,19 +49,19 @@ def hash_thumbnail(grey: NDArray[np.uint8]) -> Hashes:
 
 
 def as_hex(hashes: Hashes) -> str:
-    """The hashes (2,) of an image as 32 hex digits."""
+    """Return the hashes (2,) of an image as 32 hex digits."""
     return "".join(f"{int(part):016x}" for part in hashes)
 
 
 def from_hex(digits: str) -> Hashes:
-    """The hashes (2,) of an image, from `as_hex`."""
+    """Return the hashes (2,) of an image, from `as_hex`."""
     return np.array([int(digits[:16], 16), int(digits[16:], 16)], np.uint64)
 
 
 def hash_images(
     manifest: Manifest, failures: Failures | None = None, known: Mapping[int, Hashes] | None = None
 ) -> tuple[list[str], Hashes]:
-    """The source of each image of a manifest that can be decoded (n,), and its hashes (n, 2).
+    """Return the source of each image of a manifest that can be decoded (n,), and its hashes (n, 2).
 
     Args:
         failures: takes the images that cannot be decoded.
@@ -88,7 +90,7 @@ def hash_images(
 
 
 def near_duplicates(asked: Hashes, known: Hashes, bits: int = NEAR_BITS) -> NDArray[np.bool_]:
-    """Which images (n, 2) differ from any of the known ones (m, 2) in at most `bits` bits: (n,)."""
+    """Return which images (n, 2) differ from any of the known ones (m, 2) in at most `bits` bits: (n,)."""
     found = np.zeros(len(asked), dtype=np.bool_)
     known = np.unique(known, axis=0)
     if not len(known):

@@ -1,4 +1,4 @@
-"""Who is who: patients, slides and groups whose names say two things, and so may leak across a split."""
+"""Patients, slides and groups whose names contradict each other, and so may leak across a split."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _ONE_OF = (
 
 
 def several_of(holders: Sequence[str], held: Sequence[str]) -> dict[str, list[str]]:
-    """The values of `holders` (n,) that stand beside two or more values of `held` (n,), with those.
+    """Return the values of `holders` (n,) that occur with two or more values of `held` (n,), with those.
 
-    "" is missing on either side, and says nothing.
+    "" is missing on either side, and is passed over.
     """
     found: dict[str, list[str]] = {}
     for holder, value in dict.fromkeys(zip(holders, held, strict=True)):
@@ -35,12 +35,15 @@ def several_of(holders: Sequence[str], held: Sequence[str]) -> dict[str, list[st
 
 
 def under_several(values: Sequence[str], sources: Sequence[str]) -> dict[str, list[str]]:
-    """The names (n,) that stand under two or more sources (n,), with those; rows without one are one more."""
+    """Return the names (n,) that occur under two or more sources (n,), with those.
+
+    Rows without one are one more.
+    """
     return several_of(values, [source or NO_SOURCE for source in sources])
 
 
 def in_several_sources(manifest: Manifest) -> Iterator[Finding]:
-    """Patients, slides and groups of one name under several sources: one, or several of the same name?"""
+    """Yield findings of patients, slides and groups that have one name under several sources."""
     sources = manifest.strings("source")
     for column in IDENTITIES:
         values = manifest.strings(column)
@@ -58,7 +61,7 @@ def in_several_sources(manifest: Manifest) -> Iterator[Finding]:
 
 
 def of_two_owners(manifest: Manifest) -> Iterator[Finding]:
-    """Slides and groups of two patients, and pictures of two patients, slides or sources."""
+    """Yield findings of slides and groups of two patients, and of pictures of two owners."""
     sources = manifest.strings("source")
     for column, owner in _ONE_OF:
         values = manifest.strings(column)
@@ -79,7 +82,7 @@ def of_two_owners(manifest: Manifest) -> Iterator[Finding]:
 
 
 def in_several_splits(manifest: Manifest) -> Iterator[Finding]:
-    """Patients, slides, groups and pictures on two sides of a split that columns or folders name."""
+    """Yield findings of patients, slides, groups and pictures on two sides of a split."""
     sources = manifest.strings("source")
     splits = {f"'{name}'": sides_of(manifest, name) for name in split_columns(manifest)}
     paths, codes = manifest.images()
@@ -108,7 +111,7 @@ def _names(split: str) -> str:
 
 
 def _within(sources: Sequence[str], values: Sequence[str]) -> list[str]:
-    """The values with their sources, "" where missing."""
+    """Return the values with their sources, "" where missing."""
     return [f"{source}\0{value}" if value else "" for source, value in zip(sources, values, strict=True)]
 
 

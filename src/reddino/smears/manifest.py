@@ -1,4 +1,4 @@
-"""The manifest: a table that says what a collection of smear images is, a row an image or a cell."""
+"""The manifest: a table of a collection of smear images, one row per image or cell."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Manifest:
         table: n rows; see docs/design.md for the columns.
         root: folder that `path` is relative to.
         findings: what was odd when the table was read, such as blanks around values.
-        places: where its rows stand in the files that they were read from; None where there is none.
+        places: where its rows stand in the files from which they were read; None for a table without files.
 
     Raises:
         RedDinoError: a value breaks the rules of the manifest; names row and column.
@@ -69,7 +69,7 @@ class Manifest:
         return int(self.table.num_rows)
 
     def strings(self, name: str) -> list[str]:
-        """A text column (or a column that was carried along) as n strings; "" = missing."""
+        """Return a text column (or one that was carried along) as n strings; "" = missing."""
         if name in NUMBER_COLUMNS:
             raise NoColumnError(f"column '{name}' of the manifest holds numbers, not text")
         if pa.types.is_nested(self._column(name).type):
@@ -77,7 +77,7 @@ class Manifest:
         return cast(list[str], pc.fill_null(self._column(name), "").to_pylist())
 
     def numbers(self, name: str) -> NDArray[np.float64]:
-        """A number column as (n,) float64; NaN = missing."""
+        """Return a number column as (n,) float64; NaN = missing."""
         if name not in NUMBER_COLUMNS:
             raise NoColumnError(f"column '{name}' of the manifest holds text, not numbers")
         filled: Any = pc.fill_null(self._column(name), float("nan"))
@@ -91,19 +91,19 @@ class Manifest:
         return self.table.column(name)
 
     def paths(self) -> list[Path]:
-        """The absolute path of each row's image; rows of one image share one object."""
+        """Return the absolute path of each row's image; rows of one image share one object."""
         unique, codes = self.images()
         root = Path.cwd() / self.root
         absolute = [root / path for path in unique]
         return [absolute[code] for code in codes.tolist()]
 
     def place(self, row: int) -> str:
-        """Where a row stands, with its image, for the eyes of a person: `cells.csv, line 17 (3.png)`."""
+        """Return where a row stands, with its image, for messages: `cells.csv, line 17 (3.png)`."""
         where = f"row {row + 1}" if self.places is None else self.places.of(row)
         return f"{where} ({self._column('path')[row].as_py()})"
 
     def images(self) -> tuple[list[str], NDArray[np.int64]]:
-        """The distinct images in order of appearance, and for each row which of them it belongs to.
+        """Return the distinct images in order of appearance, and for each row which of them it belongs to.
 
         Returns:
             m paths as they stand in the table, and (n,) indices into them.
@@ -112,17 +112,20 @@ class Manifest:
         return encoded.dictionary.to_pylist(), encoded.indices.to_numpy().astype(np.int64)
 
     def is_cell(self) -> NDArray[np.bool_]:
-        """(n,) True where the row is a cell, False where it is a whole image."""
+        """Return (n,) True where the row is a cell, False where it is a whole image."""
         return ~np.isnan(self.numbers("x"))
 
     def centres(self) -> NDArray[np.float64]:
-        """Centre of each cell, (n, 2) x, y in pixels: middle of its box, or its point; NaN for images."""
+        """Return the centre of each cell, (n, 2) x, y in pixels: the middle of its box, or its point.
+
+        Rows of whole images have NaN.
+        """
         half = np.stack([self.numbers("w"), self.numbers("h")], axis=1) / 2
         corner = np.stack([self.numbers("x"), self.numbers("y")], axis=1)
         return corner + np.nan_to_num(half)
 
     def fold_groups(self, across: Collection[str] = (), copies: Mapping[str, str] | None = None) -> list[str]:
-        """What must stay on one side of a split: the name of each row's group (n,).
+        """Return the name of each row's group (n,): rows of one group stay on one side of a split.
 
         Rows that share an image, a `group`, a `slide` or a `patient` of one source are one group, also by way
         of other rows; 'slide 1' of two sources is two groups.
@@ -137,7 +140,7 @@ class Manifest:
         return joined_groups(self.strings("source"), columns, (*across, "path"))
 
     def select(self, rows: ArrayLike) -> Manifest:
-        """The rows chosen by a boolean mask (n,) or by indices, in the order given."""
+        """Return the rows chosen by a boolean mask (n,) or by indices, in the order given."""
         chosen = np.asarray(rows)
         if chosen.dtype == np.bool_:
             if chosen.shape != (len(self),):
@@ -153,7 +156,7 @@ class Manifest:
     def with_column(
         self, name: str, values: Sequence[Any] | NDArray[Any] | pa.Array[Any] | pa.ChunkedArray[Any]
     ) -> Manifest:
-        """The same rows with the column `name` set to n `values`, replacing one of that name."""
+        """Return the same rows with the column `name` set to n `values`, replacing one of that name."""
         column: Any = values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values)
         if len(column) != len(self):
             raise ValueError(f"{len(column)} values for {len(self)} rows in column '{name}'")
@@ -165,12 +168,12 @@ class Manifest:
         return Manifest(table, self.root, self.findings, self.places)
 
     def missing_files(self) -> list[str]:
-        """Paths, as they stand in the table, of images that do not exist."""
+        """Return paths, as they stand in the table, of images that do not exist."""
         unique, _ = self.images()
         return [path for path in unique if not _is_there(self.root / path)]
 
     def fingerprint(self) -> str:
-        """16 hex digits over the content of all columns and the size of each image file.
+        """Return 16 hex digits over the content of all columns and the size of each image file.
 
         The same for CSV and Parquet, wherever the collection lies; other rows, values or sizes change it.
         Whether pictures of one size are still the same is for those to note who read them
@@ -187,7 +190,7 @@ class Manifest:
 def _checked(
     table: pa.Table, root: Path, findings: tuple[Finding, ...], places: RowPlaces | None
 ) -> Manifest:
-    """A manifest over a table that was brought into form before: goes without a second check."""
+    """Return a manifest over a table that was checked before, without a second check."""
     manifest = object.__new__(Manifest)
     for name, value in (("table", table), ("root", root), ("findings", findings), ("places", places)):
         object.__setattr__(manifest, name, value)
@@ -206,7 +209,7 @@ def read_manifest(path: str | Path, *, check_files: bool = False) -> Manifest:
 
     Args:
         path: file that ends in `.csv` or `.parquet`; its folder becomes the root.
-        check_files: also look whether every image is there.
+        check_files: also check that every image exists.
 
     Raises:
         RedDinoError: names file, row (for CSV the line as an editor counts it) and column of the first fault.
@@ -224,7 +227,7 @@ def read_manifest(path: str | Path, *, check_files: bool = False) -> Manifest:
 
 
 def _with_files_that_exist(manifest: Manifest, place: RowPlace) -> Manifest:
-    """The same manifest, with paths respelt where no file is called as written, but one as a person reads it.
+    """Respell paths whose file does not exist as written, but does under a spelling that reads the same.
 
     Such are blanks at the ends, accents of another Unicode form, and the backslashes of Windows.
     """
@@ -243,7 +246,7 @@ def _with_files_that_exist(manifest: Manifest, place: RowPlace) -> Manifest:
 
 
 def _as_on_disk(path: str, root: Path) -> str:
-    """A path as its file is called; as it is written where that exists, or nothing near."""
+    """Return a path as its file is called; as it is written where that exists, or nothing near."""
     plain = path.isascii() and path == path.strip() and "\\" not in path
     if plain or _is_there(root / path):
         return path
@@ -285,8 +288,8 @@ def write_manifest(manifest: Manifest, path: str | Path) -> None:
 
 
 def _moved(manifest: Manifest, root: Path) -> Manifest:
-    """The same images, with paths relative to `root`."""
-    # Real folders on both sides: '..' after a symbolic link would otherwise lead elsewhere.
+    """Return the same images, with paths relative to `root`."""
+    # Real folders on both sides: '..' after a symbolic link would else lead elsewhere.
     old, new = os.path.realpath(manifest.root), os.path.realpath(root)
     if old == new:
         return Manifest(manifest.table, root, manifest.findings, manifest.places)
@@ -299,7 +302,7 @@ def _moved(manifest: Manifest, root: Path) -> Manifest:
 
 
 def _spread(values: Sequence[str | None], codes: NDArray[np.int64]) -> Any:
-    """A text column that holds, for each row, the value of its image."""
+    """Return a text column that holds, for each row, the value of its image."""
     indices: Any = pa.array(codes)
     return pa.DictionaryArray.from_arrays(indices, pa.array(values, pa.string())).cast(pa.string())
 

@@ -88,7 +88,7 @@ def require_names(names: Sequence[str], file: str) -> None:
 
 
 def _listed(names: Sequence[str], most: int = 20) -> str:
-    """Names for an error, the first of many."""
+    """Return names for an error, the first of many."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return (", ".join(map(repr, names[:most])) or "none") + more
 
@@ -132,7 +132,7 @@ def _check_rules(columns: Mapping[str, Column], raw: Mapping[str, Column], place
 
 
 def _reading_rules(number: Mapping[str, NDArray[np.float64]]) -> Iterator[tuple[str, NDArray[np.bool_], str]]:
-    """What the columns that say how a picture is read must hold, where a manifest has them."""
+    """Check the columns on how a picture is read, where a manifest has them."""
     for name, lowest, highest in (("bit_depth", 8, 32), ("plane", 1, 100_000)):
         if name in number:
             value = np.nan_to_num(number[name], nan=lowest)

@@ -35,9 +35,9 @@ _OTHER_KINDS = (
 def read_csv(
     path: Path, require: Callable[[Sequence[str], str], None] = require_names
 ) -> tuple[pa.Table, RowPlace]:
-    """The table of a CSV file, all columns strings, and how to name its rows.
+    """Read the table of a CSV file, all columns strings, and how to name its rows.
 
-    UTF-8 with or without a byte-order mark; UTF-16 and UTF-32 where a mark says so.
+    UTF-8 with or without a byte-order mark; UTF-16 and UTF-32 with one.
 
     Args:
         path: of the file.
@@ -94,7 +94,7 @@ def _as_utf8(path: Path, encoding: str) -> pa.BufferReader:
 
 
 def _header(path: Path, encoding: str) -> tuple[list[str], int]:
-    """The column names, and how many lines they take."""
+    """Return the column names, and how many lines they take."""
     try:
         with _opened(path, encoding) as file:
             reader = csv.reader(_short_lines(file, path))
@@ -170,7 +170,7 @@ def _refuse_open_quote(path: Path, encoding: str, table: pa.Table) -> None:
 
 
 def _line(path: Path, encoding: str, row: int) -> str:
-    """The line on which the record of `row` starts, with blank lines and breaks inside quotes counted."""
+    """Return the line on which the record of `row` starts; blank lines and quoted breaks are counted."""
     try:
         with _opened(path, encoding) as file:
             reader = csv.reader(file)

@@ -20,13 +20,16 @@ FORMATS = (".csv", ".parquet")
 
 
 def require_known_format(path: Path) -> None:
-    """Refuse a file name that says neither CSV nor Parquet."""
+    """Refuse a file name that ends like neither CSV nor Parquet."""
     if path.suffix.lower() not in FORMATS:
         raise RedDinoError(f"{path}: a manifest ends in .csv or .parquet, not in '{path.suffix}'")
 
 
 def read_table(path: Path) -> tuple[pa.Table, RowPlace]:
-    """The raw table of a manifest file, and how to name its rows. CSV columns are all strings."""
+    """Read the raw table of a manifest file, and how to name its rows.
+
+    The columns of a CSV are all strings.
+    """
     require_known_format(path)
     if path.is_dir():
         raise RedDinoError(f"{path} is a folder, not a manifest file")

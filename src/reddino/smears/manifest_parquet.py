@@ -1,4 +1,4 @@
-"""Manifests as Parquet, where there are millions of rows: its size is looked at before anything is read."""
+"""Manifests as Parquet, where there are millions of rows: its size is checked before anything is read."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_CHARACTERS = 4_000_000_000
 
 
 def read_parquet(path: Path) -> tuple[pa.Table, RowPlace]:
-    """The table of a Parquet file, and how to name its rows.
+    """Read the table of a Parquet file, and how to name its rows.
 
     Raises:
         RedDinoError: it is damaged, encrypted, or would not fit in memory.
@@ -59,7 +59,7 @@ def _require_size(file: pq.ParquetFile, path: Path) -> None:
 
 
 def _undictionaried(table: pa.Table, name: str, place: RowPlace) -> pa.Table:
-    """The table with a column of texts as such, if they fit in memory."""
+    """Return the table with a column of texts as such, if they fit in memory."""
     index = table.column_names.index(name)
     column = table.column(index)
     if not pa.types.is_dictionary(column.type):

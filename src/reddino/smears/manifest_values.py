@@ -19,14 +19,14 @@ from reddino.smears.spelling import means_missing, tidy
 
 #: The kind of a finding.
 MISSING = "missing values as words"
-# A pyarrow column. The published type stubs know too few of the argument types that pyarrow's functions take.
+# A pyarrow column. The published type stubs list too few of the argument types that pyarrow's functions take.
 Column: TypeAlias = Any
 
 
 def read_texts(
     column: Column, name: str, place: RowPlace, found: list[Finding], *, role: str = "extra"
 ) -> Column:
-    """A column as text, null where missing.
+    """Read a column as text, null where missing.
 
     Args:
         column: of any type.
@@ -65,7 +65,7 @@ def read_texts(
 
 
 def _note_rounded(column: Column, name: str, place: RowPlace, found: list[Finding]) -> None:
-    """Note numbers that are too large for their type to tell from the next."""
+    """Note numbers that are too large for their type to distinguish from the next."""
     digits = {pa.float16(): 11, pa.float32(): 24, pa.float64(): 53}.get(column.type)
     if digits is None:
         return
@@ -73,7 +73,8 @@ def _note_rounded(column: Column, name: str, place: RowPlace, found: list[Findin
     rows = np.flatnonzero(np.isfinite(values) & (np.abs(values) >= 2**digits)).tolist()
     if rows:
         does = (
-            f"is too large for {column.type} to tell from the next: several may have become one; write text"
+            f"is too large for {column.type} to distinguish from the next, and several may have "
+            "become one; write text"
         )
         first = f"{column[rows[0]].as_py():.17g}"
         _Noted(name, place, found).add("values that lost characters", first, does, rows, harmless=False)
@@ -94,7 +95,7 @@ def _as_text(column: Column, name: str, place: RowPlace) -> Column:
 
 
 def _first_undecodable(column: Column) -> int:
-    """The first row whose bytes are not UTF-8."""
+    """Return the first row whose bytes are not UTF-8."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     for row, value in enumerate(column):
@@ -116,7 +117,7 @@ def _whole_as_integers(column: Column) -> Column:
 
 
 def _encoded(column: Column, name: str, place: RowPlace) -> tuple[list[str], NDArray[np.int64]]:
-    """The distinct texts, and for each row which it has (-1 where null)."""
+    """Return the distinct texts, and for each row the index of its own (-1 where null)."""
     encoded = column.dictionary_encode().unify_dictionaries().combine_chunks()
     try:
         unique = encoded.dictionary.to_pylist()
@@ -143,7 +144,7 @@ class _Noted:
 
 
 def _tidied(column: Column, unique: list[str], codes: NDArray[np.int64], noted: _Noted) -> Column:
-    """The column with tidy values, null where one is a word for missing; what changed is noted."""
+    """Return the column with tidy values, null where a word means missing; note what changed."""
     tidied = [tidy(text) for text in unique]
     missing = [text != "" and means_missing(text) for text in tidied]
     trimmed = [
@@ -169,7 +170,7 @@ def _tidied(column: Column, unique: list[str], codes: NDArray[np.int64], noted: 
 
 
 def read_numbers(column: Column, name: str, place: RowPlace, found: list[Finding]) -> Column:
-    """A column as float64, null where missing.
+    """Read a column as float64, null where missing.
 
     Raises:
         RedDinoError: a value that is no finite number, or a type that holds none.
@@ -209,7 +210,7 @@ def _parsed(column: Column, name: str, place: RowPlace, found: list[Finding]) ->
 def _without_words(
     column: Column, wrong: NDArray[np.bool_], name: str, place: RowPlace, found: list[Finding]
 ) -> Column:
-    """The column without words for missing and invisible characters; refuses what else is no number."""
+    """Return the column without words for missing and invisible characters; refuse other text."""
     rows = np.flatnonzero(wrong).tolist()
     texts = [tidy(text) for text in column.take(pa.array(rows)).to_pylist()]
     missing = [row for row, text in zip(rows, texts, strict=True) if means_missing(text)]
@@ -225,7 +226,7 @@ def _without_words(
 
 
 def _advice(text: str) -> str:
-    """What to do about a text that is meant as a number."""
+    """Return what to do about a text that is meant as a number."""
     if "," in text and text.replace(",", "").replace(".", "").lstrip("+-").isdigit():
         return " (use a decimal point, and no separators between thousands)"
     if text[:1].isdigit() and text.isascii() and not text[-1:].isdigit():

@@ -20,7 +20,7 @@ def open_data(data: Data | Sequence[Data], failures: Failures | None = None) -> 
 
     Args:
         data: one or several; see `reddino.smears.gather.gather`.
-        failures: collects what looks like an image and cannot be one.
+        failures: collects what seems to be an image and cannot be one.
 
     Raises:
         RedDinoError: one of them cannot be read, or a pack is one of several.
@@ -39,7 +39,7 @@ def require_no_pack(several: Sequence[object]) -> None:
         RedDinoError: there are several, and one is a pack.
     """
     if len(several) > 1 and any(isinstance(one, PackedManifest) for one in several):
-        raise RedDinoError("a pack stands for itself; give it alone, or pack everything together anew")
+        raise RedDinoError("a pack stands for itself; give it alone, or pack everything together again")
 
 
 def _unpacked(data: Data) -> Data:

@@ -21,7 +21,7 @@ FORMAT = 2  # 1 had no places of cells
 
 @dataclass(frozen=True)
 class PackedManifest(Manifest):
-    """The manifest of a pack, which knows its fingerprint, so that a million files need not be looked at.
+    """The manifest of a pack, with its fingerprint, so that a million files need not be opened.
 
     Attributes:
         content: 16 hex digits over the pixels and rows of the pack.
@@ -32,7 +32,7 @@ class PackedManifest(Manifest):
     max_cell_diameter: float | None = None
 
     def fingerprint(self) -> str:
-        """That of the pack."""
+        """Return the fingerprint of the pack."""
         return self.content
 
 

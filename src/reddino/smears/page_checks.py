@@ -9,7 +9,7 @@ from reddino.smears.findings import Finding, counted
 
 
 def pages_passed_over(looks: Mapping[str, Look]) -> Iterator[Finding]:
-    """What pages lie beside the pictures of TIFF files.
+    """Return findings of pages that lie next to the pictures of TIFF files.
 
     Args:
         looks: by the path of the picture, in the order of the manifest.
@@ -28,7 +28,7 @@ def pages_passed_over(looks: Mapping[str, Look]) -> Iterator[Finding]:
     if small:
         yield Finding(
             "thumbnails passed over",
-            f"{counted(len(small), 'TIFF file')} with thumbnails, labels or smaller copies beside the "
+            f"{counted(len(small), 'TIFF file')} with thumbnails, labels or smaller copies next to the "
             "picture, which are not read",
             len(small),
             f"{small[0]} ({counted(several[small[0]].others, 'page')} not read)",

@@ -27,7 +27,7 @@ _SAMPLE = 256
 
 
 class Readings:
-    """What a table says of how its pictures are read, by path.
+    """The columns of a table on how its pictures are read, by path.
 
     Args:
         table: with a column `path`, and `bit_depth` and `plane` where pictures need them.
@@ -44,7 +44,7 @@ class Readings:
                     self._options.setdefault(path, {})[name] = int(value)
 
     def of(self, path: str) -> Mapping[str, int]:
-        """Options of `decode_image` for a picture; none for an ordinary one."""
+        """Return the options of `decode_image` for a picture; none for an ordinary one."""
         return self._options.get(path, {})
 
 
@@ -56,7 +56,7 @@ class _Picture:
         number: of the image.
         path: as it stands in the manifest.
         source: of its first row.
-        look: what its header says.
+        look: its header.
     """
 
     number: int
@@ -104,7 +104,7 @@ def settle_readings(manifest: Manifest) -> Manifest:
 
 
 def _look(path: Path) -> Look | None:
-    """What the header says, where that is out of the ordinary; what is damaged is refused when decoded."""
+    """Read the header where it is out of the ordinary; damaged files are refused when they are decoded."""
     if str(path).lower().endswith(PLAIN_SUFFIXES):
         return None
     try:
@@ -115,7 +115,7 @@ def _look(path: Path) -> Look | None:
 
 
 def _given(manifest: Manifest, column: str) -> Numbers:
-    """What a column says of each image (m,); NaN where it is empty.
+    """Return the value of a column for each image (m,); NaN where it is empty.
 
     Raises:
         RedDinoError: the rows of one image disagree.
@@ -137,7 +137,7 @@ def _given(manifest: Manifest, column: str) -> Numbers:
 
 
 def _planes(manifest: Manifest, pictures: Iterable[_Picture]) -> tuple[Numbers, list[Finding]]:
-    """The plane of each image (m,), NaN where there is one; and what was chosen."""
+    """Return the plane of each image (m,), NaN where it has only one; and the choices as findings."""
     planes = _given(manifest, "plane")
     chosen: list[tuple[str, int, int]] = []
     for picture in pictures:
@@ -161,7 +161,7 @@ def _planes(manifest: Manifest, pictures: Iterable[_Picture]) -> tuple[Numbers, 
 
 
 def _depths(manifest: Manifest, pictures: list[_Picture], planes: Numbers) -> tuple[Numbers, list[Finding]]:
-    """The depth of each 16-bit image (m,), one for a source; and what was chosen."""
+    """Return the depth of each 16-bit image (m,), one per source; and the choices as findings."""
     depths = _given(manifest, "bit_depth")
     findings: list[Finding] = []
     by_source: dict[str, list[_Picture]] = {}
@@ -189,13 +189,13 @@ def _depths(manifest: Manifest, pictures: list[_Picture], planes: Numbers) -> tu
 def _own_depth(
     manifest: Manifest, source: str, deep: list[_Picture], planes: Numbers
 ) -> tuple[float | None, list[Finding]]:
-    """The depth that the files of a source state or show."""
+    """Return the depth that the files of a source state or show."""
     stated = Counter(picture.look.stated for picture in deep if picture.look.stated is not None)
     if stated:
         scaled = [picture for picture in deep if picture.path.lower().endswith(".png")]
         measured, _ = _measured_depth(manifest, source, scaled, planes)
         if measured is not None and measured > max(stated):
-            return 16, []  # scaled up to 16 bits, as PNG asks where fewer count
+            return 16, []  # scaled up to 16 bits, as PNG requires where fewer count
         if len(stated) == 1:
             return max(stated), []
         first = next(picture for picture in deep if picture.look.stated != max(stated))
@@ -206,7 +206,7 @@ def _own_depth(
 def _measured_depth(
     manifest: Manifest, source: str, deep: list[_Picture], planes: Numbers
 ) -> tuple[float | None, list[Finding]]:
-    """The smallest depth that holds the values of a source's pictures, single hot pixels aside."""
+    """Return the smallest depth that holds the values of a source's pictures, single hot pixels aside."""
     spread = np.unique(np.linspace(0, len(deep) - 1, min(_SAMPLE, len(deep))).round().astype(int)).tolist()
     seen: dict[str, int] = {}
     hot: list[tuple[str, int]] = []

@@ -1,4 +1,4 @@
-"""Where the rows of a manifest stand, in the words of a person who has the file open."""
+"""Where the rows of a manifest stand, as an editor shows the file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class RowPlace:
 
     Attributes:
         name: the file, or what the table is.
-        position: turns a row number (from 0) into words; looked up only when something is wrong.
+        position: turns a row number (from 0) into text; called only when something is wrong.
     """
 
     name: str
@@ -53,12 +53,12 @@ class RowPlaces:
 
     @classmethod
     def one_file(cls, place: RowPlace | None, rows: int) -> RowPlaces:
-        """Of all the rows of a file, or of a table that came from none."""
+        """Return the places of all rows of a file, or of a table that came from none."""
         return cls((place,), np.zeros(rows, np.int32), np.arange(rows, dtype=np.int64))
 
     @classmethod
     def joined(cls, several: Sequence[RowPlaces]) -> RowPlaces:
-        """Of tables that were put below each other."""
+        """Return the places of tables that were put below each other."""
         starts = np.cumsum([0, *(len(places.files) for places in several[:-1])]).astype(np.int32)
         return cls(
             tuple(place for places in several for place in places.files),
@@ -67,7 +67,7 @@ class RowPlaces:
         )
 
     def select(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> RowPlaces:
-        """Of the rows chosen by a mask (n,) or by indices."""
+        """Return the places of the rows chosen by a mask (n,) or by indices."""
         return RowPlaces(self.files, self.file[rows], self.row[rows])
 
     def of(self, row: int) -> str:

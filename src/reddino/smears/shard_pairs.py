@@ -27,7 +27,9 @@ class Pairs:
 
 
 def pair(names: Iterable[str]) -> Pairs:
-    """Pair members: `a.b.png` has `a.b.json` where that file is there, else `a.json` (WebDataset's rule).
+    """Pair images with label files.
+
+    `a.b.png` has `a.b.json` where that file is there, else `a.json` (WebDataset's rule).
 
     A label file of the second kind belongs to an image that has none of the first. One that matches several
     images is nobody's.
@@ -66,7 +68,7 @@ def is_used(member: str) -> bool:
 
 
 def sample_key(member: str) -> str:
-    """The name up to the first dot, which files of one sample share."""
+    """Return the name up to the first dot, which files of one sample share."""
     folder, name = posixpath.split(member)
     return posixpath.join(folder, name.partition(".")[0])
 

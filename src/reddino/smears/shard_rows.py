@@ -1,7 +1,7 @@
-"""Tar shards in the WebDataset layout to rows of a manifest: images, with labels from the files beside them.
+"""Tar shards in the WebDataset layout to rows of a manifest: images, with labels from the files next to them.
 
 Beside an image `a/17.png` stand `a/17.cls` (the label) and `a/17.json` (an object of columns, or a list of
-such objects: a row each, such as the cells of a field); `shard_pairs` says which belong together.
+such objects: a row each, such as the cells of a field); `shard_pairs` finds which belong together.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from reddino.smears.manifest_columns import COLUMNS, NUMBER_COLUMNS
 from reddino.smears.shard_pairs import is_image, pair
 from reddino.smears.shards import Shard, member_path, open_shard
 
-#: Larger label files are refused: they are none.
+#: Larger files are refused: they are not label files.
 MAX_SIDECAR_BYTES = 16_000_000
 #: Lists of other formats, whose cells would be lost without a word.
 _FOREIGN = ("annotations", "bbox", "boxes", "objects", "shapes")
@@ -30,7 +30,7 @@ Report = Callable[[str, str], None]
 
 
 def read_shard(path: Path, failures: Failures) -> Manifest | None:
-    """The images of one shard in its order; paths are relative to the shard's folder.
+    """List the images of one shard in its order; paths are relative to the shard's folder.
 
     Args:
         path: the tar file.
@@ -53,7 +53,7 @@ def read_shard(path: Path, failures: Failures) -> Manifest | None:
 
 
 def labelled_images(shard: Shard, failures: Failures) -> Iterator[tuple[str, list[Row]]]:
-    """The images of a shard, each with what the files beside it say: a row, or one a cell.
+    """Yield the images of a shard with the labels of their label files: one row, or one per cell.
 
     Args:
         shard: the index.
@@ -84,7 +84,7 @@ def labelled_images(shard: Shard, failures: Failures) -> Iterator[tuple[str, lis
 
 
 def rows_of(sidecars: Sequence[tuple[str, bytes]], report: Report) -> list[Row]:
-    """What the label files (name, content) of one image say: a row, or one a cell; at least one."""
+    """Return the rows of the label files (name, content) of one image: one, or one per cell; at least one."""
     rows: list[Row] = [{}]
     for name, data in sidecars:
         try:
@@ -98,10 +98,10 @@ def rows_of(sidecars: Sequence[tuple[str, bytes]], report: Report) -> list[Row]:
 
 
 def label_rows(data: bytes) -> list[Row]:
-    """What a .json label file says: a row of an image, or one a cell; at least one.
+    """Return the rows of a .json label file: one for an image, or one per cell; at least one.
 
     Raises:
-        ValueError, RedDinoError: it is none, or breaks a rule of manifests.
+        ValueError, RedDinoError: it is not one, or breaks a rule of manifests.
     """
     found = parse_json(data, "it", top=None)
     entries = found if isinstance(found, list) else [found]
@@ -114,7 +114,7 @@ def label_rows(data: bytes) -> list[Row]:
 
 
 def _columns(entry: dict[str, object]) -> Row:
-    """Text and numbers of an object; what is nested is no column."""
+    """Return the text and the numbers of an object; nested values are not columns."""
     row: Row = {}
     known = any(name in COLUMNS for name in entry)
     for name, value in entry.items():

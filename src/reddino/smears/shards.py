@@ -42,12 +42,12 @@ class Shard:
 
     @contextmanager
     def opened(self) -> Iterator[IO[bytes]]:
-        """The open file, for reading many members with `read_from`."""
+        """Open the file for reading many members with `read_from`."""
         with self.path.open("rb") as file:
             yield file
 
     def read_from(self, file: IO[bytes], member: str) -> bytes:
-        """The bytes of a member.
+        """Read the bytes of a member.
 
         Raises:
             ImageError: the shard has no such member, or ends within it.
@@ -65,18 +65,18 @@ class Shard:
 
 
 def member_path(shard: Path, member: str) -> str:
-    """How a member of a shard is named in a manifest."""
+    """Return how a member of a shard is named in a manifest."""
     return f"{shard}{SEPARATOR}{member}"
 
 
 def split_member(path: str | Path) -> tuple[Path, str] | None:
-    """Shard and member of a path `shard.tar::member`; None for the path of a file."""
+    """Return shard and member of a path `shard.tar::member`; None for the path of a file."""
     shard, separator, member = str(path).partition(SHARD_SUFFIX + SEPARATOR)
     return (Path(shard + SHARD_SUFFIX), member) if separator else None
 
 
 def read_member(shard: Path, member: str) -> bytes:
-    """The bytes of one member.
+    """Read the bytes of one member.
 
     Raises:
         ImageError: the shard cannot be read, has no such member, or ends within it.
@@ -90,7 +90,7 @@ def read_member(shard: Path, member: str) -> bytes:
 
 
 def file_size(path: Path) -> int:
-    """Bytes of a file or of a member of a shard; -1 where there is none."""
+    """Return the bytes of a file or of a member of a shard; -1 where it does not exist."""
     try:
         found = split_member(path)
         if found is None:
@@ -102,7 +102,7 @@ def file_size(path: Path) -> int:
 
 
 def open_shard(path: Path) -> Shard:
-    """The index of a shard, made by stepping from header to header, or the one made before.
+    """Index a shard by stepping from header to header, or return the index made before.
 
     Raises:
         ImageError: the file is missing, empty, compressed, or not a tar file.
@@ -164,21 +164,21 @@ class BoundedHeaders:
         self._file, self._size, self._left = file, size, MAX_HEADER_BYTES
 
     def next_entry(self) -> None:
-        """Begin the count anew."""
+        """Restart the count."""
         self._left = MAX_HEADER_BYTES
 
     def tell(self) -> int:
-        """As of a file."""
+        """Return the position, as a file does."""
         return self._file.tell()
 
     def seek(self, position: int) -> int:
-        """As of a file, from its start; positions outside of it raise."""
+        """Move as a file does, from its start; raise for positions outside of it."""
         if not 0 <= position <= self._size:
             raise tarfile.ReadError("unexpected end of data")
         return self._file.seek(position)
 
     def read(self, size: int) -> bytes:
-        """As of a file."""
+        """Read as from a file."""
         self._left -= size
         if size < 0 or self._left < 0:
             raise tarfile.ReadError(f"a header of more than {MAX_HEADER_BYTES >> 20} MB")
@@ -186,7 +186,7 @@ class BoundedHeaders:
 
 
 def entries(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    """The entries of a tar file, one after the other.
+    """Yield the entries of a tar file, one after the other.
 
     Raises:
         tarfile.ReadError: an entry that would lead back to one before it.
@@ -202,17 +202,20 @@ def entries(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
 
 
 def plain_name(name: str) -> str:
-    """The name of a member without "./", "//" and a leading slash."""
+    """Return the name of a member without "./", "//" and a leading slash."""
     return posixpath.normpath(name).lstrip("/")
 
 
 def entry_fault(entry: tarfile.TarInfo, name: str) -> str | None:
-    """Why an entry that may look like a file cannot be read; None where it can, or is a plain folder."""
+    """Return why an entry that may seem to be a file cannot be read.
+
+    Return None where it can, or is a plain folder.
+    """
     reasons = {
         "its name is not valid UTF-8": not _is_utf8(name),
         "its name leads out of the shard ('..')": name == ".." or name.startswith("../"),
         "is a link, which is not followed inside a shard": entry.issym() or entry.islnk(),
-        "is stored as a sparse file: pack it anew": entry.issparse(),
+        "is stored as a sparse file; pack it again": entry.issparse(),
         "is a folder": entry.isdir() and Path(name).suffix != "",
         "is not a regular file": not (entry.isreg() or entry.isdir()),
         f"is larger than {MAX_MEMBER_BYTES >> 20} MB": entry.isreg() and entry.size > MAX_MEMBER_BYTES,

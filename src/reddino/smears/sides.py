@@ -23,13 +23,13 @@ _SPLITS = ("split", "subset", "fold", "istest", "istrain")
 
 
 def side_of(value: str) -> str:
-    """`train`, `validation` or `test` for whatever means one of them, "" where missing, else the value."""
+    """Return `train`, `validation` or `test` for any word for it, "" where missing, else the value."""
     plain = clean(value)
     return _SIDES.get(plain.casefold(), plain)
 
 
 def split_columns(manifest: Manifest) -> list[str]:
-    """Further columns of a manifest that say which side of a split a row is on."""
+    """Return further columns of a manifest that name the side of a split on which a row is."""
     table = manifest.table
     further = [name for name in table.column_names if name not in (*COLUMNS, *READING_COLUMNS)]
     texts = [name for name in further if pa.types.is_string(table.column(name).type)]
@@ -37,14 +37,14 @@ def split_columns(manifest: Manifest) -> list[str]:
 
 
 def sides_of(manifest: Manifest, column: str) -> list[str]:
-    """The side of each row (n,) by a column; "" = none."""
+    """Return the side of each row (n,) by a column; "" = none."""
     values = manifest.strings(column)
     known = {value: side_of(value) for value in set(values)}
     return [known[value] for value in values]
 
 
 def side_of_folder(path: str) -> str:
-    """The side that a folder of the path names, "" where none does."""
+    """Return the side that a folder of the path names, "" where none does."""
     folders = (part.lower() for part in PurePosixPath(path.replace("\\", "/")).parts[:-1])
     return next((_SIDES[folder] for folder in folders if folder in _SIDES), "")
 

@@ -16,7 +16,7 @@ from reddino.smears.hashes import Hashes, as_hex, from_hex, hash_thumbnail, thum
 Pixels = NDArray[np.uint8]
 Thumbnail = NDArray[np.uint8]
 
-#: Shorter sides are crops of single cells, which look so alike that only equal pixels prove anything.
+#: Shorter sides are crops of single cells, which are so similar that only equal pixels prove anything.
 SMALLEST_FIELD = 160
 #: A larger part that is exactly black is a cell cut out along its outline, or nothing.
 MOST_BLACK = 0.2
@@ -35,7 +35,7 @@ class Sketch:
         hashes: (2,) of `reddino.smears.hashes.image_hash`.
         digest: of the pixels, the same for equal pixels, of crops in whatever orientation; 0 where all
             pixels are one colour.
-        thumbnail: (9, 9) grey of a field; None of a crop, which is never compared by its looks.
+        thumbnail: (9, 9) grey of a field; None of a crop, whose appearance is never compared.
     """
 
     hashes: Hashes
@@ -43,20 +43,20 @@ class Sketch:
     thumbnail: Thumbnail | None
 
     def as_hex(self) -> str:
-        """48 hex digits of a crop, 210 of a field; the first 32 are those of the hashes."""
+        """Return 48 hex digits for a crop, 210 for a field; the first 32 are those of the hashes."""
         looks = b"" if self.thumbnail is None else self.thumbnail.tobytes()
         return f"{as_hex(self.hashes)}{self.digest:016x}{looks.hex()}"
 
 
 def sketch_of(image: Pixels) -> Sketch:
-    """The sketch of a picture (h, w, 3) uint8 RGB."""
+    """Return the sketch of a picture (h, w, 3) uint8 RGB."""
     small = thumbnail(image)
     field = min(image.shape[:2]) >= SMALLEST_FIELD and not _mostly_black(image)
     return Sketch(hash_thumbnail(small), _digest(image, small, turned=not field), small if field else None)
 
 
 def sketch_from_hex(digits: str) -> Sketch | None:
-    """The sketch that `Sketch.as_hex` wrote; None where only hashes were noted."""
+    """Return the sketch that `Sketch.as_hex` wrote; None where only hashes were noted."""
     hashes, digest, looks = _DIGITS
     if len(digits) not in (digest, looks):
         return None
@@ -66,7 +66,10 @@ def sketch_from_hex(digits: str) -> Sketch | None:
 
 
 def orientations(image: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """A picture (h, w, ...) in its eight orientations, itself first: quarter turns, each mirrored too."""
+    """Yield a picture (h, w, ...) in its eight orientations, itself first.
+
+    They are quarter turns, each mirrored too.
+    """
     for mirrored in (image, image[:, ::-1]):
         for quarter in range(4):
             yield np.rot90(mirrored, quarter)
@@ -86,7 +89,7 @@ def _digest(image: Pixels, small: Thumbnail, *, turned: bool) -> int:
 
 
 def _upright(image: Pixels) -> list[Pixels]:
-    """The orientation whose brightest quarter is top left and the brighter of its neighbours top right.
+    """Return the orientation with the brightest quarter top left, its brighter neighbour top right.
 
     All eight where quarters are equally bright.
     """
@@ -102,13 +105,13 @@ def _upright(image: Pixels) -> list[Pixels]:
 
 
 def _hash(image: Pixels, shape: tuple[int, ...] | None = None) -> int:
-    """A number of 64 bits that is not 0."""
+    """Return a number of 64 bits that is not 0."""
     size = repr(image.shape if shape is None else shape).encode()
     digest = hashlib.blake2b(image.tobytes(), digest_size=8, key=size)
     return int.from_bytes(digest.digest(), "big") or 1
 
 
 def grey_square(image: Pixels, side: int = 128) -> Pixels:
-    """A picture (h, w, 3) as a grey square (side, side), as `reddino.smears.copies` compares them."""
+    """Return a picture (h, w, 3) as a grey square (side, side), as `reddino.smears.copies` compares them."""
     small = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)

@@ -42,13 +42,13 @@ _INVISIBLE = dict.fromkeys(
 _BLANK_LETTERS = "\u115f\u1160\u3164\uffa0\u2800"
 _AT_ENDS = "\u200c\u200d"
 _DASHES = dict.fromkeys(map(ord, "‐‑‒–—―−﹘﹣－⁃˗"), "-")
-#: Cyrillic and Greek letters that look like Latin ones.
+#: Cyrillic and Greek letters with the shape of Latin ones.
 _LOOK_ALIKE = str.maketrans("АВЕКМНОРСТХаеорсухіΑΒΕΖΗΙΚΜΝΟΡΤΥΧο", "ABEKMHOPCTXaeopcyxiABEZHIKMNOPTYXo")
 _QUOTES = "'\"`´‘’‚“”„«»"
 
 
 def tidy(text: str) -> str:
-    """An id or a label without what nobody sees: blanks around it, characters without a width.
+    """Return an id or a label without invisible parts: blanks around it, characters without a width.
 
     Accents come as one character (NFC), and every kind of blank inside is a plain one.
     """
@@ -70,7 +70,7 @@ def means_missing(text: str) -> bool:
 
 
 def clean(text: str) -> str:
-    """A value as it is compared with others: tidy, "" where it means that there is none."""
+    """Return a value as it is compared with others: tidy, "" where it means a missing value."""
     plain = tidy(text)
     return "" if means_missing(plain) else plain
 
@@ -83,7 +83,7 @@ def may_mean_missing(text: str) -> bool:
 
 
 def spelling_key(text: str) -> str:
-    """The same for values that a reader would take for one.
+    """Return the same key for values that a reader would take for one.
 
     They differ in case, blanks, accents, dashes, zeros, quotes, a point at the end, or the script of digits.
     'Burr  cell', 'burr cell', 'burr-cell' have one key, as have 'p1', 'P1', 'p01' and '7', '7.0', '07'; '1 2'
@@ -99,20 +99,23 @@ def spelling_key(text: str) -> str:
 
 
 def _separator(match: re.Match[str]) -> str:
-    """'-' or '.' between digits, where a separator tells numbers apart; else nothing."""
+    """Return '-' or '.' between digits, where a separator distinguishes numbers; else nothing."""
     text, start, end = match.string, match.start(), match.end()
     between = "." if match[0] == "." else "-"
     return between if text[start - 1].isdigit() and text[end].isdigit() else ""
 
 
 def _latin(text: str) -> str:
-    """The text without accents, and with letters that look like Latin ones as these."""
+    """Return the text without accents, and with letters of the shape of Latin ones as these."""
     plain = unicodedata.normalize("NFKD", text.translate(_LOOK_ALIKE))
     return "".join(one for one in plain if not unicodedata.combining(one))
 
 
 def name_key(name: str) -> str:
-    """The same for column names that a person would take for one: 'Patient', 'cell-diameter', '#x'."""
+    """Return the same key for column names that a reader would take for one.
+
+    Examples are 'Patient', 'cell-diameter' and '#x'.
+    """
     return "".join(one for one in _latin(name).casefold() if one.isalnum())
 
 

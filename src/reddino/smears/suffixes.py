@@ -1,10 +1,10 @@
-"""File names of pictures: those that are read, and those that look like one and are not."""
+"""File names of pictures: those that are read, and those of similar names that are not."""
 
 from __future__ import annotations
 
 #: Suffixes of the files that folders and shards are searched for, lower case.
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".tif", ".tiff", ".webp")
-#: Of these the formats without 16-bit samples and planes: a collection does not look into their headers.
+#: Of these the formats without 16-bit samples and planes: their headers are not read for them.
 PLAIN_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp")
 
 # fmt: off
@@ -39,7 +39,10 @@ _ADVICE = {
 
 
 def why_unread(name: str) -> str | None:
-    """Why a file of this name is left out, and what to do; None where it does not look like a picture."""
+    """Return why a file of this name is left out, and what to do.
+
+    Return None where it does not seem to be a picture.
+    """
     lower = name.lower()
     if lower.startswith("."):
         return None

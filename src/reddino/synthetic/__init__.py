@@ -1,4 +1,4 @@
-"""Synthetic smears: drawn red cells with known truth, photographed by laboratories that differ."""
+"""Synthetic smears: rendered red cells with known truth, photographed by laboratories that differ."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class WhiteCell:
     texture: int
 
     def box(self) -> tuple[float, float, float, float]:
-        """Left, top, width and height in micrometres."""
+        """Return left, top, width and height in micrometres."""
         low, high = self.outline.min(axis=0), self.outline.max(axis=0)
         return (
             self.x + float(low[0]),
@@ -52,7 +52,7 @@ class Platelet:
     texture: int
 
     def box(self) -> tuple[float, float, float, float]:
-        """Left, top, width and height in micrometres."""
+        """Return left, top, width and height in micrometres."""
         low, high = self.outline.min(axis=0), self.outline.max(axis=0)
         return (
             self.x + float(low[0]),
@@ -79,7 +79,7 @@ def _blob(rng: np.random.Generator, radius: float, wobble: float, aspect: float)
 
 
 def _segmented(rng: np.random.Generator, radius: float, count: int) -> tuple[NDArray[np.float64], ...]:
-    """Nuclear lobes on an arc, joined by thin strands."""
+    """Draw nuclear lobes on an arc, joined by thin strands."""
     turn = (
         rng.uniform(0.0, 2.0 * np.pi)
         + np.arange(count) * rng.uniform(1.0, 1.5)

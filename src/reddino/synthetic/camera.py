@@ -17,7 +17,7 @@ Picture = NDArray[np.float32]
 
 
 def picture_size(scene: Scene, source: Source) -> tuple[int, int]:
-    """Height and width in pixels of a scene as the source photographs it."""
+    """Return the height and width in pixels of a scene as the source photographs it."""
     return round(scene.height * source.px_per_um), round(scene.width * source.px_per_um)
 
 
@@ -28,7 +28,10 @@ def _resized(maps: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.flo
 
 
 def _absorption(maps: NDArray[np.float32], slide: Slide, source: Source) -> Picture:
-    """Optical density (natural logarithm) of each colour; by Beer and Lambert those of the dyes add up."""
+    """Return the optical density (natural logarithm) of each colour.
+
+    By the law of Beer and Lambert, those of the dyes add up.
+    """
     day = source.day
     dyes = np.array([source.haemoglobin, source.blue, source.chromatin, source.rim]).T
     strength = np.array([slide.haemoglobin**day, slide.blue**day, slide.chromatin**day, 1.0])
@@ -36,7 +39,10 @@ def _absorption(maps: NDArray[np.float32], slide: Slide, source: Source) -> Pict
 
 
 def _light(rng: np.random.Generator, size: tuple[int, int], source: Source) -> tuple[Picture, Picture]:
-    """Light where nothing absorbs: its fall over the field (H, W), and its colour (3,), full scale 1."""
+    """Return the light where nothing absorbs.
+
+    It is given as its fall over the field (H, W) and its colour (3,), full scale 1.
+    """
     height, width = size
     x = np.linspace(-1.0, 1.0, width, dtype=np.float32)
     y = np.linspace(-1.0, 1.0, height, dtype=np.float32)
@@ -53,7 +59,7 @@ def _light(rng: np.random.Generator, size: tuple[int, int], source: Source) -> t
 
 
 def _optics(rng: np.random.Generator, picture: Picture, source: Source) -> Picture:
-    """Defocus, and colours that are focused and magnified a little differently."""
+    """Apply defocus, and focus and magnify the colours a little differently."""
     focus = source.blur * float(np.exp(0.25 * rng.standard_normal()))
     height, width = picture.shape[:2]
     channels = []
@@ -72,7 +78,7 @@ def _optics(rng: np.random.Generator, picture: Picture, source: Source) -> Pictu
 
 
 def _noise(rng: np.random.Generator, size: tuple[int, int], source: Source) -> Picture:
-    """Sensor noise at full brightness: grains of grey, and coarser blotches of colour."""
+    """Return the sensor noise at full brightness: grains of grey, and coarser blotches of colour."""
     height, width = size
     grey = rng.standard_normal((height, width), dtype=np.float32)
     if source.grain > 0.3:
@@ -85,7 +91,7 @@ def _noise(rng: np.random.Generator, size: tuple[int, int], source: Source) -> P
 
 
 def _sensor(rng: np.random.Generator, picture: Picture, source: Source) -> Picture:
-    """Noise (more where it is bright), sharpening, colour and tone."""
+    """Apply noise (more where it is bright), sharpening, colour and tone."""
     noise = _noise(rng, (picture.shape[0], picture.shape[1]), source)
     noise *= np.sqrt(picture)
     noise += picture
@@ -141,7 +147,7 @@ def render_field(scene: Scene, source: Source, seed: int) -> NDArray[np.uint8]:
 
 
 def encode(picture: NDArray[np.uint8], source: Source) -> bytes:
-    """File contents of an RGB picture in the source's format (JPEG of its quality, or PNG)."""
+    """Return the file contents of an RGB picture in the source's format (JPEG of its quality, or PNG)."""
     # a noisy picture hardly gets smaller by trying harder
     png = [cv2.IMWRITE_PNG_COMPRESSION, 1]
     options = png if source.jpeg is None else [cv2.IMWRITE_JPEG_QUALITY, source.jpeg]

@@ -26,7 +26,7 @@ def noise_plane(rng: np.random.Generator, shape: tuple[int, int], grain: float) 
 
 
 def _fill(shape: tuple[int, int], polygons: Sequence[NDArray[np.float64]]) -> NDArray[np.uint8]:
-    """Binary image of the union of polygons given in pixels (centre of the first pixel at 0, 0)."""
+    """Return the binary image of a union of polygons given in pixels (first pixel centred at 0, 0)."""
     mask = np.zeros(shape, dtype=np.uint8)
     for polygon in polygons:
         cv2.fillPoly(mask, [np.round(polygon * 2**_SHIFT).astype(np.int32)], 1, shift=_SHIFT)
@@ -51,7 +51,7 @@ class Tile:
         return self.bottom - self.top, self.right - self.left
 
     def axes(self) -> tuple[Plane, Plane]:
-        """Row vector of x and column vector of y, in micrometres from the centre."""
+        """Return the row vector of x and the column vector of y, in micrometres from the centre."""
         x = (np.arange(self.left, self.right, dtype=np.float32) + 0.5) / PX_PER_UM - np.float32(
             self.origin[0]
         )
@@ -61,11 +61,11 @@ class Tile:
         return x.astype(np.float32)[None, :], y.astype(np.float32)[:, None]
 
     def pixels(self, outline: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Outline in micrometres from the centre, as pixel positions in the tile."""
+        """Return the outline in micrometres from the centre, as pixel positions in the tile."""
         return np.asarray((outline + self.origin) * PX_PER_UM - [self.left + 0.5, self.top + 0.5])
 
     def depth(self, polygons: Sequence[NDArray[np.float64]]) -> Plane:
-        """Signed distance to the boundary in micrometres, positive inside."""
+        """Return the signed distance to the boundary in micrometres, positive inside."""
         # a margin of two pixels keeps the boundary in sight where the field's edge cuts a body
         height, width = self.shape
         mask = _fill((height + 4, width + 4), [self.pixels(p) + 2.0 for p in polygons])

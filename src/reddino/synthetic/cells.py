@@ -60,7 +60,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Look:
-    """A red cell in its own frame: outline in radii, and how haemoglobin is spread inside it."""
+    """A red cell in its own frame: outline in radii, and how haemoglobin is distributed inside it."""
 
     outline: Outline
     pallors: tuple[Pallor, ...] = ()
@@ -90,7 +90,7 @@ class RedCell:
     marks: tuple[Mark, ...] = ()
 
     def box(self) -> tuple[float, float, float, float]:
-        """Left, top, width and height in micrometres."""
+        """Return left, top, width and height in micrometres."""
         low, high = self.outline.min(axis=0), self.outline.max(axis=0)
         return (
             self.x + float(low[0]),
@@ -100,7 +100,7 @@ class RedCell:
         )
 
     def moved(self, x: float, y: float) -> RedCell:
-        """The same cell with its centre at x, y."""
+        """Return the same cell with its centre at x, y."""
         return replace(self, x=x, y=y)
 
 
@@ -109,7 +109,7 @@ class Habit:
     """What a patient's red cells have in common.
 
     `diameter` is their mean in micrometres and `cv` its coefficient of variation, `chromia` the haemoglobin
-    against normal, `blue` the share of polychromatic cells, `wobble` how far outlines deviate from their
+    against normal, `blue` the fraction of polychromatic cells, `wobble` how far outlines deviate from their
     ideal; `pallor_depth` and `pallor_radius` (in cell radii) describe the usual pallor.
     """
 

@@ -1,4 +1,4 @@
-"""A parasite task that is hard: several stages and looks, beside look-alikes on cells that are not infected.
+"""A hard parasite task: several stages and appearances, and look-alikes on cells that are not infected.
 
 Whether a cell is infected does not follow from its shape (any shape may be), and little from how much dye it
 holds: most cells that are not infected bear something else, and few infected ones do.
@@ -18,16 +18,16 @@ from reddino.synthetic.scene import Scene
 
 #: Diseases of infected patients: those whose red cells are mostly round.
 HOSTS = ("malaria", "healthy", "iron deficiency", "megaloblastic anaemia", "liver disease", "renal failure")
-#: Share of a patient's red cells that are infected; drawn evenly for each patient.
+#: Fraction of a patient's red cells that are infected; drawn evenly for each patient.
 INFECTED = (0.25, 0.55)
-#: Share of the other cells that bear look-alikes, drawn evenly for each patient, and that of infected ones
+#: Fraction of the other cells that bear look-alikes, drawn evenly for each patient, and that of infected ones
 #: against it: a cell is not known to be infected by holding something.
 ALIKE, ALIKE_ON_INFECTED = (0.45, 0.85), 0.35
-#: Expected share of each of `STAGES` among a patient's parasites (parts).
+#: Expected fraction of each of `STAGES` among a patient's parasites (parts).
 STAGE_PARTS = (0.6, 0.26, 0.05, 0.09)
 #: Typical strength of the stain of parasites and look-alikes.
 AMOUNT = 1.5
-#: Share of look-alikes that come with another one on the same cell.
+#: Fraction of look-alikes that come with another one on the same cell.
 ANOTHER = 0.25
 
 
@@ -71,7 +71,7 @@ def _marked(rng: np.random.Generator, cell: RedCell, made: _Infection) -> RedCel
 
 
 def infected(scene: Scene, patient: Patient) -> Scene:
-    """Draw a scene's parasites anew, and look-alikes on its cells; a pure function of its arguments.
+    """Draw a scene's parasites again, and look-alikes on its cells; a pure function of its arguments.
 
     Cells that held a parasite count as normal ones first. Then each cell may be infected; its morphology then
     is the stage.

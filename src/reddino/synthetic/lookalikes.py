@@ -1,4 +1,4 @@
-"""What is taken for a parasite and is none: stain, dirt, platelets, remnants of the nucleus, bubbles.
+"""Objects that are mistaken for parasites: stain, dirt, platelets, remnants of the nucleus, bubbles.
 
 Lengths are in micrometres, `size` is the cell's diameter, `amount` how strongly it is stained (1 is usual),
 and marks are drawn around the cell's centre.
@@ -20,7 +20,7 @@ def _texture(rng: np.random.Generator) -> int:
 
 
 def precipitate(rng: np.random.Generator, size: float, amount: float) -> Marks:
-    """One to seven sharp grains of stain, close together, on the cell or beside it."""
+    """Draw one to seven sharp grains of stain, close together, on the cell or next to it."""
     place = somewhere(rng, 0.52 * size)
     reach = float(rng.uniform(0.2, 1.2))
     grains = tuple(
@@ -32,7 +32,7 @@ def precipitate(rng: np.random.Generator, size: float, amount: float) -> Marks:
 
 
 def dirt(rng: np.random.Generator, size: float, amount: float) -> Marks:
-    """A dark grain above the cell, with a bright seam."""
+    """Draw a dark grain above the cell, with a bright seam."""
     shape = outlines.fragment(rng) * float(rng.uniform(0.2, 0.7)) + somewhere(rng, 0.5 * size)
     return (
         Mark((shape,), (0.3, 0.0, 0.0, float(rng.uniform(1.0, 3.5))), soft=0.2, outside=True),
@@ -41,7 +41,10 @@ def dirt(rng: np.random.Generator, size: float, amount: float) -> Marks:
 
 
 def platelet(rng: np.random.Generator, size: float, amount: float) -> Marks:
-    """A platelet that lies on the cell: a blue body with purple granules in its middle, in a pale seam."""
+    """Draw a platelet that lies on the cell.
+
+    It is a blue body with purple granules in its middle, in a pale seam.
+    """
     place = somewhere(rng, 0.42 * size)
     radius = float(rng.uniform(0.6, 1.45))
     body = spot(rng, np.zeros(2), radius, 0.3)
@@ -56,7 +59,7 @@ def platelet(rng: np.random.Generator, size: float, amount: float) -> Marks:
 
 
 def nuclear_remnant(rng: np.random.Generator, size: float, amount: float) -> Marks:
-    """A Howell-Jolly body: a smooth round purple dot, mostly one and away from the middle."""
+    """Draw a Howell-Jolly body: a smooth round purple dot, mostly one and away from the middle."""
     dots = tuple(
         spot(rng, somewhere(rng, 0.42 * size), float(rng.uniform(0.25, 0.6)), 0.05)
         for _ in range(1 + int(rng.random() < 0.15))
@@ -65,14 +68,14 @@ def nuclear_remnant(rng: np.random.Generator, size: float, amount: float) -> Mar
 
 
 def stippling(rng: np.random.Generator, size: float, amount: float) -> Marks:
-    """Basophilic stippling: fine or coarse blue dots all over the cell."""
+    """Draw basophilic stippling: fine or coarse blue dots all over the cell."""
     coarse = float(rng.uniform(0.07, 0.17))
     dots = spots(rng, int(rng.integers(14, 45)), 0.44 * size, (0.7 * coarse, 1.4 * coarse))
     return (Mark(dots, (0.0, float(rng.uniform(0.3, 0.8)) * amount, 0.1, 0.0), soft=0.12),)
 
 
 def siderotic_granules(rng: np.random.Generator, size: float, amount: float) -> Marks:
-    """Pappenheimer bodies: a few small dots near the cell's edge, close together."""
+    """Draw Pappenheimer bodies: a few small dots near the cell's edge, close together."""
     turn, out = float(rng.uniform(0.0, 2.0 * np.pi)), float(rng.uniform(0.2, 0.42)) * size
     place = out * np.array([np.cos(turn), np.sin(turn)])
     dots = tuple(body + place for body in spots(rng, int(rng.integers(2, 7)), 0.7, (0.12, 0.26)))
@@ -80,7 +83,7 @@ def siderotic_granules(rng: np.random.Generator, size: float, amount: float) -> 
 
 
 def bubble(rng: np.random.Generator, size: float, amount: float) -> Marks:
-    """Drying artefacts and bubbles: one to four pale discs with a dark or bright rim."""
+    """Draw drying artefacts and bubbles: one to four pale discs with a dark or bright rim."""
     discs = spots(rng, int(rng.choice([1, 2, 3, 4], p=[0.6, 0.2, 0.12, 0.08])), 0.4 * size, (0.25, 1.2))
     rim = float(rng.uniform(0.6, 2.5)) * (1.0 if rng.random() < 0.75 else -0.5)
     return (
@@ -90,7 +93,10 @@ def bubble(rng: np.random.Generator, size: float, amount: float) -> Marks:
 
 
 def stain_ring(rng: np.random.Generator, size: float, amount: float) -> Marks:
-    """Where a drop of stain dried: a blue to purple line around a clear or tinted disc, without chromatin."""
+    """Draw the edge of a dried drop of stain.
+
+    It is a blue to purple line around a clear or tinted disc, without chromatin.
+    """
     disc = spot(rng, somewhere(rng, 0.4 * size), float(rng.uniform(0.35, 1.5)), 0.3)
     blue, purple = float(rng.uniform(0.2, 0.6)) * amount, float(rng.uniform(0.0, 0.25)) * amount
     return (
@@ -106,7 +112,7 @@ def stain_ring(rng: np.random.Generator, size: float, amount: float) -> Marks:
 
 
 def smudge(rng: np.random.Generator, size: float, amount: float) -> Marks:
-    """A patch of stain without a clear edge, as large as a trophozoite: remains of a platelet."""
+    """Draw a patch of stain without a clear edge, as large as a trophozoite: remains of a platelet."""
     radius = size * float(rng.uniform(0.14, 0.33))
     shape = (
         outlines.fragment(rng)
@@ -129,7 +135,7 @@ def smudge(rng: np.random.Generator, size: float, amount: float) -> Marks:
 
 
 def mottled(rng: np.random.Generator, size: float, amount: float) -> Marks:
-    """A young red cell: blue all over or over much of it, evenly or mottled."""
+    """Draw a young red cell: blue all over or over much of it, evenly or mottled."""
     area = spot(rng, somewhere(rng, 0.15 * size), size * float(rng.uniform(0.3, 0.55)), 0.15)
     dyes = (0.0, float(rng.uniform(0.15, 0.45)) * amount, float(rng.uniform(0.0, 0.08)), 0.0)
     soft, grain = float(rng.uniform(0.3, 1.5)), float(rng.uniform(0.1, 0.9))

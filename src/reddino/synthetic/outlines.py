@@ -12,13 +12,13 @@ _ANGLES = np.linspace(0.0, 2.0 * np.pi, POINTS, endpoint=False)
 
 
 def _cross(outline: Outline) -> tuple[Outline, NDArray[np.float64]]:
-    """The vertices moved on by one, and twice the signed area of each triangle with the origin."""
+    """Return the vertices moved on by one, and twice the signed area of each triangle with the origin."""
     following = np.concatenate([outline[1:], outline[:1]])
     return following, outline[:, 0] * following[:, 1] - following[:, 0] * outline[:, 1]
 
 
 def area(outline: Outline) -> float:
-    """Unsigned area of a closed polygon (n, 2)."""
+    """Return the unsigned area of a closed polygon (n, 2)."""
     return float(abs(_cross(outline)[1].sum()) / 2.0)
 
 
@@ -60,12 +60,15 @@ def _ripple(rng: np.random.Generator, wobble: float) -> NDArray[np.float64]:
 
 
 def disc(rng: np.random.Generator, wobble: float, aspect: float = 1.0) -> Outline:
-    """A round cell, slightly deformed; `aspect` is length by width."""
+    """Return a round cell, slightly deformed; `aspect` is length by width."""
     return unit(_polar(_ripple(rng, wobble)) * [np.sqrt(aspect), 1.0 / np.sqrt(aspect)])
 
 
 def oval(rng: np.random.Generator, aspect: float, egg: float, squareness: float, wobble: float) -> Outline:
-    """An ellipse along x; `egg` makes one end blunter, `squareness` above 2 the sides straighter (a rod)."""
+    """Return an ellipse along x.
+
+    `egg` makes one end blunter, `squareness` above 2 the sides straighter (a rod).
+    """
     c, s = np.cos(_ANGLES), np.sin(_ANGLES)
     power = 2.0 / squareness
     x, y = np.sign(c) * np.abs(c) ** power, np.sign(s) * np.abs(s) ** power
@@ -75,7 +78,7 @@ def oval(rng: np.random.Generator, aspect: float, egg: float, squareness: float,
 
 
 def teardrop(rng: np.random.Generator, length: float, joint: float, bend: float) -> Outline:
-    """A round head with one tail along +x that ends `length` head radii from the head's centre.
+    """Return a round head with one tail along +x that ends `length` head radii from the head's centre.
 
     The tail leaves the head at x = `joint` (0 to 1): a cone for small ones, a stalk for large ones.
     """
@@ -94,7 +97,10 @@ def teardrop(rng: np.random.Generator, length: float, joint: float, bend: float)
 
 
 def crescent(rng: np.random.Generator, length: float, sweep: float, blunt: float) -> Outline:
-    """A sickle: `length` by width, bent by `sweep` radians; a larger `blunt` keeps it wide to the ends."""
+    """Return a sickle: `length` by width, bent by `sweep` radians.
+
+    A larger `blunt` keeps it wide to the ends.
+    """
     s = np.linspace(-1.0, 1.0, 60)
     heading = sweep / 2.0 * s + 0.15 * rng.standard_normal() * s**2
     step = s[1] - s[0]
@@ -110,7 +116,10 @@ def crescent(rng: np.random.Generator, length: float, sweep: float, blunt: float
 def spiked(
     rng: np.random.Generator, spikes: int, height: float, *, uneven: float, wobble: float, aspect: float = 1.0
 ) -> Outline:
-    """A disc with `spikes` points of relative `height`; `uneven` 0 is a burr cell, near 1 an acanthocyte."""
+    """Return a disc with `spikes` points of relative `height`.
+
+    `uneven` 0 is a burr cell, near 1 an acanthocyte.
+    """
     places = 2.0 * np.pi * (np.arange(spikes) + 0.6 * (uneven + 0.25) * rng.uniform(-1, 1, spikes)) / spikes
     heights = height * (1.0 + (uneven + 0.3) * rng.uniform(-0.8, 0.8, spikes))
     width = 0.30 * 2.0 * np.pi / spikes
@@ -125,13 +134,13 @@ def _arc(start: float, stop: float, points: int = 60) -> Outline:
 
 
 def _curve(a: Outline, control: Outline, b: Outline, points: int = 30) -> Outline:
-    """Quadratic Bezier curve from `a` to `b`, without its last point."""
+    """Return quadratic Bezier curve from `a` to `b`, without its last point."""
     t = np.linspace(0.0, 1.0, points, endpoint=False)[:, None]
     return np.asarray((1 - t) ** 2 * a + 2 * t * (1 - t) * control + t**2 * b)
 
 
 def helmet(rng: np.random.Generator) -> Outline:
-    """A disc that lost a piece along a straight or hollow cut, which leaves two horns."""
+    """Return a disc that lost a piece along a straight or hollow cut, which leaves two horns."""
     half = rng.uniform(0.75, 1.25)
     arc = _arc(half, 2.0 * np.pi - half) * [rng.uniform(0.8, 1.1), rng.uniform(0.85, 1.25)]
     hollow = np.array([rng.uniform(-0.25, 0.5), rng.uniform(-0.3, 0.3)])
@@ -141,7 +150,7 @@ def helmet(rng: np.random.Generator) -> Outline:
 
 
 def triangle(rng: np.random.Generator) -> Outline:
-    """Three points joined by sides that bow in or out."""
+    """Return three points joined by sides that bow in or out."""
     turn = np.array([0.0, 2.1, 4.2]) + rng.uniform(-0.45, 0.45, 3)
     corners = np.column_stack([np.cos(turn), np.sin(turn)]) * rng.uniform(0.75, 1.35, (3, 1))
     nexts = np.roll(corners, -1, axis=0)
@@ -151,7 +160,7 @@ def triangle(rng: np.random.Generator) -> Outline:
 
 
 def fragment(rng: np.random.Generator) -> Outline:
-    """A small piece of no set shape, with a few corners."""
+    """Return a small piece of no set shape, with a few corners."""
     count = int(rng.integers(4, 7))
     turn = 2.0 * np.pi * (np.arange(count) + rng.uniform(-0.3, 0.3, count)) / count
     corners = np.column_stack([np.cos(turn), np.sin(turn)]) * rng.uniform(0.45, 1.35, (count, 1))

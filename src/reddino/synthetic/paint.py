@@ -23,7 +23,10 @@ from reddino.synthetic.scene import Scene
 
 
 def _pallor_share(pallor: Pallor, u: Plane, v: Plane) -> Plane:
-    """How much of a pallor's depth applies at cell coordinates u, v (radii): 1 in its middle, 0 outside."""
+    """Return how much of a pallor's depth applies at cell coordinates u, v (radii).
+
+    It is 1 in the middle and 0 outside.
+    """
     c, s = np.cos(pallor.angle), np.sin(pallor.angle)
     du, dv = u - np.float32(pallor.x), v - np.float32(pallor.y)
     a = (np.float32(c) * du + np.float32(s) * dv) / np.float32(pallor.length)
@@ -37,7 +40,7 @@ def _pallor_share(pallor: Pallor, u: Plane, v: Plane) -> Plane:
 
 
 def _haemoglobin(cell: RedCell, depth: Plane, u: Plane, v: Plane) -> Plane:
-    """Thickness of haemoglobin over a cell, 1 on the plateau of a normal one."""
+    """Return the thickness of haemoglobin over a cell, 1 on the plateau of a normal one."""
     ramp = 1.0 - np.clip(depth / np.float32(cell.edge * cell.diameter), 0.0, 1.0)
     thick = np.float32(1.0) - np.float32(0.38) * ramp * ramp
     if cell.dome:
@@ -50,7 +53,7 @@ def _haemoglobin(cell: RedCell, depth: Plane, u: Plane, v: Plane) -> Plane:
 
 
 def _rim(depth: Plane, strength: float) -> Plane:
-    """Refraction at a boundary: a dark line just inside, a faint bright one outside."""
+    """Return the refraction at a boundary: a dark line just inside, a faint bright one outside."""
     depth = np.clip(depth, -3.0, 3.0)
     inner = np.exp(-np.square((depth - np.float32(0.16)) / np.float32(0.22)))
     outer = np.exp(-np.square((depth + np.float32(0.38)) / np.float32(0.28)))
@@ -162,7 +165,7 @@ def _paint_speck(maps: NDArray[np.float32], speck: Speck) -> None:
 
 
 def _paint_plasma(maps: NDArray[np.float32], scene: Scene) -> None:
-    """The protein of dried plasma, which makes cells and ground slightly uneven."""
+    """Paint the protein of dried plasma, which makes cells and ground slightly uneven."""
     height, width = maps.shape[:2]
     rng = np.random.default_rng([scene.texture, 6])
     small = (height // 4 + 1, width // 4 + 1)
@@ -173,7 +176,7 @@ def _paint_plasma(maps: NDArray[np.float32], scene: Scene) -> None:
 
 
 def paint(scene: Scene) -> NDArray[np.float32]:
-    """Dye maps of a scene, before the slide's own stain strengths.
+    """Paint the dye maps of a scene, before the slide's own stain strengths.
 
     Returns:
         (H, W, 4) float32 at `PX_PER_UM`: haemoglobin (eosin), blue (cytoplasm), chromatin (purple) and

@@ -1,4 +1,4 @@
-"""Malaria parasites of several stages and looks, as marks in a red cell; sizes follow textbooks.
+"""Malaria parasites of several stages and appearances, as marks in a red cell; sizes follow textbooks.
 
 A ring takes up a fifth to a third of its cell's diameter, a growing trophozoite up to two thirds, a schizont
 and a gametocyte most of it. Lengths are in micrometres, `size` is the cell's diameter, `amount` how strongly
@@ -23,13 +23,13 @@ RING, AMOEBOID, COMPACT = (0.2, 0.34), (0.4, 0.68), (0.3, 0.48)
 
 
 def spot(rng: np.random.Generator, place: Outline, radius: float, wobble: float = 0.15) -> Outline:
-    """A small body of equal-area `radius` at `place`."""
+    """Draw a small body of equal-area `radius` at `place`."""
     shape = outlines.disc(rng, wobble, float(rng.uniform(1.0, 1.4)))
     return outlines.turned(shape, float(rng.uniform(0.0, 2.0 * np.pi))) * radius + place
 
 
 def somewhere(rng: np.random.Generator, reach: float) -> Outline:
-    """A place within `reach` of the origin, evenly."""
+    """Draw a place within `reach` of the origin, evenly."""
     out, turn = reach * np.sqrt(rng.uniform()), rng.uniform(0.0, 2.0 * np.pi)
     return np.array([out * np.cos(turn), out * np.sin(turn)])
 
@@ -37,7 +37,7 @@ def somewhere(rng: np.random.Generator, reach: float) -> Outline:
 def spots(
     rng: np.random.Generator, count: int, reach: float, radii: tuple[float, float]
 ) -> tuple[Outline, ...]:
-    """Small bodies scattered within `reach` of the origin."""
+    """Draw small bodies scattered within `reach` of the origin."""
     return tuple(spot(rng, somewhere(rng, reach), float(rng.uniform(*radii))) for _ in range(count))
 
 
@@ -54,7 +54,7 @@ def _chromatin(shapes: tuple[Outline, ...], amount: float) -> Mark:
 
 
 def _pigment(rng: np.random.Generator, count: int, reach: float, place: Outline) -> Mark:
-    """Grains of haemozoin, brown to black, which the parasite makes of haemoglobin."""
+    """Draw grains of haemozoin, brown to black, which the parasite makes of haemoglobin."""
     grains = _moved(spots(rng, count, reach, (0.07, 0.16)), place)
     return Mark(grains, (0.9 * float(rng.uniform(0.6, 1.4)), 0.0, 0.0, 1.6), soft=0.1)
 
@@ -62,7 +62,7 @@ def _pigment(rng: np.random.Generator, count: int, reach: float, place: Outline)
 def _ring_at(
     rng: np.random.Generator, place: Outline, radius: float, amount: float, *, aspect: float, turn: float
 ) -> Marks:
-    """Cytoplasm around a vacuole, thin or thick, closed or open, with one to three chromatin dots."""
+    """Draw cytoplasm around a vacuole, thin or thick, closed or open, with one to three chromatin dots."""
     band = float(rng.uniform(0.14, 0.26) if rng.random() < 0.6 else rng.uniform(0.3, 0.55))
     wobble = float(rng.uniform(0.03, 0.3))
     outer = outlines.turned(outlines.disc(rng, wobble, aspect), turn) * radius
@@ -86,7 +86,7 @@ def _ring_at(
 
 
 def ring(rng: np.random.Generator, size: float, amount: float) -> Marks:
-    """One ring, at times two or three: within the cell, or flat along its edge (accole, applique)."""
+    """Draw one ring, at times two or three: within the cell, or flat along its edge (accole, applique)."""
     marks: Marks = ()
     for _ in range(int(rng.choice([1, 2, 3], p=[0.84, 0.13, 0.03]))):
         radius = size * float(rng.uniform(*RING)) / 2.0
@@ -106,7 +106,7 @@ def ring(rng: np.random.Generator, size: float, amount: float) -> Marks:
 
 
 def _amoeboid(rng: np.random.Generator, size: float, amount: float) -> Marks:
-    """An irregular body with pseudopods, vacuoles and fine pigment."""
+    """Draw an irregular body with pseudopods, vacuoles and fine pigment."""
     radius = size * float(rng.uniform(*AMOEBOID)) / 2.0
     place = somewhere(rng, 0.42 * size - radius) if radius < 0.4 * size else np.zeros(2)
     arms = outlines.spiked(
@@ -125,7 +125,7 @@ def _amoeboid(rng: np.random.Generator, size: float, amount: float) -> Marks:
 
 
 def _compact(rng: np.random.Generator, size: float, amount: float) -> Marks:
-    """A dense round body with one clump of pigment."""
+    """Draw a dense round body with one clump of pigment."""
     radius = size * float(rng.uniform(*COMPACT)) / 2.0
     place = somewhere(rng, 0.44 * size - radius)
     nucleus = spot(rng, place + somewhere(rng, 0.6 * radius), float(rng.uniform(0.28, 0.5)))
@@ -137,7 +137,7 @@ def _compact(rng: np.random.Generator, size: float, amount: float) -> Marks:
 
 
 def _band(rng: np.random.Generator, size: float, amount: float) -> Marks:
-    """A strip across the cell."""
+    """Draw a strip across the cell."""
     aspect = float(rng.uniform(2.6, 4.0))
     turn = float(rng.uniform(0.0, np.pi))
     strip = outlines.oval(rng, aspect, 0.1, float(rng.uniform(2.4, 4.0)), 0.2)
@@ -152,13 +152,13 @@ def _band(rng: np.random.Generator, size: float, amount: float) -> Marks:
 
 
 def trophozoite(rng: np.random.Generator, size: float, amount: float) -> Marks:
-    """A growing parasite: amoeboid, compact or a band."""
+    """Draw a growing parasite: amoeboid, compact or a band."""
     looks: tuple[Callable[[np.random.Generator, float, float], Marks], ...] = (_amoeboid, _compact, _band)
     return looks[int(rng.choice(3, p=[0.5, 0.32, 0.18]))](rng, size, amount)
 
 
 def schizont(rng: np.random.Generator, size: float, amount: float) -> Marks:
-    """Six to twenty merozoites around a clump of pigment."""
+    """Draw six to twenty merozoites around a clump of pigment."""
     reach = size * float(rng.uniform(0.25, 0.42))
     count = int(rng.integers(6, 21))
     turn = 2.0 * np.pi * np.arange(count) / count * (2.0 if count > 11 else 1.0)
@@ -176,7 +176,7 @@ def schizont(rng: np.random.Generator, size: float, amount: float) -> Marks:
 
 
 def gametocyte(rng: np.random.Generator, size: float, amount: float) -> Marks:
-    """A round body that fills most of the cell, or a crescent, with pigment around its chromatin."""
+    """Draw a round body that fills most of the cell, or a crescent, with pigment around its chromatin."""
     if rng.random() < 0.5:
         radius = size * float(rng.uniform(0.32, 0.46))
         body = spot(rng, somewhere(rng, 0.47 * size - radius), radius, 0.1)

@@ -13,11 +13,11 @@ from reddino.synthetic.morphologies import MORPHOLOGIES
 
 @dataclass(frozen=True)
 class Profile:
-    """A disease: expected share of each shape (parts, not normalised) and typical red-cell indices.
+    """A disease: expected fraction of each shape (parts, not normalised) and typical red-cell indices.
 
     `diameter` is the mean cell diameter in micrometres, `cv` its coefficient of variation, `chromia` the
     haemoglobin against normal, `crowd` the red cells in 10,000 square micrometres, `platelets` and `white`
-    the same for those, `blue` the share of polychromatic cells.
+    the same for those, `blue` the fraction of polychromatic cells.
     """
 
     shapes: dict[str, float]
@@ -136,7 +136,7 @@ PROFILES: dict[str, Profile] = {
 
 @dataclass(frozen=True)
 class Patient:
-    """A person whose blood is on the slides. `mix` gives the share of each of `MORPHOLOGIES`."""
+    """A person whose blood is on the slides. `mix` gives the fraction of each of `MORPHOLOGIES`."""
 
     seed: int
     profile: str

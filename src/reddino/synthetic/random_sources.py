@@ -66,7 +66,7 @@ def _colour(values: NDArray[np.float64]) -> Colour:
 
 
 def _dye(rng: np.random.Generator, peak: float, shares: Colour, grey: float = 0.0) -> Colour:
-    """Optical densities whose largest is `peak`, of the colour `shares`, mixed with `grey` of an even one."""
+    """Return optical densities of the colour `shares`, mixed with `grey` of an even one; largest: `peak`."""
     colour = rng.dirichlet(shares)
     colour = (1.0 - grey) * colour / colour.max() + grey
     return _colour(peak * colour)
@@ -102,7 +102,7 @@ def random_source(seed: int, number: int) -> Source:
 
 
 def named_source(name: str) -> Source:
-    """Return the source of a name: one of `SOURCES`, or a drawn one such as `random-101-03`.
+    """Return the source of a name: one of `SOURCES`, or a random one such as `random-101-03`.
 
     Raises:
         RedDinoError: no source has that name.

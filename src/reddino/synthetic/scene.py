@@ -68,7 +68,7 @@ def draw_slide(patient: Patient, slide: int) -> Slide:
 
 
 def _reach(cell: RedCell) -> float:
-    """Radius within which neighbours touch: between the equal-area and the circumscribed radius."""
+    """Return the radius within which neighbours touch, between the equal-area and circumscribed radii."""
     longest = float(np.hypot(*cell.outline.T).max())
     return 0.4 * cell.diameter / 2.0 + 0.6 * longest
 
@@ -82,7 +82,10 @@ class _Ground:
         self.places: NDArray[np.float64] = np.empty((0, 3))
 
     def find(self, rng: np.random.Generator, reach: float, gap: float) -> tuple[float, float] | None:
-        """A place at least `gap` times the sum of the reaches from its neighbours; None if it is too full."""
+        """Find a place at least `gap` times the sum of the reaches from its neighbours.
+
+        Return None if the scene is too full.
+        """
         for _ in range(8):
             spots = rng.uniform(self.low, self.high, (6, 2))
             across = spots[:, 0, None] - self.places[:, 0]
@@ -97,7 +100,7 @@ class _Ground:
 
 
 def _gap(rng: np.random.Generator, overlap: float) -> float:
-    """How close a cell may come: apart, touching or overlapping its neighbours."""
+    """Draw how close a cell may come: apart, touching or overlapping its neighbours."""
     kind = rng.random()
     if kind < overlap:
         return float(rng.uniform(0.55, 0.9))

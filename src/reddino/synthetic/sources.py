@@ -219,7 +219,7 @@ NEUTRAL = Source(
 
 
 def faded(source: Source, strength: float) -> Source:
-    """The source with its differences from `NEUTRAL` multiplied by `strength`; its name stays.
+    """Return the source with its differences from `NEUTRAL` multiplied by `strength`; its name stays.
 
     Args:
         source: a laboratory.

@@ -15,7 +15,7 @@ from reddino.synthetic.sources import Source
 class Box:
     """A body in a picture: top-left corner and size in pixels, clipped to the picture.
 
-    `cell` numbers the bodies of a scene, alike under every source; `visible` is the share of the unclipped
+    `cell` numbers the bodies of a scene, alike under every source; `visible` is the fraction of the unclipped
     box that the picture shows; `diameter` is that of the equal-area circle in micrometres.
     """
 
@@ -41,13 +41,13 @@ def _box(body: RedCell | WhiteCell | Platelet, cell: str, label: str, scene: Sce
 
 
 def boxes(scene: Scene, source: Source, *, bystanders: bool = False, visible: float = 0.75) -> list[Box]:
-    """Boxes of the red cells of a scene as `source` photographs it.
+    """Return the boxes of the red cells of a scene as `source` photographs it.
 
     Args:
         scene: what lies on the slide.
         source: the laboratory.
         bystanders: add white cells and platelets, labelled 'white cell' and 'platelet'.
-        visible: leave out what the picture's edge cuts down to less than this share.
+        visible: leave out what the picture's edge cuts down to less than this fraction.
     """
     found = [_box(c, f"r{i}", c.morphology, scene, source) for i, c in enumerate(scene.cells)]
     if bystanders:

@@ -30,7 +30,7 @@ COLUMNS = (
     *("path", "source", "slide", "patient", "group", "x", "y", "w", "h", "label", "cell_diameter"),
     *("scene", "cell", "diameter_um", "visible", "profile"),
 )
-#: Before a laboratory's name in manifests, so that no real collection is taken for a drawn one.
+#: Before a laboratory's name in manifests, so that no real collection is taken for a synthetic one.
 DRAWN = "drawn-"
 #: The parasites of a smear: those of the diseases' own mix of shapes, or those of `infection`.
 PARASITES = ("usual", "hard")
@@ -52,7 +52,7 @@ class Settings:
     parasites: str = "usual"
 
     def lab(self, name: str) -> Source:
-        """A laboratory at the strength of these smears."""
+        """Return a laboratory at the strength of these smears."""
         return faded(named_source(name), self.strength)
 
 
@@ -97,7 +97,7 @@ def _checked(settings: Settings) -> Settings:
 
 
 def _cohort(settings: Settings, name: str) -> list[tuple[str, Patient]]:
-    """The patients of a laboratory (or "any"): every disease comes once before one comes twice."""
+    """Return the patients of a laboratory (or "any"): every disease comes once before one comes twice."""
     key = zlib.crc32(name.encode())
     rng = np.random.default_rng([settings.seed, key])
     count = settings.patients_per_source
@@ -110,7 +110,7 @@ def _cohort(settings: Settings, name: str) -> list[tuple[str, Patient]]:
 
 
 def _fields(settings: Settings) -> Iterator[_Field]:
-    """Every scene, in the order in which it is written."""
+    """Yield every scene, in the order in which it is written."""
     labs: dict[str, tuple[Source, ...]] = {name: (settings.lab(name),) for name in settings.sources}
     if settings.every_source:
         labs = {"any": tuple(settings.lab(name) for name in settings.sources)}
@@ -180,13 +180,13 @@ def write_smears(
 ) -> Manifest:
     """Write synthetic smears with their truth: pictures, `manifest.csv` (last) and `synthetic.json`.
 
-    The manifest has a row a red cell, with its box, shape and the source's nominal `cell_diameter` in pixels.
-    Further columns: `scene` and `cell` (alike under every source), `diameter_um`, `visible` and `profile`
-    (the disease).
+    The manifest has one row per red cell, with its box, its shape and the source's nominal `cell_diameter` in
+    pixels. Further columns: `scene` and `cell` (alike under every source), `diameter_um`, `visible` and
+    `profile` (the disease).
 
     Args:
         folder: where to write; must not hold a manifest yet.
-        sources: names of `SOURCES`, of drawn ones (`random-101-03`), or `random:COUNT` for the first COUNT
+        sources: names of `SOURCES`, of random ones (`random-101-03`), or `random:COUNT` for the first COUNT
             that `random_sources` draws for `seed`.
         patients_per_source: patients of each laboratory; with `every_source`, patients in all.
         fields_per_patient: pictures of each patient (and source), spread over the slides.
@@ -195,7 +195,7 @@ def write_smears(
         every_source: photograph the same scenes in every laboratory; `group` then names the scene.
         bystanders: give white cells and platelets rows too ('white cell', 'platelet').
         field_um: side of a field in micrometres.
-        strength: how much the laboratories differ: 0 not at all, 1 as `SOURCES` says.
+        strength: how much the laboratories differ: 0 not at all, 1 as in `SOURCES`.
         parasites: 'usual', rings in the cells of a few patients; or 'hard', parasites of several stages in a
             quarter to half of every patient's cells, and stain, platelets, bubbles and more on most others,
             which keep the label of their shape (`infection`).

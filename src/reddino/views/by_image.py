@@ -268,7 +268,7 @@ class ViewsByImage:
 
 
 def _size(pixels: Pixels) -> NDArray[np.float64]:
-    """Return width and height (2,)."""
+    """Return the width and height (2,)."""
     return np.array([pixels.shape[1], pixels.shape[0]], dtype=np.float64)
 
 
@@ -286,7 +286,7 @@ def _check_cells(spec: ViewSpec, find_cells: bool, listed: bool) -> None:
         )
     if find_cells and listed:
         raise RedDinoError(
-            "the manifest lists cells already; leave --find-cells out, or find them anew with `reddino cells`"
+            "the manifest lists cells already; leave --find-cells out, or find them with `reddino cells`"
         )
     if spec.kind == "cells" and not (find_cells or listed):
         raise RedDinoError(

@@ -1,8 +1,8 @@
-"""Files that are no picture we read, told by their first bytes: what they are, for the error."""
+"""Files of formats that are not read, recognised by their first bytes, for the error."""
 
 from __future__ import annotations
 
-#: Bytes that are needed to tell.
+#: Bytes that are needed to recognise a format.
 LENGTH = 132
 _PICTURES = {
     b"GIF8": "GIF", b"8BPS": "Photoshop", b"\xff\x0a": "JPEG XL", b"\0\0\0\x0cJXL ": "JPEG XL",
@@ -20,7 +20,7 @@ _BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"crx ": "CR3"}  # the others are H
 
 
 def what_it_is(start: bytes) -> str | None:
-    """What a file is, and what to do; None where its first `LENGTH` bytes do not tell."""
+    """Return what a file is and what to do; None where its first `LENGTH` bytes do not show it."""
     told = next((words for mark, words in _OTHERS.items() if start.startswith(mark)), None)
     if told is not None:
         return told

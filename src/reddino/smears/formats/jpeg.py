@@ -21,14 +21,14 @@ _END = b"\xff\xd9"
 
 
 def jpeg_bytes_per_pixel(header: JpegImageFile) -> float:
-    """Bytes that libjpeg and Pillow keep for each pixel beside the three of the result."""
+    """Return the bytes that libjpeg and Pillow keep for each pixel besides the three of the result."""
     layers = len(header.getbands())
     coefficients = 2 * layers if "progressive" in header.info else 0
     return coefficients + (4 if header.mode == "CMYK" else 0)
 
 
 def decode_jpeg(path: Path, data: bytes, header: JpegImageFile, scan: int) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 RGB as stored, not turned by EXIF.
+    """Decode a JPEG to (H, W, 3) uint8 RGB as stored, not turned by EXIF.
 
     Args:
         path: the file, for the error.

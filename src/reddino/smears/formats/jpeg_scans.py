@@ -40,7 +40,7 @@ class _Scan:
 
 
 def scan_fault(data: bytes, header: JpegImageFile, place: int) -> str | None:
-    """What the scans of a JPEG lack; None where nothing is missing.
+    """Return what the scans of a JPEG lack; None where nothing is missing.
 
     Args:
         data: the file.
@@ -51,7 +51,7 @@ def scan_fault(data: bytes, header: JpegImageFile, place: int) -> str | None:
     progressive = "progressive" in header.info
     try:
         if not progressive and data[first + 4] == len(header.getbands()):
-            # Nearly every JPEG: one scan, which is looked at only where it holds a run of zeros.
+            # Nearly every JPEG: one scan, which is examined only where it holds a run of zeros.
             zeros = data.find(_ZEROS, place)
             if zeros < 0 or 0 <= data.find(_END, place) < zeros:
                 return None
@@ -75,7 +75,7 @@ def _fault(data: bytes, components: list[int], first: int, progressive: bool) ->
 
 
 def _scans(data: bytes, place: int) -> Iterator[_Scan]:
-    """The scans in turn, the first of which is marked at `place`."""
+    """Yield the scans in turn, the first of which is marked at `place`."""
     while True:
         count = data[place + 4]
         chosen = data[place + 5 : place + 5 + 2 * count]
@@ -104,7 +104,7 @@ def _may_be_empty(data: bytes, scan: _Scan, progressive: bool) -> bool:
 
 
 def _first_ac_codes(data: bytes, stop: int) -> dict[int, int]:
-    """The symbol with the shortest code of each AC table that is defined before `stop`."""
+    """Return the symbol with the shortest code of each AC table that is defined before `stop`."""
     found: dict[int, int] = {}
     place = 2
     while place + 4 <= stop and data[place] == 0xFF:

@@ -22,7 +22,7 @@ def require_room(path: Path, width: int, height: int, stored: float, max_pixels:
         path: the file, for the error.
         width: in pixels.
         height: in pixels.
-        stored: bytes that a decoder keeps for each pixel beside the three of the result.
+        stored: bytes that a decoder keeps for each pixel besides the three of the result.
         max_pixels: pixels of the largest picture.
 
     Raises:

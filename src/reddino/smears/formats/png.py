@@ -28,14 +28,14 @@ _KEPT = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 
 @dataclass(frozen=True)
 class PngHeader:
-    """What the first chunks of a PNG say.
+    """The content of the first chunks of a PNG.
 
     Attributes:
         width: in pixels.
         height: in pixels.
         bits: of a sample.
         channels: samples of a decoded pixel.
-        stated: bits that count (`sBIT`); None where it does not say.
+        stated: bits that count (`sBIT`); None where it is absent.
     """
 
     width: int
@@ -86,7 +86,7 @@ def read_png_header(path: Path, file: IO[bytes]) -> PngHeader:
 
 
 def late_exif(file: IO[bytes]) -> bytes | None:
-    """The EXIF data that follow the pixels, chunk by chunk; leaves the file at its start."""
+    """Read the EXIF data that follow the pixels, chunk by chunk; leave the file at its start."""
     file.seek(len(SIGNATURE))
     seen_pixels, found = False, None
     while found is None and len(start := file.read(8)) == 8:
@@ -102,7 +102,7 @@ def late_exif(file: IO[bytes]) -> bytes | None:
 
 
 def decode_png(path: Path, data: bytes, header: PngHeader) -> Samples:
-    """The pixels of a PNG, without alpha.
+    """Decode the pixels of a PNG, without alpha.
 
     Raises:
         ImageError: a chunk is damaged, the end is missing, or rows are.

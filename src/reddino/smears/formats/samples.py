@@ -26,7 +26,7 @@ class Samples:
     Attributes:
         values: (H, W) grey or (H, W, 3) RGB, unsigned whole numbers.
         bits: that the file format gives each sample.
-        stated: bits that count, where the file itself says so; None where it does not.
+        stated: bits that count, where the file itself states them; else None.
         white_is_zero: whether 0 is the brightest.
     """
 
@@ -72,7 +72,7 @@ def _depth(path: Path, samples: Samples, bit_depth: int | None) -> int:
     if depth is None:
         raise ImageError(
             path,
-            f"has {samples.bits}-bit samples and does not say how many bits count; fill the column "
+            f"has {samples.bits}-bit samples and does not state how many bits count; fill the column "
             "bit_depth of its manifest, or save it with 8 or 16 bits",
         )
     return depth
@@ -83,7 +83,7 @@ def _above(values: NDArray[Any], depth: int) -> int:
 
 
 def eight_bits(values: NDArray[Any], depth: int, *, white_is_zero: bool = False) -> NDArray[np.uint8]:
-    """Samples of `depth` bits as 8 bits; what lies above becomes 255.
+    """Bring samples of `depth` bits to 8 bits; larger values become 255.
 
     Args:
         values: unsigned whole numbers, any shape.
@@ -100,13 +100,13 @@ def eight_bits(values: NDArray[Any], depth: int, *, white_is_zero: bool = False)
 
 
 def _blocks(values: NDArray[Any]) -> list[NDArray[Any]]:
-    """Runs of rows, which bound the memory of what is computed from them."""
+    """Return runs of rows, which bound the memory of what is computed from them."""
     rows = max(1, _BLOCK // max(1, values[:1].size))
     return [values[start : start + rows] for start in range(0, len(values), rows)]
 
 
 def robust_highest(values: NDArray[Any]) -> int:
-    """The value that one sample in a thousand exceeds: the largest without hot pixels."""
+    """Return the value that one sample in a thousand exceeds: the largest without hot pixels."""
     if values.dtype != np.uint16:
         return int(np.quantile(values, 0.999, method="lower"))
     counts = np.zeros(2**16, np.int64)
@@ -116,7 +116,7 @@ def robust_highest(values: NDArray[Any]) -> int:
 
 
 def smallest_depth(highest: int) -> int:
-    """The smallest of `DEPTHS` that holds a value."""
+    """Return the smallest of `DEPTHS` that holds a value."""
     return next((bits for bits in DEPTHS if highest < 2**bits), DEPTHS[-1])
 
 

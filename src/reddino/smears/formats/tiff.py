@@ -20,20 +20,20 @@ from reddino.smears.formats.tiff_planes import Planes, find_planes
 from reddino.smears.formats.tiff_structure import Page, TiffReader
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-#: Planes of which the sharpest is looked for; of more than these one must be named.
+#: Planes among which the sharpest is searched; of more than these one must be named.
 MAX_PLANES = 256
-# tifffile reports what it finds odd to its logger, which would print it beside our own sentence.
+# tifffile reports what it finds odd to its logger, which would print it next to our own sentence.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True)
 class TiffHeader:
-    """What the tags of a TIFF say of its picture.
+    """The picture of a TIFF, as its tags describe it.
 
     Attributes:
         layout: of its planes.
         planes: the pages that hold them.
-        stated: bits that count in a sample; None where the file does not say.
+        stated: bits that count in a sample; None where the file does not state them.
     """
 
     layout: Layout
@@ -57,7 +57,7 @@ def read_tiff_header(path: Path, file: IO[bytes], max_pixels: int) -> TiffHeader
 
 
 def _stated_depth(page: Page, layout: Layout) -> int | None:
-    """Bits that the tags of the largest sample value allow; None where they say nothing new."""
+    """Return the bits that the tags of the largest sample value allow; None where they add nothing."""
     for tag in (341, 281):  # SMaxSampleValue, MaxSampleValue
         values = page.numbers(tag)
         if len(values) and float(values[0]).is_integer():
@@ -69,7 +69,7 @@ def _stated_depth(page: Page, layout: Layout) -> int | None:
 
 
 def decode_tiff(path: Path, file: IO[bytes], header: TiffHeader, plane: int | None) -> Samples:
-    """The pixels of one plane, as stored.
+    """Decode the pixels of one plane, as stored.
 
     Args:
         path: the file, for errors.
@@ -112,7 +112,7 @@ def _sharpest(path: Path, tiff: Any, header: TiffHeader) -> int:
 
 
 def _sharpness(values: NDArray[Any]) -> float:
-    """Variance of the Laplacian of the brightness."""
+    """Return the variance of the Laplacian of the brightness."""
     grey = values.astype(np.float32)
     if grey.ndim == 3:
         grey = grey.mean(axis=2)
@@ -131,7 +131,7 @@ def _plane(path: Path, tiff: Any, header: TiffHeader, number: int) -> Samples:
 
 
 def _stored(path: Path, tiff: Any, page: Page, layout: Layout) -> NDArray[Any]:
-    """The samples of a page as (H, W, samples)."""
+    """Return the samples of a page as (H, W, samples)."""
     if read_layout(path, page) != layout:
         raise ImageError(path, "has planes of different layouts")
     _require_segments(path, page, layout)

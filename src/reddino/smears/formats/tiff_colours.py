@@ -14,7 +14,7 @@ from reddino.smears.formats.tiff_layout import CMYK, JPEG, PALETTE, WHITE_IS_ZER
 
 
 def colours(path: Path, stored: NDArray[Any], layout: Layout, palette: NDArray[Any]) -> Samples:
-    """Grey or RGB samples of a page.
+    """Return grey or RGB samples of a page.
 
     Args:
         path: the file, for errors.
@@ -37,7 +37,7 @@ def colours(path: Path, stored: NDArray[Any], layout: Layout, palette: NDArray[A
 
 
 def _chosen(values: NDArray[Any], layout: Layout) -> NDArray[Any]:
-    """The colours alone: (H, W) or (H, W, 3)."""
+    """Return the colours alone: (H, W) or (H, W, 3)."""
     return values[:, :, 0] if layout.colours == 1 else values[:, :, :3]
 
 
@@ -53,14 +53,14 @@ def _from_palette(
     size = 2**layout.bits
     if len(palette) != 3 * size:
         raise ImageError(path, f"damaged (a TIFF palette of {len(palette)} values for {size} colours)")
-    # The format asks for 16 bits; some programs write 8.
+    # The format requires 16 bits; some programs write 8.
     eight = palette if int(palette.max(initial=0)) < 256 else palette // 256
     table = eight.reshape(3, size).T.astype(np.uint8)
     return table[indices.astype(np.uint8)]
 
 
 def _from_inks(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """CMYK without a profile: each ink takes away its share of the light, black of all three."""
+    """Convert CMYK without a profile: each ink takes away its fraction of the light, black of all three."""
     paper = (255 - values[:, :, :4]).astype(np.uint16)
     product = paper[:, :, :3] * paper[:, :, 3:]
     return ((product + 127) // 255).astype(np.uint8)

@@ -23,7 +23,7 @@ _COMPRESSIONS = {
 _REFUSED = {6: "old-style JPEG", 33003: "JPEG 2000 in Aperio's YCbCr", 34887: "LERC", 32809: "ThunderScan"}
 # Codecs that unpack whole pictures: a predictor or reversed bits have no meaning there.
 _PICTURE_CODECS = (JPEG, 50001, 34927, 34712, 33005)
-# Codecs with which libtiff knows a predictor.
+# Codecs with which libtiff supports a predictor.
 _PREDICTED = (5, 8, 32946, 34925, 34926, 50000)
 _UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
 _ASSOCIATED, _UNASSOCIATED = 1, 2
@@ -83,7 +83,7 @@ class Layout:
         return across * (self.samples if self.planar else 1)
 
     def row_bytes(self) -> int:
-        """Bytes of a row of a segment, not compressed."""
+        """Return the bytes of a row of a segment, not compressed."""
         return ceil(self.segment[0] * (1 if self.planar else self.samples) * self.bits / 8)
 
     @property
@@ -136,7 +136,7 @@ def require_readable(path: Path, layout: Layout, max_pixels: int) -> None:
     """Refuse by name what is not read right, and what takes too much memory.
 
     Raises:
-        ImageError: says which layout it is.
+        ImageError: the message names the layout.
     """
     stored = layout.samples * layout.item_bytes
     require_room(path, layout.width, layout.height, stored, max_pixels)
@@ -149,7 +149,7 @@ def require_readable(path: Path, layout: Layout, max_pixels: int) -> None:
 
 
 def _fault(layout: Layout) -> str | None:
-    """What about a layout is not read."""
+    """Return the part of a layout that is not read; None where all of it is."""
     if layout.photometric < 0:
         return "samples of unknown meaning (no photometric interpretation)"
     if layout.photometric not in range(7) or layout.photometric == MASK:

@@ -23,7 +23,7 @@ _METAMORPH = 33629
 
 
 def stated_stack(path: Path, pages: list[Page]) -> Stack | None:
-    """What the description of the first page says its pages are; None where it says nothing.
+    """Return the stack that the description of the first page states; None where it states none.
 
     Raises:
         ImageError: they are no planes of one picture, or not all of them are there.
@@ -56,7 +56,10 @@ def _imagej_stack(path: Path, text: str, pages: list[Page]) -> Stack:
 
 
 def _imagej_colours(page: Page, channels: int) -> list[int] | None:
-    """The channels whose look-up tables are pure red, green and blue, in that order; None without them."""
+    """Return the channels whose lookup tables are pure red, green and blue, in that order.
+
+    Return None without them.
+    """
     counts, data = page.numbers(_IMAGEJ_COUNTS).tolist(), page.numbers(_IMAGEJ_DATA).tobytes()
     if not counts or channels != 3:
         return None
@@ -79,7 +82,7 @@ def _imagej_colours(page: Page, channels: int) -> list[int] | None:
 
 
 def _pure(table: bytes) -> int | None:
-    """0, 1 or 2 where a look-up table is a ramp of red, green or blue alone; else None."""
+    """Return 0, 1 or 2 where a lookup table is a ramp of red, green or blue alone; else None."""
     values = np.frombuffer(table, np.uint8).reshape(3, -1)
     ramp = np.arange(256)
     lit = [number for number in range(3) if values[number].any()]

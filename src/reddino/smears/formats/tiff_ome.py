@@ -16,7 +16,7 @@ _PURE = (0xFF0000, 0x00FF00, 0x0000FF)
 
 
 def ome_stack(path: Path, text: str, pages: list[Page]) -> Stack:
-    """The pages of the largest picture that the OME-XML describes.
+    """Return the pages of the largest picture that the OME-XML describes.
 
     Raises:
         ImageError: the XML cannot be read, or its planes lie in other files or are no planes of one picture.
@@ -59,7 +59,7 @@ def _number(path: Path, element: Element, name: str, default: int | None = None)
 
 
 def _sizes(path: Path, picture: Element) -> dict[str, int]:
-    """Pages by letter: channels of several samples have one page between them."""
+    """Return pages by letter: channels of several samples have one page between them."""
     channels = _children(picture, "Channel")
     samples = max((_number(path, one, "SamplesPerPixel", 1) for one in channels), default=1)
     sizes = {letter: _number(path, picture, f"Size{letter}") for letter in "CZT"}
@@ -89,7 +89,7 @@ def _stack(path: Path, picture: Element, first: int, pages: list[Page]) -> Stack
     if any(not 0 <= number < len(pages) for number in numbers):
         raise ImageError(path, "damaged (its OME-XML names pages that it does not hold)")
     bits = _number(path, picture, "SignificantBits", 16)
-    stated = bits if 8 <= bits < 16 else None  # 16 is what writers put that do not know
+    stated = bits if 8 <= bits < 16 else None  # writers of unknown depth put 16
     in_order = (sizes[order[0]], sizes[order[1]], sizes[order[2]])
     return lay_out(path, order, in_order, numbers, colours=_colours(picture), stated=stated)
 
@@ -118,7 +118,10 @@ def _numbers(path: Path, picture: Element, order: str, sizes: dict[str, int], fi
 
 
 def _colours(picture: Element) -> list[int] | None:
-    """The channels that are pure red, green and blue, in that order; None where the file does not say so."""
+    """Return the channels that are pure red, green and blue, in that order.
+
+    Return None where the file lacks them.
+    """
     channels = _children(picture, "Channel")
     given = [one.get("Color", "") for one in channels]
     try:

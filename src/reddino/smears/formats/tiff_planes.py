@@ -27,7 +27,7 @@ class Planes:
         colours: pages of a plane: 1, or 3.
         others: pages that are something else: thumbnails, labels, smaller copies.
         rivals: how many of them could be pictures of their own.
-        stated: bits that count in a sample, where the file's description says so.
+        stated: bits that count in a sample, where the file's description states them.
     """
 
     pages: tuple[Page, ...]
@@ -37,19 +37,19 @@ class Planes:
     stated: int | None = None
 
     def __len__(self) -> int:
-        """Planes of the picture."""
+        """Return the planes of the picture."""
         return len(self.pages) // self.colours
 
     def plane(self, number: int) -> tuple[Page, ...]:
-        """The page of plane `number` (from 0), or its three pages of red, green and blue."""
+        """Return the page of plane `number` (from 0), or its three pages of red, green and blue."""
         return self.pages[number * self.colours : (number + 1) * self.colours]
 
 
 def find_planes(path: Path, reader: TiffReader) -> Planes:
-    """The pages that hold the picture.
+    """Find the pages that hold the picture.
 
-    OME and ImageJ say what their pages are. Elsewhere thumbnails and labels are told by their tags and
-    descriptions, smaller copies by their size; pages of one size are planes of one field.
+    OME and ImageJ state what their pages are. Elsewhere thumbnails and labels are recognised by their tags
+    and descriptions, smaller copies by their size; pages of one size are planes of one field.
 
     Raises:
         ImageError: pages are channels that nobody calls red, green and blue, points in time, or other scenes.
@@ -73,15 +73,13 @@ def find_planes(path: Path, reader: TiffReader) -> Planes:
 def _planes_of(path: Path, pages: list[Page], stack: Stack) -> Planes:
     chosen = tuple(pages[number] for number in stack.pages)
     if len({_kind(page) for page in chosen}) > 1:
-        raise ImageError(
-            path, "has planes of different sizes or kinds where its description says they are alike"
-        )
+        raise ImageError(path, "has planes of different sizes or kinds where its description has them alike")
     others = len(pages) - len(chosen)
     return Planes(chosen, stack.colours, others, _rivals(pages, chosen), stack.stated)
 
 
 def _rivals(pages: Sequence[Page], chosen: Sequence[Page]) -> int:
-    """Pages beside the picture that are too large for a smaller copy of it and do not say what they are."""
+    """Return other pages that are too large for a copy of the picture and do not state what they are."""
     taken = {(page.index, page.sub) for page in chosen}
     others = (page for page in pages if (page.index, page.sub) not in taken)
     return sum(_may_be_picture(page) and _area(page) > _area(chosen[0]) * _COPY for page in others)
@@ -111,7 +109,7 @@ def _kind(page: Page) -> tuple[int, ...]:
 
 
 def _same_kind(pages: list[Page]) -> list[Page]:
-    """Of pages of one size those with most samples: a grey page beside one in colour is a mask of it."""
+    """Return those pages of one size with most samples: a grey page next to one in colour is a mask of it."""
     most = max(page.number(277, 1) for page in pages)
     chosen = [page for page in pages if page.number(277, 1) == most]
     return [page for page in chosen if _kind(page) == _kind(chosen[0])]

@@ -17,7 +17,7 @@ class Stack:
     Attributes:
         pages: numbers of pages, from 0; where a plane has three, red, green and blue follow each other.
         colours: pages of a plane: 1 or 3.
-        stated: bits that count in a sample; None where the description does not say.
+        stated: bits that count in a sample; None where the description does not state them.
     """
 
     pages: tuple[int, ...]
@@ -41,7 +41,7 @@ def lay_out(
         order: of the letters C, Z and T, the fastest first.
         sizes: of each letter of `order`.
         numbers: the pages in that order.
-        colours: the channels that are red, green and blue; None where the file does not say so.
+        colours: the channels that are red, green and blue; None where the file does not name them.
         stated: bits that count in a sample.
 
     Raises:

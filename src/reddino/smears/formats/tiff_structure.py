@@ -57,16 +57,16 @@ class Page:
     reader: TiffReader
 
     def numbers(self, tag: int) -> NDArray[Any]:
-        """The value of a tag (n,); empty where the page lacks it."""
+        """Return the value of a tag (n,); empty where the page lacks it."""
         return self.reader.value(self.tags[tag]) if tag in self.tags else np.empty(0, np.int64)
 
     def number(self, tag: int, default: int) -> int:
-        """The first number of a tag."""
+        """Return the first number of a tag."""
         found = self.numbers(tag)
         return int(found[0]) if len(found) else default
 
     def text(self, tag: int) -> str:
-        """A tag of characters as text; "" where the page lacks it."""
+        """Return a tag of characters as text; "" where the page lacks it."""
         return self.numbers(tag).tobytes().split(b"\0")[0].decode("utf-8", "replace")
 
 
@@ -91,11 +91,11 @@ class TiffReader:
         self._first = self._words(8 if self._big else 4, 1)[0]
 
     def pages(self) -> list[Page]:
-        """The chain of pages."""
+        """Return the chain of pages."""
         return self._chain(self._first, None, MAX_PAGES)
 
     def below(self, page: Page) -> list[Page]:
-        """The directories that a page names as its own (SubIFDs)."""
+        """Return the directories that a page names as its own (SubIFDs)."""
         found = []
         for number, offset in enumerate(page.numbers(_SUB_IFDS).tolist()[:64]):
             tags, _ = self._directory(int(offset))
@@ -103,7 +103,7 @@ class TiffReader:
         return found
 
     def value(self, tag: Tag) -> NDArray[Any]:
-        """The elements of a tag."""
+        """Return the elements of a tag."""
         data = self._read(tag.offset, tag.count * tag.kind.itemsize)
         return np.frombuffer(data, tag.kind)
 
@@ -124,7 +124,7 @@ class TiffReader:
         return pages
 
     def _directory(self, offset: int) -> tuple[dict[int, Tag], int]:
-        """The tags of the directory at `offset`, and where the next one lies."""
+        """Return the tags of the directory at `offset`, and where the next one lies."""
         head, entry = (8, 20) if self._big else (2, 12)
         count = struct.unpack(f"{self._order}{'Q' if self._big else 'H'}", self._read(offset, head))[0]
         if count > _MAX_TAGS:
@@ -139,7 +139,10 @@ class TiffReader:
         return tags, self._words(offset + head + count * entry, 1)[0]
 
     def _tag(self, data: bytes, place: int, start: int, kind: int) -> Tag | None:
-        """The tag at `place` of a directory's entries; None of a type nobody knows, or beyond the file."""
+        """Return the tag at `place` of a directory's entries.
+
+        Return None for an unknown type, or beyond the file.
+        """
         if kind not in _TYPES:
             return None
         size = 8 if self._big else 4
@@ -163,7 +166,7 @@ class TiffReader:
         return self._file.read(length)
 
     def bytes_at(self, offset: int, length: int) -> bytes:
-        """A stretch of the file.
+        """Return a stretch of the file.
 
         Raises:
             ImageError: it ends before.

@@ -19,7 +19,7 @@ BYTES_PER_PIXEL = 4
 
 @dataclass(frozen=True)
 class WebpHeader:
-    """What the chunks of a WebP file say.
+    """The content of the chunks of a WebP file.
 
     Attributes:
         width: in pixels, as stored.
@@ -33,7 +33,7 @@ class WebpHeader:
 
 
 def read_webp_header(path: Path, data: bytes) -> WebpHeader:
-    """Size and orientation.
+    """Read size and orientation.
 
     Raises:
         ImageError: truncated, an animation, or not a picture.
@@ -48,7 +48,7 @@ def read_webp_header(path: Path, data: bytes) -> WebpHeader:
 
 
 def decode_webp(path: Path, data: bytes, header: WebpHeader) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 RGB as stored.
+    """Decode a WebP file to (H, W, 3) uint8 RGB as stored.
 
     Raises:
         ImageError: libwebp cannot decode it.
@@ -69,7 +69,7 @@ def decode_webp(path: Path, data: bytes, header: WebpHeader) -> NDArray[np.uint8
 def _chunks(path: Path, data: bytes) -> Iterator[tuple[bytes, bytes]]:
     end = 8 + int.from_bytes(data[4:8], "little")
     if end > len(data) + 1:  # a last padding byte is often left out
-        raise ImageError(path, "truncated (the WebP is shorter than its header says)")
+        raise ImageError(path, "truncated (the WebP is shorter than its header states)")
     place = 12
     while place + 8 <= min(end, len(data)):
         name, length = struct.unpack("<4sI", data[place : place + 8])
@@ -80,7 +80,10 @@ def _chunks(path: Path, data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _size(chunks: dict[bytes, bytes]) -> tuple[int, int] | None:
-    """Width and height of the picture itself; that of the canvas is the same where there is no animation."""
+    """Return the width and height of the picture itself.
+
+    Those of the canvas are the same where there is no animation.
+    """
     lossy, lossless = chunks.get(b"VP8 ", b""), chunks.get(b"VP8L", b"")
     if len(lossy) >= 10 and lossy[3:6] == b"\x9d\x01\x2a":
         width, height = struct.unpack("<HH", lossy[6:10])

@@ -1,4 +1,4 @@
-"""A stretch of a file as a file of its own, of which only what is asked for is read."""
+"""A stretch of a file as a file of its own; only the bytes that are needed are read."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ class Window(io.RawIOBase):
         self._offset, self._size, self._place = offset, size, 0
 
     def readable(self) -> bool:
-        """A window is for reading."""
+        """Return True: a window is for reading."""
         return True
 
     def seekable(self) -> bool:
-        """It can be read from anywhere."""
+        """Return True: a window can be read from anywhere."""
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a place, counted from the start of the window, from here, or from its end."""
+        """Move to a place, counted from the start of the window, from here, or from its end."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._size}[whence]
         self._place = max(0, base + offset)
         return self._place

@@ -47,14 +47,16 @@ def read_chula(
     boxes_on: Drawn | None = None,
     failures: Failures | None = None,
 ) -> Manifest:
-    """Images in `Dataset/` or `images/`, cells in `Label/<n>.txt` or `labels/<n>.txt` as lines `x y class`.
+    """Read images in `Dataset/` or `images/`, and cells in `Label/<n>.txt` or `labels/<n>.txt`.
+
+    A cell is a line `x y class`.
 
     x and y are a point near the cell's centre. An image without labels gives one row without label. Where
     `same_field_groups.csv` is there, `group` is filled from it. Other arguments as `read_folder`.
 
     Args:
         boxes_on: which pixels the points of pictures with an EXIF orientation belong to, `stored` or
-            `upright`; the files do not tell.
+            `upright`; the files do not show it.
 
     Raises:
         RedDinoError: a folder is missing, a line is not `x y class`, a point lies outside its image, or a

@@ -25,10 +25,10 @@ class _Listed:
 
 
 def class_names(folder: Path, rows: Rows) -> Names:
-    """Names by class number; empty where nothing lists them.
+    """Return names by class number; empty where nothing lists them.
 
     They stand in YAML files with `names`, and in `classes.txt` and `obj.names`, which programs also write
-    beside the pictures or labels of each folder.
+    next to the pictures or labels of each folder.
 
     Raises:
         RedDinoError: a file is malformed, or two of them list other names: which are right?
@@ -49,7 +49,7 @@ def class_names(folder: Path, rows: Rows) -> Names:
 
 
 def given_names(names: Sequence[str], rows: Rows) -> Names:
-    """Names that the user gave in the order of their numbers."""
+    """Return names that the user gave in the order of their numbers."""
     found = dict(enumerate(names))
     note_repeated(found, "names", rows)
     return found
@@ -66,7 +66,7 @@ def note_repeated(names: Names, first: str, rows: Rows) -> None:
 
 
 def _of_lines(file: Path) -> _Listed:
-    """A name a line; blank lines are allowed after the last."""
+    """Return one name per line; blank lines are allowed after the last."""
     data = read_bytes(file, _LIMIT)
     lines = [line.strip() for line in decode(data, str(file)).rstrip().splitlines()] if data.strip() else []
     if "" in lines:
@@ -78,14 +78,14 @@ def _of_lines(file: Path) -> _Listed:
 
 
 def _of_yaml(file: Path, rows: Rows) -> _Listed | None:
-    """The `names` of a data set description: a list, or a mapping from class number to name."""
+    """Return the `names` of a data set description: a list, or a mapping from class number to name."""
     content = read_yaml(file, top=None, as_text=True)
     if not isinstance(content, dict) or content.get("names") is None:
         return None
     names = {index: _text(file, name) for index, name in _numbered(file, content["names"])}
     count = content.get("nc")
     if count is not None and count != str(len(names)):
-        meaning = "the number of classes and the names contradict each other; look which is right"
+        meaning = "the number of classes and the names contradict each other; check which is right"
         rows.note(
             "number of classes", meaning, f"{file.name}: nc is {str(count)[:20]}, names has {len(names)}"
         )

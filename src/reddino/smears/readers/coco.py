@@ -23,16 +23,16 @@ def read_coco(
     boxes_on: Drawn | None = None,
     failures: Failures | None = None,
 ) -> Manifest:
-    """Boxes of every JSON file below the folder that has `images`, `annotations` and `categories`.
+    """Read the boxes of every JSON file below the folder that has `images`, `annotations` and `categories`.
 
-    `file_name` is looked for below the folder of the JSON file, below `folder`, and last by its bare name. An
+    `file_name` is searched below the folder of the JSON file, below `folder`, and last by its bare name. An
     image without boxes gives one row; images that no JSON file lists give none. Crowd regions are left out
     and counted. Of an image that is listed several times the annotations are joined, equal ones taken once.
     Boxes of a picture with an EXIF orientation are turned where its listed size is that of the stored pixels.
     Other arguments as `read_folder`.
 
     Args:
-        boxes_on: which pixels boxes belong to, where the listed size does not tell: `stored` or `upright`.
+        boxes_on: which pixels boxes belong to, where the listed size does not decide: `stored` or `upright`.
 
     Raises:
         RedDinoError: no such JSON file, an image that is not there or has another size, an id that is given
@@ -59,7 +59,7 @@ def _places(entries: list[Listed]) -> str:
 
 
 def _cells_by_image(described: CocoFile, rows: Rows) -> dict[str, list[Cell]]:
-    """The cells of each image id; what makes no sense is reported."""
+    """Return the cells of each image id; report those that make no sense."""
     names = category_names(described.categories, described.file, rows)
     known = {id_of(entry.get("id")) for entry in described.images if isinstance(entry, dict)} - {None}
     cells: dict[str, list[Cell]] = {}

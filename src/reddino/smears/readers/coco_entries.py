@@ -13,7 +13,10 @@ _LARGEST = 1e7
 
 
 def id_of(value: object) -> str | None:
-    """An id as text, so that 7, 7.0 and "7" are one id, as programs write it; None where it is none."""
+    """Return an id as text, so that 7, 7.0 and "7" are one id, as programs write it.
+
+    Return None where it is not an id.
+    """
     if isinstance(value, str):
         return value.strip() or None
     if isinstance(value, float) and value.is_integer():
@@ -35,7 +38,7 @@ def is_crowd(entry: dict[str, Any]) -> bool:
 
 
 def box_of(entry: dict[str, Any]) -> tuple[float, ...]:
-    """`bbox` as x, y, width and height.
+    """Return `bbox` as x, y, width and height.
 
     Raises:
         ValueError: it is not that, has no area, or is larger than any picture.
@@ -51,7 +54,7 @@ def box_of(entry: dict[str, Any]) -> tuple[float, ...]:
 
 
 def size_of(entry: dict[str, Any]) -> tuple[float, float] | None:
-    """`width` and `height` of an image; None where both are absent or 0.
+    """Return `width` and `height` of an image; None where both are absent or 0.
 
     Raises:
         ValueError: they are no size.
@@ -69,7 +72,7 @@ def size_of(entry: dict[str, Any]) -> tuple[float, float] | None:
 
 
 def category_names(categories: Sequence[object], file: Path, rows: Rows) -> dict[str, str | ValueError]:
-    """The name of each category id; where it has none, or several, the fault of its annotations."""
+    """Return the name of each category id; where it has none, or several, the fault of its annotations."""
     names: dict[str, str | ValueError] = {}
     for index, entry in enumerate(categories):
         key = id_of(entry.get("id")) if isinstance(entry, dict) else None
@@ -104,7 +107,7 @@ def _note_shared_names(names: dict[str, str | ValueError], file: Path, rows: Row
 
 
 def _name(value: object) -> str | None:
-    """Text, or a whole number, which has one way to be written."""
+    """Return a name: text, or a whole number, which can be written in one way only."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return value.strip() or None if isinstance(value, str) else None

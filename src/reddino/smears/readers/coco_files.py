@@ -27,7 +27,7 @@ class Listed:
         id: of the image.
         name: `file_name`, with slashes.
         content: the entry.
-        id_fault: why its id cannot tell which annotations are its own; "" where it can.
+        id_fault: why its id does not show which annotations are its own; "" where it can.
     """
 
     file: Path
@@ -48,7 +48,7 @@ class CocoFile:
     categories: list[Any]
 
     def listed(self, rows: Rows) -> list[Listed]:
-        """Its images; one that cannot be used is reported."""
+        """Return the images; report those that cannot be used."""
         entries = [one for index, entry in enumerate(self.images) if (one := self._entry(index, entry, rows))]
         by_id: dict[str, list[Listed]] = {}
         for one in entries:
@@ -68,7 +68,10 @@ class CocoFile:
         return Listed(self.file, place, key, name, entry)
 
     def _once_each(self, several: list[Listed], rows: Rows) -> Iterator[Listed]:
-        """The images of one id: those of different files have no annotations that are surely theirs."""
+        """Return the images of one id each.
+
+        Those of different files have no annotations that are surely theirs.
+        """
         names = list(dict.fromkeys(one.name for one in several))
         if len(names) == 1:
             if len(several) > 1:
@@ -84,7 +87,10 @@ class CocoFile:
 
 
 def open_coco(file: Path, rows: Rows) -> CocoFile | None:
-    """The tables of a JSON file; None where it is no COCO file, or a part of one that cannot be used."""
+    """Return the tables of a JSON file.
+
+    Return None where it is not a COCO file, or part of one that cannot be used.
+    """
     try:
         content = read_json(file, top=None, limit=_LIMIT, nan=True)
     except RedDinoError as error:
@@ -97,7 +103,7 @@ def open_coco(file: Path, rows: Rows) -> CocoFile | None:
     if not missing:
         return CocoFile(file, content["images"], content["annotations"], content["categories"])
     if _has(tables["annotations"], "image_id") or _has(tables["images"], "file_name"):
-        rows.report(file, f"looks like a COCO file, but '{missing[0]}' is no list; it is left out")
+        rows.report(file, f"seems to be a COCO file, but '{missing[0]}' is not a list; it is left out")
     return None
 
 
@@ -106,7 +112,7 @@ def _has(table: object, name: str) -> bool:
 
 
 def find_pictures(listed: Sequence[Listed], images: list[Path], rows: Rows) -> dict[Path, list[Listed]]:
-    """The entries of each picture, in the order they were listed; one without a picture is reported.
+    """Return the entries of each picture, in the order of the list; report those without a picture.
 
     A picture belongs to the entries that give its path; by its bare name it is found where one name alone
     claims it.

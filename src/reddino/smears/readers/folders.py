@@ -18,7 +18,7 @@ def read_folder(
     patient: str | None = None,
     failures: Failures | None = None,
 ) -> Manifest:
-    """Every image below a folder, without labels.
+    """List every image below a folder, without labels.
 
     Args:
         folder: the collection.
@@ -42,7 +42,7 @@ def read_class_folders(
     label: str | None = None,
     failures: Failures | None = None,
 ) -> Manifest:
-    """Images whose label is the name of the class folder they lie in; arguments as `read_folder`.
+    """Label each image with the name of its class folder; arguments as `read_folder`.
 
     The class folder lies in `folder`; folders named train, test, fold1 and the like may stand above or below
     it. Where images lie deeper, several folders could be the class.
@@ -73,7 +73,7 @@ def read_class_folders(
             rows.report(
                 image,
                 f"lies in '{'/'.join(parts)}', and which of these folders is its class is not clear: "
-                "read the folder above the classes, or say where the class stands in the path "
+                "read the folder above the classes, or name the place of the class in the path "
                 "(label, such as '^(?P<label>[^/]+)/')",
             )
     return rows.manifest(slide=slide, patient=patient)
@@ -85,5 +85,5 @@ _SPLIT = re.compile(
 
 
 def _class_parts(image: Path, folder: Path) -> list[str]:
-    """The folders that could be the class of an image: all on its path but those of splits."""
+    """Return the folders that could be the class of an image: all on its path but those of splits."""
     return [part for part in image.relative_to(folder).parts[:-1] if not _SPLIT.fullmatch(part)]

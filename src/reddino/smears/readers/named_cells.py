@@ -1,4 +1,4 @@
-"""Collections of single cells whose file names tell where the cell comes from: NIH malaria and Elsafty."""
+"""Collections of single cells whose file names give the origin of the cell: NIH malaria and Elsafty."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NO_CLASS = "lies in no class folder, so that its class is not known"
 def read_nih_malaria(
     folder: str | Path, *, source: str | None = None, failures: Failures | None = None
 ) -> Manifest:
-    """NIH malaria cells: the class is the folder, the patient stands in names like
+    """Read NIH malaria cells: the class is the folder, the patient stands in names like
     `C100P61ThinF_IMG_..._cell_162.png`.
 
     Each patient has one thin film, so `slide` is the patient too; the photograph that the cell was cut from
@@ -45,7 +45,7 @@ def read_nih_malaria(
 
 
 def _sources_by_slide(file: Path) -> dict[str, str]:
-    """The source of each slide number, from a CSV with the columns `slide` and `source`."""
+    """Return the source of each slide number, from a CSV with the columns `slide` and `source`."""
     if not file.is_file():
         raise RedDinoError(f"{file}: there is no such table of slides")
     table, place = read_csv(file, _require_slides)
@@ -73,7 +73,7 @@ def read_elsafty(
     sources: str | Path | None = None,
     failures: Failures | None = None,
 ) -> Manifest:
-    """Elsafty cells: the class is the folder, the slide stands in names like `Slide 1
+    """Read Elsafty cells: the class is the folder, the slide stands in names like `Slide 1
     (1,93,472,116,497).png`.
 
     The numbers in brackets are kept as text in the extra column `name_numbers`; their meaning is not

@@ -12,7 +12,7 @@ UNANNOTATED = "pictures without an annotation file"
 
 
 def one_each(pairs: Iterable[tuple[Path, Path]], rows: Rows) -> dict[Path, Path]:
-    """The file of each picture, from (picture, file) that match by name.
+    """Return the file of each picture, from (picture, file) that match by name.
 
     A file that matches two pictures could belong to either, and a picture that matches two files has two
     truths (unless these are the same): they are reported, with both names, and neither is used.
@@ -51,10 +51,10 @@ def report_unmatched(
 
 
 def by_stem(pictures: Iterable[Path], files: Iterable[Path]) -> list[tuple[Path, Path]]:
-    """(picture, file) of the same stem.
+    """Return (picture, file) of the same stem.
 
     Of several pictures, those in the file's own folder come first; then, where all of them lie in folders of
-    one name, those in a folder beside the file's (`train/JPEGImages/1.jpg` for `train/Annotations/1.xml`).
+    one name, those in a folder next to the file's (`train/JPEGImages/1.jpg` for `train/Annotations/1.xml`).
     Where pictures lie in a folder of the name of the file's (`images/val/` for `labels/val/1.xml`), those of
     other folders are others of the same name.
     """

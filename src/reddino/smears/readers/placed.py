@@ -16,7 +16,7 @@ SMALLEST = 1.0
 
 @dataclass(frozen=True)
 class Annotation:
-    """What one file says about one picture.
+    """The annotations of one file for one picture.
 
     Attributes:
         file: it stands in.
@@ -40,7 +40,7 @@ def add_annotated(
         rows: to add to; takes what makes no sense.
         image: the picture.
         annotation: of it.
-        drawn: which pixels boxes belong to, where the user said so, or the reader takes it so.
+        drawn: which pixels boxes belong to, where the user or the reader decides.
         sure: False where the reader takes it so: later checks then count the pictures that are turned.
     """
     if not annotation.cells:
@@ -78,7 +78,7 @@ def _inside(rows: Rows, frame: Frame, cells: Sequence[Cell], file: Path, where: 
 
 
 def fault_of(place: Sequence[float], size: tuple[int, int]) -> str | None:
-    """Why a box or point cannot be a cell of a picture of (width, height); None where it can."""
+    """Return why a box or point cannot be a cell of a picture of (width, height); None where it can."""
     x, y, *sides = place
     w, h = sides or (0.0, 0.0)
     if sides and min(w, h) < SMALLEST:

@@ -45,14 +45,14 @@ class Rows:
         )
 
     def add_cells(self, image: Path, cells: Sequence[Cell], **values: Value) -> None:
-        """Add a row a cell of `image`, with `values`; one row without label where it has none."""
+        """Add one row per cell of `image`, with `values`; one row without label where it has none."""
         for (x, y, *size), label in cells:
             self.add(image, x=x, y=y, **dict(zip("wh", size, strict=False)), label=label, **values)
         if not cells:
             self.add(image)
 
     def report(self, file: Path, fault: str) -> None:
-        """An annotation that makes no sense: note it for the person, or raise."""
+        """Note an annotation that makes no sense, or raise."""
         if self._failures is None:
             raise RedDinoError(f"{file}, {fault}")
         self._failures.add(file, fault)
@@ -77,7 +77,7 @@ class Rows:
         self._findings[kind] = replace(known, count=known.count + 1)
 
     def manifest(self, *, slide: str | None = None, patient: str | None = None) -> Manifest:
-        """The manifest of all rows; `slide` and `patient` are patterns for `named_parts`."""
+        """Return the manifest of all rows; `slide` and `patient` are patterns for `named_parts`."""
         if not self._rows:
             raise RedDinoError(f"{self.folder}: none of its images could be taken; is this the right layout?")
         names = list(dict.fromkeys(name for row in self._rows for name in row))
@@ -95,7 +95,7 @@ class Rows:
 
 
 def named_parts(paths: list[str], pattern: str, name: str) -> list[str]:
-    """What the group `(?P<name>...)` of a pattern finds in each path; "" where it finds nothing."""
+    """Return what the group `(?P<name>...)` of a pattern finds in each path; "" where it finds nothing."""
     try:
         compiled = re.compile(pattern)
     except re.error as error:
@@ -119,14 +119,16 @@ def natural_key(path: str) -> tuple[list[tuple[int, str]], str]:
 
 
 def find_files(folder: str | Path, suffixes: tuple[str, ...], failures: Failures | None = None) -> list[Path]:
-    """All files below `folder` with one of `suffixes` (any case), in natural order; what starts with a dot is
+    """Find all files below `folder` with one of `suffixes` (any case), in natural order.
+
+    What starts with a dot is
     skipped.
 
     Args:
-        folder: to look in, with the folders in it.
+        folder: to search, with the folders in it.
         suffixes: lower case, with the dot.
-        failures: takes what looks like such a file and cannot be one: a folder of such a name, a name that is
-            not valid UTF-8; and folders that may not be looked into. Without it a bad name raises.
+        failures: collects what seems to be such a file and cannot be one: a folder of such a name, a name
+            that is not valid UTF-8; and folders that may not be listed. Without it a bad name raises.
 
     Raises:
         RedDinoError: the folder does not exist, or a file name is not valid UTF-8.
@@ -139,7 +141,7 @@ def find_files(folder: str | Path, suffixes: tuple[str, ...], failures: Failures
 
 
 def note_unread(folder: str | Path, failures: Failures) -> None:
-    """Note every file below `folder` that looks like a picture, or an archive of them, and is not read."""
+    """Note every file below `folder` that seems to be a picture, or an archive of them, and is not read."""
     for path in sorted(_walk(Path(folder), (), Failures()), key=lambda path: natural_key(str(path))):
         why = why_unread(path.name)
         if why is not None:
@@ -147,7 +149,7 @@ def note_unread(folder: str | Path, failures: Failures) -> None:
 
 
 def find_images(folder: str | Path, failures: Failures | None = None) -> list[Path]:
-    """All images below `folder`; at least one. Arguments as `find_files`.
+    """Find all images below `folder`; at least one. Arguments as `find_files`.
 
     Raises:
         RedDinoError: as `find_files`, or no image is there.
@@ -166,7 +168,7 @@ def _walk(folder: Path, suffixes: tuple[str, ...], failures: Failures | None) ->
             failures.add(str(path).encode("utf-8", "backslashreplace").decode(), reason)
 
     def unreadable(error: OSError) -> None:
-        note(error.filename, f"the folder cannot be looked into ({error.strerror})")
+        note(error.filename, f"the folder cannot be listed ({error.strerror})")
 
     # Linked folders are followed, since collections are often assembled from links; each folder is entered
     # once.
@@ -206,7 +208,7 @@ def _readable_name(path: Path) -> Path:
 
 
 def require_annotated(annotated: int, folder: Path, what: str) -> None:
-    """Refuse a layout in which no image has annotations: it is another layout than the one asked for."""
+    """Refuse a layout in which no image has annotations: it is another layout than the chosen one."""
     if annotated == 0:
         raise RedDinoError(f"{folder}: none of its images has {what}; is this the right layout?")
 
@@ -215,7 +217,10 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 def number(text: str) -> float:
-    """A finite number, or ValueError: what Python accepts beyond that, such as 1_000, is a slip in a file."""
+    """Parse a finite number, else raise ValueError.
+
+    What Python accepts beyond that, such as 1_000, is a slip.
+    """
     text = text.strip()
     if not _NUMBER.fullmatch(text) or not abs(value := float(text)) < float("inf"):
         raise ValueError(text)
@@ -223,10 +228,10 @@ def number(text: str) -> float:
 
 
 def class_number(text: str) -> int:
-    """The number of a class, from 0 on; 3.0, as some programs write it, is 3.
+    """Parse the number of a class, from 0 on; 3.0, as some programs write it, is 3.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not one.
     """
     value = number(text)
     if value < 0 or not value.is_integer() or value > 1e6:

@@ -13,7 +13,7 @@ _LIMIT = 16 << 20
 
 
 def read_lines(file: Path) -> list[tuple[int, str]]:
-    """The lines of a text file that hold something, with their numbers from 1, without blanks at the ends.
+    """Read the lines of a text file that are not blank, with their numbers from 1, stripped at both ends.
 
     Raises:
         RedDinoError: it cannot be read, is too large, or is not UTF-8 (or UTF-16 with its mark).
@@ -26,7 +26,7 @@ def read_lines(file: Path) -> list[tuple[int, str]]:
 
 
 def lines_of(file: Path, rows: Rows) -> list[tuple[int, str]]:
-    """As `read_lines`; a file that cannot be read is reported and has none."""
+    """Read lines as `read_lines` does; a file that cannot be read is reported and has none."""
     try:
         return read_lines(file)
     except RedDinoError as error:

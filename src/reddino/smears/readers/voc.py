@@ -27,14 +27,14 @@ def read_voc(
     boxes_on: Drawn | None = None,
     failures: Failures | None = None,
 ) -> Manifest:
-    """Boxes of XML files, each belonging to the image of the same stem (its `filename` entry is often wrong).
+    """Read boxes of XML files, each belonging to the image of the same stem (its `filename` is often wrong).
 
     The box is taken as written: x = xmin, w = xmax - xmin. An image without XML, or whose XML holds no
     object, gives one row without label. Boxes of a picture with an EXIF orientation are turned where `size`
     is that of the stored pixels. Other arguments as `read_folder`.
 
     Args:
-        boxes_on: which pixels boxes belong to, where `size` does not tell: `stored` or `upright`.
+        boxes_on: which pixels boxes belong to, where `size` does not decide: `stored` or `upright`.
 
     Raises:
         RedDinoError: an XML file is malformed or ambiguous, its `size` is another picture's, or a box has no
@@ -56,7 +56,7 @@ def read_voc(
             continue
         annotation, named = found
         if named in names - {image.name}:
-            meaning = "the boxes are given to the picture of the file's own name; look whether that is right"
+            meaning = "the boxes are given to the picture of the file's own name; check whether that is right"
             rows.note("XML files that name another picture", meaning, f"{annotation.file.name} ({named})")
         add_annotated(rows, image, annotation, boxes_on)
     return rows.manifest(slide=slide, patient=patient)
@@ -70,7 +70,7 @@ class _PlainTree(ET.TreeBuilder):
 
 
 def _read(file: Path, rows: Rows) -> tuple[Annotation, str] | None:
-    """What an XML file says, and the name of the picture in it; None where it cannot be used."""
+    """Read the boxes of an XML file, and the name of its picture; None where it cannot be used."""
     try:
         tree = ET.fromstring(read_bytes(file, _LIMIT), parser=ET.XMLParser(target=_PlainTree()))
     except (ET.ParseError, RedDinoError, ValueError, LookupError, RecursionError) as error:
@@ -90,7 +90,7 @@ def _read(file: Path, rows: Rows) -> tuple[Annotation, str] | None:
 
 
 def _listed_size(tree: ET.Element) -> tuple[float, float] | None:
-    """`size`; None where it is absent, empty or 0 x 0, as programs write that do not know it."""
+    """Return `size`; None where it is absent, empty or 0 x 0, as some programs write for unknown."""
     texts = [(tree.findtext(f"size/{side}") or "").strip() for side in ("width", "height")]
     try:
         width, height = (number(text or "0") for text in texts)

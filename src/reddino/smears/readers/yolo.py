@@ -41,7 +41,7 @@ def read_yolo(
     boxes_on: Drawn | None = None,
     failures: Failures | None = None,
 ) -> Manifest:
-    """Boxes of text files beside the images, or in `labels/` parallel to `images/`.
+    """Read boxes of text files next to the images, or in `labels/` parallel to `images/`.
 
     Class names come from `names`, else from a YAML file with `names`, `classes.txt` or `obj.names` in the
     folder; with none of them the label is the class number. An image without boxes gives one row. Other
@@ -62,7 +62,7 @@ def read_yolo(
     texts = [file for file in find_files(folder, (".txt",)) if not _OTHER_TEXTS.match(file.name.lower())]
     pairs = [(image, file) for image in images for file in _label_files(image, rows.folder)]
     files = one_each(pairs, rows)
-    require_annotated(len(pairs), rows.folder, "a label file (.txt beside it or in labels/)")
+    require_annotated(len(pairs), rows.folder, "a label file (.txt next to it or in labels/)")
     report_unmatched(rows, images, texts, pairs)
     for image in images:
         file = files.get(image)
@@ -74,7 +74,7 @@ def read_yolo(
 
 
 def _label_files(image: Path, folder: Path) -> list[Path]:
-    """The text file beside the image, and the one where the last `images` of its path is `labels`."""
+    """Return the text file next to the image, and the one where the last `images` of its path is `labels`."""
     candidates = [image.with_suffix(".txt")]
     parts = list(image.relative_to(folder).parts)
     for index in range(len(parts) - 2, -1, -1):
@@ -114,7 +114,7 @@ def _cells(file: Path, size: tuple[int, int], classes: Names, rows: Rows) -> lis
 
 
 def _parse_line(line: str, size: tuple[int, int], classes: Names) -> Cell:
-    """Top-left corner and size in pixels, and the label; a sixth value (confidence) is passed over."""
+    """Parse top-left corner and size in pixels, and the label; a sixth value (confidence) is passed over."""
     values = line.split()
     if len(values) > 6:
         raise ValueError(
