@@ -35,6 +35,17 @@ def commands(document: Path) -> list[str]:
     return [line for line in lines if line.startswith("reddino ")]
 
 
+def prose(document: Path) -> str:
+    """The text without code; the reference, the design and what is not of the site hold no figures."""
+    if document.parent in (ROOT, ROOT / "docs" / "reference") or document.name == "design.md":
+        return ""
+    text = document.read_text(encoding="utf-8")
+    return re.sub(r"```.*?```|`[^`]*`|^    [^\n]*", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
+#: A score, or a measured time or size.
+FIGURE = re.compile(r"\b0\.\d{3}\b|\d (seconds|minutes|ms|MB|GB|samples/s|images/s|views a second)\b")
+
 COMMANDS = [pytest.param(line, id=f"{page.stem}: {line}") for page in GUIDES for line in commands(page)]
 
 
@@ -63,3 +74,11 @@ def test_documents__links_lead_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8")):
         file = (document.parent / target).resolve()
         assert file.exists() or file in GENERATED, f"{document.name} links to {target}"
+
+
+@pytest.mark.parametrize(
+    "document", [page for page in DOCUMENTS if FIGURE.search(prose(page))], ids=lambda path: path.name
+)
+def test_documents__figures_name_hardware_and_command(document: Path) -> None:
+    head = "".join(document.read_text(encoding="utf-8").splitlines(keepends=True)[:6])
+    assert "> **Figures on this page**" in head
