@@ -159,8 +159,8 @@ class Campaign:
             )
         if run.arm in self.plan.file.arms:
             names = self.plan.pretrain_names(run)
-            now = data_digest({name: self.fingerprint(name) for name in names})
-            if found.about["training"].get("data", now) != now:
+            data = data_digest({name: self.fingerprint(name) for name in names})
+            if found.about["training"].get("data", data) != data:
                 raise RedDinoError(
                     f"{self.out / run.folder} was pretrained on other data than those of this command: give "
                     "the campaign another folder, or delete this one"
