@@ -82,7 +82,9 @@ WRITERS: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("library", WRITERS)
 def test_full_disk__of_every_library_is_one_sentence_and_leaves_nothing(tmp_path: Path, library: str) -> None:
     with (
-        pytest.raises(RedDinoError, match=r"a\.out could not be written \(.*free some space and run the same"),
+        pytest.raises(
+            RedDinoError, match=r"a\.out could not be written \(.*free some space and run the same"
+        ),
         atomic_path(tmp_path / "a.out") as partial,
     ):
         WRITERS[library](partial)

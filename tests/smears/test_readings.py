@@ -178,7 +178,9 @@ def test_open_data__leaves_ordinary_collections_as_they_are(
         cv2.imwrite(str(tmp_path / name), grey)
     opened: list[str] = []
     monkeypatch.setattr(
-        readings, "look_at", lambda path, look=readings.look_at: opened.append(path.name) or look(path)
+        readings,
+        "read_header",
+        lambda path, look=readings.read_header: opened.append(path.name) or look(path),
     )
     manifest = open_data(tmp_path)
     assert "bit_depth" not in manifest.table.column_names and not manifest.findings

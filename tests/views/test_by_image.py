@@ -77,7 +77,7 @@ def test_views_by_image__count_the_views_to_expect(
         }
     else:
         assert found.tolist() == expected
-    assert views.asked_for() == (3 if kind == "cells" else 4)
+    assert views.images_to_open() == (3 if kind == "cells" else 4)
 
 
 def test_views_by_image__read_no_file_before_its_turn(manifest: Manifest) -> None:

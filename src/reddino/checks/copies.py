@@ -44,7 +44,7 @@ class CopyCheck:
         if apart:
             yield _finding(
                 "same picture under several names",
-                f"the same, or nearly, as another under another name{self._spread(sets, first, sides)}; "
+                f"the same, or nearly, as another under another name{self._held_apart(sets, first, sides)}; "
                 "evaluate and fit keep copies together; elsewhere one may train and the other test",
                 apart,
             )
@@ -56,18 +56,18 @@ class CopyCheck:
                 harmless=True,
             )
 
-    def _spread(
+    def _held_apart(
         self, sets: Mapping[tuple[int, ...], object], first: NDArray[np.int64], sides: Sequence[str]
     ) -> str:
         """Count the sets that occur under several sources, patients, slides and sides of a split."""
-        said = []
+        counts = []
         for name in ("source", "patient", "slide"):
             values = self._manifest.strings(name)
             several = sum(len({values[first[n]] for n in numbers} - {""}) > 1 for numbers in sets)
-            said += [f"{several} under several {name}s"] if several else []
+            counts += [f"{several} under several {name}s"] if several else []
         several = sum(len({sides[n] for n in numbers} - {""}) > 1 for numbers in sets)
-        said += [f"{several} on several sides of a split"] if several else []
-        return f" ({', '.join(said)})" if said else ""
+        counts += [f"{several} on several sides of a split"] if several else []
+        return f" ({', '.join(counts)})" if counts else ""
 
 
 def copies_of(manifest: Manifest, sketches: Mapping[int, Sketch]) -> dict[tuple[int, ...], tuple[str, ...]]:

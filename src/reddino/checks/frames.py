@@ -73,12 +73,12 @@ class FrameCheck:
         for row in rows[self._diameters[rows] > max(frame.size)].tolist()[:1]:
             self._large.append((row, f"{self._diameters[row]:g} in {width} x {height} pixels"))
 
-    def findings(self, looked_at: str = "") -> Iterator[Finding]:
-        """Yield the findings; `looked_at` describes the pictures that were examined."""
+    def findings(self, which: str = "") -> Iterator[Finding]:
+        """Yield the findings; `which` describes the pictures that were examined."""
         if self._turned:
             yield Finding(
                 "boxes on turned pictures",
-                f"{counted(len(self._turned), 'picture')} with cells and an EXIF orientation{looked_at}; "
+                f"{counted(len(self._turned), 'picture')} with cells and an EXIF orientation{which}; "
                 "they are turned upright and their cells are not, which is wrong if these were marked on the "
                 "stored pixels: read the annotations with --boxes-on stored; where they are right, write "
                 f"{UPRIGHT} into the column {DRAWN_COLUMN}",
@@ -88,7 +88,7 @@ class FrameCheck:
         if self._outside:
             yield Finding(
                 "cells outside their picture",
-                f"{counted(len(self._outside), 'cell')} whose centre lies outside{looked_at}: their "
+                f"{counted(len(self._outside), 'cell')} whose centre lies outside{which}: their "
                 "coordinates are those of another picture or size, and their pictures are left out where "
                 "cells are cut",
                 len(self._outside),
@@ -97,7 +97,7 @@ class FrameCheck:
         if self._over:
             yield Finding(
                 "boxes over the border",
-                f"{counted(len(self._over), 'cell')} whose box reaches out of the picture{looked_at}; where "
+                f"{counted(len(self._over), 'cell')} whose box reaches out of the picture{which}; where "
                 "the border does not cut these cells, the numbers mean something else (corners instead of "
                 "sides, or the pixels of another size)",
                 len(self._over),
@@ -106,7 +106,7 @@ class FrameCheck:
         if self._large:
             yield Finding(
                 "cell diameters larger than the picture",
-                f"{counted(len(self._large), 'picture')} smaller than one cell{looked_at}: the column "
+                f"{counted(len(self._large), 'picture')} smaller than one cell{which}: the column "
                 "cell_diameter is in pixels",
                 len(self._large),
                 self._first(self._large),

@@ -150,7 +150,7 @@ def embed_manifest(
     unusable = len({path for path, _ in failed})
     seconds = time.perf_counter() - started
     lost = sum(record.not_finite for record in records)
-    return EmbedReport(rows, views.asked_for(), unusable, dropped, resumed, seconds, lost)
+    return EmbedReport(rows, views.images_to_open(), unusable, dropped, resumed, seconds, lost)
 
 
 def _embed_missing(

@@ -70,7 +70,7 @@ def write_arrow_csv(table: pa.Table, path: Path) -> None:
     names = [harmless(name).replace("\0", NUL_SHOWN) for name in table.column_names]
     table = pa.table([_changed(column, _shown_column) for column in table.columns], names)
     for name, column in zip(names, table.columns, strict=True):
-        _say_what_is_misread(name, column)
+        _log_what_is_misread(name, column)
     with path.open("wb") as file:
         if not _is_ascii(table):
             file.write(codecs.BOM_UTF8)
@@ -92,7 +92,7 @@ def _is_ascii(table: pa.Table) -> bool:
     )
 
 
-def _say_what_is_misread(name: str, column: Any) -> None:
+def _log_what_is_misread(name: str, column: Any) -> None:
     """Log which texts of a column pandas takes for missing values, and that Excel cuts off long ones."""
     if not _is_text(column):
         return

@@ -89,13 +89,13 @@ def model_stain(image: Image) -> StainModel | None:
     contrast = cell - ground
     if float(contrast.max()) < MIN_CONTRAST:
         return None
-    variance = _spread(density[dark]) ** 2 + _spread(density[~dark]) ** 2
+    variance = _deviation(density[dark]) ** 2 + _deviation(density[~dark]) ** 2
     weights = np.maximum(contrast, 0) / (variance + 1e-4)
     weights /= weights @ contrast
     stain = (density - ground) @ weights
     level = otsu(np.clip(stain, -0.3, 1.4))
     unstained = stain[stain < level]
-    if float(_spread(unstained)) > MAX_NOISE:
+    if float(_deviation(unstained)) > MAX_NOISE:
         return None
     # Pale cells lie on the dark side of the background, so the bright side alone shows its noise.
     middle = np.median(unstained)
@@ -113,7 +113,7 @@ def _red_cell_colour(density: Plane) -> Plane:
     return np.asarray(np.median(density[pale], axis=0))
 
 
-def _spread(values: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+def _deviation(values: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
     """Return the standard deviation by the median absolute deviation, along the first axis."""
     return np.asarray(1.4826 * np.median(np.abs(values - np.median(values, axis=0)), axis=0))
 

@@ -67,8 +67,8 @@ def ground_level(values: npt.NDArray[np.floating]) -> float:
     if len(lower) < 0.1 * len(bright) or len(upper) < 0.05 * len(values):
         return level
     apart, first = float(upper.mean() - lower.mean()), float(bright.mean() - dark.mean())
-    share = len(upper) / len(bright)
-    separability = share * (1 - share) * apart**2 / float(bright.var())
+    fraction = len(upper) / len(bright)
+    separability = fraction * (1 - fraction) * apart**2 / float(bright.var())
     two_classes = separability > 0.66 and apart > 0.12 * first and first > 0.4
     nuclei = first > DARKER_THAN_RED_CELLS
     # Dirt or ink: too few pixels to be the red cells, while the rest is spread wide.

@@ -28,13 +28,13 @@ class MeasuredScales:
         sources = np.array(manifest.strings("source"), dtype=object)
         self._sources = sources[first].tolist()
         boxed = set(sources[manifest.numbers("w") > 0].tolist())
-        self._wanted = {source: _spread(self._sources, source) for source in set(self._sources) - boxed}
+        self._wanted = {source: _spaced(self._sources, source) for source in set(self._sources) - boxed}
         diameters = manifest.numbers("cell_diameter")
         pictures, medians = group_medians(codes[diameters > 0], diameters[diameters > 0])
         self._given = {
             names[picture]: float(median) for picture, median in zip(pictures, medians, strict=True)
         }
-        self._told = set(sources[diameters > 0].tolist())
+        self._with_diameters = set(sources[diameters > 0].tolist())
         self._sizes: dict[tuple[str, tuple[int, ...]], int] = {}
         self._found: dict[str, list[tuple[str, float]]] = {}
 
@@ -58,7 +58,7 @@ class MeasuredScales:
     def findings(self) -> Iterator[Finding]:
         """See `PictureCheck.findings`."""
         for source, found in sorted(self._found.items()):
-            if source in self._told:
+            if source in self._with_diameters:
                 yield from self._contradictions(source, found)
                 continue
             diameters = np.array([diameter for _, diameter in found])
@@ -95,6 +95,6 @@ class MeasuredScales:
             )
 
 
-def _spread(sources: list[str], source: str) -> set[int]:
+def _spaced(sources: list[str], source: str) -> set[int]:
     numbers = np.flatnonzero(np.array(sources, dtype=object) == source)
     return set(numbers[np.linspace(0, len(numbers) - 1, _SPREAD).round().astype(np.int64)].tolist())

@@ -115,9 +115,9 @@ def pallor_features(stain: Real, mask: Mask) -> list[float]:
     return [1.0 - middle / rim, pale, *rings.tolist()]
 
 
-def _quantile(values: Real, share: float) -> float:
+def _quantile(values: Real, fraction: float) -> float:
     """Return the value below which `fraction` of the values (n,) lie; interpolation would take longer."""
-    place = min(int(share * len(values)), len(values) - 1)
+    place = min(int(fraction * len(values)), len(values) - 1)
     return float(np.partition(values, place)[place])
 
 

@@ -25,13 +25,13 @@ def filled_cells(foreground: Foreground, votes: Plane, diameter: float) -> Mask:
     solid = cv2.morphologyEx(foreground.cells.astype(np.uint8), cv2.MORPH_CLOSE, kernel)
     holes = ((solid == 0) & foreground.field).astype(np.uint8)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(holes, connectivity=4)
-    share = stats[:, cv2.CC_STAT_AREA] / (np.pi / 4 * diameter**2)
-    fill = share < SPECK
-    for label in np.nonzero(~fill & (share < LARGEST_HOLE))[0].tolist():
+    fraction = stats[:, cv2.CC_STAT_AREA] / (np.pi / 4 * diameter**2)
+    fill = fraction < SPECK
+    for label in np.nonzero(~fill & (fraction < LARGEST_HOLE))[0].tolist():
         x, y, w, h, area = (int(v) for v in stats[label])
         cut = x == 0 or y == 0 or x + w == solid.shape[1] or y + h == solid.shape[0]
         window = slice(y, y + h), slice(x, x + w)
-        if not cut or share[label] < LARGEST_CUT_HOLE:
+        if not cut or fraction[label] < LARGEST_CUT_HOLE:
             fill[label] = _is_pallor(labels[window] == label, foreground.stain[window], votes[window], area)
     fill[0] = False
     solid[fill[labels]] = 1

@@ -81,11 +81,11 @@ def candidates(thumbnails: Sequence[NDArray[np.uint8] | None]) -> list[tuple[int
     grey = np.stack([one for one in thumbnails if one is not None])
     known = hash_thumbnail(grey)
     turned = list(orientations(grey.transpose(1, 2, 0)))[: 8 if len(grey) <= MOST_TURNED else 1]
-    asked = [hash_thumbnail(np.ascontiguousarray(one.transpose(2, 0, 1))) for one in turned]
+    wanted = [hash_thumbnail(np.ascontiguousarray(one.transpose(2, 0, 1))) for one in turned]
     found: list[tuple[int, int, int, int]] = []
     step = max(1, _PAIRS // len(grey))
     for start in range(0, len(grey), step):
-        found += _near(asked, known, start, min(start + step, len(grey)))
+        found += _near(wanted, known, start, min(start + step, len(grey)))
     alike = np.bincount([number for pair in found for number in pair[:2]], minlength=len(grey))
     found.sort(key=lambda pair: pair[2])
     return [
@@ -94,11 +94,11 @@ def candidates(thumbnails: Sequence[NDArray[np.uint8] | None]) -> list[tuple[int
     ]
 
 
-def _near(asked: Sequence[Hashes], known: Hashes, start: int, stop: int) -> list[tuple[int, int, int, int]]:
+def _near(wanted: Sequence[Hashes], known: Hashes, start: int, stop: int) -> list[tuple[int, int, int, int]]:
     """Yield pairs of the pictures `start` to `stop` with later ones, the best orientation of each."""
     least = np.full((stop - start, len(known)), 255, np.uint8)
     best = np.zeros_like(least)
-    for turn, hashes in enumerate(asked):
+    for turn, hashes in enumerate(wanted):
         part = hashes[start:stop, None]
         apart = np.bitwise_count(part[..., 0] ^ known[:, 0]) + np.bitwise_count(part[..., 1] ^ known[:, 1])
         best[apart < least] = turn

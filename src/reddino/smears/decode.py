@@ -22,7 +22,7 @@ from reddino.smears.failures import Failures, ImageError
 from reddino.smears.formats import foreign, png, tiff, webp
 from reddino.smears.formats.exif import ORIENTATION, exif_orientation, valid_orientation
 from reddino.smears.formats.jpeg import decode_jpeg, jpeg_bytes_per_pixel
-from reddino.smears.formats.limits import MAX_PIXELS, require_room
+from reddino.smears.formats.limits import MAX_PIXELS, require_memory
 from reddino.smears.formats.samples import Samples, as_rgb, eight_bits, upright
 from reddino.smears.formats.window import Window
 from reddino.smears.shards import open_shard, read_member, split_member
@@ -33,13 +33,13 @@ __all__ = [
     "MAX_PIXELS",
     "Failures",
     "ImageError",
-    "Look",
+    "PictureHeader",
     "decode_bytes",
     "decode_image",
     "eight_bits",
     "image_orientation",
     "image_size",
-    "look_at",
+    "read_header",
     "sharpest_plane",
     "stored_samples",
 ]
@@ -48,7 +48,7 @@ _BMP_BYTES_PER_PIXEL = 4  # of Pillow
 
 
 @dataclass(frozen=True)
-class Look:
+class PictureHeader:
     """The header of a picture: how its samples are stored, and its pages.
 
     Attributes:
@@ -144,13 +144,13 @@ def _stored_frame(path: Path, max_pixels: int) -> tuple[int, int, int]:
             return layout.width, layout.height, layout.orientation
         if kind == "WebP":
             found = webp.read_webp_header(path, file.read())
-            require_room(path, found.width, found.height, webp.BYTES_PER_PIXEL, max_pixels)
+            require_memory(path, found.width, found.height, webp.BYTES_PER_PIXEL, max_pixels)
             return found.width, found.height, found.orientation
         header = _pillow_header(path, kind, file, max_pixels)
         return *header.size, _orientation(header, file)
 
 
-def look_at(path: str | Path) -> Look:
+def read_header(path: str | Path) -> PictureHeader:
     """Read the depth and the focus planes of a picture from its header: a few hundred bytes.
 
     Raises:
@@ -161,12 +161,12 @@ def look_at(path: str | Path) -> Look:
         kind = _kind(path, file)
         if kind == "PNG":
             header = png.read_png_header(path, file)
-            return Look(header.bits, header.stated)
+            return PictureHeader(header.bits, header.stated)
         if kind == "TIFF":
             found = tiff.read_tiff_header(path, file, MAX_PIXELS)
             planes = found.planes
-            return Look(found.layout.bits, found.stated, len(planes), planes.others, planes.rivals)
-        return Look()
+            return PictureHeader(found.layout.bits, found.stated, len(planes), planes.others, planes.rivals)
+        return PictureHeader()
 
 
 def stored_samples(path: str | Path, plane: int | None = None) -> Samples:
@@ -213,7 +213,7 @@ def _decode(
     elif kind == "WebP":
         data = file.read()
         found = webp.read_webp_header(path, data)
-        require_room(path, found.width, found.height, webp.BYTES_PER_PIXEL, max_pixels)
+        require_memory(path, found.width, found.height, webp.BYTES_PER_PIXEL, max_pixels)
         pixels, orientation = webp.decode_webp(path, data, found), found.orientation
     else:
         bmp = _pillow_header(path, kind, file, max_pixels)
@@ -328,7 +328,7 @@ def _pillow_header(path: Path, kind: str, file: IO[bytes], max_pixels: int) -> I
         header = PngImageFile(file)
     else:
         header, stored = BmpImageFile(file), _BMP_BYTES_PER_PIXEL
-    require_room(path, *header.size, stored, max_pixels)
+    require_memory(path, *header.size, stored, max_pixels)
     return header
 
 

@@ -89,15 +89,15 @@ def hash_images(
     return sources, np.concatenate(hashes)
 
 
-def near_duplicates(asked: Hashes, known: Hashes, bits: int = NEAR_BITS) -> NDArray[np.bool_]:
+def near_duplicates(wanted: Hashes, known: Hashes, bits: int = NEAR_BITS) -> NDArray[np.bool_]:
     """Return which images (n, 2) differ from any of the known ones (m, 2) in at most `bits` bits: (n,)."""
-    found = np.zeros(len(asked), dtype=np.bool_)
+    found = np.zeros(len(wanted), dtype=np.bool_)
     known = np.unique(known, axis=0)
     if not len(known):
         return found
     step = max(1, _PAIRS // len(known))
-    for start in range(0, len(asked), step):
-        part = asked[start : start + step, None]
+    for start in range(0, len(wanted), step):
+        part = wanted[start : start + step, None]
         apart = np.bitwise_count(part[..., 0] ^ known[:, 0]) + np.bitwise_count(part[..., 1] ^ known[:, 1])
         found[start : start + step] = (apart <= bits).any(axis=1)
     return found

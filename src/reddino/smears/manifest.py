@@ -239,7 +239,7 @@ def _with_files_that_exist(manifest: Manifest, place: RowPlace) -> Manifest:
     rows = np.flatnonzero(np.isin(codes, list(changed)))
     message = f"column 'path': the file of {unique[codes[rows[0]]]!r} is called {changed[codes[rows[0]]]!r}"
     found = Finding("paths respelt", message, len(rows), place.of(int(rows[0])), harmless=True)
-    column = _spread([respelt[number] for number in range(len(unique))], codes)
+    column = _by_row([respelt[number] for number in range(len(unique))], codes)
     index = manifest.table.column_names.index("path")
     table = manifest.table.set_column(index, "path", column)
     return _checked(table, manifest.root, (*manifest.findings, found), manifest.places)
@@ -295,13 +295,13 @@ def _moved(manifest: Manifest, root: Path) -> Manifest:
         return Manifest(manifest.table, root, manifest.findings, manifest.places)
     unique, codes = manifest.images()
     moved = [Path(os.path.relpath(Path(old, path), new)).as_posix() for path in unique]
-    column = _spread(moved, codes)
+    column = _by_row(moved, codes)
     index = manifest.table.column_names.index("path")
     table = manifest.table.set_column(index, "path", column)
     return Manifest(table, root, manifest.findings, manifest.places)
 
 
-def _spread(values: Sequence[str | None], codes: NDArray[np.int64]) -> Any:
+def _by_row(values: Sequence[str | None], codes: NDArray[np.int64]) -> Any:
     """Return a text column that holds, for each row, the value of its image."""
     indices: Any = pa.array(codes)
     return pa.DictionaryArray.from_arrays(indices, pa.array(values, pa.string())).cast(pa.string())
@@ -339,5 +339,5 @@ def with_groups(manifest: Manifest, csv: str | Path) -> Manifest:
         raise RedDinoError(
             f"{csv} lists no image of the manifest: its paths must be relative to its own folder"
         )
-    filled: Any = pc.coalesce(_spread(found, codes), manifest.table.column("group"))
+    filled: Any = pc.coalesce(_by_row(found, codes), manifest.table.column("group"))
     return manifest.with_column("group", filled)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from reddino.smears.decode import Look
+from reddino.smears.decode import PictureHeader
 from reddino.smears.findings import Finding, counted
 
 
-def pages_passed_over(looks: Mapping[str, Look]) -> Iterator[Finding]:
+def pages_passed_over(headers: Mapping[str, PictureHeader]) -> Iterator[Finding]:
     """Return findings of pages that lie next to the pictures of TIFF files.
 
     Args:
-        looks: by the path of the picture, in the order of the manifest.
+        headers: by the path of the picture, in the order of the manifest.
     """
-    several = {path: look for path, look in looks.items() if look.others}
-    doubtful = [path for path, look in several.items() if look.rivals]
+    several = {path: header for path, header in headers.items() if header.others}
+    doubtful = [path for path, header in several.items() if header.rivals]
     if doubtful:
         yield Finding(
             "pages passed over",

@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from reddino.foundations.errors import RedDinoError
-from reddino.smears.decode import ImageError, Look, look_at, sharpest_plane, stored_samples
+from reddino.smears.decode import ImageError, PictureHeader, read_header, sharpest_plane, stored_samples
 from reddino.smears.findings import Finding, counted
 from reddino.smears.formats.samples import robust_highest, smallest_depth
 from reddino.smears.manifest import Manifest
@@ -56,18 +56,18 @@ class _Picture:
         number: of the image.
         path: as it stands in the manifest.
         source: of its first row.
-        look: its header.
+        header: its header.
     """
 
     number: int
     path: str
     source: str
-    look: Look
+    header: PictureHeader
 
     @property
     def deep(self) -> bool:
         """Whether it holds samples of which not every bit need count."""
-        return self.look.bits >= 16
+        return self.header.bits >= 16
 
 
 def settle_readings(manifest: Manifest) -> Manifest:
@@ -87,9 +87,9 @@ def settle_readings(manifest: Manifest) -> Manifest:
     sources = manifest.strings("source")
     first = np.unique(codes, return_index=True)[1].tolist()
     pictures = [
-        _Picture(number, name, sources[row], look)
+        _Picture(number, name, sources[row], header)
         for number, (name, row) in enumerate(zip(names, first, strict=True))
-        if (look := _look(manifest.root / name)) is not None
+        if (header := _unusual_header(manifest.root / name)) is not None
     ]
     if not pictures:
         return manifest
@@ -98,20 +98,21 @@ def settle_readings(manifest: Manifest) -> Manifest:
     for column, values in (("plane", planes), ("bit_depth", depths)):
         if not np.isnan(values).all():
             manifest = manifest.with_column(column, pa.array(values[codes], from_pandas=True))
-    passed_over = pages_passed_over({picture.path: picture.look for picture in pictures})
+    passed_over = pages_passed_over({picture.path: picture.header for picture in pictures})
     found = [*stacks, *found, *passed_over]
     return replace(manifest, findings=tuple(dict.fromkeys((*manifest.findings, *found))))
 
 
-def _look(path: Path) -> Look | None:
+def _unusual_header(path: Path) -> PictureHeader | None:
     """Read the header where it is out of the ordinary; damaged files are refused when they are decoded."""
     if str(path).lower().endswith(PLAIN_SUFFIXES):
         return None
     try:
-        look = look_at(path)
+        header = read_header(path)
     except ImageError:
         return None
-    return look if look != Look(look.bits, look.stated) or look.bits >= 16 else None
+    ordinary = header == PictureHeader(header.bits, header.stated) and header.bits < 16
+    return None if ordinary else header
 
 
 def _given(manifest: Manifest, column: str) -> Numbers:
@@ -141,14 +142,14 @@ def _planes(manifest: Manifest, pictures: Iterable[_Picture]) -> tuple[Numbers, 
     planes = _given(manifest, "plane")
     chosen: list[tuple[str, int, int]] = []
     for picture in pictures:
-        if picture.look.planes == 1 or not np.isnan(planes[picture.number]):
+        if picture.header.planes == 1 or not np.isnan(planes[picture.number]):
             continue
         try:
             plane = sharpest_plane(manifest.root / picture.path)
         except ImageError:
             continue
         planes[picture.number] = plane
-        chosen.append((picture.path, plane, picture.look.planes))
+        chosen.append((picture.path, plane, picture.header.planes))
     if not chosen:
         return planes, []
     path, plane, count = chosen[0]
@@ -190,7 +191,7 @@ def _own_depth(
     manifest: Manifest, source: str, deep: list[_Picture], planes: Numbers
 ) -> tuple[float | None, list[Finding]]:
     """Return the depth that the files of a source state or show."""
-    stated = Counter(picture.look.stated for picture in deep if picture.look.stated is not None)
+    stated = Counter(picture.header.stated for picture in deep if picture.header.stated is not None)
     if stated:
         scaled = [picture for picture in deep if picture.path.lower().endswith(".png")]
         measured, _ = _measured_depth(manifest, source, scaled, planes)
@@ -198,9 +199,9 @@ def _own_depth(
             return 16, []  # scaled up to 16 bits, as PNG requires where fewer count
         if len(stated) == 1:
             return max(stated), []
-        first = next(picture for picture in deep if picture.look.stated != max(stated))
+        first = next(picture for picture in deep if picture.header.stated != max(stated))
         return max(stated), [_disagreement(source, stated, max(stated), first.path, "state")]
-    return _measured_depth(manifest, source, [one for one in deep if one.look.bits == 16], planes)
+    return _measured_depth(manifest, source, [one for one in deep if one.header.bits == 16], planes)
 
 
 def _measured_depth(

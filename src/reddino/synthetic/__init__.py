@@ -11,7 +11,7 @@ from reddino.synthetic.patients import PROFILES, Patient, draw_patient
 from reddino.synthetic.random_sources import named_source, random_source
 from reddino.synthetic.scene import Scene, make_scene
 from reddino.synthetic.sources import SOURCES, Source
-from reddino.synthetic.truth import Box, boxes
+from reddino.synthetic.truth import CellBox, boxes
 from reddino.synthetic.write import DRAWN, write_smears
 
 __all__ = [
@@ -20,7 +20,7 @@ __all__ = [
     "NORMAL_DIAMETER",
     "PROFILES",
     "SOURCES",
-    "Box",
+    "CellBox",
     "Patient",
     "RedCell",
     "Scene",

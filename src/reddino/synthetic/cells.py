@@ -59,7 +59,7 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class Look:
+class CellShape:
     """A red cell in its own frame: outline in radii, and how haemoglobin is distributed inside it."""
 
     outline: Outline

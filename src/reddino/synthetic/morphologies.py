@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from reddino.synthetic import outlines
-from reddino.synthetic.cells import Habit, Look, Pallor, RedCell, Ring
+from reddino.synthetic.cells import CellShape, Habit, Pallor, RedCell, Ring
 
 
 def _between(rng: np.random.Generator, low: float, high: float) -> float:
@@ -28,17 +28,17 @@ def _central_pallor(rng: np.random.Generator, habit: Habit, stretch: float = 1.0
     return Pallor(depth, radius * aspect, radius / aspect, _between(rng, 0.2, 0.42), x, y)
 
 
-def _discocyte(rng: np.random.Generator, habit: Habit) -> Look:
+def _discocyte(rng: np.random.Generator, habit: Habit) -> CellShape:
     aspect = 1.0 + abs(0.06 * rng.standard_normal())
-    return Look(outlines.disc(rng, habit.wobble, min(aspect, 1.15)), (_central_pallor(rng, habit),))
+    return CellShape(outlines.disc(rng, habit.wobble, min(aspect, 1.15)), (_central_pallor(rng, habit),))
 
 
-def _spherocyte(rng: np.random.Generator, habit: Habit) -> Look:
+def _spherocyte(rng: np.random.Generator, habit: Habit) -> CellShape:
     outline = outlines.disc(rng, 0.6 * habit.wobble, 1.0 + abs(0.03 * rng.standard_normal()))
-    return Look(outline, (), _between(rng, 0.25, 0.6), _between(rng, 1.02, 1.3))
+    return CellShape(outline, (), _between(rng, 0.25, 0.6), _between(rng, 1.02, 1.3))
 
 
-def _target(rng: np.random.Generator, habit: Habit) -> Look:
+def _target(rng: np.random.Generator, habit: Habit) -> CellShape:
     outline = outlines.disc(rng, habit.wobble, min(1.0 + abs(0.08 * rng.standard_normal()), 1.25))
     ring = _between(rng, 0.68, 0.82)
     x, y = _off_centre(rng, 0.05)
@@ -50,10 +50,10 @@ def _target(rng: np.random.Generator, habit: Habit) -> Look:
     # what brings the centre back to 0.7 to 1.1 of the rim
     restored = _between(rng, 0.7, 1.1) / (1.0 - pale.depth) - 1.0
     centre = Pallor(-restored, length, bull, 0.17, x + dx, y + dy, angle)
-    return Look(outline, (pale, centre))
+    return CellShape(outline, (pale, centre))
 
 
-def _stomatocyte(rng: np.random.Generator, habit: Habit) -> Look:
+def _stomatocyte(rng: np.random.Generator, habit: Habit) -> CellShape:
     outline = outlines.disc(rng, habit.wobble, min(1.0 + abs(0.09 * rng.standard_normal()), 1.25))
     length = _between(rng, 0.46, 0.72)
     x, y = _off_centre(rng, 0.07)
@@ -67,38 +67,40 @@ def _stomatocyte(rng: np.random.Generator, habit: Habit) -> Look:
         angle=_between(rng, 0.0, np.pi),
         bend=_between(rng, -0.45, 0.45),
     )
-    return Look(outline, (slit,))
+    return CellShape(outline, (slit,))
 
 
-def _hypochromic(rng: np.random.Generator, habit: Habit) -> Look:
+def _hypochromic(rng: np.random.Generator, habit: Habit) -> CellShape:
     aspect = min(1.0 + abs(0.09 * rng.standard_normal()), 1.25)
     radius = _between(rng, 0.64, 0.8)
     x, y = _off_centre(rng, 0.05)
     wide = Pallor(_between(rng, 0.62, 0.9), radius * np.sqrt(aspect), radius / np.sqrt(aspect), 0.16, x, y)
-    return Look(outlines.disc(rng, 1.3 * habit.wobble, aspect), (wide,), density=_between(rng, 0.72, 1.0))
+    return CellShape(
+        outlines.disc(rng, 1.3 * habit.wobble, aspect), (wide,), density=_between(rng, 0.72, 1.0)
+    )
 
 
-def _ovalocyte(rng: np.random.Generator, habit: Habit) -> Look:
+def _ovalocyte(rng: np.random.Generator, habit: Habit) -> CellShape:
     aspect = _between(rng, 1.24, 1.55)
     outline = outlines.oval(rng, aspect, _between(rng, -0.16, 0.16), _between(rng, 1.95, 2.2), habit.wobble)
-    return Look(outline, (_central_pallor(rng, habit, aspect),))
+    return CellShape(outline, (_central_pallor(rng, habit, aspect),))
 
 
-def _elliptocyte(rng: np.random.Generator, habit: Habit) -> Look:
+def _elliptocyte(rng: np.random.Generator, habit: Habit) -> CellShape:
     aspect = _between(rng, 1.7, 2.9)
     outline = outlines.oval(rng, aspect, _between(rng, -0.1, 0.1), _between(rng, 2.0, 2.7), habit.wobble)
     pallor = _central_pallor(rng, habit, aspect)
-    return Look(outline, (replace(pallor, depth=pallor.depth * _between(rng, 0.3, 1.0)),))
+    return CellShape(outline, (replace(pallor, depth=pallor.depth * _between(rng, 0.3, 1.0)),))
 
 
-def _teardrop(rng: np.random.Generator, habit: Habit) -> Look:
+def _teardrop(rng: np.random.Generator, habit: Habit) -> CellShape:
     length = _between(rng, 1.75, 3.0)
     outline = outlines.teardrop(rng, length, _between(rng, 0.4, 0.8), _between(rng, -0.16, 0.16))
     pallor = _central_pallor(rng, habit)
-    return Look(outline, (replace(pallor, x=pallor.x - 0.14 * length, depth=0.8 * pallor.depth),))
+    return CellShape(outline, (replace(pallor, x=pallor.x - 0.14 * length, depth=0.8 * pallor.depth),))
 
 
-def _burr(rng: np.random.Generator, habit: Habit) -> Look:
+def _burr(rng: np.random.Generator, habit: Habit) -> CellShape:
     spikes = int(rng.integers(10, 20))
     height = _between(rng, 0.07, 0.15)
     outline = outlines.spiked(
@@ -110,22 +112,22 @@ def _burr(rng: np.random.Generator, habit: Habit) -> Look:
         size = _between(rng, 0.07, 0.12)
         place = out * np.cos(turn), out * np.sin(turn)
         bumps.append(Pallor(-_between(rng, 0.15, 0.5), size, size, 0.4, *place))
-    return Look(outline, (_central_pallor(rng, habit), *bumps))
+    return CellShape(outline, (_central_pallor(rng, habit), *bumps))
 
 
-def _schistocyte(rng: np.random.Generator, habit: Habit) -> Look:
+def _schistocyte(rng: np.random.Generator, habit: Habit) -> CellShape:
     shape = (outlines.helmet, outlines.triangle, outlines.fragment)[int(rng.choice(3, p=[0.5, 0.22, 0.28]))]
     pallor = _central_pallor(rng, habit)
     faint = replace(pallor, depth=pallor.depth * _between(rng, 0.0, 0.8), soft=0.4)
-    return Look(shape(rng), (faint,), density=_between(rng, 0.9, 1.15))
+    return CellShape(shape(rng), (faint,), density=_between(rng, 0.9, 1.15))
 
 
-def _sickle(rng: np.random.Generator, habit: Habit) -> Look:
+def _sickle(rng: np.random.Generator, habit: Habit) -> CellShape:
     slender = _between(rng, 3.0, 5.2)
     # the inner side is hollow where the sweep exceeds 4 / slender
     sweep = _between(rng, 1.1, 2.3) * 4.0 / slender
     outline = outlines.crescent(rng, slender, sweep, _between(rng, 1.7, 3.2))
-    return Look(outline, (), _between(rng, 0.0, 0.2), _between(rng, 1.0, 1.25))
+    return CellShape(outline, (), _between(rng, 0.0, 0.2), _between(rng, 1.0, 1.25))
 
 
 def _ring(rng: np.random.Generator) -> Ring:
@@ -148,7 +150,7 @@ def _ring(rng: np.random.Generator) -> Ring:
     )
 
 
-def _parasitised(rng: np.random.Generator, habit: Habit) -> Look:
+def _parasitised(rng: np.random.Generator, habit: Habit) -> CellShape:
     look = _discocyte(rng, habit)
     faint = tuple(replace(p, depth=0.7 * p.depth) for p in look.pallors)
     return replace(look, pallors=faint, rings=tuple(_ring(rng) for _ in range(1 + int(rng.random() < 0.12))))
@@ -158,7 +160,7 @@ def _parasitised(rng: np.random.Generator, habit: Habit) -> Look:
 class _Morphology:
     """How to draw a shape; its diameters are the patient's times `size`, kept within `limits` (um)."""
 
-    draw: Callable[[np.random.Generator, Habit], Look]
+    draw: Callable[[np.random.Generator, Habit], CellShape]
     size: float
     limits: tuple[float, float] = (4.2, 10.5)
 

@@ -22,7 +22,7 @@ from reddino.synthetic.cells import Mark, Pallor, RedCell, Ring
 from reddino.synthetic.scene import Scene
 
 
-def _pallor_share(pallor: Pallor, u: Plane, v: Plane) -> Plane:
+def _pallor_fraction(pallor: Pallor, u: Plane, v: Plane) -> Plane:
     """Return how much of a pallor's depth applies at cell coordinates u, v (radii).
 
     It is 1 in the middle and 0 outside.
@@ -48,7 +48,7 @@ def _haemoglobin(cell: RedCell, depth: Plane, u: Plane, v: Plane) -> Plane:
         thick = thick * np.float32(1.0 - 0.45 * cell.dome) + np.float32(0.62 * cell.dome) * dome
     keep = np.ones_like(thick)
     for pallor in cell.pallors:
-        keep *= 1.0 - np.float32(pallor.depth) * _pallor_share(pallor, u, v)
+        keep *= 1.0 - np.float32(pallor.depth) * _pallor_fraction(pallor, u, v)
     return np.asarray(thick * keep * cover(depth) * np.float32(cell.density))
 
 
@@ -83,15 +83,15 @@ def _paint_mark(layers: NDArray[np.float32], mark: Mark, tile: Tile, inside: Pla
     """Add a mark to the layers of a cell's tile, in place."""
     # an outline beyond the field is endlessly far away
     depth = np.clip(tile.depth(mark.outlines), -50.0, 50.0)
-    share = np.exp(-np.square(depth / np.float32(mark.line))) if mark.line else cover(depth, mark.soft)
+    fraction = np.exp(-np.square(depth / np.float32(mark.line))) if mark.line else cover(depth, mark.soft)
     if not mark.outside:
-        share = share * inside
+        fraction = fraction * inside
     if mark.haemoglobin != 1.0:
-        layers[..., HAEMOGLOBIN] *= 1.0 - np.float32(1.0 - mark.haemoglobin) * share
+        layers[..., HAEMOGLOBIN] *= 1.0 - np.float32(1.0 - mark.haemoglobin) * fraction
     if mark.grain:
         noise = noise_plane(np.random.default_rng([mark.texture, 13]), tile.shape, 3.5)
-        share = share * np.clip(1.0 + np.float32(mark.grain) * noise, 0.0, 2.0)
-    layers += share[..., None] * np.array(mark.dyes, dtype=np.float32)
+        fraction = fraction * np.clip(1.0 + np.float32(mark.grain) * noise, 0.0, 2.0)
+    layers += fraction[..., None] * np.array(mark.dyes, dtype=np.float32)
     np.maximum(layers[..., :REFRACTION], 0.0, out=layers[..., :REFRACTION])
 
 

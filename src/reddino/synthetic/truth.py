@@ -12,7 +12,7 @@ from reddino.synthetic.sources import Source
 
 
 @dataclass(frozen=True)
-class Box:
+class CellBox:
     """A body in a picture: top-left corner and size in pixels, clipped to the picture.
 
     `cell` numbers the bodies of a scene, alike under every source; `visible` is the fraction of the unclipped
@@ -29,7 +29,9 @@ class Box:
     diameter: float
 
 
-def _box(body: RedCell | WhiteCell | Platelet, cell: str, label: str, scene: Scene, source: Source) -> Box:
+def _box(
+    body: RedCell | WhiteCell | Platelet, cell: str, label: str, scene: Scene, source: Source
+) -> CellBox:
     left, top, width, height = body.box()
     x0, y0 = max(left, 0.0), max(top, 0.0)
     x1, y1 = min(left + width, scene.width), min(top + height, scene.height)
@@ -37,10 +39,10 @@ def _box(body: RedCell | WhiteCell | Platelet, cell: str, label: str, scene: Sce
     # the picture has whole pixels, so its scale differs from the source's by a fraction of one per cent
     rows, columns = picture_size(scene, source)
     sx, sy = columns / scene.width, rows / scene.height
-    return Box(cell, label, x0 * sx, y0 * sy, w * sx, h * sy, w * h / (width * height), body.diameter)
+    return CellBox(cell, label, x0 * sx, y0 * sy, w * sx, h * sy, w * h / (width * height), body.diameter)
 
 
-def boxes(scene: Scene, source: Source, *, bystanders: bool = False, visible: float = 0.75) -> list[Box]:
+def boxes(scene: Scene, source: Source, *, bystanders: bool = False, visible: float = 0.75) -> list[CellBox]:
     """Return the boxes of the red cells of a scene as `source` photographs it.
 
     Args:

@@ -24,7 +24,7 @@ from reddino.synthetic.patients import PROFILES, Patient, draw_patient
 from reddino.synthetic.random_sources import named_source, source_names
 from reddino.synthetic.scene import FIELD, Scene, make_scene
 from reddino.synthetic.sources import SOURCES, Source, faded
-from reddino.synthetic.truth import Box, boxes
+from reddino.synthetic.truth import CellBox, boxes
 
 COLUMNS = (
     *("path", "source", "slide", "patient", "group", "x", "y", "w", "h", "label", "cell_diameter"),
@@ -120,7 +120,7 @@ def _fields(settings: Settings) -> Iterator[_Field]:
                 yield _Field(patient, patient_id, number % settings.slides_per_patient, number, sources)
 
 
-def _row(field: _Field, path: str, source: Source, box: Box, *, paired: bool) -> dict[str, object]:
+def _row(field: _Field, path: str, source: Source, box: CellBox, *, paired: bool) -> dict[str, object]:
     # a picture's truth is known to a fraction of a pixel; two decimals keep the table small
     return {
         "path": path,

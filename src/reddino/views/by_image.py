@@ -93,7 +93,7 @@ class ViewsByImage:
         """Return the number of images of the manifest."""
         return len(self.names)
 
-    def asked_for(self) -> int:
+    def images_to_open(self) -> int:
         """Return the number of images that are opened: all, or those that list cells."""
         if self.spec.kind == "cells" and not self.find_cells:
             return int((np.diff(self._starts) > 0).sum())

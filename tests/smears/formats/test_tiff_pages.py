@@ -12,7 +12,14 @@ import numpy as np
 import pytest
 import tifffile
 
-from reddino.smears.decode import ImageError, Look, decode_bytes, decode_image, image_size, look_at
+from reddino.smears.decode import (
+    ImageError,
+    PictureHeader,
+    decode_bytes,
+    decode_image,
+    image_size,
+    read_header,
+)
 from reddino.smears.opening import open_data
 
 Array = np.ndarray[Any, Any]
@@ -58,8 +65,8 @@ def test_decode_image__takes_the_picture_and_not_what_lies_beside_it(
     path = pages(tmp_path / "a.tif", *both)
     np.testing.assert_array_equal(decode_image(path), PICTURE)
     assert image_size(path) == (80, 64)
-    look = look_at(path)
-    assert look == Look(8, None, 1, others=1, rivals=look.rivals)
+    header = read_header(path)
+    assert header == PictureHeader(8, None, 1, others=1, rivals=header.rivals)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +112,7 @@ def test_decode_image__takes_the_sharpest_plane_or_the_one_that_is_named(tmp_pat
     for wrong in (0, 4):
         with pytest.raises(ImageError, match=f"no plane {wrong}"):
             decode_image(path, plane=wrong)
-    assert look_at(path).planes == 3
+    assert read_header(path).planes == 3
 
 
 RAMPS = [
@@ -149,7 +156,7 @@ def test_decode_image__reads_stacks_of_ome_and_imagej(tmp_path: Path, order: str
     for path in files:
         np.testing.assert_array_equal(decode_image(path), PICTURE)
         np.testing.assert_array_equal(decode_image(path, plane=3), BLURRED)
-        assert look_at(path).planes == 3
+        assert read_header(path).planes == 3
 
 
 @pytest.mark.parametrize("channels", [2, 3, 4])
@@ -206,7 +213,7 @@ def test_decode_image__takes_the_depth_that_ome_states(tmp_path: Path) -> None:
     deep = (GREY.astype(np.uint16) * 16)[:, :, None].repeat(3, axis=2)
     for bits, depth in ((12, 12), (16, None)):
         path = ome(tmp_path / "a.tif", deep, "YXS", SignificantBits=bits)
-        assert look_at(path) == Look(16, depth, 1)
+        assert read_header(path) == PictureHeader(16, depth, 1)
 
 
 @pytest.mark.parametrize(

@@ -21,9 +21,9 @@ _BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"crx ": "CR3"}  # the others are H
 
 def what_it_is(start: bytes) -> str | None:
     """Return what a file is and what to do; None where its first `LENGTH` bytes do not show it."""
-    told = next((words for mark, words in _OTHERS.items() if start.startswith(mark)), None)
-    if told is not None:
-        return told
+    known = next((words for mark, words in _OTHERS.items() if start.startswith(mark)), None)
+    if known is not None:
+        return known
     name = next((name for mark, name in _PICTURES.items() if start.startswith(mark)), None)
     if start[4:8] == b"ftyp":
         name = _BRANDS.get(start[8:12], "HEIC")

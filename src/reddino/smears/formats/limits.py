@@ -13,7 +13,7 @@ _BYTES_PER_PIXEL = 7
 _RESULT_BYTES = 3
 
 
-def require_room(path: Path, width: int, height: int, stored: float, max_pixels: int) -> None:
+def require_memory(path: Path, width: int, height: int, stored: float, max_pixels: int) -> None:
     """Refuse a picture that has no pixels, or takes too much memory, before any pixel is decoded.
 
     A picture of 8-bit colours may have `max_pixels`; one that takes more bytes a pixel may have fewer.
@@ -33,10 +33,10 @@ def require_room(path: Path, width: int, height: int, stored: float, max_pixels:
     if width * height > max_pixels:
         allowed = f"{max_pixels / 1e6:g} million are allowed"
         raise ImageError(path, f"is too large: {width} x {height} pixels, {allowed}; cut it into fields")
-    needed, room = width * height * (stored + _RESULT_BYTES), max_pixels * _BYTES_PER_PIXEL
-    if needed > room:
+    needed, available = width * height * (stored + _RESULT_BYTES), max_pixels * _BYTES_PER_PIXEL
+    if needed > available:
         raise ImageError(
             path,
-            f"is too large: {width} x {height} pixels take {needed / 1e9:.1f} GB of memory, {room / 1e9:.1f} "
-            "GB are allowed; cut it into fields, or save it with 8 bits",
+            f"is too large: {width} x {height} pixels take {needed / 1e9:.1f} GB of memory, "
+            f"{available / 1e9:.1f} GB are allowed; cut it into fields, or save it with 8 bits",
         )

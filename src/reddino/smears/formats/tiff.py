@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from reddino.smears.failures import ImageError
 from reddino.smears.formats import tiff_colours
 from reddino.smears.formats.samples import Samples
-from reddino.smears.formats.tiff_layout import JPEG, NONE, Layout, read_layout, require_readable
+from reddino.smears.formats.tiff_layout import JPEG, NONE, TiffLayout, read_layout, require_readable
 from reddino.smears.formats.tiff_planes import Planes, find_planes
 from reddino.smears.formats.tiff_structure import Page, TiffReader
 
@@ -36,7 +36,7 @@ class TiffHeader:
         stated: bits that count in a sample; None where the file does not state them.
     """
 
-    layout: Layout
+    layout: TiffLayout
     planes: Planes
     stated: int | None
 
@@ -56,7 +56,7 @@ def read_tiff_header(path: Path, file: IO[bytes], max_pixels: int) -> TiffHeader
     return TiffHeader(layout, planes, planes.stated or _stated_depth(page, layout))
 
 
-def _stated_depth(page: Page, layout: Layout) -> int | None:
+def _stated_depth(page: Page, layout: TiffLayout) -> int | None:
     """Return the bits that the tags of the largest sample value allow; None where they add nothing."""
     for tag in (341, 281):  # SMaxSampleValue, MaxSampleValue
         values = page.numbers(tag)
@@ -130,7 +130,7 @@ def _plane(path: Path, tiff: Any, header: TiffHeader, number: int) -> Samples:
     return Samples(found.values, found.bits, header.stated, found.white_is_zero)
 
 
-def _stored(path: Path, tiff: Any, page: Page, layout: Layout) -> NDArray[Any]:
+def _stored(path: Path, tiff: Any, page: Page, layout: TiffLayout) -> NDArray[Any]:
     """Return the samples of a page as (H, W, samples)."""
     if read_layout(path, page) != layout:
         raise ImageError(path, "has planes of different layouts")
@@ -152,7 +152,7 @@ def _stored(path: Path, tiff: Any, page: Page, layout: Layout) -> NDArray[Any]:
     return interleaved
 
 
-def _require_segments(path: Path, page: Page, layout: Layout) -> None:
+def _require_segments(path: Path, page: Page, layout: TiffLayout) -> None:
     """Refuse a page whose strips or tiles are not all there: tifffile fills the gaps with zeros."""
     tags = (324, 325) if layout.tiled else (273, 279)
     offsets, counts = (page.numbers(tag).astype(np.int64) for tag in tags)
@@ -169,7 +169,7 @@ def _require_segments(path: Path, page: Page, layout: Layout) -> None:
             _require_whole_jpeg(path, page, offset, count)
 
 
-def _require_lengths(path: Path, layout: Layout, counts: NDArray[np.int64], what: str) -> None:
+def _require_lengths(path: Path, layout: TiffLayout, counts: NDArray[np.int64], what: str) -> None:
     """Refuse segments without compression that hold fewer bytes than their pixels take."""
     rows = np.full(len(counts), layout.segment[1])
     if not layout.tiled:

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from reddino.smears.failures import ImageError
 from reddino.smears.formats.samples import Samples
-from reddino.smears.formats.tiff_layout import CMYK, JPEG, PALETTE, WHITE_IS_ZERO, Layout
+from reddino.smears.formats.tiff_layout import CMYK, JPEG, PALETTE, WHITE_IS_ZERO, TiffLayout
 
 
-def colours(path: Path, stored: NDArray[Any], layout: Layout, palette: NDArray[Any]) -> Samples:
+def colours(path: Path, stored: NDArray[Any], layout: TiffLayout, palette: NDArray[Any]) -> Samples:
     """Return grey or RGB samples of a page.
 
     Args:
@@ -36,19 +36,19 @@ def colours(path: Path, stored: NDArray[Any], layout: Layout, palette: NDArray[A
     return Samples(_chosen(values, layout), layout.bits, white_is_zero=white_is_zero)
 
 
-def _chosen(values: NDArray[Any], layout: Layout) -> NDArray[Any]:
+def _chosen(values: NDArray[Any], layout: TiffLayout) -> NDArray[Any]:
     """Return the colours alone: (H, W) or (H, W, 3)."""
     return values[:, :, 0] if layout.colours == 1 else values[:, :, :3]
 
 
-def _integers(stored: NDArray[Any], layout: Layout) -> NDArray[Any]:
+def _integers(stored: NDArray[Any], layout: TiffLayout) -> NDArray[Any]:
     if stored.dtype == np.bool_:
         return stored.astype(np.uint8)
     return stored
 
 
 def _from_palette(
-    path: Path, indices: NDArray[Any], layout: Layout, palette: NDArray[Any]
+    path: Path, indices: NDArray[Any], layout: TiffLayout, palette: NDArray[Any]
 ) -> NDArray[np.uint8]:
     size = 2**layout.bits
     if len(palette) != 3 * size:
@@ -66,13 +66,13 @@ def _from_inks(values: NDArray[Any]) -> NDArray[np.uint8]:
     return ((product + 127) // 255).astype(np.uint8)
 
 
-def _unmultiplied(values: NDArray[Any], layout: Layout) -> NDArray[Any]:
+def _unmultiplied(values: NDArray[Any], layout: TiffLayout) -> NDArray[Any]:
     """Undo the multiplication of colours by alpha; where nothing is seen, they stay 0."""
     highest = 2**layout.bits - 1
     alpha = values[:, :, layout.colours : layout.colours + 1]
     if (alpha == highest).all():
         return values
-    share = np.maximum(alpha, 1).astype(np.float32) / highest
-    plain = np.minimum(np.rint(values[:, :, : layout.colours] / share), highest)
+    fraction = np.maximum(alpha, 1).astype(np.float32) / highest
+    plain = np.minimum(np.rint(values[:, :, : layout.colours] / fraction), highest)
     result: NDArray[Any] = plain.astype(values.dtype)
     return result

@@ -7,7 +7,7 @@ from math import ceil
 from pathlib import Path
 
 from reddino.smears.failures import ImageError
-from reddino.smears.formats.limits import require_room
+from reddino.smears.formats.limits import require_memory
 from reddino.smears.formats.tiff_structure import Page
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, MASK, CMYK, YCBCR = range(7)
@@ -30,7 +30,7 @@ _ASSOCIATED, _UNASSOCIATED = 1, 2
 
 
 @dataclass(frozen=True)
-class Layout:
+class TiffLayout:
     """How a page stores its pixels.
 
     Attributes:
@@ -92,7 +92,7 @@ class Layout:
         return self.extra[:1] == (_ASSOCIATED,)
 
 
-def read_layout(path: Path, page: Page) -> Layout:
+def read_layout(path: Path, page: Page) -> TiffLayout:
     """Read the tags of a page.
 
     Raises:
@@ -113,7 +113,7 @@ def read_layout(path: Path, page: Page) -> Layout:
         what = "signed" if signed else "complex"
         raise ImageError(path, f"has {what} samples; save it with 8 or 16 unsigned bits")
     orientation = page.number(274, 1)
-    return Layout(
+    return TiffLayout(
         width=width,
         height=height,
         samples=page.number(277, 1),
@@ -132,23 +132,23 @@ def read_layout(path: Path, page: Page) -> Layout:
     )
 
 
-def require_readable(path: Path, layout: Layout, max_pixels: int) -> None:
+def require_readable(path: Path, layout: TiffLayout, max_pixels: int) -> None:
     """Refuse by name what is not read right, and what takes too much memory.
 
     Raises:
         ImageError: the message names the layout.
     """
     stored = layout.samples * layout.item_bytes
-    require_room(path, layout.width, layout.height, stored, max_pixels)
+    require_memory(path, layout.width, layout.height, stored, max_pixels)
     if not 1 <= layout.segment[0] <= 2**20 or not 1 <= layout.segment[1] <= 2**20:
         raise ImageError(path, f"damaged (TIFF tiles of {layout.segment[0]} x {layout.segment[1]})")
-    require_room(path, *layout.segment, stored, max_pixels)
+    require_memory(path, *layout.segment, stored, max_pixels)
     fault = _fault(layout)
     if fault is not None:
         raise ImageError(path, f"is a TIFF with {fault}, which is not read; save it as 8-bit RGB")
 
 
-def _fault(layout: Layout) -> str | None:
+def _fault(layout: TiffLayout) -> str | None:
     """Return the part of a layout that is not read; None where all of it is."""
     if layout.photometric < 0:
         return "samples of unknown meaning (no photometric interpretation)"
@@ -162,7 +162,7 @@ def _fault(layout: Layout) -> str | None:
     return _bits_fault(layout) or _colours_fault(layout)
 
 
-def _bits_fault(layout: Layout) -> str | None:
+def _bits_fault(layout: TiffLayout) -> str | None:
     packs_pictures = layout.compression in _PICTURE_CODECS
     bits = f"{layout.bits}-bit"
     faults = {
@@ -179,7 +179,7 @@ def _bits_fault(layout: Layout) -> str | None:
     return next((fault for fault, holds in faults.items() if holds), None)
 
 
-def _colours_fault(layout: Layout) -> str | None:
+def _colours_fault(layout: TiffLayout) -> str | None:
     if layout.photometric == YCBCR and (layout.compression != JPEG or layout.planar):
         return "YCbCr colours that are not compressed as JPEG"
     if layout.photometric == CMYK and layout.inks != 1:

@@ -42,8 +42,8 @@ def stated_stack(path: Path, pages: list[Page]) -> Stack | None:
 
 
 def _imagej_stack(path: Path, text: str, pages: list[Page]) -> Stack:
-    said = dict(re.findall(r"^(images|channels|slices|frames)=(\d{1,6})\s*$", text, re.MULTILINE))
-    numbers = {name: int(value) for name, value in said.items()}
+    stated = dict(re.findall(r"^(images|channels|slices|frames)=(\d{1,6})\s*$", text, re.MULTILINE))
+    numbers = {name: int(value) for name, value in stated.items()}
     channels, frames = numbers.get("channels", 1), numbers.get("frames", 1)
     images = numbers.get("images", len(pages))
     slices = numbers.get("slices", max(1, images // max(1, channels * frames)))
@@ -92,8 +92,8 @@ def _pure(table: bytes) -> int | None:
 def _require_plain_axes(path: Path, text: str, pages: list[Page]) -> None:
     """Refuse what tifffile describes as channels, points in time, or more planes than there are pages."""
     try:
-        said: Any = parse_json(text, str(path))
-        shape, axes = [int(one) for one in said["shape"]], str(said.get("axes", ""))
+        stated: Any = parse_json(text, str(path))
+        shape, axes = [int(one) for one in stated["shape"]], str(stated.get("axes", ""))
     except (RedDinoError, ValueError, KeyError, TypeError):
         return
     for axis, what in (("C", "channels"), ("T", "points in time")):
