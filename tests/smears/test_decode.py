@@ -291,7 +291,7 @@ def test_image_error__survives_a_worker_process() -> None:
 
 def test_failures__are_written_counted_and_summed_up(tmp_path: Path) -> None:
     failures = Failures()
-    assert failures.summary() == "Nothing had to be left out."
+    assert failures.summary() == "nothing had to be left out"
     failures.add("b,1.png", 'is "broken"')
     failures.add(Path("a.png"), "is\nempty")
     failures.add("a.png", "is empty")
@@ -303,7 +303,7 @@ def test_failures__are_written_counted_and_summed_up(tmp_path: Path) -> None:
             ["a.png", "is empty"],
             ["b,1.png", 'is "broken"'],
         ]
-    assert failures.summary() == '2 entries were left out, the first: b,1.png (is "broken").'
+    assert failures.summary() == '2 entries were left out, the first: b,1.png (is "broken")'
 
 
 @pytest.mark.smears

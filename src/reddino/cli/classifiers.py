@@ -105,7 +105,7 @@ def fit(
             **{name: value for name, value in tuning.items() if value is not None},
         )
     if failures.count:
-        complain(f"{failures.summary()} All are listed in {out / 'failures.csv'}.")
+        complain(f"{failures.summary()}; all are listed in {out / 'failures.csv'}")
     show_tables([classifier_table(made)])
     say(f"{out}: a {made.kind} classifier of {len(made.classes)} classes. Research use only.")
 
@@ -157,7 +157,7 @@ def predict(
             notice=complain,
         )
     if failures.count:
-        complain(f"{failures.summary()} All are listed in {out.with_name(f'{out.stem}.failures.csv')}.")
+        complain(f"{failures.summary()}; all are listed in {out.with_name(f'{out.stem}.failures.csv')}")
     if found.dropped:
         complain(f"{found.dropped} views were left out, since they reach past their image.")
     if found.found:

@@ -178,4 +178,4 @@ def _report_failures(failures: Failures, manifest: Path) -> None:
     file = manifest.with_name(f"{manifest.stem}.failures.csv")
     failures.leave_at(file)
     if failures.count:
-        complain(f"{failures.summary()} All are listed in {file}.")
+        complain(f"{failures.summary()}; all are listed in {file}")

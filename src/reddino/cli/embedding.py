@@ -106,7 +106,7 @@ def embed(
             notice=complain,
         )
     if failures.count:
-        complain(f"{failures.summary()} All are listed in {out / 'failures.csv'}.")
+        complain(f"{failures.summary()}; all are listed in {out / 'failures.csv'}")
     if report.not_finite:
         complain(f"{report.not_finite} vectors were left out: they hold NaN, infinity or too large numbers.")
     if report.dropped:

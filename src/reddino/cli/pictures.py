@@ -99,7 +99,7 @@ def patches(
         scale=scale,
     )
     if failures.count:
-        complain(f"{failures.summary()} All are listed in {out / 'failures.csv'}.")
+        complain(f"{failures.summary()}; all are listed in {out / 'failures.csv'}")
     say(f"{out}: {len(drawn)} pictures")
 
 

@@ -89,7 +89,7 @@ def pack(
     with progress_bar("images") as progress:
         packed = reddino.pack(data, out, recipe=recipe, failures=failures, progress=progress)
     if failures.count:
-        complain(f"{failures.summary()} All are listed in {out / 'failures.csv'}.")
+        complain(f"{failures.summary()}; all are listed in {out / 'failures.csv'}")
     say(f"{out}: {len(packed)} images (fingerprint {packed.fingerprint()})")
 
 

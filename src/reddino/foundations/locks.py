@@ -69,7 +69,7 @@ def _lock(handle: int) -> bool:
 
 
 def _is_still(path: Path, handle: int) -> bool:
-    """Whether an open file is the one of that name, and not one that was deleted meanwhile."""
+    """Return whether an open file is the one of that name, and not one that was deleted meanwhile."""
     with suppress(FileNotFoundError):
         return os.path.samestat(os.fstat(handle), path.stat())
     return False
@@ -184,7 +184,7 @@ def require_free(mark: Path, taken: str) -> None:
 
 
 def is_continued(out: Path) -> bool:
-    """Whether the command that claims `out` was killed there before."""
+    """Return whether the command that claims `out` was killed there before."""
     return out.absolute() in _continued
 
 

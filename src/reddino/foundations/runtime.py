@@ -42,12 +42,12 @@ class Runtime:
 
 
 def cpu_computes_bf16() -> bool:
-    """Whether this processor multiplies bfloat16 in hardware; elsewhere emulation is far slower than fp32."""
+    """Return whether this processor multiplies bfloat16 in hardware; emulation is far slower than fp32."""
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def bf16_is_fast(device: torch.device) -> bool:
-    """Whether `device` multiplies bfloat16 in hardware."""
+    """Return whether `device` multiplies bfloat16 in hardware."""
     if device.type != "cuda":
         return cpu_computes_bf16()
     with torch.cuda.device(device):

@@ -70,7 +70,7 @@ def read_content(path: Path) -> Content | None:
 
 
 def is_unchanged(path: Path, before: Content) -> bool:
-    """Whether a picture is what it was; its bytes are read only where size or dates are others."""
+    """Return whether a picture is what it was; its bytes are read only where size or dates are others."""
     state = file_state(path)
     if state == before.state:
         return True

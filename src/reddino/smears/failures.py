@@ -77,8 +77,8 @@ class Failures:
     def summary(self) -> str:
         """Return one line: how many entries were left out, and the first of them with its reason."""
         if not self._entries:
-            return "Nothing had to be left out."
+            return "nothing had to be left out"
         path, reason = next(iter(self._entries))
         if self.count == 1:
-            return f"1 entry was left out: {path} ({reason})."
-        return f"{self.count} entries were left out, the first: {path} ({reason})."
+            return f"1 entry was left out: {path} ({reason})"
+        return f"{self.count} entries were left out, the first: {path} ({reason})"

@@ -37,7 +37,7 @@ class PackedManifest(Manifest):
 
 
 def is_pack(folder: str | Path) -> bool:
-    """Whether a folder is a pack."""
+    """Return whether a folder is a pack."""
     return (Path(folder) / PACK).is_file()
 
 

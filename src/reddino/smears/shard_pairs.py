@@ -58,12 +58,12 @@ def pair(names: Iterable[str]) -> Pairs:
 
 
 def is_image(member: str) -> bool:
-    """Whether a member's name is that of an image."""
+    """Return whether a member's name is that of an image."""
     return not posixpath.basename(member).startswith(".") and member.lower().endswith(IMAGE_SUFFIXES)
 
 
 def is_used(member: str) -> bool:
-    """Whether a member is an image or a label file."""
+    """Return whether a member is an image or a label file."""
     return is_image(member) or _is_sidecar(member)
 
 

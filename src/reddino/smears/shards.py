@@ -232,7 +232,7 @@ def _is_utf8(name: str) -> bool:
 
 
 def _ends_properly(path: Path, offset: int) -> bool:
-    """Whether a block of zeros stands at `offset`: tarfile takes a damaged header for the end as well."""
+    """Return whether zeros stand at `offset`: tarfile takes a damaged header for the end as well."""
     with path.open("rb") as file:
         file.seek(offset)
         return file.read(tarfile.BLOCKSIZE) == bytes(tarfile.BLOCKSIZE)

@@ -50,7 +50,7 @@ def side_of_folder(path: str) -> str:
 
 
 def _holds_sides(column: Column) -> bool:
-    """Whether nothing but sides is in a column, and two of them at least."""
+    """Return whether nothing but sides is in a column, and two of them at least."""
     for some in (column[:100], column):
         found = {side_of(value or "") for value in pc.unique(some).to_pylist()} - {""}
         if not found <= set(_SIDES.values()):

@@ -65,7 +65,7 @@ def tidy(text: str) -> str:
 
 
 def means_missing(text: str) -> bool:
-    """Whether a tidy value is a word that a program writes where there is none."""
+    """Return whether a tidy value is a word that a program writes where there is none."""
     return unicodedata.normalize("NFKC", text).casefold() in _MISSING or text in _MISSING_AS_WRITTEN
 
 
@@ -76,7 +76,7 @@ def clean(text: str) -> str:
 
 
 def may_mean_missing(text: str) -> bool:
-    """Whether a tidy value may stand for a missing one, or be one."""
+    """Return whether a tidy value may stand for a missing one, or be one."""
     plain = unicodedata.normalize("NFKC", text).casefold()
     words = " ".join(re.sub(r"[\W_]+", " ", plain).split())
     return not words or words in _DOUBTFUL or _DOUBTFUL_FORM.fullmatch(plain) is not None
@@ -120,7 +120,7 @@ def name_key(name: str) -> str:
 
 
 def one_slip_apart(one: str, other: str) -> bool:
-    """Whether two keys differ by one letter: missing, wrong, too many, or swapped with the next."""
+    """Return whether two keys differ by one letter: missing, wrong, too many, or swapped with the next."""
     return bool(_shortened(one) & _shortened(other))
 
 

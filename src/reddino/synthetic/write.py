@@ -219,7 +219,7 @@ def write_smears(
     )
     require_free(
         folder / "manifest.csv",
-        f"{folder} already holds a manifest.csv; write synthetic smears to a new folder.",
+        f"{folder} already holds a manifest.csv; write synthetic smears to a new folder",
     )
     rows = [row for field in _fields(settings) for row in _photographed(folder, field, settings)]
     write_text(

@@ -189,7 +189,7 @@ def open_cache(
         cache = read_cache(index_file)
         failures = cache.failures
     if failures.count:
-        _log.warning("%s %d images remain.", failures.summary(), len(cache))
+        _log.warning("%s; %d images remain", failures.summary(), len(cache))
     return cache
 
 
@@ -287,7 +287,7 @@ class _Decoding:
             row, centres = int(self.rows[number]), self.centres[number]
             builder.add(row, image, scale, diameter, self.sources[number], centres=centres)
         if not len(builder):
-            raise RedDinoError(f"There is no image to train on. {failures.summary()}")
+            raise RedDinoError(f"there is no image to train on: {failures.summary()}")
         return builder.index(), failures
 
 

@@ -98,7 +98,7 @@ def pack_images(
                 digest.update(repr((pixels.shape, scale, diameter, said)).encode())
                 digest.update(centres.tobytes())
             if not rows:
-                raise RedDinoError(f"There is no image to pack. {failures.summary()}")
+                raise RedDinoError(f"there is no image to pack: {failures.summary()}")
         write_index(builder.index(), failures, folder / INDEX)
     except OSError as error:
         raise RedDinoError(

@@ -72,7 +72,7 @@ def _what_happened(words: str) -> str:
 
 
 def _only_padded(words: str, data: bytes) -> bool:
-    """Whether all that libjpeg found odd is a short run of zeros before the end marker."""
+    """Return whether all that libjpeg found odd is a short run of zeros before the end marker."""
     found = _EXTRANEOUS.search(words)
     if found is None or int(found[1]) > _PADDING:
         return False

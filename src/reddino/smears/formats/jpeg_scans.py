@@ -94,7 +94,7 @@ def _scans(data: bytes, place: int) -> Iterator[_Scan]:
 
 
 def _may_be_empty(data: bytes, scan: _Scan, progressive: bool) -> bool:
-    """Whether zeros are what an encoder writes for an empty stretch of a picture."""
+    """Return whether zeros are what an encoder writes for an empty stretch of a picture."""
     if progressive:
         # Brightness alone, a few bits a block; elsewhere a stretch of empty blocks is one code.
         return scan.first == 0

@@ -25,7 +25,7 @@ def id_of(value: object) -> str | None:
 
 
 def is_crowd(entry: dict[str, Any]) -> bool:
-    """Whether an annotation is a region of many: `iscrowd`, `ignore`, or a run-length mask without either."""
+    """Return whether an annotation is a region of many: `iscrowd`, `ignore`, or else a run-length mask."""
     for name in ("iscrowd", "ignore"):
         value = entry.get(name)
         if value not in (None, 0, False, "", "0") and str(value).strip().lower() not in (
