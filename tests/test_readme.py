@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -66,7 +67,7 @@ def test_documents__command_is_understood(command: str) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_documents__python_compiles(document: Path) -> None:
     for block in blocks(document, "python"):
-        compile(block, document.name, "exec")
+        compile(textwrap.dedent(block), document.name, "exec")
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

@@ -1,3 +1,3 @@
 """The version of RedDino, which the wheel, result files and model folders carry."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
