@@ -160,7 +160,7 @@ def test_cli__ctrl_c_ends_with_code_130_and_a_sentence(
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("reddino.api.check", interrupt)
+    monkeypatch.setattr("reddino.check", interrupt)
     assert cli.main(["check", str(tmp_path / "any.csv")]) == 130
     assert one_sentence(capsys.readouterr().err) == "reddino: stopped."
 
@@ -555,7 +555,7 @@ def test_cli__a_full_disk_is_said_in_a_sentence(
     def fail(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("reddino.api.synthesise", fail)
+    monkeypatch.setattr("reddino.synthesise", fail)
     assert cli.main(["synthesise", str(tmp_path / "s")]) == 1
     assert "No space left on device" in one_sentence(capsys.readouterr().err)
 
@@ -564,6 +564,6 @@ def test_cli__our_own_faults_keep_their_traceback(monkeypatch: pytest.MonkeyPatc
     def fault(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("reddino.api.synthesise", fault)
+    monkeypatch.setattr("reddino.synthesise", fault)
     with pytest.raises(ZeroDivisionError):
         cli.main(["synthesise", str(tmp_path / "s")])
