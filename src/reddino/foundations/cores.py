@@ -1,4 +1,4 @@
-"""How many cores this process may use: by its affinity, and by the quota of its container."""
+"""The number of cores that this process may use: by its affinity, and by the quota of its container."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def usable_cores() -> int:
 
 
 def cpu_quota(proc: Path = _PROC) -> float | None:
-    """Return cores that the control groups grant (version 1 and 2), or None without a limit.
+    """Return the number of cores that the control groups grant (version 1 and 2), or None without a limit.
 
     Args:
         proc: of the process, with its `cgroup` and `mountinfo`.

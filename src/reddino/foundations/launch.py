@@ -1,4 +1,4 @@
-"""Which process of a run this one is, where torchrun started several."""
+"""The number of this process in its run, where torchrun started several."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Launch:
-    """Which process of a run this is, as torchrun numbers it; the first of one without torchrun.
+    """The number of this process in its run, as torchrun gives it; without torchrun, the first of one.
 
     Attributes:
         rank: number of this process among all.

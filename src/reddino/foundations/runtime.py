@@ -17,7 +17,7 @@ Precision = Literal["auto", "fp32", "bf16"]
 
 @dataclass(frozen=True)
 class Runtime:
-    """Where and how tensors are computed.
+    """The device and the precision of computations.
 
     Attributes:
         device: `cpu`, `cuda` or `cuda:<n>`.

@@ -1,4 +1,4 @@
-"""Where the edges of an image agree on a centre: votes along the gradient, for scale and for centres.
+"""Votes of an image's edges along their gradient, for the scale and for the centres of cells.
 
 Every edge pixel votes for the point one radius up its gradient, into the stained side. The outline of a
 cell, also the part of it that lies inside an overlap, votes for that cell's centre, however many cells it
@@ -56,7 +56,7 @@ def find_edges(stain: Plane, smoothing: float, ignore: Mask | None = None) -> Ed
 
 
 def radial_votes(edges: Edges, radii: npt.NDArray[np.float64]) -> Plane:
-    """Return votes (H, W) of the edges for centres at any of `radii` (pixels).
+    """Return the votes (H, W) of the edges for centres at any of `radii` (pixels).
 
     1 means: a full circle of unit contrast around this pixel, seen at one of the radii.
     """
@@ -74,7 +74,7 @@ def radial_votes(edges: Edges, radii: npt.NDArray[np.float64]) -> Plane:
 
 
 def circle_diameter(stain: Plane, ignore: Mask, smallest: float = 8.0) -> float | None:
-    """Return diameter (pixels) on which the edges of `stain` agree best; None where they agree on none.
+    """Return the diameter (pixels) on which the edges of `stain` agree best; None where they agree on none.
 
     The score of a radius is the mean agreement that a vote meets, sum(V^2) / sum(V): about a half for discs
     of just that radius, near 0 for straight or random edges. Each octave of radii is searched at half the

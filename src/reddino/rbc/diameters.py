@@ -1,4 +1,4 @@
-"""How large a red cell is in the pixels of an image: from the manifest, else by segmentation."""
+"""The diameter of a red cell in the pixels of an image: from the manifest, else by segmentation."""
 
 from __future__ import annotations
 

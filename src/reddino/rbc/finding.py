@@ -95,7 +95,7 @@ def _voting_plane(foreground: Foreground) -> Plane:
 
 
 def _no_votes(foreground: Foreground, margin: int) -> Mask:
-    """Return pixels whose edges are not those of red cells: nuclei and the rim of a round field."""
+    """Return the pixels whose edges are not those of red cells: nuclei and the rim of a round field."""
     kernel = np.ones((2 * margin + 1, 2 * margin + 1), np.uint8)
     return np.asarray(cv2.dilate((foreground.nuclei | ~foreground.field).astype(np.uint8), kernel) > 0)
 

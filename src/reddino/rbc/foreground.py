@@ -1,4 +1,4 @@
-"""Which pixels of a smear image are stained: absorbance over the background, cells, nuclei and lettering."""
+"""The stained pixels of a smear image: absorbance over the background, cells, nuclei and lettering."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class StainModel:
 
 @dataclass(frozen=True)
 class Foreground:
-    """What stands out from the background at one resolution; all planes are (H, W).
+    """The stained pixels at one resolution; all planes are (H, W).
 
     Attributes:
         field: pixels that the optics lit (False on the black surround of a phone picture).
@@ -142,7 +142,7 @@ def _neighbourhood(stain: Plane) -> Plane:
 
 
 def dark_stain(density: Plane, cell: Colour) -> Mask:
-    """Return pixels that absorb far more than a typical red cell, in red or in green.
+    """Return the pixels that absorb far more than a typical red cell, in red or in green.
 
     They are nuclei, platelets and black ink.
 

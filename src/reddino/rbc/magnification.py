@@ -92,7 +92,7 @@ def mixed_magnifications(manifest: Manifest) -> Iterator[Finding]:
 
 
 def _of_one_class(manifest: Manifest) -> set[str]:
-    """Return sources none of whose pictures has boxes of two labels."""
+    """Return the sources without a picture that has boxes of two labels."""
     boxes = np.flatnonzero(manifest.numbers("w") > 0).tolist()
     sources, labels, paths = (manifest.strings(name) for name in ("source", "label", "path"))
     seen: dict[str, str] = {}

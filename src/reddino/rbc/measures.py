@@ -1,4 +1,4 @@
-"""What is measured of each piece of a segmentation, and which pieces are red cells."""
+"""Measure each piece of a segmentation, and choose the pieces that are red cells."""
 
 from __future__ import annotations
 

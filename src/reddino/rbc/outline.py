@@ -106,7 +106,7 @@ def outline_features(mask: Mask) -> list[float] | None:
 
 
 def _hull_pixels(outline: npt.NDArray[np.int32], side: int) -> float:
-    """Return pixels of the convex hull of an outline, counted as those of the mask are."""
+    """Return the number of pixels of the convex hull of an outline, counted as those of the mask are."""
     filled = np.zeros((side, side), np.uint8)
     cv2.fillConvexPoly(filled, cv2.convexHull(outline), 1)
     return float(filled.sum())
@@ -124,7 +124,7 @@ def _length(points: npt.NDArray[np.float64]) -> float:
 
 
 def _radii(points: npt.NDArray[np.float64], cx: float, cy: float) -> npt.NDArray[np.float64]:
-    """Return distance (ANGLES,) of the outline from (cx, cy) at even angles."""
+    """Return the distance (ANGLES,) of the outline from (cx, cy) at even angles."""
     across, down = points[:, 0] - cx, points[:, 1] - cy
     angle = np.arctan2(down, across)
     order = np.argsort(angle, kind="stable")

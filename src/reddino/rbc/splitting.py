@@ -38,7 +38,7 @@ def inner_distance(mask: Mask) -> Plane:
 
 
 def inscribed_radius(labels: Labels) -> npt.NDArray[np.float64]:
-    """Return radius (count,) of the greatest circle inside each label of (H, W), 0 = background included."""
+    """Return the radius (count,) of the greatest circle inside each label (H, W), background (0) included."""
     alone = labels > 0
     alone[:, 1:] &= labels[:, 1:] == labels[:, :-1]
     alone[1:] &= labels[1:] == labels[:-1]

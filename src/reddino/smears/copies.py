@@ -70,7 +70,7 @@ def find_copies(sketches: Sequence[Sketch], grey: Callable[[int], Pixels | None]
 
 
 def candidates(thumbnails: Sequence[NDArray[np.uint8] | None]) -> list[tuple[int, int, int, int, bool]]:
-    """Return pairs (i < j) whose hashes are near, the nearest first.
+    """Return the pairs (i < j) whose hashes are near, the nearest first.
 
     Returns:
         i, j, bits that differ, the orientation of i (a number of `orientations`) in which they do, and

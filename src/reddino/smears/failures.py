@@ -28,7 +28,7 @@ class ImageError(RedDinoError):
 
     @property
     def reason(self) -> str:
-        """What is wrong with it, in one line."""
+        """The reason, in one line."""
         return str(self.args[1])
 
     def __str__(self) -> str:
@@ -40,7 +40,7 @@ FAILURES_FILE = "failures.csv"
 
 
 class Failures:
-    """What could not be used, and why; a run continues without it and lists it at the end.
+    """The files that could not be used, with reasons; a run continues without them and lists them.
 
     An entry is an image that cannot be decoded, or an annotation that makes no sense, with the file it stands
     in. Iterating gives (path, reason) in the order they were added.

@@ -1,4 +1,4 @@
-"""What users can name as images: files, folders, manifests, patterns and tar shards, as one manifest."""
+"""Gather what users name as images (files, folders, manifests, patterns, tar shards) into one manifest."""
 
 from __future__ import annotations
 

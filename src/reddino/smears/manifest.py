@@ -168,7 +168,7 @@ class Manifest:
         return Manifest(table, self.root, self.findings, self.places)
 
     def missing_files(self) -> list[str]:
-        """Return paths, as they stand in the table, of images that do not exist."""
+        """Return the paths, as they stand in the table, of images that do not exist."""
         unique, _ = self.images()
         return [path for path in unique if not _is_there(self.root / path)]
 

@@ -88,7 +88,7 @@ def require_names(names: Sequence[str], file: str) -> None:
 
 
 def _listed(names: Sequence[str], most: int = 20) -> str:
-    """Return names for an error, the first of many."""
+    """Return a list of names for an error, the first of many."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return (", ".join(map(repr, names[:most])) or "none") + more
 

@@ -1,4 +1,4 @@
-"""How each picture of a collection is read: one bit depth for a source, one focus plane for a picture."""
+"""The reading of each picture of a collection: one bit depth for a source, one focus plane for a picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the rows of a manifest stand, as an editor shows the file."""
+"""The places of a manifest's rows, as an editor shows the file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _row_number(row: int) -> str:
 
 @dataclass(frozen=True)
 class RowPlace:
-    """Where a row of one file stands.
+    """The place of a row of one file.
 
     Attributes:
         name: the file, or what the table is.
@@ -39,7 +39,7 @@ class RowPlace:
 
 @dataclass(frozen=True)
 class RowPlaces:
-    """Where each row of a table stands that was chosen and joined from files.
+    """The place of each row of a table that was chosen and joined from files.
 
     Attributes:
         files: that rows came from; None for rows that came from none.

@@ -1,4 +1,4 @@
-"""Which label files of a tar shard belong to which image, by name."""
+"""Pair the label files of a tar shard with their images, by name."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ MAX_MEMBER_BYTES = 1 << 30
 
 @dataclass(frozen=True)
 class Shard:
-    """Where the members of a tar file lie in it.
+    """The index of a tar file: where its members lie.
 
     Attributes:
         path: the tar file.
@@ -70,7 +70,7 @@ def member_path(shard: Path, member: str) -> str:
 
 
 def split_member(path: str | Path) -> tuple[Path, str] | None:
-    """Return shard and member of a path `shard.tar::member`; None for the path of a file."""
+    """Return the shard and the member of a path `shard.tar::member`; None for the path of a file."""
     shard, separator, member = str(path).partition(SHARD_SUFFIX + SEPARATOR)
     return (Path(shard + SHARD_SUFFIX), member) if separator else None
 

@@ -29,7 +29,7 @@ _DIGITS = 32, 48, 48 + 2 * _GRID * _GRID
 
 @dataclass(frozen=True)
 class Sketch:
-    """What is kept of a picture.
+    """The part of a picture that is kept for comparison.
 
     Attributes:
         hashes: (2,) of `reddino.smears.hashes.image_hash`.

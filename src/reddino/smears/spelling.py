@@ -1,4 +1,4 @@
-"""How ids and labels are spelt: what is trimmed, which words mean missing, which spellings nearly agree."""
+"""The spelling of ids and labels: what is trimmed, which words mean missing, which spellings nearly agree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What lies between red cells: white cells, platelets, stain precipitate, dust; in micrometres."""
+"""Objects between red cells: white cells, platelets, stain precipitate, dust; in micrometres."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class WhiteCell:
     texture: int
 
     def box(self) -> tuple[float, float, float, float]:
-        """Return left, top, width and height in micrometres."""
+        """Return the left, top, width and height in micrometres."""
         low, high = self.outline.min(axis=0), self.outline.max(axis=0)
         return (
             self.x + float(low[0]),
@@ -52,7 +52,7 @@ class Platelet:
     texture: int
 
     def box(self) -> tuple[float, float, float, float]:
-        """Return left, top, width and height in micrometres."""
+        """Return the left, top, width and height in micrometres."""
         low, high = self.outline.min(axis=0), self.outline.max(axis=0)
         return (
             self.x + float(low[0]),

@@ -1,4 +1,4 @@
-"""What bodies are painted on: a window of the dye maps, its distances to an outline, and smooth noise."""
+"""The canvas of bodies: a window of the dye maps, its distances to an outline, and smooth noise."""
 
 from __future__ import annotations
 

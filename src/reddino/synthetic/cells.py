@@ -90,7 +90,7 @@ class RedCell:
     marks: tuple[Mark, ...] = ()
 
     def box(self) -> tuple[float, float, float, float]:
-        """Return left, top, width and height in micrometres."""
+        """Return the left, top, width and height in micrometres."""
         low, high = self.outline.min(axis=0), self.outline.max(axis=0)
         return (
             self.x + float(low[0]),
@@ -106,7 +106,7 @@ class RedCell:
 
 @dataclass(frozen=True)
 class Habit:
-    """What a patient's red cells have in common.
+    """The common traits of a patient's red cells.
 
     `diameter` is their mean in micrometres and `cv` its coefficient of variation, `chromia` the haemoglobin
     against normal, `blue` the fraction of polychromatic cells, `wobble` how far outlines deviate from their

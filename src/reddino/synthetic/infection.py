@@ -33,7 +33,7 @@ ANOTHER = 0.25
 
 @dataclass(frozen=True)
 class _Infection:
-    """How a patient's cells are infected, how the slide turned out, and how strongly both are stained."""
+    """The infection of a patient's cells, and the strength of their stain on a slide."""
 
     infected: float
     stages: tuple[float, ...]

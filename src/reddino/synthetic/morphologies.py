@@ -158,7 +158,7 @@ def _parasitised(rng: np.random.Generator, habit: Habit) -> CellShape:
 
 @dataclass(frozen=True)
 class _Morphology:
-    """How to draw a shape; its diameters are the patient's times `size`, kept within `limits` (um)."""
+    """A shape and how it is drawn; diameters are the patient's times `size`, within `limits` (um)."""
 
     draw: Callable[[np.random.Generator, Habit], CellShape]
     size: float

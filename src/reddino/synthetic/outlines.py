@@ -134,7 +134,7 @@ def _arc(start: float, stop: float, points: int = 60) -> Outline:
 
 
 def _curve(a: Outline, control: Outline, b: Outline, points: int = 30) -> Outline:
-    """Return quadratic Bezier curve from `a` to `b`, without its last point."""
+    """Return a quadratic Bezier curve from `a` to `b`, without its last point."""
     t = np.linspace(0.0, 1.0, points, endpoint=False)[:, None]
     return np.asarray((1 - t) ** 2 * a + 2 * t * (1 - t) * control + t**2 * b)
 
@@ -150,7 +150,7 @@ def helmet(rng: np.random.Generator) -> Outline:
 
 
 def triangle(rng: np.random.Generator) -> Outline:
-    """Return three points joined by sides that bow in or out."""
+    """Return a triangle: three points joined by sides that bow in or out."""
     turn = np.array([0.0, 2.1, 4.2]) + rng.uniform(-0.45, 0.45, 3)
     corners = np.column_stack([np.cos(turn), np.sin(turn)]) * rng.uniform(0.75, 1.35, (3, 1))
     nexts = np.roll(corners, -1, axis=0)

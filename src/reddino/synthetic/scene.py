@@ -28,7 +28,7 @@ FIELD = 90.0
 
 @dataclass(frozen=True)
 class Slide:
-    """How a slide turned out: relative strength of the dyes, dirt, and how close the cells lie."""
+    """The quality of a slide: relative strength of the dyes, dirt, and how close the cells lie."""
 
     haemoglobin: float
     blue: float

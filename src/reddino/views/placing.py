@@ -27,7 +27,7 @@ _SLACK = (
 
 
 def new_squares(image: int | Integers, rows: Integers, centres: Floats, side: Floats) -> Squares:
-    """Return squares (n,) without a disc and without a box of a found cell.
+    """Return squares (n,) that have neither a disc nor the box of a found cell.
 
     Args:
         image: number of the image, one for all or one per square.

@@ -1,4 +1,4 @@
-"""How a picture lies, by its EXIF data."""
+"""The orientation of a picture, by its EXIF data."""
 
 from __future__ import annotations
 

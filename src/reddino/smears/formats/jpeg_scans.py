@@ -1,4 +1,4 @@
-"""What is wrong with the compressed data of a JPEG that libjpeg has no word for: missing scans, zeros."""
+"""Faults of the compressed data of a JPEG that libjpeg does not report: missing scans, zeros."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How large a picture may be: one limit for every format, in pixels and in bytes of memory."""
+"""The limit of a picture's size: one limit for every format, in pixels and in bytes of memory."""
 
 from __future__ import annotations
 

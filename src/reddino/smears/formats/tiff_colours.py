@@ -14,7 +14,7 @@ from reddino.smears.formats.tiff_layout import CMYK, JPEG, PALETTE, WHITE_IS_ZER
 
 
 def colours(path: Path, stored: NDArray[Any], layout: TiffLayout, palette: NDArray[Any]) -> Samples:
-    """Return grey or RGB samples of a page.
+    """Return the grey or RGB samples of a page.
 
     Args:
         path: the file, for errors.

@@ -1,4 +1,4 @@
-"""How a TIFF page stores its pixels: read from its tags, and refused by name where it is not one we read."""
+"""The layout of a TIFF page's pixels: read from its tags, and refused by name where it is not supported."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _ASSOCIATED, _UNASSOCIATED = 1, 2
 
 @dataclass(frozen=True)
 class TiffLayout:
-    """How a page stores its pixels.
+    """The layout of a page's pixels.
 
     Attributes:
         width, height: in pixels, as stored.

@@ -1,4 +1,4 @@
-"""What OME, ImageJ and tifffile write of a TIFF's pages: channels, focus planes, points in time."""
+"""The pages of a TIFF by the metadata of OME, ImageJ and tifffile: channels, focus planes, points in time."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def _number(path: Path, element: Element, name: str, default: int | None = None)
 
 
 def _sizes(path: Path, picture: Element) -> dict[str, int]:
-    """Return pages by letter: channels of several samples have one page between them."""
+    """Return the number of pages by letter: channels of several samples have one page between them."""
     channels = _children(picture, "Channel")
     samples = max((_number(path, one, "SamplesPerPixel", 1) for one in channels), default=1)
     sizes = {letter: _number(path, picture, f"Size{letter}") for letter in "CZT"}

@@ -1,4 +1,4 @@
-"""Which page of a TIFF is the picture: not its thumbnail or label, but all of its focus planes."""
+"""The pages of a TIFF that hold the picture: not its thumbnail or label, but all of its focus planes."""
 
 from __future__ import annotations
 

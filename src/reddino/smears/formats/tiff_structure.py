@@ -27,7 +27,7 @@ _RATIONAL = (5, 10)
 
 @dataclass(frozen=True)
 class Tag:
-    """Where the value of a tag lies.
+    """The place of a tag's value.
 
     Attributes:
         kind: numpy type of an element.

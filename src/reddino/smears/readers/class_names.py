@@ -25,7 +25,7 @@ class _Listed:
 
 
 def class_names(folder: Path, rows: Rows) -> Names:
-    """Return names by class number; empty where nothing lists them.
+    """Return the names by class number; empty where nothing lists them.
 
     They stand in YAML files with `names`, and in `classes.txt` and `obj.names`, which programs also write
     next to the pictures or labels of each folder.
@@ -49,7 +49,7 @@ def class_names(folder: Path, rows: Rows) -> Names:
 
 
 def given_names(names: Sequence[str], rows: Rows) -> Names:
-    """Return names that the user gave in the order of their numbers."""
+    """Return the names that the user gave in the order of their numbers."""
     found = dict(enumerate(names))
     note_repeated(found, "names", rows)
     return found

@@ -1,4 +1,4 @@
-"""What the readers share: finding the images of a folder, and gathering rows for a manifest."""
+"""The common base of the readers: finding the images of a folder, and gathering rows for a manifest."""
 
 from __future__ import annotations
 
