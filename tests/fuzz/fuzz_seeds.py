@@ -282,7 +282,7 @@ def tables() -> list[Bundle]:
 
 
 def packs() -> list[Bundle]:
-    from reddino.pretraining.data.packing import PackedImage, pack_images
+    from reddino.pretraining.data.pack_writer import PackedImage, pack_images
     from reddino.smears.failures import Failures
 
     image = np.zeros((7, 9, 3), np.uint8)

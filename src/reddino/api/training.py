@@ -10,7 +10,7 @@ from reddino.api.arguments import Advance
 from reddino.api.sole_writer import sole_writer
 from reddino.evaluation.online import online_neighbours
 from reddino.pretraining import train
-from reddino.pretraining.data.pack_data import pack_data
+from reddino.pretraining.data.pack_sources import pack_data
 from reddino.pretraining.distributed.processes import joined
 from reddino.pretraining.run.diameters import needed_diameters, run_diameters
 from reddino.pretraining.run.folder import only_trainer

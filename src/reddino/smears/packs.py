@@ -1,4 +1,4 @@
-"""A packed collection as a manifest: `reddino.pretraining.data.packing` writes such folders."""
+"""A packed collection as a manifest: `reddino.pretraining.data.pack_writer` writes such folders."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A packed collection: images decoded once into one memory-mapped file, which any number of runs share.
+"""The writer of packed collections: images decoded once into one memory-mapped file for any number of runs.
 
-A folder with `images.pixels` and `images.npz` (the cache), `manifest.parquet` (a row an image),
+A pack is a folder with `images.pixels` and `images.npz` (the cache), `manifest.parquet` (one row per image),
 `failures.csv` and `pack.json`, which is written last: without it there is no pack.
 """
 
@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,22 +24,18 @@ from reddino.foundations.provenance import provenance
 from reddino.pretraining.data.image_cache import (
     INDEX,
     IndexBuilder,
-    centres_by_image,
     require_diameter,
     shrink,
     write_index,
 )
-from reddino.pretraining.data.shard_stream import expand_shards, stream_shard
-from reddino.rbc.diameters import image_diameters
-from reddino.smears.decode import decode_bytes, decode_image
 from reddino.smears.failures import Failures, ImageError
 from reddino.smears.manifest import Manifest, write_manifest
 from reddino.smears.manifest_columns import READING_COLUMNS
 from reddino.smears.packs import FORMAT, MANIFEST, PACK, PackedManifest, read_pack
-from reddino.smears.readings import Readings
 
 FAILURES = "failures.csv"
-_KEPT = ("source", "slide", "patient", "group")
+#: Columns of a manifest that a pack keeps.
+KEPT = ("source", "slide", "patient", "group")
 
 Decode = Callable[[], NDArray[np.uint8]]
 
@@ -74,7 +68,7 @@ def pack_images(
 
     Args:
         images: what to pack; one that cannot be decoded goes to `failures`.
-        folder: a new folder, or one of an interrupted packing, which begins again.
+        folder: a new folder, or one of an interrupted packing, which restarts.
         failures: takes what could not be used; it is written beside the images.
         max_cell_diameter: shrink images so that a cell is at most this many pixels across.
 
@@ -94,8 +88,8 @@ def pack_images(
                 rows.append(row)
                 file.write(pixels.data)
                 digest.update(pixels.data)
-                said = sorted(item for item in row.items() if item[0] != "path")
-                digest.update(repr((pixels.shape, scale, diameter, said)).encode())
+                values = sorted(item for item in row.items() if item[0] != "path")
+                digest.update(repr((pixels.shape, scale, diameter, values)).encode())
                 digest.update(centres.tobytes())
             if not rows:
                 raise RedDinoError(f"there is no image to pack: {failures.summary()}")
@@ -130,7 +124,7 @@ def _finish(
             row["path"] = Path(os.path.relpath(row["path"], folder.absolute())).as_posix()
     read = [name for name in READING_COLUMNS if any(name in row for row in rows)]
     table = pa.table(
-        {name: pa.array([row.get(name) for row in rows], pa.string()) for name in ("path", *_KEPT, *read)}
+        {name: pa.array([row.get(name) for row in rows], pa.string()) for name in ("path", *KEPT, *read)}
     )
     write_manifest(Manifest(table, folder), folder / MANIFEST)
     failures.write(folder / FAILURES)
@@ -142,50 +136,3 @@ def _finish(
         **provenance(data=content),
     }
     write_text(folder / PACK, json.dumps(description, indent=2) + "\n")
-
-
-def images_of_manifest(
-    manifest: Manifest, cell_diameters: Mapping[str, float] | None = None
-) -> Iterator[PackedImage]:
-    """Each image of a manifest once, with its first row and the places of its cells.
-
-    Args:
-        manifest: of images or cells.
-        cell_diameters: source -> pixels, where a row has none.
-    """
-    names, image_of_row = manifest.images()
-    centres = centres_by_image(manifest.centres(), image_of_row, len(names))
-    first = np.unique(image_of_row, return_index=True)[1]
-    columns = {name: manifest.strings(name) for name in _KEPT}
-    readings = Readings(manifest.table)
-    diameters = image_diameters(manifest, cell_diameters).tolist()
-    for name, row, places, diameter in zip(names, first.tolist(), centres, diameters, strict=True):
-        values = {column: strings[row] for column, strings in columns.items() if strings[row]}
-        path = manifest.root / name
-        row_now = {"path": str(path.absolute()), **values}
-        reading = readings.of(name)
-        row_now |= {column: str(value) for column, value in reading.items()}
-        yield PackedImage(row_now, diameter, places, partial(decode_image, path, **reading))
-
-
-def images_of_shards(specs: Iterable[str], failures: Failures) -> Iterator[PackedImage]:
-    """The images of tar shards (`expand_shards`), streamed one shard after the other."""
-    for named in [shard for spec in specs for shard in expand_shards(str(spec))]:
-        # The pack's rows must find the shard again, wherever this command was given.
-        shard = named if "://" in named else str(Path(named).absolute())
-        for image in stream_shard(shard, failures):
-            diameter = _number(image.row.get("cell_diameter", ""))
-            row = {"path": image.path, **{name: image.row[name] for name in _KEPT if name in image.row}}
-            reading = {name: int(float(image.row[name])) for name in READING_COLUMNS if name in image.row}
-            row |= {name: str(value) for name, value in reading.items()}
-            decode = partial(decode_bytes, image.path, image.data, **reading)
-            yield PackedImage(row, diameter, image.centres, decode)
-
-
-def _number(text: str) -> float:
-    """A length above 0; NaN for anything else."""
-    try:
-        value = float(text)
-    except ValueError:
-        return math.nan
-    return value if 0 < value < math.inf else math.nan
