@@ -72,8 +72,8 @@ def memory() -> dict[str, int]:
 def measure(folder: Path, batches: int, started: float) -> None:
     """Open the pack as `reddino pretrain` does and take batches; print times and memory as JSON."""
     from reddino.pretraining.data.image_cache import open_cache
+    from reddino.pretraining.data.stream import make_stream
     from reddino.pretraining.run.recipe import read_recipe
-    from reddino.pretraining.train import make_stream
     from reddino.smears.opening import open_data
 
     imported = time.time()
@@ -107,7 +107,7 @@ class _FirstBatchError(Exception):
 def measure_run(folder: Path, started: float) -> None:
     """Start a whole run and print when its loop had the first batch, as JSON."""
     import reddino
-    from reddino.pretraining import train as loop
+    from reddino.pretraining.dinov2 import StudentTeacher
 
     def stop(*_: object, **__: object) -> None:
         raise _FirstBatchError
@@ -115,7 +115,7 @@ def measure_run(folder: Path, started: float) -> None:
     overrides = ["data.max_cell_diameter=null", "run.samples=100000000"]
     with (
         tempfile.TemporaryDirectory() as run,
-        patch.object(loop, "make_views", stop),
+        patch.object(StudentTeacher, "network_input", stop),
         suppress(_FirstBatchError),
     ):
         reddino.pretrain("vit-tiny-scratch", folder, run, overrides=overrides)

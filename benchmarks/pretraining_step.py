@@ -4,7 +4,8 @@ Both take steps in turn in one process on the same random crops; the ratio is of
 put together as its DINOv2 example does (masked ViT, DINO head; targets and losses, 3 % of a step, are written
 out), in fp32 and torch's default settings, which is what its users run on a CPU.
 
-    python benchmarks/pretraining_step.py --recipe vit-tiny-scratch --set crops.global_size=112
+    python benchmarks/pretraining_step.py --recipe vit-tiny-scratch \\
+        --set crops.global_size=112 crops.local_size=56
 """
 # ruff: noqa: I001 - reddino comes first, since it sets OMP_WAIT_POLICY, which torch reads when it loads
 
@@ -15,6 +16,7 @@ import statistics
 import time
 from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 
 import reddino  # noqa: F401
 import timm
@@ -25,15 +27,16 @@ from torch import Tensor
 
 from reddino.networks.graph import normalise
 from reddino.networks.folder import IMAGENET_MEAN, IMAGENET_STD
-from reddino.pretraining.centering import sinkhorn_knopp
+from reddino.pretraining.build import build_networks
 from reddino.pretraining.data.stream import CropBatch
-from reddino.pretraining.train import take_step
+from reddino.pretraining.distributed.parallel import wrap
+from reddino.pretraining.distributed.processes import ALONE
+from reddino.pretraining.losses import sinkhorn_knopp
 from reddino.pretraining.masking import sample_masks
-from reddino.pretraining.optim import apply_schedule, make_optimizer
+from reddino.pretraining.optim import make_optimizer
 from reddino.pretraining.run.recipe import Recipe, read_recipe
 from reddino.pretraining.schedules import values_at
-from reddino.pretraining.dinov2 import StudentTeacher
-from reddino.pretraining.data.views import make_views
+from reddino.pretraining.data.network_input import Prefetcher
 from reddino.foundations.runtime import choose_runtime
 
 
@@ -58,24 +61,15 @@ def random_batch(recipe: Recipe, step: int) -> CropBatch:
 def our_step(recipe: Recipe, threads: int) -> Callable[[int], None]:
     """One step of `reddino pretrain`."""
     runtime = choose_runtime("cpu", recipe.run.precision, threads)
-    networks = StudentTeacher(recipe)
-    for branch in (networks.student, networks.teacher):
-        branch.backbone.use_fused_attention(runtime.fused_attention)
+    networks = build_networks(recipe)
+    student = wrap(networks, runtime, ALONE)
     optimizer = make_optimizer(networks.student, recipe.optim)
 
     def step(number: int) -> None:
         torch.set_float32_matmul_precision("medium")
-        values = values_at(number, recipe)
-        apply_schedule(optimizer, values)
-        optimizer.zero_grad(set_to_none=True)
-        batch = random_batch(recipe, number)
-        views = make_views(batch, recipe, networks.student.backbone, networks.card, runtime)
-        with runtime.autocast():
-            targets = networks.targets(views, values.teacher_temperature)
-            losses = networks.losses(networks.student(views), targets, views)
-        losses.total.backward()
-        take_step(networks, optimizer, recipe, finite=True)
-        networks.update_teacher(values.ema_momentum)
+        batches = iter([random_batch(recipe, number)])
+        inputs = Prefetcher(batches, partial(networks.network_input, runtime=runtime), runtime)
+        networks.training_step(inputs, student, optimizer, values_at(number, recipe), runtime=runtime)
 
     return step
 

@@ -17,8 +17,8 @@ from campaign.record import LARGEST_FILE, Record, replace_file, save_parts
 from campaign.throughput import free
 from reddino.foundations.errors import RedDinoError
 from reddino.pretraining.data.image_cache import open_packed_cache
+from reddino.pretraining.data.stream import make_stream
 from reddino.pretraining.run.recipe import Recipe, read_recipe
-from reddino.pretraining.train import make_stream
 from reddino.smears.packs import read_pack
 
 RECIPE = Path(__file__).with_name("vit_small.yaml")

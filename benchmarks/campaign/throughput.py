@@ -18,15 +18,14 @@ from campaign.machine import machine
 from campaign.plans import planned
 from campaign.record import Record
 from reddino.foundations.runtime import Runtime, choose_runtime
+from reddino.pretraining.build import build_networks
+from reddino.pretraining.data.network_input import Prefetcher
 from reddino.pretraining.data.stream import CropBatch
-from reddino.pretraining.data.views import Ahead, make_views
-from reddino.pretraining.dinov2 import StudentTeacher
-from reddino.pretraining.distributed.parallel import spread
+from reddino.pretraining.distributed.parallel import wrap
 from reddino.pretraining.distributed.processes import ALONE
-from reddino.pretraining.optim import apply_schedule, make_optimizer
+from reddino.pretraining.optim import make_optimizer
 from reddino.pretraining.run.recipe import Recipe, read_recipe
 from reddino.pretraining.schedules import values_at
-from reddino.pretraining.train import take_step
 
 SIZES = {"112/56": (112, 56), "224/98": (224, 98)}
 RECIPES = ("vit-tiny-scratch", "small", "base")
@@ -175,33 +174,22 @@ def batches(first: int, tried: dict[int, dict[str, Any]], largest: int = 4096) -
 
 
 def steps_of(recipe: Recipe, runtime: Runtime) -> Callable[[int], float]:
-    """A function that takes training steps at a batch and returns samples/s; the networks are built once."""
-    networks = StudentTeacher(recipe)
-    student = spread(networks, runtime, ALONE)
+    """Make a function that takes training steps at a batch and returns samples/s; networks are built once."""
+    one_part = recipe.model_copy(update={"run": recipe.run.model_copy(update={"accumulate": 1})})
+    networks = build_networks(one_part)
+    student = wrap(networks, runtime, ALONE)
     optimizer = make_optimizer(networks.student, recipe.optim)
 
     def take(batch: int) -> float:
         asked = with_batch(recipe, batch)
         crops, started = noise(asked), 0.0
-        views_ahead = Ahead(
-            itertools.repeat(crops),
-            lambda one: make_views(one, asked, networks.student.backbone, networks.card, runtime),
-            runtime,
+        inputs = Prefetcher(
+            itertools.repeat(crops), partial(networks.network_input, runtime=runtime), runtime
         )
         for number in range(WARM_UP + MOST):
             if number == WARM_UP:
                 started = now(runtime)
-            values = values_at(number, asked)
-            apply_schedule(optimizer, values)
-            optimizer.zero_grad(set_to_none=True)
-            views = next(views_ahead)
-            with runtime.autocast():
-                targets = networks.targets(views, values.teacher_temperature)
-                losses = networks.losses(student.predict(views), targets, views)
-            losses.total.backward()  # type: ignore[no-untyped-call]
-            views_ahead.prepare()
-            take_step(networks, optimizer, asked, bool(losses.total.detach().isfinite()))
-            networks.update_teacher(values.ema_momentum)
+            networks.training_step(inputs, student, optimizer, values_at(number, asked), runtime=runtime)
             done = number + 1 - WARM_UP
             if done >= FEWEST and time.perf_counter() - started > SECONDS:
                 break

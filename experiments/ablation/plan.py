@@ -13,7 +13,8 @@ from pydantic import Field, model_validator
 from reddino.evaluation.tasks import Task, read_task_file
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.structured import fit, read_yaml
-from reddino.pretraining.run.recipe import Recipe, Section, make_recipe, read_recipe
+from reddino.pretraining.run.recipe import Recipe, make_recipe, read_recipe
+from reddino.pretraining.run.recipe_sections import Section
 
 Count = Annotated[int, Field(ge=1)]
 #: In names of pseudo-arms: the averaged quarter turns of an arm's models.

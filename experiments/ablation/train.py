@@ -18,7 +18,7 @@ from reddino.foundations.errors import RedDinoError
 from reddino.foundations.locks import holding
 from reddino.foundations.provenance import hash_bytes
 from reddino.foundations.structured import read_json
-from reddino.pretraining.run.folder import ANSWERS, CHECKPOINTS
+from reddino.pretraining.run.folder import CHECKPOINTS, TEACHER_FEATURES
 from reddino.pretraining.run.recipe import Recipe
 from reddino.smears.opening import open_data
 from reddino.smears.packs import is_pack
@@ -41,7 +41,7 @@ def trained_model(
         recipe: of the run.
         data: manifests of the pretraining, by name.
         folder: of the run.
-        campaign: folder that the runs share: packed images and teachers' answers.
+        campaign: folder that the runs share: packed images and cached teacher features.
         still_wanted: called after every step; raises to stop.
 
     Returns:
@@ -66,7 +66,7 @@ def trained_model(
     run = folder / "run"
     answers = campaign / "answers" / _answers_key(recipe, digest)
     if recipe.distill is not None and recipe.distill.once and answers.is_dir():
-        _linked(answers, run / ANSWERS)
+        _linked(answers, run / TEACHER_FEATURES)
     with _clock(folder / SECONDS) as tick:
 
         def progress(done: int, total: int) -> None:
@@ -83,10 +83,10 @@ def trained_model(
         "samples": outcome.steps * recipe.run.batch,
         **read_json(folder / SECONDS),
     }
-    if (run / ANSWERS).is_dir() and not answers.is_dir():
-        _linked(run / ANSWERS, answers)
+    if (run / TEACHER_FEATURES).is_dir() and not answers.is_dir():
+        _linked(run / TEACHER_FEATURES, answers)
     write_text(note, json.dumps(known, indent=1) + "\n")
-    for left in (ANSWERS, CHECKPOINTS, "cache"):
+    for left in (TEACHER_FEATURES, CHECKPOINTS, "cache"):
         shutil.rmtree(run / left, ignore_errors=True)
     return str(outcome.model), known
 

@@ -9,11 +9,13 @@ import torch
 from torch import Tensor
 
 from reddino.foundations.runtime import Runtime
+from reddino.pretraining.build import build_networks
 from reddino.pretraining.data.stream import CropBatch
-from reddino.pretraining.data.views import make_views
 from reddino.pretraining.dinov2 import StudentTeacher
-from reddino.pretraining.distributed.parallel import Student, spread, whole
+from reddino.pretraining.distributed.parallel import WrappedStudent, wrap
 from reddino.pretraining.distributed.processes import ALONE, Processes
+from reddino.pretraining.distributed.tensors import whole_tensor
+from reddino.pretraining.losses import total_loss
 from reddino.pretraining.run.recipe import Recipe, read_recipe
 
 #: The recipe vit-tiny-scratch, with crops, drop path and depth between it and the published ones.
@@ -27,7 +29,7 @@ SETTINGS = (
     "run.batch=8",
 )
 
-Wrap = Callable[[StudentTeacher, Runtime, Processes], Student]
+Wrap = Callable[[StudentTeacher, Runtime, Processes], WrappedStudent]
 
 
 class Step(NamedTuple):
@@ -61,7 +63,7 @@ def random_batch(recipe: Recipe, number: int = 0) -> CropBatch:
 
 def networks_apart(recipe: Recipe, processes: Processes = ALONE) -> StudentTeacher:
     """Student and teacher with different weights, as after some training."""
-    networks = StudentTeacher(recipe, processes)
+    networks = build_networks(recipe, processes)
     generator = torch.Generator().manual_seed(9)
     with torch.no_grad():
         for parameter in networks.parameters():
@@ -76,25 +78,26 @@ def take(
     *,
     fused: bool | None = None,
     processes: Processes = ALONE,
-    wrap: Wrap = spread,
+    wrapped: Wrap = wrap,
 ) -> Step:
     """Forward and backward pass of a step; `fused` overrides how attention is computed."""
     runtime = Runtime(device, precision, 1)  # type: ignore[arg-type]
     networks = networks_apart(recipe, processes)
-    student = wrap(networks, runtime, processes)
+    student = wrapped(networks, runtime, processes)
     for branch in (networks.student, networks.teacher) if fused is not None else ():
         branch.backbone.use_fused_attention(bool(fused))
     batch = random_batch(recipe)
-    views = make_views(batch, recipe, networks.student.backbone, networks.card, runtime)
+    inputs = networks.network_input(batch, runtime)
     with runtime.autocast():
-        targets = networks.targets(views, 0.04)
-        losses = networks.losses(student.predict(views), targets, views)
-    losses.total.backward()  # type: ignore[no-untyped-call]
-    named = {"total": losses.total, "dino": losses.dino, "ibot": losses.ibot}
+        targets = networks.targets(inputs, 0.04)
+        losses = networks.losses(student.predict(inputs), targets, inputs)
+        total = total_loss(losses, *recipe.loss_weights)
+    total.backward()  # type: ignore[no-untyped-call]
+    named = {"total": total, "dino": losses["dino"], "ibot": losses["ibot"]}
     return Step(
         {name: float(loss.detach()) for name, loss in named.items()},
         {
-            name.removeprefix("module."): whole(parameter.grad).float().cpu()
+            name.removeprefix("module."): whole_tensor(parameter.grad).float().cpu()
             for name, parameter in networks.student.named_parameters()
             if parameter.grad is not None
         },

@@ -13,7 +13,7 @@ from reddino.foundations.runtime import Runtime
 from reddino.networks.backbone import create_backbone
 from reddino.pretraining.dinov2 import StudentTeacher
 from reddino.pretraining.distributed import parallel
-from reddino.pretraining.distributed.parallel import Student
+from reddino.pretraining.distributed.parallel import WrappedStudent
 from reddino.pretraining.distributed.processes import Processes, ProcessGroup
 
 Record = Callable[[str, object], None]
@@ -34,10 +34,10 @@ def processes(device: torch.device) -> Iterator[ProcessGroup]:
     dist.destroy_process_group()
 
 
-def in_a_group(networks: StudentTeacher, runtime: Runtime, processes: Processes) -> Student:
-    """What `spread` does for several processes."""
-    parallel.spread(networks, runtime, processes)
-    return parallel.shared(networks, runtime, processes)
+def in_a_group(networks: StudentTeacher, runtime: Runtime, processes: Processes) -> WrappedStudent:
+    """Wrap networks as `wrap` does for several processes."""
+    parallel.wrap(networks, runtime, processes)
+    return parallel.wrap_in_group(networks, runtime, processes)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_one_process__in_a_group_takes_the_step_of_one_alone(
     device: torch.device, alone: Step, processes: ProcessGroup, how: str, record_property: Record
 ) -> None:
     grouped = recipe([f"runtime.parallel={how}"])
-    found = take(grouped, device, processes=processes, wrap=in_a_group)
+    found = take(grouped, device, processes=processes, wrapped=in_a_group)
     record_property("gradient_error", gradient_error(found, alone))
     assert loss_error(found, alone) <= 1e-5
     assert gradient_error(found, alone) <= 1e-3

@@ -1,4 +1,4 @@
-"""Whole runs on a GPU: resumed, from a CPU's checkpoint, with a frozen network, and views made ahead."""
+"""Whole runs on a GPU: resumed, from a CPU's checkpoint, with a frozen network, and input made ahead."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from one_step import random_batch, recipe
 from torch import Tensor
 
 from reddino.foundations.runtime import Runtime
-from reddino.pretraining.data.views import Ahead, Views, make_views
-from reddino.pretraining.dinov2 import StudentTeacher
+from reddino.pretraining.build import build_networks
+from reddino.pretraining.data.network_input import NetworkInput, Prefetcher
 from reddino.pretraining.run.folder import read_metrics
 from reddino.smears.manifest import Manifest
 
@@ -64,7 +64,7 @@ def distance(a: dict[str, Tensor], b: dict[str, Tensor]) -> float:
 
 
 @pytest.mark.parametrize("began_on", ["the same device", "a CPU"])
-def test_run__goes_on_to_the_weights_of_an_undisturbed_one(
+def test_run__continues_to_the_weights_of_an_undisturbed_one(
     device: torch.device, images: Manifest, tmp_path: Path, began_on: str, record_property: Record
 ) -> None:
     overrides = ["run.precision=fp32", "runtime.workers=1"]
@@ -84,7 +84,7 @@ def test_run__goes_on_to_the_weights_of_an_undisturbed_one(
     assert off < 0.02 * moved
 
 
-GUIDED = (
+DISTILLED = (
     "loss.dino=0",
     "loss.ibot=0",
     "distill.teacher=untrained:test_efficientnet",
@@ -101,9 +101,9 @@ RUNS = {
         "model.layer_scale=null",
         "loss.ibot=0",
     ),
-    "pooled and spatial": GUIDED,
+    "pooled and spatial": DISTILLED,
     "asked once": (
-        *GUIDED,
+        *DISTILLED,
         "distill.spatial=0",
         "distill.morphology=1",
         "distill.relations=1",
@@ -136,37 +136,37 @@ def test_run__in_bf16_stays_finite(device: torch.device, images: Manifest, tmp_p
     assert not any("skipped_steps" in row for row in read_metrics(tmp_path / "run"))
 
 
-def test_views__made_ahead_are_those_of_their_batch(device: torch.device) -> None:
-    # A step that computes for long, while the next views are copied and the ones before are given up.
+def test_input__made_ahead_is_that_of_its_batch(device: torch.device) -> None:
+    # A step that computes for long, while the next input is copied and the ones before are given up.
     asked = recipe(["run.batch=64"])
-    networks = StudentTeacher(asked)
+    networks = build_networks(asked)
 
-    def make_on(where: torch.device) -> Callable[..., Views]:
+    def make_on(where: torch.device) -> Callable[..., NetworkInput]:
         runtime = Runtime(where, "fp32", 1)
-        return lambda batch: make_views(batch, asked, networks.student.backbone, networks.card, runtime)
+        return lambda batch: networks.network_input(batch, runtime)
 
     batches = [random_batch(asked, number) for number in range(6)]
-    ahead = Ahead(iter(batches), make_on(device), Runtime(device, "fp32", 1))
+    ahead = Prefetcher(iter(batches), make_on(device), Runtime(device, "fp32", 1))
     busy = torch.randn(2048, 2048, device=device) / 64
     sums = []
-    for views in ahead:
+    for inputs in ahead:
         for _ in range(20 if device.type == "cuda" else 1):
             busy = busy @ busy / 2
-        assert views.local_crops is not None and views.masked is not None
+        assert inputs.local_crops is not None and inputs.masked is not None
         sums.append(
-            (views.global_crops.double().sum(), views.local_crops.double().sum(), views.masked.masks.sum())
+            (inputs.global_crops.double().sum(), inputs.local_crops.double().sum(), inputs.masked.masks.sum())
         )
-        del views
+        del inputs
         ahead.prepare()
     assert len(sums) == len(batches)
     on_cpu = make_on(torch.device("cpu"))
     for batch, found in zip(batches, sums, strict=True):
-        views = on_cpu(batch)
-        assert views.local_crops is not None and views.masked is not None
+        inputs = on_cpu(batch)
+        assert inputs.local_crops is not None and inputs.masked is not None
         wanted = (
-            views.global_crops.double().sum(),
-            views.local_crops.double().sum(),
-            views.masked.masks.sum(),
+            inputs.global_crops.double().sum(),
+            inputs.local_crops.double().sum(),
+            inputs.masked.masks.sum(),
         )
         np.testing.assert_allclose(
             [float(x) for x in found], [float(x) for x in wanted], rtol=1e-6, atol=1e-2

@@ -13,9 +13,9 @@ import reddino
 from reddino.figures.run_report import crops_figure, find_cache, first_crops, run_report
 from reddino.foundations.errors import RedDinoError
 from reddino.pretraining.data.image_cache import open_cache, read_cache
+from reddino.pretraining.data.stream import make_stream
 from reddino.pretraining.run.folder import RunFolder
 from reddino.pretraining.run.recipe import read_recipe
-from reddino.pretraining.train import make_stream
 from reddino.smears.manifest import Manifest
 from reddino.smears.readers import read_folder
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from reddino.pretraining.build import build_networks
 from reddino.pretraining.dinov2 import StudentTeacher
 from reddino.pretraining.optim import make_optimizer
 from reddino.pretraining.run.recipe import read_recipe
@@ -22,5 +23,5 @@ SMALL = (
 
 def small_networks() -> tuple[StudentTeacher, torch.optim.AdamW]:
     """Student, teacher and optimizer of the recipe vit-tiny-scratch in miniature, as freshly drawn."""
-    networks = StudentTeacher(read_recipe("vit-tiny-scratch", SMALL))
+    networks = build_networks(read_recipe("vit-tiny-scratch", SMALL))
     return networks, make_optimizer(networks.student, networks.recipe.optim)

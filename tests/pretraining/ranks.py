@@ -2,9 +2,9 @@
 
 Reads a line of settings in JSON after the other and forks the processes of a run, as torchrun would start
 them, but without importing torch again. Settings: `count`, `images`, `folder`, `overrides`, and `die`: [rank,
-function of a module of the room, number of the call] at which that process kills itself. Prints the numbers
-of the processes, and how they ended when all have. Each writes `<folder>-outcome-<rank>.json`, and the first
-one the gradients of every step before clipping to `<folder>-gradients.pt`.
+function of a module of the package, number of the call] at which that process kills itself. Prints the
+numbers of the processes, and how they ended when all have. Each writes `<folder>-outcome-<rank>.json`, and
+the first one the gradients of every step before clipping to `<folder>-gradients.pt`.
 """
 
 from __future__ import annotations
@@ -37,28 +37,28 @@ def run(settings: dict[str, Any], rank: int) -> None:
     from micro_run import run_micro
 
     from reddino.foundations.errors import RedDinoError
-    from reddino.pretraining import train as loop
-    from reddino.pretraining.distillation import cache as answers
-    from reddino.pretraining.distributed.parallel import whole
+    from reddino.pretraining import dinov2
+    from reddino.pretraining.distillation import cache
     from reddino.pretraining.distributed.processes import joined
+    from reddino.pretraining.distributed.tensors import whole_tensor
     from reddino.pretraining.run.folder import only_trainer
     from reddino.smears.manifest import read_manifest
 
-    answers.PART = 2  # of six cells, so that there is something to share
+    cache.PART = 2  # of six cells, so that there is something to share
     folder, gradients = Path(settings["folder"]), []
-    take_step = loop.take_step
+    take_step = dinov2.take_step
 
     def record(networks: Any, *arguments: Any) -> bool:
         named = networks.student.named_parameters()
-        gradients.append({name: whole(p.grad).clone() for name, p in named if p.grad is not None})
+        gradients.append({name: whole_tensor(p.grad).clone() for name, p in named if p.grad is not None})
         return take_step(networks, *arguments)
 
-    loop.take_step = record
+    dinov2.take_step = record
     victim, name, call = settings.get("die") or (None, "", 0)
     if victim == rank:
         module, _, function = name.rpartition(".")
-        room = import_module(f"reddino.pretrain.{module}")
-        setattr(room, function, dying(getattr(room, function), call, lambda *_, **__: None))
+        patched = import_module(f"reddino.pretraining.{module}")
+        setattr(patched, function, dying(getattr(patched, function), call, lambda *_, **__: None))
     outcome: dict[str, Any] = {}
     try:
         with joined("cpu") as processes, only_trainer(folder, processes):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from reddino.pretraining.centering import centred_softmax, moved_center, sinkhorn_knopp, target_entropy
+from reddino.pretraining.losses import centred_softmax, moved_center, sinkhorn_knopp, target_entropy
 
 
 def some_logits(samples: int, prototypes: int, seed: int = 0) -> np.ndarray:

@@ -9,13 +9,16 @@ import torch
 from micro_run import micro_recipe
 
 from reddino.foundations.errors import RedDinoError
+from reddino.pretraining.build import build_networks
 from reddino.pretraining.dinov2 import StudentTeacher
 from reddino.pretraining.optim import make_optimizer
 from reddino.pretraining.run.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint, step_of
 
+PARTS = ("weight", "bias")
+
 
 def fresh(*overrides: str) -> tuple[StudentTeacher, torch.optim.AdamW]:
-    networks = StudentTeacher(micro_recipe(overrides))
+    networks = build_networks(micro_recipe(overrides))
     return networks, make_optimizer(networks.student, networks.recipe.optim)
 
 
@@ -105,3 +108,27 @@ def test_load__refuses_a_flipped_bit(
     path.write_bytes(bytes(content))
     with pytest.raises(RedDinoError, match=r"step-000000001\.pt cannot be restored .*checksum.*delete it"):
         load_checkpoint(path, *fresh())
+
+
+def test_names__of_what_is_not_in_the_backbone_stay_those_of_earlier_checkpoints() -> None:
+    overrides = ["head.shared=false", "distill.teacher=untrained:test_vit", "distill.morphology=1"]
+    networks, optimizer = fresh(*overrides, "distill.image_size=64", "data.layout=cells")
+    heads = [
+        *("dino_head.prototypes", *(f"dino_head.mlp.{i}.{kind}" for i in (0, 2, 4) for kind in PARTS)),
+        *("ibot_head.prototypes", *(f"ibot_head.mlp.{i}.{kind}" for i in (0, 2, 4) for kind in PARTS)),
+        *(f"guide_heads.{part}.{kind}" for part in ("pooled", "shapes", "spatial") for kind in PARTS),
+    ]
+    names = [name for name in networks.state_dict() if ".backbone." not in name]
+    assert names == [
+        *("dino_center", "ibot_center"),
+        *(f"{branch}.{name}" for branch in ("student", "teacher") for name in heads),
+        *(
+            f"{part}_scale.{sums}"
+            for part in ("pooled", "spatial", "shape")
+            for sums in ("count", "total", "squares")
+        ),
+    ]
+    # An optimizer's state knows parameters by their numbers, group by group.
+    numbered = {id(parameter): name for name, parameter in networks.student.named_parameters()}
+    first = [numbered[id(group["params"][0])] for group in optimizer.param_groups]
+    assert first == ["backbone.mask_token", "backbone.vit.patch_embed.proj.bias", "dino_head.prototypes"]

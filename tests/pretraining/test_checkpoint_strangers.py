@@ -24,6 +24,7 @@ from torch.distributed.checkpoint.metadata import (
 from torch.distributed.checkpoint.state_dict_saver import save
 
 from reddino.foundations.errors import RedDinoError
+from reddino.pretraining.build import build_networks
 from reddino.pretraining.dinov2 import StudentTeacher
 from reddino.pretraining.optim import make_optimizer
 from reddino.pretraining.run.checkpoint import load_checkpoint, save_checkpoint
@@ -34,7 +35,7 @@ Change = Callable[[Any, Path], None]
 
 
 def fresh() -> tuple[StudentTeacher, torch.optim.AdamW]:
-    networks = StudentTeacher(micro_recipe([]))
+    networks = build_networks(micro_recipe([]))
     return networks, make_optimizer(networks.student, networks.recipe.optim)
 
 

@@ -38,7 +38,7 @@ class Scene:
         self.ranks = Ranks(folder / "images" / "manifest.csv")
         self.two = self.ranks.run(2, folder / "two", BASE)
         self.lost = folder / "lost"
-        self.ranks.begin(2, self.lost, BASE, die=[1, "loop.take_step", 4])
+        self.ranks.begin(2, self.lost, BASE, die=[1, "dinov2.take_step", 4])
         self.codes = self.ranks.exit_codes()
 
 
@@ -110,9 +110,9 @@ def test_resume__with_another_number_of_processes_to_rounding(
 def test_resume__what_one_process_or_shards_wrote(scene: Scene, tmp_path: Path) -> None:
     # 1 -> 2 with FSDP2 -> 1, each killed behind its checkpoint.
     folder, sharded = tmp_path / "run", [*BASE, "runtime.parallel=fsdp"]
-    scene.ranks.begin(1, folder, BASE, die=[0, "loop.take_step", 4])
+    scene.ranks.begin(1, folder, BASE, die=[0, "dinov2.take_step", 4])
     assert scene.ranks.exit_codes() == [-signal.SIGKILL]
-    scene.ranks.begin(2, folder, sharded, die=[0, "loop.take_step", 4])
+    scene.ranks.begin(2, folder, sharded, die=[0, "dinov2.take_step", 4])
     assert scene.ranks.exit_codes() == [-signal.SIGKILL, 0]
     names = [path.name for path in list_checkpoints(folder / "checkpoints")]
     assert names == ["step-000000002.pt", "step-000000004"]

@@ -123,12 +123,14 @@ def test_two_processes__do_not_wait_for_a_map_that_nobody_learns(ranks: Ranks, t
     ranks.run(2, tmp_path / "run", [*BASE, *guided])
 
 
-def test_two_processes__of_which_one_is_killed_while_they_ask_go_on(ranks: Ranks, tmp_path: Path) -> None:
+def test_two_processes__of_which_one_is_killed_while_precomputing_continue(
+    ranks: Ranks, tmp_path: Path
+) -> None:
     overrides = [*BASE, *SETTINGS["distilled from two networks, asked once"][0]]
     whole = ranks.run(2, tmp_path / "whole", overrides)
     folder = tmp_path / "run"
     # Six cells in three parts: the second process has the second of them.
-    ranks.begin(2, folder, overrides, die=[1, "answers._words", 1])
+    ranks.begin(2, folder, overrides, die=[1, "distillation.cache._features", 1])
     assert any(ranks.exit_codes())
     assert len(list((folder / "answers").glob("*-*.npy"))) == 1
     assert_learned_alike(whole, ranks.run(2, folder, overrides))

@@ -10,7 +10,8 @@ from micro_run import draw_images, micro_recipe, run_micro
 
 from reddino.foundations.errors import RedDinoError
 from reddino.networks.folder import open_model_folder
-from reddino.pretraining import train as loop
+from reddino.pretraining import dinov2
+from reddino.pretraining.build import build_networks
 from reddino.pretraining.dinov2 import StudentTeacher
 from reddino.pretraining.distributed.processes import ALONE
 from reddino.pretraining.optim import make_optimizer
@@ -27,7 +28,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 def break_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
     """From this many steps on, a step leaves infinity in a weight of the student."""
     done = 0
-    plain = loop.take_step
+    plain = dinov2.take_step
 
     def breaking(networks: StudentTeacher, *rest: object) -> bool:
         nonlocal done
@@ -38,7 +39,7 @@ def break_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
                 next(networks.student.parameters()).view(-1)[0] = float("inf")
         return taken
 
-    monkeypatch.setattr(loop, "take_step", breaking)
+    monkeypatch.setattr(dinov2, "take_step", breaking)
 
 
 def test_pretrain__that_diverges_in_its_last_step_writes_no_model(
@@ -66,7 +67,7 @@ def test_pretrain__that_diverges_names_and_keeps_the_last_finite_checkpoint(
 
 @pytest.mark.parametrize("where", ["student", "teacher", "center", "moments"])
 def test_require_finite_state__looks_at_everything_that_is_written(where: str, tmp_path: Path) -> None:
-    networks = StudentTeacher(micro_recipe())
+    networks = build_networks(micro_recipe())
     optimizer = make_optimizer(networks.student, networks.recipe.optim)
     parameter = next(networks.student.parameters())
     optimizer.state[parameter] = {"step": torch.ones(()), "exp_avg": torch.zeros_like(parameter)}

@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from reddino.networks.backbone import create_backbone
-from reddino.pretraining.branch import Branch
+from reddino.pretraining.dinov2 import Branch
 from reddino.pretraining.optim import apply_schedule, layer_of, make_optimizer, parameter_groups
-from reddino.pretraining.run.recipe import OptimSection, Recipe, make_recipe
+from reddino.pretraining.run.recipe import Recipe, make_recipe
+from reddino.pretraining.run.recipe_sections import OptimSection
 from reddino.pretraining.schedules import StepValues
 
 DEPTH = 3

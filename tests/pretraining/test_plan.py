@@ -46,7 +46,7 @@ def test_counts__a_block_costs_what_its_products_cost(images: Manifest) -> None:
     assert two.parameters - one.parameters == weights
 
 
-def test_counts__of_a_guide_are_those_of_its_forward_pass(images: Manifest) -> None:
+def test_counts__of_a_distillation_teacher_are_those_of_its_forward_pass(images: Manifest) -> None:
     alone = (
         "loss.dino=0",
         "crops.local_count=0",
@@ -63,11 +63,11 @@ def test_counts__of_a_guide_are_those_of_its_forward_pass(images: Manifest) -> N
         return 12 * block + 2 * places**2 * 3 * 14**2 * dim  # and the patch embedding
 
     assert large.flops - small.flops == pytest.approx(2 * (forward(4) - forward(2)), rel=1e-6)
-    guide = create_backbone("vit_tiny_patch14", image_size=56)
-    assert large.frozen == sum(parameter.numel() for parameter in guide.parameters())
+    teacher = create_backbone("vit_tiny_patch14", image_size=56)
+    assert large.frozen == sum(parameter.numel() for parameter in teacher.parameters())
     made = make_plan(micro_recipe([*PLAIN, *alone, sizes[4]]), device_kind="100/16")
-    assert made.memory["guide"] == pytest.approx(4 * large.frozen / 1e9)
-    assert "(forward, backward, guide, heads)" in made.text()
+    assert made.memory["distillation teacher"] == pytest.approx(4 * large.frozen / 1e9)
+    assert "(forward, backward, distillation teacher, heads)" in made.text()
 
 
 def test_plan__of_a_device_that_is_not_here_is_arithmetic(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,13 +104,13 @@ def test_counts__a_convolution_in_groups_costs_three_times_its_forward_pass(grou
     assert counter.get_total_flops() == 3 * forward
 
 
-def test_plan__of_a_recipe_that_cuts_round_cells() -> None:
+def test_plan__of_a_recipe_that_cuts_around_cells() -> None:
     recipe = micro_recipe(["data.layout=cells", "data.patch_unit=diameters", "data.patch_side=2"])
     assert make_plan(recipe).samples_per_second > 0
 
 
-def test_plan__without_the_guide_where_it_is_asked_beforehand() -> None:
-    guided = [
+def test_plan__without_the_teacher_where_its_features_are_precomputed() -> None:
+    distilled = [
         "loss.dino=0",
         "loss.ibot=0",
         "data.layout=cells",
@@ -119,10 +119,10 @@ def test_plan__without_the_guide_where_it_is_asked_beforehand() -> None:
         "distill.teacher=untrained:test_efficientnet",
         "distill.spatial=0",
     ]
-    each, once = (make_plan(micro_recipe([*guided, *more])) for more in ([], ["distill.once=true"]))
+    each, once = (make_plan(micro_recipe([*distilled, *more])) for more in ([], ["distill.once=true"]))
     assert once.counts.flops < each.counts.flops
-    assert "guide, heads" in each.text() and "beforehand" not in each.text()
-    assert "guide, heads" not in once.text() and "beforehand" in once.text()
+    assert "distillation teacher, heads" in each.text() and "beforehand" not in each.text()
+    assert "distillation teacher, heads" not in once.text() and "beforehand" in once.text()
 
 
 @pytest.mark.parametrize(

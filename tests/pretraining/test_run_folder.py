@@ -45,7 +45,7 @@ def test_begin__goes_on_with_other_runtime_keys(tmp_path: Path) -> None:
 def test_begin__remarks_on_another_number_of_processes(tmp_path: Path) -> None:
     RunFolder(tmp_path).begin(micro_recipe(), DATA, threads=1)
     (remark,) = RunFolder(tmp_path).begin(micro_recipe(), DATA, threads=1, processes=4)
-    assert "processes 1 and goes on with" in remark and "processes 4" in remark
+    assert "processes 1 and continues with" in remark and "processes 4" in remark
 
 
 def test_folder__of_any_process_but_the_first_is_not_written_to(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_begin__remarks_on_other_threads(tmp_path: Path) -> None:
     remarks = RunFolder(tmp_path).begin(micro_recipe(), DATA, threads=4)
     assert len(remarks) == 1
     assert "began with threads 1" in remarks[0]
-    assert "goes on with threads 4" in remarks[0]
+    assert "continues with threads 4" in remarks[0]
 
 
 def test_begin__records_the_precision_that_was_chosen_and_remarks_on_another(tmp_path: Path) -> None:

@@ -1,7 +1,4 @@
-"""The report of a pretraining run: its curves, and crops as its network saw them.
-
-It stands above the rooms, since it needs `pretrain` as well as `explore`.
-"""
+"""The report of a pretraining run: its curves, and crops as its network saw them."""
 
 from __future__ import annotations
 
@@ -20,9 +17,9 @@ from reddino.figures.page.document import Document, escape, facts, paragraph, pi
 from reddino.figures.training import HEALTH, RATES, Record, panels_figure, training_figure, without_prototypes
 from reddino.foundations.errors import RedDinoError
 from reddino.pretraining.data.image_cache import ImageCache, read_cache
+from reddino.pretraining.data.stream import make_stream
 from reddino.pretraining.run.folder import DESCRIPTION, RECIPE, read_metrics, read_run_description
 from reddino.pretraining.run.recipe import Recipe, dump_recipe, read_recipe
-from reddino.pretraining.train import make_stream
 
 SAMPLES = 6
 GLOBAL, LOCAL = 96, 48
@@ -30,16 +27,17 @@ GLOBAL, LOCAL = 96, 48
 CURVES = (
     "The loss of each objective, the entropy of the teacher's targets, and how well a 20-NN on the teacher's "
     "class tokens does on labelled cells. A DINO or iBOT loss that stays at ln K, or an entropy at ln K, is "
-    "a collapse to uniform outputs. The losses of a distillation are 0 where the student says of the changed "
-    "crop exactly what its frozen teacher says of the clean one."
+    "a collapse to uniform outputs. The losses of a distillation are 0 where the student predicts from the "
+    "changed crop exactly its frozen teacher's features of the clean one."
 )
 DISTILLED = (
-    "The loss of each part, 0 where the student says of the changed crop exactly what its frozen teacher "
-    "says of the clean one, and how well a 20-NN on the averaged student's vectors does on labelled cells."
+    "The loss of each part, 0 where the student predicts from the changed crop exactly its frozen teacher's "
+    "features of the clean one, and how well a 20-NN on the averaged student's vectors does on labelled "
+    "cells."
 )
-SIGNS = (
-    "Signs of collapse: the effective rank of the class tokens (how many directions they vary along) and the "
-    "share of prototypes that are some sample's first choice should stay well above their floor."
+DIAGNOSTICS = (
+    "Collapse diagnostics: the effective rank of the class tokens (how many directions they vary along) and "
+    "the fraction of prototypes that are some sample's first choice should stay well above their floor."
 )
 RANK = (
     "The effective rank of the student's class tokens, or of a CNN's pooled outputs (how many directions "
@@ -47,8 +45,8 @@ RANK = (
 )
 SCHEDULES = "What was scheduled: learning rate, weight decay, the teacher's temperature and momentum."
 CROPS = (
-    "Crops of the run's first samples, made again from the recipe and the cached images: a row a sample, two "
-    "global crops and then the local ones, after all pixel operations."
+    "Crops of the run's first samples, made again from the recipe and the cached images: one row per sample, "
+    "two global crops and then the local ones, after all pixel operations."
 )
 
 
@@ -58,7 +56,7 @@ def is_run(folder: Path) -> bool:
 
 
 def run_report(folder: Path, provenance: Mapping[str, Any]) -> str:
-    """The page (HTML) of a run folder.
+    """Return the page (HTML) of a run folder.
 
     Raises:
         RedDinoError: it is no run folder.
@@ -71,11 +69,15 @@ def run_report(folder: Path, provenance: Mapping[str, Any]) -> str:
     page = Document(f"Pretraining: {folder.resolve().name}", "A report of RedDino. Research only.")
     page.add("What was trained", facts(_about(recipe, metrics, description, provenance)))
     prototypes = recipe.head.prototypes if recipe.has_prototypes else 0
-    curves, signs, health = (
-        (CURVES, SIGNS, HEALTH) if prototypes else (DISTILLED, RANK, without_prototypes(HEALTH))
+    curves, diagnostics, health = (
+        (CURVES, DIAGNOSTICS, HEALTH) if prototypes else (DISTILLED, RANK, without_prototypes(HEALTH))
     )
     page.add("Training", picture(training_figure(metrics, prototypes=prototypes), curves, page.numbers))
-    page.add("Signs", picture(panels_figure(metrics, health), signs, page.numbers), *_words(metrics))
+    page.add(
+        "Collapse diagnostics",
+        picture(panels_figure(metrics, health), diagnostics, page.numbers),
+        *_warnings(metrics),
+    )
     page.add("Rates", picture(panels_figure(metrics, RATES), SCHEDULES, page.numbers))
     cache = find_cache(folder)
     if cache is None:
@@ -91,7 +93,7 @@ def run_report(folder: Path, provenance: Mapping[str, Any]) -> str:
 
 
 def find_cache(folder: Path) -> ImageCache | None:
-    """The decoded images of a run, if they are still there and there is no doubt which they are."""
+    """Open the decoded images of a run, if they are still there and there is no doubt which they are."""
     indices = list((folder / "cache").glob("*.npz"))
     if len(indices) != 1:
         return None
@@ -102,7 +104,7 @@ def find_cache(folder: Path) -> ImageCache | None:
 
 
 def first_crops(recipe: Recipe, cache: ImageCache, samples: int = SAMPLES) -> tuple[Images, Images]:
-    """The crops (2, n, g, g, 3) and (L, n, l, l, 3) of a run's first samples, as the network got them."""
+    """Make the crops (2, n, g, g, 3) and (L, n, l, l, 3) of a run's first samples again."""
     settings = {"workers": 0}
     alone = recipe.model_copy(update={"runtime": recipe.runtime.model_copy(update=settings)})
     batch = next(iter(make_stream(alone, cache)))
@@ -110,7 +112,7 @@ def first_crops(recipe: Recipe, cache: ImageCache, samples: int = SAMPLES) -> tu
 
 
 def crops_figure(global_crops: Images, local_crops: Images) -> Figure:
-    """A row a sample: its global crops, then its local ones at half their size."""
+    """Draw one row per sample: its global crops, then its local ones at half their size."""
     count, locals_ = global_crops.shape[1], local_crops.shape[0]
     stacked = -(-locals_ // 2)
     strip = np.full((count * (GLOBAL + 6), 2 * (GLOBAL + 6) + stacked * (LOCAL + 3), 3), 255, np.uint8)
@@ -164,16 +166,16 @@ def _about(
     }
 
 
-def _words(metrics: Sequence[Record]) -> list[str]:
-    """What the run itself said about collapse: each sentence once, with the steps at which it was said."""
+def _warnings(metrics: Sequence[Record]) -> list[str]:
+    """List the run's own warnings of a collapse: each once, with the steps at which it was logged."""
     steps: dict[str, list[int]] = {}
-    said: dict[str, str] = {}
+    latest: dict[str, str] = {}
     for record in metrics:
         for sentence in record.get("signs", []):
             kind = re.sub(r"[\d.,]+", "", sentence)
             steps.setdefault(kind, []).append(int(record["step"]))
-            said[kind] = sentence
+            latest[kind] = sentence
     if not steps:
-        return [paragraph("The run itself saw no sign of collapse.")]
-    rows = [(f"{found[0]} to {found[-1]}", len(found), said[kind]) for kind, found in steps.items()]
-    return [table(("steps", "times", "what the run said (the last time)"), rows, (1,))]
+        return [paragraph("The run itself logged no warning of a collapse.")]
+    rows = [(f"{found[0]} to {found[-1]}", len(found), latest[kind]) for kind, found in steps.items()]
+    return [table(("steps", "times", "warning (the last one)"), rows, (1,))]

@@ -17,21 +17,19 @@ from reddino.figures.projection import Points
 Record = Mapping[str, Any]
 Panel = tuple[str, Mapping[str, str]]
 
-# The curves of a run: panel title, and the keys drawn in it with their names.
+# What terms of the loss are called; others are drawn by their own names.
+LOSSES: Mapping[str, str] = {
+    "loss": "sum",
+    "dino_loss": "DINO",
+    "ibot_loss": "iBOT",
+    "koleo_loss": "KoLeo",
+    "pooled_loss": "distilled, pooled",
+    "spatial_loss": "distilled, spatial",
+    "morphology_loss": "distilled, morphology",
+    "relations_loss": "distilled, relations",
+}
+# The other curves of a run: panel title, and the keys drawn in it with their names.
 PANELS: tuple[Panel, ...] = (
-    (
-        "loss",
-        {
-            "loss": "sum",
-            "dino_loss": "DINO",
-            "ibot_loss": "iBOT",
-            "koleo_loss": "KoLeo",
-            "pooled_loss": "distilled, pooled",
-            "spatial_loss": "distilled, spatial",
-            "morphology_loss": "distilled, morphology",
-            "relations_loss": "distilled, relations",
-        },
-    ),
     ("target entropy (nats)", {"target_entropy": "teacher's targets"}),
     (
         "online 20-NN",
@@ -45,7 +43,7 @@ PANELS: tuple[Panel, ...] = (
 # What a report shows beside them.
 HEALTH: tuple[Panel, ...] = (
     ("effective rank of the class tokens", {"rank": "rank"}),
-    ("share of prototypes in use", {"prototypes_used": "prototypes"}),
+    ("fraction of prototypes in use", {"prototypes_used": "prototypes"}),
     ("throughput (samples a second)", {"samples_per_s": "samples/s"}),
 )
 RATES: tuple[Panel, ...] = (
@@ -57,15 +55,15 @@ RATES: tuple[Panel, ...] = (
 
 
 def training_figure(metrics: Sequence[Record], title: str = "", prototypes: int | None = None) -> Figure:
-    """Loss, target entropy and online 20-NN over the samples seen.
+    """Draw the loss with all its terms, target entropy and online 20-NN over the samples seen.
 
     Args:
-        metrics: records of a run's metrics.jsonl; those without `samples` or a panel's keys are passed over.
+        metrics: records of a run's metrics.jsonl; those without `samples` or a panel's keys are left out.
         title: of the figure.
         prototypes: K, to show ln K, the entropy of uniform targets; 0 leaves out what a run without
             prototypes does not have.
     """
-    panels = PANELS if prototypes != 0 else without_prototypes(PANELS)
+    panels = [loss_panel(metrics), *(PANELS if prototypes != 0 else without_prototypes(PANELS))]
     figure = panels_figure(metrics, panels, title)
     if prototypes:
         axes = figure.axes[1]
@@ -75,13 +73,20 @@ def training_figure(metrics: Sequence[Record], title: str = "", prototypes: int 
     return figure
 
 
+def loss_panel(metrics: Sequence[Record]) -> Panel:
+    """Return the panel of the loss and of every term that the records hold (`<name>_loss`)."""
+    names = dict.fromkeys(key for record in metrics for key in record if key.endswith("_loss"))
+    others = {key: key.removesuffix("_loss").replace("_", " ") for key in names if key not in LOSSES}
+    return "loss", {**LOSSES, **others}
+
+
 def without_prototypes(panels: Sequence[Panel]) -> list[Panel]:
-    """The panels of a run that has no prototypes, such as a pure distillation."""
+    """Leave out the panels that a run without prototypes does not have, such as a pure distillation."""
     return [panel for panel in panels if not panel[1].keys() & {"target_entropy", "prototypes_used"}]
 
 
 def panels_figure(metrics: Sequence[Record], panels: Sequence[Panel], title: str = "") -> Figure:
-    """A row of panels of curves over the samples seen; a panel without a value says so."""
+    """Draw a row of panels of curves over the samples seen; a panel without a value is marked as such."""
     figure = blank_figure(5 * min(len(panels), 3), 4 if len(panels) <= 3 else 3)
     row = figure.subplots(1, len(panels), squeeze=False)[0]
     for axes, (name, keys) in zip(row, panels, strict=True):
@@ -97,7 +102,9 @@ def _draw_panel(axes: Axes, metrics: Sequence[Record], name: str, keys: Mapping[
         # A loss that is switched off is logged as zero all along: not a curve.
         if len(values) and (values.any() or i == 0):
             marker = "o" if len(values) < 30 else ""
-            axes.plot(samples, values, color=PALETTE[i], label=label, marker=marker, markersize=4)
+            axes.plot(
+                samples, values, color=PALETTE[i % len(PALETTE)], label=label, marker=marker, markersize=4
+            )
     axes.set_title(name)
     axes.set_xlabel("samples")
     axes.grid(alpha=0.3)
@@ -108,7 +115,7 @@ def _draw_panel(axes: Axes, metrics: Sequence[Record], name: str, keys: Mapping[
 
 
 def curve(metrics: Sequence[Record], key: str) -> tuple[Points, Points]:
-    """Samples and values (m,) of the records that hold a finite number under `key`, in order of samples."""
+    """Return samples and values (m,) of the records with a finite number under `key`, in order of samples."""
     pairs = [
         (float(record["samples"]), float(record[key]))
         for record in metrics

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from reddino.pretraining.distributed.processes import ALONE, Processes
+from reddino.pretraining.run.recipe_sections import HeadSection
 
 
 class ProjectionHead(nn.Module):
-    """Maps tokens to similarities with prototypes (DINO, section 3.1).
+    """A map from tokens to similarities with prototypes (DINO, section 3.1).
 
     Prototypes keep norm 1, as DINO's do by default; DINOv2's start at norm 1 and learn theirs.
 
@@ -42,6 +43,19 @@ class ProjectionHead(nn.Module):
         self.center_output = center_output
         self.across = across
 
+    @classmethod
+    def of(cls, section: HeadSection, dim: int, across: Processes = ALONE) -> ProjectionHead:
+        """Make the head of a recipe on tokens of `dim` numbers."""
+        return cls(
+            dim,
+            hidden=section.hidden,
+            bottleneck=section.bottleneck,
+            prototypes=section.prototypes,
+            layers=section.layers,
+            center_output=section.center_output,
+            across=across,
+        )
+
     def initialise(self, generator: torch.Generator) -> None:
         """Draw the weights: truncated normal 0.02, zero biases; prototypes uniform on the sphere."""
         with torch.no_grad():
@@ -53,7 +67,7 @@ class ProjectionHead(nn.Module):
             self.prototypes.div_(self.prototypes.norm(dim=-1, keepdim=True))
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(n, dim) tokens to (n, prototypes) cosine similarities."""
+        """Map (n, dim) tokens to (n, prototypes) cosine similarities."""
         x = self.mlp(tokens)
         if self.center_output:
             x = centred(x, self.across)
@@ -62,7 +76,7 @@ class ProjectionHead(nn.Module):
 
 
 def centred(x: Tensor, across: Processes = ALONE) -> Tensor:
-    """(n, d) minus the mean of the rows of all processes; a row that is alone stays as it is."""
+    """Subtract from (n, d) the mean of the rows of all processes; a single row stays as it is."""
     if across.count == 1:
         return x - x.mean(dim=0, keepdim=True) if len(x) > 1 else x
     count = x.new_full((1,), len(x), dtype=torch.float32)

@@ -1,32 +1,28 @@
-"""The training loop: batch, teacher targets, student predictions, losses, step, EMA."""
+"""A pretraining run: set-up, resume, loop. The training step itself is in `dinov2`."""
 
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
 import torch
 
 from reddino.foundations.errors import RedDinoError
-from reddino.foundations.runtime import choose_runtime
+from reddino.foundations.runtime import Runtime, choose_runtime
 from reddino.networks.folder import save_model_folder
-from reddino.pretraining.augmentation.crops import MultiCrop
-from reddino.pretraining.augmentation.pixel_operations import PixelOperations
+from reddino.pretraining.build import build_networks
 from reddino.pretraining.data.image_cache import ImageCache, open_cache
-from reddino.pretraining.data.sampling import patch_spec
-from reddino.pretraining.data.stream import PretrainingStream
-from reddino.pretraining.data.views import Ahead, make_views
+from reddino.pretraining.data.network_input import Prefetcher
+from reddino.pretraining.data.stream import CropBatch, make_stream
 from reddino.pretraining.dinov2 import StudentTeacher
-from reddino.pretraining.distillation.cache import ask_once
-from reddino.pretraining.distillation.teacher import described, open_guide
-from reddino.pretraining.distributed.parallel import spread, whole, whole_teacher
+from reddino.pretraining.distillation.distillation import Distillation, open_distillation
+from reddino.pretraining.distributed.parallel import WrappedStudent, whole_teacher, wrap
 from reddino.pretraining.distributed.processes import ALONE, Processes
-from reddino.pretraining.optim import apply_schedule, make_optimizer
+from reddino.pretraining.distributed.tensors import whole_tensor
+from reddino.pretraining.optim import make_optimizer
 from reddino.pretraining.run.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint, step_of
 from reddino.pretraining.run.divergence import require_finite_state
 from reddino.pretraining.run.folder import RunFolder
@@ -52,8 +48,25 @@ class Outcome:
 
     @property
     def finished(self) -> bool:
-        """False if the run was asked to stop and can go on."""
+        """False if the run was asked to stop and can continue."""
         return self.steps >= self.planned
+
+
+@dataclass(frozen=True)
+class Training:
+    """All that the loop needs: networks and optimiser as they were restored, and the stream of batches."""
+
+    recipe: Recipe
+    manifest: Manifest
+    run: RunFolder
+    runtime: Runtime
+    processes: Processes
+    networks: StudentTeacher
+    student: WrappedStudent
+    optimizer: torch.optim.Optimizer
+    batches: Iterator[CropBatch]
+    cache: ImageCache
+    step: int
 
 
 def pretrain(
@@ -68,7 +81,7 @@ def pretrain(
     progress: Progress | None = None,
     processes: Processes = ALONE,
 ) -> Outcome:
-    """Pretrain on the images of `manifest`; an interrupted run in `folder` goes on from its last checkpoint.
+    """Pretrain on the images of `manifest`; an interrupted run in `folder` continues.
 
     Resumed with the same number of threads and processes, the weights are bit for bit those of an
     undisturbed run on CPUs; with other numbers, but for the last bits of float sums.
@@ -97,142 +110,99 @@ def pretrain(
     run = RunFolder(folder, writes=processes.is_main)
     # Before the images are decoded, which can take long, and for nothing if the folder holds another run.
     run.require_same(recipe, manifest.fingerprint())
+    open_images = partial(
+        open_cache,
+        manifest,
+        cache_folder or folder / "cache",
+        cell_diameters=cell_diameters,
+        max_cell_diameter=recipe.data.max_cell_diameter,
+    )
+    training = _set_up(recipe, manifest, run, runtime, open_images=open_images, processes=processes)
+    run.note_failures(not_opened or Failures(), training.cache.failures)
+    report = Report(recipe, run, training.networks, runtime, processes=processes, score=online_score)
+    report.begin(training.step)
+    with Interruption() as interruption:
+        _precompute(training, training.networks.distillation, interruption.is_asked)
+        step = _loop(training, report, progress or (lambda done, planned: None), interruption.is_asked)
+    if step > 0:
+        _save(training, step)
+    report.finish(step)
+    return Outcome(step, recipe.steps, run.model)
+
+
+def _set_up(
+    recipe: Recipe,
+    manifest: Manifest,
+    run: RunFolder,
+    runtime: Runtime,
+    *,
+    open_images: Callable[[], ImageCache],
+    processes: Processes,
+) -> Training:
+    """Open images and networks, and restore the last checkpoint; the first process first, as it may fetch."""
     written = processes.from_main(lambda: list_checkpoints(run.checkpoints))
     with processes.main_first():
-        guide = open_guide(recipe)  # its weights may have to be fetched
-        run.require_guide(guide)
-        cache = open_cache(
-            manifest,
-            cache_folder or folder / "cache",
-            cell_diameters=cell_diameters,
-            max_cell_diameter=recipe.data.max_cell_diameter,
-        )
+        distillation = open_distillation(recipe, processes)  # its weights may have to be fetched
+        teacher = None if distillation is None else distillation.teacher
+        run.require_teacher(teacher)
+        cache = open_images()
         for remark in run.begin(
             recipe,
             manifest.fingerprint(),
             runtime.threads,
             runtime.precision,
             processes.count,
-            guide=guide,
+            teacher=teacher,
             pixels=cache.index.fingerprint(),
         ):
             log.warning(remark)
         # Workers make the first batch while the networks are built.
-        stream = iter(make_stream(recipe, cache, step_of(written[-1]) if written else 0, processes))
-        networks = StudentTeacher(recipe, processes, guide)  # starting weights may have to be fetched
-    student = spread(networks, runtime, processes)
+        batches = iter(make_stream(recipe, cache, step_of(written[-1]) if written else 0, processes))
+        networks = build_networks(recipe, processes, distillation)  # starting weights may have to be fetched
+    student = wrap(networks, runtime, processes)
     optimizer = make_optimizer(networks.student, recipe.optim)
     step = _restore(run, networks, optimizer, processes)
     run.open_metrics(step, recipe.runtime.tensorboard)
-    run.note_failures(not_opened or Failures(), cache.failures)
-    run.note_seen(recipe.model.start, cache, guide)
-    report = Report(recipe, run, networks, runtime, processes=processes, score=online_score)
-    report.begin(step)
-    advance = progress or (lambda done, planned: None)
-    with Interruption() as interruption:
-        make = partial(
-            make_views,
-            recipe=recipe,
-            backbone=networks.student.backbone,
-            card=networks.card,
-            runtime=runtime,
-            processes=processes,
-            answers=ask_once(
-                guide,
-                cache,
-                recipe,
-                runtime=runtime,
-                folder=run.answers,
-                processes=processes,
-                stop=lambda: interruption.asked,
-            ),
+    run.note_seen(recipe.model.start, cache, teacher)
+    return Training(
+        recipe, manifest, run, runtime, processes, networks, student, optimizer, batches, cache, step
+    )
+
+
+def _precompute(training: Training, distillation: Distillation | None, stop: Callable[[], bool]) -> None:
+    """Compute before the first step what a distillation computes once."""
+    if distillation is not None:
+        distillation.precompute(
+            training.cache,
+            training.recipe,
+            runtime=training.runtime,
+            folder=training.run.teacher_features,
+            stop=stop,
         )
+
+
+def _loop(training: Training, report: Report, advance: Progress, stop: Callable[[], bool]) -> int:
+    """Take steps until the run is at its end, or some process was asked to stop; return the steps done."""
+    recipe, networks, runtime = training.recipe, training.networks, training.runtime
+    micro_batches = Prefetcher(training.batches, partial(networks.network_input, runtime=runtime), runtime)
+    step = training.step
+    advance(step, recipe.steps)
+    while step < recipe.steps and not training.processes.any(stop()):
+        values = values_at(step, recipe)
+        stepped = networks.training_step(
+            micro_batches,
+            training.student,
+            training.optimizer,
+            values,
+            runtime=runtime,
+            observe=report.add,
+        )
+        step += 1
+        report.end_step(step, values, skipped=not stepped)
         advance(step, recipe.steps)
-        micro_batches = Ahead(stream, make, runtime)
-        while step < recipe.steps and not processes.any(interruption.asked):
-            values = values_at(step, recipe)
-            apply_schedule(optimizer, values)
-            optimizer.zero_grad(set_to_none=True)
-            for part, views in enumerate(islice(micro_batches, recipe.run.accumulate)):
-                torch.manual_seed(views.seed)
-                with student.accumulating(last=part + 1 == recipe.run.accumulate):
-                    with runtime.autocast():
-                        targets = networks.targets(views, values.teacher_temperature)
-                        outputs = student.predict(views)
-                        losses = networks.losses(outputs, targets, views)
-                    (losses.total / recipe.run.accumulate).backward()  # type: ignore[no-untyped-call]
-                report.add(losses, targets, outputs)
-                micro_batches.prepare()
-            stepped = take_step(networks, optimizer, recipe, report.is_finite())
-            if stepped:
-                networks.update_teacher(values.ema_momentum)
-            step += 1
-            report.end_step(step, values, skipped=not stepped)
-            advance(step, recipe.steps)
-            if step % recipe.runtime.checkpoint_every == 0 and step < recipe.steps:
-                _save(run, step, networks, optimizer, manifest, processes=processes)
-    if step > 0:
-        _save(run, step, networks, optimizer, manifest, processes=processes)
-    report.finish(step)
-    return Outcome(step, recipe.steps, run.model)
-
-
-def make_stream(
-    recipe: Recipe, cache: ImageCache, start_step: int = 0, processes: Processes = ALONE
-) -> PretrainingStream:
-    """The micro-batches of a run from `start_step` on; of several processes, this one's part of each."""
-    crops, augmentation = recipe.crops, recipe.augmentation
-    operations = PixelOperations(
-        augmentation.operations,
-        augmentation.choose,
-        augmentation.probability,
-        augmentation.strength,
-        augmentation.strengths,
-    )
-    multi_crop = MultiCrop(
-        global_size=crops.global_size,
-        global_scale=crops.global_scale,
-        local_size=crops.local_size,
-        local_scale=crops.local_scale,
-        local_count=crops.local_count,
-        operations=operations,
-        horizontal_flip=augmentation.horizontal_flip,
-        vertical_flip=augmentation.vertical_flip,
-        quarter_turn=augmentation.quarter_turn,
-        aspect=crops.aspect,
-        teacher_strength=augmentation.teacher_strength if recipe.has_prototypes else 1.0,
-    )
-    patches = patch_spec(recipe)
-    return PretrainingStream(
-        cache,
-        multi_crop,
-        patches,
-        seed=recipe.seed,
-        batch_size=patches.batch // processes.count,
-        workers=recipe.runtime.workers,
-        start_sample=start_step * recipe.run.batch,
-        stop_sample=recipe.steps * recipe.run.batch,
-        replica=processes.rank,
-        replicas=processes.count,
-        batches_ahead=2 * recipe.run.accumulate,
-        clean_size=recipe.clean_size if recipe.asks_each_crop else None,
-    )
-
-
-def take_step(
-    networks: StudentTeacher, optimizer: torch.optim.Optimizer, recipe: Recipe, finite: bool
-) -> bool:
-    """Clip and step; a step without a finite loss or gradient is skipped, by all processes alike."""
-    if not finite:
-        return False
-    norms = [
-        whole(torch.nn.utils.clip_grad_norm_(part.parameters(), recipe.optim.clip_gradient))
-        for part in networks.student_parts()
-    ]
-    if not all(math.isfinite(float(norm)) for norm in norms):
-        return False
-    optimizer.step()
-    return True
+        if step % recipe.runtime.checkpoint_every == 0 and step < recipe.steps:
+            _save(training, step)
+    return step
 
 
 def _require_equal_parts(recipe: Recipe, processes: Processes) -> None:
@@ -247,34 +217,34 @@ def _require_equal_parts(recipe: Recipe, processes: Processes) -> None:
 def _restore(
     run: RunFolder, networks: StudentTeacher, optimizer: torch.optim.Optimizer, processes: Processes
 ) -> int:
+    """Load the last checkpoint, if there is one; return the steps done."""
     checkpoints = processes.from_main(lambda: list_checkpoints(run.checkpoints))
     if not checkpoints:
         return 0
     step = load_checkpoint(checkpoints[-1], networks, optimizer, processes)
     require_finite_state(networks, optimizer, step, run.checkpoints, processes)
-    log.info("going on after step %d (%s)", step, checkpoints[-1].name)
+    log.info("continuing after step %d (%s)", step, checkpoints[-1].name)
     return step
 
 
-def _save(
-    run: RunFolder,
-    step: int,
-    networks: StudentTeacher,
-    optimizer: torch.optim.Optimizer,
-    manifest: Manifest,
-    *,
-    processes: Processes,
-) -> None:
+def _save(training: Training, step: int) -> None:
     """Write a checkpoint and the teacher's model folder, unless the run has diverged."""
-    require_finite_state(networks, optimizer, step, run.checkpoints, processes)
-    recipe = networks.recipe
-    keep = recipe.runtime.keep_checkpoints
-    save_checkpoint(run.checkpoints, step, networks, optimizer, keep, processes=processes)
-    heads = {name: whole(value) for name, value in networks.teacher.heads_state().items()}
+    run, networks, processes = training.run, training.networks, training.processes
+    require_finite_state(networks, training.optimizer, step, run.checkpoints, processes)
+    keep = training.recipe.runtime.keep_checkpoints
+    save_checkpoint(run.checkpoints, step, networks, training.optimizer, keep, processes=processes)
+    heads = {name: whole_tensor(value) for name, value in networks.teacher.heads_state().items()}
     backbone = whole_teacher(networks, processes)
     if backbone is None:
         return
-    training = {
+    card = replace(networks.card, training=_described(training, step))
+    save_model_folder(run.model, backbone, card, heads)
+
+
+def _described(training: Training, step: int) -> dict[str, object]:
+    """Describe the training in the model card."""
+    recipe, manifest, networks = training.recipe, training.manifest, training.networks
+    return {
         "recipe": recipe.model_dump(mode="json", exclude={"runtime"}),
         "seed": recipe.seed,
         "data": manifest.fingerprint(),
@@ -283,6 +253,5 @@ def _save(
         "steps": step,
         "samples": step * recipe.run.batch,
         **networks.card.training,
-        **(described(networks.guide) if networks.guide is not None else {}),
+        **({} if networks.distillation is None else networks.distillation.teacher.provenance),
     }
-    save_model_folder(run.model, backbone, replace(networks.card, training=training), heads)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from reddino.pretraining.augmentation.pixel_operations import PixelOperations, part_of_the_way
-from reddino.pretraining.run.recipe import ASPECT
+from reddino.pretraining.run.recipe_sections import ASPECT
 
 Image = npt.NDArray[np.uint8]
 

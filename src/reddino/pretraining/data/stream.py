@@ -10,9 +10,12 @@ import numpy as np
 import torch
 
 from reddino.pretraining.augmentation.crops import MultiCrop
+from reddino.pretraining.augmentation.pixel_operations import PixelOperations
 from reddino.pretraining.data.image_cache import ImageCache
-from reddino.pretraining.data.sampling import PatchOrder, PatchSpec, sample_rng
+from reddino.pretraining.data.sampling import PatchOrder, PatchSpec, patch_spec, sample_rng
 from reddino.pretraining.data.workers import Arrays, ArraySpec, shared_work
+from reddino.pretraining.distributed.processes import ALONE, Processes
+from reddino.pretraining.run.recipe import Recipe
 
 _NEVER = 2**62
 
@@ -27,10 +30,10 @@ class CropBatch:
         sample_index: (B,) int64, numbers of the samples since the start of training.
         image_row: (B,) int64, manifest rows of their images.
         patch: (B,) int64, their numbers among the patches of an epoch.
-        clean_crops: (2, B, c, c, 3) uint8 RGB, the global crops without pixel operations; None where nobody
-            asked for them.
-        teacher_crops: (2, B, g, g, 3) uint8 RGB, the global crops as the EMA teacher sees them; None where it
-            sees what the student sees.
+        clean_crops: (2, B, c, c, 3) uint8 RGB, the global crops without pixel operations; None where no
+            distillation needs them.
+        teacher_crops: (2, B, g, g, 3) uint8 RGB, the EMA teacher's global crops; None where they are the
+            student's.
     """
 
     global_crops: torch.Tensor
@@ -73,7 +76,7 @@ class PretrainingStream:
             patches: which patches are samples.
             seed: of the order and of everything random in the crops.
             batch_size: samples a batch (of this replica).
-            workers: processes that make batches, all of them a share of each; 0 makes them in this one.
+            workers: processes that make batches, all of them a part of each; 0 makes them in this one.
             start_sample: number of the first sample: how many the run has seen before, over all replicas.
             stop_sample: end before this sample (whole batches only); None never ends.
             replica: this process's place in a distributed run.
@@ -140,3 +143,45 @@ class PretrainingStream:
             batch["image_row"][position] = self._cache.index.row[patch.image]
             batch["patch"][position] = self._order.number(sample)
         self._cache.release()
+
+
+def make_stream(
+    recipe: Recipe, cache: ImageCache, start_step: int = 0, processes: Processes = ALONE
+) -> PretrainingStream:
+    """Make the micro-batches of a run from `start_step` on; of several processes, this one's part of each."""
+    crops, augmentation = recipe.crops, recipe.augmentation
+    operations = PixelOperations(
+        augmentation.operations,
+        augmentation.choose,
+        augmentation.probability,
+        augmentation.strength,
+        augmentation.strengths,
+    )
+    multi_crop = MultiCrop(
+        global_size=crops.global_size,
+        global_scale=crops.global_scale,
+        local_size=crops.local_size,
+        local_scale=crops.local_scale,
+        local_count=crops.local_count,
+        operations=operations,
+        horizontal_flip=augmentation.horizontal_flip,
+        vertical_flip=augmentation.vertical_flip,
+        quarter_turn=augmentation.quarter_turn,
+        aspect=crops.aspect,
+        teacher_strength=augmentation.teacher_strength if recipe.has_prototypes else 1.0,
+    )
+    patches = patch_spec(recipe)
+    return PretrainingStream(
+        cache,
+        multi_crop,
+        patches,
+        seed=recipe.seed,
+        batch_size=patches.batch // processes.count,
+        workers=recipe.runtime.workers,
+        start_sample=start_step * recipe.run.batch,
+        stop_sample=recipe.steps * recipe.run.batch,
+        replica=processes.rank,
+        replicas=processes.count,
+        batches_ahead=2 * recipe.run.accumulate,
+        clean_size=recipe.clean_size if recipe.uses_clean_crops else None,
+    )

@@ -1,4 +1,4 @@
-"""The frozen networks of a distillation, called guide to keep them apart from the EMA teacher."""
+"""The frozen networks of a distillation: the distillation teacher, beside the EMA teacher of DINOv2."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from reddino.pretraining.run.recipe import Recipe
 from reddino.rbc.morphology import NAMES
 
 
-class Words(NamedTuple):
-    """What a guide says of crops, or what the student guesses that it says.
+class TeacherFeatures(NamedTuple):
+    """Features of crops: the teacher's, or the student's predictions of them.
 
     Attributes:
         pooled: (C, d) pooled output of each crop, or None where that is not distilled.
         spatial: (C, N, e) features of N places on a square grid, line by line, or None.
-        shapes: (C, f) hand-crafted features of the central cell, or None.
+        morphology: (C, f) hand-crafted features of the central cell, or None.
     """
 
     pooled: Tensor | None
     spatial: Tensor | None
-    shapes: Tensor | None = None
+    morphology: Tensor | None = None
 
 
 class Symmetry(NamedTuple):
@@ -40,18 +40,18 @@ class Symmetry(NamedTuple):
     flipped: bool
 
     def of(self, crops: Tensor) -> Tensor:
-        """Crops (C, 3, s, s), turned and flipped."""
+        """Turn and flip crops (C, 3, s, s)."""
         turned = crops.rot90(self.turns, (2, 3))
         return turned.flip(3) if self.flipped else turned
 
     def undone(self, places: Tensor) -> Tensor:
-        """A feature map (C, N, e) of such crops, line by line, as it lies on the crops before."""
+        """Turn a feature map (C, N, e) of such crops, line by line, back to the crops as they were before."""
         side = isqrt(places.shape[1])
         grid = places.reshape(len(places), side, side, -1)
         return (grid.flip(2) if self.flipped else grid).rot90(-self.turns, (1, 2)).flatten(1, 2)
 
 
-#: The first is none; each further one is far from those before it.
+#: The first changes nothing; each further one is far from those before it.
 SYMMETRIES = tuple(
     Symmetry(turns, flipped)
     for turns, flipped in (
@@ -71,21 +71,21 @@ def _added(total: Tensor | None, part: Tensor) -> Tensor:
     return part.float() if total is None else total + part.float()
 
 
-def _agreed(words: Tensor) -> Tensor:
-    """(2 B, d) in which both crops of a sample have the mean of what was said of each."""
-    first, second = words.chunk(2)
+def _averaged(features: Tensor) -> Tensor:
+    """Give both crops of a sample the mean of their features (2 B, d)."""
+    first, second = features.chunk(2)
     return ((first + second) / 2).repeat(2, 1)
 
 
-class Frozen(NamedTuple):
-    """One network of a guide: as the recipe names it, and with the size, colours and order that it wants."""
+class FrozenNetwork(NamedTuple):
+    """One network of a teacher: its name in the recipe, and its size, colours and channel order."""
 
     name: str
     backbone: Backbone
     card: ModelCard
 
-    def sees(self, clean: Tensor) -> Tensor:
-        """Crops (C, s, s, 3) uint8 RGB as its input (C, 3, c, c)."""
+    def input_of(self, clean: Tensor) -> Tensor:
+        """Turn crops (C, s, s, 3) uint8 RGB into the network's input (C, 3, c, c)."""
         card = self.card
         pixels = clean.flip(-1) if card.channel_order == "BGR" else clean
         crops, size = normalise(pixels, card.mean, card.std), card.image_size
@@ -94,26 +94,26 @@ class Frozen(NamedTuple):
         return functional.interpolate(crops, (size, size), mode="bilinear", antialias=True)
 
 
-class Guide:
-    """Frozen networks beside student and teacher: no part of their state, and in no checkpoint.
+class DistillationTeacher:
+    """Frozen networks beside student and EMA teacher: no part of their state, and in no checkpoint.
 
     Attributes:
         names: of the networks, as the recipe gives them (`distill.teacher`).
-        name: all of them in words.
-        weights: 16 hex digits of the weights of each, in words likewise.
-        parameters: how many they have.
-        widths: numbers of the pooled output of each.
+        name: all names, joined by " + ".
+        weights: 16 hex digits of the weights of each network, joined likewise.
+        parameters: their number, over all networks.
+        widths: numbers of the pooled output of each network.
         dim: of these outputs side by side; 0 where they are not distilled.
-        map_side, map_dim: places along an edge of the last feature map of the one network, and numbers a
-            place; 0 likewise.
-        shape_dim: hand-crafted features that are distilled beside them; 0 likewise.
-        orientations: in how many of the eight flips and quarter turns they are shown each crop.
-        consensus: whether what is said of both crops of a sample is averaged.
+        map_side, map_dim: places along an edge of the last feature map of the one network, and numbers at
+            each place; 0 where the map is not distilled.
+        morphology_dim: hand-crafted features that are distilled beside them; 0 where they are not.
+        orientations: in how many of the eight flips and quarter turns each crop is shown.
+        consensus: whether features are averaged over both crops of a sample.
     """
 
     def __init__(
         self,
-        networks: Sequence[Frozen],
+        networks: Sequence[FrozenNetwork],
         *,
         pooled: bool,
         spatial: bool,
@@ -134,12 +134,17 @@ class Guide:
             network.backbone.use_fused_attention(True)
         self.widths = tuple(network.backbone.dim for network in networks)
         self.dim = sum(self.widths) if pooled else 0
-        self.shape_dim = len(NAMES) if morphology else 0
+        self.morphology_dim = len(NAMES) if morphology else 0
         self.map_side = self.map_dim = 0
         if spatial:
             (only,) = networks
             size, whose = only.card.image_size, f"distill.teacher={only.name}"
             self.map_side, self.map_dim = map_shape(only.backbone, size, whose)
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """The entries of run folders and model cards that name this teacher."""
+        return {"distilled_from": self.name, "distilled_from_weights": self.weights}
 
     def to(self, device: torch.device) -> None:
         """Move the weights."""
@@ -147,24 +152,24 @@ class Guide:
             network.backbone.to(device)
 
     @torch.no_grad()
-    def says(self, clean: Tensor, shapes: Tensor | None = None) -> Words:
-        """Pooled outputs and feature map of clean crops, and what was measured of them.
+    def features(self, clean: Tensor, morphology: Tensor | None = None) -> TeacherFeatures:
+        """Compute pooled outputs and feature map of clean crops, and pass on what was measured of them.
 
-        Words are means over the orientations; maps are turned back before.
+        Features are means over the orientations; maps are turned back before.
 
         Args:
             clean: (2 B, s, s, 3) uint8 RGB crops; first all first crops, then all second.
-            shapes: (2 B, f) their hand-crafted features, where these are distilled.
+            morphology: (2 B, f) their hand-crafted features, where these are distilled.
         """
-        asked = self._networks if self.dim or self.map_dim else ()
-        said = [self._of_network(network, network.sees(clean)) for network in asked]
-        found = torch.cat([pooled for pooled, _ in said], dim=1) if self.dim else None
+        used = self._networks if self.dim or self.map_dim else ()
+        found = [self._of_network(network, network.input_of(clean)) for network in used]
+        pooled = torch.cat([one for one, _ in found], dim=1) if self.dim else None
         if self.consensus:
-            found, shapes = (None if part is None else _agreed(part) for part in (found, shapes))
-        return Words(found, said[0][1] if self.map_dim else None, shapes)
+            pooled, morphology = (None if part is None else _averaged(part) for part in (pooled, morphology))
+        return TeacherFeatures(pooled, found[0][1] if self.map_dim else None, morphology)
 
-    def _of_network(self, network: Frozen, crops: Tensor) -> tuple[Tensor, Tensor | None]:
-        """What one says of its crops (C, 3, c, c): (C, d), and its map where that is distilled."""
+    def _of_network(self, network: FrozenNetwork, crops: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Compute one network's pooled outputs (C, d) of crops (C, 3, c, c), and its map where distilled."""
         pooled = spatial = None
         for symmetry in SYMMETRIES[: self.orientations]:
             tokens = network.backbone(symmetry.of(crops))
@@ -176,8 +181,8 @@ class Guide:
         return pooled / self.orientations, None if spatial is None else spatial / self.orientations
 
 
-def open_guide(recipe: Recipe) -> Guide | None:
-    """The guide of a recipe with all weights, on the CPU; None where the recipe has no `distill` section.
+def open_teacher(recipe: Recipe) -> DistillationTeacher | None:
+    """Open the teacher of a recipe with all weights, on the CPU; None without a `distill` section.
 
     Raises:
         RedDinoError: the name is not known, the weights cannot be had, or the crops do not fit the network.
@@ -186,36 +191,31 @@ def open_guide(recipe: Recipe) -> Guide | None:
     if section is None:
         return None
     sizes = section.sizes(recipe.crops.global_size)
-    return Guide(
-        [_open_frozen(name, size) for name, size in zip(section.teacher, sizes, strict=True)],
+    return DistillationTeacher(
+        [_open_network(name, size) for name, size in zip(section.teacher, sizes, strict=True)],
         pooled=section.pooled > 0 or section.relations > 0,
         spatial=section.spatial > 0,
         morphology=section.morphology > 0,
         orientations=section.orientations,
-        # Asked once, both crops have one answer anyway, and what is asked together are other cells.
+        # Precomputed features are the same for both crops anyway, and other cells stand beside each other.
         consensus=section.consensus and not section.once,
     )
 
 
-def _open_frozen(name: str, size: int) -> Frozen:
+def _open_network(name: str, size: int) -> FrozenNetwork:
     backbone, card = open_backbone(name)
     if isinstance(backbone, ViTBackbone) and size % backbone.patch_size:
         nearest = max(1, round(size / backbone.patch_size)) * backbone.patch_size
         raise RedDinoError(
-            f"distill.teacher={name} has patches of {backbone.patch_size} px, of which {size} px "
-            f"are no multiple; set distill.image_size={nearest}"
+            f"{size} px are not a multiple of the patch size {backbone.patch_size}: distill.teacher={name}; "
+            f"set distill.image_size={nearest}"
         )
-    return Frozen(name, *at_size(backbone, card, size))
-
-
-def described(guide: Guide) -> dict[str, str]:
-    """What run folders and model cards say of a guide."""
-    return {"distilled_from": guide.name, "distilled_from_weights": guide.weights}
+    return FrozenNetwork(name, *at_size(backbone, card, size))
 
 
 @torch.no_grad()
 def map_shape(backbone: Backbone, size: int, name: str) -> tuple[int, int]:
-    """Places along an edge of the last feature map at crops of `size` px, and numbers a place.
+    """Return the places along an edge of the last feature map at crops of `size` px, and numbers per place.
 
     A network without tokens is made to give its map from now on (`gives_map`), and left in evaluation.
 
@@ -230,14 +230,13 @@ def map_shape(backbone: Backbone, size: int, name: str) -> tuple[int, int]:
     except (RuntimeError, AssertionError, RedDinoError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0][:160].rstrip(".")
         raise RedDinoError(
-            f"{name} gives no feature map of crops of {size} px: {reason}; give it another size "
+            f"no feature map of crops of {size} px ({reason}): {name}; choose another size "
             "(crops.global_size; distill.image_size for the teacher) or set distill.spatial=0"
         ) from error
     assert patches is not None
     side = isqrt(patches.shape[1])
     if side == 0 or side * side != patches.shape[1]:
         raise RedDinoError(
-            f"{name} has a feature map of {patches.shape[1]} places, which is no square grid; set "
-            "distill.spatial=0"
+            f"a feature map of {patches.shape[1]} places is not a square grid: {name}; set distill.spatial=0"
         )
     return side, int(patches.shape[2])

@@ -1,45 +1,43 @@
-"""The networks over several processes: DDP gives each process all of them, FSDP2 a part of every tensor."""
+"""The networks over several processes: DDP gives each process all of them, FSDP2 a shard of every tensor."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.runtime import Runtime
 from reddino.networks.backbone import Backbone, ViTBackbone
+from reddino.pretraining.data.network_input import NetworkInput
+from reddino.pretraining.dinov2 import Outputs, StudentTeacher
 from reddino.pretraining.distributed.processes import Processes
-
-if TYPE_CHECKING:
-    from reddino.pretraining.branch import Outputs
-    from reddino.pretraining.data.views import Views
-    from reddino.pretraining.dinov2 import StudentTeacher
+from reddino.pretraining.distributed.tensors import is_sharded, whole_tensor
 
 
-class Student:
-    """The student as the loop calls it: its outputs, and gradients that are means over the processes.
+class WrappedStudent:
+    """The student as training calls it: its outputs, and gradients that are means over the processes.
 
     Attributes:
-        predict: views to outputs.
+        predict: network input to outputs.
     """
 
     def __init__(self, predict: nn.Module, ddp: Any = None) -> None:
-        self.predict: Callable[[Views], Outputs] = predict
+        self.predict: Callable[[NetworkInput], Outputs] = predict
         self._ddp = ddp
 
     def accumulating(self, last: bool) -> AbstractContextManager[object]:
-        """Round the forward and backward pass of a micro-batch: gradients travel once, with the last one.
+        """Enclose the forward and backward pass of a micro-batch: gradients travel once, with the last one.
 
         Under FSDP2 they travel with each: gradients of whole tensors would need the memory that it saves.
         """
         return nullcontext() if self._ddp is None or last else self._ddp.no_sync()
 
 
-def spread(networks: StudentTeacher, runtime: Runtime, processes: Processes) -> Student:
+def wrap(networks: StudentTeacher, runtime: Runtime, processes: Processes) -> WrappedStudent:
     """Move the networks to the device and, in place, over the processes, all of which hold the same weights.
 
     Raises:
@@ -47,61 +45,35 @@ def spread(networks: StudentTeacher, runtime: Runtime, processes: Processes) -> 
     """
     options = networks.recipe.runtime
     networks.to(runtime.device)
-    if networks.guide is not None:
-        networks.guide.to(runtime.device)
+    if networks.distillation is not None:
+        networks.distillation.teacher.to(runtime.device)
     for branch in (networks.student, networks.teacher):
         branch.backbone.use_fused_attention(runtime.fused_attention)
     if options.activation_checkpointing and isinstance(networks.student.backbone, ViTBackbone):
         networks.student.backbone.checkpoint_activations()
     if options.compile:
         _compile(networks)
-    return Student(networks.student) if processes.count == 1 else shared(networks, runtime, processes)
+    if processes.count == 1:
+        return WrappedStudent(networks.student)
+    return wrap_in_group(networks, runtime, processes)
 
 
-def shared(networks: StudentTeacher, runtime: Runtime, processes: Processes) -> Student:
-    """Networks on their device, from now on in common with the other processes; `spread` calls it.
+def wrap_in_group(networks: StudentTeacher, runtime: Runtime, processes: Processes) -> WrappedStudent:
+    """Wrap networks on their device by DDP or FSDP2; `wrap` calls it.
 
     Raises:
-        RedDinoError: as `spread`.
+        RedDinoError: as `wrap`.
     """
     _share_batch_statistics(networks, runtime)
     if networks.recipe.runtime.parallel == "fsdp":
         _shard(networks, runtime, processes)
-        return Student(networks.student)
+        return WrappedStudent(networks.student)
     ddp = nn.parallel.DistributedDataParallel(
         networks.student,
         gradient_as_bucket_view=True,
         find_unused_parameters=not _every_part_learns(networks),
     )
-    return Student(ddp, ddp)
-
-
-def is_sharded(module: nn.Module) -> bool:
-    """Whether its tensors are spread over the processes."""
-    return any(hasattr(parameter, "to_local") for parameter in module.parameters())
-
-
-def local_part(tensor: Tensor) -> Tensor:
-    """This process's part of a tensor; of one that is not spread, all of it."""
-    part: Tensor = tensor.to_local() if hasattr(tensor, "to_local") else tensor
-    return part
-
-
-def whole(tensor: Tensor) -> Tensor:
-    """A tensor put together from its parts; all processes must ask for it."""
-    complete: Tensor = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
-    return complete
-
-
-def spread_like(tensor: Tensor, example: Tensor) -> Tensor:
-    """A whole tensor, which every process has, spread as `example` is."""
-    if not hasattr(example, "to_local"):
-        return tensor
-    from torch.distributed.tensor import DTensor, distribute_tensor
-
-    assert isinstance(example, DTensor)
-    whole_here = tensor.to(example.device)
-    return distribute_tensor(whole_here, example.device_mesh, example.placements, src_data_rank=None)
+    return WrappedStudent(ddp, ddp)
 
 
 def _every_part_learns(networks: StudentTeacher) -> bool:
@@ -110,8 +82,8 @@ def _every_part_learns(networks: StudentTeacher) -> bool:
     if isinstance(networks.student.backbone, ViTBackbone):
         return loss.dino > 0 and loss.ibot > 0
     # A network that learns its feature map alone leaves out what comes after the map.
-    taught = section is not None and max(section.pooled, section.morphology, section.relations) > 0
-    return loss.dino > 0 or taught
+    pooled_learns = section is not None and max(section.pooled, section.morphology, section.relations) > 0
+    return loss.dino > 0 or pooled_learns
 
 
 def _compile(networks: StudentTeacher) -> None:
@@ -122,7 +94,7 @@ def _compile(networks: StudentTeacher) -> None:
 
 
 def _share_batch_statistics(networks: StudentTeacher, runtime: Runtime) -> None:
-    """Batch norm over the whole batch, as one process would compute it."""
+    """Compute batch norm over the whole batch, as one process would."""
     moving = [
         module
         for module in networks.student.modules()
@@ -132,8 +104,8 @@ def _share_batch_statistics(networks: StudentTeacher, runtime: Runtime) -> None:
         return
     if runtime.device.type != "cuda":
         raise RedDinoError(
-            f"'{networks.recipe.model.backbone}' has batch normalisation, whose statistics several processes "
-            "can share on GPUs only; set model.freeze_norm_statistics=true or start one process"
+            "several processes can share the statistics of batch normalisation on GPUs only: model.backbone="
+            f"{networks.recipe.model.backbone}; set model.freeze_norm_statistics=true or start one process"
         )
     from timm.layers import convert_sync_batchnorm
 
@@ -141,11 +113,11 @@ def _share_batch_statistics(networks: StudentTeacher, runtime: Runtime) -> None:
 
 
 def _shard(networks: StudentTeacher, runtime: Runtime, processes: Processes) -> None:
-    """FSDP2: a block's weights are whole only while it computes; all else belongs to the branch."""
+    """Wrap by FSDP2: a block's weights are whole only while it computes; all else belongs to the branch."""
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import FSDPModule, fully_shard
 
-    # The branch gives views of what it computed, which nothing here changes in place.
+    # The branch returns views of what it computed, which nothing here changes in place.
     warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")
     mesh = init_device_mesh(runtime.device.type, (processes.count,))
     for branch in (networks.student, networks.teacher):
@@ -159,14 +131,14 @@ def _shard(networks: StudentTeacher, runtime: Runtime, processes: Processes) -> 
 
 
 def whole_teacher(networks: StudentTeacher, processes: Processes) -> Backbone | None:
-    """The teacher's backbone as a plain module, in the first process; None in the others.
+    """Return the teacher's backbone as a plain module in the first process, None in the others.
 
-    All processes must ask. Where the teacher is spread, a copy is put together on the CPU.
+    All processes must call it. Where the teacher is sharded, a copy is put together on the CPU.
     """
     teacher = networks.teacher.backbone
     if not is_sharded(teacher):
         return teacher if processes.is_main else None
-    state = {name: whole(value).cpu() for name, value in teacher.state_dict().items()}
+    state = {name: whole_tensor(value).cpu() for name, value in teacher.state_dict().items()}
     if not processes.is_main:
         return None
     copy = networks.card.create()

@@ -1,4 +1,4 @@
-"""Checkpoints: written whole, kept few, and enough to go on bit for bit, on any number of processes.
+"""Checkpoints: written whole, kept few, and enough to continue bit for bit, on any number of processes.
 
 One process writes a file; several write a folder together (torch.distributed.checkpoint), each its part of
 every tensor. Either is read by one process or by any number, with or without FSDP2.
@@ -22,20 +22,21 @@ from reddino.foundations.atomic import atomic_path, draft_folder, remove_partial
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.full_disk import writing
 from reddino.pretraining.dinov2 import StudentTeacher
-from reddino.pretraining.distributed.parallel import is_sharded, spread_like
 from reddino.pretraining.distributed.processes import ALONE, Processes, ProcessGroup
+from reddino.pretraining.distributed.tensors import is_sharded, shard_like
+from reddino.pretraining.run.checkpoint_reader import SafeReader, TensorsOnly
 
 _NAME = re.compile(r"step-(\d+)(\.pt)?$")
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
-    """Finished checkpoints, oldest first."""
+    """Return the finished checkpoints, oldest first."""
     found = [path for path in folder.glob("step-*") if _NAME.fullmatch(path.name)]
     return sorted(found, key=lambda path: (step_of(path), path.stat().st_mtime_ns))
 
 
 def step_of(path: Path) -> int:
-    """Steps done when a checkpoint was written, from its name."""
+    """Return the steps done when a checkpoint was written, from its name."""
     match = _NAME.search(path.name)
     assert match is not None
     return int(match[1])
@@ -50,7 +51,7 @@ def save_checkpoint(
     *,
     processes: Processes = ALONE,
 ) -> Path:
-    """Write what the run needs to go on after `step` steps, then delete all but the newest `keep`.
+    """Write what the run needs to continue after `step` steps, then delete all but the newest `keep`.
 
     No random state is kept: every random number is a function of the seed and the sample index.
     """
@@ -100,7 +101,7 @@ def _save_together(
 
 
 def _tensors(networks: StudentTeacher, moments: dict[int, dict[str, Tensor]]) -> dict[str, Tensor]:
-    """The whole state by flat names. Rates and decays are not in it: they follow from the step."""
+    """Return the whole state by flat names. Rates and decays are not in it: they follow from the step."""
     named = {f"networks.{name}": value for name, value in networks.state_dict().items()}
     for number, state in moments.items():
         named |= {f"optimizer.{number}.{name}": value for name, value in state.items()}
@@ -108,7 +109,7 @@ def _tensors(networks: StudentTeacher, moments: dict[int, dict[str, Tensor]]) ->
 
 
 def _delete(path: Path) -> None:
-    """Delete a checkpoint so that no half of it is ever taken for one."""
+    """Delete a checkpoint so that no half of it is ever taken for a whole one."""
     if path.is_dir():
         with draft_folder(path.parent, path.name) as doomed:
             path.rename(doomed / path.name)
@@ -122,7 +123,7 @@ def load_checkpoint(
     optimizer: torch.optim.Optimizer,
     processes: Processes = ALONE,
 ) -> int:
-    """Restore networks and optimizer; returns the steps done.
+    """Restore networks and optimizer; return the steps done.
 
     Raises:
         RedDinoError: the checkpoint is damaged or belongs to another network.
@@ -135,13 +136,14 @@ def load_checkpoint(
     # On bytes that are no checkpoint, torch's readers raise errors of many kinds, one of them no Exception.
     except (Exception, CheckpointException) as error:
         raise RedDinoError(
-            f"checkpoint {path} cannot be restored ({_reason(error)}); delete it to go on from the one before"
+            f"checkpoint {path} cannot be restored ({_reason(error)}); delete it to continue from the one "
+            "before"
         ) from error
     return step_of(path)
 
 
 def _reason(error: BaseException) -> str:
-    """The first line of an error, or of the first that processes met together."""
+    """Return the first line of an error, or of the first that processes met together."""
     for failed, *_ in getattr(error, "failures", {}).values():
         error = failed
         break
@@ -171,7 +173,7 @@ def _load_file(
             _require_like(f"networks.{name}", value, own[name])
     networks.load_state_dict(
         {
-            name: spread_like(value, own[name]) if name in own else value
+            name: shard_like(value, own[name]) if name in own else value
             for name, value in content["networks"].items()
         }
     )
@@ -184,7 +186,7 @@ def _load_file(
 
 
 def _groups(written: Any, own: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Our own groups with the last rates and decays that were written; nothing else of them is taken."""
+    """Return our own groups with the last rates and decays that were written, and nothing else of those."""
     rates = [{name: float(group[name]) for name in ("lr", "weight_decay")} for group in written]
     if not all(0 <= rate < math.inf for group in rates for rate in group.values()):
         raise ValueError("a rate is not a number")
@@ -192,12 +194,12 @@ def _groups(written: Any, own: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _moments(number: int, state: Mapping[str, Any], parameter: Tensor) -> dict[str, Tensor]:
-    """A parameter's step and moments, spread as the parameter is."""
+    """Return a parameter's step and moments, sharded as the parameter is."""
     _require_like(f"optimizer.{number}.step", state["step"], torch.zeros(()))
     moments = {"step": state["step"]}
     for name in ("exp_avg", "exp_avg_sq"):
         _require_like(f"optimizer.{number}.{name}", state[name], parameter)
-        moments[name] = spread_like(state[name], parameter)
+        moments[name] = shard_like(state[name], parameter)
     return moments
 
 
@@ -217,7 +219,7 @@ def _require_same_form(name: str, shape: torch.Size, dtype: torch.dtype, own: Te
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> dict[int, Tensor]:
-    """The parameters by the numbers that an optimizer's state has them under."""
+    """Return the parameters by the numbers that an optimizer's state has them under."""
     return dict(enumerate(parameter for group in optimizer.param_groups for parameter in group["params"]))
 
 
@@ -225,8 +227,6 @@ def _load_folder(
     path: Path, networks: StudentTeacher, optimizer: torch.optim.Optimizer, processes: Processes
 ) -> None:
     from torch.distributed.checkpoint.state_dict_loader import load
-
-    from reddino.pretraining.run.checkpoint_reader import SafeReader, TensorsOnly
 
     reader = SafeReader(path)
     written = reader.read_metadata().state_dict_metadata

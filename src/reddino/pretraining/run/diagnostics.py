@@ -1,4 +1,4 @@
-"""Signs of collapse: measured while training runs, and said in words."""
+"""Collapse diagnostics: measured while training runs, with warnings in words."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
-from reddino.pretraining.centering import target_entropy
 from reddino.pretraining.distributed.processes import ALONE, Processes
+from reddino.pretraining.losses import target_entropy
 
 NAN_LIMIT = 10
-#: A plateau is judged over this share of a run, and at least so many records.
-PLATEAU_SHARE, PLATEAU_RECORDS = 0.2, 3
-#: At ln K is a loss that lies less than this share of ln K below it, and has fallen by less than that share
-#: over the window. Of the runs on synthetic smears that were looked at, those that learned came 0.002 to 0.02
-#: below ln K within half of their length, if slowly; those that learned nothing never came 0.001 below it.
+#: A plateau is judged over this fraction of a run, and at least so many records.
+PLATEAU_FRACTION, PLATEAU_RECORDS = 0.2, 3
+#: At ln K is a loss that lies less than this fraction of ln K below it, and has fallen by less than that
+#: fraction over the window. Of the runs on synthetic smears that were examined, those that learned came
+#: 0.002 to 0.02 below ln K within half of their length, if slowly; the others never came 0.001 below it.
 PLATEAU_DEPTH, PLATEAU_FALL = 0.002, 0.001
 
 
 def effective_rank(features: Tensor) -> float:
-    """exp of the entropy of the normalised singular values of centred features (Roy & Vetterli 2007).
+    """Return exp of the entropy of the normalised singular values of centred features (Roy & Vetterli 2007).
 
     Args:
         features: (n, d).
@@ -42,11 +42,11 @@ def effective_rank(features: Tensor) -> float:
     return float(torch.exp(torch.special.entr(values / total).sum()))
 
 
-class Signs:
+class CollapseDiagnostics:
     """Sums over the micro-batches since the last report, kept on the device: nothing waits for them.
 
     Args:
-        prototypes: K; 0 where nothing is compared by prototypes, which then nothing is said of.
+        prototypes: K; 0 where nothing is compared by prototypes, of which nothing is measured then.
         across: processes that saw a part of every micro-batch each.
     """
 
@@ -64,7 +64,7 @@ class Signs:
     def add(self, values: Mapping[str, float | Tensor], cls_targets: Tensor | None = None) -> None:
         """Take in a micro-batch: its scalars, and the class-token targets (2, B, K).
 
-        One with a scalar that is not finite counts as seen, and for nothing else.
+        A micro-batch with a scalar that is not finite counts as seen, and for nothing else.
         """
         flat = None if cls_targets is None else cls_targets.flatten(0, 1)
         named = dict(values) if flat is None else {**values, "target_entropy": target_entropy(flat)}
@@ -79,7 +79,7 @@ class Signs:
             self._used = used if self._used is None else torch.maximum(self._used, used)
 
     def means(self) -> dict[str, float]:
-        """Means over the window, and the share of prototypes that were some sample's first choice."""
+        """Return means over the window, and the fraction of prototypes that were a sample's first choice."""
         if self._sums is None:
             return {"prototypes_used": 0.0} if self._prototypes else {}
         *sums, count = self._across.sum(self._sums).tolist()
@@ -90,17 +90,17 @@ class Signs:
 
 
 def recent_losses(history: Sequence[tuple[int, float]], steps: int, warmup: float) -> list[float]:
-    """The losses by which a plateau is judged, oldest first; none as long as there are too few.
+    """Return the losses by which a plateau is judged, oldest first; none as long as there are too few.
 
     Args:
         history: (step, DINO loss) of the records of a run so far, in order.
         steps: of the whole run.
-        warmup: share of the run in which the rate rises; what comes before its end does not count.
+        warmup: fraction of the run in which the rate rises; what comes before its end does not count.
     """
     after = [(step, loss) for step, loss in history if step >= warmup * steps]
     if len(after) < PLATEAU_RECORDS:
         return []
-    first = after[-1][0] - PLATEAU_SHARE * steps
+    first = after[-1][0] - PLATEAU_FRACTION * steps
     inside = sum(step >= first for step, _ in after)
     return [loss for _, loss in after[-max(inside, PLATEAU_RECORDS) :]]
 
@@ -123,7 +123,7 @@ def is_plateau(losses: Sequence[float], prototypes: int) -> bool:
     return fmean(losses) > (1 - PLATEAU_DEPTH) * uniform and fallen < PLATEAU_FALL * uniform
 
 
-def in_words(
+def collapse_warnings(
     record: Mapping[str, float],
     *,
     prototypes: int,
@@ -132,52 +132,52 @@ def in_words(
     progress: float,
     losses: Sequence[float] = (),
 ) -> list[str]:
-    """What a record of the log says about collapse, a sentence a sign; empty when all is well.
+    """Return the warnings that a record of the log gives reason for, a sentence each; none when all is well.
 
     Args:
         record: means of a window (`dino_loss`, `target_entropy`, `rank`, `prototypes_used`, `skipped_steps`).
         prototypes: K.
         dim: of the class token.
         batch: samples of one (micro-)batch, of all processes.
-        progress: share of the run that is done; what is normal at the start is not said then.
+        progress: fraction of the run that is done; what is normal at the start gives no warning then.
         losses: `recent_losses`, the record's own among them.
     """
-    words = []
+    warnings = []
     uniform = math.log(prototypes)
     if record.get("skipped_steps"):
-        words.append(
+        warnings.append(
             f"{record['skipped_steps']:.0f} steps gave no finite loss and were skipped: lower "
             "optim.lr or run in fp32"
         )
     if progress < 0.1:
-        return words
+        return warnings
     if is_plateau(losses, prototypes):
-        words.append(
+        warnings.append(
             f"the loss stays at ln K: {losses[0]:.3f} before, {losses[-1]:.3f} now, {uniform:.3f} for a "
             "student that tells nothing apart; try fewer head.prototypes, larger crops, a higher optim.lr, "
             "or head.center_output=true"
         )
     if record.get("target_entropy", 0.0) > 0.98 * uniform:
-        words.append(
+        warnings.append(
             f"the targets are almost uniform (entropy {record['target_entropy']:.2f} of at most "
             f"{uniform:.2f}): the teacher tells images hardly apart; lower temperature.teacher_start"
         )
     reachable = min(1.0, 2 * batch / prototypes)
     if record.get("prototypes_used", 1.0) < 0.05 * reachable:
-        words.append(
+        warnings.append(
             f"only {record['prototypes_used']:.1%} of the prototypes are in use: the output "
             "collapses onto few of them; use loss.centering=sinkhorn, or a higher temperature.teacher_end"
         )
     if record.get("rank", dim) < 0.02 * min(dim, 2 * batch):
-        words.append(
+        warnings.append(
             f"the class tokens vary along about {record['rank']:.1f} of {dim} directions: the "
             "features collapse; lower optim.lr, or raise optim.ema_start"
         )
-    return words
+    return warnings
 
 
 def batch_too_small(prototypes: int, batch: int) -> str | None:
-    """A sentence if prototypes are too many for balanced targets to become sharp (floor ln(K / B))."""
+    """Return a warning if prototypes are too many for balanced targets to become sharp (floor ln(K / B))."""
     floor = math.log(max(1.0, prototypes / (2 * batch)))
     if floor > 0.5 * math.log(prototypes):
         return (

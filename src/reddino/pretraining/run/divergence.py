@@ -10,8 +10,8 @@ from torch import Tensor
 
 from reddino.foundations.errors import RedDinoError
 from reddino.pretraining.dinov2 import StudentTeacher
-from reddino.pretraining.distributed.parallel import local_part
 from reddino.pretraining.distributed.processes import Processes
+from reddino.pretraining.distributed.tensors import local_shard
 from reddino.pretraining.run.checkpoint import list_checkpoints
 
 
@@ -38,7 +38,7 @@ def require_finite_state(
         (
             name
             for name, value in _tensors(networks, optimizer)
-            if not bool(local_part(value).isfinite().all())
+            if not bool(local_shard(value).isfinite().all())
         ),
         None,
     )

@@ -18,7 +18,7 @@ from reddino.foundations.provenance import provenance
 from reddino.foundations.structured import in_line, read_json, read_json_lines, require_keys
 from reddino.networks.seen import SEEN, seen_by_cache, write_seen
 from reddino.pretraining.data.image_cache import ImageCache
-from reddino.pretraining.distillation.teacher import Guide, described
+from reddino.pretraining.distillation.teacher import DistillationTeacher
 from reddino.pretraining.distributed.processes import ALONE, Processes
 from reddino.pretraining.run.recipe import Recipe, dump_recipe, read_recipe
 from reddino.smears.failures import Failures
@@ -30,7 +30,9 @@ RECIPE, DESCRIPTION, METRICS, CHECKPOINTS, MODEL = (
     "checkpoints",
     "model",
 )
-FAILURES, LOCK, ANSWERS = "failures.csv", "run.lock", "answers"
+FAILURES, LOCK = "failures.csv", "run.lock"
+#: Cached features of a distillation's teacher; runs of earlier versions have them in a folder of this name.
+TEACHER_FEATURES = "answers"
 #: Measured before a run whose patches are cut in cell diameters.
 DIAMETERS = "cell_diameters.json"
 
@@ -47,7 +49,7 @@ class RunFolder:
         self.folder, self._writes = folder, writes
         self.checkpoints = folder / CHECKPOINTS
         self.model = folder / MODEL
-        self.answers = folder / ANSWERS
+        self.teacher_features = folder / TEACHER_FEATURES
         self._metrics = folder / METRICS
         self._board: Any = None
 
@@ -59,21 +61,21 @@ class RunFolder:
         precision: str = "fp32",
         processes: int = 1,
         *,
-        guide: Guide | None = None,
+        teacher: DistillationTeacher | None = None,
         pixels: str = "",
     ) -> list[str]:
         """Write the description of a new run, or compare how an interrupted one was computed.
 
-        `guide` is the frozen network of a distillation, `pixels` the fingerprint of the decoded images.
+        `teacher` is that of a distillation, `pixels` the fingerprint of the decoded images.
 
         Returns:
-            Remarks for the person, such as a changed number of threads.
+            Remarks for the user, such as a changed number of threads.
 
         Raises:
-            RedDinoError: the folder holds a run of another recipe, other data or another guide.
+            RedDinoError: the folder holds a run of another recipe, other data or another teacher.
         """
         self.require_same(recipe, data_fingerprint)
-        self.require_guide(guide)
+        self.require_teacher(teacher)
         self.require_pixels(pixels)
         if not self._writes:
             return []
@@ -84,7 +86,7 @@ class RunFolder:
             "precision": precision,
             "processes": processes,
             **({"pixels": pixels} if pixels else {}),
-            **(described(guide) if guide is not None else {}),
+            **({} if teacher is None else teacher.provenance),
         }
         if not (self.folder / DESCRIPTION).is_file():
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -97,7 +99,7 @@ class RunFolder:
             return []
         then, now = (", ".join(f"{name} {of[name]}" for name in numerics) for of in (before, description))
         return [
-            f"this run began with {then} and goes on with {now}: "
+            f"this run began with {then} and continues with {now}: "
             "the last bits of its weights will differ from an undisturbed run"
         ]
 
@@ -105,7 +107,7 @@ class RunFolder:
         return read_run_description(self.folder)
 
     def require_same(self, recipe: Recipe, data_now: str) -> None:
-        """Check that a run in this folder, if there is one, is the run to go on with.
+        """Check that a run in this folder, if there is one, is the run to continue.
 
         Raises:
             RedDinoError: it has another recipe or other data.
@@ -118,7 +120,7 @@ class RunFolder:
         for section in now:
             if section != "runtime" and before[section] != now[section]:
                 raise RedDinoError(
-                    f"{self.folder} holds a run whose recipe differs in '{section}'; go on with the "
+                    f"{self.folder} holds a run whose recipe differs in '{section}'; continue with the "
                     "same recipe, or give another folder"
                 )
         if data_before != data_now:
@@ -127,19 +129,19 @@ class RunFolder:
                 f"{data_now}); give another folder"
             )
 
-    def require_guide(self, guide: Guide | None) -> None:
+    def require_teacher(self, teacher: DistillationTeacher | None) -> None:
         """Check that a run in this folder, if there is one, learns from the same weights.
 
         Raises:
             RedDinoError: they are others, under the same name.
         """
-        if guide is None or not (self.folder / DESCRIPTION).is_file():
+        if teacher is None or not (self.folder / DESCRIPTION).is_file():
             return
         before = self._description().get("distilled_from_weights")
-        if before != guide.weights:
+        if before != teacher.weights:
             raise RedDinoError(
-                f"{self.folder} holds a run that learns from {guide.name} with the weights {before}, which "
-                f"are now {guide.weights}; bring these back, or give another folder"
+                f"{self.folder} holds a run that learns from {teacher.name} with the weights {before}, which "
+                f"are now {teacher.weights}; bring these back, or give another folder"
             )
 
     def require_pixels(self, now: str) -> None:
@@ -178,17 +180,17 @@ class RunFolder:
         if together.count and self._writes:
             together.write(self.folder / FAILURES)
 
-    def note_seen(self, start: str, cache: ImageCache, guide: Guide | None = None) -> None:
+    def note_seen(self, start: str, cache: ImageCache, teacher: DistillationTeacher | None = None) -> None:
         """List in the model folder what the model sees: its sources and hashes of its images.
 
-        What its start and its guide saw, it has seen through them. A resumed run, which is on the same
+        What its start and its teacher saw, it has seen through them. A resumed run, which is on the same
         images, takes over its list.
         """
         if not self._writes or (self.model / SEEN).is_file():
             return
         index = cache.index
         sources = index.source_names[index.source].tolist()
-        before = (start,) if guide is None else (start, *guide.names)
+        before = (start,) if teacher is None else (start, *teacher.names)
         write_seen(self.model, seen_by_cache(sources, index.hashes, *before))
 
     def log(self, record: dict[str, Any]) -> None:
@@ -265,7 +267,7 @@ def _forget_if_not_begun(folder: Path, made: bool) -> None:
 
 
 def read_run_description(folder: Path) -> dict[str, Any]:
-    """What a run says of itself: its data, and what it was computed with.
+    """Read the description of a run: its data, and what it was computed with.
 
     Raises:
         RedDinoError: the file cannot be read, or lacks one of these.
@@ -277,7 +279,7 @@ def read_run_description(folder: Path) -> dict[str, Any]:
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """The records of a run, in order; a last line that a killed process left unfinished is passed over.
+    """Read the records of a run, in order; a last line that a killed process left unfinished is left out.
 
     Raises:
         RedDinoError: another line is damaged, or a record has no step.
@@ -294,7 +296,7 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
 
 
 def _listed(record: dict[str, Any], origin: str) -> list[Any]:
-    """The sentences of a record; everything else in it is a number."""
+    """Return the warnings of a record; everything else in it is a number."""
     for name, value in record.items():
         if name != "signs" and type(value) not in (int, float, NoneType):
             raise RedDinoError(f"{origin}: {in_line(name)}: {str(value)[:60]!r} is not a number")

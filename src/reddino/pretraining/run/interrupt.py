@@ -17,6 +17,10 @@ class Interruption:
         self.asked = False
         self._before: dict[int, Any] = {}
 
+    def is_asked(self) -> bool:
+        """Whether the run was asked to stop."""
+        return self.asked
+
     def _ask(self, number: int, _frame: FrameType | None) -> None:
         if self.asked and number == signal.SIGINT:
             raise KeyboardInterrupt

@@ -21,8 +21,9 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.runtime import choose_device
-from reddino.pretraining.dinov2 import StudentTeacher
+from reddino.pretraining.build import build_networks
 from reddino.pretraining.run.recipe import Recipe, make_recipe
+from reddino.pretraining.train import pretrain
 from reddino.smears.manifest import Manifest
 
 #: Peak dense bf16 (or fp16) TFLOP/s and GB of memory, from the vendors' data sheets.
@@ -41,7 +42,7 @@ BYTES_A_PARAMETER = {"weights": 4, "gradients": 4, "Adam": 8, "EMA teacher": 4}
 
 _COUNTED = 4  # samples of the counted step
 _SLOW = 4e12  # operations of a step past which a probe is timed on a shallower network
-_ASKED = 512  # rows of a checked recipe whose teacher is asked of each cell first
+_PRECOMPUTED = 512  # rows of a checked recipe whose teacher's features are computed first
 _TURNS = 3  # of probe and real run, where they are compared
 _STEPS, _SECONDS = 6, 20.0  # timed steps of a probe, and how long it may go on for them
 
@@ -54,7 +55,7 @@ class Counts:
         parameters: of the student, heads included.
         flops: floating-point operations of a training step, a sample.
         activations: bytes that the backward pass keeps, a sample.
-        frozen: parameters of the guide of a distillation.
+        frozen: parameters of a distillation's teacher.
     """
 
     parameters: float
@@ -70,7 +71,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Plan:
-    """A run's needs; `text` says them with what they rest on."""
+    """A run's needs; `text` lists them with what they rest on."""
 
     recipe: Recipe
     counts: Counts
@@ -98,12 +99,12 @@ class Plan:
         """GB a device, by use."""
         parts = {name: size * self.counts.parameters for name, size in BYTES_A_PARAMETER.items()}
         if self.counts.frozen:
-            parts["guide"] = BYTES_A_PARAMETER["weights"] * self.counts.frozen
+            parts["distillation teacher"] = BYTES_A_PARAMETER["weights"] * self.counts.frozen
         parts["activations"] = self.counts.activations * self.samples_a_device
         return {name: size / 1e9 for name, size in parts.items()}
 
     def text(self) -> str:
-        """Everything, for the person."""
+        """Return everything, for the user."""
         run, memory = self.recipe.run, self.memory
         split = ", ".join(f"{name} {size:.2f}" for name, size in memory.items())
         total = sum(memory.values())
@@ -129,18 +130,19 @@ class Plan:
         return "\n".join([*lines, *self._assumptions()])
 
     def _computed(self) -> list[str]:
-        """What the operations of a step are of."""
+        """Return what the operations of a step are of."""
         teacher = ["teacher"] if self.recipe.has_prototypes else []
-        guide = ["guide"] if self.recipe.asks_each_crop else []
-        return ["forward", "backward", *teacher, *guide, "heads"]
+        distillation = ["distillation teacher"] if self.recipe.uses_clean_crops else []
+        return ["forward", "backward", *teacher, *distillation, "heads"]
 
     def _assumptions(self) -> list[str]:
         once = self.recipe.distill is not None and self.recipe.distill.once
-        asking = "; asking distill.teacher of each cell beforehand comes on top" if once else ""
+        beforehand = "; computing distill.teacher's features of all cells beforehand comes on top"
         return [
             "assumed       float32 weights, gradients, moments and teacher, all on every device; activations "
             "as this machine's precision and attention keep them (fused attention in bf16 keeps fewer); "
-            f"loading keeps up; devices add up without loss; no scoring and no checkpoints{asking}",
+            "loading keeps up; devices add up without loss; no scoring and no checkpoints"
+            + (beforehand if once else ""),
         ]
 
 
@@ -167,8 +169,8 @@ def make_plan(
     if check is not None and peak is not None:
         raise RedDinoError("a plan can be checked on this machine only; leave the kind of device out")
     if check is not None and recipe.distill is not None and recipe.distill.once:
-        # Every one of them would be shown to the teacher first, which takes longer than the steps.
-        check = check.select(np.linspace(0, len(check) - 1, min(len(check), _ASKED)).astype(np.int64))
+        # The teacher's features of all of them would be computed first, which takes longer than the steps.
+        check = check.select(np.linspace(0, len(check) - 1, min(len(check), _PRECOMPUTED)).astype(np.int64))
     with tempfile.TemporaryDirectory(prefix="reddino-plan-") as folder:
         images = _noise_images(Path(folder))
         counts = _at_full_depth(recipe, lambda shallow: _count(shallow, images))
@@ -244,7 +246,7 @@ def _changed(recipe: Recipe, **sections: dict[str, Any]) -> Recipe:
 def _noise_images(folder: Path) -> Manifest:
     """Eight pictures of smooth noise with a disc: what a step costs does not depend on the picture.
 
-    The disc is marked as a cell, for recipes that cut patches round cells or measure them.
+    The disc is marked as a cell, for recipes that cut patches around cells or measure them.
     """
     rng, rows, middle, diameter = np.random.default_rng(0), [], 224, 48
     for number in range(8):
@@ -263,9 +265,9 @@ def _count(recipe: Recipe, images: Manifest) -> Counts:
         run={"samples": 2 * _COUNTED, "batch": _COUNTED, "accumulate": 1},
         runtime={"workers": 0},
     )
-    networks = StudentTeacher(short)
+    networks = build_networks(short)
     parameters = sum(tensor.numel() for tensor in networks.student.parameters())
-    frozen = networks.guide.parameters if networks.guide is not None else 0
+    frozen = networks.distillation.teacher.parameters if networks.distillation is not None else 0
     kept, counter = _Kept(), FlopCounterMode(display=False, custom_mapping=_COUNTED_HERE)
     with kept, ExitStack() as counted:
 
@@ -290,7 +292,7 @@ def _convolution_backward_flops(grad_out: Any, _images: Any, weights: Any, *opti
     return int(2 * grad_out[0] * prod(grad_out[2:]) * prod(weights) * wanted)
 
 
-#: What torch's counter does not know (the guide's attention is fused on CPUs too), or counts as if a
+#: What torch's counter does not know (the teacher's attention is fused on CPUs too), or counts as if a
 #: convolution in groups had none, which is ten times too much for a depthwise network.
 _COUNTED_HERE = {
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
@@ -329,7 +331,6 @@ def _run(
     cell_diameters: dict[str, float] | None = None,
 ) -> None:
     """Pretrain in a temporary folder until `enough` of the number of steps done."""
-    from reddino.pretraining.train import pretrain
 
     def watch(done: int, planned: int) -> None:
         if enough(done):
@@ -337,7 +338,7 @@ def _run(
 
     logger = logging.getLogger("reddino")
     level = logger.level
-    logger.setLevel(logging.ERROR)  # its warnings are of a run that nobody asked for
+    logger.setLevel(logging.ERROR)  # its warnings are of a run that the user did not start
     try:
         with tempfile.TemporaryDirectory(prefix="reddino-plan-") as folder, suppress(_EnoughError):
             pretrain(recipe, images, Path(folder), cell_diameters=cell_diameters, progress=watch)
@@ -351,7 +352,7 @@ def _probe(recipe: Recipe, images: Manifest, flops: float) -> tuple[float, str]:
     blocks = _blocks(recipe)
     on_gpu = (
         choose_device(recipe.runtime.device).type == "cuda"
-    )  # where a small batch says nothing of a full one
+    )  # where the speed at a small batch is not that at a full one
     if on_gpu or flops * batch <= _SLOW or blocks <= 4:
         rate = _samples_per_second(recipe, images, _STEPS)
         return rate, f"measured here on pictures of noise, batch {batch}"

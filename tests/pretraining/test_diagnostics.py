@@ -1,4 +1,4 @@
-"""Signs of collapse: the measures, and that each is said in words."""
+"""Collapse diagnostics: the measures, and the warning of each."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from reddino.pretraining.run.diagnostics import (
-    Signs,
+    CollapseDiagnostics,
     batch_too_small,
+    collapse_warnings,
     effective_rank,
-    in_words,
     is_plateau,
     recent_losses,
 )
@@ -21,15 +21,17 @@ PROTOTYPES, DIM, BATCH = 512, 192, 96
 HEALTHY = {"dino_loss": 4.0, "target_entropy": 3.0, "rank": 40.0, "prototypes_used": 0.3}
 
 
-def said(progress: float = 0.5, **changes: float) -> list[str]:
-    return in_words({**HEALTHY, **changes}, prototypes=PROTOTYPES, dim=DIM, batch=BATCH, progress=progress)
+def warnings(progress: float = 0.5, **changes: float) -> list[str]:
+    return collapse_warnings(
+        {**HEALTHY, **changes}, prototypes=PROTOTYPES, dim=DIM, batch=BATCH, progress=progress
+    )
 
 
 def test_effective_rank__equals_numpy() -> None:
     features = np.random.default_rng(0).normal(size=(40, 6)) * np.array([5, 3, 1, 0.5, 0.1, 0.01])
     values = np.linalg.svd(features - features.mean(axis=0), compute_uv=False)
-    share = values / values.sum()
-    expected = math.exp(-(share * np.log(share)).sum())
+    fraction = values / values.sum()
+    expected = math.exp(-(fraction * np.log(fraction)).sum())
     assert effective_rank(torch.from_numpy(features)) == pytest.approx(expected, rel=1e-4)
 
 
@@ -48,21 +50,21 @@ def test_effective_rank__is_zero_without_variation_or_numbers(features: torch.Te
     assert effective_rank(features) == 0.0
 
 
-def test_signs__means_over_a_window() -> None:
-    signs = Signs(4)
+def test_diagnostics__means_over_a_window() -> None:
+    diagnostics = CollapseDiagnostics(4)
     one, two = torch.eye(4)[[0, 1]], torch.full((2, 4), 0.25)
-    signs.add({"loss": 1.0}, torch.stack([one, one]))
-    signs.add({"loss": 3.0}, torch.stack([two, one]))
-    means = signs.means()
+    diagnostics.add({"loss": 1.0}, torch.stack([one, one]))
+    diagnostics.add({"loss": 3.0}, torch.stack([two, one]))
+    means = diagnostics.means()
     assert means["loss"] == 2.0
     assert means["target_entropy"] == pytest.approx(math.log(4) / 4)
     assert means["prototypes_used"] == 0.5
-    signs.reset()
-    assert signs.means() == {"prototypes_used": 0.0}
+    diagnostics.reset()
+    assert diagnostics.means() == {"prototypes_used": 0.0}
 
 
-def test_in_words__is_silent_when_all_is_well() -> None:
-    assert said() == []
+def test_warnings__none_when_all_is_well() -> None:
+    assert warnings() == []
 
 
 @pytest.mark.parametrize(
@@ -74,14 +76,14 @@ def test_in_words__is_silent_when_all_is_well() -> None:
         ({"skipped_steps": 3.0}, "3 steps gave no finite loss"),
     ],
 )
-def test_in_words__says_each_sign(record: dict[str, float], words: str) -> None:
-    sentences = said(**record)
+def test_warnings__of_each_fault(record: dict[str, float], words: str) -> None:
+    sentences = warnings(**record)
     assert len(sentences) == 1
     assert words in sentences[0]
 
 
 #: Prototypes, steps, and the DINO losses that runs printed, record by record: two of the demo and one of
-#: tiny, whose losses fell to the end, and three on synthetic smears whose losses did not.
+#: vit-tiny-scratch, whose losses fell to the end, and three on synthetic smears whose losses did not.
 LEARNED = {
     "demo": (
         128,
@@ -103,19 +105,19 @@ STUCK = {
 
 
 def judged(prototypes: int, steps: int, losses: list[float], every: int) -> list[bool]:
-    """What is said of a run at each of its records."""
+    """Whether a plateau is found at each record of a run."""
     history = [(every * number, loss) for number, loss in enumerate(losses, 1)]
     windows = [recent_losses(history[:count], steps, 0.1) for count in range(1, len(history) + 1)]
     return [is_plateau(window, prototypes) for window in windows]
 
 
 @pytest.mark.parametrize("name", LEARNED)
-def test_plateau__is_never_said_of_runs_that_learn_if_slowly(name: str) -> None:
+def test_plateau__is_never_found_in_runs_that_learn_if_slowly(name: str) -> None:
     assert not any(judged(*LEARNED[name], every=20 if name == "tiny" else 10))
 
 
 @pytest.mark.parametrize("name", STUCK)
-def test_plateau__is_said_of_runs_that_learn_nothing_before_they_end(name: str) -> None:
+def test_plateau__is_found_in_runs_that_learn_nothing_before_they_end(name: str) -> None:
     found = judged(*STUCK[name], every=25 if name == "sharp targets" else 10)
     assert any(found)
     assert not any(found[:3])
@@ -130,10 +132,10 @@ def test_plateau__waits_until_warm_up_is_over_and_looks_at_a_fifth_of_the_run() 
     assert recent_losses(flat[:2], 1000, 0.0) == []
 
 
-def test_plateau__is_said_with_both_ends() -> None:
+def test_plateau__is_warned_of_with_both_ends() -> None:
     uniform = math.log(PROTOTYPES)
     record = {**HEALTHY, "dino_loss": uniform}
-    (sentence,) = in_words(
+    (sentence,) = collapse_warnings(
         record,
         prototypes=PROTOTYPES,
         dim=DIM,
@@ -142,18 +144,18 @@ def test_plateau__is_said_with_both_ends() -> None:
         losses=[uniform + 0.001, uniform, uniform],
     )
     assert "the loss stays at ln K: 6.239 before, 6.238 now, 6.238 for a student" in sentence
-    assert said(dino_loss=uniform) == []  # a single record is no plateau
+    assert warnings(dino_loss=uniform) == []  # a single record is no plateau
 
 
-def test_in_words__does_not_judge_the_first_steps_but_for_lost_ones() -> None:
-    assert said(progress=0.05, dino_loss=6.3, target_entropy=6.2, rank=1.0, prototypes_used=0.0) == []
-    assert len(said(progress=0.05, skipped_steps=1.0)) == 1
+def test_warnings__does_not_judge_the_first_steps_but_for_lost_ones() -> None:
+    assert warnings(progress=0.05, dino_loss=6.3, target_entropy=6.2, rank=1.0, prototypes_used=0.0) == []
+    assert len(warnings(progress=0.05, skipped_steps=1.0)) == 1
 
 
-def test_in_words__prototypes_in_use_are_judged_by_what_the_batch_can_reach() -> None:
+def test_warnings__prototypes_in_use_are_judged_by_what_the_batch_can_reach() -> None:
     # 131,072 prototypes and 2 x 96 class tokens: 0.1 % in use is most that could be.
     few = {**HEALTHY, "prototypes_used": 0.001}
-    assert in_words(few, prototypes=131_072, dim=DIM, batch=BATCH, progress=0.5) == []
+    assert collapse_warnings(few, prototypes=131_072, dim=DIM, batch=BATCH, progress=0.5) == []
 
 
 def test_batch_too_small__names_the_floor() -> None:

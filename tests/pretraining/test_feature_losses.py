@@ -10,13 +10,13 @@ import torch
 from micro_run import draw_images, micro_recipe, run_micro
 
 from reddino.foundations.errors import RedDinoError
-from reddino.pretraining.distillation.heads import guide_metric, relation_loss
-from reddino.pretraining.distillation.teacher import Words
+from reddino.pretraining.distillation.feature_losses import relation_loss, teacher_metric
+from reddino.pretraining.distillation.teacher import TeacherFeatures
 from reddino.pretraining.run.folder import read_metrics
 from reddino.rbc.morphology import NAMES
 from reddino.smears.manifest import Manifest
 
-GUIDED = (
+DISTILLED = (
     "loss.dino=0",
     "loss.ibot=0",
     "distill.teacher=untrained:test_efficientnet",
@@ -64,13 +64,13 @@ def test_relation_loss__is_as_exact_under_autocast() -> None:
     assert float(rounded) == pytest.approx(float(plain), rel=1e-5)
 
 
-def test_guide_metric__gives_each_teacher_the_same_say() -> None:
-    words = Words(pooled=10 * torch.randn(6, 50), spatial=None, shapes=torch.randn(6, 4))
-    joined = guide_metric(words, (30, 20))
+def test_teacher_metric__gives_each_teacher_the_same_weight() -> None:
+    features = TeacherFeatures(pooled=10 * torch.randn(6, 50), spatial=None, morphology=torch.randn(6, 4))
+    joined = teacher_metric(features, (30, 20))
     assert joined.shape == (6, 54)
     for part in joined.split((30, 20, 4), dim=1):
         torch.testing.assert_close(part.norm(dim=1), torch.ones(6))
-    assert guide_metric(Words(None, None, words.shapes), (30, 20)).shape == (6, 4)
+    assert teacher_metric(TeacherFeatures(None, None, features.morphology), (30, 20)).shape == (6, 4)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_pretrain__learns_what_is_measured_of_cells_and_who_is_near_whom(
     cells: Manifest, tmp_path: Path
 ) -> None:
     longer = ("run.samples=160", "run.batch=8", "optim.lr=5e-3", "optim.ema_start=0.9", "runtime.log_every=1")
-    outcome = run_micro(cells, tmp_path / "run", [*GUIDED, *longer])
+    outcome = run_micro(cells, tmp_path / "run", [*DISTILLED, *longer])
     assert outcome.finished
     records = [record for record in read_metrics(tmp_path / "run") if "morphology_loss" in record]
     assert not {"pooled_loss", "spatial_loss"} & records[0].keys()
@@ -104,4 +104,4 @@ def test_pretrain__learns_what_is_measured_of_cells_and_who_is_near_whom(
 )
 def test_recipe__refuses_what_teaches_nothing(override: tuple[str, ...], sentence: str) -> None:
     with pytest.raises(RedDinoError, match=sentence):
-        micro_recipe([*GUIDED, *override])
+        micro_recipe([*DISTILLED, *override])

@@ -1,4 +1,4 @@
-"""A guide that looks at crops in several orientations, and agrees with itself on both crops of a sample."""
+"""A distillation teacher that is shown crops in several orientations, and averages over both crops."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from reddino.networks.catalogue import open_backbone
-from reddino.pretraining.distillation.teacher import SYMMETRIES, Frozen, Guide, Symmetry
+from reddino.pretraining.distillation.teacher import SYMMETRIES, DistillationTeacher, FrozenNetwork, Symmetry
 
 SIZE = 64
 
 
-def guide(orientations: int = 1, consensus: bool = False) -> Guide:
-    """A CNN whose words depend on which way up a crop is."""
+def teacher(orientations: int = 1, consensus: bool = False) -> DistillationTeacher:
+    """A CNN whose features depend on which way up a crop is."""
     backbone, card = open_backbone("untrained:test_efficientnet", image_size=SIZE)
-    return Guide(
-        [Frozen("test", backbone, card)],
+    return DistillationTeacher(
+        [FrozenNetwork("test", backbone, card)],
         pooled=True,
         spatial=True,
         morphology=True,
@@ -55,58 +55,61 @@ def test_symmetries__turn_maps_back(number: int) -> None:
     torch.testing.assert_close(symmetry.undone(places), wanted)
 
 
-def test_says__in_all_orientations_does_not_depend_on_which_way_up_a_crop_is() -> None:
-    picture, everywhere = crops(), guide(orientations=8)
-    words = everywhere.says(picture)
-    assert words.pooled is not None and words.spatial is not None
+def test_features__in_all_orientations_does_not_depend_on_which_way_up_a_crop_is() -> None:
+    picture, everywhere = crops(), teacher(orientations=8)
+    features = everywhere.features(picture)
+    assert features.pooled is not None and features.spatial is not None
     for symmetry in SYMMETRIES[1:]:
-        again = everywhere.says(turned(symmetry, picture))
+        again = everywhere.features(turned(symmetry, picture))
         assert again.pooled is not None and again.spatial is not None
-        torch.testing.assert_close(again.pooled, words.pooled, rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(symmetry.undone(again.spatial), words.spatial, rtol=1e-4, atol=1e-5)
-    once, again = (guide().says(one).pooled for one in (picture, turned(SYMMETRIES[1], picture)))
+        torch.testing.assert_close(again.pooled, features.pooled, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(symmetry.undone(again.spatial), features.spatial, rtol=1e-4, atol=1e-5)
+    once, again = (teacher().features(one).pooled for one in (picture, turned(SYMMETRIES[1], picture)))
     assert once is not None and again is not None
     assert float((once - again).abs().max()) > 1e-3  # the network itself does depend on it
 
 
-def test_says__of_fewer_orientations_the_mean() -> None:
+def test_features__of_fewer_orientations_the_mean() -> None:
     picture = crops()
-    each = [guide().says(turned(symmetry, picture)).pooled for symmetry in SYMMETRIES[:3]]
-    mean = guide(orientations=3).says(picture).pooled
+    each = [teacher().features(turned(symmetry, picture)).pooled for symmetry in SYMMETRIES[:3]]
+    mean = teacher(orientations=3).features(picture).pooled
     assert mean is not None
     torch.testing.assert_close(mean, sum(one for one in each if one is not None) / 3)
 
 
 def test_consensus__is_the_mean_over_both_crops_of_a_sample_but_for_places() -> None:
     picture = crops(6)  # three samples, two crops of each: 0 goes with 3
-    shapes = torch.from_numpy(np.random.default_rng(1).normal(size=(6, 5))).float()
-    alone, agreed = guide().says(picture, shapes), guide(consensus=True).says(picture, shapes)
+    morphology = torch.from_numpy(np.random.default_rng(1).normal(size=(6, 5))).float()
+    alone, agreed = (
+        teacher().features(picture, morphology),
+        teacher(consensus=True).features(picture, morphology),
+    )
     assert alone.pooled is not None and agreed.pooled is not None
-    assert alone.spatial is not None and agreed.spatial is not None and agreed.shapes is not None
+    assert alone.spatial is not None and agreed.spatial is not None and agreed.morphology is not None
     for sample in range(3):
         pair = [sample, sample + 3]
-        for own, common in ((alone.pooled, agreed.pooled), (shapes, agreed.shapes)):
+        for own, common in ((alone.pooled, agreed.pooled), (morphology, agreed.morphology)):
             torch.testing.assert_close(common[pair], own[pair].mean(dim=0, keepdim=True).expand(2, -1))
     torch.testing.assert_close(agreed.spatial, alone.spatial)
 
 
-def test_guide__of_several_networks_says_what_each_says_of_the_crops_at_its_own_size() -> None:
+def test_teacher__of_several_networks_has_the_features_of_each_at_its_own_size() -> None:
     picture = crops()
     (small, its_card), (large, other_card) = (
         open_backbone("untrained:test_efficientnet", image_size=SIZE // 2, seed=1),
         open_backbone("untrained:test_resnet", image_size=SIZE),
     )
     card = replace(other_card, mean=(0.1, 0.2, 0.3), std=(0.5, 0.4, 0.3), channel_order="BGR")
-    networks = [Frozen("small", small, its_card), Frozen("large", large, card)]
-    both = Guide(networks, pooled=True, spatial=False, orientations=2)
+    networks = [FrozenNetwork("small", small, its_card), FrozenNetwork("large", large, card)]
+    both = DistillationTeacher(networks, pooled=True, spatial=False, orientations=2)
     assert both.dim == small.dim + large.dim and both.names == ("small", "large")
     assert both.weights == f"{its_card.weights_hash} + {card.weights_hash}"
     halves = picture.float().reshape(4, SIZE // 2, 2, SIZE // 2, 2, 3).mean(dim=(2, 4)).round().byte()
     alone = [
-        Guide([network], pooled=True, spatial=False, orientations=2).says(pixels).pooled
+        DistillationTeacher([network], pooled=True, spatial=False, orientations=2).features(pixels).pooled
         for network, pixels in zip(networks, (halves, picture), strict=True)
     ]
-    found = both.says(picture).pooled
+    found = both.features(picture).pooled
     assert found is not None and alone[0] is not None and alone[1] is not None
     torch.testing.assert_close(found[:, small.dim :], alone[1])
     # Antialiased halving and the mean of four pixels differ a little.
