@@ -88,7 +88,7 @@ def lost_run(scene: Scene, folder: Path) -> Path:
 def test_loss_of_a_process__ends_the_others_with_a_sentence(scene: Scene) -> None:
     assert scene.codes == [0, -signal.SIGKILL]
     assert "process 1 of 2 lost the others" in outcome(scene.lost, 0)["error"]
-    assert "goes on from the last checkpoint" in outcome(scene.lost, 0)["error"]
+    assert "continues from the last checkpoint" in outcome(scene.lost, 0)["error"]
     assert [path.name for path in list_checkpoints(scene.lost / "checkpoints")] == ["step-000000002"]
 
 
@@ -124,7 +124,7 @@ def test_resume__what_one_process_or_shards_wrote(scene: Scene, tmp_path: Path) 
 def test_resume__after_all_are_killed_while_a_checkpoint_is_written(scene: Scene, tmp_path: Path) -> None:
     # The first process syncs the folder, then renames it: it dies between the two, at the second checkpoint.
     folder = tmp_path / "run"
-    scene.ranks.begin(2, folder, BASE, die=[0, "checkpoint.sync_folder", 3])
+    scene.ranks.begin(2, folder, BASE, die=[0, "run.checkpoint.sync_folder", 3])
     assert scene.ranks.exit_codes() == [-signal.SIGKILL, 0]
     names = sorted(path.name for path in (folder / "checkpoints").iterdir())
     assert [name.split(".")[1] for name in names[:1]] == ["step-000000004"]

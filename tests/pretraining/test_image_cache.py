@@ -198,7 +198,7 @@ def test_open_cache__refuses_a_collection_without_one_good_image(tmp_path: Path)
 
 def test_open_cache__names_the_folder_that_cannot_be_written(manifest: Manifest, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(RedDinoError, match="could not be kept in"):
+    with pytest.raises(RedDinoError, match="decoded images cannot be written"):
         open_cache(manifest, tmp_path / "file" / "cache")
 
 

@@ -149,8 +149,8 @@ def test_order__goes_round_each_cell_that_fits_once_an_epoch() -> None:
     assert [patch.image // 2 for patch in epoch(together)].count(1) == 3
 
 
-def test_order__says_that_there_are_no_cells_to_go_round() -> None:
-    with pytest.raises(RedDinoError, match="it marks 0: find them with `reddino cells`"):
+def test_order__refuses_layout_cells_without_cells() -> None:
+    with pytest.raises(RedDinoError, match="marks 0 cells.*find cells with `reddino cells`"):
         PatchOrder(index_of(SIZES), PatchSpec(16, layout="cells"), seed=1)
-    with pytest.raises(RedDinoError, match=r"it marks 1: .*make data\.patch_side smaller"):
+    with pytest.raises(RedDinoError, match=r"marks 1 cells.*make data\.patch_side smaller"):
         PatchOrder(replace(index_of(SIZES), cells=CELLS[1:2]), PatchSpec(16, layout="cells"), seed=1)

@@ -54,15 +54,15 @@ def _add_block(mask: NDArray[np.bool_], most: int, rng: np.random.Generator) -> 
 def sample_masks(
     seed: int, sample_index: NDArray[np.int64], side: int, images: float, patches: tuple[float, float]
 ) -> NDArray[np.bool_]:
-    """Masks of both global crops of each sample.
+    """Draw the masks of both global crops of each sample.
 
     Of a sample's two crops, 2 * `images` are masked on average (at 0.5 exactly one, drawn at random).
 
     Args:
         sample_index: (B,) global sample indices; the masks follow from these and the seed alone.
         side: patches along an edge.
-        images: share of the crops that are masked.
-        patches: smallest and largest share of the patches hidden in a masked crop.
+        images: fraction of the crops that are masked.
+        patches: smallest and largest fraction of the patches hidden in a masked crop.
 
     Returns:
         (2, B, side * side) bool.

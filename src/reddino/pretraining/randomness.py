@@ -15,20 +15,20 @@ _MIX_2 = np.uint64(0x94D049BB133111EB)
 
 
 def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The finaliser of SplitMix64 (Steele, Lea, Flood 2014): neighbouring inputs give unrelated outputs."""
+    """Apply the finaliser of SplitMix64 (Steele, Lea, Flood 2014): neighbours give unrelated outputs."""
     z = (z ^ (z >> np.uint64(30))) * _MIX_1
     z = (z ^ (z >> np.uint64(27))) * _MIX_2
     return z ^ (z >> np.uint64(31))
 
 
 def uniforms(seed: int, stream: int, keys: NDArray[np.int64], count: int) -> NDArray[np.float64]:
-    """Uniform numbers in [0, 1), a row for each key.
+    """Draw uniform numbers in [0, 1), one row per key.
 
     Args:
         seed: of the run.
         stream: which use of randomness (`MASKS`, `DROP_PATH`, ...).
         keys: (n,) global indices.
-        count: numbers a key.
+        count: numbers per key.
 
     Returns:
         (n, count) float64; row i depends on (seed, stream, keys[i]) alone.
@@ -41,10 +41,10 @@ def uniforms(seed: int, stream: int, keys: NDArray[np.int64], count: int) -> NDA
 
 
 def derived_seed(seed: int, stream: int, key: int) -> int:
-    """A seed for another generator, below 2**53."""
+    """Return a seed for another generator, below 2**53."""
     return int(uniforms(seed, stream, np.array([key]), 1)[0, 0] * 2**53)
 
 
 def generator(seed: int, stream: int, key: int) -> np.random.Generator:
-    """A numpy generator for one key."""
+    """Return a numpy generator for one key."""
     return np.random.Generator(np.random.PCG64(derived_seed(seed, stream, key)))

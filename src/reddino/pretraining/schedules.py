@@ -11,24 +11,24 @@ REFERENCE_BATCH = 1024
 
 
 def cosine(step: int, steps: int, start: float, end: float) -> float:
-    """From `start` at step 0 along half a cosine towards `end` at step `steps`."""
+    """Go from `start` at step 0 along half a cosine towards `end` at step `steps`."""
     return end + 0.5 * (start - end) * (1 + math.cos(math.pi * step / steps))
 
 
 def warmup_cosine(step: int, steps: int, warmup: int, peak: float, end: float) -> float:
-    """Linear from 0 to `peak` over `warmup` steps (the first already above 0), then cosine to `end`."""
+    """Rise linearly from 0 to `peak` over `warmup` steps (the first is above 0), then cosine to `end`."""
     if step < warmup:
         return peak * (step + 1) / warmup
     return cosine(step - warmup, max(1, steps - warmup), peak, end)
 
 
 def linear_then_constant(step: int, ramp: int, start: float, end: float) -> float:
-    """Linear from `start` to `end` over `ramp` steps, then `end`."""
+    """Go linearly from `start` to `end` over `ramp` steps, then `end`."""
     return end if step >= ramp else start + (end - start) * step / ramp
 
 
 def risen(step: int, start: int, ramp: int) -> float:
-    """0 before step `start`, then linear to 1 over `ramp` steps; always 1 where `start` is 0."""
+    """Return 0 before step `start`, then linear to 1 over `ramp` steps; always 1 where `start` is 0."""
     if start == 0:
         return 1.0
     return min(1.0, max(0.0, (step - start + 1) / max(1, ramp)))
@@ -36,7 +36,7 @@ def risen(step: int, start: int, ramp: int) -> float:
 
 @dataclass(frozen=True)
 class StepValues:
-    """What the schedules say for one step."""
+    """The scheduled values of one step."""
 
     lr: float
     backbone_lr: float
@@ -47,7 +47,7 @@ class StepValues:
 
 
 def values_at(step: int, recipe: Recipe) -> StepValues:
-    """All scheduled values at `step` of the run that `recipe` describes."""
+    """Return all scheduled values at `step` of the run that `recipe` describes."""
     optim, temperature, steps = recipe.optim, recipe.temperature, recipe.steps
     peak = optim.lr * math.sqrt(recipe.run.batch / REFERENCE_BATCH)
     warmup = round(optim.warmup * steps)

@@ -37,7 +37,7 @@ def random_crop_box(
 ) -> Box:
     """Draw the rectangle of a random resized crop (Szegedy et al. 2015, as DINO uses it).
 
-    The area is uniform over `scale` (shares of the image's area), the aspect ratio (width / height)
+    The area is uniform over `scale` (fractions of the image's area), the aspect ratio (width / height)
     log-uniform over `aspect`, the place uniform. A rectangle that does not fit is drawn again; after ten
     tries the largest centred one with an admissible aspect is taken.
     """
@@ -73,7 +73,7 @@ def resize_square(image: Image, size: int) -> Image:
 
 
 def centred(image: Image, area: float) -> Image:
-    """The square in the middle of an image, of that share of the area of its largest square; a view."""
+    """Cut the square in the middle of an image, of this fraction of its largest square's area; a view."""
     height, width = image.shape[:2]
     side = max(1, round(math.sqrt(area) * min(height, width)))
     top, left = (height - side) // 2, (width - side) // 2
@@ -89,7 +89,7 @@ class Orientation:
     quarters: int
 
     def of(self, crop: Image) -> Image:
-        """The (s, s, 3) crop so oriented."""
+        """Turn and flip an (s, s, 3) crop."""
         # OpenCV moves pixels twenty times faster than NumPy copies a reversed view.
         if self.flip_x or self.flip_y:
             crop = np.asarray(
@@ -122,9 +122,9 @@ class MultiCrop:
 
     Attributes:
         global_size: side of a global crop in pixels.
-        global_scale: smallest and largest share of the patch's area that a global crop covers.
+        global_scale: smallest and largest fraction of the patch's area that a global crop covers.
         local_size: side of a local crop in pixels.
-        local_scale: the same share for local crops.
+        local_scale: the same for local crops.
         local_count: local crops a patch; may be 0.
         operations: the pixel operations, applied to the resized crop before it is flipped and turned.
         horizontal_flip, vertical_flip, quarter_turn: probabilities, see `random_orientation`.

@@ -55,7 +55,7 @@ class PixelOperations:
         self._strengths = [own.get(name, strength) for name in names]
 
     def draw(self, rng: np.random.Generator) -> list[int]:
-        """Indices into `names` of the operations to apply, in order of application."""
+        """Draw indices into `names` of the operations to apply, in order of application."""
         if not self.choose:
             return []
         left, applied = list(range(len(self.names))), []

@@ -70,7 +70,7 @@ class IndexBuilder:
         self._checksums.append(zlib.crc32(np.ascontiguousarray(pixels).data))
 
     def index(self) -> ImageIndex:
-        """What was collected."""
+        """Return the index of what was collected."""
         height, width, scale, diameter = np.array(self._geometry, np.float64).reshape(-1, 4).T
         ends = np.cumsum(height.astype(np.int64) * width.astype(np.int64) * 3)
         names, source = np.unique(np.array(self._sources, np.str_), return_inverse=True)
@@ -121,7 +121,7 @@ class ImageCache:
             mapped.madvise(mmap.MADV_DONTNEED)
 
     def image(self, number: int) -> NDArray[np.uint8]:
-        """The pixels of image `number`, (h, w, 3) uint8 RGB; a view, not to be written to.
+        """Return the pixels of image `number`, (h, w, 3) uint8 RGB; a view, not to be written to.
 
         Raises:
             RedDinoError: at its first use in a process, if they do not fit their checksum.
@@ -133,8 +133,8 @@ class ImageCache:
         if self._unverified[number]:
             if zlib.crc32(image.data) != int(index.checksums[number]):
                 raise RedDinoError(
-                    f"The decoded images in {getattr(self.pixels, 'filename', 'memory')} are damaged: image "
-                    f"{number} does not fit its checksum; make that file again"
+                    f"decoded images are damaged, image {number} does not fit its checksum: "
+                    f"{getattr(self.pixels, 'filename', 'memory')}; make that file again"
                 )
             self._unverified[number] = False
         return image
@@ -194,18 +194,18 @@ def open_cache(
 
 
 def open_packed_cache(manifest: PackedManifest, max_cell_diameter: float | None) -> ImageCache:
-    """The images of a pack.
+    """Open the images of a pack.
 
     Raises:
-        RedDinoError: they were shrunk to another size than the recipe asks for.
+        RedDinoError: they were shrunk to another size than the recipe's.
     """
     if manifest.max_cell_diameter != max_cell_diameter:
-        packed, asked = (
+        packed, wanted = (
             "null" if size is None else f"{size:g}"
             for size in (manifest.max_cell_diameter, max_cell_diameter)
         )
         raise RedDinoError(
-            f"{manifest.root} was packed with max_cell_diameter {packed}, the recipe asks for {asked}; "
+            f"packed with max_cell_diameter {packed}, where the recipe has {wanted}: {manifest.root}; "
             f"set data.max_cell_diameter={packed} or pack the images for this recipe"
         )
     return read_cache(manifest.root / INDEX)
@@ -294,7 +294,7 @@ class _Decoding:
 def centres_by_image(
     centres: NDArray[np.float64], image_of_row: NDArray[np.int64], images: int
 ) -> list[NDArray[np.float64]]:
-    """The (k, 2) centres of each image's cells, out of one (rows, 2) in which whole images are NaN."""
+    """Split centres (rows, 2), NaN for whole images, into the (k, 2) centres of each image's cells."""
     marked = np.flatnonzero(~np.isnan(centres).any(axis=1))
     of_image = image_of_row[marked]
     order = np.argsort(of_image, kind="stable")
@@ -320,7 +320,7 @@ def require_diameter(path: str | Path, image: NDArray[np.uint8], cell_diameter: 
 def shrink(
     image: NDArray[np.uint8], cell_diameter: float, max_cell_diameter: float | None
 ) -> tuple[NDArray[np.uint8], float]:
-    """The image with cells of at most `max_cell_diameter` pixels, and its new size over the old."""
+    """Shrink an image to cells of at most `max_cell_diameter` pixels; return also its new size over the old."""
     if max_cell_diameter is None or not cell_diameter > max_cell_diameter:
         return image, 1.0
     scale = max_cell_diameter / cell_diameter
@@ -337,8 +337,8 @@ def _build(decoding: _Decoding, progress: Progress, pixels_file: Path, index_fil
         write_index(index, failures, index_file)
     except OSError as error:
         raise RedDinoError(
-            f"The decoded images could not be kept in {pixels_file.parent} ({error.strerror or error}); "
-            "choose another cache folder."
+            f"decoded images cannot be written ({error.strerror or error}): {pixels_file.parent}; "
+            "choose another cache folder"
         ) from error
 
 

@@ -70,18 +70,18 @@ class ImageIndex:
         return int((self.height * self.width * 3).sum())
 
     def fingerprint(self) -> str:
-        """16 hex digits over the pixels of all images; "" where there are no checksums."""
+        """Return 16 hex digits over the pixels of all images; "" where there are no checksums."""
         if not len(self.checksums):
             return ""
         return hash_bytes(*(part.tobytes() for part in (self.checksums, self.height, self.width)))
 
     def source_name(self, number: int) -> str:
-        """The source of image `number`."""
+        """Return the source of image `number`."""
         return str(self.source_names[self.source[number]])
 
 
 def index_faults(index: ImageIndex) -> Iterator[str]:
-    """Faults, of which only the first is to be asked for; none in an index that was written whole."""
+    """Yield faults, of which only the first holds for sure; none in an index that was written whole."""
     for name, (kind, axes) in _COLUMNS.items():
         column = getattr(index, name)
         if not isinstance(column, np.ndarray) or column.dtype.kind != kind or column.ndim != axes:
@@ -106,7 +106,7 @@ def index_faults(index: ImageIndex) -> Iterator[str]:
 
 
 def _lengths(name: str, images: int) -> tuple[int, ...]:
-    """Values that a column may have; an earlier version wrote no checksums."""
+    """Return the numbers of values that a column may have; an earlier version wrote no checksums."""
     return (images, 0) if name == "checksums" else (images,)
 
 

@@ -113,7 +113,7 @@ def make_network_input(
 
 
 def _to_network(crops: Tensor, card: ModelCard, runtime: Runtime) -> Tensor:
-    """(C, B, s, s, 3) uint8 RGB to (C B, 3, s, s) float, in the channel order of the card."""
+    """Turn (C, B, s, s, 3) uint8 RGB into (C B, 3, s, s) float, in the channel order of the card."""
     pixels = to_device(crops.flatten(0, 1), runtime.device)
     return normalise(pixels.flip(-1) if card.channel_order == "BGR" else pixels, card.mean, card.std)
 

@@ -16,7 +16,7 @@ from reddino.pretraining.run.recipe import Recipe
 
 
 def sample_rng(seed: int, sample: int) -> np.random.Generator:
-    """The generator for everything random about the patch and the crops of one training sample."""
+    """Return the generator for everything random about the patch and the crops of one training sample."""
     return generator(seed, CROPS, sample)
 
 
@@ -28,13 +28,13 @@ class PatchSpec:
         side: side of a patch in `unit`; an image smaller than that gives its largest square.
         unit: "px" (original pixels), "diameters" (of a red cell in that image), or "image" (all of the image,
             whatever its shape; `side` is unused).
-        layout: "random" (anywhere), "grid" (side by side, each once an epoch), or "cells" (round each cell
+        layout: "random" (anywhere), "grid" (side by side, each once an epoch), or "cells" (around each cell
             that the manifest marks, once an epoch, where the patch fits into the image).
         an_epoch: how often an image of a random layout occurs in an epoch: "area" as often as patches fit
             side by side, "one" once.
-        source_exponent: a source with n patches gets a share of each epoch in proportion to
+        source_exponent: a source with n patches gets a part of each epoch in proportion to
             n ** source_exponent: 1 leaves the sources as they are, 0 gives each the same.
-        candidates: random places that are looked at for a patch of a random layout; the one whose pixels vary
+        candidates: random places that are compared for a patch of a random layout; the one whose pixels vary
             most is taken. 1 takes any place; more avoid empty background, where cells are sparse.
     """
 
@@ -49,7 +49,7 @@ class PatchSpec:
 
 
 def patch_spec(recipe: Recipe) -> PatchSpec:
-    """The patches of a recipe."""
+    """Return the patches of a recipe."""
     data = recipe.data
     return PatchSpec(
         side=data.patch_side,
@@ -74,7 +74,7 @@ class Patch:
     height: int
 
     def cut(self, cache: ImageCache) -> NDArray[np.uint8]:
-        """Its pixels, (height, width, 3) uint8 RGB; a view into the cache."""
+        """Return its pixels, (height, width, 3) uint8 RGB; a view into the cache."""
         return cache.image(self.image)[self.y : self.y + self.height, self.x : self.x + self.width]
 
     def variation(self, cache: ImageCache) -> float:
@@ -91,8 +91,8 @@ class PatchOrder:
         """Count the patches.
 
         Raises:
-            RedDinoError: patches are in cell diameters and that of an image is unknown, or round cells of
-                which none is marked.
+            RedDinoError: patches are in cell diameters and that of an image is unknown, or around cells
+                of which none is marked.
         """
         self._spec, self._seed = spec, seed
         self._sizes = np.stack([index.width, index.height], axis=1)
@@ -115,22 +115,22 @@ class PatchOrder:
         return int(self._first[-1])
 
     def choose(self, sample: int, rng: np.random.Generator, cache: ImageCache) -> Patch:
-        """The patch of a training sample: of `candidates` places from `rng` the one that varies most."""
+        """Choose a training sample's patch: of `candidates` places from `rng` the one that varies most."""
         count = self._spec.candidates if self._spec.layout == "random" and self._spec.unit != "image" else 1
         drawn = [self.patch(sample, rng) for _ in range(count)]
         return drawn[0] if count == 1 else max(drawn, key=lambda patch: patch.variation(cache))
 
     def patch(self, sample: int, rng: np.random.Generator) -> Patch:
-        """The patch of the training sample of that number; `rng` places a random one."""
+        """Return the patch of the training sample of that number; `rng` places a random one."""
         return self.patch_numbered(self.number(sample), rng)
 
     def number(self, sample: int) -> int:
-        """Which of the `samples_per_epoch` patches the training sample of that number is."""
+        """Return which of the `samples_per_epoch` patches the training sample of that number is."""
         epoch, position = divmod(sample, self.samples_per_epoch)
         return int(self._numbers(epoch)[position])
 
     def patch_numbered(self, number: int, rng: np.random.Generator) -> Patch:
-        """The patch of that number; `rng` places a random one."""
+        """Return the patch of that number; `rng` places a random one."""
         image = int(np.searchsorted(self._first, number, side="right")) - 1
         width, height = (int(length) for length in self._sizes[image])
         if self._spec.unit == "image":
@@ -144,7 +144,7 @@ class PatchOrder:
         return Patch(image, round(x * (width - side)), round(y * (height - side)), side, side)
 
     def _place(self, image: int, number: int, rng: np.random.Generator) -> tuple[float, float]:
-        """Where a patch lies in the room it has, 0 (left, top) to 1; a grid spans the whole image."""
+        """Return where a patch lies in the space it has, 0 (left, top) to 1; a grid spans the image."""
         if self._spec.layout == "random":
             return float(rng.random()), float(rng.random())
         columns, lines = (int(count) for count in self._grid[image])
@@ -152,7 +152,7 @@ class PatchOrder:
         return _spread(column, columns), _spread(line, lines)
 
     def _numbers(self, epoch: int) -> NDArray[np.int64]:
-        """The patch numbers of an epoch in their order; the last epoch asked for is kept."""
+        """Return the patch numbers of an epoch in their order; the last epoch is kept."""
         if self._epoch is None or self._epoch[0] != epoch:
             self._epoch = epoch, self._draw(generator(self._seed, ORDER, epoch))
         return self._epoch[1]
@@ -160,8 +160,8 @@ class PatchOrder:
     def _draw(self, rng: np.random.Generator) -> NDArray[np.int64]:
         weights = np.array([len(numbers) for numbers in self._by_source]) ** self._spec.source_exponent
         drawn: list[NDArray[np.int64]] = []
-        for numbers, share in zip(self._by_source, _apportion(self.samples_per_epoch, weights), strict=True):
-            whole, rest = divmod(int(share), len(numbers))
+        for numbers, count in zip(self._by_source, _apportion(self.samples_per_epoch, weights), strict=True):
+            whole, rest = divmod(int(count), len(numbers))
             drawn += [numbers] * whole
             drawn.append(rng.permutation(numbers)[:rest] if rest else numbers[:0])
         order = rng.permutation(np.concatenate(drawn))
@@ -180,7 +180,7 @@ class PatchOrder:
 
 
 def _stored_sides(index: ImageIndex, spec: PatchSpec) -> NDArray[np.int64]:
-    """(n,) side of a patch of each image in stored pixels, at most the image's shorter side."""
+    """Return (n,) side of a patch of each image in stored pixels, at most the image's shorter side."""
     shorter = np.minimum(index.width, index.height)
     if spec.unit == "image":
         return shorter
@@ -190,8 +190,8 @@ def _stored_sides(index: ImageIndex, spec: PatchSpec) -> NDArray[np.int64]:
         unknown = np.flatnonzero(~(unit > 0))
         if len(unknown):
             raise RedDinoError(
-                f"Patches are cut in cell diameters, but source '{index.source_name(unknown[0])}' has none "
-                f"(manifest row {index.row[unknown[0]]}); fill the column cell_diameter or cut patches in px."
+                f"patches are cut in cell diameters, of which source '{index.source_name(unknown[0])}' has "
+                f"none: manifest row {index.row[unknown[0]]}; fill the column cell_diameter or cut them in px"
             )
     return np.clip(np.rint(spec.side * unit).astype(np.int64), 1, shorter)
 
@@ -199,14 +199,14 @@ def _stored_sides(index: ImageIndex, spec: PatchSpec) -> NDArray[np.int64]:
 def _cells_inside(
     index: ImageIndex, sizes: NDArray[np.int64], sides: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """The cells (m, 3) round which a patch of their image's side does not leave the image."""
+    """Return the cells (m, 3) around which a patch of their image's side does not leave the image."""
     image = index.cells[:, 0].astype(np.int64)
     half = sides[image, None] / 2
     inside = ((index.cells[:, 1:] >= half) & (index.cells[:, 1:] <= sizes[image] - half)).all(axis=1)
     if not inside.any():
         raise RedDinoError(
-            f"data.layout=cells needs cells in the manifest round which a patch fits; it marks {len(image)}: "
-            "find them with `reddino cells`, make data.patch_side smaller, or set data.layout=random"
+            f"the manifest marks {len(image)} cells, and a patch fits around none: data.layout=cells; find "
+            "cells with `reddino cells`, make data.patch_side smaller, or set data.layout=random"
         )
     return index.cells[inside]
 
@@ -216,7 +216,7 @@ def _spread(number: int, count: int) -> float:
 
 
 def _patches_by_source(index: ImageIndex, counts: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """The numbers of the patches of each source that has any, rising."""
+    """Return the numbers of the patches of each source that has any, rising."""
     kind = (
         np.uint16 if len(index.source_names) <= 2**16 else np.int64
     )  # short ones are sorted by their digits
@@ -227,9 +227,9 @@ def _patches_by_source(index: ImageIndex, counts: NDArray[np.int64]) -> list[NDA
 
 
 def _apportion(total: int, weights: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Split `total` into whole shares in proportion to `weights` (largest remainders)."""
+    """Split `total` into whole numbers in proportion to `weights` (largest remainders)."""
     exact = total * weights / weights.sum()
-    shares = np.floor(exact + 1e-6).astype(np.int64)
-    largest = np.argsort(shares - exact, kind="stable")
-    shares[largest[: total - int(shares.sum())]] += 1
-    return np.asarray(shares)
+    counts = np.floor(exact + 1e-6).astype(np.int64)
+    largest = np.argsort(counts - exact, kind="stable")
+    counts[largest[: total - int(counts.sum())]] += 1
+    return np.asarray(counts)

@@ -28,7 +28,7 @@ from reddino.smears.shard_rows import MAX_SIDECAR_BYTES, Row, labelled_images, r
 from reddino.smears.shards import entries, entry_fault, open_shard, plain_name
 
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
-#: Of the members of one sample, images and label files: more share their name by chance.
+#: Of the members of one sample, images and label files: more have one name by chance.
 _SAMPLE_BYTES, _SAMPLE_FILES = 2**30, 64
 
 #: Empty reads at the end of a stream before it counts as broken off.
@@ -71,7 +71,7 @@ def expand_shards(spec: str) -> list[str]:
 
 
 def stream_shard(shard: str, failures: Failures) -> Iterator[ShardImage]:
-    """The images of one shard in its order, with at most one sample in memory.
+    """Yield the images of one shard in its order, with at most one sample in memory.
 
     Args:
         shard: a file, or a URL that fsspec opens.
@@ -94,12 +94,12 @@ def stream_shard(shard: str, failures: Failures) -> Iterator[ShardImage]:
     except RedDinoError:
         raise
     except Exception as error:  # networks and object stores raise errors of their own libraries
-        words = " ".join(str(error).split())[:160] or type(error).__name__
-        failures.add(shard, f"read up to image {count}, then: {words}" if count else f"not read: {words}")
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        failures.add(shard, f"read up to image {count}, then: {reason}" if count else f"not read: {reason}")
 
 
 def _indexed(shard: str, failures: Failures) -> Iterator[ShardImage]:
-    """The images of a file: its index leads to the labels, wherever they stand."""
+    """Yield the images of a file: its index leads to the labels, wherever they stand."""
     source = posixpath.basename(posixpath.dirname(shard.replace("\\", "/")))
     try:
         index = open_shard(Path(shard))
@@ -120,7 +120,7 @@ class _Ending:
         self._last: deque[bytes] = deque(maxlen=_PATIENCE)
 
     def read(self, size: int) -> bytes:
-        """As of a file; at its end only a few times."""
+        """Read as from a file; at its end only a few times."""
         data = self._file.read(size)
         self._empty = 0 if data else self._empty + 1
         if self._empty > _PATIENCE:
@@ -154,7 +154,7 @@ def _opened(shard: str) -> Iterator[IO[bytes]]:
 
 
 def _samples(shard: str, tar: tarfile.TarFile, failures: Failures) -> Iterator[ShardImage]:
-    """Images with the labels that stand beside them: members of one sample follow each other."""
+    """Yield images with the labels that stand beside them: members of one sample follow each other."""
     sample: dict[str, bytes] = {}
     try:
         for name, member in _used_members(shard, tar, failures):
@@ -173,7 +173,7 @@ def _samples(shard: str, tar: tarfile.TarFile, failures: Failures) -> Iterator[S
 def _used_members(
     shard: str, tar: tarfile.TarFile, failures: Failures
 ) -> Iterator[tuple[str, tarfile.TarInfo]]:
-    """Images and label files that can be read."""
+    """Yield images and label files that can be read."""
     for member in entries(tar):
         name = plain_name(member.name)
         fault = entry_fault(member, name)

@@ -1,4 +1,4 @@
-"""Processes that fill batches of arrays in shared memory, in order, each its share of every batch.
+"""Processes that fill batches of arrays in shared memory, in order, each its part of every batch.
 
 Plain forked processes rather than torch's DataLoader: the memory is anonymous, so that a container's small
 /dev/shm is no limit; nothing touches torch's random state; and signals meant for the run reach the run alone.
@@ -39,10 +39,10 @@ def shared_work(
     """Yield the filled batches for `keys` in order; the arrays belong to the caller.
 
     Args:
-        fill: what makes a part of a batch; called in the workers.
+        fill: makes a part of a batch; called in the workers.
         spec: the arrays of a batch.
         keys: a batch each.
-        size: positions a batch, divided among the workers.
+        size: positions per batch, divided among the workers.
         workers: processes; 0 fills in this one.
         ahead: batches that the workers may be in front of the caller.
 
@@ -53,12 +53,12 @@ def shared_work(
     if workers < 1:
         return _in_process(fill, spec, keys, size)
     if "fork" not in mp.get_all_start_methods():
-        raise RedDinoError("Worker processes need a system that can fork; set the number of workers to 0.")
+        raise RedDinoError("worker processes need a system that can fork: runtime.workers; set it to 0")
     slots = [_shared_arrays(spec) for _ in range(max(1, ahead))]
     workers = min(workers, size)
     cuts = [size * worker // workers for worker in range(workers + 1)]
-    shares = [_Share(fill, keys, range(*cut), slots) for cut in pairwise(cuts)]
-    return _SharedBatches(shares)
+    parts = [_Part(fill, keys, range(*cut), slots) for cut in pairwise(cuts)]
+    return _PartdBatches(parts)
 
 
 def _in_process(fill: Fill, spec: ArraySpec, keys: Sequence[int], size: int) -> Iterator[Arrays]:
@@ -69,7 +69,7 @@ def _in_process(fill: Fill, spec: ArraySpec, keys: Sequence[int], size: int) -> 
 
 
 @dataclass(frozen=True)
-class _Share:
+class _Part:
     """A worker's part of the work: its positions of every batch; batch n lies in slot n modulo their
     number."""
 
@@ -79,7 +79,7 @@ class _Share:
     slots: list[Arrays]
 
     def run(self, connection: Connection) -> None:
-        """Fill batch after batch and say so; a slot is used again when it has been given back."""
+        """Fill batch after batch and report each; a slot is used again when it has been given back."""
         for turn, key in enumerate(self.keys):
             if turn >= len(self.slots):
                 connection.recv()
@@ -89,19 +89,19 @@ class _Share:
             connection.recv()
 
 
-class _SharedBatches(Iterator[Arrays]):
-    """The run's end of the work: takes a batch when every worker has done its share, and frees its slot."""
+class _PartdBatches(Iterator[Arrays]):
+    """The run's end of the work: it takes a batch when every worker has done its part, and frees its slot."""
 
-    def __init__(self, shares: list[_Share]) -> None:
-        self._keys, self._slots = iter(shares[0].keys), cycle(shares[0].slots)
+    def __init__(self, parts: list[_Part]) -> None:
+        self._keys, self._slots = iter(parts[0].keys), cycle(parts[0].slots)
         context = mp.get_context("fork")
-        pipes = [context.Pipe() for _ in shares]
+        pipes = [context.Pipe() for _ in parts]
         self._connections = [here for here, _ in pipes]
         self._processes: list[BaseProcess] = []
-        for share, (_, there) in zip(shares, pipes, strict=True):
+        for part, (_, there) in zip(parts, pipes, strict=True):
             # A worker that kept the other ends open would never see that the run has gone.
             foreign = [end for pipe in pipes for end in pipe if end is not there]
-            process = context.Process(target=_work, args=(share, there, foreign), daemon=True)
+            process = context.Process(target=_work, args=(part, there, foreign), daemon=True)
             process.start()
             self._processes.append(process)
         for _, there in pipes:
@@ -121,7 +121,7 @@ class _SharedBatches(Iterator[Arrays]):
         return batch
 
     def _await(self, connection: Connection, process: BaseProcess) -> None:
-        """Wait until a worker has done its share of the next batch."""
+        """Wait until a worker has done its part of the next batch."""
         try:
             wait([connection, process.sentinel])
             message = connection.recv() if connection.poll() else None
@@ -132,7 +132,7 @@ class _SharedBatches(Iterator[Arrays]):
         self._stop()
         if message is None:
             raise RedDinoError(
-                f"A data worker died ({_cause(process)}); if memory ran out, use fewer workers."
+                f"a data worker died ({_cause(process)}): runtime.workers; if memory ran out, set fewer"
             )
         raise message
 
@@ -144,7 +144,7 @@ class _SharedBatches(Iterator[Arrays]):
 
 
 def _shared_arrays(spec: ArraySpec) -> Arrays:
-    """Arrays in anonymous memory that forked processes share; unmapped when the last array is dropped."""
+    """Make arrays in anonymous memory for forked processes; unmapped when the last array is dropped."""
     offsets: dict[str, int] = {}
     total = 0
     for name, (shape, dtype) in spec.items():
@@ -157,27 +157,27 @@ def _shared_arrays(spec: ArraySpec) -> Arrays:
     }
 
 
-def _work(share: _Share, connection: Connection, foreign: list[Connection]) -> None:
-    """A worker's life, which ends with that of the run."""
+def _work(part: _Part, connection: Connection, foreign: list[Connection]) -> None:
+    """Run a worker, which ends when the run does."""
     # Signals reach the whole process group; the run decides what they mean and ends its workers itself.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     for end in foreign:
         end.close()
     try:
-        share.run(connection)
+        part.run(connection)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
     except RedDinoError as error:
         _report(connection, RedDinoError(str(error)))
     except BaseException:
-        _report(connection, RuntimeError(f"A data worker failed:\n{traceback.format_exc()}"))
+        _report(connection, RuntimeError(f"a data worker failed:\n{traceback.format_exc()}"))
 
 
 def _report(connection: Connection, error: BaseException) -> None:
     try:
         connection.send(error)
-    except OSError:  # nobody listens any more
+    except OSError:  # the run has gone
         return
 
 

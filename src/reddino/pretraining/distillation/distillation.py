@@ -96,7 +96,7 @@ class Distillation:
         folder: Path,
         stop: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Compute the features of all patches before the first step, where the recipe says `distill.once`."""
+        """Compute the features of all patches before the first step, where the recipe has `distill.once`."""
         if self.section.once:
             self._cache = precompute(
                 self.teacher,

@@ -55,7 +55,7 @@ def relation_loss(targets: Tensor, tokens: Tensor, temperature: float) -> Tensor
 
 
 def _log_weights(vectors: Tensor, temperature: float) -> Tensor:
-    """(C, C - 1) log-softmax of -squared distance to the other rows, over its mean and the temperature."""
+    """Return (C, C - 1) log-softmax of -squared distance to the others, over its mean and the temperature."""
     count = len(vectors)
     lengths = vectors.square().sum(dim=1)
     # Autocast would round the product to bfloat16, and the difference of near crops is lost in that.

@@ -100,7 +100,7 @@ class DistillationTeacher:
     Attributes:
         names: of the networks, as the recipe gives them (`distill.teacher`).
         name: all names, joined by " + ".
-        weights: 16 hex digits of the weights of each network, joined likewise.
+        weights: 16 hex digits of the weights of each network, joined by " + ".
         parameters: their number, over all networks.
         widths: numbers of the pooled output of each network.
         dim: of these outputs side by side; 0 where they are not distilled.
@@ -130,7 +130,7 @@ class DistillationTeacher:
         for network in networks:
             self.parameters += sum(parameter.numel() for parameter in network.backbone.parameters())
             network.backbone.requires_grad_(False).eval()
-            # It is slow in backward passes alone, of which there is none.
+            # It is slow in backward passes only, and a teacher has none.
             network.backbone.use_fused_attention(True)
         self.widths = tuple(network.backbone.dim for network in networks)
         self.dim = sum(self.widths) if pooled else 0

@@ -1,4 +1,4 @@
-"""The processes of a run: which of them this one is, and what they tell each other."""
+"""The processes of a run: which of them this one is, and what they exchange."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from reddino.foundations.runtime import choose_device
 #: How long a step may stand still before a run is given up, and how long one process may work alone while
 #: the others wait for it: the first one decodes all images, and scores the teacher.
 STEP_PATIENCE, WORK_PATIENCE = timedelta(minutes=30), timedelta(days=7)
-#: What torch's collectives say when another process is no longer there or does not come.
+#: Parts of the messages of torch's collectives when another process has ended or does not come.
 _LOST = ("connection", "timed out", "timeout", "socket", "gloo", "nccl", "broken pipe", "aborted")
 
 T = TypeVar("T")
 
 
 class Processes:
-    """A run of one process: nothing to add up, nobody to wait for.
+    """A run of one process: nothing to add up and nothing to wait for.
 
     What several processes do is in `ProcessGroup`; code that sums, agrees or waits is the same for both.
 
@@ -45,19 +45,19 @@ class Processes:
         return self.rank == 0
 
     def sum(self, values: Tensor) -> Tensor:
-        """Elementwise sum over the processes; no gradient."""
+        """Return the elementwise sum over the processes; no gradient."""
         return values
 
     def sum_with_gradient(self, values: Tensor) -> Tensor:
-        """The same, with the gradient of every process's loss; for losses that are averaged afterwards."""
+        """Sum with the gradient of every process's loss; for losses that are averaged afterwards."""
         return values
 
     def largest(self, values: Tensor) -> Tensor:
-        """Elementwise maximum over the processes."""
+        """Return the elementwise maximum over the processes."""
         return values
 
     def gather(self, values: Tensor) -> Tensor:
-        """The rows of all processes, in their order; each has equally many."""
+        """Return the rows of all processes, in their order; each has equally many."""
         return values
 
     def any(self, here: bool) -> bool:
@@ -150,7 +150,7 @@ class _Sum(torch.autograd.Function):
 
 @contextmanager
 def joined(device: str = "auto") -> Iterator[Processes]:
-    """The processes that torchrun started, or this one alone; they part when the block ends.
+    """Join the processes that torchrun started, or this one alone; they part when the block ends.
 
     Args:
         device: as `choose_runtime` takes it; GPUs talk by NCCL.
@@ -178,7 +178,7 @@ def joined(device: str = "auto") -> Iterator[Processes]:
         here = launched()
         raise RedDinoError(
             f"process {here.rank + 1} of {here.count} lost the others ({reason}): one of them has ended, for "
-            "the reason that it gave; the same command goes on from the last checkpoint"
+            "the reason that it gave; the same command continues from the last checkpoint"
         ) from error
     finally:
         if dist.is_initialized():
@@ -186,11 +186,11 @@ def joined(device: str = "auto") -> Iterator[Processes]:
 
 
 def _store_of_this_attempt() -> dict[str, Any]:
-    """Where the processes find each other, as arguments of `init_process_group`.
+    """Return where the processes find each other, as arguments of `init_process_group`.
 
     torchrun lends them its own store, which after a restart still holds the addresses of those that have
     died. On one machine the number of the restart, which all of them know alike, keeps attempts apart; on
-    several, machines count for themselves, and torchrun must be told not to lend its store.
+    several, machines count for themselves, and torchrun must be started so that it does not lend its store.
     """
     here = launched()
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True" or here.local_count < here.count:
@@ -204,5 +204,5 @@ def _store_of_this_attempt() -> dict[str, Any]:
 def _is_loss(error: RuntimeError) -> bool:
     if isinstance(error, dist.DistError):
         return True
-    words = str(error).lower()
-    return any(word in words for word in _LOST)
+    message = str(error).lower()
+    return any(part in message for part in _LOST)

@@ -1,6 +1,6 @@
 """The description of a checkpoint folder: unpickled into inert records, checked, made into torch's objects.
 
-Whatever the pickle names, it gets a record that keeps what it was given; no class of torch and no function is
+Whatever the pickle names becomes a record that keeps its arguments; no class of torch and no function is
 within its reach.
 """
 
@@ -43,7 +43,7 @@ Box = tuple[tuple[int, int], ...]
 
 
 def read_description(folder: Path) -> Metadata:
-    """Names, shapes and places of the tensors of a checkpoint folder.
+    """Read names, shapes and places of the tensors of a checkpoint folder.
 
     Raises:
         RedDinoError, pickle.UnpicklingError, ValueError, OSError: it names something other than tensors whose
@@ -142,7 +142,7 @@ class _Description:
         return _StorageInfo(file, offset, length)
 
     def _bytes_of(self, file: str) -> int:
-        """The size of a file that lies in the folder itself."""
+        """Return the size of a file that lies in the folder itself."""
         if file not in self._files:
             if Path(file).name != file or "\\" in file or file in ("", ".", ".."):
                 raise ValueError(f"'{file[:200]}' leaves the folder")
@@ -177,7 +177,7 @@ def _overlap(boxes: list[Box]) -> bool:
 
 
 def _reaching_into(one: Box, later: list[Box]) -> Iterator[Box]:
-    """Of boxes sorted by where they start, those that start before `one` ends."""
+    """Yield, of boxes sorted by where they start, those that start before `one` ends."""
     for other in later:
         if one and other[0][0] >= one[0][0] + one[0][1]:
             return

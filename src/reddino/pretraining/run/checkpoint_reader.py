@@ -22,7 +22,7 @@ class SafeReader(FileSystemReader):
     """A reader of folders that hold tensors, and nothing that could run or lie elsewhere."""
 
     def read_metadata(self, *args: Any, **kwargs: Any) -> Metadata:
-        """The description: names, shapes and places of the tensors; errors as `read_description`."""
+        """Read the description: names, shapes and places of the tensors; errors as `read_description`."""
         metadata = read_description(Path(self.path))
         metadata.storage_meta = StorageMeta(load_id=self.load_id)
         return metadata

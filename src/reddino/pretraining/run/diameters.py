@@ -16,13 +16,13 @@ from reddino.smears.packs import PackedManifest
 
 
 def needed_diameters(recipe: Recipe, manifest: Manifest) -> dict[str, float] | None:
-    """`missing_diameters` where the recipe measures in them and no pack holds them."""
+    """Return `missing_diameters` where the recipe measures in them and no pack holds them."""
     measures = recipe.data.patch_unit == "diameters" or recipe.data.max_cell_diameter is not None
     return missing_diameters(manifest) if measures and not isinstance(manifest, PackedManifest) else None
 
 
 def run_diameters(recipe: Recipe, manifest: Manifest, run: Path) -> dict[str, float] | None:
-    """The cell diameters of a run, if its recipe measures in them.
+    """Return the cell diameters of a run, if its recipe measures in them.
 
     They are kept in the run folder: a resumed run must cut the same patches, whoever measures.
     """
@@ -36,7 +36,7 @@ def run_diameters(recipe: Recipe, manifest: Manifest, run: Path) -> dict[str, fl
 
 
 def read_diameters(path: Path) -> dict[str, float]:
-    """Red-cell diameter in pixels by source, as a run keeps it.
+    """Read the red-cell diameters in pixels by source that a run keeps.
 
     Raises:
         RedDinoError: the file cannot be read, or holds something else.

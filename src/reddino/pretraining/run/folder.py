@@ -1,4 +1,4 @@
-"""The run folder: resolved recipe, what the run is of, metrics (JSON lines, TensorBoard), the model."""
+"""The run folder: resolved recipe, description, metrics (JSON lines, TensorBoard), the model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP ask a run to stop after its step; a second Ctrl-C stops it at once."""
+"""Ctrl-C, SIGTERM and SIGHUP stop a run after its step; a second Ctrl-C stops it at once."""
 
 from __future__ import annotations
 

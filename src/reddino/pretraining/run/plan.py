@@ -53,8 +53,8 @@ class Counts:
 
     Attributes:
         parameters: of the student, heads included.
-        flops: floating-point operations of a training step, a sample.
-        activations: bytes that the backward pass keeps, a sample.
+        flops: floating-point operations of a training step, per sample.
+        activations: bytes that the backward pass keeps, per sample.
         frozen: parameters of a distillation's teacher.
     """
 
@@ -64,7 +64,7 @@ class Counts:
     frozen: float = 0.0
 
     def beyond(self, shallower: Counts, blocks: int) -> Counts:
-        """The counts with `blocks` more blocks, if one block makes the difference to `shallower`."""
+        """Return the counts with `blocks` more blocks, if one block makes the difference to `shallower`."""
         pairs = zip(vars(self).values(), vars(shallower).values(), strict=True)
         return Counts(*(more + blocks * (more - less) for more, less in pairs))
 
@@ -96,7 +96,7 @@ class Plan:
 
     @property
     def memory(self) -> dict[str, float]:
-        """GB a device, by use."""
+        """GB per device, by use."""
         parts = {name: size * self.counts.parameters for name, size in BYTES_A_PARAMETER.items()}
         if self.counts.frozen:
             parts["distillation teacher"] = BYTES_A_PARAMETER["weights"] * self.counts.frozen
@@ -200,7 +200,7 @@ def make_plan(
 
 
 def peak_of(kind: str) -> tuple[float, float]:
-    """TFLOP/s and GB of a kind of device, by name or as `300/80`."""
+    """Return TFLOP/s and GB of a kind of device, by name or as `300/80`."""
     if kind.lower() in DEVICES:
         return DEVICES[kind.lower()]
     try:
@@ -234,7 +234,7 @@ def _blocks(recipe: Recipe) -> int:
 
 
 def _changed(recipe: Recipe, **sections: dict[str, Any]) -> Recipe:
-    """The recipe for a short run from scratch, with values of some sections replaced."""
+    """Return the recipe for a short run from scratch, with values of some sections replaced."""
     content = recipe.model_dump(mode="json")
     content["model"]["start"] = "scratch"
     content["runtime"] |= {"score_every": 0, "tensorboard": False, "checkpoint_every": 10**9}
@@ -281,13 +281,13 @@ def _count(recipe: Recipe, images: Manifest) -> Counts:
 
 
 def _attention_flops(*shapes: Any, **_: Any) -> int:
-    """The two products of attention, from the shapes of queries, keys and values."""
+    """Count the two products of attention, from the shapes of queries, keys and values."""
     flops: int = sdpa_flop_count(*shapes[:3])  # type: ignore[no-untyped-call]
     return flops
 
 
 def _convolution_backward_flops(grad_out: Any, _images: Any, weights: Any, *options: Any, **_: Any) -> int:
-    """As much as the forward pass for each gradient, of images and of weights, that is asked for."""
+    """Count as much as the forward pass for each gradient that is needed, of images and of weights."""
     wanted = sum(options[-1][:2])
     return int(2 * grad_out[0] * prod(grad_out[2:]) * prod(weights) * wanted)
 
@@ -347,7 +347,7 @@ def _run(
 
 
 def _probe(recipe: Recipe, images: Manifest, flops: float) -> tuple[float, str]:
-    """Samples a second on this machine, and how they were found."""
+    """Measure samples per second on this machine; return them and how they were measured."""
     batch = recipe.run.batch // recipe.run.accumulate
     blocks = _blocks(recipe)
     on_gpu = (
@@ -369,7 +369,7 @@ def _probe(recipe: Recipe, images: Manifest, flops: float) -> tuple[float, str]:
 def _samples_per_second(
     recipe: Recipe, images: Manifest, steps: int, cell_diameters: dict[str, float] | None = None
 ) -> float:
-    """The median over steps of a real run, the first two left out; at least one is timed."""
+    """Return the median over steps of a real run, the first two left out; at least one is timed."""
     short = _changed(recipe)
     ends: list[float] = []
 

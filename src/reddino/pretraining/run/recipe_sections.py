@@ -10,7 +10,7 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 NonNegative = Annotated[float, Field(ge=0.0)]
 Count = Annotated[int, Field(ge=1, le=10**15)]
-#: Pixels of a crop, and numbers a layer of a head gives.
+#: Pixels of a crop, and width of a head's layers.
 Side = Annotated[int, Field(ge=1, le=8192)]
 Width = Annotated[int, Field(ge=1, le=1 << 16)]
 Range = tuple[Fraction, Fraction]
@@ -78,7 +78,7 @@ class DataSection(Section):
 class CropsSection(Section):
     """Multi-crop: two global views and `local_count` local ones; scales are fractions of the patch's area.
 
-    `aspect`: width over height of a crop, before it becomes a square; near 1, round cells stay round.
+    `aspect`: width over height of a crop, before it becomes a square; near 1, circular cells stay circular.
     """
 
     global_size: Side = 224
@@ -90,7 +90,7 @@ class CropsSection(Section):
 
 
 class AugmentationSection(Section):
-    """Pixel operations by name: `choose` of them a crop, each applied with `probability`; then symmetries.
+    """Pixel operations by name: `choose` of them per crop, each applied with `probability`; then symmetries.
 
     `strength`: how far every pixel goes from what it was (0) to what an operation makes of it (1, as
     published); `strengths` are the same by operation, for those that differ. `teacher_strength` (not in the

@@ -35,31 +35,31 @@ def convolve(crop: Image, kernel: Kernel) -> Image:
 
 
 def box_blur(crop: Image, rng: np.random.Generator) -> Image:
-    """The mean of a square of 3, 5 or 7 pixels (Blur)."""
+    """Take the mean of a square of 3, 5 or 7 pixels (Blur)."""
     side = odd(rng, 3, 7)
     return np.asarray(cv2.blur(crop, (side, side)), np.uint8)
 
 
 def median_blur(crop: Image, rng: np.random.Generator) -> Image:
-    """The median of a square of 3, 5 or 7 pixels (MedianBlur)."""
+    """Take the median of a square of 3, 5 or 7 pixels (MedianBlur)."""
     return np.asarray(cv2.medianBlur(crop, odd(rng, 3, 7)), np.uint8)
 
 
 def gaussian_blur(crop: Image, rng: np.random.Generator) -> Image:
-    """A Gaussian of 0.8 to 1.4 pixels, cut at 3.5 of them (GaussianBlur)."""
+    """Blur by a Gaussian of 0.8 to 1.4 pixels, cut at 3.5 of them (GaussianBlur)."""
     kernel = gaussian_kernel(uniform(rng, 0.8, 1.4))
     return np.asarray(cv2.sepFilter2D(crop, -1, kernel, kernel), np.uint8)
 
 
 def gaussian_kernel(deviation: float) -> NDArray[np.float64]:
-    """The weights of one direction."""
+    """Return the weights of one direction."""
     reach = int(deviation * 3.5)
     weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / deviation) ** 2)
     return np.asarray(weights / weights.sum())
 
 
 def motion_blur(crop: Image, rng: np.random.Generator) -> Image:
-    """The mean along a line of up to 7 pixels, which need not go through the middle (MotionBlur)."""
+    """Take the mean along a line of up to 7 pixels, which need not go through the middle (MotionBlur)."""
     side, angle, bias = odd(rng, 3, 7), uniform(rng, 0, 360), uniform(rng, -1, 1)
     reach = side // 2
     shift = uniform(rng, -1, 1) * reach / 2, uniform(rng, -1, 1) * reach / 2
@@ -88,7 +88,7 @@ def motion_kernel(side: int, angle: float, bias: float, shift: tuple[float, floa
 
 
 def defocus(crop: Image, rng: np.random.Generator) -> Image:
-    """The mean of a disc of 3 to 10 pixels' radius with a slightly blurred edge (Defocus)."""
+    """Take the mean of a disc of 3 to 10 pixels' radius with a slightly blurred edge (Defocus)."""
     return convolve(crop, disc_kernel(integer(rng, 3, 10), uniform(rng, 0.1, 0.5)))
 
 
@@ -105,12 +105,12 @@ def disc_kernel(radius: int, edge: float) -> Kernel:
 
 
 def ringing(crop: Image, rng: np.random.Generator) -> Image:
-    """A low pass with a sharp limit, whose kernel of 7 to 15 pixels rings (RingingOvershoot)."""
+    """Apply a low pass with a sharp limit, whose kernel of 7 to 15 pixels rings (RingingOvershoot)."""
     return convolve(crop, ringing_kernel(odd(rng, 7, 15), uniform(rng, math.pi / 4, math.pi / 2)))
 
 
 def ringing_kernel(side: int, limit: float) -> Kernel:
-    """The circular low pass of `limit` radians a pixel, cut to a square: limit J1(limit r) / (2 pi r)."""
+    """Return the circular low pass limit J1(limit r) / (2 pi r) of `limit` radians per pixel, cut to a square."""
     distance, place = _distances(side)
     profile = np.full(len(distance), limit**2 / (4 * math.pi))  # its value at r = 0
     profile[1:] = limit * special.j1(limit * distance[1:]) / (2 * math.pi * distance[1:])
@@ -120,7 +120,7 @@ def ringing_kernel(side: int, limit: float) -> Kernel:
 
 @lru_cache(maxsize=8)
 def _distances(side: int) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    """The distinct distances from the middle of a square, and (side, side) which of them each place has."""
+    """Return the distinct distances from the middle of a square, and (side, side) their numbers by place."""
     places = np.arange(side) - side // 2
     distance, place = np.unique(np.hypot(places[:, None], places), return_inverse=True)
     return distance, place.reshape(side, side)
@@ -128,16 +128,16 @@ def _distances(side: int) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
 
 def sharpen(crop: Image, rng: np.random.Generator) -> Image:
     """Partly an edge-enhancing filter, which also lightens or darkens (Sharpen)."""
-    share, lightness = uniform(rng, 0.2, 0.5), uniform(rng, 0.5, 1.0)
-    kernel = np.full((3, 3), -share, np.float32)
-    kernel[1, 1] = 1 - share + share * (8 + lightness)
+    fraction, lightness = uniform(rng, 0.2, 0.5), uniform(rng, 0.5, 1.0)
+    kernel = np.full((3, 3), -fraction, np.float32)
+    kernel[1, 1] = 1 - fraction + fraction * (8 + lightness)
     return convolve(crop, kernel)
 
 
 def emboss(crop: Image, rng: np.random.Generator) -> Image:
     """Partly a slope from the upper left to the lower right (Emboss)."""
-    share, strength = uniform(rng, 0.2, 0.5), uniform(rng, 0.2, 0.7)
-    outer, inner = share * (1 + strength), share * strength
+    fraction, strength = uniform(rng, 0.2, 0.5), uniform(rng, 0.2, 0.7)
+    outer, inner = fraction * (1 + strength), fraction * strength
     kernel = [[-outer, -inner, 0], [-inner, 1, inner], [0, inner, outer]]
     return convolve(crop, np.array(kernel, np.float32))
 

@@ -60,7 +60,7 @@ _JITTERS: tuple[Callable[[Image, float], Image], ...] = (_brightness, _contrast,
 
 
 def _hue_table(shift: float) -> Image:
-    """OpenCV's hues, half degrees below 180, turned by `shift` of them."""
+    """Return OpenCV's hues, half degrees below 180, turned by `shift` of them."""
     return np.asarray(np.mod(_LEVELS + shift, 180), np.uint8)
 
 
@@ -84,7 +84,7 @@ def _shifted(shift: float) -> Image:
 
 
 def fancy_pca(crop: Image, rng: np.random.Generator) -> Image:
-    """Colours moved along the principal components of the crop, by their variance (FancyPCA)."""
+    """Move colours along the principal components of the crop, by their variance (FancyPCA)."""
     return shift_along_components(crop, rng.normal(0, 0.1, 3))
 
 

@@ -6,15 +6,15 @@ import numpy as np
 
 
 def uniform(rng: np.random.Generator, low: float, high: float) -> float:
-    """A number in [low, high)."""
+    """Draw a number in [low, high)."""
     return low + (high - low) * rng.random()
 
 
 def integer(rng: np.random.Generator, low: int, high: int) -> int:
-    """A whole number from `low` to `high`, both included."""
+    """Draw a whole number from `low` to `high`, both included."""
     return low + int((high - low + 1) * rng.random())
 
 
 def odd(rng: np.random.Generator, low: int, high: int) -> int:
-    """An odd number from the odd `low` to the odd `high`, both included."""
+    """Draw an odd number from the odd `low` to the odd `high`, both included."""
     return low + 2 * integer(rng, 0, (high - low) // 2)

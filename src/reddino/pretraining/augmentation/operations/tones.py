@@ -27,12 +27,12 @@ def look_up(crop: Image, table: Table) -> Image:
 
 
 def cut(levels: NDArray[np.floating]) -> Table:
-    """(256,) levels, cut to 0-255 and to whole numbers."""
+    """Cut (256,) levels to 0-255 and to whole numbers."""
     return np.asarray(np.minimum(np.maximum(levels, 0), 255), np.uint8)
 
 
 def scale_and_shift(factor: float, shift: float) -> Table:
-    """The table of factor v + shift."""
+    """Return the table of factor v + shift."""
     return cut(_LEVELS * np.float32(factor) + np.float32(shift))
 
 
@@ -43,56 +43,56 @@ def brightness_contrast(crop: Image, rng: np.random.Generator) -> Image:
 
 
 def multiply(crop: Image, rng: np.random.Generator) -> Image:
-    """All values times one factor (MultiplicativeNoise, which at its default is this)."""
+    """Multiply all values by one factor (MultiplicativeNoise, which at its default is this)."""
     return look_up(crop, scale_and_shift(uniform(rng, 0.9, 1.1), 0))
 
 
 def gamma(crop: Image, rng: np.random.Generator) -> Image:
-    """A power of 0.8 to 1.2 (RandomGamma)."""
+    """Raise to a power of 0.8 to 1.2 (RandomGamma)."""
     return look_up(crop, gamma_table(uniform(rng, 80, 120) / 100))
 
 
 def gamma_table(power: float) -> Table:
-    """The table of v to a power, for v from 0 to 1."""
+    """Return the table of v to a power, for v from 0 to 1."""
     return (_UNIT**power * 255).astype(np.uint8)
 
 
 def tone_curve(crop: Image, rng: np.random.Generator) -> Image:
-    """A Bezier curve whose two inner heights are drawn round a quarter and three (RandomToneCurve)."""
+    """Apply a Bezier curve whose two inner heights are drawn around a quarter and three (RandomToneCurve)."""
     low, high = rng.normal((0.25, 0.75), 0.1).clip(0, 1).tolist()
     return look_up(crop, curve_table(low, high))
 
 
 def curve_table(low: float, high: float) -> Table:
-    """The table of the cubic Bezier curve from 0 to 1 with these inner heights."""
+    """Return the table of the cubic Bezier curve from 0 to 1 with these inner heights."""
     rest = 1 - _UNIT
     curve = 3 * rest**2 * _UNIT * low + 3 * rest * _UNIT**2 * high + _UNIT**3
     return np.asarray(np.rint(curve * 255).clip(0, 255), np.uint8)
 
 
 def posterize(crop: Image, rng: np.random.Generator) -> Image:
-    """The four upper bits (Posterize)."""
+    """Keep the four upper bits (Posterize)."""
     return np.asarray(cv2.bitwise_and(crop, (0xF0, 0xF0, 0xF0, 0)), np.uint8)
 
 
 def solarize(crop: Image, rng: np.random.Generator) -> Image:
-    """The upper half of the values inverted (Solarize)."""
+    """Invert the upper half of the values (Solarize)."""
     return look_up(crop, _SOLARIZED)
 
 
 def invert(crop: Image, rng: np.random.Generator) -> Image:
-    """All values inverted (InvertImg)."""
+    """Invert all values (InvertImg)."""
     return np.asarray(cv2.bitwise_not(crop), np.uint8)
 
 
 def shift_channels(crop: Image, rng: np.random.Generator) -> Image:
-    """Each channel up or down by up to 20 levels (RGBShift)."""
+    """Shift each channel up or down by up to 20 levels (RGBShift)."""
     shifts = tuple(float(int(uniform(rng, -20, 20))) for _ in range(3))
     return np.asarray(cv2.add(crop, (*shifts, 0.0)), np.uint8)
 
 
 def shuffle_channels(crop: Image, rng: np.random.Generator) -> Image:
-    """The channels in any order (ChannelShuffle)."""
+    """Put the channels into any order (ChannelShuffle)."""
     channels = cv2.split(crop)
     return np.asarray(cv2.merge([channels[place] for place in rng.permutation(3).tolist()]), np.uint8)
 
@@ -105,7 +105,7 @@ def drop_channel(crop: Image, rng: np.random.Generator) -> Image:
 
 
 def equalize(crop: Image, rng: np.random.Generator) -> Image:
-    """Each channel's histogram flattened (Equalize)."""
+    """Flatten each channel's histogram (Equalize)."""
     return np.asarray(cv2.merge([cv2.equalizeHist(channel) for channel in cv2.split(crop)]), np.uint8)
 
 

@@ -45,7 +45,7 @@ def blend_fog(
 def _fog_discs(
     height: int, width: int, intensity: float, rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Centres and radii of the discs: as many in each of ten shrinking regions as fill it."""
+    """Draw centres and radii of the discs: as many in each of ten shrinking regions as fill it."""
     smallest = max(1, int(width // 3 * intensity))
     regions: list[tuple[int, int, int]] = []
     region_width, region_height = width, height
@@ -72,7 +72,7 @@ def _spread(uniforms: NDArray[np.float64], half: NDArray[np.int64]) -> NDArray[n
 def _count_discs(
     height: int, width: int, x: NDArray[np.int64], y: NDArray[np.int64], radius: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """(height, width): how many discs cover each pixel, from where each line of each disc begins and ends."""
+    """Count the discs that cover each pixel (height, width), from both ends of each line of each disc."""
     first, reach = _disc_lines(int(radius.max()))
     lines = 2 * radius + 1
     number = np.arange(int(lines.sum())) - np.repeat(np.cumsum(lines) - lines, lines)
@@ -90,7 +90,7 @@ def _count_discs(
 
 @lru_cache(maxsize=64)
 def _disc_lines(largest: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """How far the lines of discs reach to either side, as OpenCV draws them.
+    """Return how far the lines of discs reach to either side, as OpenCV draws them.
 
     Returns:
         (largest + 1,) place of each radius's first line, and all lines of radius 0, of radius 1, and so on.
@@ -105,7 +105,7 @@ def _disc_lines(largest: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def _fading_table(alpha: float, times: int) -> Table:
-    """(times + 1, 256): a value after so many blends with white."""
+    """Return (times + 1, 256): a value after so many blends with white."""
     table = np.arange(256, dtype=np.uint8)[None]
     step = _blend(_WHITE, alpha, table)[0]
     while len(table) <= times:  # twice as many blends: those of the last line, then those of each line
@@ -120,7 +120,7 @@ def _blend(over: NDArray[np.uint8], alpha: float, under: NDArray[np.uint8]) -> N
 def _look_up(table: Table, line: NDArray[np.int64], crop: Image) -> Image:
     """`table[line[y, x], crop[y, x, c]]` for each pixel and channel."""
     found, flat = np.empty_like(crop), table.reshape(-1)
-    # In bands: memory for more than 128 kB is fetched from the system anew each time, which costs more.
+    # In bands: memory for more than 128 kB is fetched from the system each time, which costs more.
     band = max(1, 2**14 // (3 * crop.shape[1]))
     for top in range(0, crop.shape[0], band):
         rows = slice(top, top + band)
@@ -132,7 +132,7 @@ _SUN_RADIUS, _SUN_STEPS = 400, 40
 
 
 def random_sun_flare(crop: Image, rng: np.random.Generator) -> Image:
-    """A white glow of 400 pixels in the upper half and small discs on a line through it (RandomSunFlare)."""
+    """Add a white glow of 400 pixels in the upper half, and discs on a line through it (RandomSunFlare)."""
     height, width = crop.shape[:2]
     sun = int(width * rng.uniform(0, 1)), int(height * rng.uniform(0, 0.5))
     return blend_sun_flare(crop, sun, _flare_discs(height, width, sun, rng))
@@ -153,7 +153,7 @@ class FlareDiscs:
 
 
 def blend_sun_flare(crop: Image, sun: tuple[int, int], discs: FlareDiscs) -> Image:
-    """Blend the small discs, then the sun round the pixel (x, y)."""
+    """Blend the small discs, then the sun around the pixel (x, y)."""
     height, width = crop.shape[:2]
     flared = _blend_discs(crop, discs)
     strength = min(1.0, float(discs.alpha @ discs.radius / discs.radius.sum()) * 5)
@@ -193,7 +193,7 @@ def _blend_discs(crop: Image, discs: FlareDiscs) -> Image:
 
 @lru_cache(maxsize=8)
 def _rings(size: int) -> NDArray[np.int64]:
-    """(2 size + 1, same): the first of the sun's growing discs to cover each place round its centre."""
+    """Return (2 size + 1, same): the first of the growing discs to cover each place around the centre."""
     side = 2 * size + 1
     rings = np.full((side, side), _SUN_STEPS, np.uint8)
     radii = np.linspace(1, _SUN_RADIUS, _SUN_STEPS).astype(int)
@@ -203,7 +203,7 @@ def _rings(size: int) -> NDArray[np.int64]:
 
 
 def _glow_table(strength: float) -> Table:
-    """(steps + 1, 256): a value once the discs from a given one on have been blended over it in white."""
+    """Return (steps + 1, 256): a value once the discs from a given one on are blended over it in white."""
     alphas = np.linspace(0.0, strength, _SUN_STEPS, dtype=np.float32)[::-1, None] ** 3
     steps = np.rint(255 * alphas + np.arange(256, dtype=np.float32) * (1 - alphas)).astype(np.uint8)
     table = np.empty((_SUN_STEPS + 1, 256), np.uint8)
