@@ -144,7 +144,7 @@ def test_source_diameters__are_measured_at_the_typical_magnification(tmp_path: P
     assert abs(measured / np.median(sides[~half]) - 1) < 0.15
 
 
-def test_pictures__turned_by_exif_are_counted_until_the_table_says_they_fit(tmp_path: Path) -> None:
+def test_pictures__turned_by_exif_are_counted_until_the_table_fits(tmp_path: Path) -> None:
     picture(tmp_path / "a.png", (60, 40), 6)
     picture(tmp_path / "b.png", (60, 40))
     turned = manifest(tmp_path, path=["a.png", "b.png"], x=[10.0, 10.0], y=[10.0, 10.0])
@@ -155,7 +155,7 @@ def test_pictures__turned_by_exif_are_counted_until_the_table_says_they_fit(tmp_
     assert found(manifest(tmp_path, path=["a.png"])) == {}
 
 
-def test_readers__tell_checks_that_boxes_were_turned(tmp_path: Path) -> None:
+def test_readers__record_for_checks_that_boxes_were_turned(tmp_path: Path) -> None:
     picture(tmp_path / "a.png", (60, 40), 6)
     (tmp_path / "a.txt").write_text("0 0.5 0.5 0.2 0.2\n")
     assert found(read_yolo(tmp_path, boxes_on="stored")) == {}
@@ -235,7 +235,7 @@ def test_check__measures_cells_against_given_diameters(
     assert [finding.kind for finding in inspect_pictures(fields, Failures())] == kinds
 
 
-def test_check__measures_cells_where_nothing_else_tells(tmp_path: Path) -> None:
+def test_check__measures_cells_where_nothing_else_decides(tmp_path: Path) -> None:
     drawn = write_smears(tmp_path, sources=["lilac"], patients_per_source=4, fields_per_patient=1, seed=3)
     names, _ = drawn.images()
     fields = manifest(tmp_path, path=list(names))

@@ -110,7 +110,7 @@ def test_readers__refuse_the_boxes_of_another_picture(
 
 
 @pytest.mark.parametrize("orientation", range(2, 9))
-def test_readers__take_the_users_word_where_nothing_shows_it(tmp_path: Path, orientation: int) -> None:
+def test_readers__take_the_users_choice_where_nothing_shows_it(tmp_path: Path, orientation: int) -> None:
     marked(tmp_path / "images/a.png", orientation)
     text(tmp_path / "images/a.xml", voc(("R", 6, 10, 18, 18)))
     assert_red(read_voc(tmp_path, boxes_on="stored"))
@@ -125,7 +125,7 @@ def test_readers__take_the_users_word_where_nothing_shows_it(tmp_path: Path, ori
         read_chula(tmp_path)
 
 
-def test_voc__that_does_not_know_the_size_is_read_by_the_picture(tmp_path: Path) -> None:
+def test_voc__without_a_size_is_read_by_the_picture(tmp_path: Path) -> None:
     picture(tmp_path / "a.png")
     text(tmp_path / "a.xml", voc(("R", 1, 2, 11, 22), size=(0, 0)))
     assert cells(read_voc(tmp_path)) == [("a.png", 1, 2, 10, 20, "R")]

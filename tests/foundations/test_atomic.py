@@ -16,7 +16,7 @@ import pytest
 from reddino.foundations.atomic import atomic_path, draft_folder, remove_partials, sync_folder, write_text
 from reddino.foundations.errors import RedDinoError
 
-#: Writes to the file it is given, says so, and waits.
+#: Writes to the file it is given, reports that, and waits.
 WRITER = """
 import sys, time
 from pathlib import Path
@@ -27,7 +27,7 @@ with atomic_path(Path(sys.argv[1])) as partial:
     time.sleep(60)
 """
 
-#: What network and virtual file systems answer to an fsync that they do not know.
+#: The errors of network and virtual file systems without fsync.
 REFUSALS = [errno.EINVAL, errno.EACCES, errno.EPERM, errno.EBADF, errno.ENOTSUP, errno.ENOSYS]
 FAULTS = [errno.EIO, errno.ENOSPC, errno.EDQUOT]
 
@@ -122,7 +122,7 @@ def refusing(number: int, where: Callable[[int], bool]) -> Callable[[int], None]
 
 @pytest.mark.parametrize("where", [stat.S_ISDIR, stat.S_ISREG])
 @pytest.mark.parametrize("number", REFUSALS)
-def test_write__is_whole_where_the_file_system_knows_no_fsync(
+def test_write__is_whole_where_the_file_system_has_no_fsync(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, where: Callable[[int], bool]
 ) -> None:
     monkeypatch.setattr(os, "fsync", refusing(number, where))
@@ -151,7 +151,7 @@ def test_sync_folder__passes_where_folders_cannot_be_opened_as_on_windows(
     sync_folder(tmp_path)
 
 
-def test_write__is_whole_where_the_file_system_knows_no_modes(
+def test_write__is_whole_where_the_file_system_has_no_modes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(*_: object, **__: object) -> None:

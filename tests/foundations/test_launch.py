@@ -30,7 +30,7 @@ def test_launched__is_one_process_without_all_that_torchrun_sets(monkeypatch: py
     assert is_main_process()
 
 
-def test_launched__is_what_torchrun_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_launched__is_what_torchrun_sets(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in zip(NAMES, ("5", "8", "1", "4", "29500"), strict=True):
         monkeypatch.setenv(name, value)
     assert launched() == Launch(rank=5, count=8, local_rank=1, local_count=4)

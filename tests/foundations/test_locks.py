@@ -140,7 +140,7 @@ def test_holding__takes_the_next_lock_where_one_was_deleted_while_it_waited(tmp_
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.EBADF])
-def test_claimed__lets_everybody_in_where_the_file_system_knows_no_locks(
+def test_claimed__lets_everybody_in_where_the_file_system_has_no_locks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     def refused(*_: object) -> None:

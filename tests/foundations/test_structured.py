@@ -14,7 +14,7 @@ DOUBLING = "a0: &a0 [x, x]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" 
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-def test_read_json__reads_every_encoding_that_says_which_it_is(tmp_path: Path, encoding: str) -> None:
+def test_read_json__reads_every_encoding_with_a_mark(tmp_path: Path, encoding: str) -> None:
     file = tmp_path / "a.json"
     file.write_bytes('{"é": [1, 2.5, "😀"]}'.encode(encoding))
     assert read_json(file) == {"é": [1, 2.5, "😀"]}
@@ -66,7 +66,7 @@ def test_read_json__of_no_regular_file(tmp_path: Path) -> None:
         read_json(tmp_path / "large.json", limit=1 << 20)
 
 
-def test_read_json__keeps_numbers_that_fit_and_nan_where_it_is_asked_for() -> None:
+def test_read_json__keeps_numbers_that_fit_and_nan_on_request() -> None:
     assert parse_json('{"a": 18446744073709551615, "b": 1e-3}', "x") == {"a": (1 << 64) - 1, "b": 0.001}
     assert str(parse_json('{"a": NaN}', "x", nan=True)["a"]) == "nan"
     assert parse_json("3", "x", top=None) == 3

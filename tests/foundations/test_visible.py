@@ -29,7 +29,7 @@ def test_visible__writes_out_what_acts_and_keeps_what_shows(text: str, shown: st
     assert visible(text) == shown
 
 
-def test_short_names__tell_apart_what_is_cut_alike() -> None:
+def test_short_names__number_what_is_cut_alike() -> None:
     names = ["x" * 10_000 + "1", "x" * 10_000 + "2", "b", "x" * 10_000 + "1", "two\nlines"]
     assert short_names(names, 5) == ["xxxx… (1)", "xxxx… (2)", "b", "xxxx… (1)", "two\\…"]
 

@@ -1,4 +1,4 @@
-"""The cell finder on drawn cells with known truth, on synthetic smears, and on a few real fields."""
+"""The cell finder on rendered cells with known truth, on synthetic smears, and on a few real fields."""
 
 from __future__ import annotations
 

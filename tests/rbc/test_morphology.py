@@ -1,4 +1,4 @@
-"""Hand-crafted features: what a drawn cell is, its features say; texture equals scikit-image's."""
+"""Morphology features: they describe a rendered cell as it was made; texture equals scikit-image's."""
 
 from __future__ import annotations
 

@@ -261,7 +261,7 @@ def test_yolo__names_that_are_no_names_are_refused(tmp_path: Path, content: str,
 
 
 @pytest.mark.parametrize("place", ["images", "labels", "labels/train", "obj_train_data"])
-def test_yolo__names_may_stand_beside_the_labels(tmp_path: Path, place: str) -> None:
+def test_yolo__names_may_stand_next_to_the_labels(tmp_path: Path, place: str) -> None:
     picture(tmp_path / "images" / "train" / "a.png")
     text(tmp_path / "labels" / "train" / "a.txt", LINE)
     text(tmp_path / place / "classes.txt", "ring\n")
@@ -321,7 +321,7 @@ def test_class_folders__the_class_is_clear_or_the_picture_is_listed(
             read_class_folders(tmp_path)
 
 
-def test_class_folders__a_pattern_says_which_folder_is_the_class(tmp_path: Path) -> None:
+def test_class_folders__a_pattern_names_the_folder_of_the_class(tmp_path: Path) -> None:
     for path in ("burr/P1/1.png", "target/P1/2.png"):
         picture(tmp_path / path)
     assert read_class_folders(tmp_path, label="^(?P<label>[^/]+)/").strings("label") == ["burr", "target"]

@@ -37,7 +37,7 @@ def test_is_unchanged__reads_no_byte_where_the_dates_agree(
     assert is_unchanged(picture, before)
 
 
-def test_is_unchanged__knows_a_copy_by_its_bytes(picture: Path) -> None:
+def test_is_unchanged__recognises_a_copy_by_its_bytes(picture: Path) -> None:
     before = read_content(picture)
     assert before is not None
     shutil.copy(picture, picture.with_name("b"))
@@ -90,7 +90,7 @@ def test_require_unchanged__names_a_picture_that_was_replaced_while_it_was_read(
         require_unchanged(picture, before)
 
 
-def test_column_digests__tell_values_apart_and_not_how_they_are_stored() -> None:
+def test_column_digests__differ_by_value_and_not_by_how_it_is_stored() -> None:
     table = pa.table({"b": ["x", "", None], "a": pa.array([0.0, None, 1.0])})
     stored = pa.table({"a": pa.array([-0.0, None, 1.0]), "b": pa.chunked_array([["x"], [None, ""]])})
     assert column_digests(table) == column_digests(stored)

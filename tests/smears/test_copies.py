@@ -1,4 +1,4 @@
-"""Copies: the same picture stored anew, scaled, turned or taken twice is found; look-alikes are not."""
+"""Copies: the same picture stored again, scaled, turned or taken twice is found; similar ones are not."""
 
 from __future__ import annotations
 

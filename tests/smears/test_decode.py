@@ -1,4 +1,4 @@
-"""Decoding: ordinary images come out as a person sees them, damaged ones are refused with a reason."""
+"""Decoding: ordinary images come out as a viewer shows them, damaged ones are refused with a reason."""
 
 from __future__ import annotations
 
@@ -239,7 +239,7 @@ def test_decode_image__names_a_picture_of_another_format(tmp_path: Path, start: 
     assert fault in reason(tmp_path / "a.png")
 
 
-def test_decode_image__says_when_permission_is_missing(
+def test_decode_image__reports_a_missing_permission(
     tmp_path: Path, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = saved(picture, tmp_path / "a.png")

@@ -1,4 +1,4 @@
-"""What a person can name as images: files, folders, manifests, patterns and tar shards."""
+"""What users can name as images: files, folders, manifests, patterns and tar shards."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_gather__a_file_whose_name_holds_a_pattern_is_that_file(tmp_path: Path) 
     assert clean(f"{tmp_path}/cell[1].png").strings("path") == ["cell[1].png"]
 
 
-def test_gather__lists_what_only_looks_like_an_image(tmp_path: Path) -> None:
+def test_gather__lists_what_only_seems_to_be_an_image(tmp_path: Path) -> None:
     save(tmp_path / "lab" / "a.png")
     save(tmp_path / "lab" / "slide.tif" / "tile.png")
     bad = str(tmp_path / "lab").encode() + b"/\xff.png"
@@ -145,7 +145,7 @@ def test_gather__lists_what_only_looks_like_an_image(tmp_path: Path) -> None:
     }
 
 
-def test_gather__says_when_nothing_is_there(tmp_path: Path) -> None:
+def test_gather__refuses_a_place_where_nothing_is(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(RedDinoError, match=r"no image could be found in .*empty; .*holds no images"):
         gather([tmp_path / "empty"], Failures())
@@ -154,7 +154,7 @@ def test_gather__says_when_nothing_is_there(tmp_path: Path) -> None:
         gather([tmp_path / "a.tar.gz"], Failures())
 
 
-def test_shards__members_are_images_with_the_labels_beside_them(tmp_path: Path) -> None:
+def test_shards__members_are_images_with_the_labels_next_to_them(tmp_path: Path) -> None:
     cells = [{"x": 3, "y": 4, "w": 2, "h": 2, "label": "oval"}, {"x": 7, "y": 5.5, "stain": "Giemsa"}]
     pack(
         tmp_path / "s-00.tar",
@@ -246,7 +246,7 @@ def test_shards__what_cannot_be_used_is_listed_by_member(tmp_path: Path) -> None
         (3 * 1024, ["0.png", "1.png", "2.png"], {"": "truncated or damaged after 3 files"}),
     ],
 )
-def test_shards__a_truncated_one_gives_what_it_holds_and_says_so(
+def test_shards__a_truncated_one_gives_what_it_holds_and_is_reported(
     tmp_path: Path, left: int, readable: list[str], reason: dict[str, str]
 ) -> None:
     small = cv2.imencode(".png", np.zeros((2, 2, 3), np.uint8))[1].tobytes()

@@ -1,4 +1,4 @@
-"""Hashes: the same picture stored anew is found, another one is not."""
+"""Hashes: the same picture stored again is found, another one is not."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def stack(images: list[np.ndarray]) -> np.ndarray:
     return np.stack([image_hash(np.ascontiguousarray(image)) for image in images])
 
 
-def test_near_duplicates__finds_a_picture_that_was_shrunk_and_stored_anew(fields: list[np.ndarray]) -> None:
+def test_near_duplicates__finds_a_picture_that_was_shrunk_and_stored_again(fields: list[np.ndarray]) -> None:
     small = [cv2.resize(image, None, fx=0.4, fy=0.4, interpolation=cv2.INTER_AREA) for image in fields]
     stored = [cv2.imdecode(cv2.imencode(".jpg", image, [1, 80])[1], 1) for image in small]
     assert near_duplicates(stack(stored), stack(fields)).all()
 
 
-def test_near_duplicates__tells_fields_apart(fields: list[np.ndarray]) -> None:
+def test_near_duplicates__separates_fields(fields: list[np.ndarray]) -> None:
     assert len(fields) == 6
     hashes = stack(fields)
     for i in range(len(fields)):

@@ -1,4 +1,4 @@
-"""Who is who: names that say two things are found, counted, and named with their place."""
+"""Names that contradict each other are found, counted, and named with their place."""
 
 from __future__ import annotations
 

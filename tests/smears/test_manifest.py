@@ -1,4 +1,4 @@
-"""The manifest: what is refused and how it is said, and that nothing is lost between files."""
+"""The manifest: what is refused with which message, and that nothing is lost between files."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_read_manifest__accepts_a_byte_order_mark_and_windows_line_ends(tmp_path
     assert manifest.strings("path") == ["a.jpg"] and manifest.strings("label") == ["é"]
 
 
-def test_read_manifest__checks_image_files_when_asked(tmp_path: Path) -> None:
+def test_read_manifest__checks_image_files_on_request(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").touch()
     path = csv_file(tmp_path, "path\na.jpg\nb.jpg\nc.jpg\n")
     assert read_manifest(path).missing_files() == ["b.jpg", "c.jpg"]

@@ -218,7 +218,7 @@ def test_paths__that_no_file_system_takes_are_missing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-def test_csv__is_read_in_every_encoding_that_says_what_it_is(tmp_path: Path, encoding: str, end: str) -> None:
+def test_csv__is_read_in_every_encoding_with_a_mark(tmp_path: Path, encoding: str, end: str) -> None:
     text = end.join(("path,label,x,y", "a.png,é,1,2", "b.png,ü,3,NA?", ""))
     with pytest.raises(RedDinoError, match=r"line 3, column 'y': 'NA[?]' is not a number"):
         of_csv(tmp_path, text.encode(encoding))

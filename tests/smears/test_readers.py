@@ -1,4 +1,4 @@
-"""Readers: each known layout, built small, gives the rows a person would write down."""
+"""Readers: each known layout, built small, gives the rows that one would write by hand."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_readers__are_found_by_name() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(READERS))
-def test_readers__say_when_the_folder_is_absent_or_empty(tmp_path: Path, name: str) -> None:
+def test_readers__refuse_an_absent_or_empty_folder(tmp_path: Path, name: str) -> None:
     with pytest.raises(RedDinoError, match="no such folder"):
         READERS[name](tmp_path / "absent")
     with pytest.raises(RedDinoError, match=r"holds no images|has no folder"):
@@ -144,7 +144,7 @@ def test_read_chula__names_the_line_that_is_wrong(tmp_path: Path, line: str) -> 
     assert failures.count == 1
 
 
-def test_read_chula__says_when_no_field_has_labels(tmp_path: Path) -> None:
+def test_read_chula__refuses_a_folder_without_labels(tmp_path: Path) -> None:
     picture(tmp_path / "Dataset" / "1.jpg")
     with pytest.raises(RedDinoError, match="no folder Label/"):
         read_chula(tmp_path)
@@ -184,7 +184,7 @@ def test_read_voc__matches_by_stem(tmp_path: Path) -> None:
     ]
 
 
-def test_read_voc__prefers_the_image_beside_the_xml(tmp_path: Path) -> None:
+def test_read_voc__prefers_the_image_next_to_the_xml(tmp_path: Path) -> None:
     for part in ("train", "test"):
         picture(tmp_path / part / "1.jpg")
     text(tmp_path / "train" / "1.xml", voc(voc_object("RBC", 0, 0, 5, 5)))
@@ -352,7 +352,7 @@ def test_read_coco__names_the_annotation_that_is_wrong(
     assert len(read_coco(tmp_path, failures=failures)) == 2 and failures.count == 1
 
 
-def test_read_coco__says_which_image_is_missing(tmp_path: Path) -> None:
+def test_read_coco__names_the_missing_image(tmp_path: Path) -> None:
     picture(tmp_path / "a.jpg")
     with pytest.raises(RedDinoError, match="no JSON file"):
         read_coco(tmp_path)

@@ -108,7 +108,7 @@ def test_open_data__deep_samples_under_another_name_are_refused(tmp_path: Path, 
     assert open_data(tmp_path / "a").numbers("bit_depth").tolist() == [12]
 
 
-def test_open_data__says_where_pictures_of_a_source_disagree(camera: Path) -> None:
+def test_open_data__reports_pictures_of_a_source_that_disagree(camera: Path) -> None:
     manifest = open_data(camera)
     assert kinds(manifest) == {
         "bit depth measured": 3,
@@ -146,7 +146,7 @@ def test_open_data__takes_the_depth_that_the_files_state(tmp_path: Path) -> None
     assert kinds(manifest) == {"bit depths differ": 1}
 
 
-def test_open_data__the_manifest_has_the_last_word(tmp_path: Path) -> None:
+def test_open_data__the_manifest_decides(tmp_path: Path) -> None:
     saved(tmp_path / "1.tif", field(4095))
     (tmp_path / "m.csv").write_text("path,source,bit_depth\n1.tif,a,14\n")
     manifest = open_data(tmp_path / "m.csv")
@@ -300,7 +300,7 @@ def test_embed__carries_on_how_pictures_were_read(camera: Path, tmp_path: Path) 
         np.testing.assert_array_equal(picture, seen[path])
 
 
-def test_check__tells_of_depths_and_planes(camera: Path) -> None:
+def test_check__reports_depths_and_planes(camera: Path) -> None:
     stack(camera / "stack.tif", 2)
     found = {finding.kind: finding for finding in reddino.check(camera).findings}
     assert {"several focus planes", "bit depths differ", "values above the bit depth"} <= set(found)

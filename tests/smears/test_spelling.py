@@ -69,7 +69,7 @@ def test_tidy__joins_accents_and_keeps_what_has_a_meaning() -> None:
         "\uff0d",
     ],
 )
-def test_means_missing__knows_what_programs_write(word: str) -> None:
+def test_means_missing__recognises_what_programs_write(word: str) -> None:
     assert means_missing(word)
 
 

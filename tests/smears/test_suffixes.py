@@ -1,4 +1,4 @@
-"""Files of a folder that look like pictures: read, or counted and named."""
+"""Files of a folder that seem to be pictures: read, or counted and named."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_embed__lists_them_in_its_failures(folder: Path, tmp_path: Path) -> None
     assert report is not None
 
 
-def test_why_unread__says_nothing_of_what_is_read_or_is_no_picture() -> None:
+def test_why_unread__gives_no_reason_for_what_is_read_or_is_not_a_picture() -> None:
     assert all(why_unread(f"a{suffix}") is None for suffix in IMAGE_SUFFIXES)
     assert all(why_unread(name) is None for name in NEITHER)
 

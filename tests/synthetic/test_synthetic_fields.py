@@ -134,7 +134,7 @@ def test_render_field__overlaps_are_darker_than_either_cell() -> None:
     assert at(24.5) > 1.5 * max(at(20.0), at(29.0))
 
 
-def test_sources__a_colour_histogram_tells_them_apart() -> None:
+def test_sources__a_colour_histogram_separates_them() -> None:
     def histogram(source: str, seed: int) -> NDArray[np.float64]:
         """Cumulative, so that a shift by a bin is a small distance."""
         rgb = picture(source, seed, "healthy")

@@ -171,7 +171,7 @@ def basic_dye(scene: Scene) -> tuple[list[bool], list[float]]:
     return truth, amount
 
 
-def test_infected__the_amount_of_dye_tells_usual_rings_but_not_hard_parasites() -> None:
+def test_infected__the_amount_of_dye_shows_usual_rings_but_not_hard_parasites() -> None:
     def told(cells: list[tuple[list[bool], list[float]]]) -> float:
         truth, amount = (np.concatenate(part) for part in zip(*cells, strict=True))
         return float(roc_auc_score(truth, amount))

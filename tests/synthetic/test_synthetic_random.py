@@ -64,7 +64,7 @@ def test_random_source__basic_dyes_are_darker_than_the_cell_in_red_or_green_ligh
         assert max(source.chromatin[:2]) > source.haemoglobin[int(np.argmax(source.chromatin[:2]))]
 
 
-def test_named_source__finds_named_and_drawn_ones() -> None:
+def test_named_source__finds_named_and_random_ones() -> None:
     assert named_source("lilac") is SOURCES["lilac"]
     assert named_source("random-101-03") == MANY[203]
     assert {f.name for f in fields(Source)} == set(vars(MANY[0]))
@@ -93,7 +93,7 @@ def test_source_names__refuses_a_count_out_of_range(name: str) -> None:
         source_names((name,), 0)
 
 
-def test_write_smears__a_drawn_source_is_the_same_among_few_or_many(tmp_path: Path) -> None:
+def test_write_smears__a_random_source_is_the_same_among_few_or_many(tmp_path: Path) -> None:
     settings = {"patients_per_source": 1, "fields_per_patient": 1, "field_um": 20.0, "seed": 4}
     write_smears(tmp_path / "few", sources=["random:1"], **settings)  # type: ignore[arg-type]
     many = write_smears(tmp_path / "many", sources=["lilac", "random:2"], **settings)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Each drawn morphology has the geometry that names it, measured on the painted haemoglobin."""
+"""Each rendered morphology has the geometry that names it, measured on the painted haemoglobin."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def boundary_peaks(mask: NDArray[np.bool_], smooth: float, prominence: float, he
 
 
 @pytest.mark.parametrize("morphology", MORPHOLOGIES)
-def test_paint__one_cell_is_one_piece_of_the_size_it_says(morphology: str) -> None:
+def test_paint__one_cell_is_one_piece_of_its_stated_size(morphology: str) -> None:
     for seed, mask in enumerate(masks(morphology)):
         rng = np.random.default_rng([seed, 99])
         cell = draw_cell(rng, morphology, draw_patient(seed).habit)

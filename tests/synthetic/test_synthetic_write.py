@@ -140,7 +140,7 @@ def test_write_smears__cell_size_does_not_solve_the_shapes(one_laboratory: Manif
     assert macro_f1(size, one_laboratory) < 0.3
 
 
-def test_write_smears__shape_itself_says_more_than_size(one_laboratory: Manifest) -> None:
+def test_write_smears__shape_predicts_more_than_size(one_laboratory: Manifest) -> None:
     # the bounds above mean something only if the same score can be high: box shape and size lift it at once
     box = np.stack([one_laboratory.numbers("w"), one_laboratory.numbers("h")], axis=1)
     size = np.array([float(d) for d in one_laboratory.strings("diameter_um")])[:, None]

@@ -197,7 +197,7 @@ def test_decode_bytes__refuses_a_png_that_lost_rows_and_was_closed(mode: str) ->
     np.testing.assert_array_equal(decode_bytes("a", data + b"trailing"), decode_bytes("a", data))
 
 
-def test_decode_bytes__is_not_misled_by_what_a_png_says_beside_its_pixels() -> None:
+def test_decode_bytes__is_not_misled_by_further_chunks_of_a_png() -> None:
     data = encoded("PNG")
     profile = chunk(b"iCCP", b"x\0\0" + zlib.compress(b"no profile"))
     wrong = bytearray(chunk(b"tEXt", b"a\0b"))

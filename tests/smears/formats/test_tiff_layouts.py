@@ -83,7 +83,7 @@ def check_arrangement(  # noqa: PLR0917
 
 @pytest.mark.parametrize("planar", ["contig", "separate"])
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_decode_image__reads_16_bit_planes_as_the_bytes_of_the_file_say(
+def test_decode_image__reads_16_bit_planes_in_the_byte_order_of_the_file(
     tmp_path: Path, planar: str, order: str
 ) -> None:
     stored = RGB.astype(np.uint16) * 257 + 3

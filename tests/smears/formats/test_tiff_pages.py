@@ -58,7 +58,7 @@ def reason(path: Path) -> str:
         (np.zeros((200, 300), np.bool_), {"subfiletype": 4}),
     ],
 )
-def test_decode_image__takes_the_picture_and_not_what_lies_beside_it(
+def test_decode_image__takes_the_picture_and_not_its_neighbours(
     tmp_path: Path, first: bool, other: tuple[Array, dict[str, Any]]
 ) -> None:
     both = [other, (PICTURE, {})] if first else [(PICTURE, {}), other]
@@ -93,7 +93,7 @@ def test_decode_image__refuses_colours_that_were_saved_as_columns(tmp_path: Path
     assert "stores its colours as columns (shape [64, 80, 3])" in reason(tmp_path / "a.tif")
 
 
-def test_decode_image__looks_below_a_thumbnail_for_the_picture(tmp_path: Path) -> None:
+def test_decode_image__finds_the_picture_below_a_thumbnail(tmp_path: Path) -> None:
     with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
         writer.write(SMALL, photometric="rgb", subfiletype=1, subifds=1, metadata=None)
         writer.write(PICTURE, photometric="rgb", metadata=None)
