@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from campaign.record import read_json, replace_file
-from reddino.pretraining.run.plan import UTILISATION, Counts, Plan, make_plan, peak_of
+from reddino.pretraining.run.plan import UTILISATION, PretrainingPlan, make_plan, peak_of
 from reddino.pretraining.run.recipe import Recipe
+from reddino.pretraining.run.step_cost import Counts
 
 FILE = "plans.json"
 
@@ -39,7 +40,7 @@ def planned(recipe: Recipe, batch: int, campaign: Path, kind: str | None) -> dic
     if counted is None:
         return {}
     run = recipe.run.model_copy(update={"batch": batch, "accumulate": 1})
-    plan = Plan(
+    plan = PretrainingPlan(
         recipe.model_copy(update={"run": run}), Counts(**counted), batch, 1, kind or "", 1.0, "", None
     )
     row = {"gflop": round(plan.counts.flops / 1e9, 1), "planned_gb": round(sum(plan.memory.values()), 1)}

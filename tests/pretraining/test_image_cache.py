@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from reddino.foundations.atomic import draft_folder
 from reddino.foundations.errors import RedDinoError
-from reddino.pretraining.data import image_cache
+from reddino.pretraining.data import decoding, image_cache
 from reddino.pretraining.data.image_cache import open_cache, read_cache, write_index
 from reddino.smears.manifest import Manifest, read_manifest
 
@@ -46,7 +46,7 @@ def no_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: Path) -> NDArray[np.uint8]:
         raise AssertionError(f"{path} was decoded again")
 
-    monkeypatch.setattr(image_cache, "decode_image", refuse)
+    monkeypatch.setattr(decoding, "decode_image", refuse)
 
 
 @pytest.mark.parametrize("on_disk", [True, False])
@@ -95,7 +95,7 @@ def test_open_cache__leaves_nothing_behind_when_interrupted(
     def interrupt(_: Path) -> NDArray[np.uint8]:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(image_cache, "decode_image", interrupt)
+    monkeypatch.setattr(decoding, "decode_image", interrupt)
     with pytest.raises(KeyboardInterrupt):
         open_cache(manifest, tmp_path / "cache")
     assert not (tmp_path / "cache").exists()

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 import reddino
 from reddino.foundations.errors import RedDinoError
-from reddino.pretraining.data.image_cache import IndexBuilder, open_cache, read_cache, write_index
+from reddino.pretraining.data.decoding import IndexBuilder
+from reddino.pretraining.data.image_cache import open_cache, read_cache, write_index
 from reddino.pretraining.data.image_index import ImageIndex, index_faults
 from reddino.pretraining.data.shard_stream import expand_shards, stream_shard
 from reddino.smears.failures import Failures

@@ -12,7 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from reddino.foundations.errors import RedDinoError
 from reddino.networks.backbone import create_backbone
 from reddino.pretraining.run import plan
-from reddino.pretraining.run.plan import Counts, Plan, make_plan
+from reddino.pretraining.run.plan import PretrainingPlan, make_plan
+from reddino.pretraining.run.step_cost import COUNTED_HERE, Counts, at_full_depth, count_step
 from reddino.smears.manifest import Manifest
 
 PLAIN = ("model.drop_path=0", "loss.ibot=0")
@@ -25,15 +26,15 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 
 def test_counts__of_two_depths_extend_to_the_whole_network(images: Manifest) -> None:
     recipe = micro_recipe([*PLAIN, "model.depth=4"])
-    extended = plan._at_full_depth(recipe, lambda shallow: plan._count(shallow, images))
-    whole = plan._count(recipe, images)
+    extended = at_full_depth(recipe, lambda shallow: count_step(shallow, images))
+    whole = count_step(recipe, images)
     assert extended.parameters == whole.parameters
     assert extended.flops == pytest.approx(whole.flops, rel=1e-9)
     assert extended.activations == pytest.approx(whole.activations, rel=0.02)
 
 
 def test_counts__a_block_costs_what_its_products_cost(images: Manifest) -> None:
-    one, two = (plan._count(micro_recipe([*PLAIN, f"model.depth={depth}"]), images) for depth in (1, 2))
+    one, two = (count_step(micro_recipe([*PLAIN, f"model.depth={depth}"]), images) for depth in (1, 2))
     dim = 192
 
     def forward(tokens: int) -> int:
@@ -54,7 +55,7 @@ def test_counts__of_a_distillation_teacher_are_those_of_its_forward_pass(images:
         "distill.spatial=0",
     )
     sizes = {places: f"distill.image_size={14 * places}" for places in (4, 2)}
-    large, small = (plan._count(micro_recipe([*PLAIN, *alone, size]), images) for size in sizes.values())
+    large, small = (count_step(micro_recipe([*PLAIN, *alone, size]), images) for size in sizes.values())
     dim = 192
 
     def forward(places: int) -> int:
@@ -71,7 +72,7 @@ def test_counts__of_a_distillation_teacher_are_those_of_its_forward_pass(images:
 
 
 def test_plan__of_a_device_that_is_not_here_is_arithmetic(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "_count", lambda recipe, images: Counts(1e8, 1e11, 5e8))
+    monkeypatch.setattr(plan, "count_step", lambda recipe, images: Counts(1e8, 1e11, 5e8))
     made = make_plan(micro_recipe(["model.depth=1"]), devices=2, device_kind="100/16", samples=720_000)
     assert made.samples_per_second == pytest.approx(0.3 * 100e12 / 1e11)
     assert made.hours == pytest.approx(720_000 / 600 / 3600)
@@ -91,14 +92,14 @@ def test_plan__measures_a_probe_and_a_real_run(images: Manifest) -> None:
 
 def test_check__says_how_far_off_the_plan_was() -> None:
     values = (micro_recipe(), Counts(1, 1, 1), 10, 1, "this", 11.0, "measured", None, 10.0)
-    assert "+10.0 % off" in Plan(*values).text()
+    assert "+10.0 % off" in PretrainingPlan(*values).text()
 
 
 @pytest.mark.parametrize("groups", [1, 4, 8])
 def test_counts__a_convolution_in_groups_costs_three_times_its_forward_pass(groups: int) -> None:
     layer = torch.nn.Conv2d(8, 8, 3, padding=1, groups=groups, bias=False)
     images = torch.zeros(2, 8, 10, 10, requires_grad=True)
-    with FlopCounterMode(display=False, custom_mapping=plan._COUNTED_HERE) as counter:
+    with FlopCounterMode(display=False, custom_mapping=COUNTED_HERE) as counter:
         layer(images).sum().backward()
     forward = 2 * 2 * 100 * 8 * (8 // groups) * 9
     assert counter.get_total_flops() == 3 * forward

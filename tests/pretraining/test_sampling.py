@@ -150,7 +150,7 @@ def test_order__goes_round_each_cell_that_fits_once_an_epoch() -> None:
 
 
 def test_order__refuses_layout_cells_without_cells() -> None:
-    with pytest.raises(RedDinoError, match="marks 0 cells.*find cells with `reddino cells`"):
+    with pytest.raises(RedDinoError, match=r"marks 0 cells.*find cells with `reddino cells`"):
         PatchOrder(index_of(SIZES), PatchSpec(16, layout="cells"), seed=1)
     with pytest.raises(RedDinoError, match=r"marks 1 cells.*make data\.patch_side smaller"):
         PatchOrder(replace(index_of(SIZES), cells=CELLS[1:2]), PatchSpec(16, layout="cells"), seed=1)

@@ -14,7 +14,7 @@ from reddino.pretraining.data.pack_sources import pack_data
 from reddino.pretraining.distributed.processes import joined
 from reddino.pretraining.run.diameters import needed_diameters, run_diameters
 from reddino.pretraining.run.folder import only_trainer
-from reddino.pretraining.run.plan import Plan, make_plan
+from reddino.pretraining.run.plan import PretrainingPlan, make_plan
 from reddino.pretraining.run.recipe import Recipe, read_recipe
 from reddino.pretraining.train import Outcome
 from reddino.smears.failures import Failures
@@ -115,7 +115,7 @@ def plan(
     device_kind: str = "this",
     samples: int | None = None,
     check: Data | None = None,
-) -> Plan:
+) -> PretrainingPlan:
     """Say what a pretraining run would take: operations, memory, samples a second, hours.
 
     Args:

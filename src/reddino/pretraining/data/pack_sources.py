@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from reddino.foundations.errors import RedDinoError
-from reddino.pretraining.data.image_cache import centres_by_image
+from reddino.pretraining.data.decoding import centres_by_image
 from reddino.pretraining.data.pack_writer import KEPT, PackedImage, pack_images
 from reddino.pretraining.data.shard_stream import expand_shards, is_shards, stream_shard
 from reddino.pretraining.run.diameters import needed_diameters

@@ -21,13 +21,8 @@ from reddino.foundations.atomic import atomic_path, remove_partials, write_text
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.locks import require_free
 from reddino.foundations.provenance import provenance
-from reddino.pretraining.data.image_cache import (
-    INDEX,
-    IndexBuilder,
-    require_diameter,
-    shrink,
-    write_index,
-)
+from reddino.pretraining.data.decoding import IndexBuilder, require_diameter, shrink
+from reddino.pretraining.data.image_cache import INDEX, write_index
 from reddino.smears.failures import Failures, ImageError
 from reddino.smears.manifest import Manifest, write_manifest
 from reddino.smears.manifest_columns import READING_COLUMNS

@@ -57,8 +57,8 @@ def shared_work(
     slots = [_shared_arrays(spec) for _ in range(max(1, ahead))]
     workers = min(workers, size)
     cuts = [size * worker // workers for worker in range(workers + 1)]
-    parts = [_Part(fill, keys, range(*cut), slots) for cut in pairwise(cuts)]
-    return _PartdBatches(parts)
+    parts = [_Worker(fill, keys, range(*cut), slots) for cut in pairwise(cuts)]
+    return _SharedBatches(parts)
 
 
 def _in_process(fill: Fill, spec: ArraySpec, keys: Sequence[int], size: int) -> Iterator[Arrays]:
@@ -69,7 +69,7 @@ def _in_process(fill: Fill, spec: ArraySpec, keys: Sequence[int], size: int) -> 
 
 
 @dataclass(frozen=True)
-class _Part:
+class _Worker:
     """A worker's part of the work: its positions of every batch; batch n lies in slot n modulo their
     number."""
 
@@ -89,10 +89,10 @@ class _Part:
             connection.recv()
 
 
-class _PartdBatches(Iterator[Arrays]):
+class _SharedBatches(Iterator[Arrays]):
     """The run's end of the work: it takes a batch when every worker has done its part, and frees its slot."""
 
-    def __init__(self, parts: list[_Part]) -> None:
+    def __init__(self, parts: list[_Worker]) -> None:
         self._keys, self._slots = iter(parts[0].keys), cycle(parts[0].slots)
         context = mp.get_context("fork")
         pipes = [context.Pipe() for _ in parts]
@@ -157,7 +157,7 @@ def _shared_arrays(spec: ArraySpec) -> Arrays:
     }
 
 
-def _work(part: _Part, connection: Connection, foreign: list[Connection]) -> None:
+def _work(part: _Worker, connection: Connection, foreign: list[Connection]) -> None:
     """Run a worker, which ends when the run does."""
     # Signals reach the whole process group; the run decides what they mean and ends its workers itself.
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -50,7 +50,7 @@ def read_description(folder: Path) -> Metadata:
             parts are whole, and lie in files of this folder that are long enough.
     """
     data = read_bytes(folder / ".metadata", LIMIT)
-    return _Description(_Unpickler(io.BytesIO(data)).load(), folder).metadata()
+    return _CheckpointDescription(_Unpickler(io.BytesIO(data)).load(), folder).metadata()
 
 
 class _Record:
@@ -80,7 +80,7 @@ def _size(numbers: Any = ()) -> tuple[int, ...]:
     return numbers
 
 
-class _Description:
+class _CheckpointDescription:
     """The records of a description, checked and made into torch's objects."""
 
     def __init__(self, record: Any, folder: Path) -> None:

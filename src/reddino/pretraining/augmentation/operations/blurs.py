@@ -110,7 +110,7 @@ def ringing(crop: Image, rng: np.random.Generator) -> Image:
 
 
 def ringing_kernel(side: int, limit: float) -> Kernel:
-    """Return the circular low pass limit J1(limit r) / (2 pi r) of `limit` radians per pixel, cut to a square."""
+    """Return the low pass limit J1(limit r) / (2 pi r), limit in radians per pixel, cut to a square."""
     distance, place = _distances(side)
     profile = np.full(len(distance), limit**2 / (4 * math.pi))  # its value at r = 0
     profile[1:] = limit * special.j1(limit * distance[1:]) / (2 * math.pi * distance[1:])
