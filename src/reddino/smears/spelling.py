@@ -65,7 +65,7 @@ def tidy(text: str) -> str:
 
 
 def means_missing(text: str) -> bool:
-    """Return whether a tidy value is a word that a program writes where there is none."""
+    """Return whether a tidy value is a word that programs write for a missing value."""
     return unicodedata.normalize("NFKC", text).casefold() in _MISSING or text in _MISSING_AS_WRITTEN
 
 

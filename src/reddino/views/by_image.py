@@ -111,8 +111,8 @@ class ViewsByImage:
         """Decode image `number` and place its squares; an image without listed cells is not read.
 
         Raises:
-            ImageError: the image cannot be decoded, a cell lies outside of it, or no cell is found where one
-                was looked for.
+            ImageError: the image cannot be decoded, a cell lies outside of it, or its cells are to be
+                found and there are none.
         """
         if self.find_cells:
             return self._open_found(number)

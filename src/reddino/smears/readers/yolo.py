@@ -50,7 +50,7 @@ def read_yolo(
     Args:
         names: class names in the order of their numbers.
         boxes_on: which pixels the boxes of pictures with an EXIF orientation belong to. The files do not
-            tell; without it they are taken for those of the upright picture, and `check` counts them.
+            show it; without it they are taken for those of the upright picture, and `check` counts them.
 
     Raises:
         RedDinoError: a line is malformed, a class has no name, a label file matches two images, or the size
