@@ -28,8 +28,8 @@ _BOXES = 3
 def picture_scales(manifest: Manifest) -> Floats:
     """Return how much larger (m,) each picture shows its cells than is typical of its source.
 
-    The scale is 1 throughout a source whose pictures are of one magnification, and where a picture has too few boxes to
-    show it. All pictures of one magnification have the same scale, so that small cells stay small.
+    The scale is 1 throughout a source whose pictures are of one magnification, and where a picture has too
+    few boxes to show it. All pictures of one magnification have the same scale: small cells stay small.
     """
     ratios = box_ratios(manifest)
     scales = np.ones(len(ratios))
