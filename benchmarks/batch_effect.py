@@ -15,7 +15,7 @@ import reddino
 from reddino.evaluation.batch_effect.measures import BatchReport
 from reddino.evaluation.batch_effect.tables import markdown
 from reddino.figures.batch_figure import strength_figure
-from reddino.figures.figures import save_figure
+from reddino.figures.canvas import save_figure
 
 SOURCES = ("lilac", "greengrey", "night", "cream")
 MODELS = ("efficientnet-lite0", "colour-histogram", "morphology")

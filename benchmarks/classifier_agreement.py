@@ -21,8 +21,8 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 from sklearn.neighbors import KNeighborsClassifier
 from threadpoolctl import threadpool_limits
 
-from reddino.embedding.encoder import Vectors
 from reddino.embedding.table import read_embeddings
+from reddino.embedding.view_encoder import Vectors
 from reddino.evaluation.class_map import labelled_rows
 from reddino.evaluation.classifiers import NEIGHBOURS, PUBLISHED, ask
 from reddino.evaluation.leaks import groups_of

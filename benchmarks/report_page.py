@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from reddino.embedding.table import Embeddings
+from reddino.embedding.embeddings import Embeddings
 from reddino.figures.overview import Overview
 from reddino.figures.page.document import Document
 from reddino.figures.page.interactive import interactive_map

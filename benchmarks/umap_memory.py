@@ -15,8 +15,8 @@ import time
 
 import numpy as np
 
-from reddino.embedding.encoder import Vectors
-from reddino.figures.neighbours import outlier_scores
+from reddino.embedding.view_encoder import Vectors
+from reddino.figures.outliers import outlier_scores
 from reddino.figures.projection import reduce_dimensions, umap_2d
 
 

@@ -19,9 +19,9 @@ SOURCE = ROOT / "src" / "reddino"
 
 #: Packages whose imports still go in circles, stand in functions, or hide from the running program: to become
 #: empty.
-CIRCLES = {"reddino.embedding"}
-IN_FUNCTIONS = {"reddino.cli", "reddino.embedding", "reddino.networks"}
-FOR_TYPE_CHECKERS = {"reddino.cli", "reddino.embedding", "reddino.networks"}
+CIRCLES: set[str] = set()
+IN_FUNCTIONS = {"reddino.cli"}
+FOR_TYPE_CHECKERS = {"reddino.cli"}
 
 
 class Import(NamedTuple):

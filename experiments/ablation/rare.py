@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from reddino.embedding.encoder import Vectors
+from reddino.embedding.view_encoder import Vectors
 from reddino.evaluation.class_map import ClassMap
 from reddino.evaluation.intervals import AnsweredRows
-from reddino.figures.neighbours import OUTLIER_NEIGHBOURS, nearest
+from reddino.figures.outliers import OUTLIER_NEIGHBOURS, nearest
 
 Real = npt.NDArray[np.float64]
 Classes = npt.NDArray[np.int64]
@@ -35,7 +35,7 @@ def novelty_rows(
 ) -> AnsweredRows | None:
     """Outlier scores of a class that the reference lacks, beside those of all other cells.
 
-    The score is that of `reddino.figures.neighbours.outlier_scores` with all cells but the novel ones as
+    The score is that of `reddino.figures.outliers.outlier_scores` with all cells but the novel ones as
     reference: mean Euclidean distance to the 10 nearest of the same source, other than the cell itself, over
     the median of that among the reference.
 

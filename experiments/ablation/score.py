@@ -17,15 +17,16 @@ import reddino
 from ablation.cells import open_task_data, scored_cells
 from ablation.plan import Scoring
 from ablation.rare import novelty_rows, rare_classes
-from reddino.embedding.table import Embeddings, read_embeddings
+from reddino.embedding.embeddings import Embeddings
+from reddino.embedding.table import read_embeddings
 from reddino.evaluation.batch_effect.measures import measure_table
 from reddino.evaluation.classifiers import PUBLISHED
 from reddino.evaluation.intervals import LEAST_GROUPS, AnsweredRows, resampled_scores
 from reddino.evaluation.leaks import groups_of
 from reddino.evaluation.metrics import auroc
 from reddino.evaluation.protocol import Answered, answer, summarise
+from reddino.evaluation.result_files import as_json
 from reddino.evaluation.results import RESAMPLED, Result
-from reddino.evaluation.save import as_json
 from reddino.evaluation.tasks import Task
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.provenance import hash_bytes

@@ -14,7 +14,7 @@ from labelled_smears import noisy_table
 
 from reddino.classification.classifier import DESCRIPTION, HEAD, Classifier, open_classifier, save_classifier
 from reddino.classification.fit import fit_on_table
-from reddino.embedding.table import Embeddings
+from reddino.embedding.embeddings import Embeddings
 from reddino.foundations.errors import RedDinoError
 
 

@@ -21,7 +21,7 @@ from reddino.classification.finetune import (
     parameter_groups,
     rate_at,
 )
-from reddino.embedding.known_models import open_encoder
+from reddino.embedding.open_encoder import open_encoder
 from reddino.foundations.errors import RedDinoError
 from reddino.networks.encoder import Encoder, open_model
 
@@ -31,7 +31,7 @@ OPTIONS = {"epochs": 10, "lr": 3e-4, "batch_size": 16, "patience": 10, "layer_de
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A model folder with a ViT of two narrow blocks."""
-    from reddino.networks.backbone import initialise
+    from reddino.networks.create_backbone import initialise
     from reddino.networks.folder import ModelCard, save_model_folder
 
     card = ModelCard(backbone="vit_tiny_patch14", image_size=28, depth=2, layer_scale=1.0)

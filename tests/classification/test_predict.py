@@ -18,7 +18,7 @@ from reddino.classification.classifier import Classifier, open_classifier
 from reddino.classification.fit import fit_on_table
 from reddino.classification.overlay import overlay_figure
 from reddino.classification.predict import predict_embeddings
-from reddino.embedding.table import Embeddings
+from reddino.embedding.embeddings import Embeddings
 from reddino.figures.palette import PALETTE
 from reddino.foundations.errors import RedDinoError
 from reddino.rbc.morphology import Morphology

@@ -10,10 +10,11 @@ from PIL import Image
 
 import reddino
 from reddino.cli import main
+from reddino.embedding.part_files import read_meta
 from reddino.embedding.runtimes import choice
 from reddino.embedding.runtimes.check import drawn_cells
-from reddino.embedding.table import read_embeddings, read_meta
-from reddino.networks.backbone import initialise
+from reddino.embedding.table import read_embeddings
+from reddino.networks.create_backbone import initialise
 from reddino.networks.folder import ModelCard, save_model_folder
 
 

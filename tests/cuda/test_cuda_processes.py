@@ -10,7 +10,7 @@ import torch.distributed as dist
 from one_step import Step, gradient_error, loss_error, recipe, take
 
 from reddino.foundations.runtime import Runtime
-from reddino.networks.backbone import create_backbone
+from reddino.networks.create_backbone import create_backbone
 from reddino.pretraining.dinov2 import StudentTeacher
 from reddino.pretraining.distributed import parallel
 from reddino.pretraining.distributed.parallel import WrappedStudent

@@ -25,6 +25,9 @@ class Projection:
     mean = (0.5, 0.5, 0.5)
     std = (0.25, 0.25, 0.25)
     channel_order = "RGB"
+    orientations = 1
+    position_resampling = None
+    runtime_name, precision, choice = "none", "fp32", None
 
     def __init__(self, dim: int = 5, seed: int = 0, delay: float = 0.0) -> None:
         self.matrix = np.random.default_rng(seed).normal(size=(SIZE * SIZE * 3, dim)).astype(np.float32)

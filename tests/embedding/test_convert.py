@@ -14,7 +14,7 @@ import pytest
 
 import reddino
 from reddino.embedding.convert import save
-from reddino.embedding.table import Embeddings
+from reddino.embedding.embeddings import Embeddings
 from reddino.foundations.errors import RedDinoError
 
 
@@ -90,7 +90,7 @@ def test_to_anndata__says_what_to_install(embeddings: Embeddings, monkeypatch: p
     import sys
 
     monkeypatch.setitem(sys.modules, "anndata", None)
-    with pytest.raises(RedDinoError, match=r"pip install reddino\[anndata\]"):
+    with pytest.raises(RedDinoError, match=r"pip install .reddino\[anndata\]"):
         embeddings.to_anndata()
 
 

@@ -12,7 +12,8 @@ import pytest
 from smear_fields import SIZE, VIEW, Projection, make_fields
 
 from reddino.embedding.embedding_pass import embed_manifest
-from reddino.embedding.table import finished_parts, read_embeddings, read_part
+from reddino.embedding.part_files import finished_parts, read_part
+from reddino.embedding.table import read_embeddings
 from reddino.foundations.errors import RedDinoError
 from reddino.smears.decode import decode_image
 from reddino.smears.failures import Failures

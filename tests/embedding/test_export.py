@@ -21,11 +21,11 @@ from reddino.embedding.push import files_to_push, push_folder
 from reddino.embedding.runtimes import extras
 from reddino.foundations.errors import RedDinoError
 from reddino.networks import hub
-from reddino.networks.backbone import create_backbone
+from reddino.networks.create_backbone import create_backbone
 from reddino.networks.encoder import Encoder, open_model
 from reddino.networks.folder import ModelCard
 from reddino.networks.graph import normalise
-from reddino.networks.seen import SeenImages, write_seen
+from reddino.networks.training_images import SeenImages, write_seen
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,10 @@ from smear_fields import VIEW, Projection, make_fields
 import reddino
 from reddino.embedding.convert import save
 from reddino.embedding.embedding_pass import embed_manifest
+from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.finite import finite_rows
-from reddino.embedding.table import Embeddings, PartRecord, read_embeddings
+from reddino.embedding.part_files import PartRecord
+from reddino.embedding.table import read_embeddings
 from reddino.embedding.table_writer import TableWriter
 from reddino.embedding.transformer import EmbeddingTransformer
 from reddino.foundations.errors import RedDinoError

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 from killed_pass import CELLS, run_pass
 
-from reddino.embedding.table import finished_parts, read_embeddings
+from reddino.embedding.part_files import finished_parts
+from reddino.embedding.table import read_embeddings
 
 #: Fields of the pass that is killed over and over, and of those killed at a certain place. One of them
 #: cannot be read, so that its part has the next field as well.

@@ -9,8 +9,10 @@ import pyarrow as pa
 import pytest
 from smear_fields import SIZE, VIEW, Projection, make_fields
 
+from reddino.embedding.comparable import require_comparable
 from reddino.embedding.embedding_pass import embed_manifest
-from reddino.embedding.table import finished_parts, read_embeddings, require_comparable
+from reddino.embedding.part_files import finished_parts
+from reddino.embedding.table import read_embeddings
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.runtime import choose_runtime
 from reddino.networks.encoder import Encoder, open_model

@@ -16,13 +16,13 @@ import pyarrow as pa
 import pytest
 from small_models import CARD, SIZE, small_encoder, squares
 
-from reddino.embedding.encoder import arithmetic
 from reddino.embedding.runtimes import choice, extras, openvino_engine
 from reddino.embedding.runtimes.check import agreement, planned_views, sample_views
 from reddino.embedding.runtimes.choice import use_runtime
 from reddino.embedding.runtimes.onnx_engine import OnnxEngine
 from reddino.embedding.runtimes.onnx_graph import OnnxSource
 from reddino.embedding.runtimes.openvino_engine import OpenVinoEngine
+from reddino.embedding.view_encoder import arithmetic
 from reddino.foundations.errors import RedDinoError
 from reddino.networks.encoder import Encoder
 from reddino.networks.engine import Engine

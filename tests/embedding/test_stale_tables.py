@@ -14,8 +14,10 @@ import pytest
 from smear_fields import VIEW, Projection, make_fields
 
 import reddino
+from reddino.embedding.comparable import require_same_views
 from reddino.embedding.embedding_pass import embed_manifest
-from reddino.embedding.table import finished_parts, read_embeddings, require_same_views
+from reddino.embedding.part_files import finished_parts
+from reddino.embedding.table import read_embeddings
 from reddino.foundations.errors import RedDinoError
 from reddino.smears.manifest import Manifest, write_manifest
 

@@ -12,17 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from reddino.embedding.table import (
-    META_KEY,
-    PART_KEY,
-    Embeddings,
-    PartRecord,
-    finished_parts,
-    in_short,
-    read_embeddings,
-    read_part,
-    require_comparable,
-)
+from reddino.embedding.comparable import in_short, require_comparable
+from reddino.embedding.embeddings import Embeddings
+from reddino.embedding.part_files import META_KEY, PART_KEY, PartRecord, finished_parts, read_part
+from reddino.embedding.table import read_embeddings
 from reddino.embedding.table_writer import TableWriter, only_writer
 from reddino.foundations.errors import RedDinoError
 

@@ -18,7 +18,7 @@ from small_models import SIZE, small_encoder, small_folder, squares
 
 import reddino
 from reddino import EmbeddingTransformer
-from reddino.embedding import opening
+from reddino.embedding import open_encoder
 from reddino.embedding.runtimes.check import drawn_cells
 from reddino.foundations.errors import RedDinoError
 from reddino.networks.folder import CARD, WEIGHTS, save_model_folder
@@ -54,7 +54,7 @@ def test_load__in_another_runtime_gives_the_same_vectors(folder: Path, runtime: 
 def test_load__takes_bf16_only_where_the_vectors_keep(
     folder: Path, monkeypatch: pytest.MonkeyPatch, keeps: bool
 ) -> None:
-    monkeypatch.setattr(opening, "bf16_is_fast", lambda device: True)
+    monkeypatch.setattr(open_encoder, "bf16_is_fast", lambda device: True)
     monkeypatch.setattr("reddino.embedding.runtimes.check.FAITHFUL", 0.0 if keeps else 1.1)
     assert reddino.load(folder).engine.precision == ("bf16" if keeps else "fp32")
     assert reddino.load(folder, precision="fp32").engine.precision == "fp32"

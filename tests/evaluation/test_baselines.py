@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from reddino.embedding.baselines import CellSize, ColourHistogram, box_size
-from reddino.embedding.table import Embeddings
+from reddino.embedding.embeddings import Embeddings
 from reddino.foundations.errors import RedDinoError
 
 

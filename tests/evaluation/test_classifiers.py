@@ -10,7 +10,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 from sklearn.preprocessing import StandardScaler
 
-from reddino.evaluation import probe
+from reddino.evaluation import linear_probe
 from reddino.evaluation.classifiers import OPTIONAL, PUBLISHED, ask, unit_length
 
 
@@ -51,7 +51,7 @@ def test_scaled_probe__chooses_c_on_inner_folds_of_groups(seed: int) -> None:
     scaled = StandardScaler().fit(train.astype(np.float64))
     x = scaled.transform(train).astype(np.float32)
     found = {}
-    for c in probe.SCALED_CS:
+    for c in linear_probe.SCALED_CS:
         scores = []
         for a, b in StratifiedGroupKFold(3, shuffle=True, random_state=0).split(x, labels, groups):
             predicted = LogisticRegression(C=c, max_iter=1000).fit(x[a], labels[a]).predict(x[b])
@@ -59,16 +59,16 @@ def test_scaled_probe__chooses_c_on_inner_folds_of_groups(seed: int) -> None:
         found[c] = np.mean(scores)
     best = max(found, key=lambda c: (found[c], -c))
     expected = LogisticRegression(C=best, max_iter=1000).fit(x, labels).predict(scaled.transform(test))
-    result = probe.fit_predict_scaled(train, labels, test, groups)
+    result = linear_probe.fit_predict_scaled(train, labels, test, groups)
     assert np.array_equal(result.predicted, expected)
     assert result.note == ""
 
 
 def test_scaled_probe__says_when_groups_do_not_allow_inner_folds() -> None:
     train, labels, test, _ = data(0)
-    result = probe.fit_predict_scaled(train, labels, test, ["one"] * len(train))
+    result = linear_probe.fit_predict_scaled(train, labels, test, ["one"] * len(train))
     assert "without groups" in result.note
-    tiny = probe.fit_predict_scaled(train[:3], np.array([0, 1, 2]), test, ["a", "b", "c"])
+    tiny = linear_probe.fit_predict_scaled(train[:3], np.array([0, 1, 2]), test, ["a", "b", "c"])
     assert "kept C = 1" in tiny.note
 
 

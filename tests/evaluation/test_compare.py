@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from toy_tables import laboratories
 
-from reddino.embedding.table import Embeddings
+from reddino.embedding.embeddings import Embeddings
 from reddino.evaluation.compare import OTHER_PART, SEEN_PART, compare_tables
 from reddino.evaluation.protocol import evaluate_table
 from reddino.evaluation.question import Question

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
-from reddino.evaluation import knn, neighbours
+from reddino.evaluation import knn, nearest
 from reddino.foundations.errors import RedDinoError
 
 
@@ -51,7 +51,7 @@ def test_nearest__with_duplicates_finds_the_true_distances(seed: int) -> None:
     # Few distinct points, each many times: more equal neighbours than any shortlist holds.
     points = draw.integers(-2, 3, size=(12, 3)).astype(np.float32)
     train, queries = points[draw.integers(0, 12, 600)], points[draw.integers(0, 12, 40)]
-    found = neighbours.nearest(train, queries, 20)
+    found = nearest.nearest(train, queries, 20)
     distances = brute_force(train, queries)
     expected = np.argsort(distances, axis=1, kind="stable")[:, :20]
     assert np.array_equal(found, expected)
@@ -82,7 +82,7 @@ def test_nearest__survives_rounding_where_float32_products_cannot_rank() -> None
     train = (1.0 + draw.normal(size=(500, 8)) * 1e-6).astype(np.float32)
     train[0] = 1e4
     queries = train[1:40]
-    found = neighbours.nearest(train, queries, 3)
+    found = nearest.nearest(train, queries, 3)
     distances = brute_force(train, queries)
     expected = np.take_along_axis(distances, np.argsort(distances, axis=1, kind="stable")[:, :3], axis=1)
     assert np.array_equal(np.take_along_axis(distances, found, axis=1), expected)
@@ -90,21 +90,21 @@ def test_nearest__survives_rounding_where_float32_products_cannot_rank() -> None
 
 def test_nearest__blocks_and_tiles_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     train, _, test = data(5)
-    whole = neighbours.nearest(train, test, 20)
-    monkeypatch.setattr(neighbours, "BLOCK_BYTES", 4 * 7 * len(train))
-    monkeypatch.setattr(neighbours, "TILE", 2 * neighbours.LANE)
-    assert np.array_equal(neighbours.nearest(train, test, 20), whole)
+    whole = nearest.nearest(train, test, 20)
+    monkeypatch.setattr(nearest, "BLOCK_BYTES", 4 * 7 * len(train))
+    monkeypatch.setattr(nearest, "TILE", 2 * nearest.LANE)
+    assert np.array_equal(nearest.nearest(train, test, 20), whole)
 
 
 @pytest.fixture(params=["float32", "bfloat16"])
 def _either_kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Products in float32 and in bfloat16, whatever this processor is fast at."""
-    monkeypatch.setattr(neighbours, "cpu_computes_bf16", lambda: request.param == "bfloat16")
-    monkeypatch.setattr(neighbours, "WORTH_BF16", 0)
+    monkeypatch.setattr(nearest, "cpu_computes_bf16", lambda: request.param == "bfloat16")
+    monkeypatch.setattr(nearest, "WORTH_BF16", 0)
 
 
 def assert_nearest(train: np.ndarray, queries: np.ndarray, k: int) -> None:
-    found, distances = neighbours.nearest(train, queries, k), brute_force(train, queries)
+    found, distances = nearest.nearest(train, queries, k), brute_force(train, queries)
     assert np.array_equal(found, np.argsort(distances, axis=1, kind="stable")[:, :k])
 
 
@@ -114,9 +114,9 @@ def assert_nearest(train: np.ndarray, queries: np.ndarray, k: int) -> None:
 def test_nearest__by_lanes_finds_the_true_neighbours(
     monkeypatch: pytest.MonkeyPatch, k: int, tile: int
 ) -> None:
-    monkeypatch.setattr(neighbours, "TILE", tile)
-    monkeypatch.setattr(neighbours, "LANE", 4)
-    monkeypatch.setattr(neighbours, "GATHERED", 5000)
+    monkeypatch.setattr(nearest, "TILE", tile)
+    monkeypatch.setattr(nearest, "LANE", 4)
+    monkeypatch.setattr(nearest, "GATHERED", 5000)
     draw = np.random.default_rng(3)
     train = draw.normal(size=(4100, 24)).astype(np.float32)
     train[700:710] = train[3]
@@ -138,7 +138,7 @@ def test_shortlist__bounds_hold_for_every_row() -> None:
     draw = np.random.default_rng(1)
     train = (draw.normal(size=(600, 48)) + 2 * draw.choice([-1, 1], size=(600, 1))).astype(np.float32)
     queries = train[:40] + (0.01 * draw.normal(size=(40, 48))).astype(np.float32)
-    corpus = neighbours._Corpus(train, len(queries), bf16=neighbours.cpu_computes_bf16())
+    corpus = nearest._Corpus(train, len(queries), bf16=nearest.cpu_computes_bf16())
     near, exact = corpus.approximate(queries), brute_force(train, queries)
     for size in (28, 60, 200):
         candidates, beyond = near.shortlist(np.arange(40), size, 5)
@@ -161,14 +161,14 @@ def test_shortlist__bounds_hold_for_every_row() -> None:
 def test_nearest__a_row_that_is_no_number_or_huge_spoils_no_other(odd: float) -> None:
     train, _, test = data(4)
     train[5, 3] = odd
-    found, distances = neighbours.nearest(train, test, 20), brute_force(train, test)
+    found, distances = nearest.nearest(train, test, 20), brute_force(train, test)
     assert np.array_equal(found, np.argsort(distances, axis=1, kind="stable")[:, :20])
     assert not (found == 5).any()
 
 
 def test_nearest__all_rows_when_k_is_their_number() -> None:
     train, _, test = data(2, n=20)
-    found = neighbours.nearest(train, test, 20)
+    found = nearest.nearest(train, test, 20)
     assert np.array_equal(np.sort(found, axis=1), np.tile(np.arange(20), (len(test), 1)))
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from toy_tables import table
 
-from reddino.embedding.table import Embeddings
+from reddino.embedding.embeddings import Embeddings
 from reddino.evaluation.leaks import groups_of
 from reddino.evaluation.protocol import evaluate_table
 from reddino.evaluation.question import Question, plan_splits

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from toy_tables import laboratories
 
-from reddino.embedding.table import Embeddings
+from reddino.embedding.embeddings import Embeddings
 from reddino.evaluation import render
 from reddino.evaluation.compare import compare_tables
 from reddino.evaluation.paper_table import improvements, paper_grid

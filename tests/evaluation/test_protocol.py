@@ -13,14 +13,14 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.neighbors import KNeighborsClassifier
 from toy_tables import laboratories, table
 
-from reddino.embedding.table import Embeddings
+from reddino.embedding.embeddings import Embeddings
 from reddino.evaluation.class_map import ClassMap, labelled_rows
 from reddino.evaluation.classifiers import PUBLISHED
 from reddino.evaluation.leaks import groups_of
 from reddino.evaluation.protocol import evaluate_table
 from reddino.evaluation.question import Question
 from reddino.evaluation.results import CHANCE
-from reddino.evaluation.tables import describe, markdown
+from reddino.evaluation.score_tables import describe, markdown
 from reddino.foundations.errors import RedDinoError
 
 

@@ -9,7 +9,7 @@ from ablation.cells import draw
 from ablation.rare import novelty_rows, rare_classes
 from reddino.evaluation.class_map import ClassMap
 from reddino.evaluation.metrics import auroc
-from reddino.figures.neighbours import outlier_scores
+from reddino.figures.outliers import outlier_scores
 
 STRATA = ["a"] * 700 + ["b"] * 250 + ["c"] * 50
 

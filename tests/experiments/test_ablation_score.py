@@ -11,7 +11,7 @@ import pytest
 from ablation.results import RESULT, read_result, write_result
 from ablation.score import OUTLIER, RANK, RARE_RECALL, Scored, score_table, table_groups
 from ablation.table import BATCH
-from reddino.embedding.table import Embeddings
+from reddino.embedding.embeddings import Embeddings
 from reddino.evaluation.intervals import interval
 from reddino.evaluation.protocol import evaluate_table
 from reddino.evaluation.results import paired_differences

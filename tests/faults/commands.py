@@ -11,7 +11,7 @@ import numpy as np
 from verb_server import Verbs
 
 from reddino.foundations.provenance import hash_bytes
-from reddino.networks.backbone import initialise
+from reddino.networks.create_backbone import initialise
 from reddino.networks.folder import ModelCard, save_model_folder
 
 #: The recipe vit-tiny-scratch in miniature.

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pytest
 from row_colours import colour_of
 
-from reddino.embedding.table import Embeddings, PartRecord
+from reddino.embedding.embeddings import Embeddings
+from reddino.embedding.part_files import PartRecord
 from reddino.embedding.table_writer import TableWriter
 
 SIDE = 20

@@ -14,7 +14,7 @@ from PIL import Image
 from row_colours import colour_of
 
 from reddino.cli import main
-from reddino.embedding.table import Embeddings
+from reddino.embedding.embeddings import Embeddings
 from reddino.figures.atlas import atlas_command, write_atlas_data
 from reddino.figures.overview import Overview
 

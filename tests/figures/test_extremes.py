@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from reddino.embedding.table import Embeddings
-from reddino.figures.figures import save_figure
+from reddino.embedding.embeddings import Embeddings
+from reddino.figures.canvas import save_figure
 from reddino.figures.overview import Overview
 from reddino.figures.page.table_report import table_report
 

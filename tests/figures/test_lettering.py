@@ -16,7 +16,7 @@ from matplotlib import font_manager
 from matplotlib.text import Text
 
 from reddino.figures import lettering
-from reddino.figures.figures import blank_figure, figure_png, save_figure
+from reddino.figures.canvas import blank_figure, figure_png, save_figure
 from reddino.figures.lettering import Lettering, Numbers, note_numbers
 from reddino.figures.maps import map_figure
 from reddino.figures.score_figures import confusion_figure

@@ -13,7 +13,7 @@ import pytest
 import reddino
 from reddino.figures.patches import spread_images
 from reddino.foundations.errors import RedDinoError
-from reddino.networks.backbone import create_backbone, initialise
+from reddino.networks.create_backbone import create_backbone, initialise
 from reddino.networks.folder import ModelCard, save_model_folder
 from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest

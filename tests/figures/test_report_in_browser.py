@@ -13,7 +13,8 @@ import pyarrow as pa
 import pytest
 from row_colours import colour_of
 
-from reddino.embedding.table import Embeddings, read_embeddings
+from reddino.embedding.embeddings import Embeddings
+from reddino.embedding.table import read_embeddings
 from reddino.figures.overview import Overview
 from reddino.figures.page.table_report import table_report
 

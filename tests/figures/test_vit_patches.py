@@ -9,7 +9,7 @@ import torch
 from reddino.figures.vit_patches import ViTPatches
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.runtime import Runtime
-from reddino.networks.backbone import initialise
+from reddino.networks.create_backbone import initialise
 from reddino.networks.encoder import Encoder
 from reddino.networks.folder import ModelCard
 

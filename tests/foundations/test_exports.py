@@ -15,7 +15,7 @@ import pytest
 from reddino.classification.predict import Predictions
 from reddino.classification.predictions_file import write_predictions
 from reddino.embedding.convert import save
-from reddino.embedding.table import Embeddings
+from reddino.embedding.embeddings import Embeddings
 from reddino.foundations.exports import csv_text, harmless, original, write_arrow_csv, write_csv
 from reddino.smears.failures import Failures
 from reddino.smears.findings import Finding, write_findings

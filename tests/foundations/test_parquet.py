@@ -12,7 +12,7 @@ import pytest
 
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.parquet import open_parquet, parquet_writer, write_parquet
-from reddino.networks.seen import SEEN, SeenImages, read_seen, write_seen
+from reddino.networks.training_images import SEEN, SeenImages, read_seen, write_seen
 from reddino.smears.manifest import Manifest, read_manifest, write_manifest
 
 ROWS = 4000

@@ -202,7 +202,7 @@ def _folder(make: object) -> Bundle:
 
 def model_folders() -> list[Bundle]:
     from reddino.networks.folder import ModelCard, save_model_folder
-    from reddino.networks.seen import SeenImages, write_seen
+    from reddino.networks.training_images import SeenImages, write_seen
 
     card = ModelCard("vit_tiny_patch14", 28, depth=1, layer_scale=0.1)
 
@@ -262,7 +262,7 @@ def classifiers() -> list[Bundle]:
 
 
 def tables() -> list[Bundle]:
-    from reddino.embedding.table import PartRecord
+    from reddino.embedding.part_files import PartRecord
     from reddino.embedding.table_writer import TableWriter
 
     meta = {

@@ -140,7 +140,7 @@ def _weights(name: str) -> Callable[[], Read]:
 
 def _model_folder() -> Read:
     from reddino.networks.encoder import open_model
-    from reddino.networks.seen import read_seen
+    from reddino.networks.training_images import read_seen
 
     def read(folder: Path) -> object:
         read_seen(folder)
@@ -175,7 +175,8 @@ def _classifier() -> Read:
 
 
 def _table() -> Read:
-    from reddino.embedding.table import noted_hashes, read_embeddings
+    from reddino.embedding.note_seen import noted_hashes
+    from reddino.embedding.table import read_embeddings
 
     def read(folder: Path) -> object:
         noted_hashes(folder)

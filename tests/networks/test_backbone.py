@@ -10,8 +10,9 @@ from random_weights import random_images, randomise
 from torch import Tensor, nn
 
 from reddino.foundations.errors import RedDinoError
-from reddino.networks.backbone import Crops, PooledBackbone, ViTBackbone, create_backbone, initialise
-from reddino.networks.blocks import Kept
+from reddino.networks.backbone import Crops, PooledBackbone, ViTBackbone
+from reddino.networks.create_backbone import create_backbone, initialise
+from reddino.networks.crop_block import Kept
 from reddino.networks.weights import hash_weights
 
 SIZE, DEPTH, HEADS, PATCHES = 112, 3, 3, 64

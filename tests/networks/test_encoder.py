@@ -11,7 +11,7 @@ from PIL import Image
 from random_weights import randomise
 from torchvision.transforms import v2
 
-from reddino.embedding.encoder import arithmetic, preprocessing
+from reddino.embedding.view_encoder import arithmetic, preprocessing
 from reddino.figures.vit_patches import ViTPatches
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.runtime import Runtime

@@ -23,7 +23,7 @@ from reddino.foundations.errors import RedDinoError
 from reddino.networks import hub
 from reddino.networks.catalogue import PUBLISHED, Published, open_backbone
 from reddino.networks.folder import ModelCard, save_model_folder
-from reddino.networks.seen import SEEN, SeenImages, seen_before, write_seen
+from reddino.networks.training_images import SEEN, SeenImages, seen_before, write_seen
 from reddino.networks.weights import hash_weights
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -13,7 +13,8 @@ import torch
 from random_weights import random_images, randomise
 
 from reddino.foundations.errors import RedDinoError
-from reddino.networks.backbone import Backbone, ViTBackbone, create_backbone
+from reddino.networks.backbone import Backbone, ViTBackbone
+from reddino.networks.create_backbone import create_backbone
 from reddino.networks.folder import CARD as CARD_FILE
 from reddino.networks.folder import (
     HEADS,

@@ -13,8 +13,8 @@ from reddino.foundations.runtime import Runtime
 from reddino.networks.catalogue import open_backbone
 from reddino.networks.encoder import open_model
 from reddino.networks.folder import WEIGHTS, read_card
-from reddino.networks.seen import read_seen
 from reddino.networks.shipped import DEFAULT_MODEL, as_folder, shipped_models
+from reddino.networks.training_images import read_seen
 from reddino.synthetic import DRAWN, SOURCES
 
 OPEN_SOURCES = {"chula_bangkok", "bccd", "draaslan_ankara", "pbc_barcelona", "raabin_iran"}

@@ -16,9 +16,9 @@ from safetensors.torch import save_file
 
 from reddino.foundations.errors import RedDinoError
 from reddino.networks.arguments import require_architecture
-from reddino.networks.backbone import create_backbone
 from reddino.networks.budget import no_larger_than
 from reddino.networks.catalogue import open_backbone
+from reddino.networks.create_backbone import create_backbone
 from reddino.networks.folder import CARD, CONFIG, ModelCard, open_model_folder, read_card, save_model_folder
 from reddino.networks.weights import load_strictly, read_tensors
 

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from reddino.foundations.errors import RedDinoError
 from reddino.networks.architecture import recognise
-from reddino.networks.backbone import ViTBackbone, create_backbone
+from reddino.networks.backbone import ViTBackbone
 from reddino.networks.catalogue import open_backbone
+from reddino.networks.create_backbone import create_backbone
 from reddino.networks.folder import open_model_folder
 from reddino.networks.position import resample_positions
 

@@ -12,7 +12,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from reddino.foundations.errors import RedDinoError
-from reddino.networks.backbone import ViTBackbone, create_backbone
+from reddino.networks.backbone import ViTBackbone
+from reddino.networks.create_backbone import create_backbone
 from reddino.networks.folder import HEADS, read_heads
 from reddino.networks.position import resample_positions
 from reddino.networks.weights import backbone_tensors, hash_weights, load_strictly, read_tensors

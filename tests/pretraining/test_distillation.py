@@ -13,11 +13,12 @@ from micro_run import draw_images, last_checkpoint, micro_recipe, run_micro, tra
 
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.runtime import Runtime
-from reddino.networks.backbone import Tokens, create_backbone, initialise
+from reddino.networks.backbone import Tokens
 from reddino.networks.catalogue import open_backbone
+from reddino.networks.create_backbone import create_backbone, initialise
 from reddino.networks.folder import ModelCard, open_model_folder, read_card, read_heads, save_model_folder
 from reddino.networks.graph import normalise
-from reddino.networks.seen import SeenImages, read_seen, write_seen
+from reddino.networks.training_images import SeenImages, read_seen, write_seen
 from reddino.pretraining.build import build_networks
 from reddino.pretraining.data.image_cache import open_cache
 from reddino.pretraining.data.network_input import NetworkInput

@@ -8,7 +8,7 @@ import torch
 from test_dinov2 import recipe
 
 from reddino.networks.backbone import ViTBackbone
-from reddino.networks.blocks import Kept
+from reddino.networks.crop_block import Kept
 from reddino.pretraining.build import build_networks
 from reddino.pretraining.drop_path import drop_path_plan
 

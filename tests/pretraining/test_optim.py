@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from reddino.networks.backbone import create_backbone
+from reddino.networks.create_backbone import create_backbone
 from reddino.pretraining.dinov2 import Branch
 from reddino.pretraining.optim import apply_schedule, layer_of, make_optimizer, parameter_groups
 from reddino.pretraining.run.recipe import Recipe, make_recipe

@@ -10,7 +10,7 @@ from micro_run import draw_images, micro_recipe
 from torch.utils.flop_counter import FlopCounterMode
 
 from reddino.foundations.errors import RedDinoError
-from reddino.networks.backbone import create_backbone
+from reddino.networks.create_backbone import create_backbone
 from reddino.pretraining.run import plan
 from reddino.pretraining.run.plan import PretrainingPlan, make_plan
 from reddino.pretraining.run.step_cost import COUNTED_HERE, Counts, at_full_depth, count_step

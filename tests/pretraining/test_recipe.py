@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from reddino.foundations.errors import RedDinoError
-from reddino.networks.backbone import create_backbone, is_vit
+from reddino.networks.create_backbone import create_backbone, is_vit
 from reddino.pretraining.augmentation.pixel_operations import PixelOperations
 from reddino.pretraining.run.recipe import dump_recipe, make_recipe, read_recipe, shipped_recipes
 

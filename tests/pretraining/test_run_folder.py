@@ -13,7 +13,7 @@ from micro_run import draw_images, micro_recipe
 import reddino
 from reddino import __version__
 from reddino.foundations.errors import RedDinoError
-from reddino.networks.seen import SEEN, read_seen
+from reddino.networks.training_images import SEEN, read_seen
 from reddino.pretraining.data.image_cache import open_cache
 from reddino.pretraining.distributed.processes import Processes
 from reddino.pretraining.run.folder import RunFolder, only_trainer, read_metrics

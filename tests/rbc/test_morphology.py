@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from skimage.feature import graycomatrix, graycoprops
 
-from reddino.embedding.known_models import known_models, open_encoder
+from reddino.embedding.known_models import known_models
+from reddino.embedding.open_encoder import open_encoder
 from reddino.rbc.morphology import (
     GREY_LEVELS,
     LARGEST,

@@ -15,7 +15,7 @@ import tifffile
 
 import reddino
 from reddino.embedding.table import read_embeddings
-from reddino.figures.pictures import Pictures
+from reddino.figures.row_pictures import Pictures
 from reddino.foundations.errors import RedDinoError
 from reddino.pretraining.data.image_cache import open_packed_cache
 from reddino.rbc.finding import find_cells_in

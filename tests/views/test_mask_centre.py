@@ -10,8 +10,9 @@ import pyarrow as pa
 import pytest
 
 from reddino.embedding.baselines import ColourHistogram
+from reddino.embedding.comparable import require_comparable, require_same_views
 from reddino.embedding.embedding_pass import embed_manifest
-from reddino.embedding.table import read_embeddings, require_comparable, require_same_views
+from reddino.embedding.table import read_embeddings
 from reddino.foundations.errors import RedDinoError
 from reddino.smears.manifest import Manifest
 from reddino.views.by_image import ViewsByImage

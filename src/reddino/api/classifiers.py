@@ -9,14 +9,15 @@ from typing import Any, Literal
 from reddino.api.arguments import Advance, view_side
 from reddino.api.sole_writer import sole_writer
 from reddino.checks.notice import Notice, mention_findings
-from reddino.classification import smears
+from reddino.classification import fit_job
 from reddino.classification.classifier import Classifier, open_classifier
 from reddino.classification.fit import fit_on_table
 from reddino.classification.overlay import draw_overlays
 from reddino.classification.predict import Predictions, predict_embeddings, predict_smears
 from reddino.classification.predictions_file import require_known_suffix
-from reddino.embedding.known_models import open_encoder
-from reddino.embedding.table import is_table, read_embeddings
+from reddino.embedding.open_encoder import open_encoder
+from reddino.embedding.part_files import is_table
+from reddino.embedding.table import read_embeddings
 from reddino.foundations.errors import RedDinoError
 from reddino.networks.shipped import DEFAULT_MODEL
 from reddino.rbc.diameters import missing_diameters
@@ -99,7 +100,7 @@ def fit(
         table = read_embeddings(str(data))
         mention_findings([table.manifest()], notice)
         return fit_on_table(table, Path(out), folds=folds, seed=seed, **common)
-    opened = smears.labelled(open_data(data, failures), label, classes)
+    opened = fit_job.labelled(open_data(data, failures), label, classes)
     mention_findings([opened], notice)
     # A frozen network must give everywhere the vectors that the probe learned on.
     encoder = open_encoder(
@@ -108,10 +109,10 @@ def fit(
         device=device,
         precision="auto" if fine_tune else "fp32",
     )
-    if fine_tune and getattr(encoder, "orientations", 1) > 1:
+    if fine_tune and encoder.orientations > 1:
         raise RedDinoError(f"'{encoder.name}' is fine-tuned in one orientation: leave 'turned:' out")
     length, measure = view_side(opened, None, side, unit)
-    job = smears.FitJob(opened, encoder, length, measure, pooling, views, missing_diameters)
+    job = fit_job.FitJob(opened, encoder, length, measure, pooling, views, missing_diameters)
     tuning = {**options, "folds": folds, "seed": seed} if fine_tune else None
     made = job.fit(Path(out), tuning, folds=folds, seed=seed, failures=failures, progress=progress, **common)
     failures.leave_at(Path(out) / FAILURES_FILE)
@@ -165,7 +166,7 @@ def predict(
         mention_findings([table.manifest()], notice)
         found = predict_embeddings(opened, table)
     else:
-        name = smears.model_of(opened, Path(classifier), model)
+        name = fit_job.model_of(opened, Path(classifier), model)
         encoder = open_encoder(name, image_size=opened.view.output, device=device, precision="fp32")
         manifest = open_data(data, failures)
         mention_findings([manifest], notice)
@@ -181,7 +182,7 @@ def predict(
             progress=progress,
         )
     if out is not None:
-        smears.write(found, opened, Path(out), failures)
+        fit_job.write(found, opened, Path(out), failures)
     if overlays is not None:
         draw_overlays(found, Path(overlays), most_overlays)
     return found

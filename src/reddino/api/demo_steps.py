@@ -16,13 +16,14 @@ from matplotlib.figure import Figure
 from reddino.api.embedding import embed
 from reddino.api.training import pretrain
 from reddino.embedding.baselines import CELL_SIZE, COLOUR_HISTOGRAM
-from reddino.embedding.table import Embeddings, read_embeddings
+from reddino.embedding.embeddings import Embeddings
+from reddino.embedding.table import read_embeddings
 from reddino.evaluation.class_map import ClassMap
 from reddino.evaluation.protocol import evaluate_table
 from reddino.evaluation.question import Question
+from reddino.evaluation.result_files import save_markdown, save_results
 from reddino.evaluation.results import Result
-from reddino.evaluation.save import save_markdown, save_results
-from reddino.figures.figures import contact_sheet, save_figure
+from reddino.figures.canvas import contact_sheet, save_figure
 from reddino.figures.maps import paired_map_figure
 from reddino.figures.projection import pca_2d
 from reddino.figures.training import training_figure

@@ -10,12 +10,13 @@ from reddino.api.arguments import Advance, view_side
 from reddino.api.sole_writer import sole_writer
 from reddino.checks.notice import Notice, mention_findings
 from reddino.embedding.convert import save
-from reddino.embedding.copies import note_copies
 from reddino.embedding.embedding_pass import EmbedReport, embed_manifest
-from reddino.embedding.known_models import open_encoder, seen_by
+from reddino.embedding.embeddings import Embeddings
+from reddino.embedding.note_copies import note_copies
 from reddino.embedding.note_seen import note_seen
-from reddino.embedding.runtimes.of_a_pass import put_in_runtime
-from reddino.embedding.table import Embeddings, read_embeddings
+from reddino.embedding.open_encoder import open_encoder, seen_by
+from reddino.embedding.runtimes.pass_runtime import put_in_runtime
+from reddino.embedding.table import read_embeddings
 from reddino.rbc.diameters import missing_diameters
 from reddino.smears.failures import Failures
 from reddino.smears.opening import Data, open_data

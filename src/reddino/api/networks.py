@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from reddino.api.sole_writer import sole_writer
-from reddino.embedding import opening
+from reddino.embedding import open_encoder
 from reddino.embedding.export import Export, export_model
 from reddino.embedding.known_models import KnownModel, known_models
 from reddino.embedding.push import push_folder
 from reddino.networks.encoder import Encoder
-from reddino.networks.seen import seen_before
+from reddino.networks.training_images import seen_before
 
 
 def models() -> list[KnownModel]:
@@ -21,11 +21,11 @@ def models() -> list[KnownModel]:
 
 
 def load(name: str | Path, **options: Any) -> Encoder:
-    """Open a model, ready to embed images of any size; options as `reddino.embedding.opening.load`.
+    """Open a model, ready to embed images of any size; options as `reddino.embedding.open_encoder.load`.
 
     >>> vectors = reddino.load("reddino-small").embed(["cell.png", array, pil_image])  # (3, 384) float32
     """
-    return opening.load(name, **options)
+    return open_encoder.load(name, **options)
 
 
 @sole_writer(folders=("out",))

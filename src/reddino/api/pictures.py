@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from reddino.api.sole_writer import sole_writer
-from reddino.embedding.pictures import replaced_pictures
+from reddino.embedding.replaced_pictures import replaced_pictures
 from reddino.embedding.table import read_embeddings
-from reddino.figures.figures import save_figure
+from reddino.figures.canvas import save_figure
 from reddino.figures.lettering import Numbers, note_numbers
 from reddino.figures.overview import Overview
 from reddino.figures.page.measures import read_document

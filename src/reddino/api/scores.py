@@ -9,14 +9,15 @@ from typing import Any
 from reddino.api.embedding import embed
 from reddino.api.sole_writer import sole_writer
 from reddino.checks.notice import Notice
-from reddino.embedding.table import read_embeddings, require_same_views
+from reddino.embedding.comparable import require_same_views
+from reddino.embedding.table import read_embeddings
 from reddino.evaluation import tasks
 from reddino.evaluation.batch_effect import tables as layout
 from reddino.evaluation.batch_effect.measures import BatchReport, common_dimensions, measure_table
 from reddino.evaluation.class_map import ClassMap, class_map
-from reddino.evaluation.save import save_tables
+from reddino.evaluation.result_files import save_tables
 from reddino.evaluation.tasks import Evaluation, Watch
-from reddino.figures.result_figures import draw
+from reddino.figures.evaluation_figures import draw
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.provenance import hash_bytes, provenance
 

@@ -15,8 +15,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from reddino.classification.calibration import softmax
-from reddino.embedding.encoder import Vectors
 from reddino.embedding.table_meta import Preprocessing
+from reddino.embedding.view_encoder import Vectors
 from reddino.foundations import locks
 from reddino.foundations.atomic import atomic_path, write_text
 from reddino.foundations.errors import RedDinoError

@@ -21,7 +21,7 @@ from reddino.classification.calibration import (
     softmax,
 )
 from reddino.classification.classifier import Head
-from reddino.embedding.encoder import Images
+from reddino.embedding.view_encoder import Images
 from reddino.evaluation.metrics import confusion_matrix, score
 from reddino.evaluation.splits import grouped_folds, untested_classes
 from reddino.foundations.errors import RedDinoError

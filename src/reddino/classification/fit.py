@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from reddino.classification.calibrated_probe import fit_probe
 from reddino.classification.classifier import MODEL, Classifier, require_free, save_classifier
 from reddino.classification.finetune import TuneSettings, fine_tune
-from reddino.classification.probe import fit_probe
 from reddino.classification.views import Plan, Progress, cut_to_file, describe
+from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.finite import require_finite
-from reddino.embedding.table import Embeddings
 from reddino.evaluation.class_map import labelled_rows
 from reddino.evaluation.leaks import alike_notes, divided_notes, groups_of, leak_notes
 from reddino.foundations.atomic import draft_folder

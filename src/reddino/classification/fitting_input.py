@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from reddino.classification.classifier import Classifier
-from reddino.embedding.encoder import Encoder, preprocessing
-from reddino.embedding.table import in_short
+from reddino.embedding.comparable import in_short
+from reddino.embedding.view_encoder import ViewEncoder, preprocessing
 from reddino.foundations.errors import RedDinoError
 
 #: Cells may be this much larger or smaller, in pixels, than those that a classifier learned on.
@@ -41,7 +41,7 @@ def require_same_embeddings(classifier: Classifier, meta: Mapping[str, Any]) -> 
             )
 
 
-def require_same_network(classifier: Classifier, encoder: Encoder) -> None:
+def require_same_network(classifier: Classifier, encoder: ViewEncoder) -> None:
     """Refuse another network than the one that the classifier was fitted on.
 
     Raises:

@@ -14,8 +14,8 @@ from matplotlib.patches import Ellipse, Patch, Rectangle
 from matplotlib.patheffects import withStroke
 
 from reddino.classification.predict import Predictions
-from reddino.embedding.encoder import Images
-from reddino.figures.figures import blank_figure, legend, save_figure
+from reddino.embedding.view_encoder import Images
+from reddino.figures.canvas import blank_figure, legend, save_figure
 from reddino.figures.lettering import Numbers, note_numbers
 from reddino.figures.palette import PALETTE
 from reddino.foundations.visible import file_stem, short_names

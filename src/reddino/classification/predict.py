@@ -19,9 +19,9 @@ from reddino.classification.fitting_input import (
 )
 from reddino.classification.views import Progress, embedded, plan
 from reddino.embedding.column_names import renamed
-from reddino.embedding.encoder import Encoder
+from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.finite import require_finite
-from reddino.embedding.table import Embeddings
+from reddino.embedding.view_encoder import ViewEncoder
 from reddino.foundations.errors import RedDinoError
 from reddino.rbc.diameters import cell_diameters, source_diameters
 from reddino.rbc.finding import find_cells_in
@@ -126,7 +126,7 @@ def predict_embeddings(classifier: Classifier, emb: Embeddings) -> Predictions:
 
 def predict_smears(
     classifier: Classifier,
-    encoder: Encoder,
+    encoder: ViewEncoder,
     manifest: Manifest,
     *,
     diameters: Mapping[str, float] | None = None,

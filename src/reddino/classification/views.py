@@ -12,14 +12,14 @@ import numpy as np
 import pyarrow as pa
 
 from reddino.checks.copies import copies_of
-from reddino.embedding.ahead import ahead
-from reddino.embedding.copies import first_of_copies
+from reddino.embedding.batches import rebatch, relative_failures
+from reddino.embedding.copies_file import first_of_copies
 from reddino.embedding.embedding_pass import plan_hash
-from reddino.embedding.encoder import Encoder, Images, Vectors, preprocessing
+from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.finite import finite_rows
-from reddino.embedding.parts import rebatch, relative_failures
-from reddino.embedding.rows import PerView, RowColumns, Rows
-from reddino.embedding.table import Embeddings
+from reddino.embedding.prefetch import prefetch
+from reddino.embedding.table_rows import PerView, RowColumns, TableRows
+from reddino.embedding.view_encoder import Images, Vectors, ViewEncoder, preprocessing
 from reddino.foundations.errors import RedDinoError
 from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest
@@ -64,7 +64,7 @@ class Plan:
     def table(self, numbers: Numbers) -> pa.Table:
         """Return the manifest's columns and the places of some views."""
         squares = self.squares[numbers]
-        rows = Rows(squares, np.empty((len(squares), 0), np.float32))
+        rows = TableRows(squares, np.empty((len(squares), 0), np.float32))
         return RowColumns(self.manifest, PerView).of(rows)
 
 
@@ -98,13 +98,13 @@ def batches(
             sketches[number] = sketch_of(image)
 
     stacks = plan.views.cut_all(plan.squares, failed, at_most=batch_size, see=see)
-    with closing(ahead(rebatch(stacks, batch_size))) as work:
+    with closing(prefetch(rebatch(stacks, batch_size))) as work:
         yield from work
     for path, reason in relative_failures(failed, plan.manifest):
         failures.add(path, reason)
 
 
-def describe(encoder: Encoder, plan: Plan, pooling: str) -> dict[str, Any]:
+def describe(encoder: ViewEncoder, plan: Plan, pooling: str) -> dict[str, Any]:
     """What an embedding table would say of these vectors."""
     return {
         "model": encoder.name,
@@ -121,7 +121,7 @@ def describe(encoder: Encoder, plan: Plan, pooling: str) -> dict[str, Any]:
 
 def embedded(
     plan: Plan,
-    encoder: Encoder,
+    encoder: ViewEncoder,
     pooling: str,
     *,
     batch_size: int = 64,

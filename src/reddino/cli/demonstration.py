@@ -17,7 +17,7 @@ def demo(*, out: Path = Path("demo"), minutes: float | None = None) -> int:
         out: the demo folder; the same command goes on where it was interrupted.
         minutes: length of the pretraining, in place of the recipe's own.
     """
-    from reddino.evaluation.tables import rich_tables
+    from reddino.evaluation.score_tables import rich_tables
 
     show_log()
     report = reddino.demo(out, minutes=minutes, say=say, watch=progress_bar)

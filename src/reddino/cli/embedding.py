@@ -71,7 +71,7 @@ def embed(
         seed: of the random views.
         mask_centre: diameter of a disc filled round each centre, in cell diameters (a control: 1.2); 0: none.
     """
-    from reddino.embedding.table import read_meta
+    from reddino.embedding.part_files import read_meta
     from reddino.smears.failures import Failures
 
     show_log()

@@ -94,7 +94,7 @@ def evaluate(
     """
     from reddino.evaluation.classifiers import PUBLISHED
     from reddino.evaluation.render import rich_table
-    from reddino.evaluation.tables import rich_tables
+    from reddino.evaluation.score_tables import rich_tables
 
     found = reddino.evaluate(
         what or (),

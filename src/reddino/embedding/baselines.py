@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from reddino.embedding.encoder import Images, Vectors
-from reddino.embedding.table import Embeddings
+from reddino.embedding.embeddings import Embeddings
+from reddino.embedding.view_encoder import Images, Vectors
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.provenance import hash_bytes
 
@@ -18,12 +19,17 @@ COLOUR_HISTOGRAM, CELL_SIZE, MORPHOLOGY = "colour-histogram", "cell-size", "morp
 
 
 class _PixelBaseline:
-    """The part of the Encoder protocol that is the same for everything computed from raw RGB pixels."""
+    """The part of the `ViewEncoder` protocol that is the same for everything computed from raw RGB pixels."""
 
     name: str
     channel_order = "RGB"
     mean = (0.0, 0.0, 0.0)
     std = (1.0, 1.0, 1.0)
+    orientations = 1
+    position_resampling: str | None = None
+    runtime_name = "none"
+    precision = "fp32"
+    choice: Mapping[str, Any] | None = None
 
     def __init__(self, input_size: int = 224) -> None:
         self.input_size = input_size

@@ -56,11 +56,11 @@ def renamed(table: pa.Table, taken: Collection[str], why: str) -> pa.Table:
         why: what that is.
     """
     names = written_names(table.column_names, taken)
-    say_renamed(names, why)
+    log_renamed(names, why)
     return table.rename_columns(list(names.values()))
 
 
-def say_renamed(names: dict[str, str], why: str) -> None:
+def log_renamed(names: dict[str, str], why: str) -> None:
     """Log which columns are written under another name."""
     changed = [f"'{old}' as '{new}'" for old, new in names.items() if old != new]
     if changed:

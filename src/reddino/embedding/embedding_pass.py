@@ -12,14 +12,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from reddino.embedding.ahead import ahead
-from reddino.embedding.behind import Behind
-from reddino.embedding.encoder import Encoder, arithmetic, preprocessing
-from reddino.embedding.filler import Embedded, TableFiller
-from reddino.embedding.parts import Dealer, Forecast, PartEnd, relative_failures
-from reddino.embedding.pictures import require_same_pictures
-from reddino.embedding.rows import TOKENS, Per, RowColumns, choose_pooler
+from reddino.embedding.batches import Dealer, Forecast, PartEnd, relative_failures
+from reddino.embedding.output_writer import EmbeddedBatch, OutputWriter
+from reddino.embedding.prefetch import prefetch
+from reddino.embedding.replaced_pictures import require_same_pictures
+from reddino.embedding.table_rows import TOKENS, Per, RowColumns, choose_pooler
 from reddino.embedding.table_writer import TableWriter, only_writer
+from reddino.embedding.view_encoder import ViewEncoder, arithmetic, preprocessing
+from reddino.embedding.write_behind import WriteBehind
 from reddino.foundations.cores import usable_cores
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.provenance import hash_bytes, provenance
@@ -65,7 +65,7 @@ class EmbedReport:
 
 def embed_manifest(
     manifest: Manifest,
-    encoder: Encoder,
+    encoder: ViewEncoder,
     out: str | Path,
     *,
     view: ViewSpec,
@@ -136,7 +136,7 @@ def embed_manifest(
         writer = TableWriter(Path(out), meta, columns.schema)
         require_same_pictures(Path(out), writer.records.values(), manifest.root, views.names)
         resumed = sum(record.rows for record in writer.records.values())
-        _embed_missing(dealer, encoder, writer, TableFiller(writer, columns, pooler, views.names), progress)
+        _embed_missing(dealer, encoder, writer, OutputWriter(writer, columns, pooler, views.names), progress)
         failed = _list_failures(writer, left_out, manifest)
         records = list(writer.records.values())
         rows = sum(record.rows for record in records)
@@ -154,7 +154,7 @@ def embed_manifest(
 
 
 def _embed_missing(
-    dealer: Dealer, encoder: Encoder, writer: TableWriter, filler: TableFiller, progress: Progress | None
+    dealer: Dealer, encoder: ViewEncoder, writer: TableWriter, filler: OutputWriter, progress: Progress | None
 ) -> None:
     """Embed and write the parts that the table lacks."""
     runs = writer.missing()
@@ -164,12 +164,12 @@ def _embed_missing(
         progress(done, max(done, forecast.total()))
     pooling = writer.meta["pooling"]
     try:
-        with Behind(filler) as behind, closing(ahead(dealer.deal(runs, forecast))) as work:
+        with WriteBehind(filler) as behind, closing(prefetch(dealer.deal(runs, forecast))) as work:
             for item in work:
                 if isinstance(item, PartEnd):
                     behind.put(item)
                     continue
-                behind.put(Embedded(item.part, item.squares, encoder.embed(item.images, pooling)))
+                behind.put(EmbeddedBatch(item.part, item.squares, encoder.embed(item.images, pooling)))
                 done += len(item.squares)
                 if progress:
                     progress(done, max(done, item.expected))
@@ -198,7 +198,7 @@ def _nothing(dropped: int, failed: Failures) -> str:
     )
 
 
-def _describe_encoder(encoder: Encoder, view: ViewSpec, pooling: str, name: str | None) -> dict[str, Any]:
+def _describe_encoder(encoder: ViewEncoder, view: ViewSpec, pooling: str, name: str | None) -> dict[str, Any]:
     """What the table says of the network. Embeds one blank view, which shows the vectors' length."""
     blank = np.zeros((1, view.output, view.output, 3), dtype=np.uint8)
     output = encoder.embed(blank, pooling)
@@ -221,7 +221,7 @@ def plan_hash(diameters: Mapping[str, float] | None) -> str:
 
 
 def _describe_data(
-    views: ViewsByImage, encoder: Encoder, diameters: Mapping[str, float] | None
+    views: ViewsByImage, encoder: ViewEncoder, diameters: Mapping[str, float] | None
 ) -> dict[str, Any]:
     """What the table says of the views, and where it came from."""
     data = views.manifest.fingerprint()

@@ -10,7 +10,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from reddino.embedding.encoder import Vectors
+from reddino.embedding.view_encoder import Vectors
 
 Indices = npt.NDArray[np.int64]
 Real = npt.NDArray[np.float64]

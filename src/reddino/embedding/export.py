@@ -23,12 +23,13 @@ from reddino.foundations.errors import RedDinoError
 from reddino.foundations.full_disk import writing
 from reddino.foundations.locks import FOLDER_LOCK, is_continued
 from reddino.foundations.provenance import provenance
-from reddino.networks.backbone import PooledBackbone, is_cut
+from reddino.networks.backbone import PooledBackbone
 from reddino.networks.catalogue import TURNED
+from reddino.networks.create_backbone import is_cut
 from reddino.networks.encoder import Encoder
 from reddino.networks.engine import TorchEngine
 from reddino.networks.folder import CARD, save_model_folder
-from reddino.networks.seen import SeenImages, write_seen
+from reddino.networks.training_images import SeenImages, write_seen
 
 Format = Literal["onnx", "openvino", "hub"]
 #: Largest difference from torch, in shares of the largest number, that an exported file may show.

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from reddino.embedding.embeddings import Embeddings
 from reddino.foundations.errors import RedDinoError
-
-if TYPE_CHECKING:
-    from reddino.embedding.table import Embeddings
 
 Mask = npt.NDArray[np.bool_]
 WHAT_TO_DO = "embed again with --precision fp32 and --dtype float32, or leave these images out"

@@ -5,15 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib import util
 
-from reddino.embedding.baselines import CELL_SIZE, COLOUR_HISTOGRAM, MORPHOLOGY, CellSize, ColourHistogram
-from reddino.embedding.encoder import Encoder
-from reddino.foundations.errors import RedDinoError
-from reddino.foundations.runtime import Precision, choose_runtime
-from reddino.networks.catalogue import EFFICIENTNET_LITE0, PUBLISHED, RESNET50, RESNET50_WEIGHTS, TURNED
-from reddino.networks.encoder import open_model
-from reddino.networks.seen import NOTHING, SeenImages, seen_before
+from reddino.embedding.baselines import CELL_SIZE, COLOUR_HISTOGRAM, MORPHOLOGY
+from reddino.networks.catalogue import EFFICIENTNET_LITE0, PUBLISHED, RESNET50, RESNET50_WEIGHTS
 from reddino.networks.shipped import shipped_models
-from reddino.rbc.morphology import WORK_SIZE, Morphology
 
 
 @dataclass(frozen=True)
@@ -46,44 +40,3 @@ def known_models() -> list[KnownModel]:
         ),
         KnownModel("untrained:NAME", "a network of timm, vit_tiny_patch14 or a model folder, drawn anew"),
     ]
-
-
-def open_encoder(
-    name: str,
-    *,
-    image_size: int | None = None,
-    device: str = "auto",
-    precision: Precision = "auto",
-    channel_order: str | None = None,
-) -> Encoder:
-    """A network in torch (until `put_in_runtime`) or a baseline, ready to embed.
-
-    Raises:
-        RedDinoError: the name is not known, or the weights cannot be had.
-    """
-    if image_size is not None and image_size < 1:
-        raise RedDinoError(f"the image size must be 1 pixel or more, not {image_size}")
-    # Tables and classifiers call a baseline by its own name, "cell size": that opens it too.
-    short = name.replace(" ", "-")
-    if short in (COLOUR_HISTOGRAM, CELL_SIZE):
-        baseline = ColourHistogram if short == COLOUR_HISTOGRAM else CellSize
-        return baseline(image_size or 224)
-    if short == MORPHOLOGY:
-        return Morphology(image_size or WORK_SIZE)
-
-    runtime = choose_runtime(device, precision)
-    return open_model(name, image_size=image_size, channel_order=channel_order, runtime=runtime)
-
-
-def seen_by(name: str) -> SeenImages:
-    """What a model saw in pretraining.
-
-    Baselines, untrained networks and networks trained on natural images saw no smears; of other foreign
-    weights nothing is known.
-
-    Args:
-        name: the model, as `open_encoder` takes it.
-    """
-
-    baseline = name.replace(" ", "-") in (COLOUR_HISTOGRAM, CELL_SIZE, MORPHOLOGY)
-    return NOTHING if baseline else seen_before(name.removeprefix(TURNED))

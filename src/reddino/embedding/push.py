@@ -7,7 +7,7 @@ from pathlib import Path
 from reddino.foundations.errors import RedDinoError
 from reddino.networks import hub
 from reddino.networks.folder import CARD, CONFIG, WEIGHTS, open_model_folder
-from reddino.networks.seen import SEEN
+from reddino.networks.training_images import SEEN
 
 README = "README.md"
 #: What is sent: nothing else that may lie in the folder.

@@ -12,20 +12,20 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from reddino.embedding.encoder import Vectors
-from reddino.embedding.table import (
+from reddino.embedding.comparable import refuse_other_table
+from reddino.embedding.embeddings import VECTOR_COLUMN
+from reddino.embedding.part_files import (
     CHECKSUM_KEY,
     META_KEY,
     PART_KEY,
-    VECTOR_COLUMN,
     PartRecord,
     finished_parts,
     note_checksum,
     part_path,
     read_part,
-    refuse_other_table,
     uncovered,
 )
+from reddino.embedding.view_encoder import Vectors
 from reddino.foundations.atomic import atomic_path, remove_partials
 from reddino.foundations.full_disk import writing
 from reddino.foundations.locks import only_one

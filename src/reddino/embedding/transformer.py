@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +11,10 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import check_is_fitted
 
 from reddino.embedding.finite import finite_rows
+from reddino.embedding.open_encoder import load
 from reddino.foundations.errors import RedDinoError
-
-if TYPE_CHECKING:
-    from reddino.networks.encoder import Encoder
-    from reddino.networks.squares import Picture
+from reddino.networks.encoder import Encoder
+from reddino.networks.squares import Picture
 
 
 class EmbeddingTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -95,8 +94,6 @@ class EmbeddingTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
         return vectors
 
     def _open(self) -> Encoder:
-        from reddino.embedding.opening import load
-
         return load(
             self.model,
             image_size=self.image_size,

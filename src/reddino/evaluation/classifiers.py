@@ -8,8 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from reddino.embedding.encoder import Vectors
-from reddino.evaluation import knn, probe
+from reddino.embedding.view_encoder import Vectors
+from reddino.evaluation import knn, linear_probe
 from reddino.evaluation.metrics import Classes, Real
 
 Classifier = Literal["probe", "1-NN", "20-NN", "scaled probe", "cosine 1-NN", "cosine 20-NN", "nearest mean"]
@@ -63,8 +63,8 @@ def ask(
     if cosine:
         answers |= _neighbours(unit_length(train), labels, unit_length(test), cosine)
     alone: dict[str, Callable[[], Answer]] = {
-        "probe": lambda: _probed(probe.fit_predict(train, labels, test)),
-        "scaled probe": lambda: _probed(probe.fit_predict_scaled(train, labels, test, groups)),
+        "probe": lambda: _probed(linear_probe.fit_predict(train, labels, test)),
+        "scaled probe": lambda: _probed(linear_probe.fit_predict_scaled(train, labels, test, groups)),
         "nearest mean": lambda: nearest_mean(train, labels, test),
     }
     answers |= {name: alone[name]() for name in wanted if name in alone}
@@ -102,5 +102,5 @@ def _neighbours(
     return answers
 
 
-def _probed(result: probe.ProbeResult) -> Answer:
+def _probed(result: linear_probe.ProbeResult) -> Answer:
     return Answer(result.predicted, result.positive, result.converged, result.note)

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from reddino.embedding.table import Embeddings, require_same_views
+from reddino.embedding.comparable import require_same_views
+from reddino.embedding.embeddings import Embeddings
 from reddino.evaluation.protocol import Answered, Mask, answer, summarise
 from reddino.evaluation.question import Question
 from reddino.evaluation.results import Result

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from reddino.embedding.encoder import Vectors
-from reddino.evaluation.neighbours import nearest
+from reddino.embedding.view_encoder import Vectors
+from reddino.evaluation.nearest import nearest
 from reddino.foundations.errors import RedDinoError
 
 Indices = npt.NDArray[np.int64]

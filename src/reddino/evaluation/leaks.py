@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reddino.embedding.table import Embeddings
+from reddino.embedding.embeddings import Embeddings
 from reddino.evaluation.splits import Split
 from reddino.foundations.errors import RedDinoError
 from reddino.smears.findings import counted

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from reddino.embedding.encoder import Encoder
 from reddino.embedding.finite import finite_rows
+from reddino.embedding.view_encoder import ViewEncoder
 from reddino.evaluation import knn
 from reddino.evaluation.metrics import score
 from reddino.evaluation.splits import Folds, grouped_folds, untested_classes
@@ -95,7 +95,7 @@ class OnlineNeighbours:
             log.warning("online score: %s", note)
         return cls(images[kept], labels[kept].tolist(), split)
 
-    def __call__(self, encoder: Encoder) -> dict[str, float]:
+    def __call__(self, encoder: ViewEncoder) -> dict[str, float]:
         """Embed the cells; mean wF1, macro F1 and bAcc of 20-NN over the folds.
 
         Raises:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from reddino.evaluation.metrics import METRICS
 from reddino.evaluation.render import Grid
 from reddino.evaluation.results import CHANCE, Result
-from reddino.evaluation.tables import by_task, captions
+from reddino.evaluation.score_tables import by_task, captions
 from reddino.foundations.errors import RedDinoError
 
 FAMILY = "reddino"

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.equal_vectors import equal_notes
 from reddino.embedding.finite import require_finite
-from reddino.embedding.table import Embeddings
-from reddino.evaluation import classifiers, probe
+from reddino.evaluation import classifiers, linear_probe
 from reddino.evaluation.class_map import labelled_rows
 from reddino.evaluation.classifiers import Answer, Classifier
 from reddino.evaluation.intervals import (
@@ -22,7 +22,7 @@ from reddino.evaluation.intervals import (
     resampled_scores,
 )
 from reddino.evaluation.metrics import Classes, confusion_matrix, largest_class, score
-from reddino.evaluation.question import Plan, Question, plan_splits, taking_part
+from reddino.evaluation.question import Question, SplitPlan, plan_splits, taking_part
 from reddino.evaluation.results import CHANCE, FoldResult, Result
 from reddino.evaluation.splits import Rows, Split, untested_classes
 
@@ -57,7 +57,7 @@ class Answered:
     emb: Embeddings
     left_out: int
     names: tuple[str, ...]
-    plan: Plan
+    plan: SplitPlan
     tests: tuple[Tested, ...]
     notes: tuple[str, ...]
 
@@ -277,7 +277,7 @@ def _fit_notes(tests: Sequence[Tested]) -> list[str]:
     notes = list(dict.fromkeys(one.note for test in tests for one in test.answers.values() if one.note))
     if stopped:
         notes.append(
-            f"The probe stopped, at {probe.MAX_ITERATIONS} iterations or before, without having converged "
-            f"in {len(stopped)} of {len(fits)} fits."
+            f"The probe stopped, at {linear_probe.MAX_ITERATIONS} iterations or before, without having "
+            f"converged in {len(stopped)} of {len(fits)} fits."
         )
     return notes

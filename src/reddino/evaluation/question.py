@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from reddino.embedding.table import Embeddings
+from reddino.embedding.embeddings import Embeddings
 from reddino.evaluation.class_map import ClassMap
 from reddino.evaluation.classifiers import PUBLISHED, Classifier
 from reddino.evaluation.few_shot import few_shot
@@ -85,7 +85,7 @@ class Question(BaseModel):
 
 
 @dataclass(frozen=True)
-class Plan:
+class SplitPlan:
     """Splits of labelled rows, and what the reader should know of them.
 
     Attributes:
@@ -109,7 +109,7 @@ def taking_part(question: Question, emb: Embeddings) -> Embeddings:
     return emb.select(inside) if inside.any() else emb
 
 
-def plan_splits(question: Question, emb: Embeddings, labels: Sequence[str]) -> Plan:
+def plan_splits(question: Question, emb: Embeddings, labels: Sequence[str]) -> SplitPlan:
     """The splits of a question.
 
     Args:
@@ -133,7 +133,7 @@ def plan_splits(question: Question, emb: Embeddings, labels: Sequence[str]) -> P
     if question.group_by is not None:
         alike += alike_notes(f"values of '{question.group_by}'", emb.names(question.group_by))
     notes = (*notes, *([shared] if shared else []), *leaks, *alike, *unlearned_classes(splits, labels))
-    return Plan(splits, groups, notes)
+    return SplitPlan(splits, groups, notes)
 
 
 def _splits(

@@ -12,7 +12,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from reddino.checks.notice import Notice, mention_findings
-from reddino.embedding.table import Embeddings, read_embeddings
+from reddino.embedding.embeddings import Embeddings
+from reddino.embedding.table import read_embeddings
 from reddino.evaluation.class_map import ClassMap, read_class_map
 from reddino.evaluation.classifiers import OPTIONAL, PUBLISHED
 from reddino.evaluation.compare import compare_tables
@@ -20,7 +21,7 @@ from reddino.evaluation.paper_table import FAMILY, paper_grid
 from reddino.evaluation.question import Question
 from reddino.evaluation.render import Grid
 from reddino.evaluation.results import Result
-from reddino.evaluation.tables import by_task
+from reddino.evaluation.score_tables import by_task
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.package_data import recipe_folder
 from reddino.foundations.provenance import hash_bytes

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from reddino.embedding.encoder import Images
+from reddino.embedding.view_encoder import Images
 from reddino.figures.overview import Overview
 from reddino.foundations.atomic import atomic_path
 from reddino.foundations.errors import RedDinoError

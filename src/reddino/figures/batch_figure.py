@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 
 from reddino.evaluation.batch_effect.measures import BatchReport
-from reddino.figures.figures import blank_figure, legend
+from reddino.figures.canvas import blank_figure, legend
 from reddino.figures.palette import MARKERS, PALETTE
 from reddino.foundations.visible import short_names
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from reddino.embedding.encoder import Images
+from reddino.embedding.view_encoder import Images
 from reddino.foundations.errors import RedDinoError
 
 Plane = npt.NDArray[np.float32]

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 
-from reddino.figures.figures import blank_figure, legend
+from reddino.figures.canvas import blank_figure, legend
 from reddino.figures.palette import DISTINCT, Groups
 from reddino.figures.projection import Points
 from reddino.foundations.visible import short_names

@@ -12,13 +12,13 @@ import pyarrow as pa
 from matplotlib.figure import Figure
 
 from reddino.embedding.column_names import renamed
-from reddino.embedding.encoder import Images
+from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.finite import require_finite
-from reddino.embedding.table import Embeddings
+from reddino.embedding.view_encoder import Images
 from reddino.figures.maps import maps_figure
-from reddino.figures.neighbours import outlier_scores
-from reddino.figures.pictures import Pictures
+from reddino.figures.outliers import outlier_scores
 from reddino.figures.projection import Method, Points, layout
+from reddino.figures.row_pictures import Pictures
 from reddino.figures.sheets import (
     Indices,
     classes_figure,

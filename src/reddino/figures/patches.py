@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from reddino.embedding.encoder import Images
+from reddino.embedding.view_encoder import Images
+from reddino.figures.canvas import save_figure
 from reddino.figures.fields import FieldTokens, PatchEncoder, look_at_field
-from reddino.figures.figures import save_figure
 from reddino.figures.lettering import Numbers, note_numbers
-from reddino.figures.patch_pictures import (
+from reddino.figures.patch_figures import (
     PatchBasis,
     Place,
     attention_figure,

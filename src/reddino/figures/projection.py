@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.decomposition import PCA
 
-from reddino.embedding.encoder import Vectors
 from reddino.embedding.equal_vectors import EqualVectors, equal_vectors
+from reddino.embedding.view_encoder import Vectors
 from reddino.foundations.errors import RedDinoError
 
 Points = npt.NDArray[np.float64]
@@ -27,7 +27,7 @@ LEAST_SCALE = 1e-6
 
 
 @dataclass(frozen=True)
-class Layout:
+class MapLayout:
     """Points (n, 2) of a map.
 
     Attributes:
@@ -41,7 +41,7 @@ class Layout:
     notes: tuple[str, ...]
 
 
-def layout(vectors: Vectors, method: Method, seed: int = 0) -> Layout:
+def layout(vectors: Vectors, method: Method, seed: int = 0) -> MapLayout:
     """Lay out a map of vectors (n, d), whatever they are: few, equal, of one number.
 
     Equal vectors are laid out once. Of fewer than four different vectors, principal components are the map.
@@ -62,7 +62,7 @@ def layout(vectors: Vectors, method: Method, seed: int = 0) -> Layout:
             notes.append("UMAP found no finite place for some vectors: the map shows principal components")
     if method == "pca":
         points = _components_of(vectors, equal)
-    return Layout(points[equal.group], method, tuple(notes))
+    return MapLayout(points[equal.group], method, tuple(notes))
 
 
 def _components_of(vectors: Vectors, equal: EqualVectors) -> Points:

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
-from reddino.embedding.encoder import Images
-from reddino.figures.figures import blank_figure
+from reddino.embedding.view_encoder import Images
+from reddino.figures.canvas import blank_figure
 from reddino.figures.page.document import Document, escape, facts, paragraph, picture, table
 from reddino.figures.training import HEALTH, RATES, Record, panels_figure, training_figure, without_prototypes
 from reddino.foundations.errors import RedDinoError

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from reddino.figures.figures import blank_figure, legend
+from reddino.figures.canvas import blank_figure, legend
 from reddino.figures.palette import PALETTE
 from reddino.foundations.visible import short_names
 

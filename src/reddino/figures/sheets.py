@@ -10,9 +10,9 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from reddino.embedding.encoder import Images, Vectors
-from reddino.figures.figures import blank_figure
-from reddino.figures.neighbours import nearest
+from reddino.embedding.view_encoder import Images, Vectors
+from reddino.figures.canvas import blank_figure
+from reddino.figures.outliers import nearest
 from reddino.figures.palette import PALETTE, Groups, numbered
 from reddino.foundations.visible import short_names
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from reddino.embedding.encoder import Images
+from reddino.embedding.view_encoder import Images
 from reddino.figures.columns import packed
 from reddino.figures.palette import Groups
 from reddino.figures.sheets import outlier_rows

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from reddino.figures.figures import blank_figure
+from reddino.figures.canvas import blank_figure
 from reddino.figures.palette import PALETTE
 from reddino.figures.projection import Points
 

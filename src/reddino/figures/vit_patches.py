@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from reddino.embedding.encoder import Images
+from reddino.embedding.view_encoder import Images
 from reddino.figures.fields import Plane
 from reddino.foundations.errors import RedDinoError
 from reddino.networks.backbone import ViTBackbone

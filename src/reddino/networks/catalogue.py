@@ -10,14 +10,8 @@ from pathlib import Path
 from reddino.foundations.errors import RedDinoError
 from reddino.networks import hub
 from reddino.networks.architecture import recognise
-from reddino.networks.backbone import (
-    RESNET50_CUT,
-    Backbone,
-    create_backbone,
-    cut_last_stage,
-    initialise,
-    wrap,
-)
+from reddino.networks.backbone import Backbone
+from reddino.networks.create_backbone import RESNET50_CUT, create_backbone, cut_last_stage, initialise, wrap
 from reddino.networks.folder import CARD, CONFIG, WEIGHTS, ModelCard, at_size, open_model_folder, open_tensors
 from reddino.networks.shipped import as_folder, shipped_models
 from reddino.networks.weights import (

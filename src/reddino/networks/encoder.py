@@ -61,6 +61,16 @@ class Encoder:
         self.weights_hash = card.weights_hash
 
     @property
+    def runtime_name(self) -> str:
+        """`torch`, `openvino` or `onnx`."""
+        return self.engine.name
+
+    @property
+    def precision(self) -> str:
+        """`fp32` or `bf16`."""
+        return self.engine.precision
+
+    @property
     def position_resampling(self) -> str | None:
         """How the position embedding was brought to this input size; None where it is as trained."""
         if self.card.resampled_from is None:

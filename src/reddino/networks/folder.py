@@ -17,8 +17,9 @@ from reddino.foundations.errors import RedDinoError
 from reddino.foundations.structured import fit, read_json
 from reddino.foundations.version import __version__
 from reddino.networks.arguments import is_number, require_architecture, require_name
-from reddino.networks.backbone import PATCH14, Backbone, ViTBackbone, create_backbone, is_vit
+from reddino.networks.backbone import Backbone, ViTBackbone
 from reddino.networks.budget import no_larger_than
+from reddino.networks.create_backbone import PATCH14, create_backbone, is_vit
 from reddino.networks.position import RESAMPLING, position_side
 from reddino.networks.weights import (
     backbone_tensors,

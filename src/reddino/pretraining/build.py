@@ -11,8 +11,9 @@ from typing import Any
 import torch
 
 from reddino.foundations.errors import RedDinoError
-from reddino.networks.backbone import Backbone, PooledBackbone, create_backbone, initialise
+from reddino.networks.backbone import Backbone, PooledBackbone
 from reddino.networks.catalogue import open_backbone
+from reddino.networks.create_backbone import create_backbone, initialise
 from reddino.networks.folder import ModelCard, read_heads
 from reddino.networks.shipped import as_folder
 from reddino.networks.weights import MASK_TOKEN, backbone_tensors, load_strictly

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from reddino.networks.blocks import Kept
+from reddino.networks.crop_block import Kept
 from reddino.pretraining.distributed.processes import ALONE, Processes
 from reddino.pretraining.randomness import DROP_PATH, uniforms
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import cv2
@@ -45,6 +46,11 @@ class Morphology:
     channel_order = "RGB"
     mean = (0.0, 0.0, 0.0)
     std = (1.0, 1.0, 1.0)
+    orientations = 1
+    position_resampling: str | None = None
+    runtime_name = "none"
+    precision = "fp32"
+    choice: Mapping[str, Any] | None = None
 
     def __init__(self, input_size: int = WORK_SIZE) -> None:
         self.input_size = input_size

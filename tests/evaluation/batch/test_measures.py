@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from reddino.embedding.table import Embeddings
+from reddino.embedding.embeddings import Embeddings
 from reddino.evaluation.batch_effect.meanings import MEANINGS, WANTED
 from reddino.evaluation.batch_effect.measures import BatchReport, common_dimensions, measure_table
 from reddino.evaluation.batch_effect.predictability import reduced

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.equal_vectors import equal_notes
 from reddino.embedding.finite import require_finite
-from reddino.embedding.table import Embeddings
 from reddino.evaluation.batch_effect.mixing import kbet, lisi, silhouette
 from reddino.evaluation.batch_effect.pairs import pair_distances, rendered_pairs
 from reddino.evaluation.batch_effect.predictability import predictability, reduced

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import chi2
 
-from reddino.embedding.encoder import Vectors
-from reddino.evaluation.neighbours import nearest
+from reddino.embedding.view_encoder import Vectors
+from reddino.evaluation.nearest import nearest
 from reddino.foundations.errors import RedDinoError
 
 Real = npt.NDArray[np.float64]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from reddino.embedding.encoder import Vectors
+from reddino.embedding.view_encoder import Vectors
 from reddino.foundations.errors import RedDinoError
 
 Groups = npt.NDArray[np.int64]

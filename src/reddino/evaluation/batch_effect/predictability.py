@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from reddino.embedding.encoder import Vectors
+from reddino.embedding.view_encoder import Vectors
 from reddino.evaluation.metrics import score
 from reddino.evaluation.splits import grouped_folds
 

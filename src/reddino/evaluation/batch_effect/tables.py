@@ -14,7 +14,7 @@ from rich.table import Table
 from reddino.evaluation.batch_effect.meanings import MEANINGS, WANTED
 from reddino.evaluation.batch_effect.measures import BatchReport
 from reddino.evaluation.render import markdown_text
-from reddino.evaluation.save import origin_line
+from reddino.evaluation.result_files import origin_line
 from reddino.foundations.atomic import write_text
 
 

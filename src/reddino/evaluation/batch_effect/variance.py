@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from reddino.embedding.encoder import Vectors
+from reddino.embedding.view_encoder import Vectors
 
 Groups = npt.NDArray[np.int64]
 

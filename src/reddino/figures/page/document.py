@@ -15,7 +15,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from PIL import Image
 
-from reddino.figures.figures import figure_png
+from reddino.figures.canvas import figure_png
 from reddino.figures.lettering import Numbers
 from reddino.foundations.visible import visible
 

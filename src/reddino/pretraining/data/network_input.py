@@ -11,7 +11,7 @@ from torch import Tensor
 
 from reddino.foundations.runtime import Runtime, to_device
 from reddino.networks.backbone import Backbone, ViTBackbone
-from reddino.networks.blocks import Kept
+from reddino.networks.crop_block import Kept
 from reddino.networks.folder import ModelCard
 from reddino.networks.graph import normalise
 from reddino.pretraining.data.stream import CropBatch

@@ -16,7 +16,7 @@ from reddino.foundations.errors import RedDinoError
 from reddino.foundations.locks import only_one
 from reddino.foundations.provenance import provenance
 from reddino.foundations.structured import in_line, read_json, read_json_lines, require_keys
-from reddino.networks.seen import SEEN, seen_by_cache, write_seen
+from reddino.networks.training_images import SEEN, seen_by_cache, write_seen
 from reddino.pretraining.data.image_cache import ImageCache
 from reddino.pretraining.distillation.teacher import DistillationTeacher
 from reddino.pretraining.distributed.processes import ALONE, Processes

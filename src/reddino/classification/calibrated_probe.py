@@ -1,0 +1,169 @@
+"""The frozen probe: standardised logistic regression, its strength and its calibration from grouped folds."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from reddino.classification.calibration import (
+    calibration_error,
+    fit_temperature,
+    negative_log_likelihood,
+    softmax,
+)
+from reddino.classification.classifier import Head
+from reddino.embedding.view_encoder import Vectors
+from reddino.evaluation.metrics import confusion_matrix, score
+from reddino.evaluation.splits import Folds, grouped_folds, untested_classes
+
+Real = npt.NDArray[np.float64]
+Classes = npt.NDArray[np.int64]
+
+#: Inverse strengths of regularisation that are tried, on standardised vectors.
+STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+#: Rows, drawn at random, on which they are tried.
+TRIAL_ROWS = 4000
+MAX_ITERATIONS = 1000
+#: Logit, below the least of its row, of a class that a fold had no training cell of.
+UNLEARNED = 20.0
+
+
+@dataclass(frozen=True)
+class FittedHead:
+    """A head with its calibration, and how it did where it had not learned.
+
+    Attributes:
+        head: fitted on all rows.
+        temperature: from the folds' held-out logits.
+        report: scores and likelihoods on held-out groups, as JSON values.
+    """
+
+    head: Head
+    temperature: float
+    report: dict[str, Any]
+
+
+def fit_probe(
+    vectors: Vectors, labels: Sequence[str], groups: Sequence[str], *, folds: int = 5, seed: int = 0
+) -> FittedHead:
+    """Choose the regularisation, fit, and calibrate.
+
+    Each strength is tried on grouped folds by its held-out likelihood. The chosen one gives held-out logits
+    of all rows, which the temperature is fitted on; the head itself is fitted on all rows.
+
+    Args:
+        vectors: (n, d).
+        labels: (n,) class names; classes are numbered in their alphabetical order.
+        groups: (n,) what stays on one side of a split.
+        folds: number of folds.
+        seed: of folds and draw.
+
+    Raises:
+        RedDinoError: fewer than two classes, or classes and groups that cannot be split.
+    """
+    names, truth = np.unique(np.asarray(labels), return_inverse=True)
+    split = grouped_folds(list(labels), list(groups), folds, seed)
+    trial = np.sort(np.random.default_rng(seed).permutation(len(truth))[:TRIAL_ROWS])
+    trial_split = Folds(split.of_row[trial])
+    tried = {
+        strength: _likelihood(vectors[trial], truth[trial], trial_split, strength, len(names))
+        for strength in STRENGTHS
+    }
+    strength = min(tried, key=lambda one: tried[one])
+    logits, learned = held_out_logits(vectors, truth, split, strength, len(names))
+    untested = untested_classes(
+        [(f"fold {number}", truth[test]) for number, (_, test) in enumerate(split, 1)], names.tolist()
+    )
+    report = {
+        "tried": {f"{one:g}": value for one, value in tried.items()},
+        "strength": strength,
+        "folds": folds,
+        "groups": len(set(groups)),
+        "notes": [*split.notes, *untested],
+        **held_out_report(logits, truth, learned, split, len(names)),
+    }
+    head = fit_head(vectors, truth, strength, len(names))
+    return FittedHead(head, fit_temperature(logits[learned], truth[learned]), report)
+
+
+def fit_head(vectors: Vectors, truth: Classes, strength: float, classes: int) -> Head:
+    """Multinomial logistic regression (L-BFGS) on standardised vectors.
+
+    Classes without a row get a bias far below the others.
+    """
+    mean = vectors.mean(axis=0, dtype=np.float64)
+    scale = vectors.std(axis=0, dtype=np.float64)
+    # A number that never changes says nothing; dividing by its rounding noise would.
+    scale = np.where(scale > 1e-6 * float(scale.max()), scale, 1.0)
+    present = np.unique(truth)
+    weights, bias = np.zeros((classes, vectors.shape[1])), np.full(classes, -1e3)
+    if len(present) == 1:
+        bias[present] = 0.0
+        return Head(mean, scale, weights, bias)
+    model = LogisticRegression(C=strength, max_iter=MAX_ITERATIONS)
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        # Few cells of many classes are meant: these are no numbers to regress.
+        warnings.filterwarnings("ignore", message="The number of unique classes", category=UserWarning)
+        model.fit((vectors - mean) / scale, truth)
+    if len(present) == 2:
+        # Two classes share one row of weights: half of it each, with opposite signs, gives the same odds.
+        weights[present] = np.concatenate([-model.coef_, model.coef_]) / 2
+        bias[present] = np.concatenate([-model.intercept_, model.intercept_]) / 2
+    else:
+        weights[present], bias[present] = model.coef_, model.intercept_
+    return Head(mean, scale, weights, bias)
+
+
+def held_out_logits(
+    vectors: Vectors, truth: Classes, folds: Folds, strength: float, classes: int
+) -> tuple[Real, npt.NDArray[np.bool_]]:
+    """Logits (n, k) of each row by the head of the folds that it is not in; whether its class was learned."""
+    logits = np.zeros((len(truth), classes))
+    learned = np.zeros(len(truth), dtype=np.bool_)
+    for train, test in folds:
+        head = fit_head(vectors[train], truth[train], strength, classes)
+        present = np.isin(np.arange(classes), truth[train])
+        raw = head.logits(vectors[test])
+        least = raw[:, present].min(axis=1, keepdims=True)
+        logits[test] = np.where(present, raw, least - UNLEARNED)
+        learned[test] = present[truth[test]]
+    return logits, learned
+
+
+def held_out_report(
+    logits: Real, truth: Classes, learned: npt.NDArray[np.bool_], folds: Folds, classes: int
+) -> dict[str, Any]:
+    """Scores, and likelihood and calibration error before and after calibration, each fold by the others'.
+
+    Rows whose class their fold had not learned count in the scores, and not in the likelihoods.
+    """
+    scores = [score(truth[test], logits[test].argmax(axis=1), classes) for _, test in folds]
+    calibrated = np.empty_like(logits)
+    for train, test in folds:
+        known = train[learned[train]]
+        calibrated[test] = logits[test] / fit_temperature(logits[known], truth[known])
+    kept = truth[learned]
+    return {
+        "scores": {
+            name: float(np.mean([one.as_dict()[name] for one in scores])) for name in scores[0].as_dict()
+        },
+        "nll_raw": negative_log_likelihood(logits[learned], kept),
+        "nll_calibrated": negative_log_likelihood(calibrated[learned], kept),
+        "calibration_error_raw": calibration_error(softmax(logits[learned]), kept),
+        "calibration_error_calibrated": calibration_error(softmax(calibrated[learned]), kept),
+        "confusion": confusion_matrix(truth, logits.argmax(axis=1), classes).tolist(),
+    }
+
+
+def _likelihood(vectors: Vectors, truth: Classes, folds: Folds, strength: float, classes: int) -> float:
+    logits, learned = held_out_logits(vectors, truth, folds, strength, classes)
+    return negative_log_likelihood(logits[learned], truth[learned])

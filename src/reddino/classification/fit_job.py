@@ -1,0 +1,150 @@
+"""Fitting on labelled smears, and what stands round a prediction: the network to open, the files to write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import ValidationError
+
+from reddino.classification.classifier import MODEL, Classifier
+from reddino.classification.finetune import TuneSettings
+from reddino.classification.fit import fit_on_pixels, fit_on_table
+from reddino.classification.predict import Predictions
+from reddino.classification.predictions_file import write_predictions
+from reddino.classification.views import Progress, embedded, plan
+from reddino.embedding.view_encoder import ViewEncoder
+from reddino.evaluation.class_map import ClassMap
+from reddino.foundations.errors import RedDinoError
+from reddino.foundations.provenance import provenance
+from reddino.networks.catalogue import TURNED
+from reddino.networks.encoder import Encoder as Network
+from reddino.smears.failures import Failures
+from reddino.smears.manifest import Manifest
+from reddino.views.spec import ViewSpec
+
+Diameters = Callable[[Manifest], dict[str, float] | None]
+
+
+def labelled(manifest: Manifest, label: str, classes: Mapping[str, str | None]) -> Manifest:
+    """The rows that have a label which is not dropped; only they are cut.
+
+    Raises:
+        RedDinoError: there is no such column, or no such row.
+    """
+    try:
+        labels = manifest.strings(label)
+    except KeyError as error:
+        raise RedDinoError(f"the manifest has no column '{label}' of labels") from error
+    ClassMap.of_pairs(classes).require_known(labels)
+    kept = np.array([name != "" and classes.get(name, name) is not None for name in labels])
+    if not kept.any():
+        raise RedDinoError(f"no row of the manifest has a label in column '{label}' to learn from")
+    return manifest.select(kept)
+
+
+@dataclass(frozen=True)
+class FitJob:
+    """Labelled smears, the network that sees them, and how.
+
+    Attributes:
+        manifest: labelled rows.
+        encoder: the network.
+        side, unit: of the views.
+        pooling: which output is the vector.
+        views: further settings of the views.
+        diameters: measures the red-cell diameters that a manifest lacks.
+    """
+
+    manifest: Manifest
+    encoder: ViewEncoder
+    side: float
+    unit: Literal["px", "diameters"]
+    pooling: str
+    views: Mapping[str, Any]
+    diameters: Diameters
+
+    def fit(
+        self,
+        out: Path,
+        tuning: Mapping[str, Any] | None,
+        *,
+        folds: int,
+        seed: int,
+        failures: Failures,
+        progress: Progress | None,
+        classes: Mapping[str, str | None],
+        **columns: Any,
+    ) -> Classifier:
+        """A frozen probe, or with `tuning` (fields of `TuneSettings`) a fine-tuned network."""
+        kind: Literal["cells", "image"] = "cells" if self.manifest.is_cell().any() else "image"
+        spec = ViewSpec(
+            kind=kind, side=self.side, unit=self.unit, output=self.encoder.input_size, **self.views
+        )
+        known = self.diameters(self.manifest) if spec.needs_diameters else None
+        planned = plan(self.manifest, spec, known, failures)
+        # What is dropped is no longer there to be named.
+        columns["classes"] = {old: new for old, new in classes.items() if new is not None}
+        if tuning is None:
+            emb = embedded(
+                planned, self.encoder, self.pooling, failures=failures, progress=progress, find_copies=True
+            )
+            return fit_on_table(emb, out, folds=folds, seed=seed, **columns)
+        if not isinstance(self.encoder, Network):
+            raise RedDinoError(f"{self.encoder.name} has no weights to tune; leave --fine-tune out")
+        return fit_on_pixels(
+            planned,
+            self.encoder,
+            out,
+            _settings(tuning),
+            pooling=self.pooling,
+            failures=failures,
+            progress=progress,
+            **columns,
+        )
+
+
+def _settings(tuning: Mapping[str, Any]) -> TuneSettings:
+    try:
+        return TuneSettings(**tuning)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise RedDinoError(f"fine-tuning: {where}: {first['msg']}") from error
+
+
+def model_of(classifier: Classifier, folder: Path, moved: str | None = None) -> str:
+    """What opens the network of a classifier that lies in a folder.
+
+    Args:
+        classifier: of that folder.
+        folder: of the classifier.
+        moved: where the network is now, if it is no longer where the classifier found it.
+    """
+    if moved is None:
+        return str(folder / MODEL) if classifier.kind == "fine-tuned" else classifier.model
+    turned = int(classifier.preprocessing.get("orientations", 1)) > 1 and not moved.startswith(TURNED)
+    return f"{TURNED}{moved}" if turned else moved
+
+
+def write(predictions: Predictions, classifier: Classifier, out: Path, failures: Failures) -> list[Path]:
+    """Write predictions with where they came from, and what had to be left out beside them."""
+    origin = {
+        "provenance": provenance(data=predictions.data, model=classifier.weights_hash),
+        "classifier": {
+            "head": classifier.head.fingerprint(),
+            "kind": classifier.kind,
+            "classes": list(classifier.classes),
+            "view": classifier.view.metadata(),
+            "provenance": dict(classifier.provenance),
+        },
+        "cells": len(predictions),
+        "found_by_segmentation": predictions.found,
+        "dropped_at_the_border": predictions.dropped,
+        "left_out": failures.count,
+    }
+    failures.leave_at(out.with_name(f"{out.stem}.failures.csv"))
+    return write_predictions(predictions, out, origin)

@@ -1,0 +1,118 @@
+"""Which embedding tables may be compared, and which parts belong to one table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from reddino.embedding.embeddings import Embeddings
+from reddino.foundations.errors import RedDinoError
+from reddino.smears.contents import what_changed
+
+# Two tables are comparable when these agree; a pass goes on in a folder only when the second list agrees too.
+# Precision and runtime move vectors a little: between tables that is for the person to weigh, within one they
+# are not mixed.
+COMPARED = ("weights_hash", "pooling", "per", "view", "preprocessing")
+CONTINUED = (*COMPARED, "precision", "runtime", "data", "plan", "dim", "dtype", "part_rows")
+SPOKEN = {
+    "weights_hash": "the model's weights",
+    "per": "what a row is",
+    "runtime": "the runtime",
+    "precision": "the arithmetic precision",
+    "data": "the images (their number or sizes) or their manifest",
+    "contents": "the pictures, which were replaced between them",
+    "plan": "the cell diameters that views are measured in",
+    "dim": "the length of the vectors",
+    "dtype": "the number type",
+    "part_rows": "the rows a part",
+}
+
+
+def require_comparable(a: Embeddings, b: Embeddings) -> None:
+    """Refuse to compare vectors of two tables that differ in weights, pooling, view or preprocessing.
+
+    Raises:
+        RedDinoError: names each key that differs, with both values.
+    """
+    differing = _differences(a.meta, b.meta, COMPARED)
+    if differing:
+        raise RedDinoError(
+            f"The embedding tables are not comparable, they differ in {differing}: embed both the same way."
+        )
+
+
+def require_same_views(tables: Mapping[str, Embeddings]) -> None:
+    """Refuse to set tables side by side that are not of the same cells, cut the same way.
+
+    Networks may differ, and with them the size in pixels at which they see the views.
+
+    Args:
+        tables: by the name that errors call them.
+
+    Raises:
+        RedDinoError: names two tables that differ, and in what.
+    """
+    first, *others = tables
+    wanted = _views_of(tables[first])
+    for name in others:
+        found = _views_of(tables[name])
+        parts = (_other_data(wanted, found), _differences(wanted, found, ("view", "plan", "per")))
+        differing = ", ".join(part for part in parts if part)
+        if not differing and wanted["contents"] and found["contents"]:
+            differing = _differences(wanted, found, ("contents",))
+        if differing:
+            raise RedDinoError(
+                f"The embedding tables '{first}' and '{name}' cannot be set side by side, they differ in "
+                f"{differing}: embed the same manifest with the same views."
+            )
+
+
+def _views_of(table: Embeddings) -> dict[str, Any]:
+    view = {key: value for key, value in table.meta["view"].items() if key != "output"}
+    per = "token" if table.meta.get("pooling") == "tokens" else table.meta.get("per", "view")
+    kept = {key: table.meta.get(key) for key in ("data", "columns", "plan", "contents")}
+    return {**kept, "view": view, "per": per}
+
+
+def refuse_other_table(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Refuse to go on in a folder whose parts were made another way; names each key that differs."""
+    keys = [key for key in CONTINUED if key != "data"]
+    differing = ", ".join(
+        part for part in (_other_data(found, wanted), _differences(found, wanted, keys)) if part
+    )
+    if differing:
+        raise RedDinoError(
+            f"'{folder}' holds the parts of another embedding table, which differs in {differing}; "
+            "choose another folder or delete it."
+        )
+
+
+def _other_data(a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
+    """What differs in the manifests of two tables, in words; "" where they agree."""
+    if a.get("data") == b.get("data"):
+        return ""
+    columns = what_changed(a.get("columns") or {}, b.get("columns") or {}) if a.get("columns") else ""
+    return columns or _differences(a, b, ("data",))
+
+
+def _differences(a: Mapping[str, Any], b: Mapping[str, Any], keys: Sequence[str]) -> str:
+    """Which keys differ and how, in words; "" when none does."""
+    # JSON turns tuples into lists; compare what a file would hold.
+    left, right = json.loads(json.dumps(dict(a))), json.loads(json.dumps(dict(b)))
+    return ", ".join(
+        f"{SPOKEN.get(key, 'the ' + key)} "
+        f"({in_short(left.get(key), right.get(key))} against {in_short(right.get(key), left.get(key))})"
+        for key in keys
+        if left.get(key) != right.get(key)
+    )
+
+
+def in_short(value: Any, other: Any) -> str:
+    """A value; of a mapping, what differs from the other."""
+    if not isinstance(value, Mapping):
+        return repr(value)
+    other = other if isinstance(other, Mapping) else {}
+    keys = [key for key in {**value, **other} if value.get(key, "unset") != other.get(key, "unset")]
+    return ", ".join(f"{key} {value.get(key, 'unset')!r}" for key in sorted(keys))

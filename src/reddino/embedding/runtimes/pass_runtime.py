@@ -1,0 +1,53 @@
+"""The runtime of an embedding pass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from reddino.embedding.part_files import finished_parts, read_meta
+from reddino.embedding.runtimes.check import planned_views, sample_views
+from reddino.embedding.runtimes.choice import use_runtime
+from reddino.embedding.view_encoder import ViewEncoder
+from reddino.networks.encoder import Encoder as Network
+from reddino.smears.manifest import Manifest
+from reddino.views.spec import ViewSpec
+
+
+def put_in_runtime(
+    encoder: ViewEncoder,
+    manifest: Manifest,
+    view: ViewSpec,
+    diameters: Mapping[str, float] | None,
+    out: Path,
+    *,
+    runtime: str,
+    precision: str,
+    compiled: bool,
+    pooling: str,
+) -> None:
+    """Choose the runtime of a pass on views of its own data; a pass that goes on keeps the one it began with.
+
+    Raises:
+        RedDinoError: options that are not known, exclude one another, or need an extra.
+    """
+    if not isinstance(encoder, Network):
+        return
+    begun = read_meta(out) if finished_parts(out) else {}
+    if begun.get("weights_hash") != encoder.weights_hash:
+        begun = {}  # the table of something else, which the pass will refuse
+    if runtime == "auto" and not compiled:
+        runtime = begun.get("runtime", runtime)
+    if precision == "auto":
+        precision = begun.get("precision", precision)
+    encoder.check_pooling(pooling)
+    use_runtime(
+        encoder,
+        runtime,
+        precision,
+        compiled=compiled,
+        sample=sample_views(manifest, view, diameters),
+        pooling=pooling,
+        views=planned_views(manifest, view, diameters) * encoder.orientations,
+        begun=begun.get("runtime_check"),
+    )

@@ -1,0 +1,211 @@
+"""What a row of a table is - a view, a field or a patch token - and what it says beside its vector."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from math import isqrt
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from reddino.embedding.view_encoder import Vectors
+from reddino.foundations.errors import RedDinoError
+from reddino.smears.manifest import Manifest
+from reddino.views.placing import FOUND_COLUMNS, Squares
+
+Per = Literal["view", "field"]
+TOKENS = "tokens"
+
+# A pyarrow column. The published type stubs know too few of the argument types that pyarrow's functions take.
+Column: TypeAlias = Any
+
+# What describes a cell of the manifest, and not a patch of the image that it lies in.
+CELL_COLUMNS = ("x", "y", "w", "h", "label")
+PLACE_COLUMNS = ("view_x", "view_y", "view_side")
+
+
+@dataclass(frozen=True)
+class TableRows:
+    """Rows of a table: the squares they come from (n,), vectors (n, d), and columns of their own (n,)."""
+
+    squares: Squares
+    vectors: Vectors
+    extra: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+
+
+class Pooler(Protocol):
+    """Turns what the network says of the squares of one part, batch after batch, into rows.
+
+    Attributes:
+        extra: columns that its rows have beside those of the manifest and the view, with their types.
+        placed: whether a row stands for one square, and not for a whole field.
+    """
+
+    extra: ClassVar[Mapping[str, pa.DataType]]
+    placed: ClassVar[bool]
+
+    def add(self, squares: Squares, output: Vectors) -> Iterator[TableRows]:
+        """Rows that squares (n,) and the network's output for them complete."""
+        ...
+
+    def end(self) -> Iterator[TableRows]:
+        """Rows that the end of the part completes."""
+        ...
+
+
+class PerView:
+    """A row a view."""
+
+    extra: ClassVar[Mapping[str, pa.DataType]] = {}
+    placed: ClassVar[bool] = True
+
+    def add(self, squares: Squares, output: Vectors) -> Iterator[TableRows]:
+        yield TableRows(squares, output)
+
+    def end(self) -> Iterator[TableRows]:
+        return iter(())
+
+
+class PerToken:
+    """A row a patch token, with its line and column in the grid of its view, from 0 at the top left."""
+
+    extra: ClassVar[Mapping[str, pa.DataType]] = {"token_row": pa.int32(), "token_col": pa.int32()}
+    placed: ClassVar[bool] = True
+
+    def add(self, squares: Squares, output: Vectors) -> Iterator[TableRows]:
+        views, tokens, dim = output.shape
+        line, column = np.divmod(np.tile(np.arange(tokens, dtype=np.int32), views), isqrt(tokens))
+        yield TableRows(
+            np.repeat(squares, tokens),
+            output.reshape(views * tokens, dim),
+            {"token_row": line, "token_col": column},
+        )
+
+    def end(self) -> Iterator[TableRows]:
+        return iter(())
+
+
+class PerField:
+    """A row a field (image): the mean over its views, and how many they were.
+
+    Sums are kept by image in float64 and added in the order of the views, whatever batches they come in.
+    """
+
+    extra: ClassVar[Mapping[str, pa.DataType]] = {"views": pa.int64()}
+    placed: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        self._first: Squares | None = None
+        self._sum = np.zeros(0)
+        self._count = 0
+
+    def add(self, squares: Squares, output: Vectors) -> Iterator[TableRows]:
+        borders = np.flatnonzero(np.diff(squares["image"])) + 1
+        for mine, vectors in zip(np.split(squares, borders), np.split(output, borders), strict=True):
+            if self._first is not None and self._first["image"][0] != mine["image"][0]:
+                yield from self.end()
+            if self._first is None:
+                self._first, self._sum, self._count = mine[:1], np.zeros(vectors.shape[1]), 0
+            # One vector after the other: numpy's own sum may add in another order for other lengths.
+            for vector in vectors:
+                self._sum += vector
+            self._count += len(vectors)
+
+    def end(self) -> Iterator[TableRows]:
+        if self._first is not None:
+            mean = (self._sum / self._count).astype(np.float32)[None]
+            yield TableRows(self._first, mean, {"views": np.array([self._count])})
+        self._first = None
+
+
+def choose_pooler(pooling: str, per: Per) -> type[Pooler]:
+    """How rows are made.
+
+    Raises:
+        RedDinoError: the two do not go together.
+    """
+    if pooling == TOKENS and per == "field":
+        raise RedDinoError(
+            "patch tokens have a row each: for a mean over the tokens of a field choose pooling mean"
+        )
+    if pooling == TOKENS:
+        return PerToken
+    return PerField if per == "field" else PerView
+
+
+class RowColumns:
+    """The columns of rows: the manifest's, and where the view lies.
+
+    Args:
+        manifest: that the squares were planned on.
+        pooler: that makes the rows.
+
+    Raises:
+        RedDinoError: the manifest has a column of a name that the table needs.
+    """
+
+    def __init__(self, manifest: Manifest, pooler: type[Pooler]) -> None:
+        taken = set(manifest.table.column_names) & {"embedding", *PLACE_COLUMNS, *pooler.extra}
+        if taken:
+            raise RedDinoError(
+                f"the manifest has a column '{min(taken)}', which an embedding table uses itself: rename it"
+            )
+        # One chunk a column, so that taking rows does not search through hundreds of them.
+        self._manifest = Manifest(manifest.table.combine_chunks(), manifest.root)
+        self._pooler = pooler
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Of the columns that `of` gives."""
+        places = [pa.field(name, pa.float64()) for name in PLACE_COLUMNS]
+        extra = [pa.field(name, kind) for name, kind in self._pooler.extra.items()]
+        return pa.schema([*self._manifest.table.schema, *places, *extra])
+
+    def of(self, rows: TableRows) -> pa.Table:
+        """The columns (n rows).
+
+        A view that is not cut round the cell of its row is not described by it: it keeps no box and no label.
+        """
+        squares = rows.squares
+        described = self._manifest.select(squares["row"])
+        table = _without_foreign_cells(described, squares, self._pooler.placed)
+        for name in FOUND_COLUMNS if self._pooler.placed else ("cell_diameter",):
+            table = _fill_found(table, name, squares[name])
+        for name, values in zip(PLACE_COLUMNS, ("cx", "cy", "side"), strict=True):
+            given = squares[values] if self._pooler.placed else np.full(len(squares), np.nan)
+            table = table.append_column(name, _numbers(given))
+        for name, kind in self._pooler.extra.items():
+            table = table.append_column(name, pa.array(rows.extra[name], kind))
+        return table
+
+
+def _without_foreign_cells(described: Manifest, squares: Squares, placed: bool) -> pa.Table:
+    """The rows' table with the cell columns emptied where the row's cell is not what the vector shows."""
+    table = described.table
+    centres = described.centres()
+    elsewhere = described.is_cell()
+    if placed:
+        elsewhere &= (centres[:, 0] != squares["cx"]) | (centres[:, 1] != squares["cy"])
+    if elsewhere.any():
+        for name in CELL_COLUMNS:
+            column: Column = table.column(name)
+            kept = pc.if_else(pa.array(elsewhere), pa.scalar(None, column.type), column)
+            table = table.set_column(table.column_names.index(name), name, kept)
+    return table
+
+
+def _fill_found(table: pa.Table, name: str, found: npt.NDArray[np.float64]) -> pa.Table:
+    """Put in what was measured of cells that were found; NaN leaves the manifest's own value."""
+    if np.isnan(found).all():
+        return table
+    filled: Column = pc.coalesce(_numbers(found), table.column(name))
+    return table.set_column(table.column_names.index(name), name, filled)
+
+
+def _numbers(values: npt.NDArray[np.float64]) -> Column:
+    """float64 with null for NaN, as in a manifest."""
+    return pa.array(np.ascontiguousarray(values), pa.float64(), from_pandas=True)
