@@ -17,7 +17,11 @@ from scipy.optimize import linear_sum_assignment
 
 from reddino.rbc.finding import find_cells
 from reddino.smears.decode import decode_image
-from reddino.synthetic import SOURCES, boxes, draw_patient, make_scene, render_field
+from reddino.synthetic.camera import render_field
+from reddino.synthetic.patients import draw_patient
+from reddino.synthetic.scene import make_scene
+from reddino.synthetic.sources import SOURCES
+from reddino.synthetic.truth import boxes
 
 Floats = NDArray[np.float64]
 

@@ -23,8 +23,9 @@ from threadpoolctl import threadpool_limits
 
 from reddino.embedding.table import read_embeddings
 from reddino.embedding.view_encoder import Vectors
+from reddino.evaluation.choices import PUBLISHED
 from reddino.evaluation.class_map import labelled_rows
-from reddino.evaluation.classifiers import NEIGHBOURS, PUBLISHED, ask
+from reddino.evaluation.classifiers import NEIGHBOURS, ask
 from reddino.evaluation.leaks import groups_of
 from reddino.evaluation.metrics import Classes, Real, score
 from reddino.evaluation.splits import grouped_folds

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from reddino.rbc.morphology import NAMES, WORK_SIZE, measure
-from reddino.synthetic import write_smears
+from reddino.synthetic.write import write_smears
 from reddino.views.by_image import ViewsByImage
 from reddino.views.spec import ViewSpec
 

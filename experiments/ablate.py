@@ -14,7 +14,7 @@ from pathlib import Path
 from ablation.campaign import Campaign
 from ablation.plan import read_plan
 from ablation.table import write_table
-from reddino.evaluation.tasks import named_paths
+from reddino.evaluation.task_file import named_paths
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.signals import stopped_by_signals
 

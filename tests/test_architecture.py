@@ -17,12 +17,6 @@ from importlinter.cli import lint_imports
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "reddino"
 
-#: Packages whose imports still go in circles, stand in functions, or hide from the running program: to become
-#: empty.
-CIRCLES: set[str] = set()
-IN_FUNCTIONS = {"reddino.cli"}
-FOR_TYPE_CHECKERS = {"reddino.cli"}
-
 
 class Import(NamedTuple):
     """A module of the package that another one imports."""
@@ -32,10 +26,6 @@ class Import(NamedTuple):
     line: int
     in_function: bool
     for_type_checkers: bool
-
-    @property
-    def package(self) -> str:
-        return ".".join(self.importer.split(".")[:2])
 
 
 def _module(file: Path) -> str:
@@ -84,7 +74,7 @@ def test_imports__go_in_no_circle() -> None:
     graph: dict[str, set[str]] = {module: set() for module in MODULES}
     for found in IMPORTS:
         exported = found.importer == "reddino" and found.for_type_checkers
-        if not exported and found.package not in CIRCLES:
+        if not exported:
             graph[found.importer].add(found.imported)
     try:
         TopologicalSorter(graph).prepare()
@@ -93,16 +83,12 @@ def test_imports__go_in_no_circle() -> None:
 
 
 def test_imports__stand_at_the_top_of_files() -> None:
-    inside = [found for found in IMPORTS if found.in_function and found.package not in IN_FUNCTIONS]
+    inside = [found for found in IMPORTS if found.in_function]
     assert [f"{found.importer}, line {found.line}: {found.imported}" for found in inside] == []
 
 
 def test_imports__do_not_hide_from_the_running_program() -> None:
-    hidden = [
-        found
-        for found in IMPORTS
-        if found.for_type_checkers and found.importer != "reddino" and found.package not in FOR_TYPE_CHECKERS
-    ]
+    hidden = [found for found in IMPORTS if found.for_type_checkers and found.importer != "reddino"]
     assert [f"{found.importer}, line {found.line}: {found.imported}" for found in hidden] == []
 
 

@@ -18,8 +18,8 @@ from ablation.one_run import BUSY, STOPPED, Job, write_job
 from ablation.plan import TURNED, Plan, Run
 from ablation.results import made_by_plan, read_result
 from ablation.train import TRAINED, data_digest
-from reddino.evaluation.classifiers import PUBLISHED
-from reddino.evaluation.tasks import Task
+from reddino.evaluation.choices import PUBLISHED
+from reddino.evaluation.task_file import Task
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.structured import read_json
 from reddino.smears.opening import open_data

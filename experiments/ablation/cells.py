@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from reddino.evaluation.tasks import Task
+from reddino.evaluation.task_file import Task
 from reddino.foundations.errors import RedDinoError
 from reddino.smears.manifest import Manifest, join_manifests, with_groups
 from reddino.smears.opening import open_data

@@ -21,7 +21,7 @@ from ablation.plan import Scoring
 from ablation.results import read_result, write_result
 from ablation.score import score_model
 from ablation.train import trained_model
-from reddino.evaluation.tasks import Task
+from reddino.evaluation.task_file import Task
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.locks import only_one
 from reddino.foundations.provenance import provenance

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from reddino.evaluation.tasks import Task, read_task_file
+from reddino.evaluation.task_file import Task, read_task_file
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.structured import fit, read_yaml
 from reddino.pretraining.run.recipe import Recipe, make_recipe, read_recipe

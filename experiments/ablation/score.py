@@ -20,14 +20,14 @@ from ablation.rare import novelty_rows, rare_classes
 from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.table import read_embeddings
 from reddino.evaluation.batch_effect.measures import measure_table
-from reddino.evaluation.classifiers import PUBLISHED
+from reddino.evaluation.choices import PUBLISHED
 from reddino.evaluation.intervals import LEAST_GROUPS, AnsweredRows, resampled_scores
 from reddino.evaluation.leaks import groups_of
 from reddino.evaluation.metrics import auroc
 from reddino.evaluation.protocol import Answered, answer, summarise
 from reddino.evaluation.result_files import as_json
 from reddino.evaluation.results import RESAMPLED, Result
-from reddino.evaluation.tasks import Task
+from reddino.evaluation.task_file import Task
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.provenance import hash_bytes
 from reddino.pretraining.run.diagnostics import effective_rank

@@ -12,7 +12,7 @@ from ablation.compare import Arms, Comparison, Unit, mean_and_sd, task_weights
 from ablation.plan import TURNED, Plan, Run
 from ablation.results import RunResult, made_by_plan, read_result
 from ablation.score import OUTLIER, RANK, RARE_RECALL, SCORES, Scored
-from reddino.evaluation.classifiers import PUBLISHED
+from reddino.evaluation.choices import PUBLISHED
 from reddino.evaluation.render import Grid, markdown
 from reddino.foundations.atomic import write_text
 from reddino.foundations.provenance import provenance

@@ -28,10 +28,16 @@ if TYPE_CHECKING:
     from reddino.api.pictures import explore, patches, report
     from reddino.api.scores import batch, evaluate
     from reddino.api.training import pack, plan, pretrain
+    from reddino.classification.classifier import Classifier
+    from reddino.classification.predict import Predictions
+    from reddino.embedding.known_models import KnownModel
     from reddino.embedding.table import read_embeddings
     from reddino.embedding.transformer import EmbeddingTransformer
     from reddino.foundations.errors import RedDinoError
+    from reddino.networks.encoder import Encoder
     from reddino.pretraining.run.recipe import read_recipe
+    from reddino.smears.failures import Failures
+    from reddino.smears.findings import Finding
     from reddino.smears.manifest import Manifest, join_manifests, read_manifest, write_manifest
 
 #: Module -> what it gives to the package; the same as above, for when the program runs.
@@ -44,17 +50,29 @@ _EXPORTS = {
     "reddino.api.pictures": ("explore", "patches", "report"),
     "reddino.api.scores": ("batch", "evaluate"),
     "reddino.api.training": ("pack", "plan", "pretrain"),
+    "reddino.classification.classifier": ("Classifier",),
+    "reddino.classification.predict": ("Predictions",),
+    "reddino.embedding.known_models": ("KnownModel",),
     "reddino.embedding.table": ("read_embeddings",),
     "reddino.embedding.transformer": ("EmbeddingTransformer",),
     "reddino.foundations.errors": ("RedDinoError",),
     "reddino.pretraining.run.recipe": ("read_recipe",),
+    "reddino.networks.encoder": ("Encoder",),
+    "reddino.smears.failures": ("Failures",),
+    "reddino.smears.findings": ("Finding",),
     "reddino.smears.manifest": ("Manifest", "join_manifests", "read_manifest", "write_manifest"),
 }
 _MODULE_OF = {name: module for module, names in _EXPORTS.items() for name in names}
 
 __all__ = [
+    "Classifier",
     "EmbeddingTransformer",
+    "Encoder",
+    "Failures",
+    "Finding",
+    "KnownModel",
     "Manifest",
+    "Predictions",
     "RedDinoError",
     "__version__",
     "batch",

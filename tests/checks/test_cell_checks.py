@@ -19,7 +19,7 @@ from reddino.smears.decode import ImageError
 from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest
 from reddino.smears.readers import read_yolo
-from reddino.synthetic import write_smears
+from reddino.synthetic.write import write_smears
 from reddino.views.by_image import ViewsByImage
 from reddino.views.spec import ViewSpec
 

@@ -22,9 +22,10 @@ from reddino import cli
 from reddino.cli import terminal, training
 from reddino.embedding.table import read_embeddings
 from reddino.pretraining.run.folder import only_trainer
+from reddino.smears.choices import Layout
 from reddino.smears.manifest import read_manifest
 from reddino.smears.readers import READERS
-from reddino.synthetic import write_smears
+from reddino.synthetic.write import write_smears
 
 SMALL_RUN = [
     *("run.samples=32", "run.batch=8", "model.depth=1", "head.hidden=16", "head.prototypes=16"),
@@ -97,7 +98,7 @@ def one_sentence(text: str) -> str:
 
 
 def test_cli__layouts_are_those_of_the_readers() -> None:
-    assert set(get_args(cli.Layout)) == set(READERS)
+    assert set(get_args(Layout)) == set(READERS)
 
 
 def test_cli__module_runs_and_says_its_version() -> None:

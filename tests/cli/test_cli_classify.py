@@ -12,7 +12,7 @@ import pytest
 
 from reddino import cli
 from reddino.embedding.runtimes.check import drawn_cells
-from reddino.synthetic import write_smears
+from reddino.synthetic.write import write_smears
 
 
 @pytest.fixture(scope="module")

@@ -96,7 +96,7 @@ def test_log__lines_are_written_out_too(capsys: pytest.CaptureFixture[str]) -> N
 )
 def test_output__reaches_consoles_that_are_not_utf8(settings: dict[str, str]) -> None:
     code = (
-        "from reddino import terminal\nfrom rich.table import Table\n"
+        "from reddino.cli import terminal\nfrom rich.table import Table\n"
         "name = '\\u68d8\\u7ea2 \\u20ac \\xb1 \\u2026'\n"
         "def run():\n"
         "    terminal.say(name); terminal.complain(name); t = Table(name); t.add_row(name)\n"
@@ -116,7 +116,7 @@ def test_output__reaches_consoles_that_are_not_utf8(settings: dict[str, str]) ->
 
 def test_output__to_closed_files_goes_nowhere_and_into_no_file(tmp_path: Path) -> None:
     code = (
-        "import os\nfrom reddino import terminal\n"
+        "import os\nfrom reddino.cli import terminal\n"
         "def run():\n"
         f"    file = open({str(tmp_path / 'data')!r}, 'wb')\n"
         "    assert file.fileno() > 2\n"

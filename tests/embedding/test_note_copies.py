@@ -14,7 +14,7 @@ from reddino.api.scores import evaluate
 from reddino.embedding.copies_file import COPIES_FILE, read_copies
 from reddino.embedding.table import read_embeddings
 from reddino.foundations.errors import RedDinoError
-from reddino.synthetic import write_smears
+from reddino.synthetic.write import write_smears
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,8 @@ from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 from sklearn.preprocessing import StandardScaler
 
 from reddino.evaluation import linear_probe
-from reddino.evaluation.classifiers import OPTIONAL, PUBLISHED, ask, unit_length
+from reddino.evaluation.choices import OPTIONAL, PUBLISHED
+from reddino.evaluation.classifiers import ask, unit_length
 
 
 def data(seed: int, classes: int = 3) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]:

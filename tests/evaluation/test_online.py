@@ -17,7 +17,8 @@ from reddino.evaluation.online import OnlineNeighbours
 from reddino.evaluation.splits import grouped_folds
 from reddino.foundations.errors import RedDinoError
 from reddino.smears.manifest import Manifest
-from reddino.synthetic import SOURCES, write_smears
+from reddino.synthetic.sources import SOURCES
+from reddino.synthetic.write import write_smears
 from reddino.views.by_image import ViewsByImage
 from reddino.views.spec import ViewSpec
 

@@ -14,8 +14,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from toy_tables import laboratories, table
 
 from reddino.embedding.embeddings import Embeddings
+from reddino.evaluation.choices import PUBLISHED
 from reddino.evaluation.class_map import ClassMap, labelled_rows
-from reddino.evaluation.classifiers import PUBLISHED
 from reddino.evaluation.leaks import groups_of
 from reddino.evaluation.protocol import evaluate_table
 from reddino.evaluation.question import Question

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from reddino.evaluation.classifiers import PUBLISHED
+from reddino.evaluation.choices import PUBLISHED
 from reddino.evaluation.metrics import Scores
 from reddino.evaluation.result_files import as_json, save_results
 from reddino.evaluation.results import CHANCE, FoldResult, Result

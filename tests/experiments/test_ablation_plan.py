@@ -175,7 +175,7 @@ def test_paper_claims__no_fold_scores_what_its_pretraining_saw() -> None:
 
 
 def test_parasites__cells_of_every_shape_are_among_the_uninfected() -> None:
-    from reddino.synthetic import MORPHOLOGIES
+    from reddino.synthetic.morphologies import MORPHOLOGIES
     from reddino.synthetic.parasites import STAGES
 
     classes = read_plan(EXPERIMENTS / "paper-claims.yaml").tasks["parasites"].classes

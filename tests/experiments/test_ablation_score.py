@@ -15,7 +15,7 @@ from reddino.embedding.embeddings import Embeddings
 from reddino.evaluation.intervals import interval
 from reddino.evaluation.protocol import evaluate_table
 from reddino.evaluation.results import paired_differences
-from reddino.evaluation.tasks import Task
+from reddino.evaluation.task_file import Task
 from reddino.foundations.errors import RedDinoError
 
 TASK = Task(data=("chula",), protocol="grouped-kfold", folds=3)  # type: ignore[arg-type]

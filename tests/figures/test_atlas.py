@@ -15,15 +15,15 @@ from row_colours import colour_of
 
 from reddino.cli import main
 from reddino.embedding.embeddings import Embeddings
-from reddino.figures.atlas import atlas_command, write_atlas_data
+from reddino.figures.atlas import atlas_command
 from reddino.figures.overview import Overview
 
 
-def test_write_atlas_data__holds_every_row_with_its_place_and_picture(
+def test_save_atlas_data__holds_every_row_with_its_place_and_picture(
     embeddings: Embeddings, tmp_path: Path
 ) -> None:
     overview = Overview.of(embeddings, images=tmp_path / "images", method="pca")
-    write_atlas_data(overview, tmp_path / "atlas.parquet")
+    overview.save_atlas_data(tmp_path / "atlas.parquet")
     rows = pq.read_table(tmp_path / "atlas.parquet")
     assert rows.column("map_y").to_pylist() == pytest.approx(overview.xy[:, 1].tolist(), abs=1e-5)
     for row in (0, 30, 47):

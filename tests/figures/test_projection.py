@@ -7,7 +7,8 @@ import numpy.typing as npt
 import pytest
 from scipy.spatial.distance import cdist, pdist
 
-from reddino.figures.projection import Method, layout, pca_2d, reduce_dimensions, umap_2d
+from reddino.figures.choices import Method
+from reddino.figures.projection import layout, pca_2d, reduce_dimensions, umap_2d
 from reddino.foundations.errors import RedDinoError
 
 

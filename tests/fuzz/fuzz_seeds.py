@@ -116,7 +116,7 @@ def recipes() -> list[Bundle]:
 
 
 def tasks() -> list[Bundle]:
-    from reddino.evaluation.tasks import shipped_tasks
+    from reddino.evaluation.task_file import shipped_tasks
 
     classes = b"join: {round: [normal, target]}\ndrop: [debris]\nothers: keep\n"
     found = [{"t.yaml": path.read_bytes(), "c.yaml": classes} for path in shipped_tasks().values()]

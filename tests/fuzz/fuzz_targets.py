@@ -80,7 +80,7 @@ def _recipe() -> Read:
 
 def _tasks() -> Read:
     from reddino.evaluation.class_map import read_class_map
-    from reddino.evaluation.tasks import read_task_file
+    from reddino.evaluation.task_file import read_task_file
 
     def read(folder: Path) -> object:
         for title, task in read_task_file(folder / "t.yaml").tasks.items():

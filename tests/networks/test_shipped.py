@@ -15,7 +15,8 @@ from reddino.networks.encoder import open_model
 from reddino.networks.folder import WEIGHTS, read_card
 from reddino.networks.shipped import DEFAULT_MODEL, as_folder, shipped_models
 from reddino.networks.training_images import read_seen
-from reddino.synthetic import DRAWN, SOURCES
+from reddino.synthetic.sources import SOURCES
+from reddino.synthetic.write import DRAWN
 
 OPEN_SOURCES = {"chula_bangkok", "bccd", "draaslan_ankara", "pbc_barcelona", "raabin_iran"}
 

@@ -20,7 +20,7 @@ from reddino.pretraining.run.folder import RunFolder, only_trainer, read_metrics
 from reddino.pretraining.run.recipe import read_recipe
 from reddino.smears.hashes import image_hash
 from reddino.smears.manifest import read_manifest
-from reddino.synthetic import write_smears
+from reddino.synthetic.write import write_smears
 
 DATA = "0123456789abcdef"
 

@@ -17,7 +17,11 @@ from reddino.rbc.finding import Cells, estimate_diameter, find_cells, find_cells
 from reddino.rbc.splitting import split_touching
 from reddino.smears.decode import Failures, decode_image
 from reddino.smears.manifest import Manifest
-from reddino.synthetic import SOURCES, boxes, draw_patient, make_scene, render_field
+from reddino.synthetic.camera import render_field
+from reddino.synthetic.patients import draw_patient
+from reddino.synthetic.scene import make_scene
+from reddino.synthetic.sources import SOURCES
+from reddino.synthetic.truth import boxes
 
 Image = NDArray[np.uint8]
 

@@ -11,7 +11,7 @@ import pytest
 from reddino.smears.failures import Failures
 from reddino.smears.hashes import hash_images, image_hash, near_duplicates
 from reddino.smears.readers import read_folder
-from reddino.synthetic import write_smears
+from reddino.synthetic.write import write_smears
 
 
 @pytest.fixture(scope="module")

@@ -10,16 +10,12 @@ import pytest
 from numpy.typing import NDArray
 
 from reddino.foundations.errors import RedDinoError
-from reddino.synthetic import (
-    MORPHOLOGIES,
-    PROFILES,
-    SOURCES,
-    Scene,
-    boxes,
-    draw_patient,
-    make_scene,
-    render_field,
-)
+from reddino.synthetic.camera import render_field
+from reddino.synthetic.morphologies import MORPHOLOGIES
+from reddino.synthetic.patients import PROFILES, draw_patient
+from reddino.synthetic.scene import Scene, make_scene
+from reddino.synthetic.sources import SOURCES
+from reddino.synthetic.truth import boxes
 
 SMALL = 50.0
 

@@ -13,23 +13,17 @@ from skimage.measure import label, regionprops
 from sklearn.metrics import roc_auc_score
 
 from reddino.foundations.errors import RedDinoError
-from reddino.synthetic import (
-    MORPHOLOGIES,
-    SOURCES,
-    Scene,
-    draw_patient,
-    infected,
-    make_scene,
-    paint,
-    write_smears,
-)
 from reddino.synthetic.canvas import BLUE, CHROMATIN, HAEMOGLOBIN, PX_PER_UM, REFRACTION
 from reddino.synthetic.cells import Mark
-from reddino.synthetic.infection import HOSTS
+from reddino.synthetic.infection import HOSTS, infected
 from reddino.synthetic.lookalikes import LOOKALIKES
-from reddino.synthetic.morphologies import draw_cell
+from reddino.synthetic.morphologies import MORPHOLOGIES, draw_cell
+from reddino.synthetic.paint import paint
 from reddino.synthetic.parasites import STAGES
-from reddino.synthetic.scene import Slide
+from reddino.synthetic.patients import draw_patient
+from reddino.synthetic.scene import Scene, Slide, make_scene
+from reddino.synthetic.sources import SOURCES
+from reddino.synthetic.write import write_smears
 
 SIDE = 14.0
 CLEAN = Slide(haemoglobin=1.0, blue=1.0, chromatin=1.0, specks=0.0, crowd=1.0, overlap=0.0, plasma=0.0)

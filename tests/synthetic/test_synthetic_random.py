@@ -10,8 +10,17 @@ import numpy as np
 import pytest
 
 from reddino.foundations.errors import RedDinoError
-from reddino.synthetic import SOURCES, Source, named_source, random_source, write_smears
-from reddino.synthetic.random_sources import EVEN, JPEG, LIGHT, LOGARITHMIC, source_names
+from reddino.synthetic.random_sources import (
+    EVEN,
+    JPEG,
+    LIGHT,
+    LOGARITHMIC,
+    named_source,
+    random_source,
+    source_names,
+)
+from reddino.synthetic.sources import SOURCES, Source
+from reddino.synthetic.write import write_smears
 
 MANY = [random_source(seed, number) for seed in (0, 1, 101) for number in range(100)]
 

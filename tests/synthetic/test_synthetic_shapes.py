@@ -12,10 +12,10 @@ from scipy.ndimage import gaussian_filter
 from scipy.signal import find_peaks
 from skimage.measure import label, regionprops
 
-from reddino.synthetic import MORPHOLOGIES, Scene, draw_patient, paint
-from reddino.synthetic.morphologies import draw_cell
-from reddino.synthetic.paint import BLUE, CHROMATIN, HAEMOGLOBIN, PX_PER_UM
-from reddino.synthetic.scene import Slide
+from reddino.synthetic.morphologies import MORPHOLOGIES, draw_cell
+from reddino.synthetic.paint import BLUE, CHROMATIN, HAEMOGLOBIN, PX_PER_UM, paint
+from reddino.synthetic.patients import draw_patient
+from reddino.synthetic.scene import Scene, Slide
 
 SIDE = 18.0
 CLEAN = Slide(haemoglobin=1.0, blue=1.0, chromatin=1.0, specks=0.0, crowd=1.0, overlap=0.0, plasma=0.0)

@@ -9,8 +9,8 @@ import pytest
 
 from reddino.foundations.errors import RedDinoError
 from reddino.smears.decode import decode_image
-from reddino.synthetic import SOURCES, write_smears
-from reddino.synthetic.sources import NEUTRAL, faded
+from reddino.synthetic.sources import NEUTRAL, SOURCES, faded
+from reddino.synthetic.write import write_smears
 
 
 def test_faded__ends_are_the_neutral_and_the_full_source() -> None:

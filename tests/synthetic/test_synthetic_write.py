@@ -16,7 +16,9 @@ from sklearn.neighbors import KNeighborsClassifier
 from reddino.foundations.errors import RedDinoError
 from reddino.smears.decode import decode_image
 from reddino.smears.manifest import Manifest
-from reddino.synthetic import MORPHOLOGIES, SOURCES, write_smears
+from reddino.synthetic.morphologies import MORPHOLOGIES
+from reddino.synthetic.sources import SOURCES
+from reddino.synthetic.write import write_smears
 
 
 def files(folder: Path) -> dict[str, bytes]:

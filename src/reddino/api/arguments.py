@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 from reddino.foundations.errors import RedDinoError
 from reddino.smears.manifest import Manifest
-from reddino.views.spec import DEFAULT_SIDES, Side, ViewKind
+from reddino.views.choices import Side, Unit, ViewKind
+from reddino.views.spec import DEFAULT_SIDES
 
 Advance = Callable[[int, int], None]
 
@@ -16,7 +16,7 @@ def view_side(
     manifest: Manifest,
     kind: ViewKind | None,
     side: float | None,
-    unit: Literal["px", "diameters"] | None,
+    unit: Unit | None,
 ) -> Side:
     """Side and unit of a view, the default of its kind where neither is given."""
     if (side is None) != (unit is None):

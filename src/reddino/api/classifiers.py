@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from reddino.api.arguments import Advance, view_side
 from reddino.api.sole_writer import sole_writer
@@ -14,7 +14,7 @@ from reddino.classification.classifier import Classifier, open_classifier
 from reddino.classification.fit import fit_on_table
 from reddino.classification.overlay import draw_overlays
 from reddino.classification.predict import Predictions, predict_embeddings, predict_smears
-from reddino.classification.predictions_file import require_known_suffix
+from reddino.classification.prediction_paths import require_known_suffix
 from reddino.embedding.open_encoder import open_encoder
 from reddino.embedding.part_files import is_table
 from reddino.embedding.table import read_embeddings
@@ -23,6 +23,7 @@ from reddino.networks.shipped import DEFAULT_MODEL
 from reddino.rbc.diameters import missing_diameters
 from reddino.smears.failures import FAILURES_FILE, Failures
 from reddino.smears.opening import Data, open_data
+from reddino.views.choices import Unit
 
 
 @sole_writer(folders=("out",))
@@ -38,7 +39,7 @@ def fit(
     drop: Sequence[str] = (),
     rename: Mapping[str, str] | None = None,
     side: float | None = None,
-    unit: Literal["px", "diameters"] | None = None,
+    unit: Unit | None = None,
     pooling: str = "cls",
     image_size: int | None = None,
     device: str = "auto",

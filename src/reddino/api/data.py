@@ -14,11 +14,12 @@ from reddino.checks.inspection import inspect_pictures, inspect_rows, unusable
 from reddino.foundations.errors import RedDinoError
 from reddino.rbc.finding import find_cells_in
 from reddino.smears.failures import Failures
+from reddino.smears.findings import write_findings
 from reddino.smears.manifest import Manifest, read_manifest, with_groups, write_manifest
 from reddino.smears.manifest_file import FORMATS
 from reddino.smears.opening import Data, open_data
 from reddino.smears.readers import READERS
-from reddino.synthetic import write_smears
+from reddino.synthetic.write import write_smears
 
 
 @sole_writer(files=("out",))
@@ -41,6 +42,9 @@ def manifest(
         failures: collects annotations that make no sense and are left out; without it they raise.
         options: what the layout's reader takes, such as `source`, `slide` or `patient`; None is not given.
 
+    Returns:
+        The manifest, with what is odd about its rows as its `findings`.
+
     Raises:
         RedDinoError: no such layout, an option that it does not take, or a collection of another layout.
     """
@@ -56,11 +60,12 @@ def manifest(
     if groups is not None:
         result = with_groups(result, groups)
     write_manifest(result, out)
-    return result
+    return replace(result, findings=inspect_rows(result))
 
 
 def check(
     data: Data | Sequence[Data],
+    out: str | Path | None = None,
     *,
     pictures: bool = True,
     failures: Failures | None = None,
@@ -70,6 +75,7 @@ def check(
 
     Args:
         data: manifests, folders, image files or tar shards.
+        out: file for the findings, .csv or .json.
         pictures: decode every picture too; without it, only rows and headers are looked at.
         failures: takes what cannot be used.
         progress: called with pictures seen and pictures in all.
@@ -89,12 +95,15 @@ def check(
     found = inspect_rows(manifest)
     if pictures:
         found = (*found, *inspect_pictures(manifest, failures, progress))
-    return replace(manifest, findings=(*found, *unusable(failures)))
+    checked = replace(manifest, findings=(*found, *unusable(failures)))
+    if out is not None:
+        write_findings(checked.findings, Path(out))
+    return checked
 
 
 @sole_writer(folders=("out",))
 def synthesise(out: str | Path, **options: Any) -> Manifest:
-    """Draw synthetic smears; options as `reddino.synthetic.write_smears`."""
+    """Draw synthetic smears; options as `reddino.synthetic.write.write_smears`."""
     return write_smears(Path(out), **options)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from rich.table import Table
 
 from reddino.api.embedding import embed
 from reddino.api.training import pretrain
@@ -23,6 +24,7 @@ from reddino.evaluation.protocol import evaluate_table
 from reddino.evaluation.question import Question
 from reddino.evaluation.result_files import save_markdown, save_results
 from reddino.evaluation.results import Result
+from reddino.evaluation.score_tables import rich_tables
 from reddino.figures.canvas import contact_sheet, save_figure
 from reddino.figures.maps import paired_map_figure
 from reddino.figures.projection import pca_2d
@@ -39,7 +41,8 @@ from reddino.pretraining.run.recipe import read_recipe
 from reddino.pretraining.train import Outcome
 from reddino.smears.decode import decode_image
 from reddino.smears.manifest import Manifest, join_manifests, read_manifest
-from reddino.synthetic import DRAWN, SOURCES, write_smears
+from reddino.synthetic.sources import SOURCES
+from reddino.synthetic.write import DRAWN, write_smears
 from reddino.views.cutting import cut_square
 
 Advance = Callable[[int, int], None]
@@ -108,6 +111,10 @@ class DemoReport:
     model: Path
     results: tuple[Result, ...]
     figures: tuple[Path, ...] = field(default=())
+
+    def tables(self) -> list[Table]:
+        """Return the results as tables for the terminal."""
+        return rich_tables(self.results)
 
     def summary(self) -> str:
         """What training gained on patients that the network never saw, in one sentence."""

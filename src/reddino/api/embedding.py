@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from reddino.api.arguments import Advance, view_side
 from reddino.api.sole_writer import sole_writer
 from reddino.checks.notice import Notice, mention_findings
+from reddino.embedding.choices import Per, StoredType
 from reddino.embedding.convert import save
 from reddino.embedding.embedding_pass import EmbedReport, embed_manifest
 from reddino.embedding.embeddings import Embeddings
@@ -20,7 +21,8 @@ from reddino.embedding.table import read_embeddings
 from reddino.rbc.diameters import missing_diameters
 from reddino.smears.failures import Failures
 from reddino.smears.opening import Data, open_data
-from reddino.views.spec import ViewKind, make_view
+from reddino.views.choices import Unit, ViewKind
+from reddino.views.spec import make_view
 
 
 def embed(
@@ -30,14 +32,14 @@ def embed(
     *,
     view: ViewKind | None = None,
     side: float | None = None,
-    unit: Literal["px", "diameters"] | None = None,
+    unit: Unit | None = None,
     pooling: str = "cls",
-    per: Literal["view", "field"] = "view",
+    per: Per = "view",
     find_cells: bool = False,
     batch_size: int = 64,
     image_size: int | None = None,
     device: str = "auto",
-    dtype: Literal["float32", "float16"] = "float32",
+    dtype: StoredType = "float32",
     threads: int = 0,
     runtime: str = "auto",
     precision: str = "auto",

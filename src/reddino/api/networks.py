@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from reddino.api.sole_writer import sole_writer
 from reddino.embedding import open_encoder
+from reddino.embedding.choices import ExportFormat
 from reddino.embedding.export import Export, export_model
 from reddino.embedding.known_models import KnownModel, known_models
 from reddino.embedding.push import push_folder
@@ -33,7 +34,7 @@ def export(
     model: str,
     out: str | Path,
     *,
-    form: Literal["onnx", "openvino", "hub"] = "onnx",
+    form: ExportFormat = "onnx",
     pooling: str = "cls",
     image_size: int | None = None,
     channel_order: str | None = None,

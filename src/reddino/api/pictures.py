@@ -11,12 +11,12 @@ from reddino.api.sole_writer import sole_writer
 from reddino.embedding.replaced_pictures import replaced_pictures
 from reddino.embedding.table import read_embeddings
 from reddino.figures.canvas import save_figure
+from reddino.figures.choices import Method
 from reddino.figures.lettering import Numbers, note_numbers
 from reddino.figures.overview import Overview
 from reddino.figures.page.measures import read_document
 from reddino.figures.page.table_report import table_report
 from reddino.figures.patches import patch_pictures
-from reddino.figures.projection import Method
 from reddino.figures.run_report import is_run, run_report
 from reddino.figures.vit_patches import ViTPatches
 from reddino.foundations.atomic import write_text

@@ -11,12 +11,21 @@ from reddino.api.sole_writer import sole_writer
 from reddino.checks.notice import Notice
 from reddino.embedding.comparable import require_same_views
 from reddino.embedding.table import read_embeddings
-from reddino.evaluation import tasks
 from reddino.evaluation.batch_effect import tables as layout
-from reddino.evaluation.batch_effect.measures import BatchReport, common_dimensions, measure_table
+from reddino.evaluation.batch_effect.measures import common_dimensions, measure_table
 from reddino.evaluation.class_map import ClassMap, class_map
 from reddino.evaluation.result_files import save_tables
-from reddino.evaluation.tasks import Evaluation, Watch
+from reddino.evaluation.run_tasks import Embedder, Evaluation, Watch, run_tasks, score_tables, unwatched
+from reddino.evaluation.task_file import (
+    SHOTS,
+    chosen_views,
+    data_tasks,
+    find_task_file,
+    make_questions,
+    named_paths,
+    read_task_file,
+    require_defaults,
+)
 from reddino.figures.evaluation_figures import draw
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.provenance import hash_bytes, provenance
@@ -53,7 +62,7 @@ def evaluate(
         tables: folder where tables of `models` are kept, and taken from if they are there.
         join: the manifests of `data` make one task.
         classes: class map, or its YAML file; `drop` and `rename` (old label to new) are the short way.
-        shots: training cells a class, for few-shot; a task each. None: `reddino.evaluation.tasks.SHOTS`.
+        shots: training cells a class, for few-shot; a task each. None: `reddino.evaluation.task_file.SHOTS`.
         embedding: `view`, `side`, `unit`, `pooling` and `image_size` as in `embed`, for `data`; with a task
             file `image_size` alone, in place of what its tasks say.
         device: as in `embed`.
@@ -73,31 +82,31 @@ def evaluate(
         raise RedDinoError(f"{out}: results are written as .json (and .md, .tex, .csv beside it)")
     given = [what] if isinstance(what, str | Path) else list(what)
     mapping = class_map(classes, drop, rename or {})
-    embedder = tasks.Embedder(
-        Path(tables), embed, {"device": device, "batch_size": batch_size}, watch or tasks.unwatched, notice
+    embedder = Embedder(
+        Path(tables), embed, {"device": device, "batch_size": batch_size}, watch or unwatched, notice
     )
-    paths = tasks.named_paths(data)
+    paths = named_paths(data)
     named = {} if family is None else {"family": family}
-    file = tasks.find_task_file(given)
+    file = find_task_file(given)
     if file is not None:
         size = (embedding or {}).get("image_size")
         options = {**question, **(embedding or {}), "image_size": None}
-        tasks.require_defaults(mapping, options, str(file), join=join, shots=shots)
-        asked = tasks.read_task_file(file).at_size(size).model_copy(update=named)
-        found = tasks.run_tasks(asked, models, embedder, paths=paths, beside=file.parent)
+        require_defaults(mapping, options, str(file), join=join, shots=shots)
+        asked = read_task_file(file).at_size(size).model_copy(update=named)
+        found = run_tasks(asked, models, embedder, paths=paths, beside=file.parent)
     elif given:
-        _refuse_beside_tables(models=models, data=data, join=join, **tasks.chosen_views(embedding or {}))
-        questions = tasks.make_questions(mapping, shots or tasks.SHOTS, question)
-        found = tasks.score_tables(given, questions, notice=notice, **named)
+        _refuse_beside_tables(models=models, data=data, join=join, **chosen_views(embedding or {}))
+        questions = make_questions(mapping, shots or SHOTS, question)
+        found = score_tables(given, questions, notice=notice, **named)
     else:
-        asked = tasks.data_tasks(
+        asked = data_tasks(
             paths,
             mapping,
             join=join,
             **named,
-            options={**(embedding or {}), **question, "shots": shots or tasks.SHOTS},
+            options={**(embedding or {}), **question, "shots": shots or SHOTS},
         )
-        found = tasks.run_tasks(asked, models, embedder, paths=paths)
+        found = run_tasks(asked, models, embedder, paths=paths)
     if out is not None:
         _write_results(Path(out), found)
     if figures is not None:
@@ -136,7 +145,7 @@ def batch(
     out: str | Path | None = None,
     seed: int = 0,
     **options: Any,
-) -> list[BatchReport]:
+) -> layout.BatchReports:
     """Measure how much of the embeddings is the source, beside how much is the class.
 
     Args:
@@ -163,7 +172,7 @@ def batch(
     require_same_views(read)
     size = dimensions or common_dimensions([table.vectors.shape[1] for table in read.values()])
     classes: dict[str, str | None] = {**(rename or {}), **dict.fromkeys(drop)}
-    reports = [
+    reports = layout.BatchReports(
         measure_table(
             table,
             dimensions=size,
@@ -174,7 +183,7 @@ def batch(
             **options,
         )
         for table in read.values()
-    ]
+    )
     if out is not None:
         origin = provenance(seed=seed, data=str(reports[0].embedding.get("data", "")))
         layout.save(Path(out), reports, origin)

@@ -20,7 +20,8 @@ from reddino.pretraining.train import Outcome
 from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest, join_manifests
 from reddino.smears.opening import Data, open_data, require_no_pack
-from reddino.views.spec import DEFAULT_SIDES, Side
+from reddino.views.choices import Side
+from reddino.views.spec import DEFAULT_SIDES
 
 log = logging.getLogger(__name__)
 

@@ -24,6 +24,7 @@ from reddino.networks.catalogue import TURNED
 from reddino.networks.encoder import Encoder as Network
 from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest
+from reddino.views.choices import Unit
 from reddino.views.spec import ViewSpec
 
 Diameters = Callable[[Manifest], dict[str, float] | None]
@@ -62,7 +63,7 @@ class FitJob:
     manifest: Manifest
     encoder: ViewEncoder
     side: float
-    unit: Literal["px", "diameters"]
+    unit: Unit
     pooling: str
     views: Mapping[str, Any]
     diameters: Diameters

@@ -10,24 +10,12 @@ from typing import Any
 import pyarrow as pa
 
 from reddino.classification.predict import Predictions
+from reddino.classification.prediction_paths import counts_path, require_known_suffix
 from reddino.foundations.atomic import atomic_path, write_text
-from reddino.foundations.errors import RedDinoError
 from reddino.foundations.exports import write_arrow_csv
 from reddino.foundations.parquet import write_parquet
 
 META_KEY = b"reddino"
-SUFFIXES = (".parquet", ".csv")
-
-
-def counts_path(path: Path) -> Path:
-    """Where the counts of the slides stand, beside the cells."""
-    return path.with_name(f"{path.stem}.slides{path.suffix}")
-
-
-def require_known_suffix(path: Path) -> None:
-    """Refuse a file that is neither Parquet nor CSV."""
-    if path.suffix not in SUFFIXES:
-        raise RedDinoError(f"{path}: predictions are written as .parquet or .csv")
 
 
 def write_predictions(predictions: Predictions, path: Path, origin: Mapping[str, Any]) -> list[Path]:

@@ -6,23 +6,19 @@ import sys
 from collections.abc import Sequence
 
 from reddino.cli.classifiers import fit, predict
-from reddino.cli.data import Layout, cells, check, manifest, synthesise
+from reddino.cli.data import cells, check, manifest, synthesise
 from reddino.cli.demonstration import demo
 from reddino.cli.embedding import convert, embed
 from reddino.cli.networks import export, models, push
-from reddino.cli.options import Several, Unit
+from reddino.cli.options import Several
 from reddino.cli.pictures import explore, patches, report
 from reddino.cli.program import app
-from reddino.cli.scores import Extra, Protocol, batch, evaluate
+from reddino.cli.scores import batch, evaluate
 from reddino.cli.terminal import exit_code_of
 from reddino.cli.training import data_app, pack, plan, pretrain
 
 __all__ = [
-    "Extra",
-    "Layout",
-    "Protocol",
     "Several",
-    "Unit",
     "app",
     "batch",
     "cells",

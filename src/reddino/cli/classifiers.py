@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
 import reddino
-from reddino.cli.options import Several, Unit, joined_sources, pair
+from reddino.classification.prediction_paths import counts_path
+from reddino.cli.options import Several, joined_sources, pair
 from reddino.cli.program import app
+from reddino.cli.summaries import classifier_table, prediction_table
 from reddino.cli.terminal import complain, progress_bar, say, show_tables
+from reddino.networks.choices import VectorPooling
+from reddino.views.choices import Border, Unit
 
 
 @app.command
@@ -29,9 +33,9 @@ def fit(
     rename: Annotated[Sequence[str], Several, Parameter(name="--map")] = (),
     side: float | None = None,
     unit: Unit | None = None,
-    pooling: Literal["cls", "mean", "cls+mean"] = "cls",
+    pooling: VectorPooling = "cls",
     image_size: int | None = None,
-    border: Literal["pad", "drop"] = "pad",
+    border: Border = "pad",
     device: str = "auto",
     folds: int = 5,
     seed: int = 0,
@@ -69,10 +73,7 @@ def fit(
         batch_size: fine-tuning: views a step (32).
         patience: fine-tuning: epochs without a better validation loss until it stops (4).
     """
-    from reddino.cli.summaries import classifier_table
-    from reddino.smears.failures import Failures
-
-    failures = Failures()
+    failures = reddino.Failures()
     tuning = {
         "epochs": epochs,
         "lr": lr,
@@ -137,11 +138,7 @@ def predict(
         batch_size: views that the network gets at once.
         device: auto, cpu, cuda or cuda:N.
     """
-    from reddino.classification.predictions_file import counts_path
-    from reddino.cli.summaries import prediction_table
-    from reddino.smears.failures import Failures
-
-    failures = Failures()
+    failures = reddino.Failures()
     with progress_bar("views") as progress:
         found = reddino.predict(
             classifier,

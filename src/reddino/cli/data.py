@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
 import reddino
 from reddino.cli.options import Several
 from reddino.cli.program import app
+from reddino.cli.summaries import findings_table, label_table, source_table
 from reddino.cli.terminal import OUT, complain, progress_bar, say, show_tables
-
-if TYPE_CHECKING:
-    from reddino.smears.failures import Failures
-
-#: The names of reddino.smears.readers.READERS, written out: importing those would slow down every command.
-Layout = Literal["folder", "class-folders", "chula", "voc", "yolo", "coco", "nih-malaria", "elsafty"]
+from reddino.foundations.errors import RedDinoError
+from reddino.smears.choices import Drawn, Layout
+from reddino.synthetic.choices import Parasites
 
 
 @app.command
@@ -31,7 +29,7 @@ def manifest(
     patient: str | None = None,
     names: Annotated[list[str] | None, Several] = None,
     label: str | None = None,
-    boxes_on: Literal["stored", "upright"] | None = None,
+    boxes_on: Drawn | None = None,
     sources: Path | None = None,
     groups: Path | None = None,
 ) -> None:
@@ -54,16 +52,12 @@ def manifest(
         sources: CSV with the columns slide and source (elsafty).
         groups: CSV with the columns group and path: images that show the same place.
     """
-    from reddino.checks.inspection import inspect_rows
-    from reddino.cli.summaries import findings_table
-    from reddino.smears.failures import Failures
-
-    failures = Failures()
+    failures = reddino.Failures()
     options = {"source": source, "slide": slide, "patient": patient, "names": names, "sources": sources}
     options |= {"label": label, "boxes_on": boxes_on}
     made = reddino.manifest(layout, folder, out, groups=groups, failures=failures, **options)
-    if found := inspect_rows(made):
-        show_tables([findings_table(found, OUT.width)])
+    if made.findings:
+        show_tables([findings_table(made.findings, OUT.width)])
     _report_failures(failures, out)
     say(f"{out}: {len(made)} rows, {len(made.images()[0])} images")
 
@@ -85,16 +79,10 @@ def check(
         strict: exit with 1 where something was found that may be misread.
         out: file for the findings too, .csv or .json; it holds none where nothing was found.
     """
-    from reddino.cli.summaries import findings_table, label_table, source_table
-    from reddino.foundations.errors import RedDinoError
-    from reddino.smears.findings import counted, write_findings
-
     named = data[0] if len(data) == 1 else data
     with progress_bar("pictures") as progress:
-        checked = reddino.check(named, pictures=pictures, progress=progress)
+        checked = reddino.check(named, out, pictures=pictures, progress=progress)
     findings = checked.findings
-    if out is not None:
-        write_findings(findings, out)
     tables = [source_table(checked)]
     if any(checked.strings("label")):
         tables.append(label_table(checked))
@@ -106,7 +94,8 @@ def check(
     if strict and serious:
         kinds = ", ".join(f"{finding.kind} ({finding.count})" for finding in serious)
         raise RedDinoError(f"{name}: --strict allows no finding, and there are: {kinds}")
-    state = counted(len(findings), "finding") if findings else "every row is valid and every image is there"
+    count = f"{len(findings)} finding{'' if len(findings) == 1 else 's'}"
+    state = count if findings else "every row is valid and every image is there"
     say(f"{name}: {state} (fingerprint {checked.fingerprint()})")
 
 
@@ -121,7 +110,7 @@ def synthesise(
     seed: int = 0,
     every_source: bool = False,
     strength: float = 1.0,
-    parasites: Literal["usual", "hard"] = "usual",
+    parasites: Parasites = "usual",
 ) -> None:
     """Draw synthetic smears with known truth.
 
@@ -137,7 +126,6 @@ def synthesise(
         parasites: usual draws rings in the cells of a few patients; hard draws several stages in every
             patient's, and stain, dirt, platelets and bubbles on cells that are not infected.
     """
-
     chosen = {} if sources is None else {"sources": sources}
     made = reddino.synthesise(
         out,
@@ -162,10 +150,7 @@ def cells(data: Path, /, *, out: Path = Path("cells.csv")) -> None:
         data: a manifest, or a folder of images.
         out: the manifest to write, with a row a cell and its image's cell diameter.
     """
-    from reddino.cli.summaries import source_table
-    from reddino.smears.failures import Failures
-
-    failures = Failures()
+    failures = reddino.Failures()
     with progress_bar("images") as progress:
         found = reddino.cells(data, out, failures=failures, progress=progress)
     show_tables([source_table(found)])
@@ -173,7 +158,7 @@ def cells(data: Path, /, *, out: Path = Path("cells.csv")) -> None:
     say(f"{out}: {len(found)} cells in {len(found.images()[0])} images")
 
 
-def _report_failures(failures: Failures, manifest: Path) -> None:
+def _report_failures(failures: reddino.Failures, manifest: Path) -> None:
     """Write what was left out to a file beside a manifest, and say so."""
     file = manifest.with_name(f"{manifest.stem}.failures.csv")
     failures.leave_at(file)

@@ -17,14 +17,12 @@ def demo(*, out: Path = Path("demo"), minutes: float | None = None) -> int:
         out: the demo folder; the same command goes on where it was interrupted.
         minutes: length of the pretraining, in place of the recipe's own.
     """
-    from reddino.evaluation.score_tables import rich_tables
-
     show_log()
     report = reddino.demo(out, minutes=minutes, say=say, watch=progress_bar)
     if report is None:
         complain("stopped; the same command goes on.")
         return INTERRUPTED
-    show_tables(rich_tables(report.results))
+    show_tables(report.tables())
     say(report.summary())
     say(f"Everything is in {report.folder}: model run/model, results.json, results.md, figures/.")
     return 0

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
 import reddino
-from reddino.cli.options import Unit
 from reddino.cli.program import app
 from reddino.cli.terminal import complain, progress_bar, say, show_log
+from reddino.embedding.choices import Per, RuntimeName, StoredType
+from reddino.foundations.choices import Precision
+from reddino.networks.choices import ChannelOrder, Pooling
 from reddino.networks.shipped import DEFAULT_MODEL
+from reddino.views.choices import Border, Unit, ViewKind
 
 
 @app.command
@@ -23,23 +26,23 @@ def embed(
     *,
     out: Path,
     model: str = DEFAULT_MODEL,
-    view: Literal["cells", "image", "patches", "random"] | None = None,
+    view: ViewKind | None = None,
     side: float | None = None,
     unit: Unit | None = None,
-    pooling: Literal["cls", "mean", "cls+mean", "tokens"] = "cls",
-    per: Literal["view", "field"] = "view",
+    pooling: Pooling = "cls",
+    per: Per = "view",
     find_cells: Annotated[bool, Parameter(negative=())] = False,
     batch_size: int = 64,
     image_size: int | None = None,
     device: str = "auto",
-    dtype: Literal["float32", "float16"] = "float32",
+    dtype: StoredType = "float32",
     threads: int = 0,
-    runtime: Literal["auto", "torch", "openvino", "onnx"] = "auto",
-    precision: Literal["auto", "fp32", "bf16"] = "auto",
+    runtime: RuntimeName = "auto",
+    precision: Precision = "auto",
     compiled: Annotated[bool, Parameter(name="--compile", negative="")] = False,
-    channel_order: Literal["RGB", "BGR"] | None = None,
+    channel_order: ChannelOrder | None = None,
     name: str | None = None,
-    border: Literal["pad", "drop"] = "pad",
+    border: Border = "pad",
     per_image: int = 8,
     seed: int = 0,
     mask_centre: float = 0.0,
@@ -71,12 +74,9 @@ def embed(
         seed: of the random views.
         mask_centre: diameter of a disc filled round each centre, in cell diameters (a control: 1.2); 0: none.
     """
-    from reddino.embedding.part_files import read_meta
-    from reddino.smears.failures import Failures
-
     show_log()
-    failures = Failures()
-    with _goes_on(), progress_bar("views") as progress:
+    failures = reddino.Failures()
+    with _resumable(), progress_bar("views") as progress:
         report = reddino.embed(
             data,
             model,
@@ -112,14 +112,13 @@ def embed(
     if report.dropped:
         complain(f"{report.dropped} views were left out, since they reach past their image.")
     resumed = f" ({report.resumed} of them from before)" if report.resumed else ""
-    meta = read_meta(out)
-    how = f"{meta['runtime']} {meta['precision']}" if meta["runtime"] != "none" else "no network"
+    how = f"{report.runtime} {report.precision}" if report.runtime != "none" else "no network"
     say(f"{out}: {report.rows} vectors{resumed}, {report.rows_per_second:.1f} a second ({how})")
 
 
 @contextmanager
-def _goes_on() -> Iterator[None]:
-    """Tell the person who stops a command that it loses nothing."""
+def _resumable() -> Iterator[None]:
+    """Tell the user who stops a command that it loses nothing."""
     try:
         yield
     except KeyboardInterrupt as error:
@@ -134,6 +133,5 @@ def convert(table: Path, out: Path, /) -> None:
         table: folder of the table.
         out: .h5ad (AnnData), .npz (NumPy) or .csv.
     """
-
     show_log()
     say(f"{out}: {len(reddino.convert(table, out))} vectors")

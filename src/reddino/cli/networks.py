@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
 import reddino
 from reddino.cli.options import Several
 from reddino.cli.program import app
+from reddino.cli.summaries import model_table
 from reddino.cli.terminal import say, show_tables
+from reddino.embedding.choices import ExportFormat
+from reddino.foundations.errors import RedDinoError
+from reddino.networks.choices import ChannelOrder, VectorPooling
 
 
 @app.command
 def models() -> None:
     """List the models that embed and a recipe's model.start know by name."""
-    from reddino.cli.summaries import model_table
-
     show_tables([model_table(reddino.models())])
 
 
@@ -28,10 +30,10 @@ def export(
     out: Path,
     /,
     *,
-    form: Annotated[Literal["onnx", "openvino", "hub"], Parameter(name="--format")] = "onnx",
-    pooling: Literal["cls", "mean", "cls+mean"] = "cls",
+    form: Annotated[ExportFormat, Parameter(name="--format")] = "onnx",
+    pooling: VectorPooling = "cls",
     image_size: int | None = None,
-    channel_order: Literal["RGB", "BGR"] | None = None,
+    channel_order: ChannelOrder | None = None,
     scores: Annotated[Sequence[str], Several] = (),
     licence: str | None = None,
     half: bool = False,
@@ -49,7 +51,6 @@ def export(
         licence: of the weights, for the model card, such as apache-2.0.
         half: weights in float16 (hub only).
     """
-
     written = reddino.export(
         model,
         out,
@@ -76,13 +77,10 @@ def push(folder: Path, repository: str, /, *, private: bool = False) -> None:
         repository: OWNER/NAME on the hub; made if need be.
         private: make it private.
     """
-
     say(reddino.push(folder, repository, private=private))
 
 
 def _score(entry: str) -> tuple[str, str]:
-    from reddino.foundations.errors import RedDinoError
-
     name, equals, value = entry.rpartition("=")
     if not (name and equals and value):
         raise RedDinoError(f"--scores takes name=number, not '{entry}'")
@@ -90,8 +88,6 @@ def _score(entry: str) -> tuple[str, str]:
 
 
 def _number(name: str, value: str) -> float:
-    from reddino.foundations.errors import RedDinoError
-
     try:
         return float(value)
     except ValueError as error:

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 from cyclopts import Parameter
 
-Unit = Literal["diameters", "px"]
+from reddino.foundations.errors import RedDinoError
+from reddino.smears.choices import IDENTITIES
+
 Several = Parameter(consume_multiple=True, negative_iterable="", show_default=False)
 
 
 def joined_sources(given: Sequence[str] | None) -> tuple[str, ...]:
-    """The columns that --join-sources names: none where it is not given, all where it names none."""
-    from reddino.smears.identities import IDENTITIES
+    """Return the columns that --join-sources names: none where it is not given, all where it names none."""
 
     return () if given is None else tuple(given) or IDENTITIES
 
 
 def pair(entry: str) -> tuple[str, str]:
-    from reddino.foundations.errors import RedDinoError
-
+    """Return the old and the new label of an entry of --map, old=new."""
     old, equals, new = entry.partition("=")
     if not (old and equals and new):
         raise RedDinoError(f"--map takes old=new, not '{entry}'; use --drop to leave a label out")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
@@ -12,6 +12,8 @@ import reddino
 from reddino.cli.options import Several
 from reddino.cli.program import app
 from reddino.cli.terminal import complain, say
+from reddino.figures import atlas
+from reddino.figures.choices import FigureFormat, Method
 
 
 @app.command
@@ -21,10 +23,10 @@ def explore(
     *,
     out: Path,
     images: Path | None = None,
-    method: Literal["umap", "pca"] = "umap",
+    method: Method = "umap",
     label: str = "label",
     seed: int = 0,
-    formats: Annotated[Sequence[Literal["png", "pdf", "svg"]], Several] = ("png", "pdf"),
+    formats: Annotated[Sequence[FigureFormat], Several] = ("png", "pdf"),
     serve: Annotated[bool, Parameter(negative="")] = False,
     port: int = 5055,
 ) -> None:
@@ -41,8 +43,6 @@ def explore(
         serve: open Embedding Atlas on the table, on this machine alone, until Ctrl-C.
         port: for --serve.
     """
-    from reddino.figures import atlas
-
     if serve:
         # Said before the map is made, which takes a while.
         atlas.require()
@@ -53,7 +53,9 @@ def explore(
         complain("no sheets of pictures were drawn; give --images with the manifest that was embedded.")
     say(f"{out}: the map and its sheets, and map.parquet")
     if serve:
-        atlas.serve(overview, out, port)
+        data = out / "atlas.parquet"
+        overview.save_atlas_data(data)
+        atlas.serve(data, images=overview.pictures is not None, port=port)
 
 
 @app.command
@@ -83,9 +85,7 @@ def patches(
         scale: fields are resized by this first.
         device: auto, cpu, cuda or cuda:N.
     """
-    from reddino.smears.failures import Failures
-
-    failures = Failures()
+    failures = reddino.Failures()
     drawn = reddino.patches(
         data,
         model,
@@ -112,7 +112,7 @@ def report(
     images: Path | None = None,
     scores: Annotated[Sequence[Path], Several] = (),
     batch_effect: Path | None = None,
-    method: Literal["umap", "pca"] = "umap",
+    method: Method = "umap",
     label: str = "label",
     seed: int = 0,
 ) -> None:
@@ -128,7 +128,6 @@ def report(
         label: column of the classes.
         seed: of the map, and of what is drawn at random.
     """
-
     written = reddino.report(
         of,
         out,

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
 import reddino
-from reddino.cli.options import Several, Unit, joined_sources, pair
+from reddino.cli.options import Several, joined_sources, pair
 from reddino.cli.program import app
 from reddino.cli.terminal import complain, progress_bar, say, show_tables
-
-#: As reddino.evaluation.question.Protocol and reddino.evaluation.classifiers.OPTIONAL.
-Protocol = Literal["kfold", "grouped-kfold", "cross-source", "leave-one-source-out", "fixed", "few-shot"]
-Extra = Literal["scaled probe", "cosine 1-NN", "cosine 20-NN", "nearest mean"]
+from reddino.evaluation.choices import PUBLISHED, OptionalClassifier, Protocol
+from reddino.networks.choices import VectorPooling
+from reddino.views.choices import Unit, ViewKind
 
 
 @app.command
@@ -41,12 +40,12 @@ def evaluate(
     classes: Path | None = None,
     drop: Annotated[Sequence[str], Several] = (),
     rename: Annotated[Sequence[str], Several, Parameter(name="--map")] = (),
-    also: Annotated[Sequence[Extra], Several] = (),
+    also: Annotated[Sequence[OptionalClassifier], Several] = (),
     resamples: int = 1000,
-    view: Literal["cells", "image", "patches", "random"] | None = None,
+    view: ViewKind | None = None,
     side: float | None = None,
     unit: Unit | None = None,
-    pooling: Literal["cls", "mean", "cls+mean"] = "cls",
+    pooling: VectorPooling = "cls",
     image_size: int | None = None,
     device: str = "auto",
     family: str | None = None,
@@ -92,10 +91,6 @@ def evaluate(
         out: JSON file for the results; the tables go beside it as .md, .tex and .csv.
         figures: folder for confusion matrices and scores by source.
     """
-    from reddino.evaluation.classifiers import PUBLISHED
-    from reddino.evaluation.render import rich_table
-    from reddino.evaluation.score_tables import rich_tables
-
     found = reddino.evaluate(
         what or (),
         models=models,
@@ -126,7 +121,7 @@ def evaluate(
         watch=progress_bar,
         notice=complain,
     )
-    show_tables([*rich_tables(found), *(rich_table(grid) for grid in found.grids)])
+    show_tables(found.tables())
     if out is not None:
         say(f"{out}, with .md, .tex and .csv beside it: the results and where they come from")
 
@@ -166,8 +161,6 @@ def batch(
         rename: labels to rename, as old=new.
         out: JSON file for the results; the table goes beside it as .md.
     """
-    from reddino.evaluation.batch_effect.tables import rich_table
-
     reports = reddino.batch(
         tables,
         label=label,
@@ -182,6 +175,6 @@ def batch(
         rename=dict(pair(entry) for entry in rename),
         out=out,
     )
-    show_tables([rich_table(reports)])
+    show_tables([reports.table()])
     if out is not None:
         say(f"{out} and {out.with_suffix('.md')}: the measures with where they come from")

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from math import isnan
+from statistics import median
 
-import numpy as np
 from rich.table import Table
 
-from reddino.embedding.known_models import KnownModel
+import reddino
 from reddino.foundations.visible import short, short_names
-from reddino.smears.findings import Finding
-from reddino.smears.manifest import Manifest
-
-if TYPE_CHECKING:
-    from reddino.classification.classifier import Classifier
-    from reddino.classification.predict import Predictions
 
 #: With more sources than this, labels are counted over all of them together.
 MOST_SOURCES = 8
@@ -26,30 +20,29 @@ LETTERS = 60
 KIND_LETTERS = 24
 
 
-def source_table(manifest: Manifest) -> Table:
-    """Images, cells, slides, patients and the median cell diameter of each source."""
+def source_table(manifest: reddino.Manifest) -> Table:
+    """Return images, cells, slides, patients and the median cell diameter of each source."""
     table = Table(title="sources")
     table.add_column("source")
     for name in ("images", "cells", "slides", "patients", "cell diameter (px)"):
         table.add_column(name, justify="right")
-    sources = np.array(manifest.strings("source"), dtype=object)
-    names = sorted(set(sources.tolist()))
+    sources = manifest.strings("source")
+    names = sorted(set(sources))
     for source, shown in zip(names, short_names(names, LETTERS), strict=True):
-        part = manifest.select(sources == source)
-        diameters = part.numbers("cell_diameter")
-        known = diameters[~np.isnan(diameters)]
+        part = manifest.select([row for row, name in enumerate(sources) if name == source])
+        known = [value for value in part.numbers("cell_diameter").tolist() if not isnan(value)]
         table.add_row(
             shown or "(none)",
             str(len(part.images()[0])),
             str(int(part.is_cell().sum())),
             *(str(len(set(part.strings(name)) - {""}) or "-") for name in ("slide", "patient")),
-            f"{np.median(known):.1f}" if len(known) else "-",
+            f"{median(known):.1f}" if known else "-",
         )
     return table
 
 
-def label_table(manifest: Manifest) -> Table:
-    """Rows of each label, by source where there are few sources."""
+def label_table(manifest: reddino.Manifest) -> Table:
+    """Return the rows of each label, by source where there are few sources."""
     labels, sources = manifest.strings("label"), manifest.strings("source")
     counts = Counter(zip(labels, sources, strict=True))
     totals = Counter(labels)
@@ -65,8 +58,8 @@ def label_table(manifest: Manifest) -> Table:
     return table
 
 
-def findings_table(findings: Sequence[Finding], width: int) -> Table:
-    """What `check` found: kind, count, what it means, and where it is first.
+def findings_table(findings: Sequence[reddino.Finding], width: int) -> Table:
+    """Return what `check` found: kind, count, what it means, and where it is first.
 
     Args:
         width: of the terminal, which sentences are broken to fit.
@@ -83,8 +76,8 @@ def findings_table(findings: Sequence[Finding], width: int) -> Table:
     return table
 
 
-def model_table(models: Sequence[KnownModel]) -> Table:
-    """Names of models, and where their weights come from."""
+def model_table(models: Sequence[reddino.KnownModel]) -> Table:
+    """Return the names of models, and where their weights come from."""
     table = Table(title="models")
     table.add_column("name", no_wrap=True)
     table.add_column("weights")
@@ -93,8 +86,8 @@ def model_table(models: Sequence[KnownModel]) -> Table:
     return table
 
 
-def classifier_table(classifier: Classifier) -> Table:
-    """How a classifier did on held-out groups, before and after its calibration."""
+def classifier_table(classifier: reddino.Classifier) -> Table:
+    """Return the scores of a classifier on held-out groups, before and after its calibration."""
     report = classifier.report
     table = Table(title="held-out groups", caption="\n".join(report["notes"]), caption_justify="left")
     for name in ("cells", "wF1", "bAcc", "Acc", "macro F1"):
@@ -111,8 +104,8 @@ def classifier_table(classifier: Classifier) -> Table:
     return table
 
 
-def prediction_table(predictions: Predictions, most: int = 20) -> Table:
-    """Cells of each class, in all and on the first slides."""
+def prediction_table(predictions: reddino.Predictions, most: int = 20) -> Table:
+    """Return the cells of each class, in all and on the first slides."""
     counts = predictions.counts()
     table = Table(title="cells by class")
     table.add_column("slide or image")
@@ -124,5 +117,5 @@ def prediction_table(predictions: Predictions, most: int = 20) -> Table:
     if counts.num_rows > most:
         table.add_row(f"({counts.num_rows - most} more)", *("" for _ in columns))
     table.add_section()
-    table.add_row("all", *(str(int(np.sum(counts.column(name).to_numpy()))) for name in columns))
+    table.add_row("all", *(str(sum(counts.column(name).to_numpy().tolist())) for name in columns))
     return table

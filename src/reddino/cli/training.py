@@ -9,9 +9,10 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 import reddino
-from reddino.cli.options import Several, Unit
+from reddino.cli.options import Several
 from reddino.cli.program import app
 from reddino.cli.terminal import INTERRUPTED, complain, is_main_process, progress_bar, say, show_log
+from reddino.views.choices import Unit
 
 
 @app.command
@@ -83,9 +84,7 @@ def pack(
         out: a new folder.
         recipe: the recipe that the images are for, to measure and shrink cells; as they are, if not given.
     """
-    from reddino.smears.failures import Failures
-
-    failures = Failures()
+    failures = reddino.Failures()
     with progress_bar("images") as progress:
         packed = reddino.pack(data, out, recipe=recipe, failures=failures, progress=progress)
     if failures.count:

@@ -8,15 +8,16 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from reddino.embedding.batches import Dealer, Forecast, PartEnd, relative_failures
+from reddino.embedding.choices import Per, StoredType
 from reddino.embedding.output_writer import EmbeddedBatch, OutputWriter
 from reddino.embedding.prefetch import prefetch
 from reddino.embedding.replaced_pictures import require_same_pictures
-from reddino.embedding.table_rows import TOKENS, Per, RowColumns, choose_pooler
+from reddino.embedding.table_rows import TOKENS, RowColumns, choose_pooler
 from reddino.embedding.table_writer import TableWriter, only_writer
 from reddino.embedding.view_encoder import ViewEncoder, arithmetic, preprocessing
 from reddino.embedding.write_behind import WriteBehind
@@ -47,6 +48,8 @@ class EmbedReport:
             beyond the type in which they are stored.
         resumed: rows that an earlier, interrupted pass had written.
         seconds: wall time of this pass.
+        runtime: that computed the vectors; "none" for a baseline.
+        precision: in which it computed them.
     """
 
     rows: int
@@ -56,6 +59,8 @@ class EmbedReport:
     resumed: int
     seconds: float
     not_finite: int = 0
+    runtime: str = "none"
+    precision: str = "fp32"
 
     @property
     def rows_per_second(self) -> float:
@@ -78,7 +83,7 @@ def embed_manifest(
     failures: Failures | None = None,
     progress: Progress | None = None,
     part_rows: int = 2048,
-    dtype: Literal["float32", "float16"] = "float32",
+    dtype: StoredType = "float32",
     threads: int = 0,
     name: str | None = None,
 ) -> EmbedReport:
@@ -150,7 +155,17 @@ def embed_manifest(
     unusable = len({path for path, _ in failed})
     seconds = time.perf_counter() - started
     lost = sum(record.not_finite for record in records)
-    return EmbedReport(rows, views.images_to_open(), unusable, dropped, resumed, seconds, lost)
+    return EmbedReport(
+        rows,
+        views.images_to_open(),
+        unusable,
+        dropped,
+        resumed,
+        seconds,
+        lost,
+        str(meta["runtime"]),
+        str(meta["precision"]),
+    )
 
 
 def _embed_missing(

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from reddino.embedding.choices import ExportFormat
 from reddino.embedding.model_card import model_card
 from reddino.embedding.runtimes.check import drawn_cells
 from reddino.embedding.runtimes.extras import import_openvino, require
@@ -31,7 +32,6 @@ from reddino.networks.engine import TorchEngine
 from reddino.networks.folder import CARD, save_model_folder
 from reddino.networks.training_images import SeenImages, write_seen
 
-Format = Literal["onnx", "openvino", "hub"]
 #: Largest difference from torch, in shares of the largest number, that an exported file may show.
 TOLERANCE = 1e-4
 DESCRIPTION = "reddino-export.json"
@@ -57,7 +57,7 @@ def export_model(
     encoder: Encoder,
     folder: Path,
     *,
-    form: Format = "onnx",
+    form: ExportFormat = "onnx",
     pooling: str = "cls",
     scores: Mapping[str, float] | None = None,
     licence: str | None = None,
@@ -81,7 +81,7 @@ def export_model(
         RedDinoError: the folder is not empty, an extra is not installed, an option is of another format, or
             the file computes something else.
     """
-    if form not in get_args(Format):
+    if form not in get_args(ExportFormat):
         raise RedDinoError(f"format '{form}' is not known; give onnx, openvino or hub")
     if form != "hub" and (scores or licence):
         raise RedDinoError(

@@ -12,8 +12,9 @@ from reddino.embedding.baselines import CELL_SIZE, COLOUR_HISTOGRAM, MORPHOLOGY,
 from reddino.embedding.runtimes.check import drawn_cells
 from reddino.embedding.runtimes.choice import use_bf16_where_it_keeps, use_runtime
 from reddino.embedding.view_encoder import ViewEncoder
+from reddino.foundations.choices import Precision
 from reddino.foundations.errors import RedDinoError
-from reddino.foundations.runtime import Precision, bf16_is_fast, choose_device, choose_runtime
+from reddino.foundations.runtime import bf16_is_fast, choose_device, choose_runtime
 from reddino.networks.catalogue import TURNED
 from reddino.networks.encoder import Encoder, open_model
 from reddino.networks.training_images import NOTHING, SeenImages, seen_before

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from reddino.embedding.choices import StoredType
 from reddino.foundations.structured import fit, parse_json
 
 Name = Annotated[str, Field(min_length=1)]
@@ -40,7 +41,7 @@ class _Table(_Open):
     data: str
     plan: str
     dim: Annotated[int, Field(ge=1, le=1 << 24)]
-    dtype: Literal["float16", "float32"]
+    dtype: StoredType
     images: Number
     part_rows: Number
     provenance: dict[str, Any] = {}

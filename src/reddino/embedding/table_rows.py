@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import isqrt
-from typing import Any, ClassVar, Literal, Protocol, TypeAlias
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from reddino.embedding.choices import Per
 from reddino.embedding.view_encoder import Vectors
 from reddino.foundations.errors import RedDinoError
 from reddino.smears.manifest import Manifest
 from reddino.views.placing import FOUND_COLUMNS, Squares
 
-Per = Literal["view", "field"]
 TOKENS = "tokens"
 
 # A pyarrow column. The published type stubs know too few of the argument types that pyarrow's functions take.

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from reddino.embedding.view_encoder import Vectors
 from reddino.evaluation import knn, linear_probe
+from reddino.evaluation.choices import Classifier
 from reddino.evaluation.metrics import Classes, Real
 
-Classifier = Literal["probe", "1-NN", "20-NN", "scaled probe", "cosine 1-NN", "cosine 20-NN", "nearest mean"]
-#: As coded in the published evaluation; always asked.
-PUBLISHED: tuple[Classifier, ...] = ("probe", "1-NN", "20-NN")
-#: Asked by option.
-OPTIONAL: tuple[Classifier, ...] = ("scaled probe", "cosine 1-NN", "cosine 20-NN", "nearest mean")
 NEIGHBOURS = {"1-NN": 1, "20-NN": 20, "cosine 1-NN": 1, "cosine 20-NN": 20}
 
 

@@ -10,9 +10,10 @@ import numpy as np
 from reddino.embedding.embeddings import Embeddings
 from reddino.evaluation.splits import Split
 from reddino.foundations.errors import RedDinoError
+from reddino.smears.choices import IDENTITIES
 from reddino.smears.findings import counted
 from reddino.smears.groups import joined_groups
-from reddino.smears.identities import IDENTITIES, several_of, under_several
+from reddino.smears.identities import several_of, under_several
 from reddino.smears.manifest import Manifest
 from reddino.smears.spelling import spelling_key
 

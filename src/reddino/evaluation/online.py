@@ -20,7 +20,8 @@ from reddino.smears.decode import Failures
 from reddino.smears.manifest import Manifest
 from reddino.smears.opening import Data, open_data
 from reddino.views.by_image import ViewsByImage
-from reddino.views.spec import Side, ViewKind, ViewSpec
+from reddino.views.choices import Side, ViewKind
+from reddino.views.spec import ViewSpec
 
 log = logging.getLogger(__name__)
 

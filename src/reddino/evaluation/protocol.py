@@ -12,8 +12,9 @@ from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.equal_vectors import equal_notes
 from reddino.embedding.finite import require_finite
 from reddino.evaluation import classifiers, linear_probe
+from reddino.evaluation.choices import Classifier
 from reddino.evaluation.class_map import labelled_rows
-from reddino.evaluation.classifiers import Answer, Classifier
+from reddino.evaluation.classifiers import Answer
 from reddino.evaluation.intervals import (
     ENOUGH_GROUPS,
     FEW_GROUPS,

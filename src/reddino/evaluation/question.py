@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from reddino.embedding.embeddings import Embeddings
+from reddino.evaluation.choices import PUBLISHED, Classifier, Protocol
 from reddino.evaluation.class_map import ClassMap
-from reddino.evaluation.classifiers import PUBLISHED, Classifier
 from reddino.evaluation.few_shot import few_shot
 from reddino.evaluation.intervals import RESAMPLES
 from reddino.evaluation.leaks import (
@@ -35,7 +35,6 @@ from reddino.evaluation.splits import (
 )
 from reddino.foundations.errors import RedDinoError
 
-Protocol = Literal["kfold", "grouped-kfold", "cross-source", "leave-one-source-out", "fixed", "few-shot"]
 Count = Annotated[int, Field(ge=1)]
 #: Protocols in which a column says who trains and who tests, so that no group can be kept together.
 SIDES_GIVEN = ("cross-source", "leave-one-source-out", "fixed")

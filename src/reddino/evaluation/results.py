@@ -46,7 +46,7 @@ class Result:
     Attributes:
         model: name of the network or baseline.
         task: what was asked, in the caller's words.
-        protocol: a name of `reddino.evaluation.question.Protocol`.
+        protocol: a name of `reddino.evaluation.choices.Protocol`.
         group_by: the column that made the groups.
         seed: seed of the folds; None where nothing was drawn.
         classes: names, in the order of the class numbers.

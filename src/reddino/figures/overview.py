@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +16,11 @@ from reddino.embedding.column_names import renamed
 from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.finite import require_finite
 from reddino.embedding.view_encoder import Images
+from reddino.figures.atlas_data import write_atlas_data
+from reddino.figures.choices import Method
 from reddino.figures.maps import maps_figure
 from reddino.figures.outliers import outlier_scores
-from reddino.figures.projection import Method, Points, layout
+from reddino.figures.projection import Points, layout
 from reddino.figures.row_pictures import Pictures
 from reddino.figures.sheets import (
     Indices,
@@ -147,8 +150,10 @@ class Overview:
 
     def save_columns(self, path: Path, provenance: Mapping[str, Any]) -> None:
         """Write `columns` as Parquet, with where they come from in the metadata."""
-        import json
-
         notes = {"reddino": json.dumps({"embedding": dict(self.table.meta), "provenance": dict(provenance)})}
         with atomic_path(path) as partial:
             write_parquet(self.columns().replace_schema_metadata(notes), partial)
+
+    def save_atlas_data(self, path: Path) -> None:
+        """Write what Embedding Atlas reads; see `reddino.figures.atlas_data.write_atlas_data`."""
+        write_atlas_data(self.columns(), path, self.cut if self.pictures is not None else None)

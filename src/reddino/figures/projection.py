@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +13,10 @@ from sklearn.decomposition import PCA
 
 from reddino.embedding.equal_vectors import EqualVectors, equal_vectors
 from reddino.embedding.view_encoder import Vectors
+from reddino.figures.choices import Method
 from reddino.foundations.errors import RedDinoError
 
 Points = npt.NDArray[np.float64]
-Method = Literal["umap", "pca"]
 
 #: Directions that are kept before UMAP: neighbours hardly change, and their search takes a fraction.
 COMPONENTS = 50

@@ -8,11 +8,10 @@ from typing import Literal
 
 import torch
 
+from reddino.foundations.choices import Precision
 from reddino.foundations.cores import usable_cores
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.launch import launched
-
-Precision = Literal["auto", "fp32", "bf16"]
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,12 @@ from reddino.foundations.errors import RedDinoError
 from reddino.foundations.runtime import Runtime, choose_runtime
 from reddino.networks.backbone import Backbone, ViTBackbone
 from reddino.networks.catalogue import PUBLISHED, PUBLISHED_SIZE, TURNED, open_backbone
+from reddino.networks.choices import ChannelOrder, Pooling
 from reddino.networks.engine import Engine, TorchEngine
 from reddino.networks.folder import ModelCard
-from reddino.networks.graph import Pooling
 from reddino.networks.squares import Picture, as_squares
 
-CHANNEL_ORDERS = ("RGB", "BGR")
+CHANNEL_ORDERS: tuple[ChannelOrder, ...] = get_args(ChannelOrder)
 #: Squares that go to the network in one piece at most; longer arrays are dealt out, to bound the memory.
 AT_ONCE = 512
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 
 from reddino.networks.backbone import Backbone, Tokens, ViTBackbone
-
-Pooling = Literal["cls", "mean", "cls+mean", "tokens"]
 
 
 def normalise(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:

@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
+from reddino.smears.choices import Drawn
 from reddino.smears.decode import image_orientation, image_size
 
 #: `stored`: the pixels as the file holds them; `upright`: as `decode_image` returns them.
-Drawn = Literal["stored", "upright"]
 #: The column that a manifest has where boxes of turned pictures are known to fit them, and its value.
 DRAWN_COLUMN, UPRIGHT = "boxes_on", "upright"
 

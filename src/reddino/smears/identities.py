@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from reddino.smears.choices import IDENTITIES
 from reddino.smears.findings import Finding
 from reddino.smears.manifest import Manifest
 from reddino.smears.sides import side_of_folder, sides_of, split_columns
 
-#: Columns that name what a row was taken from; by themselves they mean something within one source only.
-IDENTITIES = ("patient", "slide", "group")
 #: What rows without a source are called.
 NO_SOURCE = "(no source)"
 #: What holds one of each of the others: (column, what it should have one of).

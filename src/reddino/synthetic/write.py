@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from reddino.foundations.locks import require_free
 from reddino.foundations.version import __version__
 from reddino.smears.manifest import Manifest, read_manifest
 from reddino.synthetic.camera import encode, photograph
+from reddino.synthetic.choices import Parasites
 from reddino.synthetic.infection import HOSTS, infected
 from reddino.synthetic.paint import paint
 from reddino.synthetic.patients import PROFILES, Patient, draw_patient
@@ -33,7 +35,7 @@ COLUMNS = (
 #: Before a laboratory's name in manifests, so that no real collection is taken for a synthetic one.
 DRAWN = "drawn-"
 #: The parasites of a smear: those of the diseases' own mix of shapes, or those of `infection`.
-PARASITES = ("usual", "hard")
+PARASITES: tuple[Parasites, ...] = get_args(Parasites)
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Settings:
     bystanders: bool
     field_um: float
     strength: float = 1.0
-    parasites: str = "usual"
+    parasites: Parasites = "usual"
 
     def lab(self, name: str) -> Source:
         """Return a laboratory at the strength of these smears."""
@@ -176,7 +178,7 @@ def write_smears(
     bystanders: bool = False,
     field_um: float = FIELD,
     strength: float = 1.0,
-    parasites: str = "usual",
+    parasites: Parasites = "usual",
 ) -> Manifest:
     """Write synthetic smears with their truth: pictures, `manifest.csv` (last) and `synthetic.json`.
 

@@ -6,7 +6,7 @@ Coordinates are continuous: pixel i of a row covers [i, i + 1), an image of widt
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from reddino.foundations.errors import RedDinoError
 from reddino.rbc.diameters import cell_diameters
 from reddino.smears.manifest import Manifest
-
-Side = tuple[float, Literal["px", "diameters"]]
-ViewKind = Literal["cells", "image", "patches", "random"]
+from reddino.views.choices import Border, Side, Unit, ViewKind
 
 #: Side of a view where none is given: a cell with its surroundings, and the paper's patch of a field.
 DEFAULT_SIDES: Mapping[str, Side] = {
@@ -52,9 +50,9 @@ class ViewSpec(BaseModel):
 
     kind: ViewKind = "cells"
     side: float = Field(default=64.0, gt=0)
-    unit: Literal["px", "diameters"] = "px"
+    unit: Unit = "px"
     output: int = Field(default=224, ge=1)
-    border: Literal["pad", "drop"] = "pad"
+    border: Border = "pad"
     per_image: int = Field(default=8, ge=1)
     seed: int = Field(default=0, ge=0)
     mask_centre: float = Field(default=0.0, ge=0)

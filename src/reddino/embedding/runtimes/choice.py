@@ -8,23 +8,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from statistics import median
-from typing import Any, Literal
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from reddino.embedding.choices import RuntimeName
 from reddino.embedding.runtimes.candidates import Candidate, every_candidate
 from reddino.embedding.runtimes.check import FAITHFUL, Agreement, agreement
+from reddino.foundations.choices import Precision
 from reddino.foundations.errors import RedDinoError
 from reddino.networks.encoder import Encoder
 from reddino.networks.engine import Engine, TorchEngine
 
 log = logging.getLogger(__name__)
 
-RuntimeName = Literal["auto", "torch", "openvino", "onnx"]
-RUNTIMES = ("auto", "torch", "openvino", "onnx")
-PRECISIONS = ("auto", "fp32", "bf16")
+RUNTIMES: tuple[RuntimeName, ...] = get_args(RuntimeName)
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 #: Runtimes are compared where the pass takes so many times longer than comparing them.
 WORTH_COMPARING = 10
 #: Seconds to bring a network to another runtime, about.

@@ -18,6 +18,14 @@ from reddino.evaluation.result_files import origin_line
 from reddino.foundations.atomic import write_text
 
 
+class BatchReports(list[BatchReport]):
+    """The reports of several tables."""
+
+    def table(self) -> Table:
+        """Return the reports side by side, as a table for the terminal."""
+        return rich_table(self)
+
+
 def rows(reports: Sequence[BatchReport]) -> list[tuple[str, ...]]:
     """(measure, wanted, without an effect, a value a model) of every measure that a report holds."""
     found = []

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from reddino.foundations.errors import RedDinoError
+from reddino.smears.choices import Drawn
 from reddino.smears.decode import Failures
-from reddino.smears.frames import Drawn
 from reddino.smears.manifest import Manifest
 from reddino.smears.readers.coco_entries import box_of, category_names, id_of, is_crowd, size_of
 from reddino.smears.readers.coco_files import CocoFile, Listed, find_pictures, open_coco

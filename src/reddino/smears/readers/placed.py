@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from reddino.smears.choices import Drawn
 from reddino.smears.decode import ImageError
-from reddino.smears.frames import DRAWN_COLUMN, UPRIGHT, Drawn, Frame, read_frame
+from reddino.smears.frames import DRAWN_COLUMN, UPRIGHT, Frame, read_frame
 from reddino.smears.readers.rows import Cell, Rows, Value
 
 #: Boxes with a shorter side, in pixels, are no cells: fractions of the picture, or a slip of the mouse.

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.structured import read_bytes
+from reddino.smears.choices import Drawn
 from reddino.smears.decode import Failures
-from reddino.smears.frames import Drawn
 from reddino.smears.manifest import Manifest
 from reddino.smears.readers.pairing import by_stem, one_each, report_unmatched
 from reddino.smears.readers.placed import Annotation, add_annotated

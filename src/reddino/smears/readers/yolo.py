@@ -6,8 +6,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from reddino.smears.choices import Drawn
 from reddino.smears.decode import Failures, ImageError
-from reddino.smears.frames import Drawn, read_frame
+from reddino.smears.frames import read_frame
 from reddino.smears.manifest import Manifest
 from reddino.smears.readers.class_names import Names, class_names, given_names
 from reddino.smears.readers.pairing import one_each, report_unmatched

@@ -14,7 +14,7 @@ import reddino
 from reddino import cli
 from reddino.embedding.table import read_embeddings
 from reddino.evaluation.results import CHANCE
-from reddino.evaluation.tasks import Task, named_paths, read_task_file, shipped_tasks
+from reddino.evaluation.task_file import Task, named_paths, read_task_file, shipped_tasks
 from reddino.foundations.errors import RedDinoError
 from reddino.smears.manifest import Manifest, read_manifest, write_manifest
 

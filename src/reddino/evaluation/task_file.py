@@ -1,45 +1,26 @@
-"""Tasks: which data, seen how, answer which question; read from YAML, embedded where needed, and scored."""
+"""Tasks: which data, cut how, are used for which question; read from YAML or made from options."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
-from reddino.checks.notice import Notice, mention_findings
-from reddino.embedding.embeddings import Embeddings
-from reddino.embedding.table import read_embeddings
+from reddino.evaluation.choices import OPTIONAL, PUBLISHED
 from reddino.evaluation.class_map import ClassMap, read_class_map
-from reddino.evaluation.classifiers import OPTIONAL, PUBLISHED
-from reddino.evaluation.compare import compare_tables
-from reddino.evaluation.paper_table import FAMILY, paper_grid
+from reddino.evaluation.paper_table import FAMILY
 from reddino.evaluation.question import Question
-from reddino.evaluation.render import Grid
-from reddino.evaluation.results import Result
-from reddino.evaluation.score_tables import by_task
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.package_data import recipe_folder
-from reddino.foundations.provenance import hash_bytes
 from reddino.foundations.structured import first_fault, read_yaml
-from reddino.smears.manifest import Manifest, join_manifests, with_groups
+from reddino.networks.choices import VectorPooling
 from reddino.smears.opening import open_data
-from reddino.views.spec import ViewKind
+from reddino.views.choices import Unit, ViewKind
 
 #: Training cells a class, where nobody names any.
 SHOTS = (1, 5, 10, 50)
-
-Watch = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
-
-
-@contextmanager
-def unwatched(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Progress that nobody looks at."""
-    yield lambda done, total: None
 
 
 class Task(Question):
@@ -59,8 +40,8 @@ class Task(Question):
     groups: str | None = None
     view: ViewKind | None = None
     side: float | None = None
-    unit: Literal["px", "diameters"] | None = None
-    pooling: Literal["cls", "mean", "cls+mean"] = "cls"
+    unit: Unit | None = None
+    pooling: VectorPooling = "cls"
     image_size: int | None = None
     shots: int | tuple[int, ...] = 5  # type: ignore[assignment]
 
@@ -119,53 +100,6 @@ class TaskFile(BaseModel):
         return self.model_copy(update={"tasks": changed})
 
 
-class Evaluation(list[Result]):
-    """The results of all tasks and models, with their tables in the paper's layout (`grids`)."""
-
-    def __init__(self, results: Sequence[Result], grids: Sequence[Grid] = ()) -> None:
-        super().__init__(results)
-        self.grids = list(grids)
-
-
-@dataclass(frozen=True)
-class Embedder:
-    """Makes the tables that are missing, and takes those that are there.
-
-    Attributes:
-        folder: of all tables.
-        embed: the verb.
-        options: for it, such as device and batch size.
-        watch: gives the progress of a pass, under a name.
-        notice: takes a sentence on what is odd about the data; None logs it.
-    """
-
-    folder: Path
-    embed: Callable[..., Any]
-    options: Mapping[str, Any]
-    watch: Watch
-    notice: Notice | None = None
-
-    def table(self, title: str, task: Task, manifest: Manifest, model: str) -> Embeddings:
-        """The table of one model on the data of a task.
-
-        An earlier table in its place is taken if it says that it holds the same; another one is refused.
-        """
-        name, spec = _named(model)
-        seen_how = hash_bytes(repr(sorted(task.embedding().items())).encode())[:8]
-        data = manifest.fingerprint()
-        out = self.folder / f"{_slug('-'.join(task.data))}-{data[:8]}" / f"{_slug(name)}-{seen_how}"
-        keep = self.folder / f"hashes-{data}"
-        with self.watch(f"{title}: {name}") as progress:
-            options = {**task.embedding(), **self.options, "progress": progress, "hashes": keep}
-            options["notice"] = _unsaid  # what is odd about the data was said before the first pass
-            self.embed(manifest, spec, out, name=name, **options)
-        return read_embeddings(out)
-
-
-def _unsaid(sentence: str) -> None:
-    """Takes a sentence that nobody needs to read again."""
-
-
 def shipped_tasks() -> dict[str, Path]:
     """The task files that come with the package, by name."""
     return {path.stem: path for path in sorted((recipe_folder() / "tasks").glob("*.yaml"))}
@@ -219,43 +153,6 @@ def _check_layout(which: str, layout: TableLayout, tasks: Mapping[str, Task]) ->
                 )
 
 
-def run_tasks(
-    tasks: TaskFile,
-    models: Sequence[str],
-    embedder: Embedder,
-    *,
-    paths: Mapping[str, Path],
-    beside: Path = Path(),
-) -> Evaluation:
-    """Embed what is missing, ask every question of every model, and lay out the tables.
-
-    Args:
-        models: as `embed` takes them, each with an optional name before it: `ours=runs/x/model`.
-        paths: manifests by the name that tasks call them.
-        beside: folder that other names are relative to.
-
-    Raises:
-        RedDinoError: data that nobody named, or as `embed` and `compare_tables`.
-    """
-    if not models:
-        raise RedDinoError("Tasks need models to embed with: give --models, such as reddino-small.")
-    manifests = {title: _manifest(title, task, paths, beside) for title, task in tasks.tasks.items()}
-    mention_findings(manifests.values(), embedder.notice)
-    results: list[Result] = []
-    of_task: dict[str, list[Result]] = {}
-    for title, task in tasks.tasks.items():
-        tables = {model: embedder.table(title, task, manifests[title], model) for model in models}
-        for asked, question in task.questions(title).items():
-            found = compare_tables(tables, question, asked)
-            of_task.setdefault(title, []).extend(found)
-            results += found
-    layouts = tasks.tables or tuple(
-        TableLayout(title=title, tasks=(title,), classifiers=task.classifiers)
-        for title, task in tasks.tasks.items()
-    )
-    return Evaluation(results, [_grid(layout, of_task, tasks.family) for layout in layouts])
-
-
 def data_tasks(
     paths: Mapping[str, Path],
     classes: ClassMap,
@@ -298,45 +195,6 @@ def make_questions(
     """
     task = _checked(Task, {"data": (), "classes": classes, "shots": tuple(shots), **options})
     return task.questions(task.label)
-
-
-def score_tables(
-    folders: Sequence[str | Path],
-    questions: Mapping[str, Question],
-    *,
-    family: str = FAMILY,
-    notice: Notice | None = None,
-) -> Evaluation:
-    """Ask questions of tables that are there.
-
-    Args:
-        notice: takes a sentence on what is odd about the rows; None logs it.
-
-    Raises:
-        RedDinoError: tables of other cells or views, or as `compare_tables`.
-    """
-    tables = _told_apart({str(folder): read_embeddings(folder) for folder in folders})
-    mention_findings([next(iter(tables.values())).manifest()], notice)  # all are of the same rows
-    results = [one for title, asked in questions.items() for one in compare_tables(tables, asked, title)]
-    several = len({result.model for result in results}) == len(tables) > 1
-    of_task = by_task(results)
-    # By task: with one cell a class there may be too few for 20-NN, with ten there are not.
-    layouts = [
-        TableLayout(title=title, tasks=(title,), classifiers=found[0].classifiers)
-        for title, found in of_task.items()
-    ]
-    return Evaluation(results, [_grid(one, of_task, family) for one in layouts] if several else ())
-
-
-def _told_apart(tables: Mapping[str, Embeddings]) -> dict[str, Embeddings]:
-    """The same tables; those of models with one name are called by their folders too."""
-    names = Counter(str(table.meta["model"]) for table in tables.values())
-    return {
-        folder: table
-        if names[str(table.meta["model"])] == 1
-        else replace(table, meta={**table.meta, "model": f"{table.meta['model']} ({Path(folder).name})"})
-        for folder, table in tables.items()
-    }
 
 
 def require_defaults(
@@ -393,35 +251,3 @@ def named_paths(entries: Sequence[str | Path]) -> dict[str, Path]:
             raise RedDinoError(f"two data sets are called '{name}': name one, as in --data other={where}")
         found[name] = where
     return found
-
-
-def _manifest(title: str, task: Task, paths: Mapping[str, Path], beside: Path) -> Manifest:
-    return join_manifests([_opened(title, name, task.groups, paths, beside) for name in task.data])
-
-
-def _opened(title: str, name: str, groups: str | None, paths: Mapping[str, Path], beside: Path) -> Manifest:
-    path = paths.get(name, beside / name)
-    if name not in paths and not path.exists():
-        raise RedDinoError(
-            f"Task '{title}' needs the data '{name}': give its manifest, as in --data {name}=manifest.csv"
-        )
-    manifest = open_data(path)
-    listed = manifest.root / groups if groups else None
-    return with_groups(manifest, listed) if listed is not None and listed.is_file() else manifest
-
-
-def _grid(layout: TableLayout, of_task: Mapping[str, Sequence[Result]], family: str) -> Grid:
-    results = [result for task in layout.tasks for result in of_task[task]]
-    grid = paper_grid(layout.title, results, classifiers=layout.classifiers, family=family)
-    return grid if layout.models_by == "rows" else grid.transposed()
-
-
-def _named(model: str) -> tuple[str, str]:
-    """What tables call a model, and the model."""
-    name, equals, spec = model.partition("=")
-    return (name, spec) if equals else (model, model)
-
-
-def _slug(text: str) -> str:
-    """A name as a file name."""
-    return "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in text).strip("-.")[:80]

@@ -1,0 +1,8 @@
+"""The choices of synthetic smears; without NumPy, so that the command line can name them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+#: `usual` has rings in the cells of a few patients; `hard` several stages, and what is mistaken for them.
+Parasites = Literal["usual", "hard"]

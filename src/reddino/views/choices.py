@@ -1,0 +1,13 @@
+"""The choices of a view; without NumPy, so that the command line can name them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+ViewKind = Literal["cells", "image", "patches", "random"]
+#: Of a view's side: diameters of a red cell, or pixels.
+Unit = Literal["diameters", "px"]
+#: Mirror the image where a view reaches past it, or leave such views out.
+Border = Literal["pad", "drop"]
+#: A view's side and its unit.
+Side = tuple[float, Unit]
