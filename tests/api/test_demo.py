@@ -161,7 +161,7 @@ def test_scale__minutes_change_the_samples_in_proportion() -> None:
 def test_command__prints_tables_and_ends_with_where_everything_is(
     report: DemoReport, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("reddino.api.demo_steps.run_demo", lambda folder, scale, **options: report)
+    monkeypatch.setattr("reddino.api.demonstration.run_demo", lambda folder, scale, **options: report)
     assert cli.main(["demo", "--out", str(report.folder)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert any("Patients never seen" in line for line in lines)
@@ -172,6 +172,6 @@ def test_command__prints_tables_and_ends_with_where_everything_is(
 def test_command__says_that_it_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("reddino.api.demo_steps.run_demo", lambda folder, scale, **options: None)
+    monkeypatch.setattr("reddino.api.demonstration.run_demo", lambda folder, scale, **options: None)
     assert cli.main(["demo", "--out", str(tmp_path)]) == 130
     assert capsys.readouterr().err.strip() == "reddino: stopped; the same command goes on."
