@@ -25,7 +25,7 @@ from reddino.embedding.table import read_embeddings
 from reddino.embedding.view_encoder import Vectors
 from reddino.evaluation.choices import PUBLISHED
 from reddino.evaluation.class_map import labelled_rows
-from reddino.evaluation.classifiers import NEIGHBOURS, ask
+from reddino.evaluation.classifiers import NEIGHBOURS, fit_and_predict
 from reddino.evaluation.leaks import groups_of
 from reddino.evaluation.metrics import Classes, Real, score
 from reddino.evaluation.splits import grouped_folds
@@ -78,7 +78,7 @@ def compare(table: Path, options: argparse.Namespace) -> None:
     equal, untied, off = (dict.fromkeys(PUBLISHED, 0.0) for _ in range(3))
     for train, test in grouped_folds(labels, groups, options.folds, 0):
         inner = [groups[row] for row in train]
-        ours = ask(emb.vectors[train], truth[train], emb.vectors[test], PUBLISHED, inner)
+        ours = fit_and_predict(emb.vectors[train], truth[train], emb.vectors[test], PUBLISHED, inner)
         for name in PUBLISHED:
             theirs = scikit_learn_says(name, emb.vectors[train], truth[train], emb.vectors[test])
             same = ours[name].predicted == theirs

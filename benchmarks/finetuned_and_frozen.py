@@ -24,7 +24,7 @@ import yaml
 import reddino
 from reddino.classification.calibration import negative_log_likelihood
 from reddino.classification.predict import Predictions
-from reddino.evaluation.intervals import AnsweredRows, interval, resampled_scores
+from reddino.evaluation.intervals import PredictedRows, interval, resampled_scores
 from reddino.evaluation.metrics import METRICS, score
 from reddino.evaluation.splits import grouped_folds
 from reddino.smears.manifest import Manifest, read_manifest, with_groups
@@ -36,7 +36,7 @@ FROZEN, TUNED = "frozen probe", "fine-tuned"
 class Record:
     """What one kind of classifier answered, fold by fold."""
 
-    tests: list[AnsweredRows] = field(default_factory=list)
+    tests: list[PredictedRows] = field(default_factory=list)
     scores: list[tuple[float, ...]] = field(default_factory=list)
     likelihoods: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
@@ -47,7 +47,7 @@ class Record:
         order = np.array([classes.index(name) for name in made.classes])
         predicted = order[made.numbers()]
         group = np.array([groups[key] for key in zip(made.strings("path"), strict=True)])
-        self.tests.append(AnsweredRows(group, truth, predicted))
+        self.tests.append(PredictedRows(group, truth, predicted))
         self.scores.append(score(truth, predicted, len(classes)).as_row())
         logits = np.full((len(truth), len(classes)), -50.0)
         logits[:, order] = np.log(np.clip(made.probabilities, 1e-12, None))

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from reddino.embedding.view_encoder import Vectors
 from reddino.evaluation.class_map import ClassMap
-from reddino.evaluation.intervals import AnsweredRows
+from reddino.evaluation.intervals import PredictedRows
 from reddino.figures.outliers import OUTLIER_NEIGHBOURS, nearest
 
 Real = npt.NDArray[np.float64]
@@ -32,7 +32,7 @@ def rare_classes(labels: Iterable[str], classes: ClassMap) -> list[str]:
 
 def novelty_rows(
     vectors: Vectors, sources: Sequence[str], group: Classes, novel: npt.NDArray[np.bool_]
-) -> AnsweredRows | None:
+) -> PredictedRows | None:
     """Outlier scores of a class that the reference lacks, beside those of all other cells.
 
     The score is that of `reddino.figures.outliers.outlier_scores` with all cells but the novel ones as
@@ -62,7 +62,7 @@ def novelty_rows(
     if not known.any():
         return None
     truth = novel[known].astype(np.int64)
-    return AnsweredRows(group[known], truth, np.zeros_like(truth), scores[known])
+    return PredictedRows(group[known], truth, np.zeros_like(truth), scores[known])
 
 
 def _mean_distance(vectors: Vectors, reference: Classes, queries: Classes) -> Real:

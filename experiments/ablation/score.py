@@ -21,10 +21,10 @@ from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.table import read_embeddings
 from reddino.evaluation.batch_effect.measures import measure_table
 from reddino.evaluation.choices import PUBLISHED
-from reddino.evaluation.intervals import LEAST_GROUPS, AnsweredRows, resampled_scores
+from reddino.evaluation.intervals import LEAST_GROUPS, PredictedRows, resampled_scores
 from reddino.evaluation.leaks import groups_of
 from reddino.evaluation.metrics import auroc
-from reddino.evaluation.protocol import Answered, answer, summarise
+from reddino.evaluation.protocol import TablePredictions, predict_table, summarise
 from reddino.evaluation.result_files import as_json
 from reddino.evaluation.results import RESAMPLED, Result
 from reddino.evaluation.task_file import Task
@@ -148,17 +148,17 @@ def score_table(emb: Embeddings, task: Task, title: str, rare: Sequence[str], re
     question = task.questions(title)[title].model_copy(
         update={"classes": classes, "classifiers": PUBLISHED, "resamples": 0}
     )
-    answered = answer(emb, question)
-    units = _Groups.of(answered, emb, resamples)
-    numbers = _numbers(answered)
-    chosen = [name for name in rare if name in answered.names]
+    predictions = predict_table(emb, question)
+    units = _Groups.of(predictions, emb, resamples)
+    numbers = _numbers(predictions)
+    chosen = [name for name in rare if name in predictions.names]
     if not chosen:
         raise RedDinoError(f"task '{title}' has none of its rare classes: {', '.join(rare)}")
-    is_rare = np.isin(numbers, [answered.names.index(name) for name in chosen])
-    everything = summarise(answered, question, task=title)
-    few = summarise(answered, question, task=title, only=is_rare)
-    found = Scored(units.fingerprint(emb, answered, numbers))
-    drawn, drawn_few = units.resampled(answered), units.resampled(answered, is_rare)
+    is_rare = np.isin(numbers, [predictions.names.index(name) for name in chosen])
+    everything = summarise(predictions, question, task=title)
+    few = summarise(predictions, question, task=title, only=is_rare)
+    found = Scored(units.fingerprint(emb, predictions, numbers))
+    drawn, drawn_few = units.resampled(predictions), units.resampled(predictions, is_rare)
     for name in PUBLISHED:
         for score in SCORES:
             column = RESAMPLED.index(score)
@@ -169,7 +169,7 @@ def score_table(emb: Embeddings, task: Task, title: str, rare: Sequence[str], re
         found.values[f"{name} {RARE_RECALL}"] = few.mean(name).balanced_accuracy
         if drawn_few:  # rare cells may lie in too few groups where all cells do not
             found.resamples[f"{name} {RARE_RECALL}"] = drawn_few[name][:, RESAMPLED.index("bAcc")]
-    novelty = _novelty(answered, numbers, chosen, units)
+    novelty = _novelty(predictions, numbers, chosen, units)
     if novelty.values:
         found.values[OUTLIER] = float(np.mean(list(novelty.values.values())))
         if novelty.resamples:
@@ -194,61 +194,65 @@ class _Groups:
     seed: int
 
     @classmethod
-    def of(cls, answered: Answered, emb: Embeddings, resamples: int) -> _Groups:
+    def of(cls, predictions: TablePredictions, emb: Embeddings, resamples: int) -> _Groups:
         # Groups of all the table's rows, which several tasks share; then those of the task's own rows.
         question_groups = np.asarray(groups_of(emb), dtype=np.str_)
         names = np.unique(question_groups)
-        own = np.asarray(answered.plan.groups, dtype=np.str_)
+        own = np.asarray(predictions.plan.groups, dtype=np.str_)
         if not np.isin(own, names).all():  # groups by a column of its own
             names = np.unique(own)
         code = np.searchsorted(names, own).astype(np.int64)
         return cls(code, names, resamples, zlib.crc32("\0".join(names.tolist()).encode()))
 
-    def resampled(self, answered: Answered, only: npt.NDArray[np.bool_] | None = None) -> dict[str, Real]:
+    def resampled(
+        self, predictions: TablePredictions, only: npt.NDArray[np.bool_] | None = None
+    ) -> dict[str, Real]:
         """By classifier (b, 5) scores; nothing where too few groups are tested."""
-        kept = [test.rows if only is None else test.rows[only[test.rows]] for test in answered.tests]
+        kept = [test.rows if only is None else test.rows[only[test.rows]] for test in predictions.tests]
         if len(np.unique(self.code[np.concatenate(kept)])) < LEAST_GROUPS:
             return {}
-        sets: dict[str, list[AnsweredRows]] = {name: [] for name in PUBLISHED}
-        for test in answered.tests:
+        sets: dict[str, list[PredictedRows]] = {name: [] for name in PUBLISHED}
+        for test in predictions.tests:
             inside = np.ones(len(test.rows), np.bool_) if only is None else only[test.rows]
             if not inside.any():
                 continue
             for name, rows in sets.items():
-                predicted = test.answers[name].predicted[inside]
-                rows.append(AnsweredRows(self.code[test.rows[inside]], test.truth[inside], predicted))
-        return self.scores(sets, len(answered.names))
+                predicted = test.predictions[name].predicted[inside]
+                rows.append(PredictedRows(self.code[test.rows[inside]], test.truth[inside], predicted))
+        return self.scores(sets, len(predictions.names))
 
-    def scores(self, sets: Mapping[str, Sequence[AnsweredRows]], classes: int) -> dict[str, Real]:
+    def scores(self, sets: Mapping[str, Sequence[PredictedRows]], classes: int) -> dict[str, Real]:
         """By name (b, 5) scores of rows whose groups are numbers of this table."""
         return resampled_scores(sets, len(self.names), classes, resamples=self.resamples, seed=self.seed)
 
-    def fingerprint(self, emb: Embeddings, answered: Answered, numbers: npt.NDArray[np.int64]) -> str:
+    def fingerprint(
+        self, emb: Embeddings, predictions: TablePredictions, numbers: npt.NDArray[np.int64]
+    ) -> str:
         """16 hex digits over the scored cells, their classes and groups."""
-        table = answered.emb
+        table = predictions.emb
         place = [repr((table.strings("path"), *(table.numbers(name).tolist() for name in ("x", "y"))))]
-        tested = np.concatenate([test.rows for test in answered.tests])
+        tested = np.concatenate([test.rows for test in predictions.tests])
         parts = (numbers, self.code, tested)
         return hash_bytes(*(one.encode() for one in place), *(part.tobytes() for part in parts))
 
 
-def _numbers(answered: Answered) -> npt.NDArray[np.int64]:
+def _numbers(predictions: TablePredictions) -> npt.NDArray[np.int64]:
     """(n,) the class number of every labelled row."""
-    numbers = np.full(len(answered.emb), -1, dtype=np.int64)
-    for test in answered.tests:
+    numbers = np.full(len(predictions.emb), -1, dtype=np.int64)
+    for test in predictions.tests:
         numbers[test.rows] = test.truth
     return numbers
 
 
 def _novelty(
-    answered: Answered, numbers: npt.NDArray[np.int64], chosen: Sequence[str], units: _Groups
+    predictions: TablePredictions, numbers: npt.NDArray[np.int64], chosen: Sequence[str], units: _Groups
 ) -> Scored:
     """Outlier AUROC of each rare class as one that the reference lacks."""
     found = Scored("")
-    sources = answered.emb.strings("source")
+    sources = predictions.emb.strings("source")
     for name in chosen:
-        novel = numbers == answered.names.index(name)
-        rows = novelty_rows(answered.emb.vectors, sources, units.code, novel)
+        novel = numbers == predictions.names.index(name)
+        rows = novelty_rows(predictions.emb.vectors, sources, units.code, novel)
         area = None if rows is None or rows.positive is None else auroc(rows.truth == 1, rows.positive)
         if rows is None or area is None:
             continue

@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from reddino.evaluation import linear_probe
 from reddino.evaluation.choices import OPTIONAL, PUBLISHED
-from reddino.evaluation.classifiers import ask, unit_length
+from reddino.evaluation.classifiers import fit_and_predict, unit_length
 
 
 def data(seed: int, classes: int = 3) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]:
@@ -27,23 +27,23 @@ def data(seed: int, classes: int = 3) -> tuple[np.ndarray, np.ndarray, np.ndarra
 @pytest.mark.parametrize("seed", range(3))
 def test_ask__cosine_neighbours_and_nearest_mean_equal_scikit_learn(seed: int) -> None:
     train, labels, test, groups = data(seed)
-    answers = ask(train, labels, test, OPTIONAL, groups)
-    assert tuple(answers) == OPTIONAL
+    predictions = fit_and_predict(train, labels, test, OPTIONAL, groups)
+    assert tuple(predictions) == OPTIONAL
     for name, k in (("cosine 1-NN", 1), ("cosine 20-NN", 20)):
         expected = KNeighborsClassifier(k, metric="cosine").fit(train.astype(float), labels).predict(test)
-        assert np.array_equal(answers[name].predicted, expected)
+        assert np.array_equal(predictions[name].predicted, expected)
     centroid = NearestCentroid().fit(train.astype(float), labels)
-    assert np.array_equal(answers["nearest mean"].predicted, centroid.predict(test.astype(float)))
+    assert np.array_equal(predictions["nearest mean"].predicted, centroid.predict(test.astype(float)))
 
 
 def test_ask__probabilities_and_vote_shares_equal_scikit_learn() -> None:
     train, labels, test, groups = data(1, classes=2)
-    answers = ask(train, labels, test, PUBLISHED, groups)
+    predictions = fit_and_predict(train, labels, test, PUBLISHED, groups)
     reference = KNeighborsClassifier(20).fit(train, labels)
-    assert answers["20-NN"].positive == pytest.approx(reference.predict_proba(test)[:, 1])
+    assert predictions["20-NN"].positive == pytest.approx(reference.predict_proba(test)[:, 1])
     fitted = LogisticRegression(C=6 * 2 / 100, max_iter=1000).fit(train, labels)
-    assert answers["probe"].positive == pytest.approx(fitted.predict_proba(test)[:, 1], abs=1e-6)
-    assert np.array_equal(answers["probe"].predicted, fitted.predict(test))
+    assert predictions["probe"].positive == pytest.approx(fitted.predict_proba(test)[:, 1], abs=1e-6)
+    assert np.array_equal(predictions["probe"].predicted, fitted.predict(test))
 
 
 @pytest.mark.parametrize("seed", range(2))

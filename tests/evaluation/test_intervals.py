@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from reddino.evaluation.intervals import AnsweredRows, group_weights, interval, resampled_scores
+from reddino.evaluation.intervals import PredictedRows, group_weights, interval, resampled_scores
 from reddino.evaluation.metrics import auroc, score
 
 
-def answers(seed: int, rows: int = 150, groups: int = 12, classes: int = 2) -> AnsweredRows:
+def answers(seed: int, rows: int = 150, groups: int = 12, classes: int = 2) -> PredictedRows:
     draw = np.random.default_rng(seed)
     truth = draw.integers(classes, size=rows)
     likely = np.round(draw.random(rows) + 0.3 * (truth == 1), 1)
     predicted = np.where(draw.random(rows) < 0.7, truth, draw.integers(classes, size=rows))
-    return AnsweredRows(draw.integers(groups, size=rows), truth, predicted, likely if classes == 2 else None)
+    return PredictedRows(draw.integers(groups, size=rows), truth, predicted, likely if classes == 2 else None)
 
 
 @pytest.mark.parametrize("classes", [2, 4])
@@ -36,8 +36,8 @@ def test_resampled_scores__equal_scores_of_the_rows_drawn(classes: int) -> None:
 
 
 def test_resampled_scores__a_test_set_that_was_not_drawn_has_no_share() -> None:
-    right = AnsweredRows(np.zeros(4, int), np.array([0, 1, 0, 1]), np.array([0, 1, 0, 1]))
-    wrong = AnsweredRows(np.ones(4, int), np.array([0, 1, 0, 1]), np.array([1, 0, 1, 0]))
+    right = PredictedRows(np.zeros(4, int), np.array([0, 1, 0, 1]), np.array([0, 1, 0, 1]))
+    wrong = PredictedRows(np.ones(4, int), np.array([0, 1, 0, 1]), np.array([1, 0, 1, 0]))
     found = resampled_scores({"probe": [right, wrong]}, 2, 2, resamples=50)["probe"][:, 2]
     assert set(found.tolist()) == {0.0, 0.5, 1.0}
 
@@ -60,7 +60,7 @@ def test_interval__covers_the_truth_about_as_often_as_it_says() -> None:
         group = np.repeat(np.arange(30), 20)
         truth = draw.integers(2, size=600)
         predicted = np.where(draw.random(600) < skill[group], truth, 1 - truth)
-        rows = AnsweredRows(group, truth, predicted)
+        rows = PredictedRows(group, truth, predicted)
         found = resampled_scores({"probe": [rows]}, 30, 2, resamples=200, seed=seed)["probe"][:, 2]
         low, high = interval(found, float((predicted == truth).mean())) or (0, 0)
         covered += low <= 0.6985 <= high
@@ -71,7 +71,7 @@ def test_interval__of_nothing_is_none() -> None:
     assert interval(np.full(5, np.nan), 0.5) is None
 
 
-def rare_classes(seed: int) -> AnsweredRows:
+def rare_classes(seed: int) -> PredictedRows:
     """Thirty groups of cells of one class; eleven rare ones have a cell in each of about three groups."""
     draw = np.random.default_rng(seed)
     group = np.repeat(np.arange(30), 20)
@@ -79,7 +79,7 @@ def rare_classes(seed: int) -> AnsweredRows:
     for rare in range(1, 12):
         truth[np.isin(group, draw.choice(30, 3, replace=False)) & (draw.random(600) < 0.05)] = rare
     right = draw.random(600) < 0.8
-    return AnsweredRows(group, truth, np.where(right, truth, draw.integers(12, size=600)))
+    return PredictedRows(group, truth, np.where(right, truth, draw.integers(12, size=600)))
 
 
 def test_interval__of_macro_f1_over_rare_classes_lies_round_what_such_groups_give_on_average() -> None:

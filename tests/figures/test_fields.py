@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from reddino.figures.fields import blending_weights, look_at_field, tile_starts
+from reddino.figures.fields import blending_weights, encode_field, tile_starts
 from reddino.foundations.errors import RedDinoError
 
 PATCH = 4
@@ -46,8 +46,8 @@ def _image(height: int, width: int) -> np.ndarray:
 def test_look_at_field__in_tiles_equals_one_pass_where_place_does_not_matter(overlap: float) -> None:
     image = _image(52, 75)
     tiled_by, whole_by = MeanColour(), MeanColour()
-    tiled = look_at_field(tiled_by, image, overlap=overlap, batch=3)
-    whole = look_at_field(whole_by, image, tile=80)
+    tiled = encode_field(tiled_by, image, overlap=overlap, batch=3)
+    whole = encode_field(whole_by, image, tile=80)
     assert whole_by.tiles == 1 < tiled_by.tiles
     assert tiled.tokens.shape == (13, 18, 3)
     assert np.array_equal(tiled.image, image[:, 1:73])
@@ -57,14 +57,14 @@ def test_look_at_field__in_tiles_equals_one_pass_where_place_does_not_matter(ove
 
 def test_look_at_field__that_fits_into_a_tile_is_one_pass() -> None:
     network, image = MeanColour(), _image(16, 12)
-    field = look_at_field(network, image)
+    field = encode_field(network, image)
     assert network.tiles == 1
     expected = MeanColour().patch_tokens(image[None])[0][0]
     assert field.tokens == pytest.approx(expected, rel=1e-6)
 
 
 def test_look_at_field__blends_what_tiles_disagree_on_without_a_jump() -> None:
-    line = look_at_field(TileNumber(), _image(16, 288), tile=48).tokens[0, :, 0]
+    line = encode_field(TileNumber(), _image(16, 288), tile=48).tokens[0, :, 0]
     steps = np.diff(line)
     # Eleven tiles in a row, each half over the next: hard cuts would jump by 1 between 0 and 10.
     assert line[0] == 0
@@ -74,16 +74,16 @@ def test_look_at_field__blends_what_tiles_disagree_on_without_a_jump() -> None:
 
 
 def test_look_at_field__scales_the_field_first() -> None:
-    assert look_at_field(MeanColour(), _image(16, 16), scale=2).tokens.shape == (8, 8, 3)
-    assert look_at_field(MeanColour(), _image(32, 32), scale=0.5).tokens.shape == (4, 4, 3)
+    assert encode_field(MeanColour(), _image(16, 16), scale=2).tokens.shape == (8, 8, 3)
+    assert encode_field(MeanColour(), _image(32, 32), scale=0.5).tokens.shape == (4, 4, 3)
 
 
 def test_look_at_field__refuses_what_makes_no_patch() -> None:
     with pytest.raises(RedDinoError, match="smaller than a patch"):
-        look_at_field(MeanColour(), _image(3, 40))
+        encode_field(MeanColour(), _image(3, 40))
     for wrong in ({"tile": 2}, {"overlap": 1.0}, {"scale": 0.0}):
         with pytest.raises(RedDinoError, match=r"overlap from 0 to 0\.9"):
-            look_at_field(MeanColour(), _image(16, 16), **wrong)
+            encode_field(MeanColour(), _image(16, 16), **wrong)
 
 
 def test_tile_starts__cover_everything_and_end_with_the_field() -> None:
@@ -109,4 +109,4 @@ def test_look_at_field__refuses_tokens_that_are_not_finite() -> None:
     image = np.zeros((24, 24, 3), np.uint8)
     image[20:, 20:] = 200
     with pytest.raises(RedDinoError, match="patch tokens that are not finite"):
-        look_at_field(Diverged(), image)
+        encode_field(Diverged(), image)

@@ -16,7 +16,7 @@ NEIGHBOURS = {"1-NN": 1, "20-NN": 20, "cosine 1-NN": 1, "cosine 20-NN": 20}
 
 
 @dataclass(frozen=True)
-class Answer:
+class Prediction:
     """What a classifier says of m test rows.
 
     Attributes:
@@ -32,13 +32,13 @@ class Answer:
     note: str = ""
 
 
-def ask(
+def fit_and_predict(
     train: Vectors,
     labels: Classes,
     test: Vectors,
     wanted: Sequence[Classifier],
     groups: Sequence[str],
-) -> dict[str, Answer]:
+) -> dict[str, Prediction]:
     """Fit each classifier on the training rows and ask it about the test rows.
 
     Args:
@@ -50,23 +50,23 @@ def ask(
     Raises:
         RedDinoError: fewer training rows than neighbours.
     """
-    answers: dict[str, Answer] = {}
+    predictions: dict[str, Prediction] = {}
     plain: tuple[Classifier, ...] = tuple(name for name in wanted if name in ("1-NN", "20-NN"))
     cosine: tuple[Classifier, ...] = tuple(name for name in wanted if name.startswith("cosine"))
     if plain:
-        answers |= _neighbours(train, labels, test, plain)
+        predictions |= _neighbours(train, labels, test, plain)
     if cosine:
-        answers |= _neighbours(unit_length(train), labels, unit_length(test), cosine)
-    alone: dict[str, Callable[[], Answer]] = {
+        predictions |= _neighbours(unit_length(train), labels, unit_length(test), cosine)
+    alone: dict[str, Callable[[], Prediction]] = {
         "probe": lambda: _probed(linear_probe.fit_predict(train, labels, test)),
         "scaled probe": lambda: _probed(linear_probe.fit_predict_scaled(train, labels, test, groups)),
         "nearest mean": lambda: nearest_mean(train, labels, test),
     }
-    answers |= {name: alone[name]() for name in wanted if name in alone}
-    return {name: answers[name] for name in wanted}
+    predictions |= {name: alone[name]() for name in wanted if name in alone}
+    return {name: predictions[name] for name in wanted}
 
 
-def nearest_mean(train: Vectors, labels: Classes, test: Vectors) -> Answer:
+def nearest_mean(train: Vectors, labels: Classes, test: Vectors) -> Prediction:
     """The class whose mean training vector is nearest (Euclidean); its lead over class 1's orders rows."""
     classes, codes = np.unique(labels, return_inverse=True)
     sums = np.zeros((len(classes), train.shape[1]))
@@ -76,7 +76,7 @@ def nearest_mean(train: Vectors, labels: Classes, test: Vectors) -> Answer:
     own = far[:, classes == 1].sum(axis=1)
     # Monotone in the difference of the two distances where there are two classes.
     positive = far.sum(axis=1) - 2 * own if (classes == 1).any() else np.zeros(len(test))
-    return Answer(classes[far.argmin(axis=1)].astype(np.int64), positive)
+    return Prediction(classes[far.argmin(axis=1)].astype(np.int64), positive)
 
 
 def unit_length(vectors: Vectors) -> Vectors:
@@ -88,14 +88,14 @@ def unit_length(vectors: Vectors) -> Vectors:
 
 def _neighbours(
     train: Vectors, labels: Classes, test: Vectors, wanted: Sequence[Classifier]
-) -> dict[str, Answer]:
+) -> dict[str, Prediction]:
     voters = knn.voters(train, labels, test, max(NEIGHBOURS[name] for name in wanted))
-    answers: dict[str, Answer] = {}
+    predictions: dict[str, Prediction] = {}
     for name in wanted:
-        asked = voters[:, : NEIGHBOURS[name]]
-        answers[name] = Answer(knn.vote(asked), (asked == 1).mean(axis=1))
-    return answers
+        nearest = voters[:, : NEIGHBOURS[name]]
+        predictions[name] = Prediction(knn.vote(nearest), (nearest == 1).mean(axis=1))
+    return predictions
 
 
-def _probed(result: linear_probe.ProbeResult) -> Answer:
-    return Answer(result.predicted, result.positive, result.converged, result.note)
+def _probed(result: linear_probe.ProbeResult) -> Prediction:
+    return Prediction(result.predicted, result.positive, result.converged, result.note)

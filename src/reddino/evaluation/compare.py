@@ -8,7 +8,7 @@ import numpy as np
 
 from reddino.embedding.comparable import require_same_views
 from reddino.embedding.embeddings import Embeddings
-from reddino.evaluation.protocol import Answered, Mask, answer, summarise
+from reddino.evaluation.protocol import Mask, TablePredictions, predict_table, summarise
 from reddino.evaluation.question import Question
 from reddino.evaluation.results import Result
 
@@ -31,30 +31,32 @@ def compare_tables(tables: Mapping[str, Embeddings], question: Question, task: s
         RedDinoError: tables of other cells or views, or as `evaluate_table`.
     """
     require_same_views(tables)
-    answered = [answer(table, question) for table in tables.values()]
-    known = [statuses(one) for one in answered]
-    parts = seen_parts(answered[0], known, task)
+    predictions = [predict_table(table, question) for table in tables.values()]
+    known = [statuses(one) for one in predictions]
+    parts = seen_parts(predictions[0], known, task)
     return [
         summarise(one, question, task=title, only=mask, seen=_within(status, one, mask))
         for title, mask in parts.items()
-        for one, status in zip(answered, known, strict=True)
+        for one, status in zip(predictions, known, strict=True)
     ]
 
 
-def statuses(answered: Answered) -> dict[str, str]:
+def statuses(predictions: TablePredictions) -> dict[str, str]:
     """What is known of each source of the labelled rows in the model's pretraining."""
-    recorded = answered.emb.meta.get("seen", {})
-    return {source: recorded.get(source, "unknown") for source in set(answered.emb.strings("source"))}
+    recorded = predictions.emb.meta.get("seen", {})
+    return {source: recorded.get(source, "unknown") for source in set(predictions.emb.strings("source"))}
 
 
-def seen_parts(answered: Answered, known: Sequence[Mapping[str, str]], task: str) -> dict[str, Mask | None]:
+def seen_parts(
+    predictions: TablePredictions, known: Sequence[Mapping[str, str]], task: str
+) -> dict[str, Mask | None]:
     """The rows that are scored together, by the title of their task; None stands for all rows.
 
     A source goes to the seen ones if any of the models saw it.
     """
     seen = {source for status in known for source, what in status.items() if what == "seen"}
-    tested = np.unique(np.concatenate([test.rows for test in answered.tests]))
-    sources = np.asarray(answered.emb.strings("source"), dtype=np.str_)
+    tested = np.unique(np.concatenate([test.rows for test in predictions.tests]))
+    sources = np.asarray(predictions.emb.strings("source"), dtype=np.str_)
     inside = np.isin(sources, sorted(seen))
     if inside[tested].all() or not inside[tested].any():
         return {task: None}
@@ -64,12 +66,12 @@ def seen_parts(answered: Answered, known: Sequence[Mapping[str, str]], task: str
     }
 
 
-def _within(status: Mapping[str, str], answered: Answered, only: Mask | None) -> dict[str, str]:
+def _within(status: Mapping[str, str], predictions: TablePredictions, only: Mask | None) -> dict[str, str]:
     """The statuses of the sources that are tested."""
-    tested = np.zeros(len(answered.emb), dtype=np.bool_)
-    for test in answered.tests:
+    tested = np.zeros(len(predictions.emb), dtype=np.bool_)
+    for test in predictions.tests:
         tested[test.rows] = True
     if only is not None:
         tested &= only
-    sources = np.asarray(answered.emb.strings("source"), dtype=np.str_)
+    sources = np.asarray(predictions.emb.strings("source"), dtype=np.str_)
     return {str(source): status[str(source)] for source in np.unique(sources[tested])}

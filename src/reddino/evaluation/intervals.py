@@ -22,7 +22,7 @@ LEVEL = 0.95
 
 
 @dataclass(frozen=True)
-class AnsweredRows:
+class PredictedRows:
     """A test set's answers by one classifier, as the bootstrap sees them.
 
     Attributes:
@@ -38,7 +38,7 @@ class AnsweredRows:
 
 
 def resampled_scores(
-    tests: Mapping[str, Sequence[AnsweredRows]],
+    tests: Mapping[str, Sequence[PredictedRows]],
     groups: int,
     classes: int,
     *,
@@ -100,7 +100,7 @@ class _Counted:
     curve: _Curve | None
 
     @classmethod
-    def of(cls, rows: AnsweredRows, groups: int, classes: int) -> _Counted:
+    def of(cls, rows: PredictedRows, groups: int, classes: int) -> _Counted:
         used, group = np.unique(rows.group, return_inverse=True)
         cell = (group * classes + rows.truth) * classes + rows.predicted
         counts = np.bincount(cell, minlength=len(used) * classes**2).reshape(len(used), -1)

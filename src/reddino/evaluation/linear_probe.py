@@ -85,7 +85,7 @@ def fit_predict_scaled(
     """
     mean, spread = train.mean(axis=0, dtype=np.float64), train.std(axis=0, dtype=np.float64)
     spread[spread == 0] = 1.0
-    scaled, asked = (((part - mean) / spread).astype(np.float32) for part in (train, test))
+    scaled, scaled_test = (((part - mean) / spread).astype(np.float32) for part in (train, test))
     folds, note = _inner_folds(labels, groups)
     if folds is None:
         best = 1.0
@@ -97,7 +97,7 @@ def fit_predict_scaled(
         }
         # The strongest regularisation among equals.
         best = max(found, key=lambda c: (found[c], -c))
-    result = _fit_predict(scaled, labels, asked, best)
+    result = _fit_predict(scaled, labels, scaled_test, best)
     return replace(result, note=note)
 
 

@@ -55,8 +55,8 @@ def precision_recall_f1(
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Precision, recall and F1 (classes,) of a confusion matrix; 0 where undefined, as in scikit-learn."""
     hits = np.diag(confusion).astype(np.float64)
-    actual, answered = confusion.sum(axis=1), confusion.sum(axis=0)
-    return _ratio(hits, answered), _ratio(hits, actual), _ratio(2 * hits, actual + answered)
+    actual, predicted_count = confusion.sum(axis=1), confusion.sum(axis=0)
+    return _ratio(hits, predicted_count), _ratio(hits, actual), _ratio(2 * hits, actual + predicted_count)
 
 
 def score(truth: Classes, predicted: Classes, classes: int, positive: Real | None = None) -> Scores:
@@ -82,9 +82,9 @@ def score_rows(confusion: npt.NDArray[Any]) -> Real:
     NaN where a matrix is empty.
     """
     hits = np.diagonal(confusion, axis1=-2, axis2=-1).astype(np.float64)
-    support, answered = confusion.sum(axis=-1), confusion.sum(axis=-2)
+    support, predicted_count = confusion.sum(axis=-1), confusion.sum(axis=-2)
     total, present = support.sum(axis=-1), (support > 0).sum(axis=-1)
-    recall, f1 = _ratio(hits, support), _ratio(2 * hits, support + answered)
+    recall, f1 = _ratio(hits, support), _ratio(2 * hits, support + predicted_count)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.stack(
             [

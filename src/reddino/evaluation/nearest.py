@@ -44,16 +44,16 @@ def nearest(train: Vectors, queries: Vectors, k: int) -> Indices:
         return found
     corpus = _Corpus(train, len(queries), bf16=cpu_computes_bf16() and train.size * len(queries) > WORTH_BF16)
     for start in range(0, len(queries), corpus.block):
-        asked = queries[start : start + corpus.block]
-        near = corpus.approximate(asked)
-        unsure, shortlist = np.arange(len(asked)), max(2 * k, k + 28)
+        block = queries[start : start + corpus.block]
+        near = corpus.approximate(block)
+        unsure, shortlist = np.arange(len(block)), max(2 * k, k + 28)
         while len(unsure) and shortlist < min(len(train), LONGEST_SHORTLIST):
             candidates, beyond = near.shortlist(unsure, shortlist, k)
-            found[start + unsure], farthest = _rank(train, asked[unsure], candidates, k)
+            found[start + unsure], farthest = _rank(train, block[unsure], candidates, k)
             unsure = unsure[~(farthest < beyond)]
             shortlist *= 8
         for row in unsure.tolist():
-            found[start + row] = _exhaustive(train, asked[row], k)
+            found[start + row] = _exhaustive(train, block[row], k)
     return found
 
 
@@ -94,24 +94,24 @@ class _Corpus:
         own = exact.double().square().sum(dim=1)
         rounded = exact.to(self.products.dtype)
         norms = _parts((own / 2).float(), rounded.dtype)
-        asked = torch.cat([rounded, torch.ones_like(norms), norms], dim=1)
-        count = len(asked)
+        augmented = torch.cat([rounded, torch.ones_like(norms), norms], dim=1)
+        count = len(augmented)
         for number, part in enumerate(self.tiles):
             # A whole block's leading part lies in one piece, as an output must.
             product = self.products[number].flatten()[: count * self.tile].view(count, self.tile)
-            self._multiply(asked, part, product)
+            self._multiply(augmented, part, product)
             torch.amin(product.view(count, LANE, -1), dim=1, out=self.least[:count, number])
         lengths = own.sqrt().numpy()
         moved = _moved(exact, rounded) if self.bf16 else np.zeros(count)
         return _Near(self, count, self._error(lengths, exact.shape[1], moved))
 
-    def _multiply(self, asked: Tensor, part: Tensor, product: Tensor) -> None:
+    def _multiply(self, augmented: Tensor, part: Tensor, product: Tensor) -> None:
         if self.bf16:
-            torch.mm(asked, part, out=product)
+            torch.mm(augmented, part, out=product)
         else:
             # numpy's library, since torch's takes a generic path on some processors, and may multiply in
             # lower precision if so asked elsewhere.
-            np.matmul(asked.numpy(), part.numpy(), out=product.numpy())
+            np.matmul(augmented.numpy(), part.numpy(), out=product.numpy())
 
     def _error(self, own: Real, dim: int, moved: Real) -> Real:
         """Bound (b,) on the error of half a squared distance, but for the rounding of the result itself.

@@ -100,11 +100,11 @@ def paper_grid(
 
 
 def _block(result: Result, classifiers: Sequence[str]) -> list[float]:
-    """The four scores of each classifier, NaN where it was not asked."""
+    """The four scores of each classifier, NaN where it was not scored."""
     found: list[float] = []
     for classifier in classifiers:
-        asked = result.answered(classifier)
-        found += result.mean(classifier).as_row() if asked else [np.nan] * len(METRICS)
+        scored = result.has(classifier)
+        found += result.mean(classifier).as_row() if scored else [np.nan] * len(METRICS)
     return found
 
 

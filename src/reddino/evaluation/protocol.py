@@ -14,12 +14,12 @@ from reddino.embedding.finite import require_finite
 from reddino.evaluation import classifiers, linear_probe
 from reddino.evaluation.choices import Classifier
 from reddino.evaluation.class_map import labelled_rows
-from reddino.evaluation.classifiers import Answer
+from reddino.evaluation.classifiers import Prediction
 from reddino.evaluation.intervals import (
     ENOUGH_GROUPS,
     FEW_GROUPS,
     LEAST_GROUPS,
-    AnsweredRows,
+    PredictedRows,
     resampled_scores,
 )
 from reddino.evaluation.metrics import Classes, confusion_matrix, largest_class, score
@@ -32,19 +32,19 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Tested:
-    """A test set with the answers of every classifier, CHANCE among them."""
+    """A test set with the predictions of every classifier, CHANCE among them."""
 
     trained_on: str
     tested_on: str
     train: int
     rows: Rows
     truth: Classes
-    answers: Mapping[str, Answer]
+    predictions: Mapping[str, Prediction]
 
 
 @dataclass(frozen=True)
-class Answered:
-    """All answers to a question about one table, before they are scored.
+class TablePredictions:
+    """All predictions to a question about one table, before they are scored.
 
     Attributes:
         emb: the labelled rows.
@@ -79,10 +79,10 @@ def evaluate_table(
         RedDinoError: a column is absent, vectors are not finite, or the classes and groups cannot be split.
     """
     question = question or Question()
-    return summarise(answer(emb, question), question, task=task, model=model)
+    return summarise(predict_table(emb, question), question, task=task, model=model)
 
 
-def answer(emb: Embeddings, question: Question) -> Answered:
+def predict_table(emb: Embeddings, question: Question) -> TablePredictions:
     """Fit and ask every classifier on every split of a question."""
     labelled, labels = labelled_rows(taking_part(question, emb), question.label, question.classes)
     require_finite(labelled)
@@ -90,9 +90,11 @@ def answer(emb: Embeddings, question: Question) -> Answered:
     names, numbers = np.unique(np.asarray(labels), return_inverse=True)
     wanted, notes = _possible(question.classifiers, plan.splits, few=question.protocol == "few-shot")
     tests = tuple(
-        tested for split in plan.splits for tested in ask_split(labelled, numbers, split, wanted, plan.groups)
+        tested
+        for split in plan.splits
+        for tested in predict_split(labelled, numbers, split, wanted, plan.groups)
     )
-    return Answered(
+    return TablePredictions(
         emb=labelled,
         left_out=len(emb) - len(labelled),
         names=tuple(names.tolist()),
@@ -102,33 +104,33 @@ def answer(emb: Embeddings, question: Question) -> Answered:
     )
 
 
-def ask_split(
+def predict_split(
     emb: Embeddings, numbers: Classes, split: Split, wanted: Sequence[Classifier], groups: Sequence[str]
 ) -> list[Tested]:
     """One fit of each classifier, asked about all test sets of a split at once."""
     tested = np.concatenate([rows for _, rows in split.tests])
     learned = numbers[split.train]
     training_groups = [groups[row] for row in split.train]
-    answers: dict[str, Answer] = {}
-    answers |= classifiers.ask(
+    predictions: dict[str, Prediction] = {}
+    predictions |= classifiers.fit_and_predict(
         emb.vectors[split.train], learned, emb.vectors[tested], wanted, training_groups
     )
     largest = largest_class(learned, len(tested))
-    answers[CHANCE] = Answer(largest, np.zeros(len(tested)))
+    predictions[CHANCE] = Prediction(largest, np.zeros(len(tested)))
     found, start = [], 0
     for name, rows in split.tests:
         part = slice(start, start + len(rows))
         start += len(rows)
         cut = {
-            asked: Answer(one.predicted[part], one.positive[part], one.converged, one.note)
-            for asked, one in answers.items()
+            chosen: Prediction(one.predicted[part], one.positive[part], one.converged, one.note)
+            for chosen, one in predictions.items()
         }
         found.append(Tested(split.name, name, len(split.train), rows, numbers[rows], cut))
     return found
 
 
 def summarise(
-    answered: Answered,
+    predictions: TablePredictions,
     question: Question,
     *,
     task: str = "",
@@ -136,37 +138,37 @@ def summarise(
     only: Mask | None = None,
     seen: Mapping[str, str] | None = None,
 ) -> Result:
-    """Score answers.
+    """Score predictions.
 
     Args:
         only: (labelled rows,) tested rows that count; None counts all. Training is not touched.
         seen: of each source, what is known of it in the model's pretraining.
     """
-    tests = [test for test in (_within(test, only) for test in answered.tests) if len(test.rows)]
-    sources = np.asarray(answered.emb.strings("source"), dtype=np.str_)
-    asked = tuple(name for name in tests[0].answers if name != CHANCE)
-    resamples, interval_notes = _resamples(answered, tests, question)
-    cells = len(answered.emb) if only is None else int(only.sum())
-    group = np.asarray(answered.plan.groups, dtype=np.str_)
+    tests = [test for test in (_within(test, only) for test in predictions.tests) if len(test.rows)]
+    sources = np.asarray(predictions.emb.strings("source"), dtype=np.str_)
+    chosen = tuple(name for name in tests[0].predictions if name != CHANCE)
+    resamples, interval_notes = _resamples(predictions, tests, question)
+    cells = len(predictions.emb) if only is None else int(only.sum())
+    group = np.asarray(predictions.plan.groups, dtype=np.str_)
     return Result(
-        model=model or str(answered.emb.meta.get("model", "")),
+        model=model or str(predictions.emb.meta.get("model", "")),
         task=task,
         protocol=question.protocol,
         group_by=question.group_by or "image, group, slide or patient",
         seed=None
         if question.protocol in ("fixed", "cross-source", "leave-one-source-out")
         else question.seed,
-        classes=answered.names,
+        classes=predictions.names,
         cells=cells,
-        left_out=answered.left_out,
+        left_out=predictions.left_out,
         groups=len(np.unique(group if only is None else group[only])),
-        folds=tuple(_scored(test, len(answered.names)) for test in tests),
-        classifiers=asked,
-        source_confusion={name: _by_source(tests, name, sources, len(answered.names)) for name in asked},
+        folds=tuple(_scored(test, len(predictions.names)) for test in tests),
+        classifiers=chosen,
+        source_confusion={name: _by_source(tests, name, sources, len(predictions.names)) for name in chosen},
         resamples=resamples,
         seen=dict(seen or {}),
-        notes=(*answered.notes, *_untested(tests, answered.names), *interval_notes),
-        embedding=answered.emb.meta,
+        notes=(*predictions.notes, *_untested(tests, predictions.names), *interval_notes),
+        embedding=predictions.emb.meta,
         question=question.model_dump(mode="json"),
     )
 
@@ -197,11 +199,11 @@ def _within(test: Tested, only: Mask | None) -> Tested:
     if only is None:
         return test
     kept = only[test.rows]
-    answers = {
-        name: Answer(one.predicted[kept], one.positive[kept], one.converged, one.note)
-        for name, one in test.answers.items()
+    predictions = {
+        name: Prediction(one.predicted[kept], one.positive[kept], one.converged, one.note)
+        for name, one in test.predictions.items()
     }
-    return Tested(test.trained_on, test.tested_on, test.train, test.rows[kept], test.truth[kept], answers)
+    return Tested(test.trained_on, test.tested_on, test.train, test.rows[kept], test.truth[kept], predictions)
 
 
 def _scored(test: Tested, classes: int) -> FoldResult:
@@ -210,12 +212,13 @@ def _scored(test: Tested, classes: int) -> FoldResult:
         test=len(test.rows),
         scores={
             name: score(test.truth, one.predicted, classes, one.positive if classes == 2 else None)
-            for name, one in test.answers.items()
+            for name, one in test.predictions.items()
         },
         confusion={
-            name: confusion_matrix(test.truth, one.predicted, classes) for name, one in test.answers.items()
+            name: confusion_matrix(test.truth, one.predicted, classes)
+            for name, one in test.predictions.items()
         },
-        converged=all(one.converged for one in test.answers.values()),
+        converged=all(one.converged for one in test.predictions.values()),
         trained_on=test.trained_on,
         tested_on=test.tested_on,
     )
@@ -227,7 +230,7 @@ def _by_source(
     """Counts over all test sets, by the source of the tested cells."""
     rows = np.concatenate([test.rows for test in tests])
     truth = np.concatenate([test.truth for test in tests])
-    predicted = np.concatenate([test.answers[classifier].predicted for test in tests])
+    predicted = np.concatenate([test.predictions[classifier].predicted for test in tests])
     own = sources[rows]
     return {
         str(name): confusion_matrix(truth[own == name], predicted[own == name], classes)
@@ -236,33 +239,33 @@ def _by_source(
 
 
 def _resamples(
-    answered: Answered, tests: Sequence[Tested], question: Question
+    predictions: TablePredictions, tests: Sequence[Tested], question: Question
 ) -> tuple[dict[str, npt.NDArray[np.float64]], tuple[str, ...]]:
     """Bootstrap scores by classifier, or none with the reason."""
     if not question.resamples:
         return {}, ()
-    all_groups = np.asarray(answered.plan.groups, dtype=np.str_)
+    all_groups = np.asarray(predictions.plan.groups, dtype=np.str_)
     tested = np.concatenate([test.rows for test in tests])
     names, codes = np.unique(all_groups[tested], return_inverse=True)
     if len(names) < LEAST_GROUPS:
         return {}, (f"No intervals: {len(names)} tested groups, and at least {LEAST_GROUPS} are needed.",)
     number = np.empty(len(all_groups), dtype=np.int64)
     number[tested] = codes
-    two = len(answered.names) == 2
+    two = len(predictions.names) == 2
     sets = {
         name: [
-            AnsweredRows(
+            PredictedRows(
                 number[test.rows],
                 test.truth,
-                test.answers[name].predicted,
-                test.answers[name].positive if two else None,
+                test.predictions[name].predicted,
+                test.predictions[name].positive if two else None,
             )
             for test in tests
         ]
-        for name in tests[0].answers
+        for name in tests[0].predictions
     }
     drawn = resampled_scores(
-        sets, len(names), len(answered.names), resamples=question.resamples, seed=question.seed
+        sets, len(names), len(predictions.names), resamples=question.resamples, seed=question.seed
     )
     note = (
         f"Intervals: 95 %, bootstrap over {len(names)} groups of tested cells ({question.resamples} "
@@ -273,9 +276,11 @@ def _resamples(
 
 
 def _fit_notes(tests: Sequence[Tested]) -> list[str]:
-    stopped = {test.trained_on for test in tests if not all(one.converged for one in test.answers.values())}
+    stopped = {
+        test.trained_on for test in tests if not all(one.converged for one in test.predictions.values())
+    }
     fits = {test.trained_on for test in tests}
-    notes = list(dict.fromkeys(one.note for test in tests for one in test.answers.values() if one.note))
+    notes = list(dict.fromkeys(one.note for test in tests for one in test.predictions.values() if one.note))
     if stopped:
         notes.append(
             f"The probe stopped, at {linear_probe.MAX_ITERATIONS} iterations or before, without having "

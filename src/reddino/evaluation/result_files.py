@@ -18,8 +18,8 @@ from reddino.foundations.visible import visible
 
 def as_json(result: Result) -> dict[str, Any]:
     """Everything a result holds, as JSON values."""
-    answered = [name for name in (*result.classifiers, CHANCE) if result.answered(name)]
-    asked = [name for name in answered if name != CHANCE]
+    scored = [name for name in (*result.classifiers, CHANCE) if result.has(name)]
+    chosen = [name for name in scored if name != CHANCE]
     return {
         "model": result.model,
         "task": result.task,
@@ -30,7 +30,7 @@ def as_json(result: Result) -> dict[str, Any]:
         "left_out": result.left_out,
         "groups": result.groups,
         "classes": list(result.classes),
-        "scores": {name: _summary(result, name) for name in answered},
+        "scores": {name: _summary(result, name) for name in scored},
         "folds": [
             {
                 "trained_on": fold.trained_on,
@@ -42,8 +42,8 @@ def as_json(result: Result) -> dict[str, Any]:
             }
             for fold in result.folds
         ],
-        "by_class": {name: [asdict(scores) for scores in result.by_class(name)] for name in asked},
-        "confusion": {name: result.confusion(name).tolist() for name in asked},
+        "by_class": {name: [asdict(scores) for scores in result.by_class(name)] for name in chosen},
+        "confusion": {name: result.confusion(name).tolist() for name in chosen},
         "by_source": {
             name: {source: _source(result, counts) for source, counts in found.items()}
             for name, found in result.source_confusion.items()

@@ -121,7 +121,7 @@ class Result:
         """Precision, recall and F1 of each class over all test sets together."""
         return class_table(self.confusion(classifier), list(self.classes))
 
-    def answered(self, classifier: str) -> bool:
+    def has(self, classifier: str) -> bool:
         """Whether every test set has an answer of this classifier."""
         return all(classifier in fold.scores for fold in self.folds)
 

@@ -112,8 +112,8 @@ def run_tasks(
     of_task: dict[str, list[Result]] = {}
     for title, task in tasks.tasks.items():
         tables = {model: embedder.table(title, task, manifests[title], model) for model in models}
-        for asked, question in task.questions(title).items():
-            found = compare_tables(tables, question, asked)
+        for name, question in task.questions(title).items():
+            found = compare_tables(tables, question, name)
             of_task.setdefault(title, []).extend(found)
             results += found
     layouts = tasks.tables or tuple(
@@ -140,7 +140,9 @@ def score_tables(
     """
     tables = _told_apart({str(folder): read_embeddings(folder) for folder in folders})
     mention_findings([next(iter(tables.values())).manifest()], notice)  # all are of the same rows
-    results = [one for title, asked in questions.items() for one in compare_tables(tables, asked, title)]
+    results = [
+        one for title, question in questions.items() for one in compare_tables(tables, question, title)
+    ]
     several = len({result.model for result in results}) == len(tables) > 1
     of_task = by_task(results)
     # By task: with one cell a class there may be too few for 20-NN, with ten there are not.

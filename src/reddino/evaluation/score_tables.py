@@ -65,7 +65,7 @@ def comparison_rows(results: Sequence[Result]) -> list[tuple[str, ...]]:
         (classifier, result.model, *_cells(result, classifier, metrics))
         for classifier in results[0].classifiers
         for result in results
-        if result.answered(classifier)
+        if result.has(classifier)
     ]
     return [*rows, (CHANCE, "-", *_cells(results[0], CHANCE, metrics))]
 
@@ -73,10 +73,10 @@ def comparison_rows(results: Sequence[Result]) -> list[tuple[str, ...]]:
 def interval_grid(task: str, results: Sequence[Result]) -> Grid:
     """The 95 % interval of each score."""
     metrics = _metrics(results)
-    asked = [(classifier, result) for classifier in results[0].classifiers for result in results]
+    chosen = [(classifier, result) for classifier in results[0].classifiers for result in results]
     rows = tuple(
         (classifier, result.model, *(_span(result.interval(classifier, metric)) for metric in metrics))
-        for classifier, result in asked
+        for classifier, result in chosen
         if classifier in result.resamples
     )
     return Grid(f"{task}: 95 % intervals".removeprefix(": "), ("classifier", "model", *metrics), rows, 2)

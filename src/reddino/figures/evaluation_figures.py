@@ -31,7 +31,7 @@ def draw(results: Sequence[Result], folder: Path, classifier: str = CLASSIFIER) 
     drawn: list[Path] = []
     numbers = Numbers()
     for number, (task, group) in enumerate(by_task(results).items(), 1):
-        asked = classifier if group[0].answered(classifier) else group[0].classifiers[0]
+        asked = classifier if group[0].has(classifier) else group[0].classifiers[0]
         sources = sorted(group[0].source_confusion[asked])
         if len(sources) > 1:
             figure = score_figures.source_scores_figure(

@@ -50,7 +50,7 @@ class FieldTokens:
         return int(self.image.shape[0] // self.tokens.shape[0])
 
 
-def look_at_field(
+def encode_field(
     encoder: PatchEncoder,
     image: Images,
     *,

@@ -9,7 +9,7 @@ from typing import Any
 
 from reddino.embedding.view_encoder import Images
 from reddino.figures.canvas import save_figure
-from reddino.figures.fields import FieldTokens, PatchEncoder, look_at_field
+from reddino.figures.fields import FieldTokens, PatchEncoder, encode_field
 from reddino.figures.lettering import Numbers, note_numbers
 from reddino.figures.patch_figures import (
     PatchBasis,
@@ -110,7 +110,7 @@ def patch_pictures(
         except ImageError as error:
             failures.add(error.path, error.reason)
             continue
-        fields.append(look_at_field(encoder, image, **options))
+        fields.append(encode_field(encoder, image, **options))
         names.append(name)
     if not fields:
         raise RedDinoError(f"no field could be looked at: {failures.summary()}")
