@@ -36,12 +36,12 @@ class _PixelBaseline:
 
     @property
     def weights_hash(self) -> str:
-        """There are no weights; the name says the formula."""
+        """A hash of the name: there are no weights, and the name identifies the formula."""
         return hash_bytes(self.name.encode())
 
 
 class ColourHistogram(_PixelBaseline):
-    """The share of a view's pixels in each of 16 bins of red, green and blue: 48 numbers."""
+    """The fraction of a view's pixels in each of 16 bins of red, green and blue: 48 numbers."""
 
     def __init__(self, input_size: int = 224, bins: int = 16) -> None:
         super().__init__(input_size)
@@ -50,29 +50,29 @@ class ColourHistogram(_PixelBaseline):
         self.dim = 3 * bins
 
     def embed(self, images: Images, pooling: Any = None, /) -> Vectors:
-        """Histograms (n, 3 x bins) of views (n, s, s, 3); each channel's bins sum to 1."""
+        """Return histograms (n, 3 x bins) of views (n, s, s, 3); each channel's bins sum to 1."""
         n, height, width, channels = images.shape
         binned = images.astype(np.int64) * self.bins // 256
         offset = (np.arange(n)[:, None] * channels + np.arange(channels)) * self.bins
         flat = (binned + offset[:, None, None, :]).ravel()
         counts = np.bincount(flat, minlength=n * channels * self.bins)
-        shares: Vectors = (counts.reshape(n, -1) / (height * width)).astype(np.float32)
-        return shares
+        fractions: Vectors = (counts.reshape(n, -1) / (height * width)).astype(np.float32)
+        return fractions
 
 
 class CellSize(_PixelBaseline):
-    """The diameter of a disc as large as the cell at the centre, as a share of the view's side: 1 number."""
+    """The diameter of a disc as large as the cell at the centre, over the view's side: 1 number."""
 
     name = "cell size"
     dim = 1
 
     def embed(self, images: Images, pooling: Any = None, /) -> Vectors:
-        """Diameters (n, 1) of views (n, s, s, 3)."""
+        """Return diameters (n, 1) of views (n, s, s, 3)."""
         return np.array([[central_diameter(image)] for image in images], dtype=np.float32).reshape(-1, 1)
 
 
 def central_diameter(image: Images) -> float:
-    """Equivalent diameter over the view's side (0..1) of the dark region at, or nearest to, the centre.
+    """Return the equivalent diameter over the view's side (0..1) of the dark region at the centre.
 
     Otsu's threshold of the green channel, in which haemoglobin is darkest; a cell's pale centre is filled.
     """
@@ -89,7 +89,7 @@ def central_diameter(image: Images) -> float:
 
 
 def box_size(emb: Embeddings) -> Embeddings:
-    """The size-only baseline from boxes: sqrt(w h), in the image's cell diameters if known, else in pixels.
+    """Return the size-only baseline from boxes: sqrt(w h), in cell diameters if known, else pixels.
 
     Returns:
         A table (n, 1) of the rows that have a box.
@@ -102,7 +102,7 @@ def box_size(emb: Embeddings) -> Embeddings:
     known = np.isfinite(side)
     if not known.any():
         raise RedDinoError(
-            "No row of the table has a box (w, h): measure the size in the views instead, with CellSize."
+            "no row of the table has a box (w, h): measure the size in the views instead, with CellSize"
         )
     # Pixels and diameters do not mix: one unit for the whole table.
     if np.isfinite(diameter[known]).all():

@@ -1,4 +1,4 @@
-"""The dealing of images to the parts of a table, and of their squares to the batches of a network."""
+"""Deal images to the parts of a table, and their squares to the batches of a network."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Batch:
         part: number of the part's first image.
         squares: (n,).
         images: their pixels, (n, s, s, 3).
-        expected: views that the whole pass should have, as far as one can tell.
+        expected: views of the whole pass, as far as they are known.
     """
 
     part: int
@@ -46,12 +46,12 @@ class Batch:
 
 @dataclass(frozen=True)
 class PartEnd:
-    """All batches of a part have been given out.
+    """The end of a part: all its batches have been yielded.
 
     Attributes:
         images: of the part.
         failures: (path, reason) of those that are unusable.
-        views: squares given out.
+        views: squares yielded.
         dropped: squares left out, since they leave their image, by the label of their row.
         hashes: sketches of the images that were opened, by number (`reddino.smears.sketches.Sketch.as_hex`).
         contents: of the images that were opened, by number: size, dates and digest of their files.
@@ -78,7 +78,7 @@ class Forecast:
         )
 
     def see(self, image: int, views: int) -> None:
-        """Image number `image` has given `views` views."""
+        """Note that image number `image` has `views` views."""
         self._images_left -= 1
         self._images_seen += 1
         self._views_seen += views
@@ -86,7 +86,7 @@ class Forecast:
             self._views_left -= int(self._listed[image])
 
     def total(self) -> int:
-        """Views of the whole pass, as far as one can tell."""
+        """Return the views of the whole pass, as far as they are known."""
         if self._listed is not None:
             return self._views_seen + self._views_left
         mean = self._views_seen / max(self._images_seen, 1)
@@ -98,7 +98,7 @@ class Dealer:
     """Deals images, opened in several threads, to parts and batches.
 
     Parts are whole images, one after the other, and end with the image that brings them to `part_rows` views
-    (or images). Batches start anew with each part: what a part holds depends on its first image alone, not on
+    (or images). Each part begins with a new batch: what a part holds depends on its first image alone, not on
     what an earlier call finished.
 
     Attributes:
@@ -118,14 +118,14 @@ class Dealer:
         return self.views.expected()
 
     def deal(self, runs: Sequence[Run], forecast: Forecast) -> Generator[Batch | PartEnd, None, None]:
-        """The batches of every part of `runs`, each part followed by its end."""
+        """Yield the batches of every part of `runs`, each part followed by its end."""
         numbers = (number for start, stop in runs for number in range(start, stop))
         opened = prefetch_map(self._open, numbers, self.threads)
         try:
             for start, stop in runs:
                 first = start
                 while first < stop:
-                    part = _Part(first)
+                    part = _OpenPart(first)
                     stacks = self._stacks(part, stop, opened, forecast)
                     for squares, images in rebatch(stacks, self.batch_size):
                         yield Batch(first, squares, images, forecast.total())
@@ -135,7 +135,7 @@ class Dealer:
             opened.close()
 
     def _open(self, number: int) -> _Read:
-        """An image with its first squares cut, and its sketch: the rest is cut later, to bound memory."""
+        """Open an image, sketch it and cut its first squares: the rest is cut later, to bound memory."""
         path = self.views.manifest.root / self.views.names[number]
         content = read_content(path) if self._is_read(number) else None
         found = self._decode(number)
@@ -155,12 +155,12 @@ class Dealer:
 
     def _stacks(
         self,
-        part: _Part,
+        part: _OpenPart,
         stop: int,
         opened: Iterator[_Read],
         forecast: Forecast,
     ) -> Iterator[tuple[Squares, Images]]:
-        """The squares of one part, image by image; tells `part` what came of each image."""
+        """Yield the squares of one part, image by image, and note in `part` what came of each image."""
         size = self.batch_size
         while part.stop < stop and part.views < self.part_rows and part.images < self.part_rows:
             read = next(opened)
@@ -196,7 +196,7 @@ class _Read:
 
 
 @dataclass
-class _Part:
+class _OpenPart:
     """A part in the making, of the images `start` to `stop`."""
 
     start: int
@@ -228,7 +228,7 @@ class _Part:
 
 
 def rebatch(stacks: Iterable[tuple[Entries, Images]], size: int) -> Iterator[tuple[Entries, Images]]:
-    """Stacks (squares or their numbers, and pixels) of any length as batches of `size`, save the last."""
+    """Yield stacks (squares or their numbers, and pixels) as batches of `size`, save the last."""
     squares: list[Entries] = []
     images: list[Images] = []
     held = 0
@@ -250,7 +250,7 @@ def rebatch(stacks: Iterable[tuple[Entries, Images]], size: int) -> Iterator[tup
 
 
 def relative_failures(failures: Failures, manifest: Manifest) -> list[tuple[str, str]]:
-    """(path, reason) of each failure, the path as it stands in the manifest."""
+    """Return (path, reason) of each failure, the path as in the manifest."""
     return [(_relative(Path(path), manifest.root), reason) for path, reason in failures]
 
 

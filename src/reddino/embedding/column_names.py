@@ -17,7 +17,7 @@ _ACTING = re.compile(r"[\x00-\x1f\x7f/\\]")
 def written_names(
     names: Sequence[str], taken: Iterable[str], as_held: Callable[[str], str] = str
 ) -> dict[str, str]:
-    """The name under which each column is written: its own, unless that is taken or cannot be held.
+    """Return the name under which each column is written: its own, unless that is taken or cannot be held.
 
     Args:
         names: of the columns, all different.
@@ -42,13 +42,13 @@ def written_names(
 
 
 def holdable(name: str) -> str:
-    """A name that files inside archives can have, and keys of HDF5: no slashes or control characters."""
+    """Return a name that files in archives and keys of HDF5 can have: no slashes or control characters."""
     held = _ACTING.sub("_", name)
     return held if held.strip(". ") else f"unnamed{held}".replace(".", "_")
 
 
 def renamed(table: pa.Table, taken: Collection[str], why: str) -> pa.Table:
-    """The same table with its columns called otherwise where the names are taken, which is logged.
+    """Return the table with other names for the columns whose names are taken, which is logged.
 
     Args:
         table: of a manifest.

@@ -11,14 +11,14 @@ from reddino.embedding.embeddings import Embeddings
 from reddino.foundations.errors import RedDinoError
 from reddino.smears.contents import what_changed
 
-# Two tables are comparable when these agree; a pass goes on in a folder only when the second list agrees too.
-# Precision and runtime move vectors a little: between tables that is for the person to weigh, within one they
+# Two tables are comparable when these agree; a pass continues only when the second list agrees too.
+# Precision and runtime move vectors a little: between tables that is for the user to judge, within one they
 # are not mixed.
 COMPARED = ("weights_hash", "pooling", "per", "view", "preprocessing")
 CONTINUED = (*COMPARED, "precision", "runtime", "data", "plan", "dim", "dtype", "part_rows")
-SPOKEN = {
+NAMES = {
     "weights_hash": "the model's weights",
-    "per": "what a row is",
+    "per": "the meaning of a row",
     "runtime": "the runtime",
     "precision": "the arithmetic precision",
     "data": "the images (their number or sizes) or their manifest",
@@ -39,17 +39,17 @@ def require_comparable(a: Embeddings, b: Embeddings) -> None:
     differing = _differences(a.meta, b.meta, COMPARED)
     if differing:
         raise RedDinoError(
-            f"The embedding tables are not comparable, they differ in {differing}: embed both the same way."
+            f"the embedding tables are not comparable, they differ in {differing}: embed both the same way"
         )
 
 
 def require_same_views(tables: Mapping[str, Embeddings]) -> None:
-    """Refuse to set tables side by side that are not of the same cells, cut the same way.
+    """Refuse to compare tables that are not of the same cells, cut the same way.
 
     Networks may differ, and with them the size in pixels at which they see the views.
 
     Args:
-        tables: by the name that errors call them.
+        tables: by their name in errors.
 
     Raises:
         RedDinoError: names two tables that differ, and in what.
@@ -64,8 +64,8 @@ def require_same_views(tables: Mapping[str, Embeddings]) -> None:
             differing = _differences(wanted, found, ("contents",))
         if differing:
             raise RedDinoError(
-                f"The embedding tables '{first}' and '{name}' cannot be set side by side, they differ in "
-                f"{differing}: embed the same manifest with the same views."
+                f"the embedding tables '{first}' and '{name}' cannot be compared, they differ in "
+                f"{differing}: embed the same manifest with the same views"
             )
 
 
@@ -77,7 +77,7 @@ def _views_of(table: Embeddings) -> dict[str, Any]:
 
 
 def refuse_other_table(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """Refuse to go on in a folder whose parts were made another way; names each key that differs."""
+    """Refuse to continue in a folder whose parts were made another way; name each key that differs."""
     keys = [key for key in CONTINUED if key != "data"]
     differing = ", ".join(
         part for part in (_other_data(found, wanted), _differences(found, wanted, keys)) if part
@@ -85,12 +85,12 @@ def refuse_other_table(folder: Path, found: Mapping[str, Any], wanted: Mapping[s
     if differing:
         raise RedDinoError(
             f"'{folder}' holds the parts of another embedding table, which differs in {differing}; "
-            "choose another folder or delete it."
+            "choose another folder or delete it"
         )
 
 
 def _other_data(a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
-    """What differs in the manifests of two tables, in words; "" where they agree."""
+    """Describe what differs in the manifests of two tables; "" where they agree."""
     if a.get("data") == b.get("data"):
         return ""
     columns = what_changed(a.get("columns") or {}, b.get("columns") or {}) if a.get("columns") else ""
@@ -98,11 +98,11 @@ def _other_data(a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
 
 
 def _differences(a: Mapping[str, Any], b: Mapping[str, Any], keys: Sequence[str]) -> str:
-    """Which keys differ and how, in words; "" when none does."""
+    """Describe which keys differ and how; "" where none does."""
     # JSON turns tuples into lists; compare what a file would hold.
     left, right = json.loads(json.dumps(dict(a))), json.loads(json.dumps(dict(b)))
     return ", ".join(
-        f"{SPOKEN.get(key, 'the ' + key)} "
+        f"{NAMES.get(key, 'the ' + key)} "
         f"({in_short(left.get(key), right.get(key))} against {in_short(right.get(key), left.get(key))})"
         for key in keys
         if left.get(key) != right.get(key)
@@ -110,7 +110,7 @@ def _differences(a: Mapping[str, Any], b: Mapping[str, Any], keys: Sequence[str]
 
 
 def in_short(value: Any, other: Any) -> str:
-    """A value; of a mapping, what differs from the other."""
+    """Show a value; of a mapping, only what differs from the other."""
     if not isinstance(value, Mapping):
         return repr(value)
     other = other if isinstance(other, Mapping) else {}

@@ -89,8 +89,8 @@ def embed_manifest(
 ) -> EmbedReport:
     """Embed every view of a manifest.
 
-    Rows come in the order of the images. The table grows in parts of whole images; this call takes a pass
-    that died up again after the parts that it finished. Images are decoded and cut in background threads, and
+    Rows come in the order of the images. The table grows in parts of whole images; a pass that died continues
+    after the parts that it finished. Images are decoded and cut in background threads, and
     parts written in another.
 
     Args:
@@ -98,10 +98,10 @@ def embed_manifest(
         encoder: a model or a baseline; its input size must be the view's output.
         out: folder of the table.
         view: what is cut.
-        pooling: which output is the embedding; `tokens` gives a row a patch token.
-        per: a row a view, or a row a field with the mean over its views.
+        pooling: which output is the embedding; with `tokens`, each patch token has a row.
+        per: one row per view, or one row per field with the mean over its views.
         find_cells: cut the cells that classical segmentation finds in each image.
-        batch_size: views the encoder gets at once.
+        batch_size: views that the encoder embeds at once.
         diameters: red-cell diameter in pixels by source, for views in diameters.
         left_out: what could not be used when the inputs were read; listed with the failures of the pass.
         failures: filled with all that could not be used, by path in the manifest.
@@ -109,7 +109,7 @@ def embed_manifest(
         part_rows: views of a part, up to the next whole image; what a killed pass loses at most.
         dtype: of the stored vectors.
         threads: that open images; 0 takes a few, by the cores there are.
-        name: what tables call the model; None takes the encoder's own name.
+        name: of the model in tables; None takes the encoder's own name.
 
     Raises:
         RedDinoError: nothing to embed, sizes or options that do not fit, a folder of another table, or one
@@ -118,7 +118,7 @@ def embed_manifest(
     if view.output != encoder.input_size:
         raise RedDinoError(
             f"{encoder.name} takes views of {encoder.input_size} px, but the view has output {view.output}: "
-            f"set output to {encoder.input_size}."
+            f"set output to {encoder.input_size}"
         )
     for what, number, least in (
         ("batch size", batch_size, 1),
@@ -193,7 +193,7 @@ def _embed_missing(
 
 
 def _list_failures(writer: TableWriter, left_out: Failures | None, manifest: Manifest) -> Failures:
-    """Everything that could not be used, from reading the inputs to decoding; written beside the parts."""
+    """List everything that could not be used, from reading the inputs to decoding, next to the parts."""
     failed = Failures()
     for path, reason in relative_failures(left_out or Failures(), manifest):
         failed.add(path, reason)
@@ -206,15 +206,15 @@ def _list_failures(writer: TableWriter, left_out: Failures | None, manifest: Man
 
 def _nothing(dropped: int, failed: Failures) -> str:
     if failed.count or not dropped:
-        return f"No image could be embedded: {failed.summary()}"
+        return f"no image could be embedded: {failed.summary()}"
     return (
-        f"There is nothing to embed: all {dropped} views reach past their images, and border is 'drop'; make "
-        "them smaller, or choose border 'pad'."
+        f"there is nothing to embed: all {dropped} views reach past their images, and border is 'drop'; make "
+        "them smaller, or choose border 'pad'"
     )
 
 
 def _describe_encoder(encoder: ViewEncoder, view: ViewSpec, pooling: str, name: str | None) -> dict[str, Any]:
-    """What the table says of the network. Embeds one blank view, which shows the vectors' length."""
+    """Describe the network for the table; embed one blank view for the length of the vectors."""
     blank = np.zeros((1, view.output, view.output, 3), dtype=np.uint8)
     output = encoder.embed(blank, pooling)
     if output.ndim != (3 if pooling == TOKENS else 2):
@@ -231,14 +231,14 @@ def _describe_encoder(encoder: ViewEncoder, view: ViewSpec, pooling: str, name: 
 
 
 def plan_hash(diameters: Mapping[str, float] | None) -> str:
-    """What, beside the manifest and the view, decides the place of every view: cell diameters by source."""
+    """Hash what else decides the place of every view: cell diameters by source."""
     return hash_bytes(json.dumps(dict(diameters or {}), sort_keys=True).encode())
 
 
 def _describe_data(
     views: ViewsByImage, encoder: ViewEncoder, diameters: Mapping[str, float] | None
 ) -> dict[str, Any]:
-    """What the table says of the views, and where it came from."""
+    """Describe the views and where they came from, for the table."""
     data = views.manifest.fingerprint()
     spec = views.spec
     about = {

@@ -1,4 +1,4 @@
-"""Equal vectors: copies of one picture, or a network that collapsed; and what is said of them."""
+"""Equal vectors: copies of one picture, or a network that collapsed; and the notes on them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from reddino.embedding.view_encoder import Vectors
 Indices = npt.NDArray[np.int64]
 Real = npt.NDArray[np.float64]
 
-#: Vectors that differ by less than this share of their typical length differ by rounding alone.
+#: Vectors that differ by less than this fraction of their typical length differ by rounding alone.
 ROUNDING = 1e-5
-#: Share of equal vectors from which results carry a note.
+#: Fraction of equal vectors from which results carry a note.
 WORTH_A_NOTE = 0.1
 _DIRECTIONS = 4
 _BLOCK = 16_384
@@ -42,7 +42,7 @@ class EqualVectors:
         return int(sizes[sizes > 1].sum())
 
     def sentence(self) -> str:
-        """How many are equal, and what that may mean; "" where all differ."""
+        """Describe how many are equal, and what that may mean; "" where all differ."""
         rows, different = len(self.group), len(self.first)
         if self.count == 0:
             return ""
@@ -71,7 +71,7 @@ def equal_vectors(vectors: Vectors) -> EqualVectors:
 
 
 def equal_notes(vectors: Vectors) -> list[str]:
-    """A sentence for results, where so many vectors (n, d) are equal that scores speak of something else."""
+    """Return a note for results where so many vectors (n, d) are equal that scores mean something else."""
     found = equal_vectors(vectors)
     return [f"{found.sentence()}."] if found.count >= WORTH_A_NOTE * len(vectors) and found.count else []
 
@@ -88,7 +88,7 @@ def _candidates(vectors: Vectors, reach: float) -> Indices:
 
 
 def _confirmed(vectors: Vectors, candidates: Indices, reach: float) -> Indices:
-    """The candidates (n,), with those apart whose vectors are not within reach of each other after all."""
+    """Separate those candidates (n,) whose vectors are not within reach of each other after all."""
     group = candidates.copy()
     fresh = int(candidates.max()) + 1
     order = np.argsort(candidates, kind="stable")

@@ -32,7 +32,7 @@ from reddino.networks.engine import TorchEngine
 from reddino.networks.folder import CARD, save_model_folder
 from reddino.networks.training_images import SeenImages, write_seen
 
-#: Largest difference from torch, in shares of the largest number, that an exported file may show.
+#: Largest difference from torch, as a fraction of the largest number, that an exported file may show.
 TOLERANCE = 1e-4
 DESCRIPTION = "reddino-export.json"
 
@@ -44,7 +44,7 @@ class Export:
     Attributes:
         folder: it holds all files.
         files: their names.
-        difference: largest difference from torch on the check images, in shares of the largest number; None
+        difference: largest difference from torch on the check images, relative to the largest number; None
             for a hub folder, whose weights are the same bytes.
     """
 
@@ -149,14 +149,14 @@ def _write_graph(encoder: Encoder, draft: Path, form: Literal["onnx", "openvino"
 
 
 def _convert_to_ir(onnx: Path, xml: Path) -> Path:
-    """OpenVINO IR in float32; its own default would round the weights to float16."""
+    """Convert to OpenVINO IR in float32; its own default would round the weights to float16."""
     openvino = import_openvino()
     openvino.save_model(openvino.convert_model(str(onnx)), str(xml), compress_to_fp16=False)
     return xml
 
 
 def _run(path: Path, images: NDArray[np.uint8], threads: int) -> NDArray[np.float32]:
-    """What the written file computes, in the program that it is for."""
+    """Return what the written file computes, in the program that it is for."""
     if path.suffix == ".xml":
         compiled = compile_model(path, threads)
         from_ir: NDArray[np.float32] = compiled([images])[0]

@@ -1,4 +1,4 @@
-"""Vectors that hold NaN or infinity: the one check of every verb that reads or computes vectors."""
+"""Vectors that hold NaN or infinity: the one check for everything that reads or computes vectors."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ WHAT_TO_DO = "embed again with --precision fp32 and --dtype float32, or leave th
 
 
 def finite_rows(vectors: npt.NDArray[Any], dtype: str = "float32") -> Mask:
-    """Which entries (n,) of vectors (n, ...) hold finite numbers alone once they are stored as `dtype`."""
+    """Return which entries (n,) of vectors (n, ...) are finite once they are stored as `dtype`."""
     with np.errstate(over="ignore"):
         stored = vectors.astype(dtype, copy=False)
     return np.asarray(np.isfinite(stored).all(axis=tuple(range(1, vectors.ndim))))
 
 
 def why_left_out(vectors: npt.NDArray[Any], dtype: str) -> str:
-    """What is wrong with vectors (n, ...) that `finite_rows` does not take, and what helps.
+    """Describe what is wrong with vectors (n, ...) that `finite_rows` excludes, and what helps.
 
     Args:
         vectors: only those that were left out.
@@ -37,7 +37,7 @@ def require_finite(emb: Embeddings) -> None:
     """Refuse vectors that hold NaN or infinity.
 
     Raises:
-        RedDinoError: says how many rows, and of which image the first is.
+        RedDinoError: names how many rows, and the image of the first.
     """
     finite = finite_rows(emb.vectors)
     if finite.all():

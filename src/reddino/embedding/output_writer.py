@@ -1,4 +1,4 @@
-"""The end of the pass: the network's output becomes rows, and rows become the parts of a table."""
+"""The end of the pass: turn the network's output into rows, and rows into the parts of a table."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from reddino.views.placing import Squares
 
 @dataclass(frozen=True)
 class EmbeddedBatch:
-    """What the network says of squares (n,) of the part whose first image is number `part`: (n, ...)."""
+    """The network's output (n, ...) for squares (n,) of the part whose first image is number `part`."""
 
     part: int
     squares: Squares
@@ -28,12 +28,12 @@ class EmbeddedBatch:
 class OutputWriter:
     """Pools and writes what it is called with, one part after the other.
 
-    Vectors that are not finite, or not as numbers of the table's type, never become rows: their image stands
-    among the failures, with how many of its rows were left out.
+    Vectors that are not finite, or not as numbers of the table's type, never become rows: their image is
+    listed among the failures, with the number of its rows that were left out.
 
     Args:
         writer: of the table.
-        columns: that rows have beside their vectors.
+        columns: of the rows, without their vectors.
         pooler: that makes the rows.
         names: of the images, by number.
     """
@@ -74,7 +74,7 @@ class OutputWriter:
         return self._part
 
     def _finite(self, item: EmbeddedBatch) -> EmbeddedBatch:
-        """Without the squares whose output cannot be stored."""
+        """Return the batch without the squares whose output cannot be stored."""
         kept = self._note_lost(item.squares, item.output)
         return item if kept.all() else replace(item, squares=item.squares[kept], output=item.output[kept])
 
@@ -84,7 +84,7 @@ class OutputWriter:
         part.append(self._columns.of(rows), rows.vectors)
 
     def _note_lost(self, squares: Squares, vectors: Vectors) -> Mask:
-        """Which squares (n,) have finite output (n, ...); the others are noted by their image."""
+        """Return which squares (n,) have finite output (n, ...), and note the others by their image."""
         dtype = self._writer.meta["dtype"]
         kept = finite_rows(vectors, dtype)
         for image in np.unique(squares["image"][~kept]).tolist():
@@ -94,7 +94,7 @@ class OutputWriter:
         return kept
 
     def _failures(self) -> tuple[tuple[str, str], ...]:
-        """(path, reason) of the images with rows that were left out."""
+        """Return (path, reason) of the images with rows that were left out."""
         return tuple(
             (self._names[image], f"{count} of its vectors left out, {why}")
             for image, (count, why) in sorted(self._lost.items())

@@ -23,13 +23,13 @@ META_KEY = b"reddino"
 PART_KEY = b"reddino_part"
 CHECKSUM_KEY = b"reddino_part_checksum"
 #: What helps where a part is damaged.
-MEND = "delete it and embed again: the same embed command makes it anew"
+MEND = "delete it and run the same embed command again"
 PART_NAME = re.compile(r"part-(\d{6,9})\.parquet")
 
 
 @dataclass(frozen=True)
 class PartRecord:
-    """What a finished part says of the images it covers.
+    """What a finished part records of the images it covers.
 
     Attributes:
         start: number of its first image, in the order of the manifest.
@@ -57,7 +57,7 @@ class PartRecord:
 
 
 def part_path(folder: Path, start: int) -> Path:
-    """Where the part of a table stands whose first image is number `start`."""
+    """Return the path of the part of a table whose first image is number `start`."""
     return folder / f"part-{start:09d}.parquet"
 
 
@@ -67,19 +67,19 @@ def is_table(data: object) -> bool:
 
 
 def finished_parts(folder: Path) -> dict[int, Path]:
-    """The parts that are there, by the number of their first image, in order."""
+    """Return the parts on disk, by the number of their first image, in order."""
     named = ((PART_NAME.fullmatch(path.name), path) for path in folder.glob("part-*.parquet"))
     return dict(sorted((int(match[1]), path) for match, path in named if match))
 
 
 def note_checksum(schema: pa.Schema, record: bytes) -> bytes:
-    """8 hex digits over what stands outside of the pages of a part: columns, metadata and record.
+    """Return 8 hex digits over what lies outside the pages of a part: columns, metadata and record.
 
     Args:
         schema: of its rows, with the table's metadata.
         record: of the part, as JSON.
     """
-    # Of the vectors' type, Parquet does not keep the name of an item; metadata tell their length and type.
+    # Parquet does not keep the name of an item of the vectors' type; the metadata hold their length and type.
     columns = repr(
         [(field.name, "" if field.name == VECTOR_COLUMN else str(field.type)) for field in schema]
     ).encode()
@@ -88,7 +88,7 @@ def note_checksum(schema: pa.Schema, record: bytes) -> bytes:
 
 @contextmanager
 def readable(path: Path) -> Iterator[pq.ParquetFile]:
-    """A part to read; what its pages' checksums or pyarrow refuse is said in a sentence."""
+    """Open a part to read; errors of its pages' checksums or of pyarrow become one error."""
     try:
         with open_parquet(path) as file:
             yield file
@@ -98,7 +98,7 @@ def readable(path: Path) -> Iterator[pq.ParquetFile]:
 
 
 def read_part(path: Path) -> tuple[dict[str, Any], PartRecord]:
-    """What a finished part says of its table, and of the images it covers.
+    """Read the metadata of a finished part's table, and what the part records of its images.
 
     Raises:
         RedDinoError: it is damaged, or not a part of an embedding table.
@@ -108,7 +108,7 @@ def read_part(path: Path) -> tuple[dict[str, Any], PartRecord]:
     about = (schema.metadata or {}).get(META_KEY)
     if about is None or PART_KEY not in notes:
         raise RedDinoError(
-            f"'{path}' is Parquet, but not a part of an embedding table: it lacks the reddino metadata."
+            f"'{path}' is Parquet, but not a part of an embedding table: it lacks the reddino metadata"
         )
     if notes.get(CHECKSUM_KEY, wanted := note_checksum(schema, notes[PART_KEY])) != wanted:
         raise RedDinoError(f"'{path}' is damaged (its notes do not fit their checksum); {MEND}")
@@ -124,7 +124,7 @@ def read_part(path: Path) -> tuple[dict[str, Any], PartRecord]:
 
 
 def _require_vectors(schema: pa.Schema, dim: int, path: Path) -> None:
-    """Refuse a part whose vectors are not as long as it says, and columns that stand there twice."""
+    """Refuse a part whose vectors have another length than it records, and columns of one name."""
     if len(set(schema.names)) < len(schema.names):
         raise RedDinoError(f"'{path}' has two columns of one name; {MEND}")
     kind = schema.field(VECTOR_COLUMN).type if VECTOR_COLUMN in schema.names else None
@@ -137,7 +137,7 @@ def _require_vectors(schema: pa.Schema, dim: int, path: Path) -> None:
 
 
 def read_meta(folder: str | Path) -> dict[str, Any]:
-    """What a table, finished or not, says of itself; no vectors are read.
+    """Read the metadata of a table, finished or not; no vectors are read.
 
     Raises:
         RedDinoError: no table there, or its first part is damaged.
@@ -145,13 +145,13 @@ def read_meta(folder: str | Path) -> dict[str, Any]:
     parts = finished_parts(Path(folder))
     if not parts:
         raise RedDinoError(
-            f"No embedding table at '{folder}': it holds no part-*.parquet; run `reddino embed` first."
+            f"no embedding table at '{folder}': it holds no part-*.parquet; run `reddino embed` first"
         )
     return read_part(next(iter(parts.values())))[0]
 
 
 def uncovered(folder: Path, records: Iterable[PartRecord], images: int) -> list[tuple[int, int]]:
-    """The runs of images, of `images` in all, that no part covers.
+    """Return the runs of images, of `images` in all, that no part covers.
 
     Raises:
         RedDinoError: two parts cover the same image, or one that is not there.
@@ -162,7 +162,7 @@ def uncovered(folder: Path, records: Iterable[PartRecord], images: int) -> list[
         if record.start < end or record.stop > images:
             raise RedDinoError(
                 f"'{part_path(folder, record.start)}' covers images {record.start} to {record.stop} of "
-                f"{images}, which does not fit the other parts: delete it and embed again."
+                f"{images}, which does not fit the other parts: delete it and embed again"
             )
         if record.start > end:
             gaps.append((end, record.start))
@@ -171,11 +171,11 @@ def uncovered(folder: Path, records: Iterable[PartRecord], images: int) -> list[
 
 
 def contents_digest(records: Iterable[PartRecord]) -> str:
-    """16 hex digits over the bytes of all pictures that a table is of; "" where its parts noted none."""
+    """Return 16 hex digits over the bytes of all images of a table; "" where its parts noted none."""
     noted = {number: content[3] for record in records for number, content in record.contents.items()}
     return hash_bytes(*(f"{number} {noted[number]} ".encode() for number in sorted(noted))) if noted else ""
 
 
 def noted_contents(folder: Path) -> str:
-    """`contents_digest` of a table on disk."""
+    """Return `contents_digest` of a table on disk."""
     return contents_digest(read_part(part)[1] for part in finished_parts(folder).values())

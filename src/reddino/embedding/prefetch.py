@@ -1,4 +1,4 @@
-"""Work done ahead in background threads, so that images are decoded and cut while the network computes."""
+"""Do work ahead in background threads, so that images are decoded and cut while the network computes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class _End:
 
 
 def prefetch(items: Iterator[Item], depth: int = 4) -> Generator[Item, None, None]:
-    """The same items in the same order, made in a background thread at most `depth` ahead.
+    """Yield the same items in the same order, made in a background thread at most `depth` ahead.
 
     An error in the thread is raised here, in its place. Closing the generator stops the thread.
     """
@@ -65,7 +65,7 @@ def prefetch(items: Iterator[Item], depth: int = 4) -> Generator[Item, None, Non
 def prefetch_map(
     make: Callable[[Item], Made], items: Iterable[Item], threads: int
 ) -> Generator[Made, None, None]:
-    """`make(item)` of each item, in their order, made in several threads.
+    """Yield `make(item)` of each item, in their order, made in several threads.
 
     At most `threads + 1` results wait or are being made, whatever the number of items. An error is raised in
     its place. Closing the generator waits for what is being made, and starts nothing more.

@@ -15,7 +15,7 @@ SENT = (CONFIG, WEIGHTS, CARD, SEEN, README)
 
 
 def files_to_push(folder: Path) -> list[Path]:
-    """The files of a folder that are sent, after it was opened strictly.
+    """Return the files of a folder that are sent, after it was opened strictly.
 
     Raises:
         RedDinoError: a file is missing, or the weights do not fit.
@@ -31,7 +31,7 @@ def files_to_push(folder: Path) -> list[Path]:
 
 
 def push_folder(folder: Path, repository: str, *, private: bool = False) -> str:
-    """Send a hub-ready folder to `owner/name`, which is made if need be; gives the commit's address.
+    """Send a hub-ready folder to `owner/name`, which is made if need be; return the commit's address.
 
     Raises:
         RedDinoError: the folder is not ready, the hub is out of reach or refuses, or nobody is logged in.

@@ -1,4 +1,4 @@
-"""Whether the pictures of a table are still those that were embedded."""
+"""Check whether the pictures of a table are still those that were embedded."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reddino.smears.contents import Content, FileState, is_unchanged
 def require_same_pictures(
     folder: Path, records: Iterable[PartRecord], root: Path, names: Sequence[str]
 ) -> None:
-    """Refuse to go on with a table, or to take it as it is, where a picture was replaced since.
+    """Refuse to continue a table, or to take it as it is, where a picture was replaced since.
 
     Size and dates are compared, and the bytes where these differ, as in copies.
 
@@ -36,7 +36,7 @@ def require_same_pictures(
 
 
 def replaced_pictures(folder: Path, table: Embeddings, root: Path) -> list[str]:
-    """Pictures of a table that were replaced since; empty where some pictures have no row.
+    """Return the pictures of a table that were replaced since; empty where some pictures have no row.
 
     Args:
         folder: of the table.

@@ -1,4 +1,4 @@
-"""The file next to a table's parts that tells which of its sources the model saw: written and read."""
+"""The file next to a table's parts that records which of its sources the model saw: written and read."""
 
 from __future__ import annotations
 

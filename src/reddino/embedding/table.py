@@ -43,7 +43,7 @@ def read_embeddings(path: str | Path, *, partial: bool = False) -> Embeddings:
     parts = list(finished_parts(folder).values())
     if not parts:
         raise RedDinoError(
-            f"No embedding table at '{folder}': it holds no part-*.parquet; run `reddino embed` first."
+            f"no embedding table at '{folder}': it holds no part-*.parquet; run `reddino embed` first"
         )
     described = [read_part(part) for part in parts]
     meta, records = described[0][0], [record for _, record in described]
@@ -53,8 +53,8 @@ def read_embeddings(path: str | Path, *, partial: bool = False) -> Embeddings:
     if missing and not partial:
         left = sum(stop - start for start, stop in missing)
         raise RedDinoError(
-            f"The embedding table '{folder}' lacks {left} of {meta['images']} images: "
-            "run the same embed command again to finish it."
+            f"the embedding table '{folder}' lacks {left} of {meta['images']} images: "
+            "run the same embed command again to finish it"
         )
     vectors = np.empty((sum(record.rows for record in records), int(meta["dim"])), dtype=np.float32)
     columns: list[pa.Table] = []
@@ -78,7 +78,7 @@ def read_embeddings(path: str | Path, *, partial: bool = False) -> Embeddings:
 
 
 def _dropped(records: Iterable[PartRecord]) -> dict[str, int]:
-    """Views that were left out since they leave their image, by the label of their row."""
+    """Count the views that were left out since they leave their image, by the label of their row."""
     counts: Counter[str] = Counter()
     for record in records:
         counts.update(record.dropped)
@@ -86,7 +86,7 @@ def _dropped(records: Iterable[PartRecord]) -> dict[str, int]:
 
 
 def _vectors(table: pa.Table, dim: int) -> npt.NDArray[np.floating[Any]]:
-    """The vectors (n, d) of a part."""
+    """Return the vectors (n, d) of a part."""
     numbers = pc.list_flatten(table.column(VECTOR_COLUMN))
     flat: npt.NDArray[np.floating[Any]] = numbers.to_numpy()
     return flat.reshape(table.num_rows, dim)

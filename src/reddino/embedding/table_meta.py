@@ -1,4 +1,4 @@
-"""What an embedding table and each of its parts say of themselves: read, and checked key by key."""
+"""The metadata of an embedding table and the notes of its parts: read, and checked key by key."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Number = Annotated[int, Field(ge=0, lt=1 << 48)]
 
 
 class _Open(BaseModel):
-    """Keys beside these are carried along."""
+    """A section that carries unknown keys along."""
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False, protected_namespaces=())
 
@@ -30,7 +30,7 @@ class Preprocessing(_Open):
     orientations: Annotated[int, Field(ge=1, le=8)] = 1
 
 
-class _Table(_Open):
+class _TableMeta(_Open):
     model: str
     opens_as: str = ""
     weights_hash: str
@@ -51,7 +51,7 @@ class _Table(_Open):
 Key = Annotated[str, Field(pattern="^[0-9]{1,15}$")]
 
 
-class _Part(BaseModel):
+class _PartNotes(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     start: Number
@@ -66,20 +66,20 @@ class _Part(BaseModel):
 
 
 def read_table_meta(data: bytes, origin: str) -> dict[str, Any]:
-    """The metadata of a table, from the schema of one of its parts.
+    """Read the metadata of a table, from the schema of one of its parts.
 
     Raises:
         RedDinoError: names the key that is missing or of another type.
     """
     content: dict[str, Any] = parse_json(data, origin)
-    fit(_Table, content, origin)
+    fit(_TableMeta, content, origin)
     return content
 
 
 def read_part_notes(data: bytes, origin: str) -> dict[str, Any]:
-    """What a part notes of the images that it covers.
+    """Read what a part notes of the images that it covers.
 
     Raises:
         RedDinoError: names the key that is missing or of another type.
     """
-    return dict(fit(_Part, parse_json(data, origin), origin))
+    return dict(fit(_PartNotes, parse_json(data, origin), origin))

@@ -1,4 +1,4 @@
-"""What a row of a table is - a view, a field or a patch token - and what it says beside its vector."""
+"""The rows of a table (views, fields or patch tokens) and the columns next to their vectors."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class TableRows:
 
 
 class Pooler(Protocol):
-    """Turns what the network says of the squares of one part, batch after batch, into rows.
+    """Turns the network's output for the squares of one part, batch after batch, into rows.
 
     Attributes:
-        extra: columns that its rows have beside those of the manifest and the view, with their types.
+        extra: further columns of its rows, next to those of the manifest and the view, with their types.
         placed: whether a row stands for one square, and not for a whole field.
     """
 
@@ -49,16 +49,16 @@ class Pooler(Protocol):
     placed: ClassVar[bool]
 
     def add(self, squares: Squares, output: Vectors) -> Iterator[TableRows]:
-        """Rows that squares (n,) and the network's output for them complete."""
+        """Yield the rows that squares (n,) and the network's output for them complete."""
         ...
 
     def end(self) -> Iterator[TableRows]:
-        """Rows that the end of the part completes."""
+        """Yield the rows that the end of the part completes."""
         ...
 
 
 class PerView:
-    """A row a view."""
+    """One row per view."""
 
     extra: ClassVar[Mapping[str, pa.DataType]] = {}
     placed: ClassVar[bool] = True
@@ -71,7 +71,7 @@ class PerView:
 
 
 class PerToken:
-    """A row a patch token, with its line and column in the grid of its view, from 0 at the top left."""
+    """One row per patch token, with its line and column in the grid of its view, from 0 at the top left."""
 
     extra: ClassVar[Mapping[str, pa.DataType]] = {"token_row": pa.int32(), "token_col": pa.int32()}
     placed: ClassVar[bool] = True
@@ -90,7 +90,7 @@ class PerToken:
 
 
 class PerField:
-    """A row a field (image): the mean over its views, and how many they were.
+    """One row per field (image): the mean over its views, and how many they were.
 
     Sums are kept by image in float64 and added in the order of the views, whatever batches they come in.
     """
@@ -123,7 +123,7 @@ class PerField:
 
 
 def choose_pooler(pooling: str, per: Per) -> type[Pooler]:
-    """How rows are made.
+    """Return how rows are made.
 
     Raises:
         RedDinoError: the two do not go together.
@@ -160,15 +160,15 @@ class RowColumns:
 
     @property
     def schema(self) -> pa.Schema:
-        """Of the columns that `of` gives."""
+        """Of the columns that `of` returns."""
         places = [pa.field(name, pa.float64()) for name in PLACE_COLUMNS]
         extra = [pa.field(name, kind) for name, kind in self._pooler.extra.items()]
         return pa.schema([*self._manifest.table.schema, *places, *extra])
 
     def of(self, rows: TableRows) -> pa.Table:
-        """The columns (n rows).
+        """Return the columns (n rows).
 
-        A view that is not cut round the cell of its row is not described by it: it keeps no box and no label.
+        A view that is not cut around the cell of its row is not described by it: it has no box or label.
         """
         squares = rows.squares
         described = self._manifest.select(squares["row"])
@@ -184,7 +184,7 @@ class RowColumns:
 
 
 def _without_foreign_cells(described: Manifest, squares: Squares, placed: bool) -> pa.Table:
-    """The rows' table with the cell columns emptied where the row's cell is not what the vector shows."""
+    """Empty the cell columns of rows whose cell is not what the vector shows."""
     table = described.table
     centres = described.centres()
     elsewhere = described.is_cell()
@@ -207,5 +207,5 @@ def _fill_found(table: pa.Table, name: str, found: npt.NDArray[np.float64]) -> p
 
 
 def _numbers(values: npt.NDArray[np.float64]) -> Column:
-    """float64 with null for NaN, as in a manifest."""
+    """Return float64 with null for NaN, as in a manifest."""
     return pa.array(np.ascontiguousarray(values), pa.float64(), from_pandas=True)

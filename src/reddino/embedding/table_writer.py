@@ -1,4 +1,4 @@
-"""Writing an embedding table: parts that stream to disk, appear whole, and say which images they cover."""
+"""Write an embedding table: parts that stream to disk, appear whole, and record which images they cover."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ class TableWriter:
     """Writes the parts of one table; each appears whole.
 
     A part covers a run of images and is named after the first. Parts may be finished in any order, so that a
-    pass that died goes on where it was.
+    pass that died continues where it was.
 
     Attributes:
-        records: what the parts that are there say, by the number of their first image.
+        records: of the parts on disk, by the number of their first image.
     """
 
     def __init__(self, folder: Path, meta: Mapping[str, Any], columns: pa.Schema) -> None:
-        """Open `folder` for a table that `meta` describes, with `columns` beside the vectors.
+        """Open `folder` for a table that `meta` describes, with `columns` next to the vectors.
 
         Raises:
-            RedDinoError: the folder holds parts of another table; says which key differs.
+            RedDinoError: the folder holds parts of another table; names the key that differs.
         """
         self.folder = folder
         self.meta = dict(meta)
@@ -65,7 +65,7 @@ class TableWriter:
         remove_partials(folder)
 
     def missing(self) -> list[tuple[int, int]]:
-        """The runs of images that no part covers yet."""
+        """Return the runs of images that no part covers yet."""
         return uncovered(self.folder, self.records.values(), int(self.meta["images"]))
 
     def discard(self) -> None:
@@ -125,10 +125,10 @@ class PartWriter:
 
         Raises:
             RedDinoError: it cannot be written.
-            ValueError: the record does not tell the number of rows.
+            ValueError: the record holds another number of rows.
         """
         if record.rows != self._rows:
-            raise ValueError(f"the record says {record.rows} rows, {self._rows} were added")
+            raise ValueError(f"the record holds {record.rows} rows, {self._rows} were added")
         self._flush()
         with writing(self._path):
             text = json.dumps(asdict(record))
@@ -159,11 +159,11 @@ class PartWriter:
 
 @contextmanager
 def only_writer(folder: Path) -> Iterator[None]:
-    """Keep other passes out of a table's folder; a pass that was killed holds nothing back.
+    """Keep other passes out of a table's folder; a pass that was killed holds no lock.
 
     Raises:
         RedDinoError: another pass writes there now.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with only_one(folder, f"Another pass is writing to '{folder}': wait for it or stop it."):
+    with only_one(folder, f"another pass is writing to '{folder}': wait for it or stop it"):
         yield

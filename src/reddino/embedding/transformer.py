@@ -52,7 +52,7 @@ class EmbeddingTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
         """Open the network.
 
         Args:
-            X: images, as for `transform`; only their number is looked at.
+            X: images, as for `transform`; only their number is used.
             y: not used.
 
         Raises:
@@ -69,7 +69,7 @@ class EmbeddingTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
         return self
 
     def transform(self, X: Sequence[Picture] | NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Vectors (n, d) float32 of paths, PIL images, uint8 RGB arrays, or an array (n, h, w, 3).
+        """Return vectors (n, d) float32 of paths, PIL images, uint8 RGB arrays, or an array (n, h, w, 3).
 
         Raises:
             RedDinoError: other weights than those it was fitted with, or vectors that are not finite.
@@ -105,12 +105,12 @@ class EmbeddingTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Ba
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        """Everything but the network."""
+        """Return everything but the network."""
         state: dict[str, Any] = super().__getstate__()
         return {key: value for key, value in state.items() if key != "_encoder"}
 
     def __sklearn_tags__(self) -> Any:
-        """Takes images, not a table of numbers."""
+        """Declare that it takes images, not a table of numbers."""
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         tags.input_tags.three_d_array = True

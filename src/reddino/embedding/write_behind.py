@@ -1,4 +1,4 @@
-"""Work done behind in a background thread, so that vectors are written while the network computes more."""
+"""Do work behind in a background thread, so that vectors are written while the network computes more."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class WriteBehind(Generic[Item]):
             raise self._error
 
     def _run(self) -> None:
-        # After an error the queue is still emptied, so that nobody waits for room in it for ever.
+        # After an error the queue is still emptied, so that nobody waits for ever for a place in it.
         while (item := self._waiting.get()) is not None:
             if self._error is None and not self._dropping:
                 try:

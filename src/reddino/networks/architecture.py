@@ -23,7 +23,7 @@ _BLOCK = re.compile(r"^blocks\.(\d{1,4})\.")
 
 
 def recognise(tensors: Mapping[str, Tensor], origin: str) -> ModelCard:
-    """Describe the DINOv2-family network whose tensors these are.
+    """Describe the DINOv2-family network that a file's tensors belong to.
 
     Width, depth, patch size, registers, feed-forward (MLP or SwiGLU) and input size follow from the shapes;
     the number of heads does not, and is DINOv2's, width / 64.
@@ -33,7 +33,7 @@ def recognise(tensors: Mapping[str, Tensor], origin: str) -> ModelCard:
         origin: the file, for errors.
 
     Raises:
-        RedDinoError: these are not the tensors of such a network; says what is missing or does not fit.
+        RedDinoError: these are not the tensors of such a network; names what is missing or does not fit.
     """
     patches = _require(tensors, "patch_embed.proj.weight", 4, origin)
     fc1 = _require(tensors, "blocks.0.mlp.fc1.weight", 2, origin)
@@ -66,7 +66,7 @@ def recognise(tensors: Mapping[str, Tensor], origin: str) -> ModelCard:
 
 
 def _arguments(width: int, depth: int, patch: int, registers: int, hidden: int) -> dict[str, Any]:
-    """timm's arguments for a network that has no name of its own; timm rounds width * mlp_ratio down."""
+    """Return timm's arguments for a network without a name of its own; timm rounds width * mlp_ratio down."""
     ratio = hidden / width if int(width * (hidden / width)) == hidden else (hidden + 0.5) / width
     arguments = {
         "embed_dim": width,

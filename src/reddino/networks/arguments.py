@@ -28,12 +28,12 @@ Accepts = Callable[[Any], bool]
 
 
 def is_whole(value: Any, within: range) -> bool:
-    """Whether this is a whole number of a range; true and false are none."""
+    """Return whether this is a whole number of a range; true and false are not."""
     return type(value) is int and value in within
 
 
 def is_number(value: Any, least: float, most: float) -> bool:
-    """Whether this is a number, at least `least` and at most `most`."""
+    """Return whether this is a number, at least `least` and at most `most`."""
     return type(value) in (int, float) and math.isfinite(value) and least <= value <= most
 
 
@@ -42,7 +42,7 @@ def _whole(within: range) -> tuple[Accepts, str]:
 
 
 def _pair(within: range) -> tuple[Accepts, str]:
-    """A number, or one for height and width."""
+    """Accept one number, or two for height and width."""
 
     def accepts(value: Any) -> bool:
         several = value if isinstance(value, list | tuple) else [value]
@@ -52,7 +52,7 @@ def _pair(within: range) -> tuple[Accepts, str]:
 
 
 def _stages(within: range) -> tuple[Accepts, str]:
-    """A number for each stage of a network."""
+    """Accept one number for each stage of a network."""
 
     def accepts(value: Any) -> bool:
         return (

@@ -1,4 +1,4 @@
-"""The backbones that pretraining and embedding share: a ViT that takes masks, and any other timm network."""
+"""The backbones of pretraining and embedding: a ViT that takes masks, and any other timm network."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class ViTBackbone(nn.Module):
     """A timm Vision Transformer that accepts masked patches, any crop size and DINOv2's drop path.
 
     The weights stay timm's (`vit`), so that a model folder opens with `timm.create_model`; the mask token is
-    the only parameter beside them. Register tokens (DINOv2 "reg4"), where the network has them, stand between
-    class token and patches, have no position and are not given out.
+    the only further parameter. Register tokens (DINOv2 "reg4"), where the network has them, stand between
+    class token and patches, have no position and are not returned.
     """
 
     def __init__(self, vit: Any) -> None:
@@ -96,7 +96,7 @@ class ViTBackbone(nn.Module):
         return [Tokens(x[:, 0], x[:, 1 + self.registers :]) for x in normed]
 
     def class_token(self, images: Tensor) -> Tensor:
-        """The class token (B, d) alone, as `forward` gives it but for rounding.
+        """Return the class token (B, d) alone, as `forward` computes it but for rounding.
 
         The last block computes what the class token reads and nothing else, which saves five sixths of it
         (7 % of a ViT-S).
@@ -108,7 +108,7 @@ class ViTBackbone(nn.Module):
         return alone
 
     def _embed(self, images: Tensor, masks: Tensor | None) -> Tensor:
-        """Class token, registers and patches with their positions: (B, 1 + R + N, d)."""
+        """Return class token, registers and patches with their positions: (B, 1 + R + N, d)."""
         vit = self.vit
         x = vit.patch_embed.proj(images)
         grid = (int(x.shape[2]), int(x.shape[3]))
@@ -127,7 +127,7 @@ class ViTBackbone(nn.Module):
         return embedded
 
     def attend(self, images: Tensor) -> tuple[Tokens, Tensor]:
-        """Encode (B, 3, H, W); also the class token's attention (B, heads, N) to the patches, last block.
+        """Encode (B, 3, H, W); also return the last block's attention (B, heads, N) of the class token.
 
         The attention is a softmax over class token, registers and patches together: over the patches it sums
         to less than 1.
@@ -145,7 +145,7 @@ class ViTBackbone(nn.Module):
 
 
 def _kept_by(group: Crops, block: int) -> KeptPair:
-    """Which samples compute the two branches of a block; None where all of them do."""
+    """Return which samples compute the two branches of a block; None where all of them do."""
     if group.kept_samples is None:
         return (None, None)
     attention, mlp = (
@@ -174,7 +174,7 @@ class PooledBackbone(nn.Module):
         self.dim = int(getattr(network, "head_hidden_size", None) or network.num_features)
 
     def use_fused_attention(self, fused: bool) -> None:
-        """Nothing to choose: kept so that both backbones are set up alike."""
+        """Do nothing: kept so that both backbones are set up in the same way."""
 
     @property
     def blocks(self) -> list[nn.Module]:

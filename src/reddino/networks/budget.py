@@ -1,4 +1,4 @@
-"""A bound on the memory that building a network may take, when a file from elsewhere says how large it is."""
+"""A bound on the memory for building a network whose size a file from elsewhere names."""
 
 from __future__ import annotations
 

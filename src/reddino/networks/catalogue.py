@@ -53,7 +53,7 @@ PUBLISHED = {
     "dinov2-base": Published("timm/vit_base_patch14_dinov2.lvd142m"),
     "dinov2-large": Published("timm/vit_large_patch14_dinov2.lvd142m"),
 }
-#: Input of the short names where no other is asked for: the paper embeds everything at 224 px.
+#: Input of the short names where no other is chosen: the paper embeds everything at 224 px.
 PUBLISHED_SIZE = 224
 EFFICIENTNET_LITE0 = "efficientnet-lite0"
 RESNET50 = "resnet50"
@@ -75,7 +75,7 @@ def open_backbone(name: str, *, image_size: int | None = None, seed: int = 0) ->
             model that comes with the package (`reddino-tiny`); a
             short name (`reddino-small`, `dinobloom-s`, `dinov2-base`, `resnet50`, ...); `hf_hub:<id>` in
             timm's hub format or `timm:<name>`, fetched from the Hugging Face hub; or `untrained:` before a
-            backbone's name or a model folder, which gives that network with freshly drawn weights.
+            backbone's name or a model folder: that network with random weights.
         image_size: pixels of the square input, where another than that of the weights is wanted.
         seed: of the untrained weights.
 
@@ -83,7 +83,7 @@ def open_backbone(name: str, *, image_size: int | None = None, seed: int = 0) ->
         RedDinoError: the name is not known, or the weights cannot be had or do not fit.
     """
     if name.startswith(TURNED):
-        raise RedDinoError(f"'{name}' is a way to embed, not weights of its own: leave '{TURNED}' out here")
+        raise RedDinoError(f"'{name}' is a way to embed, not weights: leave '{TURNED}' out here")
     if name.startswith(UNTRAINED):
         return _untrained(as_folder(name.removeprefix(UNTRAINED)), image_size, seed)
     name = as_folder(name)
@@ -128,7 +128,7 @@ def _published(source: Published, image_size: int | None) -> tuple[Backbone, Mod
         return open_weights_file(hub.fetch(source.repository, (source.file,)), image_size)
     config = hub.fetch(source.repository, (CONFIG,))
     weights = hub.fetch(source.repository, (WEIGHTS, "pytorch_model.bin"))
-    # Ours alone have a card; it says the channel order, which timm's configuration cannot.
+    # Ours alone have a card; it holds the channel order, which timm's configuration cannot.
     hub.fetch_optional(source.repository, CARD)
     return open_model_folder(config.parent, image_size, weights)
 
@@ -147,7 +147,7 @@ def _untrained(name: str, image_size: int | None, seed: int) -> tuple[Backbone, 
 
 
 def _from_timm(name: str, image_size: int | None, *, cut: bool = False) -> tuple[Backbone, ModelCard]:
-    """A network with timm's own pretrained weights; timm loads them strictly."""
+    """Open a network with timm's own pretrained weights; timm loads them strictly."""
     import timm
 
     if not timm.is_model(name.split(".", maxsplit=1)[0]):
@@ -197,7 +197,7 @@ def _efficientnet_lite0(image_size: int | None) -> tuple[Backbone, ModelCard]:
     return backbone, card
 
 
-# Names of the depthwise-separable first block and of the inverted residuals, ours beside timm's.
+# Names of the depthwise-separable first block and of the inverted residuals: the package's -> timm's.
 _SEPARABLE = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
 _INVERTED = {
     "_expand_conv": "conv_pw",

@@ -64,7 +64,7 @@ def create_backbone(
         arguments |= {key: value for key, value in optional.items() if value is not None}
     elif depth is not None or layer_scale is not None:
         key = "depth" if depth is not None else "layer_scale"
-        raise RedDinoError(f"model.{key} only fits Vision Transformers, and '{name}' is none")
+        raise RedDinoError(f"model.{key} only fits Vision Transformers, and '{name}' is not one")
     elif drop_path:
         arguments |= {"drop_path_rate": drop_path}
     require_architecture(arguments, f"backbone '{name}'")
@@ -85,20 +85,20 @@ def create_backbone(
 
 
 def is_vit(architecture: str) -> bool:
-    """Whether a timm name is a plain ViT with a class token, which our masked forward knows."""
+    """Return whether a timm name is a plain ViT with a class token, which our masked forward computes."""
     registers = "reg" in architecture and "dinov2" not in architecture
     return architecture.startswith("vit_") and not registers and "clip" not in architecture
 
 
 def cut_last_stage(resnet: Any) -> Any:
-    """A timm ResNet whose pooled output is that of its last stage but one, as the paper's baseline has it."""
+    """Cut a timm ResNet so that it pools its last stage but one, as in the paper's baseline."""
     resnet.num_features = resnet.head_hidden_size = int(resnet.layer4[0].conv1.in_channels)
     resnet.layer4 = nn.Identity()
     return resnet
 
 
 def is_cut(network: Any) -> bool:
-    """Whether `cut_last_stage` was here."""
+    """Return whether `cut_last_stage` was applied."""
     return isinstance(getattr(network, "layer4", None), nn.Identity)
 
 
@@ -108,7 +108,7 @@ def wrap(network: Any) -> Backbone:
 
 
 def _is_plain_vit(network: Any) -> bool:
-    """Whether our forward computes what timm's would: every part must be of the kind it knows."""
+    """Return whether our forward computes what timm's would: every part must be of a known kind."""
     from timm.layers import Attention
     from timm.models import vision_transformer
 
@@ -133,7 +133,7 @@ def _is_plain_vit(network: Any) -> bool:
 
 
 def initialise(backbone: Backbone, seed: int) -> None:
-    """Draw all weights anew from `seed` as DINOv2 does: truncated normal 0.02, zero biases, mask token zero.
+    """Draw all weights from `seed` as DINOv2 does: truncated normal 0.02, zero biases, mask token zero.
 
     The patch embedding keeps the uniform fan-in scale of a convolution; a network without tokens keeps timm's
     scheme.

@@ -101,9 +101,9 @@ def _adopted(kind: Any) -> type:
 
 
 def class_token_of_last(block: Any, x: Tensor) -> Tensor:
-    """What a plain block makes of its first token: (B, N, d) to (B, 1, d).
+    """Return a plain block's output for its first token: (B, N, d) to (B, 1, d).
 
-    Nothing reads the other tokens of the last block where the class token alone is asked for: only its query,
+    Nothing reads the other tokens of the last block where only the class token is needed: only its query,
     projection and MLP are computed, and every token's key and value.
     """
     cls = x[:, :1] + block.ls1(_attention_of_first(block.attn, block.norm1(x)))
@@ -112,7 +112,7 @@ def class_token_of_last(block: Any, x: Tensor) -> Tensor:
 
 
 def _attention_of_first(attention: Any, x: Tensor) -> Tensor:
-    """What a timm `Attention` gives for the first of its tokens: (B, N, d) to (B, 1, d)."""
+    """Return a timm `Attention`'s output for the first of its tokens: (B, N, d) to (B, 1, d)."""
     heads, width = attention.num_heads, attention.num_heads * attention.head_dim
     weight, bias = attention.qkv.weight, attention.qkv.bias
     query_bias, other_bias = (None, None) if bias is None else (bias[:width], bias[width:])
@@ -128,7 +128,7 @@ def _attention_of_first(attention: Any, x: Tensor) -> Tensor:
 
 
 def residual(groups: Groups, branch: Callable[[Groups], Groups], kept: list[Kept | None]) -> Groups:
-    """x + branch(x), computed for the kept samples only and scaled up by their share (DINOv2's drop path)."""
+    """Return x + branch(x), computed for the kept samples and scaled up accordingly (DINOv2's drop path)."""
     parts = [
         x if plan is None else x.index_select(0, plan.indices) for x, plan in zip(groups, kept, strict=True)
     ]
@@ -140,7 +140,7 @@ def residual(groups: Groups, branch: Callable[[Groups], Groups], kept: list[Kept
 
 
 def pack(groups: Groups) -> Tensor:
-    """The tokens of all groups in one row: (T, d)."""
+    """Join the tokens of all groups in one row: (T, d)."""
     return torch.cat([group.flatten(0, 1) for group in groups])
 
 
@@ -151,7 +151,7 @@ def unpack(tokens: Tensor, sizes: Sequence[torch.Size]) -> Groups:
 
 
 def packed_attention(attention: Any, tokens: Tensor, sizes: Sequence[torch.Size]) -> Tensor:
-    """Self-attention within each crop of a packed row of tokens: block-diagonal, as if crop by crop.
+    """Compute self-attention within each crop of a packed row of tokens: block-diagonal, as if crop by crop.
 
     The products with weights run over all tokens at once. Attention itself runs size by size, since crops of
     one size are a plain batch: that needs no mask, no kernel for unequal lengths, and wastes no pair.

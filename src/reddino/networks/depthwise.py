@@ -71,7 +71,7 @@ def adopt_depthwise(network: nn.Module) -> None:
 
 
 def _is_depthwise(layer: nn.Conv2d) -> bool:
-    """Whether it is depthwise, of a kind that is slow: 3 x 3 at a stride of 1 is not."""
+    """Return whether a layer is depthwise, of a kind that is slow: 3 x 3 at a stride of 1 is not."""
     alone = layer.groups == layer.in_channels == layer.out_channels > 1
     plain = layer.dilation == (1, 1) and layer.padding_mode == "zeros" and isinstance(layer.padding, tuple)
     return alone and plain and (max(layer.stride) > 1 or max(layer.kernel_size) > 3)

@@ -28,13 +28,13 @@ class Encoder:
     """A model ready to embed: weights, preprocessing and runtime.
 
     Attributes:
-        name: as asked for.
+        name: as given to `open_model`.
         dim: length of a class-token vector (`cls+mean` gives twice that).
         input_size: pixels of the square input.
         orientations: 4 where vectors are means over the quarter turns of an image, else 1.
         weights_hash: identifies the weights.
         engine: what computes the vectors; torch, until another is put in its place.
-        choice: how that was chosen, for the table's metadata; None where nothing was compared.
+        choice: how the engine was chosen, for the table's metadata; None where nothing was compared.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Encoder:
             (n, d) float32; for `tokens` (n, tokens, d).
 
         Raises:
-            RedDinoError: the pooling is unknown or needs tokens that the network lacks; an image is none.
+            RedDinoError: the pooling is unknown or needs tokens that the network lacks; no image.
         """
         self.check_pooling(pooling)
         if isinstance(images, np.ndarray):
@@ -141,7 +141,7 @@ def open_model(
         name: short name, hub id, folder or file; after `turned:`, a model whose vectors are means over the
             four quarter turns of an image, since a cell has no upper side (four times the work).
         image_size: pixels of the square input; None: 224 for the short names, else the model's own.
-        channel_order: `RGB` or `BGR`, the order that the network sees; None: what its card says.
+        channel_order: `RGB` or `BGR`, the order that the network sees; None: as its card has it.
         seed: of untrained weights.
         runtime: device, precision and threads; None chooses device and threads, and computes in float32.
 

@@ -29,7 +29,7 @@ class Engine(Protocol):
     def precision(self) -> str: ...
 
     def vectors(self, images: NDArray[np.uint8], pooling: str) -> NDArray[np.float32]:
-        """Vectors (n, d) of checked RGB squares (n, s, s, 3)."""
+        """Return vectors (n, d) of checked RGB squares (n, s, s, 3)."""
         ...
 
 
@@ -65,7 +65,7 @@ class TorchEngine:
         self._graphs: dict[str, torch.nn.Module] = {}
 
     def vectors(self, images: NDArray[np.uint8], pooling: str) -> NDArray[np.float32]:
-        """Vectors (n, d) of RGB squares (n, s, s, 3)."""
+        """Return vectors (n, d) of RGB squares (n, s, s, 3)."""
         self._backbone.use_fused_attention(self._fused)
         batch = torch.from_numpy(np.require(images, requirements=["C", "W"])).to(self.runtime.device)
         with torch.inference_mode(), self.runtime.autocast():
@@ -82,7 +82,7 @@ class TorchEngine:
 
 
 def _translated(graph: torch.nn.Module) -> torch.nn.Module:
-    """torch.compile, whose failures are many and its own."""
+    """Compile a graph with torch.compile, whose errors of many kinds become one."""
     compiled = torch.compile(graph)
 
     class Compiled(torch.nn.Module):

@@ -10,11 +10,11 @@ from reddino.foundations.errors import RedDinoError
 
 
 def map_tokens(network: Any, features: Tensor) -> Tensor:
-    """Bring what `network.forward_features` gave to tokens (B, N, d), without class token and registers.
+    """Bring the output of `network.forward_features` to tokens (B, N, d), without class token and registers.
 
     Args:
-        network: says how its features lie (`output_fmt`) and how many tokens come before the map
-            (`num_prefix_tokens`), as timm's networks do.
+        network: one of timm's, whose `output_fmt` is the order of the axes, and whose `num_prefix_tokens`
+            come before the map.
         features: (B, d, h, w), (B, h, w, d) or (B, prefix + N, d).
 
     Raises:

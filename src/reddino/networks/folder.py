@@ -1,4 +1,4 @@
-"""Model folders: timm's hub format, and `reddino.json`, which says where the weights come from."""
+"""Model folders: timm's hub format, and `reddino.json`, which records where the weights come from."""
 
 from __future__ import annotations
 
@@ -87,10 +87,10 @@ def save_model_folder(
     *,
     half: bool = False,
 ) -> ModelCard:
-    """Write `backbone` and `card` to `folder`, each file whole; returns the card with the weights' hash.
+    """Write `backbone` and `card` to `folder`, each file whole; return the card with the weights' hash.
 
     Args:
-        heads: projection heads and mask token, kept beside the backbone for continued pretraining.
+        heads: projection heads and mask token, kept for continued pretraining.
         half: weights in float16, half as large; the hash is that of the weights so rounded.
 
     Raises:
@@ -110,7 +110,7 @@ def save_model_folder(
 
 
 def _rounded(backbone: Backbone) -> Backbone:
-    """A copy whose weights are float32 numbers that float16 can hold."""
+    """Return a copy whose weights are float32 numbers that float16 can hold."""
     copied = copy.deepcopy(backbone)
     for name, value in copied.state_dict().items():
         if value.is_floating_point():
@@ -168,7 +168,7 @@ def read_card(folder: Path) -> ModelCard:
 
 
 def _checked(content: dict[str, Any], origin: str) -> ModelCard:
-    """A card whose values a network can be built from and pictures can be normalised with."""
+    """Return a card whose values a network can be built from and images can be normalised with."""
     for name in ("mean", "std"):
         if name not in content:
             raise RedDinoError(f"{origin}: {name}: it is missing")
@@ -188,7 +188,7 @@ def _checked(content: dict[str, Any], origin: str) -> ModelCard:
 
 
 def read_timm_config(folder: Path) -> dict[str, Any]:
-    """timm's `config.json`, its sections and the names in it of the types that they must have.
+    """Read timm's `config.json`, and check the types of its sections and of the names in it.
 
     Raises:
         RedDinoError: the file cannot be read, or one is not.
@@ -207,7 +207,7 @@ def read_timm_config(folder: Path) -> dict[str, Any]:
 
 
 def _timm_card(config: Mapping[str, Any], origin: str) -> dict[str, Any]:
-    """The content of a card for a network that is described by timm's hub configuration alone."""
+    """Return the content of a card for a network that only timm's hub configuration describes."""
     pretrained = config["pretrained_cfg"]
     arguments = {key: value for key, value in config["model_args"].items() if key not in _SET_ANYWAY}
     name = config.get("architecture", "")
@@ -231,7 +231,7 @@ def _timm_card(config: Mapping[str, Any], origin: str) -> dict[str, Any]:
 
 
 def _square(size: Any, origin: str) -> Any:
-    """The side of a square input, given as one number, (height, width) or (3, height, width)."""
+    """Return the side of a square input, given as one number, (height, width) or (3, height, width)."""
     if not isinstance(size, list):
         return size
     sides = size[1:] if len(size) == 3 and size[0] == 3 else size
@@ -288,7 +288,7 @@ def open_tensors(
 
 
 def at_size(backbone: Backbone, card: ModelCard, image_size: int | None) -> tuple[Backbone, ModelCard]:
-    """The same network for another input size; a ViT's position embedding is resampled, and that is noted.
+    """Return the same network for another input size; a ViT's position embedding is resampled.
 
     Raises:
         RedDinoError: the size is no multiple of the patch size.
@@ -311,7 +311,7 @@ def at_size(backbone: Backbone, card: ModelCard, image_size: int | None) -> tupl
 
 
 def _without_classifier(tensors: dict[str, Tensor], config: Mapping[str, Any]) -> dict[str, Tensor]:
-    """All but the classifier that timm's configuration names: embeddings are taken before it."""
+    """Return all tensors but the classifier that timm's configuration names."""
     prefixes = tuple(f"{name}." for name in config["pretrained_cfg"]["classifier"])
     if not config.get("num_classes") or not prefixes:
         return tensors
@@ -319,7 +319,7 @@ def _without_classifier(tensors: dict[str, Tensor], config: Mapping[str, Any]) -
 
 
 def read_heads(folder: Path) -> dict[str, Tensor]:
-    """Projection heads and mask token saved beside a backbone; empty where none were kept."""
+    """Read projection heads and mask token saved with a backbone; empty where none were kept."""
     path = folder / HEADS
     if not path.is_file():
         return {}

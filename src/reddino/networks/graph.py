@@ -9,7 +9,7 @@ from reddino.networks.backbone import Backbone, Tokens, ViTBackbone
 
 
 def normalise(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-    """uint8 (n, s, s, 3) RGB to float32 (n, 3, s, s), normalised by channel."""
+    """Convert uint8 (n, s, s, 3) RGB to float32 (n, 3, s, s), normalised by channel."""
     scale = 1.0 / (255.0 * torch.tensor(std))
     shift = torch.tensor(mean) / torch.tensor(std)
     if images.device.type != "cpu":  # made there, each constant would wait for all that the device has to do
@@ -19,7 +19,7 @@ def normalise(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -
 
 
 def pool(tokens: Tokens, pooling: str) -> Tensor:
-    """Class token, mean of patch tokens, or both side by side: (n, d) or (n, 2 d); patch tokens (n, N, d)."""
+    """Return class token, mean of patch tokens (n, d), both (n, 2 d), or the patch tokens (n, N, d)."""
     if pooling == "cls":
         return tokens.cls
     assert tokens.patches is not None

@@ -14,15 +14,15 @@ PATIENCE = 10
 
 
 def split_revision(repository: str) -> tuple[str, str | None]:
-    """`owner/name@revision` as (`owner/name`, revision)."""
+    """Split `owner/name@revision` into (`owner/name`, revision)."""
     name, _, revision = repository.partition("@")
     return name, revision or None
 
 
 def fetch(repository: str, files: Sequence[str]) -> Path:
-    """The first of `files` that a repository has, as a local path.
+    """Return the first of `files` that a repository has, as a local path.
 
-    With `HF_HUB_OFFLINE=1`, or where the hub is out of reach, only the cache is looked at.
+    With `HF_HUB_OFFLINE=1`, or where the hub is out of reach, only the cache is read.
 
     Args:
         repository: `owner/name`, or `owner/name@revision`.
@@ -59,7 +59,7 @@ def fetch(repository: str, files: Sequence[str]) -> Path:
 
 
 def fetch_optional(repository: str, file: str) -> Path | None:
-    """A file of a repository as a local path, or None where the repository (offline: the cache) lacks it.
+    """Return a file of a repository as a local path; None where the repository (offline: the cache) lacks it.
 
     Raises:
         RedDinoError: the hub refuses it.
@@ -80,7 +80,7 @@ def fetch_optional(repository: str, file: str) -> Path | None:
 
 
 def is_offline() -> bool:
-    """Whether the person asked for no network (HF_HUB_OFFLINE), at start or since."""
+    """Return whether the user asked for no network access (HF_HUB_OFFLINE), at start or since."""
     from huggingface_hub import constants
 
     switched = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
@@ -88,9 +88,9 @@ def is_offline() -> bool:
 
 
 def why_out_of_reach() -> str | None:
-    """Why the hub cannot be asked, or None if it can.
+    """Return why the hub cannot be reached, or None if it can.
 
-    One short question without retries: the client's own retries take half a minute for each file.
+    One short request without retries: the client's own retries take half a minute for each file.
     """
     from huggingface_hub import constants, get_session
 
@@ -105,7 +105,7 @@ def why_out_of_reach() -> str | None:
 
 @contextmanager
 def cache_only(wanted: bool) -> Iterator[None]:
-    """Let programs that ask the hub by themselves (timm) look at the cache alone, without retries."""
+    """Let programs that fetch from the hub by themselves (timm) read the cache alone, without retries."""
     from huggingface_hub import constants
 
     before = constants.HF_HUB_OFFLINE

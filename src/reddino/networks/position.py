@@ -43,7 +43,7 @@ def resample_positions(embedding: Tensor, grid: tuple[int, int], prefix_tokens: 
 
 
 def position_side(embedding: Tensor, prefix: int, origin: str) -> int:
-    """Patches along a side of the square grid of a position embedding (1, prefix + side * side, d).
+    """Return the patches along a side of the grid of a position embedding (1, prefix + side * side, d).
 
     Raises:
         RedDinoError: no square grid has so many tokens.

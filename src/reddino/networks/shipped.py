@@ -10,12 +10,12 @@ DEFAULT_MODEL = "reddino-tiny"
 
 
 def shipped_models() -> dict[str, Path]:
-    """The model folders inside the package, by name."""
+    """Return the model folders inside the package, by name."""
     place = Path(str(resources.files("reddino"))) / "weights"
     return {folder.name: folder for folder in sorted(place.glob("*")) if folder.is_dir()}
 
 
 def as_folder(name: str) -> str:
-    """The folder of a shipped model's name; every other name as it is, also where a folder is called so."""
+    """Return the folder of a shipped model's name, and every other name (or existing path) as it is."""
     folder = None if Path(name).exists() else shipped_models().get(name)
     return name if folder is None else str(folder)

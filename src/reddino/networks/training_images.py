@@ -36,7 +36,7 @@ class SeenImages:
     complete: bool = True
 
     def joined(self, other: SeenImages) -> SeenImages:
-        """What either of two trainings saw, each image once."""
+        """Return what either of two trainings saw, each image once."""
         sources = (*self.sources, *other.sources)
         hashes = np.concatenate([self.hashes, other.hashes])
         complete = self.complete and other.complete
@@ -64,7 +64,7 @@ def write_seen(folder: Path, seen: SeenImages) -> None:
 
 
 def read_seen(folder: Path) -> SeenImages | None:
-    """What a model folder lists, or None where it lists nothing.
+    """Read the list of a model folder; None where it has none.
 
     Raises:
         RedDinoError: the list is damaged.
@@ -82,10 +82,10 @@ def read_seen(folder: Path) -> SeenImages | None:
 
 
 def seen_before(start: str) -> SeenImages:
-    """What weights saw that a training starts from.
+    """Return what the weights saw that a training starts from.
 
     Scratch and networks trained on natural images saw no smears; of foreign weights nothing is known. A
-    network of the hub is asked for the list that `reddino push` sends.
+    network of the hub may have the list that `reddino push` sends.
 
     Args:
         start: as in a recipe's `model.start`.
@@ -105,7 +105,7 @@ def seen_before(start: str) -> SeenImages:
 
 
 def seen_by_cache(sources: Sequence[str], hashes: Hashes, *before: str) -> SeenImages:
-    """What a training on these images has seen once it is done.
+    """Return what a training on these images has seen once it is done.
 
     Args:
         sources: (n,) of the images.

@@ -54,7 +54,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def teacher_backbone(content: object, path: Path) -> dict[str, Tensor]:
-    """The backbone in what a file of the DINOv2 family holds, under timm's names.
+    """Return the backbone in the content of a file of the DINOv2 family, under timm's names.
 
     Raises:
         RedDinoError: it is no dictionary of tensors.
@@ -105,7 +105,7 @@ def _timm_name(name: str) -> str:
 
 
 def _timm_registers(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """DINOv2's registers as timm keeps them: the class token's position is added, only patches keep one."""
+    """Return DINOv2's registers as timm keeps them: with the class token's position added to it."""
     if "register_tokens" not in tensors or not {"cls_token", "pos_embed"} <= tensors.keys():
         return tensors
     registers, positions = tensors["register_tokens"], tensors["pos_embed"]
@@ -208,13 +208,13 @@ def _require_same_names(expected: set[str], given: set[str], origin: str) -> Non
 
 
 def backbone_tensors(backbone: Backbone) -> dict[str, Tensor]:
-    """The tensors of the timm network inside `backbone`, contiguous on the CPU."""
+    """Return the tensors of the timm network inside `backbone`, contiguous on the CPU."""
     network = backbone.network if isinstance(backbone, PooledBackbone) else backbone.vit
     return {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
 
 
 def hash_weights(backbone: Backbone) -> str:
-    """16 hex digits that two backbones share only if all names and values agree."""
+    """Return 16 hex digits that are equal for two backbones only if all names and values agree."""
     chunks = []
     for name, value in sorted(backbone_tensors(backbone).items()):
         chunks += [name.encode(), str(tuple(value.shape)).encode(), value.float().numpy().tobytes()]

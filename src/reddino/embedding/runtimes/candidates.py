@@ -32,7 +32,7 @@ class Candidate:
 
 
 def every_candidate(encoder: Encoder, runtime: str, precision: str, compiled: bool) -> Iterator[Candidate]:
-    """What may compete, float32 torch first.
+    """Yield what may compete, float32 torch first.
 
     Args:
         encoder: the network.
@@ -52,7 +52,7 @@ def every_candidate(encoder: Encoder, runtime: str, precision: str, compiled: bo
 
 
 def _torch_candidates(encoder: Encoder, precision: str, compiled: bool) -> Iterator[Candidate]:
-    """Explicit products can beat the fused kernel on a CPU, by its kind and the batch."""
+    """Yield torch's candidates; explicit products can beat the fused kernel, by the CPU and the batch."""
     own = encoder.runtime
     several = own.device.type == "cpu" and isinstance(encoder.backbone, ViTBackbone) and not compiled
     for level in _precisions(precision, bf16_is_fast(own.device)):
@@ -80,7 +80,7 @@ def _openvino_candidates(
     except RedDinoError:
         if forced:
             raise
-        return  # an installation that does not start is none
+        return  # an installation that does not start counts as missing
     hints: tuple[Hint, ...] = ("LATENCY", "THROUGHPUT") if threads > 1 else ("LATENCY",)
     for level in _precisions(precision, fast):
         if level == "bf16" and not (fast or forced):

@@ -1,4 +1,4 @@
-"""Do two runtimes give the same vectors, and on which images is that looked at."""
+"""Check whether two runtimes compute the same vectors, and choose the views for it."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Agreement:
 
 
 def agreement(vectors: Vectors, reference: Vectors) -> Agreement:
-    """Cosine of each row with its reference, after the reference's mean is subtracted from both.
+    """Return the cosine of each row with its reference, after the reference's mean is subtracted from both.
 
-    Embeddings share a large common part, which would make any two of them look alike.
+    Embeddings share a large common part, which would make any two of them similar.
 
     Args:
         vectors: (n, d); or patch tokens (n, tokens, d), of which each counts as a row.
@@ -57,7 +57,7 @@ _LOOKED_AT = 8
 def sample_views(
     manifest: Manifest, spec: ViewSpec, diameters: Mapping[str, float] | None, count: int = 32
 ) -> NDArray[np.uint8]:
-    """Views of a few images spread over the manifest, (n, s, s, 3); drawn cells where too few can be cut.
+    """Cut views of a few images spread over the manifest, (n, s, s, 3); synthetic cells if too few.
 
     Args:
         manifest: of the pass that is to come.
@@ -81,7 +81,7 @@ def sample_views(
 
 
 def planned_views(manifest: Manifest, spec: ViewSpec, diameters: Mapping[str, float] | None) -> int:
-    """How many views a pass will have, about.
+    """Return about how many views a pass will have.
 
     Patches are counted in a few images spread over the manifest; cells that are yet to be found are guessed
     at: a field shows about a hundred.
@@ -97,14 +97,14 @@ def planned_views(manifest: Manifest, spec: ViewSpec, diameters: Mapping[str, fl
 
 
 def _spread(manifest: Manifest) -> Manifest:
-    """The rows of a few images spread over a manifest."""
+    """Return the rows of a few images spread over a manifest."""
     images, codes = manifest.images()
     chosen = np.unique(np.linspace(0, len(images) - 1, _LOOKED_AT).astype(int))
     return manifest.select(np.isin(codes, chosen))
 
 
 def drawn_cells(count: int, size: int, seed: int = 0) -> NDArray[np.uint8]:
-    """Discs of many sizes and colours on pale ground, (count, size, size, 3): where there is no data yet."""
+    """Draw discs of many sizes and colours on pale ground, (count, size, size, 3)."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:size, 0:size] / size
     squares = np.empty((count, size, size, 3), np.uint8)

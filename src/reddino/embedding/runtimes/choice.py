@@ -42,7 +42,7 @@ class Measured:
     """What a candidate did on the check batch.
 
     Attributes:
-        candidate: runtime, precision and detail, in words.
+        candidate: runtime, precision and detail.
         images_per_second: median of its runs; 0 where it could not run.
         cosine, least_cosine: centred, against float32 torch; mean and least of the batch.
         note: why it is out, if it is.
@@ -68,9 +68,9 @@ class Choice:
 
     Attributes:
         engine: to compute with.
-        chosen: it, in words.
+        chosen: runtime, precision and detail.
         reason: one sentence.
-        measured: every candidate that was looked at; empty where there was nothing to compare.
+        measured: every candidate that was tried; empty where there was nothing to compare.
     """
 
     engine: Engine
@@ -79,7 +79,7 @@ class Choice:
     measured: tuple[Measured, ...] = ()
 
     def record(self) -> dict[str, Any]:
-        """For the metadata of a table."""
+        """Return the choice for the metadata of a table."""
         return {
             "chosen": self.chosen,
             "reason": self.reason,
@@ -104,7 +104,7 @@ def use_runtime(
         encoder: a network; its engine is replaced.
         runtime: `torch`, `openvino`, `onnx`, or `auto`: the fastest installed one whose vectors keep a mean
             centred cosine of 0.999 or more against float32 torch on the sample.
-        precision: `fp32`, `bf16`, or `auto`, which also looks at bf16 where the hardware computes it. What is
+        precision: `fp32`, `bf16`, or `auto`, which also tries bf16 where the hardware computes it. What is
             named is taken even where the vectors do not keep, with a warning.
         compiled: torch.compile, for torch alone.
         sample: squares (n, s, s, 3) of the data that is to be embedded.
@@ -166,7 +166,7 @@ def _require_known(encoder: Encoder, runtime: str, precision: str, compiled: boo
 
 
 def _checked(encoder: Encoder, choice: Choice, sample: NDArray[np.uint8], pooling: str) -> Choice:
-    """The same choice, with what it costs in likeness to float32 torch; a warning where that is much."""
+    """Return the same choice with its agreement with float32 torch; warn where that is low."""
     own = next((one for one in choice.measured if one.candidate == choice.chosen), None)
     if own is None:
         batch = sample[:_FEWEST]
@@ -221,12 +221,12 @@ def _race(
 
 
 def _all_lossy(candidates: Sequence[Candidate]) -> bool:
-    """Without one in float32, the person has named what is left."""
+    """Return whether no candidate is in float32: the user has named a precision."""
     return all(one.precision != "fp32" for one in candidates)
 
 
 def _pace(candidate: Candidate, sample: NDArray[np.uint8], pooling: str) -> tuple[float, Engine]:
-    """Seconds an image, of a second small run, and the engine that ran."""
+    """Return the seconds per image of a second small run, and the engine that ran."""
     engine = candidate.make()
     engine.vectors(sample[:2], pooling)
     started = time.perf_counter()
@@ -261,7 +261,7 @@ def _prepare(
     pooling: str,
     reference: NDArray[np.float32],
 ) -> tuple[list[_Runner], list[Measured]]:
-    """Those that give the reference's vectors, each warmed up and timed once, and those that are out.
+    """Return the candidates that compute the reference's vectors, warmed up and timed once, and the others.
 
     Where a precision was named, other vectors put nobody out.
     """
@@ -286,7 +286,7 @@ def _prepare(
 
 
 def _reference(encoder: Encoder, batch: NDArray[np.uint8], pooling: str) -> NDArray[np.float32]:
-    """Vectors of float32 torch with exact products."""
+    """Return the vectors of float32 torch with exact products."""
     with _exact_products():
         runtime = replace(encoder.runtime, precision="fp32")
         return TorchEngine(encoder.backbone, encoder.card, runtime).vectors(batch, pooling)
@@ -294,7 +294,7 @@ def _reference(encoder: Encoder, batch: NDArray[np.uint8], pooling: str) -> NDAr
 
 @contextmanager
 def _exact_products() -> Iterator[None]:
-    """float32 products without the bf16 or TF32 that "medium" and "high" permit."""
+    """Compute float32 products without the bf16 or TF32 that "medium" and "high" permit."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:

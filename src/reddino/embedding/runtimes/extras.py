@@ -15,7 +15,7 @@ EXTRAS = {"openvino": ("openvino", "onnx"), "onnx": ("onnx", "onnxruntime", "onn
 
 
 def is_installed(extra: str) -> bool:
-    """Whether everything that an extra brings can be imported."""
+    """Return whether everything that an extra brings can be imported."""
     return all(util.find_spec(module) is not None for module in EXTRAS[extra])
 
 

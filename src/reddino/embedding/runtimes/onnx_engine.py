@@ -13,7 +13,7 @@ from reddino.embedding.runtimes.onnx_graph import INPUT, OnnxSource
 
 
 def open_session(path: Path, threads: int) -> Any:
-    """An ONNX Runtime session on the CPU, whose threads sleep when they wait: images are cut meanwhile."""
+    """Open an ONNX Runtime session on the CPU, whose threads sleep when they wait."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -25,7 +25,7 @@ def open_session(path: Path, threads: int) -> Any:
 
 
 class OnnxEngine:
-    """A network in ONNX Runtime, exported when a pooling is first asked for."""
+    """A network in ONNX Runtime, exported when a pooling is first used."""
 
     name, precision = "onnx", "fp32"
 
@@ -35,7 +35,7 @@ class OnnxEngine:
         self._sessions: dict[str, Any] = {}
 
     def vectors(self, images: NDArray[np.uint8], pooling: str) -> NDArray[np.float32]:
-        """Vectors (n, d) of RGB squares (n, s, s, 3)."""
+        """Return vectors (n, d) of RGB squares (n, s, s, 3)."""
         with faults_in_words("onnx"):
             if pooling not in self._sessions:
                 self._sessions[pooling] = open_session(self._source.file(pooling), self._threads)

@@ -27,7 +27,7 @@ Exporter = Literal["tracing", "dynamo"]
 
 
 def embedding_graph(backbone: Backbone, card: ModelCard, pooling: str) -> EmbeddingGraph:
-    """The module that is exported, on the CPU."""
+    """Return the module that is exported, on the CPU."""
     backbone = backbone.eval().cpu()
     backbone.use_fused_attention(True)
     return EmbeddingGraph(backbone, card.mean, card.std, card.channel_order, pooling).eval()
@@ -42,7 +42,7 @@ class OnnxSource:
         self._failed: dict[str, RedDinoError] = {}
 
     def file(self, pooling: str) -> Path:
-        """The file for a pooling; it is there as long as this object.
+        """Return the file for a pooling; it exists as long as this object.
 
         Raises:
             RedDinoError: the network cannot be written as ONNX.
@@ -66,11 +66,11 @@ def write_onnx(graph: EmbeddingGraph, size: int, path: Path, exporter: Exporter 
     Args:
         graph: on the CPU.
         size: side of the squares in pixels.
-        path: of the .onnx file; weights past 2 GB go to a file beside it.
+        path: of the .onnx file; weights past 2 GB go to a file next to it.
         exporter: how torch reads the graph.
 
     Raises:
-        RedDinoError: the network holds something that ONNX does not know, or the disk is full.
+        RedDinoError: the network holds something that ONNX lacks, or the disk is full.
     """
     # Two images: a batch of one would be taken for a constant.
     example = torch.zeros(2, size, size, 3, dtype=torch.uint8)
@@ -117,7 +117,7 @@ def _export_by_dynamo(graph: EmbeddingGraph, example: torch.Tensor, path: Path) 
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """Both exporters talk about their own insides, on every channel there is."""
+    """Silence the exporters, which write about their internals on every channel."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

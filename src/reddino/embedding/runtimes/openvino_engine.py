@@ -14,12 +14,12 @@ from reddino.embedding.runtimes.signal_stack import same_signal_stack
 from reddino.foundations.errors import RedDinoError
 
 Hint = Literal["LATENCY", "THROUGHPUT"]
-#: Images that one stream computes at once, where several share a batch.
+#: Images that one stream computes at once, where several split a batch.
 _SLICE = 4
 
 
 def computes_bf16() -> bool:
-    """Whether OpenVINO multiplies bfloat16 on this processor; elsewhere it would quietly take float32.
+    """Return whether OpenVINO multiplies bfloat16 on this processor; elsewhere it would use float32 silently.
 
     Raises:
         RedDinoError: OpenVINO does not start.
@@ -29,7 +29,7 @@ def computes_bf16() -> bool:
 
 
 def compile_model(path: Path, threads: int, precision: str = "fp32", hint: Hint = "LATENCY") -> Any:
-    """An ONNX file or OpenVINO IR, ready to run on the CPU."""
+    """Compile an ONNX file or OpenVINO IR to run on the CPU."""
     settings = {
         "INFERENCE_NUM_THREADS": threads,
         "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
@@ -40,7 +40,7 @@ def compile_model(path: Path, threads: int, precision: str = "fp32", hint: Hint 
 
 
 class OpenVinoEngine:
-    """A backbone in OpenVINO, converted when a pooling is first asked for."""
+    """A backbone in OpenVINO, converted when a pooling is first used."""
 
     name = "openvino"
 
@@ -57,7 +57,7 @@ class OpenVinoEngine:
             source: the network with its preprocessing.
             threads: of the processor.
             precision: `bf16` only where the processor computes it.
-            hint: `LATENCY`, all threads on one batch, or `THROUGHPUT`, several streams that share it.
+            hint: `LATENCY`, all threads on one batch, or `THROUGHPUT`, several streams that split it.
 
         Raises:
             RedDinoError: OpenVINO is not installed, or the processor has no bf16.
@@ -70,7 +70,7 @@ class OpenVinoEngine:
         self._compiled: dict[str, Any] = {}
 
     def vectors(self, images: NDArray[np.uint8], pooling: str) -> NDArray[np.float32]:
-        """Vectors (n, d) of RGB squares (n, s, s, 3)."""
+        """Return vectors (n, d) of RGB squares (n, s, s, 3)."""
         with faults_in_words("openvino"), same_signal_stack():
             if pooling not in self._compiled:
                 self._compiled[pooling] = compile_model(
@@ -85,9 +85,9 @@ class OpenVinoEngine:
 
 
 def _in_streams(compiled: Any, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Slices of a batch, each in a stream of its own.
+    """Compute slices of a batch, each in a stream of its own.
 
-    Without callbacks: at its end a stream would still ask for Python's lock, and whoever drops the model
+    Without callbacks: at its end a stream would still need Python's lock, and whoever drops the model
     holds that lock while it waits for the stream.
     """
     slices = [images[start : start + _SLICE] for start in range(0, len(images), _SLICE)]

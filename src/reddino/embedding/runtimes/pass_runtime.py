@@ -26,7 +26,7 @@ def put_in_runtime(
     compiled: bool,
     pooling: str,
 ) -> None:
-    """Choose the runtime of a pass on views of its own data; a pass that goes on keeps the one it began with.
+    """Choose the runtime of a pass on views of its own data; a continued pass keeps the one it began with.
 
     Raises:
         RedDinoError: options that are not known, exclude one another, or need an extra.
