@@ -172,8 +172,8 @@ class Campaign:
             )
         tasks = self.tasks(run.fold)
         for title in tasks.keys() & found.scored.keys():
-            now = tasks[title].model_dump(mode="json")
-            if found.scored[title].detail.get("task", now) != now:
+            asked = tasks[title].model_dump(mode="json")
+            if found.scored[title].detail.get("task", asked) != asked:
                 raise RedDinoError(
                     f"{self.out / run.folder}: '{title}' was scored before the task file was changed: give "
                     "the campaign another folder, or delete its result.json"
