@@ -174,4 +174,4 @@ def test_command__says_that_it_goes_on(
 ) -> None:
     monkeypatch.setattr("reddino.api.demonstration.run_demo", lambda folder, scale, **options: None)
     assert cli.main(["demo", "--out", str(tmp_path)]) == 130
-    assert capsys.readouterr().err.strip() == "reddino: stopped; the same command goes on."
+    assert capsys.readouterr().err.strip() == "reddino: stopped; the same command continues."

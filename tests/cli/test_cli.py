@@ -346,7 +346,7 @@ def test_pretrain__stops_when_asked_and_the_same_command_goes_on(
         patch.setattr(training, "progress_bar", interrupting)
         assert cli.main(command) == 130
     stopped = [line for line in capsys.readouterr().err.splitlines() if line.startswith("reddino:")]
-    assert stopped == ["reddino: stopped after step 2 of 4; the same command goes on."]
+    assert stopped == ["reddino: stopped after step 2 of 4; the same command continues."]
     assert cli.main(command) == 0
     undisturbed = (run / "model" / "model.safetensors").read_bytes()
     assert (tmp_path / "run" / "model" / "model.safetensors").read_bytes() == undisturbed
@@ -459,7 +459,7 @@ def test_embed__stopped_by_the_keyboard_says_how_to_go_on(
     monkeypatch.setattr(ColourHistogram, "embed", stop)
     command = ["embed", f"{smear_folder}/phone", "--model", "colour-histogram", "--out", str(tmp_path / "t")]
     assert cli.main(command) == 130
-    assert "the same command goes on" in one_sentence(capsys.readouterr().err)
+    assert "the same command continues" in one_sentence(capsys.readouterr().err)
 
 
 def test_convert__writes_a_table_to_one_file(

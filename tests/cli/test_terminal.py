@@ -57,7 +57,7 @@ def _printed(monkeypatch: pytest.MonkeyPatch, action: Callable[[], None]) -> str
 def test_say_and_complain__print_text_as_it_is_with_what_acts_written_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert _printed(monkeypatch, lambda: terminal.say(HOSTILE)) == f"{SHOWN}\n"
+    assert _printed(monkeypatch, lambda: terminal.print_line(HOSTILE)) == f"{SHOWN}\n"
     assert _printed(monkeypatch, lambda: terminal.complain(HOSTILE)) == f"reddino: {SHOWN}\n"
 
 
@@ -99,7 +99,7 @@ def test_output__reaches_consoles_that_are_not_utf8(settings: dict[str, str]) ->
         "from reddino.cli import terminal\nfrom rich.table import Table\n"
         "name = '\\u68d8\\u7ea2 \\u20ac \\xb1 \\u2026'\n"
         "def run():\n"
-        "    terminal.say(name); terminal.complain(name); t = Table(name); t.add_row(name)\n"
+        "    terminal.print_line(name); terminal.complain(name); t = Table(name); t.add_row(name)\n"
         "    terminal.show_tables([t])\n"
         "    with terminal.progress_bar(name) as p: p(1, 2)\n"
         "    terminal.show_log(); terminal.logging.getLogger('reddino').warning(name)\n"
@@ -120,7 +120,7 @@ def test_output__to_closed_files_goes_nowhere_and_into_no_file(tmp_path: Path) -
         "def run():\n"
         f"    file = open({str(tmp_path / 'data')!r}, 'wb')\n"
         "    assert file.fileno() > 2\n"
-        "    terminal.say('a'); terminal.complain('b')\n"
+        "    terminal.print_line('a'); terminal.complain('b')\n"
         "raise SystemExit(terminal.exit_code_of(run))"
     )
     done = subprocess.run(
@@ -146,7 +146,7 @@ def test_exit_code_of__names_a_file_whose_name_is_not_utf8(
 def test_complain_and_say__stay_on_one_line_whatever_names_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     name = "a\nreddino: all is well\r\nb"
     shown = r"a\nreddino: all is well\r\nb"
-    assert _printed(monkeypatch, lambda: terminal.say(name)) == f"{shown}\n"
+    assert _printed(monkeypatch, lambda: terminal.print_line(name)) == f"{shown}\n"
     assert _printed(monkeypatch, lambda: terminal.complain(name)) == f"reddino: {shown}\n"
 
 

@@ -91,7 +91,7 @@ def test_groups__are_in_natural_order_and_leave_the_unlabelled_grey() -> None:
     groups = Groups.of(["slide 10", "", "slide 2", "slide 2"])
     assert groups.names == ("", "slide 2", "slide 10")
     assert groups.index.tolist() == [2, 0, 1, 1]
-    assert [colour for colour, _ in groups.looks()] == [NO_LABEL, PALETTE[0], PALETTE[1]]
+    assert [colour for colour, _ in groups.styles()] == [NO_LABEL, PALETTE[0], PALETTE[1]]
 
 
 def test_palette__stays_apart_for_those_who_see_no_red_or_no_green() -> None:

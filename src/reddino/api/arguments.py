@@ -1,4 +1,4 @@
-"""What several verbs take: a call that says how far they are, and the side of a view."""
+"""Arguments of several verbs: a call for progress, and the side of a view."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def view_side(
     side: float | None,
     unit: Unit | None,
 ) -> Side:
-    """Side and unit of a view, the default of its kind where neither is given."""
+    """Return side and unit of a view, the default of its kind where neither is given."""
     if (side is None) != (unit is None):
         raise RedDinoError("the side of a view needs a number and a unit: give both --side and --unit")
     if side is not None and unit is not None:

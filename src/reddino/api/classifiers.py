@@ -58,7 +58,7 @@ def fit(
         model: for smears: a model folder or a name that `models` lists; None: `reddino-tiny`.
         fine_tune: train the network too, instead of a frozen probe; for smears only.
         label: column of the classes.
-        group_by: column of what stays on one side of a split; None: whatever shares
+        group_by: column of what stays on one side of a split; None: rows of one
             image, group, slide or patient.
         join_sources: those of `patient`, `slide`, `group` (and `group_by`) whose names mean the same under
             every source.
@@ -73,7 +73,7 @@ def fit(
         seed: of every random choice.
         failures: takes the images that could not be used; they are listed in the folder too.
         progress: called with views or steps done and planned.
-        notice: takes a sentence on what is odd about the input, if anything is; None logs it.
+        notice: called with what is odd about the input, if anything; None logs it.
         options: `border` and `mask_centre` of the views, and when fine-tuning fields of
             `reddino.classification.finetune.TuneSettings`, such as `epochs` and `lr`.
 
@@ -141,7 +141,7 @@ def predict(
         classifier: a folder that `fit` made.
         data: new smears (a manifest, its file, or a folder of images), whose cells are found where none is
             marked; or an embedding table.
-        out: file for the cells, .parquet or .csv; the slides go beside it as <name>.slides.<suffix>.
+        out: file for the cells, .parquet or .csv; the slides go next to it as <name>.slides.<suffix>.
         model: the classifier's network, where it is no longer where the classifier found it.
         overlays: folder for pictures of the fields with the cells marked by class.
         most_overlays: how many of them, at most.
@@ -149,7 +149,7 @@ def predict(
         device: `auto`, `cpu`, `cuda` or `cuda:<n>`.
         failures: takes the images that could not be used.
         progress: called with views done and views planned.
-        notice: takes a sentence on what is odd about the input, if anything is; None logs it.
+        notice: called with what is odd about the input, if anything; None logs it.
 
     Raises:
         RedDinoError: embeddings, a network or smears of another kind or scale than the classifier's.

@@ -76,7 +76,7 @@ def check(
     Args:
         data: manifests, folders, image files or tar shards.
         out: file for the findings, .csv or .json.
-        pictures: decode every picture too; without it, only rows and headers are looked at.
+        pictures: decode every picture too; without it, only rows and headers are read.
         failures: takes what cannot be used.
         progress: called with pictures seen and pictures in all.
 
@@ -84,7 +84,7 @@ def check(
         The manifest, with all that was found as its `findings`.
 
     Raises:
-        RedDinoError: names file, row and column of the first value that no reader could make sense of, or the
+        RedDinoError: names file, row and column of the first value that cannot be read, or the
             first image that is missing.
     """
     failures = Failures() if failures is None else failures
@@ -111,7 +111,7 @@ def synthesise(out: str | Path, **options: Any) -> Manifest:
 def cells(
     data: Data, out: str | Path, *, failures: Failures | None = None, progress: Advance | None = None
 ) -> Manifest:
-    """Find the red cells in every image and write a manifest with a row a cell.
+    """Find the red cells in every image and write a manifest with one row per cell.
 
     Args:
         data: a manifest, its file, or a folder of images.

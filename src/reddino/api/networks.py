@@ -17,7 +17,7 @@ from reddino.networks.training_images import seen_before
 
 
 def models() -> list[KnownModel]:
-    """The names that `embed` and a recipe's `model.start` take, and where the weights come from."""
+    """List the names that `embed` and a recipe's `model.start` take, and where the weights come from."""
     return known_models()
 
 
@@ -50,7 +50,7 @@ def export(
         form: `onnx`, `openvino` (IR) or `hub` (timm's hub format and a model card).
         pooling: of the exported graph.
         image_size: pixels of the network's input; None: as for `load`.
-        channel_order: `RGB` or `BGR`, the order that the network sees; None: what the model's card says.
+        channel_order: `RGB` or `BGR`, the order that the network sees; None: as the model's card has it.
         scores: for the model card.
         licence: of the weights, for the model card.
         half: a hub folder's weights in float16.
@@ -73,7 +73,7 @@ def export(
 
 
 def push(folder: str | Path, repository: str, *, private: bool = False) -> str:
-    """Send a folder that `export(form="hub")` made to the Hugging Face hub; gives the commit's address.
+    """Send a folder that `export(form="hub")` made to the Hugging Face hub; return the commit's address.
 
     Raises:
         RedDinoError: the folder is not ready, the hub is out of reach, or nobody is logged in.

@@ -1,4 +1,4 @@
-"""What people look at: maps (explore), patch tokens (patches) and the HTML report."""
+"""Figures of embeddings: maps (explore), patch tokens (patches) and the HTML report."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def patches(
     failures: Failures | None = None,
     **options: Any,
 ) -> list[Path]:
-    """Draw what patch tokens say of some fields: components as colour, attention, similarity.
+    """Draw the patch tokens of some fields: components as colour, attention, similarity.
 
     Args:
         data: a manifest, its file, or a folder of images.
@@ -117,7 +117,7 @@ def report(
     label: str = "label",
     seed: int = 0,
 ) -> Path:
-    """Write a report as one HTML file that needs nothing else: of an embedding table, or of a run.
+    """Write a report of an embedding table or of a run as one HTML file that needs nothing else.
 
     Args:
         of: folder of an embedding table, or of a pretraining run.
@@ -164,7 +164,7 @@ def report(
 
 
 def _refuse_of_a_run(**given: bool) -> None:
-    """Refuse options that bear on a table where the report is of a run, which would be passed over."""
+    """Refuse options that bear on a table where the report is of a run, which would be ignored."""
     idle = [name for name, is_given in given.items() if is_given]
     if idle:
         raise RedDinoError(

@@ -53,7 +53,7 @@ def evaluate(
     notice: Notice | None = None,
     **question: Any,
 ) -> Evaluation:
-    """Score models side by side: linear probe, 1-NN, 20-NN and what else is asked.
+    """Score models side by side: linear probe, 1-NN, 20-NN and further classifiers by option.
 
     Args:
         what: folders of embedding tables of the same cells; or a task file (.yaml, or a shipped one's name).
@@ -64,22 +64,22 @@ def evaluate(
         classes: class map, or its YAML file; `drop` and `rename` (old label to new) are the short way.
         shots: training cells a class, for few-shot; a task each. None: `reddino.evaluation.task_file.SHOTS`.
         embedding: `view`, `side`, `unit`, `pooling` and `image_size` as in `embed`, for `data`; with a task
-            file `image_size` alone, in place of what its tasks say.
+            file `image_size` alone, in place of that of its tasks.
         device: as in `embed`.
         batch_size: as in `embed`.
         family: what the names of our models hold, for the improvements in the paper's layout; None: what the
-            task file says, or reddino.
-        out: file for the results, .json; the tables go beside it as .md, .tex and .csv.
+            task file names, or reddino.
+        out: file for the results, .json; the tables go next to it as .md, .tex and .csv.
         figures: folder for confusion matrices and scores by source.
-        watch: gives the progress of an embedding pass, under a name.
-        notice: takes a sentence on what is odd about the input, if anything is; None logs it.
+        watch: shows the progress of an embedding pass, under a name.
+        notice: called with what is odd about the input, if anything; None logs it.
         question: further fields of `reddino.evaluation.question.Question`, such as `protocol` or `group_by`.
 
     Raises:
         RedDinoError: tables of other data or views, an absent column, or classes that cannot be split.
     """
     if out is not None and Path(out).suffix != ".json":
-        raise RedDinoError(f"{out}: results are written as .json (and .md, .tex, .csv beside it)")
+        raise RedDinoError(f"{out}: results are written as .json (and .md, .tex, .csv next to it)")
     given = [what] if isinstance(what, str | Path) else list(what)
     mapping = class_map(classes, drop, rename or {})
     embedder = Embedder(
@@ -92,21 +92,21 @@ def evaluate(
         size = (embedding or {}).get("image_size")
         options = {**question, **(embedding or {}), "image_size": None}
         require_defaults(mapping, options, str(file), join=join, shots=shots)
-        asked = read_task_file(file).at_size(size).model_copy(update=named)
-        found = run_tasks(asked, models, embedder, paths=paths, beside=file.parent)
+        tasks = read_task_file(file).at_size(size).model_copy(update=named)
+        found = run_tasks(tasks, models, embedder, paths=paths, relative_to=file.parent)
     elif given:
-        _refuse_beside_tables(models=models, data=data, join=join, **chosen_views(embedding or {}))
+        _refuse_with_tables(models=models, data=data, join=join, **chosen_views(embedding or {}))
         questions = make_questions(mapping, shots or SHOTS, question)
         found = score_tables(given, questions, notice=notice, **named)
     else:
-        asked = data_tasks(
+        tasks = data_tasks(
             paths,
             mapping,
             join=join,
             **named,
             options={**(embedding or {}), **question, "shots": shots or SHOTS},
         )
-        found = run_tasks(asked, models, embedder, paths=paths)
+        found = run_tasks(tasks, models, embedder, paths=paths)
     if out is not None:
         _write_results(Path(out), found)
     if figures is not None:
@@ -114,8 +114,8 @@ def evaluate(
     return found
 
 
-def _refuse_beside_tables(**options: Any) -> None:
-    """Refuse options that say what to embed where tables are given, which would be passed over."""
+def _refuse_with_tables(**options: Any) -> None:
+    """Refuse options on what to embed where tables are given, which would be ignored."""
     idle = [name for name, value in options.items() if value]
     if idle:
         raise RedDinoError(
@@ -125,7 +125,7 @@ def _refuse_beside_tables(**options: Any) -> None:
 
 
 def _write_results(path: Path, found: Evaluation) -> None:
-    """Results as JSON, and their tables beside it."""
+    """Write results as JSON, and their tables next to it."""
     data = list(dict.fromkeys(str(result.embedding.get("data", "")) for result in found))
     together = data[0] if len(data) == 1 else hash_bytes(*(one.encode() for one in data))
     seeds = sorted({int(result.question["seed"]) for result in found})
@@ -146,18 +146,18 @@ def batch(
     seed: int = 0,
     **options: Any,
 ) -> layout.BatchReports:
-    """Measure how much of the embeddings is the source, beside how much is the class.
+    """Measure how much of the embeddings is the source, compared with how much is the class.
 
     Args:
         tables: folders of embedding tables of the same views.
         dimensions: principal components that are measured; None: the smallest embedding's, at most 64.
         drop: labels to leave out.
         rename: old label to new.
-        group_by: column of what stays on one side of a split; None: whatever shares
+        group_by: column of what stays on one side of a split; None: rows of one
             image, group, slide or patient.
         join_sources: those of `patient`, `slide`, `group` (and `group_by`) whose names mean the same under
             every source.
-        out: file for the results, .json; the tables go beside it as .md.
+        out: file for the results, .json; the tables go next to it as .md.
         seed: of the sample, the folds and the draws.
         options: `label`, `source`, `folds`, `rows` of `measure_table` in
             `reddino.evaluation.batch_effect.measures`.
@@ -167,7 +167,7 @@ def batch(
     """
     folders = [tables] if isinstance(tables, str | Path) else list(tables)
     if out is not None and Path(out).suffix != ".json":
-        raise RedDinoError(f"{out}: results are written as .json (and .md beside it)")
+        raise RedDinoError(f"{out}: results are written as .json (and .md next to it)")
     read = {str(folder): read_embeddings(folder) for folder in folders}
     require_same_views(read)
     size = dimensions or common_dimensions([table.vectors.shape[1] for table in read.values()])

@@ -1,4 +1,4 @@
-"""Verbs that write a result alone: a second process is refused, and what a killed one left is removed."""
+"""Verbs that write a result alone: refuse a second process, and remove what a killed one left."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def sole_writer(
 
     Args:
         folders: arguments that name a folder which the verb writes.
-        files: arguments that name a file, beside which others of its name may be written.
+        files: arguments that name a file, next to which others of its name may be written.
     """
 
     def decorate(verb: Callable[Given, Made]) -> Callable[Given, Made]:
@@ -51,12 +51,12 @@ def sole_writer(
 
 
 def _identity(verb: str, given: Mapping[str, Any]) -> str:
-    """16 hex digits by which a killed command is known when it is given again."""
+    """Return 16 hex digits that identify a killed command when it is given again."""
     return hash_bytes(json.dumps([verb, _plain(given)], sort_keys=True).encode())
 
 
 def _plain(value: Any) -> Any:
-    """What an argument says, without what differs from call to call, such as where an object lies."""
+    """Return an argument without what differs from call to call, such as the address of an object."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, Path):

@@ -37,9 +37,9 @@ def pretrain(
     label_cells: int = 2000,
     progress: Advance | None = None,
 ) -> Outcome:
-    """Pretrain a network; the same call goes on with a run that was interrupted.
+    """Pretrain a network; the same call continues a run that was interrupted.
 
-    Processes that torchrun started share the run; each of them makes this call.
+    Processes that torchrun started compute one run together; each of them makes this call.
 
     Args:
         recipe: name or path of a recipe, or the recipe itself.
@@ -47,7 +47,7 @@ def pretrain(
         out: the run folder.
         overrides: such as `optim.lr=1e-4` or `model.start=dinov2-small`.
         labelled: cells with labels that the teacher is scored on while it trains (20-NN).
-        label_side: side of the squares round these cells, and its unit.
+        label_side: side of the squares around these cells, and its unit.
         label_cells: of them take part, at most, drawn at random once.
         progress: called with steps done and steps planned.
 
@@ -91,7 +91,7 @@ def pack(
     failures: Failures | None = None,
     progress: Advance | None = None,
 ) -> Manifest:
-    """Decode images once into a folder that any number of pretraining runs share.
+    """Decode images once into a folder for any number of pretraining runs.
 
     Args:
         data: manifests, their files or folders of images; or tar shards, as file names or URLs, in which
@@ -117,7 +117,7 @@ def plan(
     samples: int | None = None,
     check: Data | None = None,
 ) -> PretrainingPlan:
-    """Say what a pretraining run would take: operations, memory, samples a second, hours.
+    """Estimate what a pretraining run takes: operations, memory, samples a second, hours.
 
     Args:
         recipe: name or path of a recipe, or the recipe itself.

@@ -95,13 +95,13 @@ def fit_probe(
 
 
 def fit_head(vectors: Vectors, truth: Classes, strength: float, classes: int) -> Head:
-    """Multinomial logistic regression (L-BFGS) on standardised vectors.
+    """Fit multinomial logistic regression (L-BFGS) on standardised vectors.
 
     Classes without a row get a bias far below the others.
     """
     mean = vectors.mean(axis=0, dtype=np.float64)
     scale = vectors.std(axis=0, dtype=np.float64)
-    # A number that never changes says nothing; dividing by its rounding noise would.
+    # A number that never changes holds nothing; divided by its rounding noise it would seem to.
     scale = np.where(scale > 1e-6 * float(scale.max()), scale, 1.0)
     present = np.unique(truth)
     weights, bias = np.zeros((classes, vectors.shape[1])), np.full(classes, -1e3)
@@ -115,7 +115,7 @@ def fit_head(vectors: Vectors, truth: Classes, strength: float, classes: int) ->
         warnings.filterwarnings("ignore", message="The number of unique classes", category=UserWarning)
         model.fit((vectors - mean) / scale, truth)
     if len(present) == 2:
-        # Two classes share one row of weights: half of it each, with opposite signs, gives the same odds.
+        # Two classes have one row of weights: half of it each, with opposite signs, gives the same odds.
         weights[present] = np.concatenate([-model.coef_, model.coef_]) / 2
         bias[present] = np.concatenate([-model.intercept_, model.intercept_]) / 2
     else:
@@ -126,7 +126,7 @@ def fit_head(vectors: Vectors, truth: Classes, strength: float, classes: int) ->
 def held_out_logits(
     vectors: Vectors, truth: Classes, folds: Folds, strength: float, classes: int
 ) -> tuple[Real, npt.NDArray[np.bool_]]:
-    """Logits (n, k) of each row by the head of the folds that it is not in; whether its class was learned."""
+    """Return logits (n, k) of each row by heads that did not train on it; whether its class was learned."""
     logits = np.zeros((len(truth), classes))
     learned = np.zeros(len(truth), dtype=np.bool_)
     for train, test in folds:
@@ -142,7 +142,7 @@ def held_out_logits(
 def held_out_report(
     logits: Real, truth: Classes, learned: npt.NDArray[np.bool_], folds: Folds, classes: int
 ) -> dict[str, Any]:
-    """Scores, and likelihood and calibration error before and after calibration, each fold by the others'.
+    """Return scores, and likelihood and calibration error before and after calibration across folds.
 
     Rows whose class their fold had not learned count in the scores, and not in the likelihoods.
     """

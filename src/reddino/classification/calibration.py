@@ -1,4 +1,4 @@
-"""Probabilities that mean what they say: temperature scaling, and how far from it a classifier is."""
+"""Calibrated probabilities: temperature scaling, and how far from calibrated a classifier is."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LOG_RANGE = (-4.0, 4.0)
 
 
 def softmax(logits: Real) -> Real:
-    """Probabilities (n, k) of logits (n, k)."""
+    """Return probabilities (n, k) of logits (n, k)."""
     shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
 
@@ -27,7 +27,7 @@ def negative_log_likelihood(logits: Real, truth: Classes) -> float:
 
 
 def fit_temperature(logits: Real, truth: Classes, offset: Real | None = None) -> float:
-    """The temperature T for which logits / T + offset fit held-out classes best (Guo et al. 2017).
+    """Fit the temperature T for which logits / T + offset fit held-out classes best (Guo et al. 2017).
 
     Args:
         logits: (n, k) of rows that the classifier was not fitted on.
@@ -48,7 +48,7 @@ def fit_temperature(logits: Real, truth: Classes, offset: Real | None = None) ->
 
 
 def calibration_error(probabilities: Real, truth: Classes, bins: int = 15) -> float:
-    """Expected calibration error: confidence against accuracy over equal bins of confidence (Guo et al.)."""
+    """Return the expected calibration error: confidence against accuracy over equal bins (Guo et al.)."""
     confidence = probabilities.max(axis=1)
     correct = probabilities.argmax(axis=1) == truth
     place = np.minimum((confidence * bins).astype(np.int64), bins - 1)

@@ -45,12 +45,12 @@ class Head:
     bias: Real
 
     def logits(self, vectors: Vectors) -> Real:
-        """(n, k) of vectors (n, d)."""
+        """Return (n, k) of vectors (n, d)."""
         standardised = (vectors.astype(np.float64) - self.mean) / self.scale
         return np.asarray(standardised @ self.weights.T + self.bias)
 
     def fingerprint(self) -> str:
-        """16 hex digits over all numbers."""
+        """Return 16 hex digits over all numbers."""
         return hash_bytes(*(np.ascontiguousarray(values).tobytes() for values in vars(self).values()))
 
 
@@ -91,7 +91,7 @@ class Classifier:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def probabilities(self, vectors: Vectors) -> Real:
-        """Calibrated probabilities (n, k) of vectors (n, d).
+        """Return calibrated probabilities (n, k) of vectors (n, d).
 
         Raises:
             RedDinoError: the vectors are of another length than those that the head was fitted on.
@@ -136,7 +136,7 @@ def open_classifier(folder: str | Path) -> Classifier:
     """Read a classifier folder.
 
     Raises:
-        RedDinoError: there is none, a file is damaged, numbers of it are not finite, or files of two
+        RedDinoError: it is missing, a file is damaged, numbers of it are not finite, or files of two
             classifiers were mixed.
     """
     folder = Path(folder)
@@ -144,7 +144,7 @@ def open_classifier(folder: str | Path) -> Classifier:
         raise RedDinoError(f"{folder} is no classifier: it holds no {DESCRIPTION}; make one with reddino fit")
     origin = f"{folder / DESCRIPTION} cannot be read as a classifier of RedDino {__version__}"
     described = read_json(folder / DESCRIPTION)
-    content = fit(_Description, described, origin)
+    content = fit(_ClassifierFile, described, origin)
     if len(set(content.classes)) < len(content.classes):
         raise RedDinoError(f"{origin}: classes: a name stands there twice")
     if content.model != MODEL and content.kind == "fine-tuned":
@@ -160,7 +160,7 @@ def open_classifier(folder: str | Path) -> Classifier:
     return classifier
 
 
-class _Description(BaseModel):
+class _ClassifierFile(BaseModel):
     """What `classifier.json` holds; the attributes are those of `Classifier`."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, protected_namespaces=())
@@ -183,7 +183,7 @@ class _Description(BaseModel):
 
 
 def _read_head(path: Path) -> Head:
-    """The linear layer of a classifier folder.
+    """Read the linear layer of a classifier folder.
 
     Raises:
         RedDinoError: it cannot be read, or does not hold the four arrays of one.

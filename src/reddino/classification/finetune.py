@@ -44,8 +44,8 @@ class TuneSettings(BaseModel):
         lr: rate of the head and of the network's last layer.
         layer_decay: factor on the rate from each layer to the one below.
         weight_decay: of AdamW; not on biases and norms.
-        batch_size: views a step.
-        warmup: share of all steps in which the rate rises.
+        batch_size: views per step.
+        warmup: fraction of all steps in which the rate rises.
         patience: epochs without a better validation loss after which it stops.
         balanced: weigh classes against their numbers while learning; probabilities are corrected for it.
         folds: one part of so many, of whole groups, is held out for validation.
@@ -78,13 +78,13 @@ class Epoch:
 
 @dataclass(frozen=True)
 class TunedHead:
-    """What fine-tuning gives beside the network, which it changes in place.
+    """The results of fine-tuning besides the network, which it changes in place.
 
     Attributes:
         head: the linear layer.
         temperature, offset: its calibration on the held-out groups.
-        history: an entry an epoch.
-        report: how it did on the held-out groups, as JSON values.
+        history: one entry per epoch.
+        report: scores on the held-out groups, as JSON values.
     """
 
     head: Head
@@ -109,7 +109,7 @@ class _Tuned(nn.Module):
         return torch.as_tensor(self.head(pool(self.backbone(images), self.pooling).float()))
 
     def learn(self) -> None:
-        """Training mode; batch-norm keeps its statistics, which small batches of one stain would spoil."""
+        """Switch to training mode; batch-norm keeps its statistics, which small batches would spoil."""
         self.train()
         for module in self.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
@@ -198,7 +198,7 @@ class _Job:
     def run(
         self, train: Classes, held: Classes, watch: Watch | None
     ) -> tuple[list[Epoch], dict[str, Tensor]]:
-        """All epochs; their history, and the weights of the best."""
+        """Run all epochs; return their history, and the weights of the best."""
         steps_an_epoch = max(1, len(train) // self.settings.batch_size)
         planned = steps_an_epoch * self.settings.epochs
         history: list[Epoch] = []
@@ -252,7 +252,7 @@ class _Job:
         return float(loss), score(truth, logits.argmax(axis=1), logits.shape[1]).macro_f1
 
     def logits(self, rows: Classes, *, exact: bool = False) -> Real:
-        """(n, k) of some rows, as they are; `exact` computes in float32 whatever the training did."""
+        """Return (n, k) of some rows, as they are; `exact` computes in float32 whatever the training did."""
         parts = []
         runtime = replace(self.encoder.runtime, precision="fp32") if exact else self.encoder.runtime
         with torch.inference_mode():
@@ -270,14 +270,14 @@ class _Job:
 
 
 def class_weights(truth: Classes, classes: int) -> Real:
-    """Weights (k,) against the classes' numbers, with mean 1 over the cells; 1 for a class without any."""
+    """Return weights (k,) against the classes' numbers, with mean 1 over the cells; 1 for absent classes."""
     counts = np.bincount(truth, minlength=classes)
     present = counts > 0
     return np.where(present, len(truth) / (present.sum() * np.maximum(counts, 1)), 1.0)
 
 
 def rate_at(step: int, planned: int, settings: TuneSettings) -> float:
-    """The rate of a step: linear warm-up, then half a cosine to 0."""
+    """Return the rate of a step: linear warm-up, then half a cosine to 0."""
     warmup = round(settings.warmup * planned)
     if step < warmup:
         return settings.lr * (step + 1) / warmup
@@ -285,7 +285,7 @@ def rate_at(step: int, planned: int, settings: TuneSettings) -> float:
 
 
 def augmented(images: Images, rng: np.random.Generator) -> Images:
-    """Each view flipped and turned by right angles at random, its channels up to 10 % brighter or darker.
+    """Flip and turn each view by right angles at random, its channels up to 10 % brighter or darker.
 
     A cell has no upper side, and stains and lamps differ from slide to slide.
     """
@@ -299,7 +299,7 @@ def augmented(images: Images, rng: np.random.Generator) -> Images:
 
 
 def parameter_groups(network: _Tuned, settings: TuneSettings) -> list[dict[str, Any]]:
-    """Parameters with `lr_scale`, the factor on the rate: timm's layers, and 1 for the head."""
+    """Return parameters with `lr_scale`, the factor on the rate: timm's layers, and 1 for the head."""
     backbone = network.backbone
     inner = backbone.vit if isinstance(backbone, ViTBackbone) else backbone.network
     groups: list[dict[str, Any]] = list(
@@ -315,7 +315,7 @@ def parameter_groups(network: _Tuned, settings: TuneSettings) -> list[dict[str, 
 
 
 def _dim(encoder: Encoder, pooling: str) -> int:
-    """Length of a vector; embeds one blank view, which also checks the pooling."""
+    """Return the length of a vector; embed one blank view, which also checks the pooling."""
     blank = np.zeros((1, encoder.input_size, encoder.input_size, 3), dtype=np.uint8)
     return int(encoder.embed(blank, pooling).shape[1])
 

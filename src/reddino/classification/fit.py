@@ -12,7 +12,7 @@ import numpy as np
 from reddino.classification.calibrated_probe import fit_probe
 from reddino.classification.classifier import MODEL, Classifier, require_free, save_classifier
 from reddino.classification.finetune import TuneSettings, fine_tune
-from reddino.classification.views import Plan, Progress, cut_to_file, describe
+from reddino.classification.planned_views import PlannedViews, Progress, cut_to_file, describe
 from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.finite import require_finite
 from reddino.evaluation.class_map import labelled_rows
@@ -46,7 +46,7 @@ def fit_on_table(
         emb: a table, or vectors that were made in memory.
         out: the classifier's folder.
         label: column of the classes; rows without one are left out.
-        group_column: what stays on one side of a split; None: whatever shares
+        group_column: what stays on one side of a split; None: rows of one
             image, group, slide or patient.
         join_sources: columns whose values mean the same under every source.
         classes: old label to new, None to drop it.
@@ -78,7 +78,7 @@ def fit_on_table(
 
 
 def fit_on_pixels(
-    plan: Plan,
+    plan: PlannedViews,
     encoder: Encoder,
     out: Path,
     settings: TuneSettings,
@@ -93,7 +93,7 @@ def fit_on_pixels(
 ) -> Classifier:
     """Fine-tune a network on the labelled views of a plan, and save it with its head.
 
-    The cut views lie in a temporary file beside the classifier while it learns.
+    The cut views are kept in a temporary file next to the classifier meanwhile.
 
     Raises:
         RedDinoError: the folder is taken, or classes and groups cannot be split.
@@ -135,7 +135,7 @@ def fit_on_pixels(
 def _leaks(
     labelled: Embeddings, labels: Sequence[str], column: str | None, groups: Sequence[str]
 ) -> list[str]:
-    """What may leak between the folds, and classes that may be one, in sentences."""
+    """Return notes on what may leak between the folds, and on classes that may be one."""
     return [
         *leak_notes(labelled, groups),
         *divided_notes(labelled, column, groups),
@@ -146,7 +146,7 @@ def _leaks(
 def _report(
     report: Mapping[str, Any], labelled: Embeddings, rows: int, leaks: Sequence[str]
 ) -> dict[str, Any]:
-    """How a head did, with how many of `rows` rows it learned on, and what may leak between its folds."""
+    """Report the scores of a head, the number of `rows` rows it learned on, and leaks between its folds."""
     return {
         **report,
         "notes": [*report["notes"], *leaks],
@@ -156,7 +156,7 @@ def _report(
 
 
 def _described(emb: Embeddings, labels: list[str], seed: int) -> dict[str, Any]:
-    """What a classifier must know of the views and of the network, as arguments of `Classifier`."""
+    """Return what a classifier records of the views and of the network, as arguments of `Classifier`."""
     meta: Mapping[str, Any] = emb.meta
     view = ViewSpec(**meta["view"])
     return {

@@ -1,4 +1,4 @@
-"""Fitting on labelled smears, and what stands round a prediction: the network to open, the files to write."""
+"""Fit on labelled smears; open a classifier's network, and write its predictions."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pydantic import ValidationError
 from reddino.classification.classifier import MODEL, Classifier
 from reddino.classification.finetune import TuneSettings
 from reddino.classification.fit import fit_on_pixels, fit_on_table
+from reddino.classification.planned_views import Progress, embedded, plan
 from reddino.classification.predict import Predictions
 from reddino.classification.predictions_file import write_predictions
-from reddino.classification.views import Progress, embedded, plan
 from reddino.embedding.view_encoder import ViewEncoder
 from reddino.evaluation.class_map import ClassMap
 from reddino.foundations.errors import RedDinoError
@@ -31,7 +31,7 @@ Diameters = Callable[[Manifest], dict[str, float] | None]
 
 
 def labelled(manifest: Manifest, label: str, classes: Mapping[str, str | None]) -> Manifest:
-    """The rows that have a label which is not dropped; only they are cut.
+    """Return the rows that have a label which is not dropped; only they are cut.
 
     Raises:
         RedDinoError: there is no such column, or no such row.
@@ -80,7 +80,7 @@ class FitJob:
         classes: Mapping[str, str | None],
         **columns: Any,
     ) -> Classifier:
-        """A frozen probe, or with `tuning` (fields of `TuneSettings`) a fine-tuned network."""
+        """Fit a frozen probe, or with `tuning` (fields of `TuneSettings`) a fine-tuned network."""
         kind: Literal["cells", "image"] = "cells" if self.manifest.is_cell().any() else "image"
         spec = ViewSpec(
             kind=kind, side=self.side, unit=self.unit, output=self.encoder.input_size, **self.views
@@ -118,7 +118,7 @@ def _settings(tuning: Mapping[str, Any]) -> TuneSettings:
 
 
 def model_of(classifier: Classifier, folder: Path, moved: str | None = None) -> str:
-    """What opens the network of a classifier that lies in a folder.
+    """Return the name that opens the network of a classifier in a folder.
 
     Args:
         classifier: of that folder.
@@ -132,7 +132,7 @@ def model_of(classifier: Classifier, folder: Path, moved: str | None = None) -> 
 
 
 def write(predictions: Predictions, classifier: Classifier, out: Path, failures: Failures) -> list[Path]:
-    """Write predictions with where they came from, and what had to be left out beside them."""
+    """Write predictions with where they came from, and list what had to be left out next to them."""
     origin = {
         "provenance": provenance(data=predictions.data, model=classifier.weights_hash),
         "classifier": {

@@ -37,7 +37,7 @@ def require_same_embeddings(classifier: Classifier, meta: Mapping[str, Any]) -> 
         if json.dumps(own, sort_keys=True) != json.dumps(other, sort_keys=True):
             raise RedDinoError(
                 f"these embeddings do not fit the classifier: {name} is {in_short(other, own)}, it learned "
-                f"on {in_short(own, other)}; embed the smears as it asks, or give predict their manifest"
+                f"on {in_short(own, other)}; embed the smears that way, or give predict their manifest"
             )
 
 
@@ -73,7 +73,7 @@ def require_same_scale(
         diameters: (n,) red-cell diameters of their images in pixels; NaN where not known.
 
     Raises:
-        RedDinoError: says both sizes.
+        RedDinoError: names both sizes.
     """
     view = classifier.view
     if view.kind == "image" and classifier.side_px is not None:

@@ -22,7 +22,7 @@ from reddino.foundations.visible import file_stem, short_names
 from reddino.smears.decode import decode_image
 from reddino.smears.readings import Readings
 
-#: Line styles tell apart what shares a colour, beyond the colours that all can tell apart.
+#: Line styles distinguish classes of one colour, beyond the colours that everyone can distinguish.
 Style = Literal["solid", "dashed", "dotted"]
 STYLES: tuple[Style, ...] = ("solid", "dashed", "dotted")
 DOTS_AN_INCH = 100.0
@@ -47,7 +47,7 @@ def overlay_figure(
         boxes: (n, 4) left, top, width, height in pixels.
         numbers: (n,) class numbers.
         classes: names.
-        round_cells: (n,) True where a circle is drawn for want of a box.
+        round_cells: (n,) True where a circle is drawn in place of a box.
         title: above the image.
     """
     height, width = image.shape[:2]
@@ -120,7 +120,7 @@ def draw_overlays(predictions: Predictions, folder: Path, most: int = 20) -> lis
 
 
 def _boxes(predictions: Predictions) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    """Boxes (n, 4), of one cell diameter (else half the view) where there is none; where that is so (n,)."""
+    """Return boxes (n, 4), and where (n,) they stand in for missing ones: one diameter, or half the view."""
     table = predictions.table
     columns = {
         name: np.array(

@@ -17,7 +17,7 @@ from reddino.classification.fitting_input import (
     require_same_network,
     require_same_scale,
 )
-from reddino.classification.views import Progress, embedded, plan
+from reddino.classification.planned_views import Progress, embedded, plan
 from reddino.embedding.column_names import renamed
 from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.finite import require_finite
@@ -34,7 +34,7 @@ PREDICTED, PROBABILITY, PREFIX = "predicted", "probability", "p_"
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a classifier says of views.
+    """Calibrated probabilities of the classes of views.
 
     Attributes:
         classes: names.
@@ -58,15 +58,15 @@ class Predictions:
         return len(self.probabilities)
 
     def numbers(self) -> npt.NDArray[np.int64]:
-        """(n,) the number of each view's most probable class."""
+        """Return (n,) the number of each view's most probable class."""
         return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
 
     def strings(self, column: str) -> list[str]:
-        """A column as text, "" where missing."""
+        """Return a column as text, "" where missing."""
         return ["" if value is None else str(value) for value in self.table.column(column).to_pylist()]
 
     def rows(self) -> pa.Table:
-        """A row a view: its columns, `predicted`, `probability` of that class, and `p_<class>` of each.
+        """Return one row per view: its columns, `predicted`, its `probability`, and `p_<class>` of each.
 
         A column of the smears that has one of these names gets another, which is logged.
         """
@@ -80,7 +80,7 @@ class Predictions:
         return table
 
     def counts(self) -> pa.Table:
-        """A row a slide (an image where no slide is named): its views, and number and share of each class."""
+        """Return one row per slide (or image): its views, and number and fraction of each class."""
         best = self.numbers()
         slides, paths = self.strings("slide"), self.strings("path")
         keys = [
@@ -171,7 +171,7 @@ def predict_smears(
 
 
 def find_marked(manifest: Manifest, failures: Failures) -> Manifest:
-    """The red cells that segmentation finds, with one diameter a source: the median over its cells.
+    """Find the red cells by segmentation, with one diameter per source: the median over its cells.
 
     Where their boxes show pictures of several magnifications, each has its own.
 

@@ -1,4 +1,4 @@
-"""Predictions on disk: a row a cell, the counts of each slide, and where they came from."""
+"""Predictions on disk: one row per cell, the counts of each slide, and where they came from."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def write_predictions(predictions: Predictions, path: Path, origin: Mapping[str,
 
     Args:
         predictions: of a classifier.
-        path: .parquet or .csv; the slides' counts go beside it as <name>.slides.<suffix>, the note as .json.
+        path: .parquet or .csv; the slides' counts go next to it as <name>.slides.<suffix>, the note as .json.
         origin: provenance, and what else belongs in the note.
 
     Returns:

@@ -13,7 +13,7 @@ from reddino.classification.prediction_paths import counts_path
 from reddino.cli.options import Several, joined_sources, pair
 from reddino.cli.program import app
 from reddino.cli.summaries import classifier_table, prediction_table
-from reddino.cli.terminal import complain, progress_bar, say, show_tables
+from reddino.cli.terminal import complain, print_line, progress_bar, show_tables
 from reddino.networks.choices import VectorPooling
 from reddino.views.choices import Border, Unit
 
@@ -53,8 +53,8 @@ def fit(
         model: for smears: a model folder, or a name of `reddino models`; reddino-tiny, if not given.
         fine_tune: train the network too (smears only).
         label: column of the classes.
-        group_by: column of what stays on one side of a split; whatever shares image, group, slide or
-            patient, if not given.
+        group_by: column of what stays on one side of a split; rows of one image, group, slide or patient
+            stay together, if not given.
         join_sources: patient, slide or group: names that mean the same under every source; all three, if
             none is named.
         drop: labels to leave out.
@@ -108,7 +108,7 @@ def fit(
     if failures.count:
         complain(f"{failures.summary()}; all are listed in {out / 'failures.csv'}")
     show_tables([classifier_table(made)])
-    say(f"{out}: a {made.kind} classifier of {len(made.classes)} classes. Research use only.")
+    print_line(f"{out}: a {made.kind} classifier of {len(made.classes)} classes. Research use only.")
 
 
 @app.command
@@ -131,7 +131,7 @@ def predict(
     Args:
         classifier: a folder that `reddino fit` made.
         data: new smears, a manifest or a folder of images; or an embedding table.
-        out: file for the cells, .parquet or .csv; the slides go beside it as NAME.slides.
+        out: file for the cells, .parquet or .csv; the slides go next to it as NAME.slides.
         model: the classifier's network, where it has moved.
         overlays: folder for pictures of the fields with their cells marked by class.
         most_overlays: how many of them, at most.
@@ -160,4 +160,4 @@ def predict(
     if found.found:
         complain("no cell is marked in these smears; they were found by segmentation.")
     show_tables([prediction_table(found)])
-    say(f"{out} and {counts_path(out)}: {len(found)} cells. Research use only, not a diagnosis.")
+    print_line(f"{out} and {counts_path(out)}: {len(found)} cells. Research use only, not a diagnosis.")

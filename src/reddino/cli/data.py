@@ -11,7 +11,7 @@ import reddino
 from reddino.cli.options import Several
 from reddino.cli.program import app
 from reddino.cli.summaries import findings_table, label_table, source_table
-from reddino.cli.terminal import OUT, complain, progress_bar, say, show_tables
+from reddino.cli.terminal import OUT, complain, print_line, progress_bar, show_tables
 from reddino.foundations.errors import RedDinoError
 from reddino.smears.choices import Drawn, Layout
 from reddino.synthetic.choices import Parasites
@@ -36,7 +36,7 @@ def manifest(
     """Turn a collection of smear images into a manifest.
 
     Annotations that make no sense are left out and listed in OUT's failures file; what is odd about the rest
-    is shown as `check` does.
+    is shown as in `check`.
 
     Args:
         layout: how the collection is laid out.
@@ -47,8 +47,8 @@ def manifest(
         patient: the same with (?P<patient>...).
         names: class names in the order of their numbers (yolo).
         label: regular expression with a group (?P<label>...) (class-folders).
-        boxes_on: the pixels that boxes were drawn on, where pictures have an EXIF orientation and nothing
-            tells: those stored in the file, or those of the picture turned upright (chula, voc, yolo, coco).
+        boxes_on: the pixels that boxes were drawn on, where pictures have an EXIF orientation and it is not
+            known: those stored in the file, or those of the picture turned upright (chula, voc, yolo, coco).
         sources: CSV with the columns slide and source (elsafty).
         groups: CSV with the columns group and path: images that show the same place.
     """
@@ -59,7 +59,7 @@ def manifest(
     if made.findings:
         show_tables([findings_table(made.findings, OUT.width)])
     _report_failures(failures, out)
-    say(f"{out}: {len(made)} rows, {len(made.images()[0])} images")
+    print_line(f"{out}: {len(made)} rows, {len(made.images()[0])} images")
 
 
 @app.command
@@ -75,7 +75,7 @@ def check(
 
     Args:
         data: manifests, images, folders or tar shards.
-        pictures: decode every picture too; --no-pictures looks at rows and headers alone.
+        pictures: decode every picture too; --no-pictures reads rows and headers alone.
         strict: exit with 1 where something was found that may be misread.
         out: file for the findings too, .csv or .json; it holds none where nothing was found.
     """
@@ -96,7 +96,7 @@ def check(
         raise RedDinoError(f"{name}: --strict allows no finding, and there are: {kinds}")
     count = f"{len(findings)} finding{'' if len(findings) == 1 else 's'}"
     state = count if findings else "every row is valid and every image is there"
-    say(f"{name}: {state} (fingerprint {checked.fingerprint()})")
+    print_line(f"{name}: {state} (fingerprint {checked.fingerprint()})")
 
 
 @app.command
@@ -137,7 +137,7 @@ def synthesise(
         parasites=parasites,
         **chosen,
     )
-    say(f"{out / 'manifest.csv'}: {len(made)} cells in {len(made.images()[0])} images")
+    print_line(f"{out / 'manifest.csv'}: {len(made)} cells in {len(made.images()[0])} images")
 
 
 @app.command
@@ -148,18 +148,18 @@ def cells(data: Path, /, *, out: Path = Path("cells.csv")) -> None:
 
     Args:
         data: a manifest, or a folder of images.
-        out: the manifest to write, with a row a cell and its image's cell diameter.
+        out: the manifest to write, with one row per cell and its image's cell diameter.
     """
     failures = reddino.Failures()
     with progress_bar("images") as progress:
         found = reddino.cells(data, out, failures=failures, progress=progress)
     show_tables([source_table(found)])
     _report_failures(failures, out)
-    say(f"{out}: {len(found)} cells in {len(found.images()[0])} images")
+    print_line(f"{out}: {len(found)} cells in {len(found.images()[0])} images")
 
 
 def _report_failures(failures: reddino.Failures, manifest: Path) -> None:
-    """Write what was left out to a file beside a manifest, and say so."""
+    """Write what was left out to a file next to a manifest, and print where."""
     file = manifest.with_name(f"{manifest.stem}.failures.csv")
     failures.leave_at(file)
     if failures.count:

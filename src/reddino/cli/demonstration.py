@@ -6,7 +6,7 @@ from pathlib import Path
 
 import reddino
 from reddino.cli.program import app
-from reddino.cli.terminal import INTERRUPTED, complain, progress_bar, say, show_log, show_tables
+from reddino.cli.terminal import INTERRUPTED, complain, print_line, progress_bar, show_log, show_tables
 
 
 @app.command
@@ -14,15 +14,15 @@ def demo(*, out: Path = Path("demo"), minutes: float | None = None) -> int:
     """Show the whole path on synthetic smears: draw, pretrain, embed, evaluate; about 10 minutes on 2 cores.
 
     Args:
-        out: the demo folder; the same command goes on where it was interrupted.
+        out: the demo folder; the same command continues where it was interrupted.
         minutes: length of the pretraining, in place of the recipe's own.
     """
     show_log()
-    report = reddino.demo(out, minutes=minutes, say=say, watch=progress_bar)
+    report = reddino.demo(out, minutes=minutes, say=print_line, watch=progress_bar)
     if report is None:
-        complain("stopped; the same command goes on.")
+        complain("stopped; the same command continues.")
         return INTERRUPTED
     show_tables(report.tables())
-    say(report.summary())
-    say(f"Everything is in {report.folder}: model run/model, results.json, results.md, figures/.")
+    print_line(report.summary())
+    print_line(f"Everything is in {report.folder}: model run/model, results.json, results.md, figures/.")
     return 0

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 import reddino
 from reddino.cli.program import app
-from reddino.cli.terminal import complain, progress_bar, say, show_log
+from reddino.cli.terminal import complain, print_line, progress_bar, show_log
 from reddino.embedding.choices import Per, RuntimeName, StoredType
 from reddino.foundations.choices import Precision
 from reddino.networks.choices import ChannelOrder, Pooling
@@ -47,7 +47,7 @@ def embed(
     seed: int = 0,
     mask_centre: float = 0.0,
 ) -> None:
-    """Embed cells or images into a table; the same command goes on with a pass that was interrupted.
+    """Embed cells or images into a table; the same command continues a pass that was interrupted.
 
     Args:
         data: manifests, images, folders, tar shards, or quoted patterns of them ("**/*.png", "{00..10}.tar").
@@ -56,23 +56,23 @@ def embed(
         view: what is cut; cells where the manifest has any, else the whole image, if not given.
         side: side of a view in the image; 1.6 diameters for cells and 224 px for patches, if not given.
         unit: of the side: diameters of a red cell, or pixels.
-        pooling: class token, mean of the patch tokens, both, or a row a patch token.
-        per: a row a view, or a row a field (image): the mean over its views.
+        pooling: class token, mean of the patch tokens, both, or one row per patch token.
+        per: one row per view, or one row per field (image): the mean over its views.
         find_cells: find the cells of images that list none, by classical segmentation.
         batch_size: views that the network gets at once.
         image_size: pixels of the network's input; the model's own if not given.
         device: auto, cpu, cuda or cuda:N.
         dtype: of the stored vectors.
         threads: that decode and cut images; a few, by the cores there are, if not given.
-        runtime: auto measures those that are installed and takes the fastest that gives the same vectors.
+        runtime: auto measures the installed ones and takes the fastest with the same vectors.
         precision: auto takes bf16 where the hardware computes it and the vectors stay the same.
         compiled: let torch.compile translate the network, which takes a minute.
-        channel_order: in which the network sees the colours; as its model folder says, if not given.
-        name: what result tables call the model.
+        channel_order: in which the network sees the colours; as its model folder has it, if not given.
+        name: of the model in result tables.
         border: mirror the image where a view reaches past it, or leave such views out.
         per_image: number of random views an image.
         seed: of the random views.
-        mask_centre: diameter of a disc filled round each centre, in cell diameters (a control: 1.2); 0: none.
+        mask_centre: diameter of a disc filled at each centre, in cell diameters (a control: 1.2); 0: none.
     """
     show_log()
     failures = reddino.Failures()
@@ -113,7 +113,7 @@ def embed(
         complain(f"{report.dropped} views were left out, since they reach past their image.")
     resumed = f" ({report.resumed} of them from before)" if report.resumed else ""
     how = f"{report.runtime} {report.precision}" if report.runtime != "none" else "no network"
-    say(f"{out}: {report.rows} vectors{resumed}, {report.rows_per_second:.1f} a second ({how})")
+    print_line(f"{out}: {report.rows} vectors{resumed}, {report.rows_per_second:.1f} a second ({how})")
 
 
 @contextmanager
@@ -122,7 +122,7 @@ def _resumable() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as error:
-        raise KeyboardInterrupt("stopped; the same command goes on.") from error
+        raise KeyboardInterrupt("stopped; the same command continues.") from error
 
 
 @app.command
@@ -134,4 +134,4 @@ def convert(table: Path, out: Path, /) -> None:
         out: .h5ad (AnnData), .npz (NumPy) or .csv.
     """
     show_log()
-    say(f"{out}: {len(reddino.convert(table, out))} vectors")
+    print_line(f"{out}: {len(reddino.convert(table, out))} vectors")

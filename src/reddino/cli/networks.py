@@ -12,7 +12,7 @@ import reddino
 from reddino.cli.options import Several
 from reddino.cli.program import app
 from reddino.cli.summaries import model_table
-from reddino.cli.terminal import say, show_tables
+from reddino.cli.terminal import print_line, show_tables
 from reddino.embedding.choices import ExportFormat
 from reddino.foundations.errors import RedDinoError
 from reddino.networks.choices import ChannelOrder, VectorPooling
@@ -20,7 +20,7 @@ from reddino.networks.choices import ChannelOrder, VectorPooling
 
 @app.command
 def models() -> None:
-    """List the models that embed and a recipe's model.start know by name."""
+    """List the models that embed and a recipe's model.start take by name."""
     show_tables([model_table(reddino.models())])
 
 
@@ -46,7 +46,7 @@ def export(
         form: onnx, openvino (IR), or hub (timm's hub format and a model card).
         pooling: of the exported graph.
         image_size: pixels of the network's input; the model's own if not given.
-        channel_order: in which the network sees the colours; as its model folder says, if not given.
+        channel_order: in which the network sees the colours; as its model folder has it, if not given.
         scores: for the model card, as name=number.
         licence: of the weights, for the model card, such as apache-2.0.
         half: weights in float16 (hub only).
@@ -65,7 +65,7 @@ def export(
     checked = (
         "" if written.difference is None else f"; largest difference from torch {written.difference:.1e}"
     )
-    say(f"{written.folder}: {', '.join(written.files)}{checked}")
+    print_line(f"{written.folder}: {', '.join(written.files)}{checked}")
 
 
 @app.command
@@ -77,7 +77,7 @@ def push(folder: Path, repository: str, /, *, private: bool = False) -> None:
         repository: OWNER/NAME on the hub; made if need be.
         private: make it private.
     """
-    say(reddino.push(folder, repository, private=private))
+    print_line(reddino.push(folder, repository, private=private))
 
 
 def _score(entry: str) -> tuple[str, str]:
@@ -91,4 +91,4 @@ def _number(name: str, value: str) -> float:
     try:
         return float(value)
     except ValueError as error:
-        raise RedDinoError(f"--scores: '{name}' is no number but '{value}'") from error
+        raise RedDinoError(f"--scores: '{name}' is '{value}', which is not a number") from error

@@ -1,4 +1,4 @@
-"""What people look at: maps (explore), patch tokens (patches) and the HTML report."""
+"""Figures of embeddings: maps (explore), patch tokens (patches) and the HTML report."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cyclopts import Parameter
 import reddino
 from reddino.cli.options import Several
 from reddino.cli.program import app
-from reddino.cli.terminal import complain, say
+from reddino.cli.terminal import complain, print_line
 from reddino.figures import atlas
 from reddino.figures.choices import FigureFormat, Method
 
@@ -44,14 +44,14 @@ def explore(
         port: for --serve.
     """
     if serve:
-        # Said before the map is made, which takes a while.
+        # Checked before the map is made, which takes a while.
         atlas.require()
     overview = reddino.explore(
         table, out, images=images, method=method, label=label, seed=seed, formats=formats
     )
     if images is None:
         complain("no sheets of pictures were drawn; give --images with the manifest that was embedded.")
-    say(f"{out}: the map and its sheets, and map.parquet")
+    print_line(f"{out}: the map and its sheets, and map.parquet")
     if serve:
         data = out / "atlas.parquet"
         overview.save_atlas_data(data)
@@ -72,16 +72,16 @@ def patches(
     scale: float = 1.0,
     device: str = "auto",
 ) -> None:
-    """Draw what a network's patch tokens say of whole fields: components, attention, similarity.
+    """Draw a network's patch tokens over whole fields: components, attention, similarity.
 
     Args:
         data: a manifest, or a folder of images.
         model: a model folder, or a name of `reddino models`; a Vision Transformer.
         out: folder of the pictures.
         fields: number of images, of each source in turn.
-        at: the patch to compare with, as shares of width and height; striking ones if not given.
+        at: the patch to compare with, as fractions of width and height; striking ones if not given.
         tile: pixels of the tiles a field is seen through; the model's input if not given.
-        overlap: share of a tile that its neighbour covers again.
+        overlap: fraction of a tile that its neighbour covers again.
         scale: fields are resized by this first.
         device: auto, cpu, cuda or cuda:N.
     """
@@ -100,7 +100,7 @@ def patches(
     )
     if failures.count:
         complain(f"{failures.summary()}; all are listed in {out / 'failures.csv'}")
-    say(f"{out}: {len(drawn)} pictures")
+    print_line(f"{out}: {len(drawn)} pictures")
 
 
 @app.command
@@ -138,4 +138,4 @@ def report(
         label=label,
         seed=seed,
     )
-    say(f"{written}: {written.stat().st_size / 1e6:.1f} MB")
+    print_line(f"{written}: {written.stat().st_size / 1e6:.1f} MB")

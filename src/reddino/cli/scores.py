@@ -1,4 +1,4 @@
-"""What embeddings are worth: evaluate scores models, batch measures the source in them."""
+"""The value of embeddings: evaluate scores models, batch measures the source in them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cyclopts import Parameter
 import reddino
 from reddino.cli.options import Several, joined_sources, pair
 from reddino.cli.program import app
-from reddino.cli.terminal import complain, progress_bar, say, show_tables
+from reddino.cli.terminal import complain, print_line, progress_bar, show_tables
 from reddino.evaluation.choices import PUBLISHED, OptionalClassifier, Protocol
 from reddino.networks.choices import VectorPooling
 from reddino.views.choices import Unit, ViewKind
@@ -63,12 +63,12 @@ def evaluate(
         join: make one task of all --data.
         label: column of the classes.
         protocol: kfold and cross-source (the paper's), grouped-kfold, leave-one-source-out,
-            fixed (a column says what tests), or few-shot.
-        group_by: column of the groups, such as patient; what shares image, group, slide or patient, if not
+            fixed (a column names what tests), or few-shot.
+        group_by: column of the groups, such as patient; rows of one image, group, slide or patient, if not
             given.
         join_sources: patient, slide or group: names that mean the same under every source; all three, if
             none is named.
-        source_column: column of the sources that teach each other, such as slide.
+        source_column: column of the sources that train and test each other, such as slide.
         split_column: for fixed: column with the values train and test, or with those of --test.
         test: for fixed: values of --split-column that are tested; the rest trains.
         folds: number of folds.
@@ -86,9 +86,9 @@ def evaluate(
         pooling: class token, mean of the patch tokens, or both.
         image_size: pixels of the network's input; the model's own if not given.
         device: auto, cpu, cuda or cuda:N.
-        family: what the names of your models hold (reddino, or as the task file says, if not given); the
+        family: what the names of your models hold (reddino, or as the task file has it, if not given); the
             improvements are those of the best of them.
-        out: JSON file for the results; the tables go beside it as .md, .tex and .csv.
+        out: JSON file for the results; the tables go next to it as .md, .tex and .csv.
         figures: folder for confusion matrices and scores by source.
     """
     found = reddino.evaluate(
@@ -123,7 +123,7 @@ def evaluate(
     )
     show_tables(found.tables())
     if out is not None:
-        say(f"{out}, with .md, .tex and .csv beside it: the results and where they come from")
+        print_line(f"{out}, with .md, .tex and .csv next to it: the results and where they come from")
 
 
 @app.command
@@ -143,14 +143,14 @@ def batch(
     rename: Annotated[Sequence[str], Several, Parameter(name="--map")] = (),
     out: Path | None = None,
 ) -> None:
-    """Measure how much of an embedding is the laboratory, beside how much is the class.
+    """Measure how much of an embedding is the laboratory, compared with how much is the class.
 
     Args:
         tables: folders of embedding tables, of the same views by different models.
         label: column of the classes.
-        source: column of the laboratories, or whatever else may leave a trace.
-        group_by: column of what stays on one side of a split; whatever shares image, group, slide or
-            patient, if not given.
+        source: column of the laboratories, or of another cause of differences.
+        group_by: column of what stays on one side of a split; rows of one image, group, slide or patient
+            stay together, if not given.
         join_sources: patient, slide or group: names that mean the same under every source; all three, if
             none is named.
         dimensions: principal components measured; the smallest embedding's, at most 64, if not given.
@@ -159,7 +159,7 @@ def batch(
         seed: of the sample, the folds and the draws.
         drop: labels to leave out.
         rename: labels to rename, as old=new.
-        out: JSON file for the results; the table goes beside it as .md.
+        out: JSON file for the results; the table goes next to it as .md.
     """
     reports = reddino.batch(
         tables,
@@ -177,4 +177,4 @@ def batch(
     )
     show_tables([reports.table()])
     if out is not None:
-        say(f"{out} and {out.with_suffix('.md')}: the measures with where they come from")
+        print_line(f"{out} and {out.with_suffix('.md')}: the measures with where they come from")

@@ -67,7 +67,7 @@ def findings_table(findings: Sequence[reddino.Finding], width: int) -> Table:
     table = Table(title="findings", show_lines=True)
     table.add_column("finding", max_width=KIND_LETTERS)
     table.add_column("count", justify="right")
-    # 15: the borders, the blanks beside them, and the counts.
+    # 15: the borders, the blanks around them, and the counts.
     table.add_column(
         "what it means, and the first", overflow="fold", max_width=max(40, width - KIND_LETTERS - 15)
     )

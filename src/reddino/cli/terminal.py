@@ -1,4 +1,4 @@
-"""What the person at the terminal sees: progress, log lines, tables, and errors as one sentence."""
+"""The terminal: progress, log lines, tables, and errors as one sentence."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ class _PlainConsole(Console):
         super().__init__(markup=False, emoji=False, highlight=False, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Text, written out before it is measured."""
+        """Return text, written out before it is measured."""
         return super().render_str(visible(text), **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """Segments, of which those that others made are written out too."""
+        """Yield segments, of which those that others made are written out too."""
         for segment in super().render(renderable, options):
             shown = segment.text if segment.control else visible(segment.text)
             yield segment if shown == segment.text else Segment(shown, segment.style)
@@ -65,7 +65,7 @@ Advance = Callable[[int, int], None]
 
 
 def is_main_process() -> bool:
-    """False in all processes that torchrun started but the first: one of them speaks for all."""
+    """Return whether this is the first of torchrun's processes, which writes for all of them."""
     return launched().rank == 0
 
 
@@ -78,7 +78,7 @@ class _Rate(ProgressColumn):
 
 @contextmanager
 def progress_bar(what: str) -> Iterator[Advance]:
-    """A bar with rate and time left; gives the function (done, total) that moves it."""
+    """Show a bar with rate and time left; yield the function (done, total) that moves it."""
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -117,20 +117,20 @@ def show_log(level: int = logging.INFO) -> None:
     logger.propagate = False
 
 
-def say(sentence: str) -> None:
-    """A line of the result, on stdout; never broken nor coloured, whatever names it quotes."""
+def print_line(sentence: str) -> None:
+    """Print a line of the result on stdout, never broken nor coloured, whatever names it quotes."""
     OUT.print(visible(sentence, keep=""), soft_wrap=True)
 
 
 def show_tables(tables: Sequence[Table]) -> None:
-    """Tables at their full width, even where the terminal is narrower: numbers are never cut."""
+    """Print tables at their full width, even where the terminal is narrower: numbers are never cut."""
     for table in tables:
         needed = Measurement.get(OUT, OUT.options.update(max_width=10_000), table).maximum
         _PlainConsole(width=max(OUT.width, needed)).print(table)
 
 
 def complain(sentence: str) -> None:
-    """An error or a remark, on stderr: one line, whatever names it quotes."""
+    """Print an error or a remark on stderr, as one line, whatever names it quotes."""
     ERR.print(visible(f"reddino: {sentence}", keep=""), soft_wrap=True)
 
 
@@ -160,7 +160,7 @@ def hold_standard_files() -> None:
 
 
 def exit_code_of(command: Callable[[], int | None]) -> int:
-    """Run a command; what goes wrong is said in one sentence and becomes the exit code.
+    """Run a command; print its error as one sentence, and return the exit code.
 
     SIGTERM and SIGHUP end a command as Ctrl-C does. Tracebacks remain for our own faults.
     """
@@ -177,7 +177,7 @@ def exit_code_of(command: Callable[[], int | None]) -> int:
         complain(str(stop) or "stopped.")
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output has gone, as `head` does; nothing more can be said to it.
+        # The reader of our output has gone, as `head` does; nothing more can be written to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
     except UnicodeEncodeError as error:
@@ -185,17 +185,17 @@ def exit_code_of(command: Callable[[], int | None]) -> int:
             raise
         complain(f"'{error.object}' is no name in UTF-8: rename that file or folder.")
     except Exception as error:
-        complain(_in_words(error))
+        complain(_disk_error(error))
     return FAILED
 
 
-def _in_words(error: Exception) -> str:
-    """The sentence of an error that is the disk's, not ours; any other is raised again."""
+def _disk_error(error: Exception) -> str:
+    """Return the sentence of an error that is the disk's, not ours; raise any other again."""
     reason = no_space(error)
     named = getattr(error, "filename", None)
     if reason is not None:
         where = named or "a file"
-        return f"{where} could not be written ({reason}): make room and run the same command again"
+        return f"{where} could not be written ({reason}): free some space and run the same command again"
     if isinstance(error, OSError):
         return f"{named or 'a file could not be read or written'}: {error.strerror or error}."
     raise error

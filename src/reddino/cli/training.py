@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 import reddino
 from reddino.cli.options import Several
 from reddino.cli.program import app
-from reddino.cli.terminal import INTERRUPTED, complain, is_main_process, progress_bar, say, show_log
+from reddino.cli.terminal import INTERRUPTED, complain, is_main_process, print_line, progress_bar, show_log
 from reddino.views.choices import Unit
 
 
@@ -27,7 +27,7 @@ def pretrain(
     labelled: Path | None = None,
     label_view: Annotated[tuple[float, Unit], Parameter(negative_iterable="")] = (1.6, "diameters"),
 ) -> int:
-    """Pretrain a network; the same command goes on with a run that was interrupted.
+    """Pretrain a network; the same command continues a run that was interrupted.
 
     On several GPUs: torchrun --nproc-per-node N -m reddino pretrain ... (docs/how-to/several-devices.md).
 
@@ -39,7 +39,7 @@ def pretrain(
         overrides: values in place of the recipe's, such as optim.lr=1e-4 run.samples=50000.
         start: where the weights start: scratch, a model folder, or a name of `reddino models`.
         labelled: manifest of labelled cells on which the run is scored (20-NN) while it trains.
-        label_view: side of the squares round these cells, and its unit.
+        label_view: side of the squares around these cells, and its unit.
     """
 
     show_log()
@@ -56,10 +56,10 @@ def pretrain(
         )
     if not outcome.finished:
         if is_main_process():
-            complain(f"stopped after step {outcome.steps} of {outcome.planned}; the same command goes on.")
+            complain(f"stopped after step {outcome.steps} of {outcome.planned}; the same command continues.")
         return INTERRUPTED
     if is_main_process():
-        say(f"{outcome.model}: trained for {outcome.steps} steps")
+        print_line(f"{outcome.model}: trained for {outcome.steps} steps")
     return 0
 
 
@@ -75,7 +75,7 @@ def pack(
     out: Path,
     recipe: str | None = None,
 ) -> None:
-    """Decode images once into a folder that any number of pretraining runs share (--data OUT).
+    """Decode images once into a folder for any number of pretraining runs (--data OUT).
 
     What cannot be read is listed in OUT/failures.csv.
 
@@ -89,7 +89,7 @@ def pack(
         packed = reddino.pack(data, out, recipe=recipe, failures=failures, progress=progress)
     if failures.count:
         complain(f"{failures.summary()}; all are listed in {out / 'failures.csv'}")
-    say(f"{out}: {len(packed)} images (fingerprint {packed.fingerprint()})")
+    print_line(f"{out}: {len(packed)} images (fingerprint {packed.fingerprint()})")
 
 
 @app.command
@@ -103,7 +103,7 @@ def plan(
     overrides: Annotated[Sequence[str], Several, Parameter(name="--set")] = (),
     check: Path | None = None,
 ) -> None:
-    """Say what a pretraining run would take: operations, memory, samples a second, hours.
+    """Estimate what a pretraining run takes: operations, memory, samples a second, hours.
 
     Args:
         recipe: reddino-tiny, vit-tiny-scratch, vit-tiny-distilled, small, base, large, demo, or a YAML file.
@@ -122,4 +122,4 @@ def plan(
         samples=samples,
         check=check,
     )
-    say(made.text())
+    print_line(made.text())

@@ -37,7 +37,7 @@ def first_of_copies(sets: Iterable[Sequence[str]]) -> dict[str, str]:
 
 
 def read_copies_file(table: Path) -> Mapping[str, object]:
-    """Return everything that the file holds; empty where there is none."""
+    """Return everything that the file holds; empty without a file."""
     path = table / COPIES_FILE
     noted: Mapping[str, object] = read_json(path) if path.is_file() else {}
     return noted

@@ -20,7 +20,7 @@ from reddino.views.placing import FOUND_COLUMNS, Squares
 
 TOKENS = "tokens"
 
-# A pyarrow column. The published type stubs know too few of the argument types that pyarrow's functions take.
+# A pyarrow column. The published type stubs list too few of the argument types that pyarrow's functions take.
 Column: TypeAlias = Any
 
 # What describes a cell of the manifest, and not a patch of the image that it lies in.

@@ -22,7 +22,7 @@ class ViewEncoder(Protocol):
         channel_order: "RGB" or "BGR", the order the network sees.
         orientations: 4 where vectors are means over the quarter turns of a view, else 1.
         position_resampling: how the position embedding was brought to the input size; None where it is as
-            trained, or where there is none.
+            trained, or absent.
         runtime_name: of the runtime that computes the vectors; "none" for a baseline.
         precision: in which the vectors are computed, "fp32" or "bf16".
         choice: how the runtime was chosen, for the table's metadata; None where nothing was compared.

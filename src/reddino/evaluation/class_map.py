@@ -53,7 +53,7 @@ class ClassMap(BaseModel):
 
     @classmethod
     def of_pairs(cls, pairs: Mapping[str, str | None]) -> ClassMap:
-        """From old label -> class, None to drop it."""
+        """Make a map from old label -> class, None to drop it."""
         classes: dict[str, list[str]] = {}
         for label, name in pairs.items():
             if name:
@@ -62,11 +62,11 @@ class ClassMap(BaseModel):
         return cls(join={name: tuple(labels) for name, labels in classes.items()}, drop=dropped)
 
     def named(self) -> set[str]:
-        """Every label that the map names."""
+        """Return every label that the map names."""
         return {label for labels in self.join.values() for label in labels} | set(self.drop)
 
     def class_of(self, label: str) -> str:
-        """The class of a label, "" if it takes no part."""
+        """Return the class of a label, "" if it takes no part."""
         label = clean(label)
         for name, labels in self.join.items():
             if label in labels:
@@ -76,7 +76,7 @@ class ClassMap(BaseModel):
         return label
 
     def restricted_to(self, labels: Iterable[str]) -> ClassMap:
-        """The part of the map that bears on `labels`."""
+        """Return the part of the map that bears on `labels`."""
         present = set(map(clean, labels))
         kept = {name: tuple(one for one in old if one in present) for name, old in self.join.items()}
         dropped = tuple(label for label in self.drop if label in present)
@@ -95,8 +95,8 @@ class ClassMap(BaseModel):
             meant = sorted(label for label in present if spelling_key(label) in keys)
             hint = f" (spelt {', '.join(map(repr, meant))} there)" if meant else ""
             raise RedDinoError(
-                f"No row is labelled {', '.join(map(repr, unknown))}{hint}; "
-                f"labels are: {', '.join(sorted(present))}."
+                f"no row is labelled {', '.join(map(repr, unknown))}{hint}; "
+                f"labels are: {', '.join(sorted(present))}"
             )
 
 
@@ -113,7 +113,7 @@ def read_class_map(path: str | Path) -> ClassMap:
 def class_map(
     classes: str | Path | ClassMap | None, drop: Sequence[str] = (), rename: Mapping[str, str] | None = None
 ) -> ClassMap:
-    """A class map from a map or its file, with further labels dropped and renamed (old to new).
+    """Return a class map from a map or its file, with further labels dropped and renamed (old to new).
 
     Raises:
         RedDinoError: the file does not fit, or a label is named twice.
@@ -125,13 +125,13 @@ def class_map(
     try:
         return ClassMap.model_validate({"join": join, "drop": (*base.drop, *drop), "others": base.others})
     except ValidationError as error:
-        raise RedDinoError(f"Class map: {error.errors()[0]['msg']}.") from error
+        raise RedDinoError(f"class map: {error.errors()[0]['msg']}") from error
 
 
 def labelled_rows(
     emb: Embeddings, label: str, classes: ClassMap | Mapping[str, str | None] | None = None
 ) -> tuple[Embeddings, list[str]]:
-    """The rows that take part once labels are mapped to classes, and their classes.
+    """Return the rows that take part once labels are mapped to classes, and their classes.
 
     Args:
         classes: a map, or old label -> class, None to drop it.
@@ -146,5 +146,5 @@ def labelled_rows(
     found = [class_of[name] for name in raw]
     mask = np.array([name != "" for name in found], dtype=np.bool_)
     if not mask.any():
-        raise RedDinoError(f"No row of the embedding table has a label in column '{label}'.")
+        raise RedDinoError(f"no row of the embedding table has a label in column '{label}'")
     return emb.select(mask), [name for name in found if name]

@@ -1,4 +1,4 @@
-"""The classifiers that ask what vectors know: the published ones, and others by option."""
+"""The classifiers that measure what vectors hold: the published ones, and others by option."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ NEIGHBOURS = {"1-NN": 1, "20-NN": 20, "cosine 1-NN": 1, "cosine 20-NN": 20}
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a classifier says of m test rows.
+    """The predictions of a classifier for m test rows.
 
     Attributes:
         predicted: (m,) class numbers.
-        positive: (m,) how likely class 1 is: the probe's probability, or the share of votes.
+        positive: (m,) how likely class 1 is: the probe's probability, or the fraction of votes.
         converged: False where an iterative fit stopped early.
         note: a sentence for the reader, or "".
     """
@@ -39,7 +39,7 @@ def fit_and_predict(
     wanted: Sequence[Classifier],
     groups: Sequence[str],
 ) -> dict[str, Prediction]:
-    """Fit each classifier on the training rows and ask it about the test rows.
+    """Fit each classifier on the training rows and predict the test rows.
 
     Args:
         train, test: (n, d) and (m, d) vectors.
@@ -67,7 +67,7 @@ def fit_and_predict(
 
 
 def nearest_mean(train: Vectors, labels: Classes, test: Vectors) -> Prediction:
-    """The class whose mean training vector is nearest (Euclidean); its lead over class 1's orders rows."""
+    """Predict the class of the nearest mean training vector; its lead over class 1 orders rows."""
     classes, codes = np.unique(labels, return_inverse=True)
     sums = np.zeros((len(classes), train.shape[1]))
     np.add.at(sums, codes, train.astype(np.float64))
@@ -80,7 +80,7 @@ def nearest_mean(train: Vectors, labels: Classes, test: Vectors) -> Prediction:
 
 
 def unit_length(vectors: Vectors) -> Vectors:
-    """Vectors (n, d) scaled to length 1, so that Euclidean neighbours are the cosine ones; zeros stay."""
+    """Scale vectors (n, d) to length 1, so that Euclidean neighbours are the cosine ones; zeros stay."""
     length = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
     scaled: Vectors = (vectors / np.where(length > 0, length, 1.0)).astype(np.float32)
     return scaled

@@ -17,14 +17,14 @@ OTHER_PART = "sources not seen in pretraining, as far as is known"
 
 
 def compare_tables(tables: Mapping[str, Embeddings], question: Question, task: str = "") -> list[Result]:
-    """Ask one question of the tables of several models.
+    """Evaluate one question on the tables of several models.
 
     Where a model saw some of the tested sources in pretraining and others not, the two kinds become two
-    tasks: they never share an average, and all models are scored on the same cells in each.
+    tasks: no average mixes them, and all models are scored on the same cells in each.
 
     Args:
-        tables: of the same cells, by the name that errors call them.
-        question: what is asked.
+        tables: of the same cells, by their name in errors.
+        question: what is evaluated.
         task: its title.
 
     Raises:
@@ -42,7 +42,7 @@ def compare_tables(tables: Mapping[str, Embeddings], question: Question, task: s
 
 
 def statuses(predictions: TablePredictions) -> dict[str, str]:
-    """What is known of each source of the labelled rows in the model's pretraining."""
+    """Return what is known of each source of the labelled rows in the model's pretraining."""
     recorded = predictions.emb.meta.get("seen", {})
     return {source: recorded.get(source, "unknown") for source in set(predictions.emb.strings("source"))}
 
@@ -50,7 +50,7 @@ def statuses(predictions: TablePredictions) -> dict[str, str]:
 def seen_parts(
     predictions: TablePredictions, known: Sequence[Mapping[str, str]], task: str
 ) -> dict[str, Mask | None]:
-    """The rows that are scored together, by the title of their task; None stands for all rows.
+    """Return the rows that are scored together, by the title of their task; None means all rows.
 
     A source goes to the seen ones if any of the models saw it.
     """
@@ -67,7 +67,7 @@ def seen_parts(
 
 
 def _within(status: Mapping[str, str], predictions: TablePredictions, only: Mask | None) -> dict[str, str]:
-    """The statuses of the sources that are tested."""
+    """Return the statuses of the sources that are tested."""
     tested = np.zeros(len(predictions.emb), dtype=np.bool_)
     for test in predictions.tests:
         tested[test.rows] = True

@@ -18,13 +18,13 @@ def few_shot(
     folds: int = 5,
     seed: int = 0,
 ) -> tuple[tuple[Split, ...], tuple[str, ...]]:
-    """Repeated draws of `shots` training cells a class.
+    """Draw `shots` training cells a class, repeatedly.
 
-    Each repeat deals the groups into `folds` anew and tests one fold; the training cells come from the
-    others, from as many groups as they can. A class that has fewer cells there gives all of them.
+    Each repeat deals the groups into `folds` again and tests one fold; the training cells come from the
+    others, from as many groups as they can. A class that has fewer cells there contributes all of them.
 
     Returns:
-        A split a repeat, and a sentence where classes were too small.
+        One split per repeat, and a note where classes were too small.
 
     Raises:
         RedDinoError: classes and groups that cannot be dealt into folds.
@@ -54,7 +54,7 @@ def few_shot(
 
 
 def spread_over_groups(rows: Rows, group: np.typing.NDArray[np.str_], draw: np.random.Generator) -> Rows:
-    """Rows in a random order in which each group gives its second row only after all gave their first."""
+    """Order rows at random such that each group's second row comes after the first of all groups."""
     rows = draw.permutation(rows)
     codes = np.unique(group[rows], return_inverse=True)[1]
     order = np.argsort(codes, kind="stable")

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from reddino.evaluation.metrics import Classes, Real, score_rows
 
 RESAMPLES = 1000
-#: With fewer groups a bootstrap says little of what other groups would give.
+#: With fewer groups a bootstrap shows little of how scores vary from group to group.
 LEAST_GROUPS = 10
 #: With fewer, an interval covers the true score less often than it claims: in some 88 to 90 % of cases.
 ENOUGH_GROUPS = 30
@@ -23,7 +23,7 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class PredictedRows:
-    """A test set's answers by one classifier, as the bootstrap sees them.
+    """A test set's predictions by one classifier, as the bootstrap resamples them.
 
     Attributes:
         group: (m,) number of each row's group.
@@ -45,11 +45,11 @@ def resampled_scores(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> dict[str, Real]:
-    """Scores of resampled groups: by classifier (resamples, 5), the four scores and AUROC.
+    """Return scores of resampled groups: by classifier (resamples, 5), the four scores and AUROC.
 
     Every resample draws `groups` groups with replacement, the same for all test sets and classifiers and,
-    given the seed, for all models that answered on the same groups. Its score is the mean over the test sets,
-    as in the tables; a test set of which no group was drawn has no share. Where there is no AUROC it is NaN.
+    given the seed, for all models that were tested on the same groups. Its score is the mean over the test
+    sets, as in the tables; a test set of which no group was drawn does not count. A missing AUROC is NaN.
     """
     counted = {name: [_Counted.of(rows, groups, classes) for rows in sets] for name, sets in tests.items()}
     found: dict[str, list[Real]] = {name: [] for name in tests}
@@ -63,7 +63,7 @@ def resampled_scores(
 
 
 def group_weights(groups: int, resamples: int, seed: int) -> Iterator[Real]:
-    """How often each group is drawn: chunks (b, groups) of `resamples` rows in all."""
+    """Yield how often each group is drawn: chunks (b, groups) of `resamples` rows in all."""
     draw = np.random.default_rng(seed)
     step = max(1, CHUNK_NUMBERS // max(1, groups))
     for start in range(0, resamples, step):
@@ -73,10 +73,10 @@ def group_weights(groups: int, resamples: int, seed: int) -> Iterator[Real]:
 
 
 def interval(values: Real, estimate: float, level: float = LEVEL) -> tuple[float, float] | None:
-    """The middle `level` of resampled values (b,), moved so that their mean is the score; None without any.
+    """Return the middle `level` of resampled values (b,), moved so that their mean is the score.
 
-    Macro F1 over rare classes falls when groups are drawn twice and others not at all. By as much, the
-    bootstrap says, the score itself lies too low; the intervals of percentiles alone would lie there twice.
+    Macro F1 over rare classes falls when groups are drawn twice and others not at all. By the bootstrap, the
+    score itself is too low by as much; intervals of percentiles alone would be too low twice.
 
     Args:
         values: scores of resampled groups.
@@ -108,7 +108,7 @@ class _Counted:
         return cls(used, counts.astype(np.float64), classes, curve)
 
     def scores(self, weights: Real) -> Real:
-        """(b, 5) of group weights (b, groups)."""
+        """Return (b, 5) of group weights (b, groups)."""
         confusion = (weights[:, self.used] @ self.counts).reshape(-1, self.classes, self.classes)
         area = np.full(len(weights), np.nan) if self.curve is None else self.curve.area(weights)
         return np.concatenate([score_rows(confusion), area[:, None]], axis=1)
@@ -130,7 +130,7 @@ class _Curve:
         return cls(group[order], truth[order], starts)
 
     def area(self, weights: Real) -> Real:
-        """(b,) AUROC of each resample; NaN where one kind was not drawn."""
+        """Return (b,) AUROC of each resample; NaN where one kind was not drawn."""
         step = max(1, CHUNK_NUMBERS // max(1, len(self.group)))
         return np.concatenate(
             [self._area(weights[start : start + step]) for start in range(0, len(weights), step)]

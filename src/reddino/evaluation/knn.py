@@ -38,19 +38,19 @@ def predict(
 
 
 def voters(train: Vectors, labels: Indices, test: Vectors, k: int) -> Indices:
-    """Class numbers (m, k) of each test row's k nearest training rows, nearest first.
+    """Return the class numbers (m, k) of each test row's k nearest training rows, nearest first.
 
     Raises:
         RedDinoError: fewer training rows than k.
     """
     if len(train) < k:
-        raise RedDinoError(f"{k}-NN needs at least {k} training cells, but there are {len(train)}.")
+        raise RedDinoError(f"{k}-NN needs at least {k} training cells, but there are {len(train)}")
     found: Indices = labels[nearest(train, test, k)]
     return found
 
 
 def vote(voters: Indices) -> Indices:
-    """The most frequent class number of each row (m, k); the smallest on a tie."""
+    """Return the most frequent class number of each row (m, k); the smallest on a tie."""
     classes = int(voters.max(initial=0)) + 1
     row = np.arange(len(voters))[:, None] * classes
     counts = np.bincount((row + voters).ravel(), minlength=len(voters) * classes)

@@ -19,7 +19,7 @@ from reddino.smears.spelling import spelling_key
 
 
 def joined_columns(join_sources: Collection[str], group_by: str | None) -> tuple[str, ...]:
-    """The columns that are to join across sources.
+    """Return the columns that are to join across sources.
 
     Raises:
         RedDinoError: one of them names no one: neither patient, slide or group, nor the column of the groups.
@@ -32,9 +32,9 @@ def joined_columns(join_sources: Collection[str], group_by: str | None) -> tuple
 
 
 def groups_of(emb: Embeddings, column: str | None = None, join_sources: Collection[str] = ()) -> list[str]:
-    """The group of each row: `column` within its source; None takes the manifest's fold groups.
+    """Return the group of each row: `column` within its source; None takes the manifest's fold groups.
 
-    Rows of copies of one picture are one group, whatever their columns say.
+    Rows of copies of one picture are one group, whatever their columns hold.
 
     Args:
         join_sources: columns whose values mean the same under every source.
@@ -50,14 +50,14 @@ def groups_of(emb: Embeddings, column: str | None = None, join_sources: Collecti
     missing = sum(value == "" for value in values)
     if missing:
         raise RedDinoError(
-            f"{missing} of {len(values)} labelled rows have no '{column}': group by another column."
+            f"{missing} of {len(values)} labelled rows have no '{column}': group by another column"
         )
     columns = {column: values, "picture": _copied(emb)}
     return joined_groups(_sources(emb), columns, (*across, "picture"))
 
 
 def kept_apart(emb: Embeddings, join_sources: Collection[str]) -> list[str]:
-    """What a split whose sides are given keeps on one of them: the name of each row's group (n,).
+    """Return the group of each row (n,) that a split whose sides are given keeps on one of them.
 
     That is copies of a picture, and rows of a patient, slide or group in `join_sources`.
     """
@@ -68,7 +68,7 @@ def kept_apart(emb: Embeddings, join_sources: Collection[str]) -> list[str]:
 def without_tested(
     splits: Sequence[Split], emb: Embeddings, join_sources: Collection[str]
 ) -> tuple[tuple[Split, ...], tuple[str, ...]]:
-    """Splits whose sides are given, less the training rows that show who, or what, is tested.
+    """Remove from splits whose sides are given the training rows that show who, or what, is tested.
 
     These are copies of tested pictures, and cells of tested patients, slides and groups in `join_sources`.
 
@@ -100,7 +100,7 @@ def without_tested(
 
 
 def leak_notes(emb: Embeddings, groups: Sequence[str], splits: Sequence[Split] = ()) -> list[str]:
-    """Sentences on names that occur under several sources, and on pictures that are there twice.
+    """Return notes on names that occur under several sources, and on pictures that occur twice.
 
     Args:
         groups: (n,) what was kept together, which may have joined such names.
@@ -110,7 +110,7 @@ def leak_notes(emb: Embeddings, groups: Sequence[str], splits: Sequence[Split] =
 
 
 def divided_notes(emb: Embeddings, column: str | None, groups: Sequence[str]) -> list[str]:
-    """A sentence on patients, slides, groups and pictures that stand in several groups of a column.
+    """Return notes on patients, slides, groups and pictures that stand in several groups of a column.
 
     Args:
         column: that the groups (n,) are made of; None where they are the manifest's, which divide nothing.
@@ -132,7 +132,7 @@ def divided_notes(emb: Embeddings, column: str | None, groups: Sequence[str]) ->
 
 
 def alike_notes(what: str, names: Sequence[str]) -> list[str]:
-    """A sentence on names (n,) that are spelt nearly alike, and yet are taken for different ones.
+    """Return notes on names (n,) that are spelt almost the same, and yet count as different ones.
 
     Args:
         what: they are, such as `classes`.
@@ -149,7 +149,7 @@ def alike_notes(what: str, names: Sequence[str]) -> list[str]:
 
 
 def shared_names(emb: Embeddings, groups: Sequence[str], splits: Sequence[Split] = ()) -> list[str]:
-    """Sentences on names that occur under several sources; as of `leak_notes`."""
+    """Return notes on names that occur under several sources; as of `leak_notes`."""
     sources = _sources(emb)
     joined: list[str] = []
     apart: dict[str, dict[str, list[str]]] = {}
@@ -184,7 +184,7 @@ def shared_names(emb: Embeddings, groups: Sequence[str], splits: Sequence[Split]
 
 
 def _tested_elsewhere(emb: Embeddings, splits: Sequence[Split], columns: Sequence[str]) -> float:
-    """Percent of the tested rows of which a name in one of the columns trains under another source."""
+    """Return the percentage of tested rows that share a name in a column with another source's training."""
     places, source = np.unique(np.asarray(_sources(emb)), return_inverse=True)
     tested = sum(len(rows) for split in splits for _, rows in split.tests)
     elsewhere = np.zeros((len(splits), len(source)), dtype=np.bool_)
@@ -202,12 +202,12 @@ def _tested_elsewhere(emb: Embeddings, splits: Sequence[Split], columns: Sequenc
 
 
 def _sources(emb: Embeddings) -> list[str]:
-    """The source of each row (n,), "" where the table has none."""
+    """Return the source of each row (n,), "" where the table has none."""
     return emb.names("source") if "source" in emb.table.column_names else [""] * len(emb)
 
 
 def _copied(emb: Embeddings) -> list[str]:
-    """For each row (n,) the name of the picture that it shows if that is there more than once, else ""."""
+    """Return for each row (n,) the name of the picture that it shows if it has copies, else ""."""
     copies = emb.copies or {}
     return [copies.get(path, "") for path in emb.strings("path")]
 

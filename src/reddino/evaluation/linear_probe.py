@@ -35,7 +35,7 @@ class ProbeResult:
         predicted: (m,) class numbers of the test rows.
         converged: False where L-BFGS stopped at its iteration limit, or found no way down.
         positive: (m,) probability of class 1.
-        note: a sentence for the reader of the scores, "" if there is none.
+        note: for the reader of the scores, or "".
     """
 
     predicted: npt.NDArray[np.int64]
@@ -45,7 +45,7 @@ class ProbeResult:
 
 
 def inverse_regularisation(dim: int, classes: int) -> float:
-    """C = dim x classes / 100, the published evaluation's choice."""
+    """Return C = dim x classes / 100, the published evaluation's choice."""
     return dim * classes / 100
 
 
@@ -63,7 +63,7 @@ def fit_predict(train: Vectors, labels: npt.NDArray[np.int64], test: Vectors) ->
 
 
 def _note_on_scale(train: Vectors) -> str:
-    """What to know of vectors (n, d) so large or small that a probe on unscaled features fails; "" else."""
+    """Return a note on vectors (n, d) so large or small that a probe on unscaled features fails; "" else."""
     spread = float(train.std(axis=0, dtype=np.float64).max())
     least, most = ORDINARY_SPREAD
     if spread == 0 or least <= spread <= most:
@@ -77,7 +77,7 @@ def _note_on_scale(train: Vectors) -> str:
 def fit_predict_scaled(
     train: Vectors, labels: npt.NDArray[np.int64], test: Vectors, groups: Sequence[str]
 ) -> ProbeResult:
-    """The same on standardised features, with the C of best macro F1 over inner folds of the training rows.
+    """Do the same on standardised features, with the C of best macro F1 over inner folds.
 
     Args:
         train, labels, test: as `fit_predict`.
@@ -135,13 +135,13 @@ def _fit_predict(train: Vectors, labels: npt.NDArray[np.int64], test: Vectors, c
         return ProbeResult(only, converged=True, positive=(only == 1).astype(np.float64))
     model = LogisticRegression(C=c, solver="lbfgs", max_iter=MAX_ITERATIONS)
     # One thread: L-BFGS makes thousands of small products, and threads that wait for each other between them
-    # cost up to 30 times more than they save once another process wants a core. It also fixes the last bits.
-    with threadpool_limits(1), warnings.catch_warnings(record=True) as said:
+    # cost up to 30 times more than they save once another process needs a core. It also fixes the last bits.
+    with threadpool_limits(1), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
         # Few cells of many classes are meant: these are no numbers to regress.
         warnings.filterwarnings("ignore", message="The number of unique classes", category=UserWarning)
         model.fit(train, labels)
         likely = model.predict_proba(test)
-    converged = not any(issubclass(one.category, ConvergenceWarning) for one in said)
+    converged = not any(issubclass(one.category, ConvergenceWarning) for one in caught)
     positive = likely[:, classes == 1].sum(axis=1).astype(np.float64)
     return ProbeResult(classes[likely.argmax(axis=1)].astype(np.int64), converged, positive)

@@ -25,11 +25,11 @@ class Scores:
     auroc: float | None = None
 
     def as_row(self) -> tuple[float, float, float, float]:
-        """In the order of METRICS, without AUROC."""
+        """Return the scores in the order of METRICS, without AUROC."""
         return self.weighted_f1, self.balanced_accuracy, self.accuracy, self.macro_f1
 
     def as_dict(self) -> dict[str, float]:
-        """By field name; AUROC only where there is one."""
+        """Return the scores by field name; AUROC only where there is one."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
@@ -45,7 +45,7 @@ class ClassScores:
 
 
 def confusion_matrix(truth: Classes, predicted: Classes, classes: int) -> npt.NDArray[np.int64]:
-    """(classes, classes) counts; rows are the truth, columns the prediction."""
+    """Return (classes, classes) counts; rows are the truth, columns the prediction."""
     flat = np.bincount(truth * classes + predicted, minlength=classes * classes)
     return flat.reshape(classes, classes).astype(np.int64)
 
@@ -53,14 +53,14 @@ def confusion_matrix(truth: Classes, predicted: Classes, classes: int) -> npt.ND
 def precision_recall_f1(
     confusion: npt.NDArray[np.int64],
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Precision, recall and F1 (classes,) of a confusion matrix; 0 where undefined, as in scikit-learn."""
+    """Return precision, recall and F1 (classes,) of a confusion matrix; 0 where undefined."""
     hits = np.diag(confusion).astype(np.float64)
     actual, predicted_count = confusion.sum(axis=1), confusion.sum(axis=0)
     return _ratio(hits, predicted_count), _ratio(hits, actual), _ratio(2 * hits, actual + predicted_count)
 
 
 def score(truth: Classes, predicted: Classes, classes: int, positive: Real | None = None) -> Scores:
-    """The scores of one split.
+    """Return the scores of one split.
 
     All averages run over the classes that occur in this split's truth. A class absent from it has no recall
     and no weight; its false alarms still cost the classes that they were taken from. For macro F1 this is
@@ -77,7 +77,7 @@ def score(truth: Classes, predicted: Classes, classes: int, positive: Real | Non
 
 
 def score_rows(confusion: npt.NDArray[Any]) -> Real:
-    """The four scores (..., 4), in the order of METRICS, of confusion matrices (..., C, C).
+    """Return the four scores (..., 4), in the order of METRICS, of confusion matrices (..., C, C).
 
     NaN where a matrix is empty.
     """
@@ -99,7 +99,7 @@ def score_rows(confusion: npt.NDArray[Any]) -> Real:
 
 
 def auroc(truth: npt.NDArray[np.bool_], positive: Real) -> float | None:
-    """Area under the ROC curve: how often a positive row (m,) outscores a negative one, ties counting half.
+    """Return the area under the ROC curve: how often a positive row (m,) outscores a negative one, ties half.
 
     Returns:
         None unless both kinds occur.
@@ -112,7 +112,7 @@ def auroc(truth: npt.NDArray[np.bool_], positive: Real) -> float | None:
 
 
 def class_table(confusion: npt.NDArray[np.int64], names: list[str]) -> list[ClassScores]:
-    """Precision, recall and F1 of every class that occurs in the truth."""
+    """Return precision, recall and F1 of every class that occurs in the truth."""
     precision, recall, f1 = precision_recall_f1(confusion)
     cells = confusion.sum(axis=1)
     return [
@@ -123,7 +123,7 @@ def class_table(confusion: npt.NDArray[np.int64], names: list[str]) -> list[Clas
 
 
 def largest_class(train: Classes, test_rows: int) -> Classes:
-    """The answer of knowing nothing: the training fold's largest class (the first, on a tie) for each row."""
+    """Predict without any vector: the training fold's largest class (the first, on a tie) for each row."""
     return np.full(test_rows, np.bincount(train).argmax(), dtype=np.int64)
 
 

@@ -15,9 +15,9 @@ Real = npt.NDArray[np.float64]
 
 # Approximate distances of a block of queries take at most this many bytes.
 BLOCK_BYTES = 2**27
-# Rows of the corpus that are multiplied at once: what comes out is looked at before it leaves the cache.
+# Rows of the corpus that are multiplied at once: the result is read before it leaves the cache.
 TILE = 8192
-# Columns of which only the least is looked at first; in large corpora tiles are so many lanes, or a multiple.
+# Columns of which only the least is read first; in large corpora tiles are so many lanes, or a multiple.
 LANE, LANES = 64, 32
 # Vectors that are ranked at once in float64, as numbers (2 MB).
 RANKED_NUMBERS = 2**18
@@ -25,14 +25,14 @@ RANKED_NUMBERS = 2**18
 LONGEST_SHORTLIST = 4096
 # Below this many multiplications the conversion to bfloat16 is not worth its while.
 WORTH_BF16 = 2**32
-# Queries that are looked at together, at most, and candidates of theirs that are gathered at once.
+# Queries that are handled together, at most, and candidates of theirs that are gathered at once.
 BLOCK_ROWS, GATHERED = 2048, 2**21
 # Half a squared distance of what is no row, and numbers whose squares stay far below it.
 FAR, LARGEST = 1e37, 1e15
 
 
 def nearest(train: Vectors, queries: Vectors, k: int) -> Indices:
-    """Rows (m, k) of `train` nearest to each query, nearest first; equal distances in order of the row.
+    """Return the rows (m, k) of `train` nearest to each query, nearest first; ties in order of the row.
 
     A product of low precision gives a shortlist, which float64 ranks. Where the product's rounding error, or
     many equal distances, could have kept a true neighbour off it, a longer one is tried, then all rows.
@@ -61,7 +61,7 @@ class _Corpus:
     """Training vectors ready for products with queries; float32, or bfloat16 where hardware computes it.
 
     Further coordinates hold the squared lengths of both sides, so that the product itself is half the squared
-    distance. It is small where it matters, and what rounding takes of it is a share of it.
+    distance. It is small where it matters, and rounding takes a fraction of it.
     """
 
     def __init__(self, train: Vectors, queries: int, *, bf16: bool) -> None:
@@ -89,7 +89,7 @@ class _Corpus:
         self.least = torch.empty((self.block, tiles, self.tile // LANE), dtype=kind)
 
     def approximate(self, queries: Vectors) -> _Near:
-        """Half the squared distances of up to `block` queries (b, d) to all rows, until the next call."""
+        """Return half the squared distances of up to `block` queries (b, d) to all rows."""
         exact = torch.from_numpy(queries - self.centre)
         own = exact.double().square().sum(dim=1)
         rounded = exact.to(self.products.dtype)
@@ -110,7 +110,7 @@ class _Corpus:
             torch.mm(augmented, part, out=product)
         else:
             # numpy's library, since torch's takes a generic path on some processors, and may multiply in
-            # lower precision if so asked elsewhere.
+            # lower precision if set so elsewhere.
             np.matmul(augmented.numpy(), part.numpy(), out=product.numpy())
 
     def _error(self, own: Real, dim: int, moved: Real) -> Real:
@@ -125,8 +125,8 @@ class _Corpus:
         return bound
 
     @property
-    def share(self) -> float:
-        """What rounding the result may take of it, as a share."""
+    def rounding(self) -> float:
+        """The fraction of the result that rounding may take."""
         return float(torch.finfo(torch.bfloat16).eps) if self.bf16 else 0.0
 
 
@@ -137,7 +137,7 @@ class _Near:
         self.corpus, self.count, self.error = corpus, count, error
 
     def shortlist(self, rows: Indices, size: int, k: int) -> tuple[Indices, Real]:
-        """Candidates (r, k or more) of some queries, and squared distances (r,) below which no other lies.
+        """Return candidates (r, k or more) of some queries, and squared distances (r,) that bound the others.
 
         Of the `size` least approximate distances those are left out that lie too far behind the k-th to be
         among the k nearest, whatever the rounding was.
@@ -146,13 +146,13 @@ class _Near:
         values, order = values.float().sort(dim=1)
         near, error = values.numpy().astype(np.float64), self.error[rows]
         # Half the squared distances are at least these, and that of the k-th nearest at most the second.
-        least = near - self.corpus.share * np.abs(near) - error[:, None]
-        kth = near[:, k - 1] + self.corpus.share * np.abs(near[:, k - 1]) + error
+        least = near - self.corpus.rounding * np.abs(near) - error[:, None]
+        kth = near[:, k - 1] + self.corpus.rounding * np.abs(near[:, k - 1]) + error
         needed = max(k, int((least <= kth[:, None]).sum(axis=1).max()))
         return columns.gather(1, order[:, :needed]).numpy(), 2 * least[:, -1]
 
     def _smallest(self, rows: Tensor, size: int) -> tuple[Tensor, Tensor]:
-        """The `size` least values of some queries, unsorted, and their columns."""
+        """Return the `size` least values of some queries, unsorted, and their columns."""
         tiles, lanes = self.corpus.least.shape[1:]
         by_lanes = tiles * lanes >= 4 * size
         looked_at = size * LANE if by_lanes else tiles * self.corpus.tile
@@ -170,7 +170,7 @@ class _Near:
         return found, columns
 
     def _smallest_by_lanes(self, rows: Tensor, size: int) -> tuple[Tensor, Tensor]:
-        """The least s values lie in lanes whose own least is among the s least of all lanes' (but for ties).
+        """Return the least s values; they lie in lanes whose own least is among the s least of all lanes'.
 
         A selection over n / LANE numbers so replaces one over n. Lane j of a tile holds its columns j, j +
         lanes, ...
@@ -189,7 +189,7 @@ class _Near:
 
 
 def _parts(values: Tensor, kind: torch.dtype) -> Tensor:
-    """Numbers (n,) as (n, 3) numbers of a kind that together make the float32 ones."""
+    """Split numbers (n,) into (n, 3) numbers of a kind that together make the float32 ones."""
     parts = []
     for _ in range(3):
         parts.append(values.to(kind))
@@ -198,13 +198,13 @@ def _parts(values: Tensor, kind: torch.dtype) -> Tensor:
 
 
 def _moved(exact: Tensor, rounded: Tensor) -> Real:
-    """How far (n,) rounding moved each vector."""
+    """Return how far (n,) rounding moved each vector."""
     far: Real = torch.linalg.vector_norm(exact - rounded.float(), dim=1).numpy().astype(np.float64)
     return far
 
 
 def _rank(train: Vectors, queries: Vectors, candidates: Indices, k: int) -> tuple[Indices, Real]:
-    """The k nearest of each row's candidates in float64, and the squared distance (b,) of the k-th."""
+    """Return the k nearest of each row's candidates in float64, and the squared distance (b,) of the k-th."""
     candidates = np.sort(candidates, axis=1)
     squared = np.empty(candidates.shape)
     step = max(1, RANKED_NUMBERS // max(1, candidates.shape[1] * train.shape[1]))
@@ -218,7 +218,7 @@ def _rank(train: Vectors, queries: Vectors, candidates: Indices, k: int) -> tupl
 
 
 def _exhaustive(train: Vectors, query: Vectors, k: int, block: int = 8192) -> Indices:
-    """The k nearest rows of one query, all distances in float64."""
+    """Return the k nearest rows of one query, all distances in float64."""
     squared = np.concatenate(
         [_squared_distances(train[start : start + block], query) for start in range(0, len(train), block)]
     )
@@ -226,7 +226,7 @@ def _exhaustive(train: Vectors, query: Vectors, k: int, block: int = 8192) -> In
 
 
 def _squared_distances(points: Vectors, query: Vectors) -> Real:
-    """Squared Euclidean distances (n,) of points (n, d) to one query (d,), in float64."""
+    """Return squared Euclidean distances (n,) of points (n, d) to one query (d,), in float64."""
     difference = points.astype(np.float64) - query.astype(np.float64)
     squared: Real = np.einsum("ij,ij->i", difference, difference)
     return squared

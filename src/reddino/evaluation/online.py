@@ -135,14 +135,14 @@ def _cut(
         rows.append(squares["row"][numbers])
         pixels.append(stack)
     if not rows:
-        raise RedDinoError(f"the online score has no cell to look at: {failures.summary()}")
+        raise RedDinoError(f"online k-NN: no cell to score: {failures.summary()}")
     if failures.count:
         log.warning("online score: %s", failures.summary())
     return np.concatenate(rows), np.concatenate(pixels)
 
 
 def _lonely(labels: Sequence[str], groups: Sequence[str]) -> list[str]:
-    """Classes that live in one group, so that no fold could learn and test them."""
+    """Return the classes that live in one group, so that no fold could learn and test them."""
     homes = Counter(label for label, _ in set(zip(labels, groups, strict=True)))
     lonely = sorted(label for label, count in homes.items() if count < 2)
     if lonely:
@@ -151,7 +151,7 @@ def _lonely(labels: Sequence[str], groups: Sequence[str]) -> list[str]:
 
 
 def online_neighbours(labelled: Data, side: Side, most: int, image_size: int) -> OnlineNeighbours:
-    """20-NN on `most` labelled cells (or labelled whole images), seen at the size of the global crops."""
+    """Return 20-NN on `most` labelled cells or images, cut at the size of the global crops."""
     failures = Failures()
     manifest = open_data(labelled, failures)
     if failures.count:

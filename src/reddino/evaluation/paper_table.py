@@ -27,7 +27,7 @@ class Improvements:
 
 
 def improvements(values: Values, ours: Sequence[bool]) -> Improvements | None:
-    """Gains of a family of models, column by column; None without a baseline or without the family.
+    """Return the gains of a family of models, column by column; None without a baseline or the family.
 
     Args:
         values: (models, columns) scores.
@@ -41,7 +41,7 @@ def improvements(values: Values, ours: Sequence[bool]) -> Improvements | None:
 
 
 def is_of_family(model: str, family: str) -> bool:
-    """Whether a model's name holds the family's, in whatever case."""
+    """Return whether a model's name holds the family's, in whatever case."""
     return family.lower() in model.lower()
 
 
@@ -52,7 +52,7 @@ def paper_grid(
     classifiers: Sequence[str] = ("probe", "1-NN", "20-NN"),
     family: str = FAMILY,
 ) -> Grid:
-    """Scores in per cent, a row a model; then always answering the largest class, and the two gains.
+    """Lay out scores in per cent, one row per model; then the largest class, and the two gains.
 
     Args:
         title: above the table.
@@ -69,7 +69,7 @@ def paper_grid(
     for task, group in zip(tasks, named, strict=True):
         missing = [model for model in models if model not in group]
         if missing:
-            raise RedDinoError(f"Task '{task}' lacks the model '{missing[0]}': a table needs all models.")
+            raise RedDinoError(f"task '{task}' lacks the model '{missing[0]}': a table needs all models")
     columns = [
         (f"{task} " if len(tasks) > 1 else "") + f"{classifier} {metric}"
         for task in tasks
@@ -100,7 +100,7 @@ def paper_grid(
 
 
 def _block(result: Result, classifiers: Sequence[str]) -> list[float]:
-    """The four scores of each classifier, NaN where it was not scored."""
+    """Return the four scores of each classifier, NaN where it was not scored."""
     found: list[float] = []
     for classifier in classifiers:
         scored = result.has(classifier)
@@ -113,10 +113,10 @@ def _numbers(row: Values, *, sign: bool = False) -> list[str]:
 
 
 def _captions(results: Sequence[Result], family: str, gains: bool) -> tuple[str, ...]:
-    said = ["Per cent, means over the test sets."]
+    notes = ["Per cent, means over the test sets."]
     if gains:
-        said.append(
+        notes.append(
             f"Avg Improvement: the best '{family}' model less the mean of all others; "
             "Improvement: less the best of the others; points, by column."
         )
-    return (*said, *captions(results))
+    return (*notes, *captions(results))

@@ -44,7 +44,7 @@ class Tested:
 
 @dataclass(frozen=True)
 class TablePredictions:
-    """All predictions to a question about one table, before they are scored.
+    """All predictions for one table, before they are scored.
 
     Attributes:
         emb: the labelled rows.
@@ -83,7 +83,7 @@ def evaluate_table(
 
 
 def predict_table(emb: Embeddings, question: Question) -> TablePredictions:
-    """Fit and ask every classifier on every split of a question."""
+    """Fit every classifier on every split of a question, and predict the test rows."""
     labelled, labels = labelled_rows(taking_part(question, emb), question.label, question.classes)
     require_finite(labelled)
     plan = plan_splits(question, labelled, labels)
@@ -107,7 +107,7 @@ def predict_table(emb: Embeddings, question: Question) -> TablePredictions:
 def predict_split(
     emb: Embeddings, numbers: Classes, split: Split, wanted: Sequence[Classifier], groups: Sequence[str]
 ) -> list[Tested]:
-    """One fit of each classifier, asked about all test sets of a split at once."""
+    """Fit each classifier once, and predict all test sets of a split at once."""
     tested = np.concatenate([rows for _, rows in split.tests])
     learned = numbers[split.train]
     training_groups = [groups[row] for row in split.train]
@@ -142,7 +142,7 @@ def summarise(
 
     Args:
         only: (labelled rows,) tested rows that count; None counts all. Training is not touched.
-        seen: of each source, what is known of it in the model's pretraining.
+        seen: whether the model saw each source in pretraining.
     """
     tests = [test for test in (_within(test, only) for test in predictions.tests) if len(test.rows)]
     sources = np.asarray(predictions.emb.strings("source"), dtype=np.str_)
@@ -174,7 +174,7 @@ def summarise(
 
 
 def _untested(tests: Sequence[Tested], names: Sequence[str]) -> list[str]:
-    """What the test sets lack, in sentences."""
+    """Return notes on what the test sets lack."""
     named = [
         (
             test.tested_on if test.tested_on == test.trained_on else f"{test.trained_on} -> {test.tested_on}",
@@ -188,7 +188,7 @@ def _untested(tests: Sequence[Tested], names: Sequence[str]) -> list[str]:
 def _possible(
     wanted: Sequence[Classifier], splits: Sequence[Split], *, few: bool
 ) -> tuple[tuple[Classifier, ...], tuple[str, ...]]:
-    """Without k-NN that would need more neighbours than a few-shot split has training cells."""
+    """Leave out k-NN that would need more neighbours than a few-shot split has training cells."""
     least = min(len(split.train) for split in splits)
     too_wide = [name for name in wanted if few and classifiers.NEIGHBOURS.get(name, 0) > least]
     notes = (f"No {', '.join(too_wide)}: there are {least} training cells.",) if too_wide else ()
@@ -227,7 +227,7 @@ def _scored(test: Tested, classes: int) -> FoldResult:
 def _by_source(
     tests: Sequence[Tested], classifier: str, sources: npt.NDArray[np.str_], classes: int
 ) -> dict[str, npt.NDArray[np.int64]]:
-    """Counts over all test sets, by the source of the tested cells."""
+    """Count over all test sets, by the source of the tested cells."""
     rows = np.concatenate([test.rows for test in tests])
     truth = np.concatenate([test.truth for test in tests])
     predicted = np.concatenate([test.predictions[classifier].predicted for test in tests])
@@ -241,7 +241,7 @@ def _by_source(
 def _resamples(
     predictions: TablePredictions, tests: Sequence[Tested], question: Question
 ) -> tuple[dict[str, npt.NDArray[np.float64]], tuple[str, ...]]:
-    """Bootstrap scores by classifier, or none with the reason."""
+    """Return bootstrap scores by classifier, or none with the reason."""
     if not question.resamples:
         return {}, ()
     all_groups = np.asarray(predictions.plan.groups, dtype=np.str_)

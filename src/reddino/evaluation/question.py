@@ -1,4 +1,4 @@
-"""What is asked of a table: labels, protocol, groups, classifiers; and the splits that follow."""
+"""What is evaluated on a table: labels, protocol, groups, classifiers; and the splits that follow."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ from reddino.evaluation.splits import (
 from reddino.foundations.errors import RedDinoError
 
 Count = Annotated[int, Field(ge=1)]
-#: Protocols in which a column says who trains and who tests, so that no group can be kept together.
+#: Protocols in which a column defines the training and test rows, so that no group can be kept together.
 SIDES_GIVEN = ("cross-source", "leave-one-source-out", "fixed")
 
 
 class Question(BaseModel):
-    """Everything that an evaluation depends on beside the table.
+    """Everything that an evaluation depends on besides the table.
 
     Attributes:
         label: column of the classes.
@@ -50,7 +50,7 @@ class Question(BaseModel):
             `grouped-kfold`, stratified folds of whole groups; `cross-source`, each source trains in turn and
             each other is tested; `leave-one-source-out`; `fixed`, a split that a column names; `few-shot`,
             `shots` training cells a class, drawn `repeats` times, tested on other groups.
-        group_by: column of the groups, such as `patient`; None: what shares an image, `group`, `slide` or
+        group_by: column of the groups, such as `patient`; None: rows of one image, `group`, `slide` or
             `patient`.
         join_sources: those of `patient`, `slide`, `group` (and `group_by`) whose names mean the same under
             every source.
@@ -61,7 +61,7 @@ class Question(BaseModel):
         seed: of folds, draws and resamples.
         shots: training cells a class.
         repeats: draws of few-shot.
-        classifiers: that are asked.
+        classifiers: that are fitted.
         resamples: of the bootstrap; 0 switches intervals off.
     """
 
@@ -85,12 +85,12 @@ class Question(BaseModel):
 
 @dataclass(frozen=True)
 class SplitPlan:
-    """Splits of labelled rows, and what the reader should know of them.
+    """Splits of labelled rows, and notes for the reader of the scores.
 
     Attributes:
         splits: training and test rows.
         groups: (n,) the group of each row.
-        notes: sentences.
+        notes: for the reader of the scores.
     """
 
     splits: tuple[Split, ...]
@@ -99,7 +99,7 @@ class SplitPlan:
 
 
 def taking_part(question: Question, emb: Embeddings) -> Embeddings:
-    """The rows that are on a side of the split: all, but for a column's split that leaves some out."""
+    """Return the rows that are on a side of the split: all, but for a column's split that leaves some out."""
     if question.protocol != "fixed" or question.test_values:
         return emb
     if question.split_column not in emb.table.column_names:
@@ -109,14 +109,14 @@ def taking_part(question: Question, emb: Embeddings) -> Embeddings:
 
 
 def plan_splits(question: Question, emb: Embeddings, labels: Sequence[str]) -> SplitPlan:
-    """The splits of a question.
+    """Return the splits of a question.
 
     Args:
         emb: the labelled rows.
         labels: (n,) their classes.
 
     Raises:
-        RedDinoError: classes, groups or sources cannot be split as asked; says why.
+        RedDinoError: classes, groups or sources cannot be split that way.
     """
     groups = groups_of(emb, question.group_by, question.join_sources)
     splits, notes = _splits(question, emb, labels, groups)
@@ -163,8 +163,8 @@ def _fixed(question: Question, emb: Embeddings, labels: Sequence[str]) -> tuple[
     require_two_classes(labels)
     if question.split_column not in emb.table.column_names:
         raise RedDinoError(
-            f"The fixed protocol reads its split from the column '{question.split_column}', which the table "
-            f"lacks; it has: {', '.join(emb.table.column_names)}. Name another as the split column."
+            f"the fixed protocol reads its split from the column '{question.split_column}', which the table "
+            f"lacks; it has {', '.join(emb.table.column_names)}; name another as the split column"
         )
     values = emb.names(question.split_column)
     if not question.test_values:

@@ -1,4 +1,4 @@
-"""Results as files: JSON with everything, and the tables in Markdown, LaTeX and CSV beside it."""
+"""Results as files: JSON with everything, and the tables in Markdown, LaTeX and CSV next to it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from reddino.foundations.visible import visible
 
 
 def as_json(result: Result) -> dict[str, Any]:
-    """Everything a result holds, as JSON values."""
+    """Return everything that a result holds, as JSON values."""
     scored = [name for name in (*result.classifiers, CHANCE) if result.has(name)]
     chosen = [name for name in scored if name != CHANCE]
     return {
@@ -72,10 +72,10 @@ def save_results(path: Path, results: Sequence[Result], provenance: Mapping[str,
 def save_markdown(
     path: Path, results: Sequence[Result], provenance: Mapping[str, Any], extra: Sequence[Grid] = ()
 ) -> None:
-    """Write the tables as Markdown, with a line that says where they came from, atomically.
+    """Write the tables as Markdown, with a line on where they came from, atomically.
 
     Args:
-        extra: grids that stand first, such as those in the paper's layout.
+        extra: grids that come first, such as those in the paper's layout.
     """
     text = "\n".join(render.markdown(grid) for grid in extra)
     write_text(
@@ -86,10 +86,10 @@ def save_markdown(
 def save_tables(
     path: Path, results: Sequence[Result], provenance: Mapping[str, Any], extra: Sequence[Grid] = ()
 ) -> list[Path]:
-    """Write JSON to `path`, and the tables beside it as .md, .tex and .csv; returns the files.
+    """Write JSON to `path`, and the tables next to it as .md, .tex and .csv; return the files.
 
     Args:
-        extra: grids that stand first, such as those in the paper's layout.
+        extra: grids that come first, such as those in the paper's layout.
     """
     all_grids = [*extra, *score_tables.grids(results)]
     origin = origin_line(provenance)
@@ -102,7 +102,7 @@ def save_tables(
 
 
 def origin_line(provenance: Mapping[str, Any]) -> str:
-    """What to run again, in a line."""
+    """Return in one line what to run again."""
     return visible("{command}, reddino {version}, seed {seed}, data {data}".format(**provenance), keep="")
 
 

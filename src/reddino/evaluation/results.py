@@ -1,4 +1,4 @@
-"""What an evaluation found: scores of each split, their mean and spread, and their intervals."""
+"""The results of an evaluation: scores of each split, their mean and spread, and their intervals."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class FoldResult:
 
 @dataclass(frozen=True)
 class Result:
-    """How well one table's vectors tell the classes apart.
+    """How well the classes can be predicted from one table's vectors.
 
     Attributes:
         model: name of the network or baseline.
-        task: what was asked, in the caller's words.
+        task: a title from the caller.
         protocol: a name of `reddino.evaluation.choices.Protocol`.
         group_by: the column that made the groups.
         seed: seed of the folds; None where nothing was drawn.
@@ -54,12 +54,12 @@ class Result:
         left_out: rows without a label, with one that was dropped, or on neither side of a fixed split.
         groups: groups among the cells.
         folds: the test sets.
-        classifiers: that were asked, in the order of tables.
+        classifiers: that were fitted, in the order of tables.
         source_confusion: by classifier and source of the tested cells, counts over all test sets.
         resamples: by classifier, (b, 5) bootstrap scores in the order of RESAMPLED; empty without intervals.
         seen: what is known of the tested sources in the model's pretraining: source -> seen, unseen or
-            unknown; empty where nothing was looked up.
-        notes: sentences that belong beside the scores.
+            unknown; empty where nothing was recorded.
+        notes: that belong next to the scores.
         embedding: metadata of the table.
         question: the options of the evaluation, as JSON values.
     """
@@ -83,13 +83,13 @@ class Result:
     question: Mapping[str, Any] = field(default_factory=dict)
 
     def mean(self, classifier: str) -> Scores:
-        """Each score averaged over the test sets."""
+        """Return each score averaged over the test sets."""
         areas = self._areas(classifier)
         weighted, balanced, accuracy, macro = self._rows(classifier).mean(axis=0).tolist()
         return Scores(weighted, balanced, accuracy, macro, float(np.mean(areas)) if areas else None)
 
     def sd(self, classifier: str) -> Scores | None:
-        """Each score's sample standard deviation over the test sets; None for a single one."""
+        """Return each score's sample standard deviation over the test sets; None for a single one."""
         if len(self.folds) < 2:
             return None
         areas = self._areas(classifier)
@@ -98,7 +98,7 @@ class Result:
         return Scores(weighted, balanced, accuracy, macro, area)
 
     def interval(self, classifier: str, metric: str) -> tuple[float, float] | None:
-        """The 95 % interval of the mean, by bootstrap over groups; None where there is none.
+        """Return the 95 % interval of the mean, by bootstrap over groups; None without resamples.
 
         Args:
             metric: a name of RESAMPLED.
@@ -113,16 +113,16 @@ class Result:
         return None if found is None else (max(found[0], 0.0), min(found[1], 1.0))
 
     def confusion(self, classifier: str) -> Confusion:
-        """(classes, classes) counts over all test sets; rows are the truth."""
+        """Return (classes, classes) counts over all test sets; rows are the truth."""
         total: Confusion = np.sum([fold.confusion[classifier] for fold in self.folds], axis=0)
         return total
 
     def by_class(self, classifier: str) -> list[ClassScores]:
-        """Precision, recall and F1 of each class over all test sets together."""
+        """Return precision, recall and F1 of each class over all test sets together."""
         return class_table(self.confusion(classifier), list(self.classes))
 
     def has(self, classifier: str) -> bool:
-        """Whether every test set has an answer of this classifier."""
+        """Return whether every test set has a prediction of this classifier."""
         return all(classifier in fold.scores for fold in self.folds)
 
     def _rows(self, classifier: str) -> Real:
@@ -155,7 +155,7 @@ class Difference:
 def paired_differences(
     results: Sequence[Result], metrics: Sequence[str] = ("wF1", "bAcc", "macro F1")
 ) -> list[Difference]:
-    """Each model of one task against the first, with intervals from paired resamples.
+    """Compare each model of one task with the first, with intervals from paired resamples.
 
     Args:
         results: of the same cells, splits and groups.

@@ -31,7 +31,7 @@ Watch = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 
 @contextmanager
 def unwatched(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Progress that nobody looks at."""
+    """Show no progress."""
     yield lambda done, total: None
 
 
@@ -53,10 +53,10 @@ class Embedder:
 
     Attributes:
         folder: of all tables.
-        embed: the verb.
+        embed: the verb `embed`.
         options: for it, such as device and batch size.
         watch: gives the progress of a pass, under a name.
-        notice: takes a sentence on what is odd about the data; None logs it.
+        notice: called with what is odd about the data; None logs it.
     """
 
     folder: Path
@@ -66,9 +66,9 @@ class Embedder:
     notice: Notice | None = None
 
     def table(self, title: str, task: Task, manifest: Manifest, model: str) -> Embeddings:
-        """The table of one model on the data of a task.
+        """Return the table of one model on the data of a task.
 
-        An earlier table in its place is taken if it says that it holds the same; another one is refused.
+        An earlier table in its place is taken if its metadata agree; another one is refused.
         """
         name, spec = _named(model)
         seen_how = hash_bytes(repr(sorted(task.embedding().items())).encode())[:8]
@@ -77,13 +77,13 @@ class Embedder:
         keep = self.folder / f"hashes-{data}"
         with self.watch(f"{title}: {name}") as progress:
             options = {**task.embedding(), **self.options, "progress": progress, "hashes": keep}
-            options["notice"] = _unsaid  # what is odd about the data was said before the first pass
+            options["notice"] = _drop  # what is odd about the data was reported before the first pass
             self.embed(manifest, spec, out, name=name, **options)
         return read_embeddings(out)
 
 
-def _unsaid(sentence: str) -> None:
-    """Takes a sentence that nobody needs to read again."""
+def _drop(sentence: str) -> None:
+    """Drop a notice that was given before."""
 
 
 def run_tasks(
@@ -92,21 +92,21 @@ def run_tasks(
     embedder: Embedder,
     *,
     paths: Mapping[str, Path],
-    beside: Path = Path(),
+    relative_to: Path = Path(),
 ) -> Evaluation:
-    """Embed what is missing, ask every question of every model, and lay out the tables.
+    """Embed what is missing, evaluate every question on every model, and lay out the tables.
 
     Args:
         models: as `embed` takes them, each with an optional name before it: `ours=runs/x/model`.
-        paths: manifests by the name that tasks call them.
-        beside: folder that other names are relative to.
+        paths: manifests by their name in tasks.
+        relative_to: folder of names that `paths` lacks.
 
     Raises:
-        RedDinoError: data that nobody named, or as `embed` and `compare_tables`.
+        RedDinoError: data without a name, or as `embed` and `compare_tables`.
     """
     if not models:
-        raise RedDinoError("Tasks need models to embed with: give --models, such as reddino-small.")
-    manifests = {title: _manifest(title, task, paths, beside) for title, task in tasks.tasks.items()}
+        raise RedDinoError("tasks need models to embed with: give --models, such as reddino-small")
+    manifests = {title: _manifest(title, task, paths, relative_to) for title, task in tasks.tasks.items()}
     mention_findings(manifests.values(), embedder.notice)
     results: list[Result] = []
     of_task: dict[str, list[Result]] = {}
@@ -130,15 +130,15 @@ def score_tables(
     family: str = FAMILY,
     notice: Notice | None = None,
 ) -> Evaluation:
-    """Ask questions of tables that are there.
+    """Evaluate questions on existing tables.
 
     Args:
-        notice: takes a sentence on what is odd about the rows; None logs it.
+        notice: called with what is odd about the rows; None logs it.
 
     Raises:
         RedDinoError: tables of other cells or views, or as `compare_tables`.
     """
-    tables = _told_apart({str(folder): read_embeddings(folder) for folder in folders})
+    tables = _with_distinct_names({str(folder): read_embeddings(folder) for folder in folders})
     mention_findings([next(iter(tables.values())).manifest()], notice)  # all are of the same rows
     results = [
         one for title, question in questions.items() for one in compare_tables(tables, question, title)
@@ -153,8 +153,8 @@ def score_tables(
     return Evaluation(results, [_grid(one, of_task, family) for one in layouts] if several else ())
 
 
-def _told_apart(tables: Mapping[str, Embeddings]) -> dict[str, Embeddings]:
-    """The same tables; those of models with one name are called by their folders too."""
+def _with_distinct_names(tables: Mapping[str, Embeddings]) -> dict[str, Embeddings]:
+    """Add the folder to the names of models of which there are several."""
     names = Counter(str(table.meta["model"]) for table in tables.values())
     return {
         folder: table
@@ -164,15 +164,17 @@ def _told_apart(tables: Mapping[str, Embeddings]) -> dict[str, Embeddings]:
     }
 
 
-def _manifest(title: str, task: Task, paths: Mapping[str, Path], beside: Path) -> Manifest:
-    return join_manifests([_opened(title, name, task.groups, paths, beside) for name in task.data])
+def _manifest(title: str, task: Task, paths: Mapping[str, Path], relative_to: Path) -> Manifest:
+    return join_manifests([_opened(title, name, task.groups, paths, relative_to) for name in task.data])
 
 
-def _opened(title: str, name: str, groups: str | None, paths: Mapping[str, Path], beside: Path) -> Manifest:
-    path = paths.get(name, beside / name)
+def _opened(
+    title: str, name: str, groups: str | None, paths: Mapping[str, Path], relative_to: Path
+) -> Manifest:
+    path = paths.get(name, relative_to / name)
     if name not in paths and not path.exists():
         raise RedDinoError(
-            f"Task '{title}' needs the data '{name}': give its manifest, as in --data {name}=manifest.csv"
+            f"task '{title}' needs the data '{name}': give its manifest, as in --data {name}=manifest.csv"
         )
     manifest = open_data(path)
     listed = manifest.root / groups if groups else None
@@ -186,11 +188,11 @@ def _grid(layout: TableLayout, of_task: Mapping[str, Sequence[Result]], family: 
 
 
 def _named(model: str) -> tuple[str, str]:
-    """What tables call a model, and the model."""
+    """Return the name of a model in tables, and the model."""
     name, equals, spec = model.partition("=")
     return (name, spec) if equals else (model, model)
 
 
 def _slug(text: str) -> str:
-    """A name as a file name."""
+    """Return a name as a file name."""
     return "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in text).strip("-.")[:80]

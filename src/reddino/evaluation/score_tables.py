@@ -15,7 +15,7 @@ AUROC = "AUROC"
 
 
 def by_task(results: Sequence[Result]) -> dict[str, list[Result]]:
-    """Results under the title of their task, in order of appearance."""
+    """Return results under the title of their task, in order of appearance."""
     tasks: dict[str, list[Result]] = {}
     for result in results:
         tasks.setdefault(result.task, []).append(result)
@@ -23,7 +23,7 @@ def by_task(results: Sequence[Result]) -> dict[str, list[Result]]:
 
 
 def grids(results: Sequence[Result]) -> list[Grid]:
-    """For each task its scores and, where there are intervals, these and the differences between models."""
+    """Return the scores of each task and, where there are intervals, these and the models' differences."""
     found = []
     for task, group in by_task(results).items():
         found.append(score_grid(task, group))
@@ -35,12 +35,12 @@ def grids(results: Sequence[Result]) -> list[Grid]:
 
 
 def rich_tables(results: Sequence[Result]) -> list[Table]:
-    """The scores of each task for the terminal."""
+    """Return the scores of each task for the terminal."""
     return [render.rich_table(score_grid(task, group)) for task, group in by_task(results).items()]
 
 
 def markdown(results: Sequence[Result]) -> str:
-    """Every grid in Markdown."""
+    """Return every grid in Markdown."""
     return "\n".join(render.markdown(grid) for grid in grids(results))
 
 
@@ -54,9 +54,9 @@ def score_grid(task: str, results: Sequence[Result]) -> Grid:
 
 
 def comparison_rows(results: Sequence[Result]) -> list[tuple[str, ...]]:
-    """Rows (classifier, model, scores): the models under each classifier, then the largest class.
+    """Return rows (classifier, model, scores): the models under each classifier, then the largest class.
 
-    The results are those of one task on the same rows, so that the largest-class answer is the same for all.
+    The results are those of one task on the same rows, so that the largest class is the same for all.
     """
     if not results:
         return []
@@ -71,7 +71,7 @@ def comparison_rows(results: Sequence[Result]) -> list[tuple[str, ...]]:
 
 
 def interval_grid(task: str, results: Sequence[Result]) -> Grid:
-    """The 95 % interval of each score."""
+    """Return the 95 % interval of each score."""
     metrics = _metrics(results)
     chosen = [(classifier, result) for classifier in results[0].classifiers for result in results]
     rows = tuple(
@@ -83,7 +83,7 @@ def interval_grid(task: str, results: Sequence[Result]) -> Grid:
 
 
 def difference_grid(task: str, results: Sequence[Result]) -> Grid:
-    """Each model less the first, on the same cells and the same resampled groups."""
+    """Return each model less the first, on the same cells and the same resampled groups."""
     found = paired_differences(results)
     metrics = tuple(dict.fromkeys(one.metric for one in found))
     rows: dict[tuple[str, str], list[str]] = {}
@@ -96,7 +96,7 @@ def difference_grid(task: str, results: Sequence[Result]) -> Grid:
 
 
 def describe(result: Result) -> str:
-    """One line on what was scored."""
+    """Describe in one line what was scored."""
     parts = [
         f"{result.cells} cells",
         f"{len(result.classes)} classes",
@@ -115,7 +115,7 @@ def describe(result: Result) -> str:
 
 
 def captions(results: Sequence[Result]) -> list[str]:
-    """What was scored, what the models have seen of it, and every note, once each."""
+    """Return what was scored, what the models have seen of it, and every note, once each."""
     described = [describe(result) for result in results]
     seen = [sentence for result in results if (sentence := seen_sentence(result))]
     notes = [note for result in results for note in result.notes]
@@ -123,14 +123,14 @@ def captions(results: Sequence[Result]) -> list[str]:
 
 
 def seen_sentence(result: Result) -> str:
-    """Which tested sources were in the model's pretraining, "" where nothing was looked up."""
+    """Return which tested sources were in the model's pretraining, "" where nothing was recorded."""
     if not result.seen:
         return ""
     by_status: dict[str, list[str]] = {}
     for source, status in sorted(result.seen.items()):
         by_status.setdefault(status, []).append(source or "(no name)")
-    said = "; ".join(f"{status}: {', '.join(sources)}" for status, sources in by_status.items())
-    return f"Tested sources in the pretraining of {result.model}: {said}."
+    listed = "; ".join(f"{status}: {', '.join(sources)}" for status, sources in by_status.items())
+    return f"Tested sources in the pretraining of {result.model}: {listed}."
 
 
 def _metrics(results: Sequence[Result]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from reddino.foundations.errors import RedDinoError
 
 
 def cross_source(labels: Sequence[str], sources: Sequence[str]) -> tuple[Split, ...]:
-    """Each source trains in turn, and each of the others is tested by itself: the paper's Elsafty protocol.
+    """Train on each source in turn, and test each of the others by itself: the paper's Elsafty protocol.
 
     The published description leaves open whether the others are scored one by one or together. Here they are
     scored one by one, so that a large source does not drown the small ones.
@@ -24,8 +24,8 @@ def cross_source(labels: Sequence[str], sources: Sequence[str]) -> tuple[Split, 
     poor = [name for name, own in rows.items() if len(np.unique(truth[own])) < 2]
     if poor:
         raise RedDinoError(
-            f"Source '{poor[0]}' has cells of one class only ('{truth[rows[poor[0]]][0]}'), so nothing can "
-            "be learned from it alone: leave it out, or use the protocol leave-one-source-out."
+            f"source '{poor[0]}' has cells of one class only ('{truth[rows[poor[0]]][0]}'), so nothing can "
+            "be learned from it alone: leave it out, or use the protocol leave-one-source-out"
         )
     return tuple(
         Split(name, own, tuple((other, tested) for other, tested in rows.items() if other != name))
@@ -34,7 +34,7 @@ def cross_source(labels: Sequence[str], sources: Sequence[str]) -> tuple[Split, 
 
 
 def leave_one_source_out(labels: Sequence[str], sources: Sequence[str]) -> tuple[Split, ...]:
-    """Each source is tested in turn by what all the others taught.
+    """Test each source in turn, with training on all the others.
 
     Raises:
         RedDinoError: a single source.
@@ -47,17 +47,17 @@ def leave_one_source_out(labels: Sequence[str], sources: Sequence[str]) -> tuple
 
 
 def _rows_of(labels: Sequence[str], sources: Sequence[str]) -> dict[str, Rows]:
-    """Row numbers of each source."""
+    """Return the row numbers of each source."""
     require_two_classes(np.asarray(labels))
     names, codes = np.unique(np.asarray(sources), return_inverse=True)
     if "" in names:
         raise RedDinoError(
             f"{int((np.asarray(sources) == '').sum())} labelled cells name no source: fill the column, or "
-            "give another as the source column."
+            "give another as the source column"
         )
     if len(names) < 2:
         raise RedDinoError(
-            f"Testing across sources needs at least two sources, but all cells are of '{names[0]}': "
-            "join the data of another laboratory, or use the protocol grouped-kfold."
+            f"testing across sources needs at least two sources, but all cells are of '{names[0]}': "
+            "join the data of another laboratory, or use the protocol grouped-kfold"
         )
     return {str(name): np.flatnonzero(codes == i).astype(np.int64) for i, name in enumerate(names)}

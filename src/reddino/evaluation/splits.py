@@ -39,7 +39,7 @@ class Folds:
 
     Attributes:
         of_row: (n,) the fold in which a row is tested; TRAIN_ONLY where it never is.
-        notes: what the reader of the scores should know, in sentences.
+        notes: for the reader of the scores.
     """
 
     of_row: Rows
@@ -49,12 +49,12 @@ class Folds:
         return int(self.of_row.max(initial=TRAIN_ONLY)) + 1
 
     def __iter__(self) -> Iterator[tuple[Rows, Rows]]:
-        """Row numbers (train, test) of each fold."""
+        """Yield row numbers (train, test) of each fold."""
         for fold in range(len(self)):
             yield np.flatnonzero(self.of_row != fold), np.flatnonzero(self.of_row == fold)
 
     def splits(self) -> tuple[Split, ...]:
-        """The folds as splits with a test set each."""
+        """Return the folds as splits with a test set each."""
         return tuple(
             Split(f"fold {number}", train, ((f"fold {number}", test),))
             for number, (train, test) in enumerate(self, 1)
@@ -62,7 +62,7 @@ class Folds:
 
 
 def stratified_folds(labels: Sequence[str], folds: int = 5, seed: int = 0) -> Folds:
-    """Folds of rows, each with the classes' shares of the whole: the paper's split.
+    """Make folds of rows, each with the classes in the proportions of the whole: the paper's split.
 
     Cells of one field stand on both sides, which flatters the score; `grouped_folds` does not allow that.
 
@@ -75,16 +75,16 @@ def stratified_folds(labels: Sequence[str], folds: int = 5, seed: int = 0) -> Fo
     if rare:
         raise RedDinoError(
             f"{folds} folds need {folds} cells of each class, but there are fewer of {', '.join(rare)}: "
-            "use fewer folds or drop these classes."
+            "use fewer folds or drop these classes"
         )
     splitter = StratifiedKFold(n_splits=folds, shuffle=True, random_state=seed)
     return Folds(_fold_of_row(len(labels), splitter.split(np.zeros(len(labels)), labels)))
 
 
 def grouped_folds(labels: Sequence[str], groups: Sequence[str], folds: int = 5, seed: int = 0) -> Folds:
-    """Folds of whole groups (field, slide, patient), with the classes' shares as equal as the groups allow.
+    """Make folds of whole groups (field, slide, patient), with the classes' proportions about equal.
 
-    A class that lives in fewer groups than folds is absent from some test folds, which the notes say.
+    A class that lives in fewer groups than folds is absent from some test folds, as the notes list.
 
     Raises:
         RedDinoError: fewer groups than folds, no class of as many rows, or a class that lives in one group
@@ -95,20 +95,20 @@ def grouped_folds(labels: Sequence[str], groups: Sequence[str], folds: int = 5, 
     present = len(np.unique(group))
     if present < folds:
         raise RedDinoError(
-            f"{folds} folds need at least {folds} groups, but there are {present}: use fewer folds."
+            f"{folds} folds need at least {folds} groups, but there are {present}: use fewer folds"
         )
     spread = {str(name): len(np.unique(group[truth == name])) for name in np.unique(truth)}
     lonely = [f"'{name}'" for name, count in spread.items() if count < 2]
     if lonely:
         raise RedDinoError(
-            f"All cells of {', '.join(lonely)} are in one group, so no fold can learn and test that class: "
-            "drop it, or group by another column."
+            f"all cells of {', '.join(lonely)} are in one group, so no fold can learn and test that class: "
+            "drop it, or group by another column"
         )
     largest = int(np.unique(truth, return_counts=True)[1].max())
     if largest < folds:
         raise RedDinoError(
             f"{folds} folds need a class of at least {folds} cells, but the largest has {largest}: use fewer "
-            "folds, or join classes."
+            "folds, or join classes"
         )
     splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
@@ -125,7 +125,7 @@ def grouped_folds(labels: Sequence[str], groups: Sequence[str], folds: int = 5, 
 
 
 def held_out(values: Sequence[str], test_values: Sequence[str]) -> Folds:
-    """One split: rows whose value (of a patient, a source, a split column) is named test, all others train.
+    """Make one split: rows whose value (of a patient, a source, a column) is named test, all others train.
 
     Raises:
         RedDinoError: a named value does not occur, or nothing is left to train on.
@@ -134,24 +134,24 @@ def held_out(values: Sequence[str], test_values: Sequence[str]) -> Folds:
     missing = sorted(set(test_values) - set(value.tolist()))
     if missing:
         raise RedDinoError(
-            f"No row has the test value {', '.join(map(repr, missing))}; "
-            f"there are: {', '.join(map(repr, np.unique(value).tolist()[:20]))}."
+            f"no row has the test value {', '.join(map(repr, missing))}; "
+            f"there are: {', '.join(map(repr, np.unique(value).tolist()[:20]))}"
         )
     tested = np.isin(value, np.asarray(test_values))
     if tested.all() or not tested.any():
         raise RedDinoError(
-            "The test values must leave rows on both sides: name some, but not all, of the values."
+            "the test values must leave rows on both sides: name some, but not all, of the values"
         )
     return Folds(np.where(tested, 0, TRAIN_ONLY).astype(np.int64))
 
 
 def on_a_side(values: Sequence[str]) -> npt.NDArray[np.bool_]:
-    """Which rows (n,) train or test by `split_column`."""
+    """Return which rows (n,) train or test by `split_column`."""
     return np.isin(_sides(values), ("train", "test"))
 
 
 def split_column(values: Sequence[str]) -> tuple[Split, ...]:
-    """The split that a column gives by its values `train` and `test`; rows of other values take no part.
+    """Return the split that a column has by its values `train` and `test`; other rows take no part.
 
     Raises:
         RedDinoError: no row trains, or none tests.
@@ -161,8 +161,8 @@ def split_column(values: Sequence[str]) -> tuple[Split, ...]:
     if not len(train) or not len(test):
         have = ", ".join(map(repr, np.unique(np.asarray(values)).tolist()[:20]))
         raise RedDinoError(
-            f"The split column needs the values 'train' and 'test'; it has: {have}. "
-            "Name the values that test, or another column."
+            f"the split column needs the values 'train' and 'test'; it has {have}: "
+            "name the values that test, or another column"
         )
     return (Split("train", train, (("test", test),)),)
 
@@ -185,12 +185,12 @@ def require_whole_groups(of_row: Rows, groups: npt.ArrayLike) -> None:
     np.maximum.at(high, index, of_row)
     if (low != high).any():
         raise RedDinoError(
-            f"Group '{names[low != high][0]}' stands on both sides of a split: group by a coarser column."
+            f"group '{names[low != high][0]}' stands on both sides of a split: group by a coarser column"
         )
 
 
 def unlearned_classes(splits: Sequence[Split], labels: npt.ArrayLike) -> list[str]:
-    """A sentence for each class that a split tests without a single training row of it."""
+    """Return a note for each class that a split tests without a single training row of it."""
     truth = np.asarray(labels)
     missing: dict[str, list[str]] = {}
     for split in splits:
@@ -205,14 +205,14 @@ def unlearned_classes(splits: Sequence[Split], labels: npt.ArrayLike) -> list[st
 
 
 def untested_classes(tests: Sequence[tuple[str, npt.NDArray[np.int64]]], names: Sequence[str]) -> list[str]:
-    """Sentences on the classes that test sets lack, so that no score there is about them.
+    """Return notes on the classes that test sets lack, so that no score there is about them.
 
     Args:
         tests: name of each test set, and the class numbers of its rows.
         names: of the classes, by number.
 
     Returns:
-        One sentence a class, and one on sets of a single class, which tell nothing apart.
+        One note per class, and one on sets of a single class, in which there is nothing to separate.
     """
     absent: dict[str, list[str]] = {}
     single: dict[str, str] = {}
@@ -243,7 +243,7 @@ def _some(places: Sequence[str], most: int = 5) -> str:
 
 
 def straddling(splits: Sequence[Split], groups: npt.ArrayLike) -> str | None:
-    """A sentence on the share of tested cells whose group (field, slide, patient) trains as well; or None."""
+    """Return a note on the tested cells whose group (field, slide, patient) trains as well; or None."""
     names, group = np.unique(np.asarray(groups), return_inverse=True)
     shared = tested = 0
     for split in splits:
@@ -268,7 +268,7 @@ def _fold_of_row(rows: int, split: Iterator[tuple[Rows, Rows]]) -> Rows:
 
 
 def require_two_classes(labels: npt.ArrayLike) -> None:
-    """Refuse labels among which there is nothing to tell apart."""
+    """Refuse labels of fewer than two classes."""
     names = np.unique(np.asarray(labels))
     if len(names) < 2:
-        raise RedDinoError(f"Scoring needs cells of at least two classes; here: {names.tolist()}.")
+        raise RedDinoError(f"scoring needs cells of at least two classes; here: {names.tolist()}")

@@ -19,16 +19,16 @@ from reddino.networks.choices import VectorPooling
 from reddino.smears.opening import open_data
 from reddino.views.choices import Unit, ViewKind
 
-#: Training cells a class, where nobody names any.
+#: Training cells a class, where none are given.
 SHOTS = (1, 5, 10, 50)
 
 
 class Task(Question):
-    """A question with the data that it is asked of.
+    """A question with the data that it is evaluated on.
 
     Attributes:
         data: names or paths of manifests; several are joined.
-        groups: file beside each manifest that gives images of the same place, as `same_field_groups.csv`;
+        groups: file next to each manifest that lists images of the same place, as `same_field_groups.csv`;
             where it is absent, the manifest keeps the groups that it has.
         view, side, unit: what is cut, as `reddino embed` takes them.
         pooling: which output is the embedding.
@@ -51,7 +51,7 @@ class Task(Question):
         return (value,) if isinstance(value, str) else value
 
     def questions(self, title: str) -> dict[str, Question]:
-        """What is asked, by title: one question, or one for each number of shots."""
+        """Return the questions by title: one, or one for each number of shots."""
         kept = {name: getattr(self, name) for name in Question.model_fields if name != "shots"}
         several = (self.shots,) if isinstance(self.shots, int) else self.shots
         if self.protocol != "few-shot":
@@ -59,7 +59,7 @@ class Task(Question):
         return {f"{title}, {shots} a class": Question(**kept, shots=shots) for shots in several}
 
     def embedding(self) -> dict[str, Any]:
-        """The options of `embed`."""
+        """Return the options of `embed`."""
         names = ("view", "side", "unit", "pooling", "image_size")
         return {name: getattr(self, name) for name in names}
 
@@ -79,7 +79,7 @@ class TaskFile(BaseModel):
     """Tasks by title, and tables that show them.
 
     Attributes:
-        tasks: what is asked.
+        tasks: by title.
         tables: in the paper's layout; without any, each task gets one.
         family: what the names of our models hold.
     """
@@ -91,7 +91,7 @@ class TaskFile(BaseModel):
     family: str = FAMILY
 
     def at_size(self, image_size: int | None) -> TaskFile:
-        """The same tasks with networks that take squares of `image_size` pixels; None changes nothing."""
+        """Return the same tasks for networks with an input of `image_size` pixels; None changes nothing."""
         if image_size is None:
             return self
         changed = {
@@ -101,12 +101,12 @@ class TaskFile(BaseModel):
 
 
 def shipped_tasks() -> dict[str, Path]:
-    """The task files that come with the package, by name."""
+    """Return the task files that come with the package, by name."""
     return {path.stem: path for path in sorted((recipe_folder() / "tasks").glob("*.yaml"))}
 
 
 def find_task_file(given: Sequence[str | Path]) -> Path | None:
-    """The task file that is meant, if it is not embedding tables."""
+    """Return the task file that is meant, if it is not embedding tables."""
     if len(given) != 1:
         return None
     one = Path(given[0])
@@ -119,7 +119,7 @@ def read_task_file(path: str | Path) -> TaskFile:
     """Read tasks from YAML.
 
     Raises:
-        RedDinoError: no such file, an unknown key, or a value that does not fit; says which.
+        RedDinoError: no such file, an unknown key, or a value that does not fit.
     """
     path = Path(path)
     content: dict[str, Any] = read_yaml(path)
@@ -130,26 +130,26 @@ def read_task_file(path: str | Path) -> TaskFile:
     try:
         tasks = TaskFile.model_validate(content)
     except ValidationError as error:
-        raise RedDinoError(f"Task file {path}: {first_fault(error)}.") from error
+        raise RedDinoError(f"task file {path}: {first_fault(error)}") from error
     for layout in tasks.tables:
         _check_layout(f"Task file {path}: the table '{layout.title}'", layout, tasks.tasks)
     return tasks
 
 
 def _check_layout(which: str, layout: TableLayout, tasks: Mapping[str, Task]) -> None:
-    """Refuse a table of what nobody asks; `which` begins the sentence."""
+    """Refuse a table of tasks or classifiers that the file lacks; `which` begins the message."""
     for name in layout.tasks:
         if name not in tasks:
-            raise RedDinoError(f"{which} shows no known task '{name}'.")
+            raise RedDinoError(f"{which} shows no known task '{name}'")
     for classifier in layout.classifiers:
         if classifier not in (*PUBLISHED, *OPTIONAL):
             known = ", ".join((*PUBLISHED, *OPTIONAL))
-            raise RedDinoError(f"{which} shows no known classifier '{classifier}'; known are: {known}.")
+            raise RedDinoError(f"{which} shows no known classifier '{classifier}'; known are: {known}")
         for name in layout.tasks:
             if classifier not in tasks[name].classifiers:
                 raise RedDinoError(
-                    f"{which} shows '{classifier}', which its task '{name}' does not ask: name it there, "
-                    "under classifiers."
+                    f"{which} shows '{classifier}', which its task '{name}' lacks: name it there, "
+                    "under classifiers"
                 )
 
 
@@ -161,18 +161,18 @@ def data_tasks(
     options: Mapping[str, Any],
     family: str = FAMILY,
 ) -> TaskFile:
-    """A task for each manifest, or one for all of them joined.
+    """Make a task for each manifest, or one for all of them joined.
 
     Args:
         paths: manifests by name.
         classes: each data set takes the part of it that bears on its labels.
-        options: fields of `Task` that all tasks share.
+        options: fields of `Task`, the same for all tasks.
 
     Raises:
         RedDinoError: no data, an option that does not fit, or a label that occurs nowhere.
     """
     if not paths:
-        raise RedDinoError("There is nothing to evaluate: give tables, a task file, or --models with --data.")
+        raise RedDinoError("there is nothing to evaluate: give tables, a task file, or --models with --data")
     names = list(paths)
     chosen = {" + ".join(names): tuple(names)} if join else {name: (name,) for name in names}
     column = str(options.get("label", "label"))
@@ -188,7 +188,7 @@ def data_tasks(
 def make_questions(
     classes: ClassMap, shots: Sequence[int], options: Mapping[str, Any]
 ) -> dict[str, Question]:
-    """The question that options ask, by title; several for several numbers of shots.
+    """Return the question of some options, by title; several for several numbers of shots.
 
     Raises:
         RedDinoError: an option that does not fit.
@@ -200,7 +200,7 @@ def make_questions(
 def require_defaults(
     classes: ClassMap, options: Mapping[str, Any], file: str, *, join: bool, shots: Sequence[int] | None
 ) -> None:
-    """Refuse options that a task file would pass over, since it asks its own questions.
+    """Refuse options that a task file would ignore, since it has its own questions.
 
     Args:
         shots: None where none were given.
@@ -216,11 +216,11 @@ def require_defaults(
             changed.append(name)
     changed += [name for name, given in (("join", join), ("shots", shots is not None)) if given]
     if changed:
-        raise RedDinoError(f"{file} asks its own questions, so '{changed[0]}' has no effect: write it there.")
+        raise RedDinoError(f"{file} has its own questions, so '{changed[0]}' has no effect: write it there")
 
 
 def chosen_views(embedding: Mapping[str, Any]) -> dict[str, Any]:
-    """Those options of `embed` that are not as a task has them by itself."""
+    """Return those options of `embed` that differ from a task's defaults."""
     fields = Task.model_fields
     return {name: value for name, value in embedding.items() if value != fields[name].default}
 
@@ -232,11 +232,11 @@ def _checked(kind: type[Task], options: Mapping[str, Any]) -> Task:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         what = "unknown option" if first["type"] == "extra_forbidden" else first["msg"]
-        raise RedDinoError(f"option '{key}': {what}.") from error
+        raise RedDinoError(f"option '{key}': {what}") from error
 
 
 def named_paths(entries: Sequence[str | Path]) -> dict[str, Path]:
-    """Manifests by name, from `name=path` or a path, whose name is its file's (or its folder's).
+    """Return manifests by name, from `name=path` or a path, whose name is its file's (or its folder's).
 
     Raises:
         RedDinoError: two of one name.

@@ -1,1 +1,1 @@
-"""Looking at embeddings: maps, sheets, patch pictures and reports."""
+"""Figures of embeddings: maps, sheets, patch figures and reports."""

@@ -25,7 +25,7 @@ SHOWN = (
 
 
 def strength_figure(reports: Mapping[float, Sequence[BatchReport]], title: str = "") -> Figure:
-    """A panel a measure, a line a model, over the strength of the sources; dashed is what no effect gives.
+    """Draw one panel per measure, one line per model, over the strength of the sources; dashed: no effect.
 
     Args:
         reports: by strength, a report a model; the same models at each.

@@ -35,7 +35,7 @@ _LONGEST_LINE = 200
 
 
 def blank_figure(width: float, height: float) -> Figure:
-    """A figure in inches that draws without a display."""
+    """Return a figure in inches that draws without a display."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
@@ -44,7 +44,7 @@ def blank_figure(width: float, height: float) -> Figure:
 def contact_sheet(
     images: Images | Sequence[Images], titles: Sequence[str] = (), columns: int = 8, inches: float = 1.4
 ) -> Figure:
-    """Views side by side, uint8 RGB (h, w, 3) each, `inches` wide, with an optional title above each."""
+    """Draw views side by side, uint8 RGB (h, w, 3) each, `inches` wide, with an optional title above each."""
     if not len(images):
         raise ValueError("a contact sheet needs at least one image")
     columns = min(columns, len(images))
@@ -60,7 +60,7 @@ def contact_sheet(
 
 
 def legend(axes: Axes, handles: Sequence[Artist], names: Sequence[str], **style: Any) -> Legend:
-    """A legend whose names may start with anything; matplotlib itself passes over those with a `_`."""
+    """Add a legend whose names may start with anything; matplotlib itself leaves out those with a `_`."""
     drawn = axes.legend(list(handles), [str(number) for number in range(len(names))], **style)
     for text, name in zip(drawn.get_texts(), names, strict=True):
         text.set_text(name)
@@ -68,14 +68,14 @@ def legend(axes: Axes, handles: Sequence[Artist], names: Sequence[str], **style:
 
 
 def save_figure(figure: Figure, path: Path, dpi: int = 150, numbers: Numbers | None = None) -> None:
-    """Write a figure as PNG, PDF or SVG (by suffix), atomically; the same figure gives the same file.
+    """Write a figure as PNG, PDF or SVG (by suffix), atomically; the same figure makes the same file.
 
     Args:
         figure: whose texts are drawn letter by letter, whatever they hold.
         path: its file.
         dpi: dots an inch.
         numbers: takes the names that no installed font can draw, for a list of all figures in a folder; None:
-            they are listed beside this figure.
+            they are listed next to this figure.
     """
     own = Numbers()
     kind = path.suffix.lstrip(".") or "png"
@@ -93,7 +93,7 @@ def save_figure(figure: Figure, path: Path, dpi: int = 150, numbers: Numbers | N
 
 
 def figure_png(figure: Figure, dpi: int, numbers: Numbers) -> bytes:
-    """A figure as the bytes of a PNG on white; `numbers` as in `save_figure`."""
+    """Return a figure as the bytes of a PNG on white; `numbers` as in `save_figure`."""
     drawn = io.BytesIO()
     _save(figure, drawn, numbers, format="png", dpi=dpi, facecolor="white")
     return drawn.getvalue()
@@ -103,7 +103,7 @@ def _save(figure: Figure, target: Any, numbers: Numbers, **options: Any) -> None
     # Letters stay letters, for editing and searching; the salt names the clip paths of an SVG.
     settings: Any = {"svg.fonttype": "none", "pdf.fonttype": 42, "svg.hashsalt": "reddino", **_PLAIN}
     with mpl.rc_context(settings), warnings.catch_warnings():
-        # Combining characters and the like, which no list of letters tells beforehand.
+        # Combining characters and the like, which no list of letters names beforehand.
         warnings.filterwarnings("ignore", message=r"Glyph \d+", category=UserWarning)
         _letter(figure, numbers)
         figure.savefig(target, bbox_inches="tight", **options)
@@ -127,7 +127,7 @@ def _letter(figure: Figure, numbers: Numbers) -> None:
 
 
 def _tick_names(axis: Axis) -> FixedFormatter:
-    """The names at fixed ticks of an axis, which ticks take from here when they are drawn."""
+    """Return the names at fixed ticks of an axis, which ticks take from here when they are drawn."""
     names = FixedFormatter([])
     if isinstance(axis.get_major_locator(), FixedLocator):
         names.seq = [_plain(text.get_text()) for text in axis.get_majorticklabels()]

@@ -17,18 +17,18 @@ _TYPES = {"uint8": "u1", "uint16": "u2", "uint32": "u4", "float32": "f4"}
 
 
 def packed(values: npt.NDArray[Any]) -> dict[str, str]:
-    """An array as base64 of its little-endian bytes, with the page's name of its type."""
+    """Return an array as base64 of its little-endian bytes, with the page's name of its type."""
     text = base64.b64encode(np.ascontiguousarray(values).astype(values.dtype.newbyteorder("<")).tobytes())
     return {"type": _TYPES[values.dtype.name], "values": text.decode("ascii")}
 
 
 def number_column(name: str, values: npt.NDArray[Any]) -> dict[str, Any]:
-    """A column of numbers (n,), missing = NaN, in float32."""
+    """Return a column of numbers (n,), missing = NaN, in float32."""
     return {"name": name, "kind": "number", **packed(np.asarray(values, dtype=np.float32))}
 
 
 def category_column(name: str, values: Sequence[str]) -> dict[str, Any]:
-    """A column of text (n,) as the number of each value among the names, in natural order."""
+    """Return a column of text (n,) as the number of each value among the names, in natural order."""
     groups = Groups.of(values)
     size = np.min_scalar_type(max(len(groups) - 1, 0))
     codes = groups.index.astype(size if size.name in _TYPES else np.uint32)
@@ -36,7 +36,7 @@ def category_column(name: str, values: Sequence[str]) -> dict[str, Any]:
 
 
 def page_column(name: str, column: pa.ChunkedArray[Any]) -> dict[str, Any] | None:
-    """A column of a table as the page takes it; None where it holds nothing, or neither text nor numbers."""
+    """Return a table's column as the page takes it; None where it is empty, or neither text nor numbers."""
     if column.null_count == len(column):
         return None
     kind = column.type

@@ -22,37 +22,37 @@ TITLE = 80
 
 
 def draw(results: Sequence[Result], folder: Path, classifier: str = CLASSIFIER) -> list[Path]:
-    """Draw the answers of one classifier; a result that it did not answer gives its first one's.
+    """Draw the predictions of one classifier; of a result that lacks it, those of its first one.
 
     Returns:
         The files: for each task and model a confusion matrix; scores by source where there are several;
-        the transfer matrix where sources taught each other.
+        the transfer matrix where sources trained and tested each other.
     """
     drawn: list[Path] = []
     numbers = Numbers()
     for number, (task, group) in enumerate(by_task(results).items(), 1):
-        asked = classifier if group[0].has(classifier) else group[0].classifiers[0]
-        sources = sorted(group[0].source_confusion[asked])
+        chosen = classifier if group[0].has(classifier) else group[0].classifiers[0]
+        sources = sorted(group[0].source_confusion[chosen])
         if len(sources) > 1:
             figure = score_figures.source_scores_figure(
-                np.array([[_of_source(result, asked, source) for source in sources] for result in group]),
+                np.array([[_of_source(result, chosen, source) for source in sources] for result in group]),
                 [result.model for result in group],
                 sources,
-                f"{asked} {METRIC}",
+                f"{chosen} {METRIC}",
                 short(visible(task, keep=""), TITLE),
             )
             drawn.append(folder / f"task{number}-sources.png")
             save_figure(figure, drawn[-1], numbers=numbers)
         for place, result in enumerate(group, 1):
             title = "\n".join(
-                short(visible(line, keep=""), TITLE) for line in (task, f"{result.model}, {asked}")
+                short(visible(line, keep=""), TITLE) for line in (task, f"{result.model}, {chosen}")
             )
-            figure = score_figures.confusion_figure(result.confusion(asked), result.classes, title)
+            figure = score_figures.confusion_figure(result.confusion(chosen), result.classes, title)
             drawn.append(folder / f"task{number}-model{place}-confusion.png")
             save_figure(figure, drawn[-1], numbers=numbers)
             if result.protocol == "cross-source":
                 drawn.append(folder / f"task{number}-model{place}-transfer.png")
-                save_figure(_transfer(result, asked, title), drawn[-1], numbers=numbers)
+                save_figure(_transfer(result, chosen, title), drawn[-1], numbers=numbers)
     note_numbers(numbers, folder)
     return drawn
 

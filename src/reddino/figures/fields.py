@@ -14,7 +14,7 @@ from reddino.foundations.errors import RedDinoError
 
 Plane = npt.NDArray[np.float32]
 
-#: Share of a tile that the next one covers again.
+#: Fraction of a tile that the next one covers again.
 OVERLAP = 0.5
 
 
@@ -26,7 +26,7 @@ class PatchEncoder(Protocol):
     @property
     def patch_size(self) -> int: ...
     def patch_tokens(self, images: Images, /) -> tuple[Plane, Plane]:
-        """Tokens (n, h, w, d) and attention (n, heads, h, w) of views (n, H, W, 3)."""
+        """Return tokens (n, h, w, d) and attention (n, heads, h, w) of views (n, H, W, 3)."""
         ...
 
 
@@ -59,22 +59,22 @@ def encode_field(
     scale: float = 1.0,
     batch: int = 8,
 ) -> FieldTokens:
-    """Patch tokens and class-token attention of a field (H, W, 3).
+    """Compute patch tokens and class-token attention of a field (H, W, 3).
 
-    A field that is larger than a tile is seen through overlapping tiles; where they overlap, what they say is
+    A field that is larger than a tile is encoded in overlapping tiles; where they overlap, their tokens are
     blended with weights that fall linearly towards each tile's edge, so that no seam shows. A field that fits
-    into a tile is seen in one pass. Up to p - 1 pixels are cut off the borders to make whole patches.
+    into a tile is encoded in one pass. Up to p - 1 pixels are cut off the borders to make whole patches.
 
     Args:
         encoder: the network.
         image: the field.
         tile: side of a tile in pixels; None: the network's own input.
-        overlap: share of a tile that its neighbour covers again, 0 to 0.9.
-        scale: the field is resized by this first: 2 gives twice as many patches a side.
+        overlap: fraction of a tile that its neighbour covers again, 0 to 0.9.
+        scale: the field is resized by this first: 2 makes twice as many patches a side.
         batch: tiles that the network gets at once.
 
     Raises:
-        RedDinoError: the field is smaller than a patch, overlap, tile or scale make no sense, or tokens are
+        RedDinoError: the field is smaller than a patch, overlap, tile or scale do not fit, or tokens are
             not finite.
     """
     patch = encoder.patch_size
@@ -107,7 +107,7 @@ def encode_field(
                 "the network returned patch tokens that are not finite: its weights are damaged, or its "
                 "training diverged"
             )
-        # In units of an even share of what goes to patches, so that tiles can be set side by side.
+        # In units of an even distribution over the patches, so that tiles can be compared.
         looked = looked / looked.mean(axis=(2, 3), keepdims=True)
         if tokens is None or attention is None:
             tokens = np.zeros((*grid, found.shape[-1]), np.float32)
@@ -124,14 +124,14 @@ def encode_field(
 
 
 def tile_starts(length: int, side: int, step: int) -> list[int]:
-    """Where tiles of `side` start along `length`, `step` apart; the last one ends with the field."""
+    """Return where tiles of `side` start along `length`, `step` apart; the last one ends with the field."""
     if length <= side:
         return [0]
     return [*range(0, length - side, step), length - side]
 
 
 def blending_weights(height: int, width: int, ramp: int) -> Plane:
-    """Weights (height, width) that rise from each edge over `ramp` patches and are 1 in the middle."""
+    """Return weights (height, width) that rise from each edge over `ramp` patches and are 1 in the middle."""
     sides = []
     for length in (height, width):
         place = np.arange(length)
@@ -148,7 +148,7 @@ def _resized(image: Images, scale: float) -> Images:
 
 
 def _whole_patches(image: Images, patch: int) -> Images:
-    """The middle of an image (H, W, 3) that is made of whole patches."""
+    """Return the middle of an image (H, W, 3) that is made of whole patches."""
     height, width = (size // patch * patch for size in image.shape[:2])
     if not height or not width:
         raise RedDinoError(

@@ -48,11 +48,11 @@ class Numbers:
         return len(self._numbers)
 
     def of(self, name: str) -> str:
-        """What a figure shows in place of a name."""
+        """Return what a figure shows in place of a name."""
         return f"#{self._numbers.setdefault(name, len(self._numbers) + 1)}"
 
     def rows(self) -> list[tuple[str, str]]:
-        """(number as shown, name) of each."""
+        """Return (number as shown, name) of each."""
         return [(f"#{number}", name) for name, number in self._numbers.items()]
 
     def leave_at(self, path: Path) -> None:
@@ -62,7 +62,7 @@ class Numbers:
             write_csv(path, ("number", "name"), self.rows())
 
     def sentence(self, where: str) -> str:
-        """What a person who opens the figures should know; "" where every name could be drawn."""
+        """Return a note for the reader of the figures; "" where every name could be drawn."""
         if not self._numbers:
             return ""
         return (
@@ -85,7 +85,7 @@ class Lettering:
         self.missing = missing
 
     def drawn(self, text: str, numbers: Numbers) -> str:
-        """The text with a number in place of each word that cannot be drawn."""
+        """Return the text with a number in place of each word that cannot be drawn."""
         if not self.missing.intersection(text):
             return text
         return re.sub(
@@ -94,7 +94,7 @@ class Lettering:
 
 
 def _families(missing: frozenset[str]) -> list[str]:
-    """Installed families that together have most of the letters; as few as it takes."""
+    """Return installed families that together have most of the letters; as few as possible."""
     found: list[str] = []
     left = set(missing)
     while left:
@@ -109,7 +109,7 @@ def _families(missing: frozenset[str]) -> list[str]:
 
 @lru_cache(maxsize=1)
 def _installed() -> dict[str, str]:
-    """Families that figures may use beside their own, the preferred first, and a file of each."""
+    """Return families that figures may use besides their own, the preferred first, and a file of each."""
     known = {entry.fname for entry in font_manager.fontManager.ttflist}
     # matplotlib remembers what was installed when it was first used.
     for file in font_manager.findSystemFonts():
@@ -133,7 +133,7 @@ def _distance_from_regular(entry: font_manager.FontEntry) -> float:
 
 @lru_cache(maxsize=512)
 def _letters_in(file: str) -> frozenset[str]:
-    """The letters that a font's file has; none where it cannot be drawn with, as pictures of emoji cannot."""
+    """Return the letters that a font's file has; none where it cannot be drawn with, as with emoji."""
     try:
         font = font_manager.get_font(file)
     except (OSError, RuntimeError, ValueError):
@@ -142,7 +142,7 @@ def _letters_in(file: str) -> frozenset[str]:
 
 
 def note_numbers(numbers: Numbers, folder: Path) -> None:
-    """List what the numbers in a folder's figures stand for, and say so; nothing where there are none."""
+    """List what the numbers in a folder's figures stand for, and log it, if there are any."""
     numbers.leave_at(folder / NAMES_FILE)
     if numbers:
         log.warning("%s", numbers.sentence(str(folder / NAMES_FILE)))

@@ -23,32 +23,32 @@ Indices = npt.NDArray[np.int64]
 
 #: From here on points hide each other: their density is drawn, not the points.
 DENSE = 20_000
-#: A label with fewer points than this share would vanish in the shading: its points are drawn on top.
+#: A label with fewer points than this fraction would vanish in the shading: its points are drawn on top.
 RARE = 0.002
-#: Up to so many groups, the legend alone tells them apart; beyond, numbers stand on the map too.
+#: Up to so many groups, the legend alone distinguishes them; beyond, numbers stand on the map too.
 NUMBERED_FROM = 9
-#: Of more groups than colours and markers tell apart, so many are numbered: the most clumped.
+#: Of more groups than colours and markers distinguish, so many are numbered: the most clumped.
 MOST_NUMBERED = 30
-#: Standard deviations above chance from which a group of many is said to clump.
+#: Standard deviations above chance from which a group of many counts as clumped.
 CLUMPED = 5.0
 PIXELS = 420
 NEIGHBOURS = 10
 
 
 def map_figure(xy: Points, labels: Sequence[str], title: str) -> Figure:
-    """A map (n, 2) of embeddings, coloured by label."""
+    """Draw a map (n, 2) of embeddings, coloured by label."""
     figure = blank_figure(7.5, 5.5)
     draw_map(figure.add_subplot(), xy, labels, title)
     return figure
 
 
 def paired_map_figure(xy: Points, classes: Sequence[str], sources: Sequence[str], title: str) -> Figure:
-    """One map (n, 2) twice: by class, which should part, and by source, which should not."""
+    """Draw one map (n, 2) twice: by class, which should separate, and by source, which should not."""
     return maps_figure(xy, {"by class": classes, "by source": sources}, title)
 
 
 def maps_figure(xy: Points, columns: Mapping[str, Sequence[str]], title: str) -> Figure:
-    """One map (n, 2) once for each way to label its points, side by side.
+    """Draw one map (n, 2) once for each way to label its points, side by side.
 
     Args:
         xy: the points.
@@ -69,22 +69,22 @@ def draw_map(axes: Axes, xy: Points, labels: Sequence[str], title: str) -> None:
 
     Up to 8 labels have a colour each. More also differ in their marker and carry a number that stands where
     they are densest. Beyond 64, colours repeat, and only those labels are numbered whose points keep together
-    most; that is what tells whether patients clump. From 20,000 points on, the density is shaded in the
+    most, which shows whether patients clump. From 20,000 points on, the density is shaded in the
     colour of the most frequent label.
     """
     groups = Groups.of(labels)
-    looks = groups.looks()
+    styles = groups.styles()
     dense = len(xy) >= DENSE
     if dense:
         # No marker is seen in a shading.
-        looks = [(colour, "o") for colour, _ in looks]
-        _shade(axes, xy, groups, [colour for colour, _ in looks])
+        styles = [(colour, "o") for colour, _ in styles]
+        _shade(axes, xy, groups, [colour for colour, _ in styles])
     size = 1.5 if dense else float(np.clip(24_000 / max(len(xy), 1), 5, 40))
     on_top = RARE * len(xy) if len(groups.named) <= DISTINCT else 0
     for i in np.argsort(-groups.counts, kind="stable").tolist():
         if dense and groups.counts[i] >= on_top:
             continue
-        colour, marker = looks[i]
+        colour, marker = styles[i]
         points = xy[groups.index == i]
         axes.scatter(
             points[:, 0],
@@ -96,33 +96,33 @@ def draw_map(axes: Axes, xy: Points, labels: Sequence[str], title: str) -> None:
             linewidths=0,
             rasterized=len(xy) > 2000,
         )
-    share, chance = same_label_share(xy, groups)
-    numbered = _numbered(groups, share, len(xy))
+    fraction, chance = same_label_fraction(xy, groups)
+    numbered = _numbered(groups, fraction, len(xy))
     for i in numbered:
         _write_number(axes, densest_point(xy[groups.index == i]), groups.named.index(i) + 1)
-    _legend(axes, groups, looks, numbered)
+    _legend(axes, groups, styles, numbered)
     axes.set_title(title if len(groups.named) <= DISTINCT else f"{title}: {len(groups.named)} labels")
     axes.set_xticks([])
     axes.set_yticks([])
-    if len(groups.named) > 1 and np.isfinite(share).any():
-        mean = float(np.average(share[groups.named], weights=groups.counts[groups.named]))
-        shares = f"{_percent(mean)} share the label ({_percent(chance)} by chance)"
-        axes.set_xlabel(f"of {NEIGHBOURS} neighbours on the map, {shares}", fontsize=8)
+    if len(groups.named) > 1 and np.isfinite(fraction).any():
+        mean = float(np.average(fraction[groups.named], weights=groups.counts[groups.named]))
+        clumping = f"{_percent(mean)} share the label ({_percent(chance)} by chance)"
+        axes.set_xlabel(f"of {NEIGHBOURS} neighbours on the map, {clumping}", fontsize=8)
 
 
-def same_label_share(xy: Points, groups: Groups, k: int = NEIGHBOURS) -> tuple[Points, float]:
-    """How much labels clump on a map (n, 2).
+def same_label_fraction(xy: Points, groups: Groups, k: int = NEIGHBOURS) -> tuple[Points, float]:
+    """Measure how much labels clump on a map (n, 2).
 
     Returns:
-        For each group, the mean share of its points' k nearest neighbours on the map that are of the same
-        group; and that share over all named points if neighbours were drawn at random.
+        For each group, the mean fraction of its points' k nearest neighbours on the map that are of the same
+        group; and that fraction over all named points if neighbours were drawn at random.
     """
     k = min(k, len(xy) - 1)
     if k < 1:
         return np.full(len(groups), np.nan), float("nan")
     near = np.asarray(cKDTree(xy).query(xy, k + 1)[1])
     own = near == np.arange(len(xy))[:, None]
-    # Of many equal points the search may leave the asked one out: then the farthest makes room.
+    # Of many equal points the search may leave the point itself out: then the farthest is dropped.
     own[~own.any(axis=1), -1] = True
     near = near[~own].reshape(len(xy), k)
     same = (groups.index[near] == groups.index[:, None]).mean(axis=1)
@@ -133,7 +133,7 @@ def same_label_share(xy: Points, groups: Groups, k: int = NEIGHBOURS) -> tuple[P
 
 
 def densest_point(points: Points) -> Points:
-    """The point (2,) of points (n, 2) with most others round it, on a grid of 48 cells a side, smoothed."""
+    """Return the point (2,) of points (n, 2) with most others around it, on a smoothed grid of 48 cells."""
     low, high = points.min(axis=0), points.max(axis=0)
     span = np.maximum(high - low, 1e-12)
     cell = np.minimum((points - low) / span * 48, 47).astype(np.int64)
@@ -144,12 +144,12 @@ def densest_point(points: Points) -> Points:
     return best
 
 
-def _percent(share: float) -> str:
-    return f"{share:.0%}" if share >= 0.1 else f"{share:.1%}"
+def _percent(fraction: float) -> str:
+    return f"{fraction:.0%}" if fraction >= 0.1 else f"{fraction:.1%}"
 
 
-def _numbered(groups: Groups, share: Points, points: int) -> list[int]:
-    """The groups whose numbers stand on the map; of very many, those that clump most, if any do."""
+def _numbered(groups: Groups, fraction: Points, points: int) -> list[int]:
+    """Return the groups whose numbers stand on the map; of very many, those that clump most, if any do."""
     named = groups.named
     if len(named) < NUMBERED_FROM:
         return []
@@ -158,10 +158,10 @@ def _numbered(groups: Groups, share: Points, points: int) -> list[int]:
     # How far the number of neighbours of the same group lies above chance, in standard deviations. Neighbours
     # come in pairs, so it spreads twice as far as a count of independent ones.
     expected = groups.counts * NEIGHBOURS * (groups.counts - 1) / max(points - 1, 1)
-    found = share * groups.counts * NEIGHBOURS
+    found = fraction * groups.counts * NEIGHBOURS
     above = (found - expected) / np.sqrt(np.maximum(2 * expected, 4))
     clumped = [i for i in named if above[i] > CLUMPED and found[i] > 2 * expected[i]]
-    return sorted(sorted(clumped, key=lambda i: -share[i])[:MOST_NUMBERED])
+    return sorted(sorted(clumped, key=lambda i: -fraction[i])[:MOST_NUMBERED])
 
 
 def _write_number(axes: Axes, at: Points, number: int) -> None:
@@ -170,14 +170,14 @@ def _write_number(axes: Axes, at: Points, number: int) -> None:
     text.set_zorder(10)
 
 
-def _legend(axes: Axes, groups: Groups, looks: Sequence[tuple[str, str]], numbered: Sequence[int]) -> None:
-    """List the groups beside the map, the unlabelled last; of too many, those that are numbered on it."""
+def _legend(axes: Axes, groups: Groups, styles: Sequence[tuple[str, str]], numbered: Sequence[int]) -> None:
+    """List the groups next to the map, the unlabelled last; of too many, those that are numbered on it."""
     listed = groups.named if len(groups.named) <= DISTINCT else list(numbered)
     listed = [*listed, *(i for i, name in enumerate(groups.names) if not name)]
     handles, texts, names = [], [], short_names(groups.names)
     for i in listed:
         number = f"{groups.named.index(i) + 1}  " if i in numbered else ""
-        colour, marker = looks[i]
+        colour, marker = styles[i]
         handles.append(Line2D([], [], color=colour, marker=marker, linestyle="", markersize=6))
         texts.append(f"{number}{names[i] or 'no label'} ({groups.counts[i]})")
     title = None
@@ -199,7 +199,7 @@ def _legend(axes: Axes, groups: Groups, looks: Sequence[tuple[str, str]], number
 
 
 def _shade(axes: Axes, xy: Points, groups: Groups, colours: Sequence[str]) -> None:
-    """Density as a picture: each pixel in its most frequent group's colour, fading to white."""
+    """Draw density as a picture: each pixel in its most frequent group's colour, fading to white."""
     low, high = xy.min(axis=0), xy.max(axis=0)
     # Of points on one line or one place, something is drawn all the same.
     margin = np.maximum(0.03 * (high - low), 1e-6 * np.maximum(1.0, np.abs(high)))
@@ -217,7 +217,7 @@ def _shade(axes: Axes, xy: Points, groups: Groups, colours: Sequence[str]) -> No
 def shaded_density(
     xy: Points, index: Indices, colours: Sequence[str], corners: tuple[Points, Points], pixels: int = PIXELS
 ) -> npt.NDArray[np.float64]:
-    """A picture (pixels, pixels, 3) of points (n, 2), the first row at the bottom.
+    """Return a picture (pixels, pixels, 3) of points (n, 2), the first row at the bottom.
 
     A pixel has the colour of the group that most of its points belong to, and fades to white with the
     logarithm of their number; the faintest keeps a fifth of its colour. `corners` are the lowest and the

@@ -1,4 +1,4 @@
-"""Which vectors lie near each other, and which lie far from all others of their source."""
+"""Distances between vectors: the nearest to each other, and those far from all others of their source."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BLOCK_NUMBERS = 2**21
 
 
 def nearest(corpus: Vectors, queries: Vectors, k: int) -> tuple[Indices, Real]:
-    """Rows (m, k) of `corpus` (n, d) nearest to each query (m, d), nearest first, and their distances (m, k).
+    """Return rows (m, k) of `corpus` (n, d) nearest to queries (m, d), nearest first, and distances (m, k).
 
     Euclidean and exact, as `reddino.evaluation.nearest.nearest`; k is n where there are no more.
     """
@@ -46,7 +46,7 @@ def outlier_scores(
     most: int = MOST_REFERENCES,
     seed: int = 0,
 ) -> Real:
-    """How far each vector lies from its own source: 1 is the source's median, 2 is twice as far.
+    """Score how far each vector lies from its own source: 1 is the source's median, 2 is twice as far.
 
     The score is the mean Euclidean distance to the k nearest other vectors of the same source, divided by
     the median of that over the source, so that a source with a coarser picture has not more outliers.

@@ -1,4 +1,4 @@
-"""An embedding table as one looks at it: its map, its outliers, its pictures, and the figures of them."""
+"""An overview of an embedding table: its map, its outliers, its pictures, and the figures of them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from reddino.foundations.visible import short
 
 #: Side in pixels of the pictures on sheets.
 PICTURE = 96
-#: Columns that are panels of the map: title -> the columns to take, the first that says something.
+#: Columns that are panels of the map: title -> the columns to take, the first with several values.
 PANELS: Mapping[str, tuple[str, ...]] = {
     "by class": ("label",),
     "by patient": ("patient", "slide"),
@@ -47,7 +47,7 @@ NAMES = {"umap": "UMAP", "pca": "first two principal components"}
 
 @dataclass(frozen=True)
 class Overview:
-    """A table with what is drawn of it.
+    """A table with its figures.
 
     Attributes:
         table: rows and vectors.
@@ -57,7 +57,7 @@ class Overview:
         method: how the map was made.
         seed: that map and choices follow from.
         label: column of the classes.
-        notes: what a person who looks at it should know, such as how many vectors are equal.
+        notes: for the reader of the figures, such as how many vectors are equal.
     """
 
     table: Embeddings
@@ -104,7 +104,7 @@ class Overview:
         return f"{short(str(self.table.meta['model']), 60)}: {NAMES[self.method]} of {len(self.table)} views"
 
     def panels(self) -> dict[str, list[str]]:
-        """Panel title -> labels, of the columns that hold at least two values."""
+        """Return panel title -> labels, of the columns that hold at least two values."""
         found = {}
         for title, columns in PANELS.items():
             for column in (self.label,) if columns == ("label",) else columns:
@@ -115,11 +115,11 @@ class Overview:
         return found or {"one source, one class": [""] * len(self.table)}
 
     def maps(self) -> Figure:
-        """The map by class, by patient (or slide) and by source."""
+        """Draw the map by class, by patient (or slide) and by source."""
         return maps_figure(self.xy, self.panels(), self.title)
 
     def sheets(self) -> dict[str, Figure]:
-        """Sheets of pictures by name: neighbours, classes (where there are labels) and outliers."""
+        """Draw sheets of pictures by name: neighbours, classes (where there are labels) and outliers."""
         if self.pictures is None:
             return {}
         labels, sources = self.table.strings(self.label), self.table.strings("source")
@@ -132,13 +132,13 @@ class Overview:
         return sheets
 
     def cut(self, rows: Indices, side: int = PICTURE) -> Images:
-        """Pictures (m, side, side, 3) of rows (m,)."""
+        """Return pictures (m, side, side, 3) of rows (m,)."""
         if self.pictures is None:
             raise ValueError("this overview has no pictures")
         return self.pictures.cut(rows, side)
 
     def columns(self) -> pa.Table:
-        """The table's columns without vectors, and map_x, map_y and outlier.
+        """Return the table's columns without vectors, and map_x, map_y and outlier.
 
         A column of the table that has one of these names gets another, which is logged.
         """

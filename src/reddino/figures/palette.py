@@ -12,7 +12,7 @@ import numpy.typing as npt
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000")
 MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*")
 NO_LABEL = "#BBBBBB"
-#: Groups that colour and marker tell apart without help.
+#: Groups that colour and marker distinguish without help.
 DISTINCT = len(PALETTE) * len(MARKERS)
 
 
@@ -47,27 +47,27 @@ class Groups:
         """Numbers of the groups that have a name."""
         return [i for i, name in enumerate(self.names) if name]
 
-    def looks(self) -> list[tuple[str, str]]:
+    def styles(self) -> list[tuple[str, str]]:
         """Colour and marker of each group; "" is grey and does not use one up."""
         found = [(NO_LABEL, ".")] * len(self)
         for place, i in enumerate(self.named):
-            found[i] = look(place)
+            found[i] = style(place)
         return found
 
 
 def numbered(values: Sequence[str], names: Iterable[str]) -> npt.NDArray[np.int64]:
-    """The place (n,) of each value among the names."""
+    """Return the place (n,) of each value among the names."""
     place = {name: number for number, name in enumerate(names)}
     return np.fromiter((place[value] for value in values), np.int64, len(values))
 
 
-def look(place: int) -> tuple[str, str]:
+def style(place: int) -> tuple[str, str]:
     """Colour and marker number `place`; they repeat after `DISTINCT`."""
     return PALETTE[place % len(PALETTE)], MARKERS[place // len(PALETTE) % len(MARKERS)]
 
 
 def natural_key(text: str) -> list[tuple[bool, int, str]]:
-    """A sort key that reads runs of digits, of whatever length, as numbers."""
+    """Return a sort key that reads runs of digits, of whatever length, as numbers."""
     parts: list[str] = [""]
     for letter in text:
         if parts[-1] and parts[-1][-1].isdecimal() != letter.isdecimal():

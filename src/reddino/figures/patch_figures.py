@@ -1,4 +1,4 @@
-"""Pictures of patch tokens: principal components as colour, what the class token attends to, similarity."""
+"""Figures of patch tokens: principal components as colour, the class token's attention, similarity."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ Place = tuple[float, float]
 
 INCHES = 3.2
 ENLARGED = 6
-#: Share of tokens at either end that a colour channel does not spend its range on.
+#: Fraction of tokens at either end that a colour channel does not spend its range on.
 CLIPPED = 0.01
 
 
 @dataclass(frozen=True)
 class PatchBasis:
-    """Directions that several fields share, so that a colour means the same in all of them.
+    """Directions for several fields together, so that a colour means the same in all of them.
 
     Attributes:
         centred: whether each field's own mean is taken off its tokens before all else.
@@ -54,9 +54,9 @@ class PatchBasis:
     def fit(cls, fields: Sequence[FieldTokens], *, centred: bool = True) -> PatchBasis:
         """Find the directions in the tokens of all fields together.
 
-        Where fields come from several sources, light and stain tell them apart more than anything inside
+        Where fields come from several sources, light and stain separate them more than anything inside
         them, and would be the first component. So each field's own mean is taken off first, unless `centred`
-        is False: then colours also show how far the network tells the sources apart.
+        is False: then colours also show how far the network separates the sources.
 
         The first component is cut in two by Otsu's threshold; its side with the stained patches, which are
         darker in green on average, is the foreground. Three components of the foreground alone follow.
@@ -86,16 +86,16 @@ class PatchBasis:
         return cls(centred, mean, directions[:, 0], level, colour_mean, colours, low, high)
 
     def first_component(self, field: FieldTokens) -> Real:
-        """The first component (h, w), from 0 at the level between background and foreground."""
+        """Return the first component (h, w), from 0 at the level between background and foreground."""
         scores: Real = (_tokens(field, self.centred) - self.mean) @ self.first - self.level
         return scores
 
     def foreground(self, field: FieldTokens) -> npt.NDArray[np.bool_]:
-        """Which patches (h, w) are foreground."""
+        """Return which patches (h, w) are foreground."""
         return np.asarray(self.first_component(field) > 0)
 
     def picture(self, field: FieldTokens) -> Real:
-        """Colours (h, w, 3) from 0 to 1 of the foreground's patches; the background is white."""
+        """Return colours (h, w, 3) from 0 to 1 of the foreground's patches; the background is white."""
         values = (_tokens(field, self.centred) - self.colour_mean) @ self.colours
         values = (values - self.low) / (self.high - self.low)
         return np.where(self.foreground(field)[..., None], values.clip(0, 1), 1.0)
@@ -110,7 +110,7 @@ def _components(tokens: Plane, count: int) -> tuple[Real, Real]:
 
 
 def _level(scores: Real) -> float:
-    """Otsu's threshold of scores (n,), in the middle between both classes' means.
+    """Return Otsu's threshold of scores (n,), in the middle between both classes' means.
 
     Where nothing lies between them, Otsu's own value is the edge of the lower class, and noise crosses it.
     """
@@ -135,21 +135,23 @@ def _patch_green(field: FieldTokens) -> Plane:
 
 
 def similarity(field: FieldTokens, patch: tuple[int, int]) -> Plane:
-    """Cosine similarity (h, w) of every patch to the one at (row, column)."""
+    """Return the cosine similarity (h, w) of every patch to the one at (row, column)."""
     tokens = field.tokens / np.maximum(np.linalg.norm(field.tokens, axis=-1, keepdims=True), 1e-12)
     return np.asarray(tokens @ tokens[patch], dtype=np.float32)
 
 
 def patch_at(field: FieldTokens, place: Place) -> tuple[int, int]:
-    """Row and column of the patch at (x, y), given as shares of the field's width and height, 0 to 1."""
-    if not all(0 <= share <= 1 for share in place):
-        raise RedDinoError(f"a place in a field is two shares from 0 to 1 (from left, from top), not {place}")
+    """Return row and column of the patch at (x, y), given as fractions of the field's width and height."""
+    if not all(0 <= part <= 1 for part in place):
+        raise RedDinoError(
+            f"a place in a field is two fractions from 0 to 1 (from left, from top), not {place}"
+        )
     height, width = field.tokens.shape[:2]
     return min(int(place[1] * height), height - 1), min(int(place[0] * width), width - 1)
 
 
 def striking_patches(field: FieldTokens, basis: PatchBasis, count: int = 3) -> list[tuple[int, int]]:
-    """Patches to compare with: the foreground's most attended, then those least similar to those chosen."""
+    """Choose patches to compare with: the foreground's most attended, then the least similar ones."""
     inside = basis.foreground(field)
     if not inside.any():
         inside = np.ones_like(inside)
@@ -163,7 +165,7 @@ def striking_patches(field: FieldTokens, basis: PatchBasis, count: int = 3) -> l
 
 
 def pca_figure(fields: Sequence[FieldTokens], names: Sequence[str], basis: PatchBasis) -> Figure:
-    """A row a field: the field, the first component (foreground above 0), and the foreground's colours."""
+    """Draw one row per field: the field, the first component (foreground above 0), and the colours."""
     height = sum(_height(field) for field in fields)
     figure = blank_figure(3 * INCHES, height + 0.3 * len(fields))
     rows = figure.subplots(len(fields), 3, squeeze=False, height_ratios=[_height(field) for field in fields])
@@ -178,7 +180,7 @@ def pca_figure(fields: Sequence[FieldTokens], names: Sequence[str], basis: Patch
 
 
 def attention_figure(field: FieldTokens, name: str) -> Figure:
-    """The field, then the class token's attention in the last block: the mean of all heads, and each head."""
+    """Draw the field, then the class token's attention in the last block: mean of heads, and each head."""
     heads = [field.attention.mean(axis=0), *field.attention]
     titles = ["mean of the heads", *(f"head {i + 1}" for i in range(len(field.attention)))]
     rows = -(-(len(heads) + 1) // 4)
@@ -196,7 +198,7 @@ def attention_figure(field: FieldTokens, name: str) -> Figure:
 
 
 def similarity_figure(field: FieldTokens, patches: Sequence[tuple[int, int]], name: str) -> Figure:
-    """The field with the chosen patches marked, then the cosine similarity to each."""
+    """Draw the field with the chosen patches marked, then the cosine similarity to each."""
     figure = blank_figure((len(patches) + 1) * INCHES * 0.9, _height(field) * 0.9 + 0.4)
     first, *rest = figure.subplots(1, len(patches) + 1, squeeze=False)[0]
     _picture(first, field.image, name)
@@ -216,7 +218,7 @@ def similarity_figure(field: FieldTokens, patches: Sequence[tuple[int, int]], na
 
 
 def enlarge(plane: Real) -> Real:
-    """A plane (h, w) or picture (h, w, 3) enlarged smoothly, a patch to 6 x 6 pixels."""
+    """Enlarge a plane (h, w) or picture (h, w, 3) smoothly, a patch to 6 x 6 pixels."""
     size = plane.shape[1] * ENLARGED, plane.shape[0] * ENLARGED
     large = cv2.resize(np.asarray(plane, np.float32), size, interpolation=cv2.INTER_CUBIC)
     return np.asarray(large, np.float64).clip(float(plane.min()), float(plane.max()))

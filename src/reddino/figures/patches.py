@@ -30,7 +30,7 @@ from reddino.smears.readings import Readings
 
 
 def spread_images(manifest: Manifest, most: int) -> list[str]:
-    """Paths of up to `most` images: of each source in turn, evenly spaced along its images."""
+    """Return paths of up to `most` images: of each source in turn, evenly spaced along its images."""
     names, codes = manifest.images()
     sources = manifest.strings("source")
     by_source: dict[str, list[str]] = {}
@@ -54,10 +54,10 @@ def draw_patches(
     """Write pca.png of all fields together, and attention and similarity of each.
 
     Args:
-        fields: what a network makes of them.
+        fields: encoded by a network.
         names: of the fields, as long.
         out: folder.
-        place: (x, y) of the patch to compare with, as shares of width and height; None: striking ones.
+        place: (x, y) of the patch to compare with, as fractions of width and height; None: striking ones.
     """
     basis = PatchBasis.fit(fields)
     titles = short_names([Path(name).name for name in names])
@@ -86,17 +86,17 @@ def patch_pictures(
     failures: Failures | None = None,
     **options: Any,
 ) -> list[Path]:
-    """Patch pictures of some images of a manifest; all share the basis of their colours.
+    """Draw patch figures of some images of a manifest, with one basis for their colours.
 
     Args:
         encoder: a Vision Transformer.
         manifest: images, whose sources take turns.
         out: folder of the pictures.
-        provenance: is written beside them, as patches.json.
+        provenance: is written next to them, as patches.json.
         most: images to draw.
         place: see `draw_patches`.
         failures: takes the images that cannot be read.
-        options: `tile`, `overlap` and `scale` of `look_at_field`.
+        options: `tile`, `overlap` and `scale` of `encode_field`.
 
     Raises:
         RedDinoError: no image can be read.

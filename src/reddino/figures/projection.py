@@ -33,7 +33,7 @@ class MapLayout:
     Attributes:
         xy: finite; equal vectors have one point.
         method: by which it was made in the end.
-        notes: what a person who looks at the map should know.
+        notes: for the reader of the map.
     """
 
     xy: Points
@@ -66,7 +66,7 @@ def layout(vectors: Vectors, method: Method, seed: int = 0) -> MapLayout:
 
 
 def _components_of(vectors: Vectors, equal: EqualVectors) -> Points:
-    """Principal components (m, 2) of the different vectors, 0 where there are fewer."""
+    """Return principal components (m, 2) of the different vectors, 0 where there are fewer."""
     if len(equal.first) == 1:
         return np.zeros((1, 2))
     if min(vectors.shape) >= 2:
@@ -76,7 +76,7 @@ def _components_of(vectors: Vectors, equal: EqualVectors) -> Points:
 
 
 def pca_2d(vectors: Vectors) -> Points:
-    """The first two principal components (n, 2) of vectors (n, d); exact, so that no seed is needed."""
+    """Return the first two principal components (n, 2) of vectors (n, d), exact: no seed is needed."""
     if min(vectors.shape) < 2:
         raise ValueError(f"a map needs at least two vectors of two numbers, not {vectors.shape}")
     solver = "covariance_eigh" if len(vectors) >= vectors.shape[1] else "full"
@@ -85,9 +85,9 @@ def pca_2d(vectors: Vectors) -> Points:
 
 
 def reduce_dimensions(vectors: Vectors, components: int = COMPONENTS) -> Vectors:
-    """Principal components (n, c) of vectors (n, d) where that is fewer numbers, else the vectors centred.
+    """Return principal components (n, c) of vectors (n, d) if that is fewer numbers, else centred.
 
-    Works in float64 sums over blocks, so that 240,000 vectors need little memory beside themselves.
+    Works in float64 sums over blocks, so that 240,000 vectors need little further memory.
     """
     mean = vectors.mean(axis=0, dtype=np.float64)
     if vectors.shape[1] <= components or len(vectors) <= components:
@@ -105,7 +105,7 @@ def reduce_dimensions(vectors: Vectors, components: int = COMPONENTS) -> Vectors
 def umap_2d(
     vectors: Vectors, *, seed: int = 0, neighbours: int = 15, min_dist: float = 0.1, epochs: int | None = None
 ) -> Points:
-    """A UMAP (n, 2) of vectors (n, d), the same for the same seed (McInnes, Healy & Melville 2018).
+    """Compute a UMAP (n, 2) of vectors (n, d), reproducible by seed (McInnes, Healy & Melville 2018).
 
     The vectors are first reduced to their principal components; the layout starts from the first two, which
     keeps the large distances meaningful where it can (Kobak & Linderman 2021).
@@ -141,7 +141,7 @@ def umap_2d(
         low_memory=True,
     )
     with warnings.catch_warnings():
-        # It tells that one seed means one thread, which is what is asked for; and divisions that fail are
+        # It warns that one seed means one thread, which is intended; and divisions that fail are
         # looked for in its result.
         warnings.simplefilter("ignore", UserWarning)
         warnings.simplefilter("ignore", RuntimeWarning)
@@ -150,7 +150,7 @@ def umap_2d(
 
 
 def _start(reduced: Vectors, seed: int) -> Vectors:
-    """Where a layout starts (n, 2): the first two components, each of which varies at least a little."""
+    """Return where a layout starts (n, 2): the first two components, each of which varies a little."""
     start = pca_2d(reduced) if min(reduced.shape) > 1 else np.repeat(reduced, 2, axis=1).astype(np.float64)
     start *= 10.0 / max(float(np.abs(start).max()), 1e-12)
     flat = np.ptp(start, axis=0) < 1e-3
@@ -159,7 +159,7 @@ def _start(reduced: Vectors, seed: int) -> Vectors:
 
 
 def _umap() -> Any:
-    """The module umap, whose machine code is kept between processes: compiling takes longer than a map."""
+    """Import umap, whose machine code is kept between processes: compiling takes longer than a map."""
     import umap
     from numba.core.dispatcher import Dispatcher
     from umap import distances, layouts, umap_, utils

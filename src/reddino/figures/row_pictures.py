@@ -27,7 +27,7 @@ class Pictures:
     """Where the pictures of a table's rows are.
 
     Attributes:
-        table: its columns path, view_x, view_y and view_side say what to cut.
+        table: its columns path, view_x, view_y and view_side define what to cut.
         root: folder that the paths start from.
         failures: filled with the images that cannot be read.
     """
@@ -58,7 +58,7 @@ class Pictures:
         return cls(table, root, Failures())
 
     def cut(self, rows: Sequence[int] | npt.NDArray[np.int64], side: int) -> Images:
-        """Pictures (m, side, side, 3) of rows (m,); grey where an image cannot be read.
+        """Return pictures (m, side, side, 3) of rows (m,); grey where an image cannot be read.
 
         Each image is decoded once, so rows may come in any order.
         """

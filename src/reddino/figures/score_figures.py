@@ -19,22 +19,22 @@ LONGEST = 80.0
 
 
 def confusion_figure(counts: npt.NDArray[np.int64], names: Sequence[str], title: str = "") -> Figure:
-    """A confusion matrix (classes, classes): colour is the share of the true class, numbers are cells.
+    """Draw a confusion matrix (classes, classes): colour is the fraction of the true class.
 
     Args:
         counts: rows are the truth, columns the prediction.
         names: of the classes.
     """
     total = counts.sum(axis=1, keepdims=True)
-    shares = np.divide(counts, total, out=np.zeros(counts.shape), where=total > 0)
+    fractions = np.divide(counts, total, out=np.zeros(counts.shape), where=total > 0)
     texts = [[str(cell) if cell else "" for cell in row] for row in counts.tolist()]
-    return _matrix(shares, texts, names, names, axis_names=("predicted", "true"), title=title)
+    return _matrix(fractions, texts, names, names, axis_names=("predicted", "true"), title=title)
 
 
 def transfer_figure(
     scores: Real, trained_on: Sequence[str], tested_on: Sequence[str], title: str = ""
 ) -> Figure:
-    """Scores (trained, tested) in 0..1 of each source on each other; NaN where nothing was tested."""
+    """Draw scores (trained, tested) in 0..1 of each source on each other; NaN where nothing was tested."""
     texts = [["" if np.isnan(cell) else f"{cell:.2f}" for cell in row] for row in scores.tolist()]
     return _matrix(scores, texts, trained_on, tested_on, axis_names=("tested on", "trained on"), title=title)
 
@@ -42,7 +42,7 @@ def transfer_figure(
 def source_scores_figure(
     scores: Real, models: Sequence[str], sources: Sequence[str], metric: str, title: str = ""
 ) -> Figure:
-    """Scores (models, sources) in 0..1 as a row of dots a source, so that spread between sources shows."""
+    """Draw scores (models, sources) in 0..1 as one row of dots per source, which shows their spread."""
     figure = blank_figure(7.5, 1.2 + _inches(0.45, len(sources)))
     axes = figure.add_subplot()
     place = np.arange(len(sources))
@@ -88,5 +88,5 @@ def _matrix(
 
 
 def _inches(each: float, count: int) -> float:
-    """The length of so many cells or lines; of very many, they are packed, since no picture is longer."""
+    """Return the length of so many cells or lines; very many are packed, since no picture is longer."""
     return min(each * count, LONGEST)

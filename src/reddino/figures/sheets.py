@@ -28,7 +28,7 @@ ABOVE, HEADING = 0.3, 0.35
 MOST_ROWS = 60
 #: Letters of a name above a picture.
 TITLE = 24
-SAME, OTHER, ASKED = PALETTE[2], PALETTE[3], "#000000"
+SAME, OTHER, QUERY = PALETTE[2], PALETTE[3], "#000000"
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,9 @@ class Neighbourhoods:
 def find_neighbourhoods(
     vectors: Vectors, sources: Sequence[str], images: Sequence[str], queries: Indices, k: int = 5
 ) -> Neighbourhoods:
-    """Look for the nearest rows of the same and of other sources.
+    """Find the nearest rows of the same and of other sources.
 
-    Neighbours from the query's own image are passed over: they share its light and focus, and say little.
+    Neighbours from the query's own image are left out: they have its light and focus, and show little.
 
     Args:
         vectors: (n, d).
@@ -84,7 +84,7 @@ def _nearest_of(vectors: Vectors, query: int, rows: Indices, k: int) -> tuple[In
 def typical_queries(
     vectors: Vectors, labels: Sequence[str], sources: Sequence[str], most: int = 12
 ) -> Indices:
-    """Rows to ask for neighbours: of each class, in turn from each source, the one of median distance.
+    """Choose rows to find neighbours of: of each class, in turn from each source, the one of median distance.
 
     Of the rows of a class and source, that one whose distance from their mean is the median: neither the
     most typical cell nor an odd one. Nothing is drawn at random, nothing chosen by its neighbours.
@@ -110,7 +110,7 @@ def _distance_to_mean(vectors: Vectors, rows: Indices) -> Real:
 def neighbours_figure(
     found: Neighbourhoods, cut: Cut, labels: Sequence[str], sources: Sequence[str]
 ) -> Figure:
-    """A row a query: the query, its nearest of the same source, its nearest of other sources.
+    """Draw one row per query: the query, its nearest of the same source, its nearest of other sources.
 
     Frames: black the query, green a neighbour of the same label, vermilion of another; none without labels.
     """
@@ -127,7 +127,7 @@ def neighbours_figure(
     )
     labels_shown, sources_shown = short_names(labels, TITLE), short_names(sources, TITLE)
     for line, query in enumerate(found.queries.tolist()):
-        _show(grid[line, 0], pictures[query], f"{labels_shown[query]}\n{sources_shown[query]}", ASKED)
+        _show(grid[line, 0], pictures[query], f"{labels_shown[query]}\n{sources_shown[query]}", QUERY)
         for first, near, far in (
             (2, found.own[line], found.own_distances[line]),
             (3 + own, found.other[line], found.other_distances[line]),
@@ -144,7 +144,7 @@ def neighbours_figure(
 def classes_figure(
     vectors: Vectors, labels: Sequence[str], cut: Cut, *, k: int = 8, most: int = 300, seed: int = 0
 ) -> Figure:
-    """A row a class: the mean of its pictures, and the cells nearest to the mean of its vectors.
+    """Draw one row per class: the mean of its pictures, and the cells nearest to the mean of its vectors.
 
     Of more than `MOST_ROWS` classes, those with most rows.
 
@@ -172,14 +172,14 @@ def classes_figure(
             drawn = np.sort(np.random.default_rng([seed, i]).choice(rows, most, replace=False))
         mean = mean_picture(cut, drawn)
         order = np.argsort(_distance_to_mean(vectors, rows), kind="stable")[:k]
-        _show(grid[line, 0], mean, f"{names[i]} ({len(rows)})", ASKED)
+        _show(grid[line, 0], mean, f"{names[i]} ({len(rows)})", QUERY)
         for place, picture in enumerate(cut(rows[order])):
             _show(grid[line, 2 + place], picture, "", None)
     return figure
 
 
 def mean_picture(cut: Cut, rows: Indices, block: int = 128) -> Images:
-    """The mean (s, s, 3) of the pictures of rows (m,), cut block by block."""
+    """Return the mean (s, s, 3) of the pictures of rows (m,), cut block by block."""
     total: npt.NDArray[np.float64] | None = None
     for first in range(0, len(rows), block):
         part = cut(rows[first : first + block]).sum(axis=0, dtype=np.float64)
@@ -192,7 +192,7 @@ def mean_picture(cut: Cut, rows: Indices, block: int = 128) -> Images:
 def outliers_figure(
     scores: Real, sources: Sequence[str], labels: Sequence[str], cut: Cut, *, k: int = 10
 ) -> Figure:
-    """A row a source: its k rows of highest outlier score, highest first, with score and label.
+    """Draw one row per source: its k rows of highest outlier score, highest first, with score and label.
 
     Of more than `MOST_ROWS` sources, those with most rows.
     """
@@ -215,24 +215,24 @@ def outliers_figure(
 
 
 def outlier_rows(scores: Real, among: npt.NDArray[np.bool_] | None = None) -> Indices:
-    """Rows by outlier score, highest first; rows without a score are left out."""
+    """Return rows by outlier score, highest first; rows without a score are left out."""
     eligible = ~np.isnan(scores) if among is None else ~np.isnan(scores) & among
     rows = np.flatnonzero(eligible)
     return np.asarray(rows[np.argsort(-scores[rows], kind="stable")], dtype=np.int64)
 
 
 def _largest(groups: Groups, numbers: Sequence[int]) -> list[int]:
-    """Up to `MOST_ROWS` of the groups of these numbers, those with most rows, in their order."""
+    """Return up to `MOST_ROWS` of the groups of these numbers, those with most rows, in their order."""
     return sorted(sorted(numbers, key=lambda i: -groups.counts[i])[:MOST_ROWS])
 
 
 def _of_all(shown: Sequence[int], there: Sequence[int], what: str) -> str:
-    """What a title says of the groups that a sheet leaves out; "" where there are none."""
+    """Describe for a title the groups that a sheet leaves out; "" where it shows all."""
     return f" | the {len(shown)} largest of {len(there)} {what}" if len(shown) < len(there) else ""
 
 
 def _sheet(rows: int, widths: Sequence[float], title: str) -> tuple[Figure, npt.NDArray[np.object_]]:
-    """A figure with axes (rows, columns) at fixed places, since laying out hundreds of axes takes long.
+    """Return a figure with axes (rows, columns) at fixed places: laying out hundreds of axes takes long.
 
     Args:
         rows: of pictures.
@@ -248,11 +248,11 @@ def _sheet(rows: int, widths: Sequence[float], title: str) -> tuple[Figure, npt.
     for row in range(rows):
         left = gap
         bottom = height - HEADING - (row + 1) * (INCH + ABOVE)
-        for column, share in enumerate(widths):
-            place = (left / width, bottom / height, INCH * share / width, INCH / height)
+        for column, width_of in enumerate(widths):
+            place = (left / width, bottom / height, INCH * width_of / width, INCH / height)
             grid[row, column] = figure.add_axes(place)
             grid[row, column].set_axis_off()
-            left += INCH * share + gap
+            left += INCH * width_of + gap
     figure.text(gap / width, 1 - 0.12 / height, title, fontsize=9, va="top", ha="left")
     return figure, grid
 

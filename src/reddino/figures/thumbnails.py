@@ -1,4 +1,4 @@
-"""Small pictures of some rows in a page: which rows, and the sheets of pictures that they share."""
+"""Small pictures of some rows in a page: which rows, and the sheets that hold the pictures."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ ACROSS = 16
 QUALITY = 82
 #: Characters that a picture takes at the least, about.
 LEAST = 1000
-#: Of the pictures in a page, this share goes to the highest outlier scores.
+#: Of the pictures in a page, this fraction goes to the highest outlier scores.
 OUTLIERS = 0.2
 
 
 def choose_rows(scores: Real, strata: Sequence[Sequence[str]], most: int, seed: int = 0) -> Indices:
-    """Rows that get a picture: outliers first, then the strata in turn.
+    """Choose rows that get a picture: outliers first, then the strata in turn.
 
     Args:
         scores: (n,) outlier scores; a fifth of the rows are those with the highest.
-        strata: columns of n texts, such as source, label and patient; what they say together is a stratum.
-            The strata give a row each, in turn, drawn at random, until there are enough: rare ones are
+        strata: columns of n texts, such as source, label and patient; each combination is a stratum.
+            The strata yield a row each, in turn, drawn at random, until there are enough: rare ones are
             complete before frequent ones.
         most: rows to choose.
         seed: of the draw.
@@ -55,13 +55,13 @@ def choose_rows(scores: Real, strata: Sequence[Sequence[str]], most: int, seed: 
     return np.concatenate([first, rest]).astype(np.int64)
 
 
-def picture_sheets(rows: Indices, cut: Callable[[Indices], Images], room: int) -> dict[str, Any] | None:
-    """Pictures of rows (m,) as the page takes them, as many as fit.
+def picture_sheets(rows: Indices, cut: Callable[[Indices], Images], space: int) -> dict[str, Any] | None:
+    """Return pictures of rows (m,) as the page takes them, as many as fit.
 
     Args:
         rows: the most important first.
-        cut: gives pictures (k, SIDE, SIDE, 3).
-        room: characters that all sheets together may take.
+        cut: returns pictures (k, SIDE, SIDE, 3).
+        space: characters that all sheets together may take.
 
     Returns:
         side, pictures across a sheet, the rows that have one, and the sheets as data URLs; None if not one
@@ -70,13 +70,13 @@ def picture_sheets(rows: Indices, cut: Callable[[Indices], Images], room: int) -
     per_sheet = ACROSS * ACROSS
     sheets: list[str] = []
     # All at once, so that each image is decoded once; but not many more than can fit.
-    rows = rows[: max(room // LEAST, 0)]
+    rows = rows[: max(space // LEAST, 0)]
     pictures = cut(rows)
     for first in range(0, len(rows), per_sheet):
         sheet = _sheet(pictures[first : first + per_sheet])
-        if len(sheet) > room:
+        if len(sheet) > space:
             break
-        room -= len(sheet)
+        space -= len(sheet)
         sheets.append(sheet)
     if not sheets:
         return None
@@ -91,7 +91,7 @@ def picture_sheets(rows: Indices, cut: Callable[[Indices], Images], room: int) -
 
 
 def _sheet(pictures: Images) -> str:
-    """Up to 256 pictures side by side, as a JPEG data URL."""
+    """Return up to 256 pictures side by side, as a JPEG data URL."""
     lines = -(-len(pictures) // ACROSS)
     canvas = np.full((lines * SIDE, ACROSS * SIDE, 3), 255, np.uint8)
     for place, picture in enumerate(pictures):

@@ -14,7 +14,7 @@ from reddino.networks.graph import normalise
 
 
 class ViTPatches:
-    """An encoder seen patch by patch; a `PatchEncoder`. Computes with torch, whatever runtime embeds.
+    """An encoder for each patch; a `PatchEncoder`. Computes with torch, whatever runtime embeds.
 
     Attributes:
         input_size: pixels of the encoder's own input.
@@ -25,7 +25,7 @@ class ViTPatches:
         """Take an encoder.
 
         Raises:
-            RedDinoError: its network has no patch tokens, or is asked in four orientations.
+            RedDinoError: its network has no patch tokens, or has four orientations.
         """
         if not isinstance(encoder.backbone, ViTBackbone):
             raise RedDinoError(
@@ -36,7 +36,7 @@ class ViTPatches:
         self.input_size, self.patch_size = encoder.input_size, encoder.backbone.patch_size
 
     def patch_tokens(self, images: Images) -> tuple[Plane, Plane]:
-        """Patch tokens, and what the class token attends to in the last block.
+        """Return patch tokens, and the class token's attention in the last block.
 
         Args:
             images: (n, H, W, 3) uint8 RGB, H and W multiples of the patch size.

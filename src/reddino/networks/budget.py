@@ -31,7 +31,7 @@ class _Count(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.left -= math.prod(args[0])  # of empty, zeros, randn, full, ...
             if self.left < 0:
                 raise RedDinoError(
-                    f"{self.origin} holds {self.held:,} numbers, and the network that it is said to be takes "
+                    f"{self.origin} holds {self.held:,} numbers, and the network of its description takes "
                     "several times as many: the description and the weights do not belong together"
                 )
         return func(*args, **(kwargs or {}))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from reddino.foundations.errors import RedDinoError
 
-#: Seconds after which a hub that does not answer counts as out of reach.
+#: Seconds without a response after which the hub counts as out of reach.
 PATIENCE = 10
 
 
@@ -80,7 +80,7 @@ def fetch_optional(repository: str, file: str) -> Path | None:
 
 
 def is_offline() -> bool:
-    """Return whether the user asked for no network access (HF_HUB_OFFLINE), at start or since."""
+    """Return whether the user switched network access off (HF_HUB_OFFLINE), at start or since."""
     from huggingface_hub import constants
 
     switched = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
@@ -99,7 +99,7 @@ def why_out_of_reach() -> str | None:
     try:
         get_session().head(constants.ENDPOINT, timeout=PATIENCE)
     except Exception as error:  # httpx or requests, by the client's version; each with kinds of its own
-        return f"{constants.ENDPOINT} does not answer ({_first_line(error)})"
+        return f"{constants.ENDPOINT} does not respond ({_first_line(error)})"
     return None
 
 
@@ -120,7 +120,7 @@ def _refusal(name: str, error: Exception) -> str:
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
     if isinstance(error, GatedRepoError):
-        return f"the hub's repository '{name}' is gated: ask for access on its page, then run `hf auth login`"
+        return f"the hub's repository '{name}' is gated: request access on its page, then run `hf auth login`"
     if isinstance(error, RepositoryNotFoundError):
         return (
             f"the hub has no repository '{name}' that you may read: check the name, or log in with "

@@ -91,7 +91,7 @@ def _openvino_candidates(
             )
 
 
-def _precisions(asked: str, hardware: bool) -> tuple[Literal["fp32", "bf16"], ...]:
-    if asked == "bf16":
+def _precisions(precision: str, hardware: bool) -> tuple[Literal["fp32", "bf16"], ...]:
+    if precision == "bf16":
         return ("bf16",)
-    return ("fp32", "bf16") if asked == "auto" and hardware else ("fp32",)
+    return ("fp32", "bf16") if precision == "auto" and hardware else ("fp32",)

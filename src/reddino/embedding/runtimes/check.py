@@ -34,7 +34,7 @@ class Agreement:
 def agreement(vectors: Vectors, reference: Vectors) -> Agreement:
     """Return the cosine of each row with its reference, after the reference's mean is subtracted from both.
 
-    Embeddings share a large common part, which would make any two of them similar.
+    Embeddings have a large part in common, which would make any two of them similar.
 
     Args:
         vectors: (n, d); or patch tokens (n, tokens, d), of which each counts as a row.

@@ -55,10 +55,10 @@ class Measured:
     note: str = ""
 
     def __str__(self) -> str:
-        said = f", {self.note}" if self.note else ""
+        note = f", {self.note}" if self.note else ""
         return (
             f"{self.candidate}: {self.images_per_second:.1f} images/s, "
-            f"centred cosine {self.cosine:.6f} (least {self.least_cosine:.6f}){said}"
+            f"centred cosine {self.cosine:.6f} (least {self.least_cosine:.6f}){note}"
         )
 
 

@@ -7,12 +7,12 @@ from typing import Literal
 
 Wanted = Literal["low", "high"]
 
-_TOLD = "How well a probe names the {} of a cell from groups it never saw; {}"
+_PROBE = "How well a probe names the {} of a cell from groups it never saw; {}"
 MEANINGS = {
-    "source told": _TOLD.format("source", "high: the laboratory is written all over the embedding."),
-    "slide told": _TOLD.format("slide", "high: stain and light of single slides are in it."),
-    "patient told": _TOLD.format("patient", "high: single patients or their slides are in it."),
-    "class told": _TOLD.format("class", "high: the embedding holds what is asked for."),
+    "source told": _PROBE.format("source", "high: the laboratory is written all over the embedding."),
+    "slide told": _PROBE.format("slide", "high: stain and light of single slides are in it."),
+    "patient told": _PROBE.format("patient", "high: single patients or their slides are in it."),
+    "class told": _PROBE.format("class", "high: the embedding holds what is asked for."),
     "source silhouette": "How far sources lie apart as clusters; high: cells stand by laboratory, 0: not.",
     "class silhouette": "How far classes lie apart as clusters; high: cells stand by class, about 0: not.",
     "iLISI": "Sources in the neighbourhood of a cell, effectively; 1: its own alone, high: all are mixed.",

@@ -41,7 +41,7 @@ class Measure:
         name: a key of MEANINGS.
         value: what was measured.
         without: what it would be if the groups in question left no trace.
-        detail: sizes that belong to the value, in words.
+        detail: sizes that belong to the value.
     """
 
     name: str
@@ -81,12 +81,12 @@ class BatchReport:
     embedding: Mapping[str, Any] = field(default_factory=dict)
 
     def value(self, name: str) -> float:
-        """A measure by its name; nan where it could not be taken."""
+        """Return a measure by its name; nan where it could not be taken."""
         return next((one.value for one in self.measures if one.name == name), float("nan"))
 
 
 def common_dimensions(sizes: Sequence[int]) -> int:
-    """The dimensions to which embeddings of several sizes are reduced: the smallest, at most 64.
+    """Return the dimensions to which embeddings of several sizes are reduced: the smallest, at most 64.
 
     Those under 8 are left out of the choice, and keep their own.
     """
@@ -114,7 +114,7 @@ def measure_table(
         emb: the table; with labels, rows without one are left out.
         label: column of the classes.
         source: column of the sources.
-        group_column: what stays on one side of a split; None: whatever shares
+        group_column: what stays on one side of a split; None: rows of one
             image, group, slide or patient.
         join_sources: columns whose values mean the same under every source.
         classes: old label to new, None to drop it.
@@ -134,7 +134,7 @@ def measure_table(
     require_finite(emb)
     sample = _sample(emb, source, rows, seed)
     chosen, labels = emb.select(sample), [labels[row] for row in sample.tolist()]
-    table = _Table(
+    table = _Sample(
         chosen,
         labels,
         source=source,
@@ -167,11 +167,11 @@ def measure_table(
 
 
 def _sample(emb: Embeddings, source: str, rows: int, seed: int) -> Groups:
-    """Rows of the sample, in order; all renderings of a cell come along with it."""
+    """Return the rows of the sample, in order; all renderings of a cell come along with it."""
     sources = emb.names(source)
     if len(set(sources)) < 2:
         raise RedDinoError(
-            f"A batch effect needs at least two sources in column '{source}'; here: {sorted(set(sources))}."
+            f"a batch effect needs at least two sources in column '{source}'; here: {sorted(set(sources))}"
         )
     cells = _cell_names(emb, sources)
     units = np.unique(np.asarray(cells), return_inverse=True)[1] if cells else np.arange(len(emb))
@@ -186,7 +186,7 @@ def _sample(emb: Embeddings, source: str, rows: int, seed: int) -> Groups:
 
 
 def _cell_names(emb: Embeddings, sources: Sequence[str]) -> list[str]:
-    """The name of each row's cell where cells stand under several sources; else nothing."""
+    """Return the name of each row's cell where cells stand under several sources; else nothing."""
     if CELL_COLUMN not in emb.table.column_names:
         return []
     names = emb.strings(CELL_COLUMN)
@@ -194,8 +194,8 @@ def _cell_names(emb: Embeddings, sources: Sequence[str]) -> list[str]:
     return names if len(rendered_pairs(names, numbers)) else []
 
 
-class _Table:
-    """A sample with everything that the measures share."""
+class _Sample:
+    """A sample with everything that several measures use."""
 
     def __init__(
         self,
@@ -218,14 +218,14 @@ class _Table:
         self.group_column, self.join_sources = group_column, join_sources
 
     def takers(self) -> Iterator[tuple[str, Callable[[], Measure]]]:
-        """Each measure's name and the function that takes it."""
+        """Yield each measure's name and the function that takes it."""
         with_classes = len(set(self.labels)) > 1
-        yield "source told", lambda: self._told("source told", self.source_names, self._groups())
+        yield "source told", lambda: self._predict("source told", self.source_names, self._groups())
         for column in ("slide", "patient"):
             if len(set(self.emb.strings(column)) - {""}) > 1:
-                yield f"{column} told", lambda column=column: self._places_told(column)  # type: ignore[misc]
+                yield f"{column} told", lambda column=column: self._predict_places(column)  # type: ignore[misc]
         if with_classes:
-            yield "class told", lambda: self._told("class told", self.labels, self._groups())
+            yield "class told", lambda: self._predict("class told", self.labels, self._groups())
         yield "source silhouette", lambda: self._silhouette("source silhouette", self.sources)
         if with_classes:
             yield "class silhouette", lambda: self._silhouette("class silhouette", self.classes)
@@ -243,14 +243,14 @@ class _Table:
                 yield "source / class distance", self._pairs
 
     def name_notes(self) -> list[str]:
-        """Sentences on names under several sources; renderings of a cell bear one name on purpose."""
+        """Return notes on names under several sources; renderings of a cell have one name on purpose."""
         try:
             return [] if self.cells else shared_names(self.emb, self._groups())
-        except RedDinoError:  # rows without a group, which the measures that need one say
+        except RedDinoError:  # rows without a group, which is an error of the measures that need one
             return []
 
     def _groups(self) -> list[str]:
-        """What stays on one side of a split; of a cell's renderings no two stand on different sides."""
+        """Return what stays on one side of a split; all renderings of a cell stay together."""
         if not self.cells:
             return groups_of(self.emb, self.group_column, self.join_sources)
         for column in (self.group_column, "patient", "group"):
@@ -258,12 +258,12 @@ class _Table:
                 return values
         return self.cells
 
-    def _told(self, name: str, values: Sequence[str], groups: Sequence[str]) -> Measure:
-        told = predictability(self.vectors, values, groups, folds=self.folds, seed=self.seed)
-        return Measure(name, told.balanced_accuracy, told.chance, told.detail)
+    def _predict(self, name: str, values: Sequence[str], groups: Sequence[str]) -> Measure:
+        found = predictability(self.vectors, values, groups, folds=self.folds, seed=self.seed)
+        return Measure(name, found.balanced_accuracy, found.chance, found.detail)
 
-    def _places_told(self, column: str) -> Measure:
-        """Slides or patients, from other images of theirs; those of one image alone are left out."""
+    def _predict_places(self, column: str) -> Measure:
+        """Measure the probe accuracy for slides or patients, from other images of theirs."""
         values = [
             f"{source}|{value}" if value else ""
             for source, value in zip(self.source_names, self.emb.strings(column), strict=True)
@@ -277,15 +277,15 @@ class _Table:
             raise RedDinoError(f"fewer than two values of '{column}' have two images or more")
         drawn = set(np.random.default_rng(self.seed).permutation(able)[:MOST_VALUES].tolist())
         rows = np.array([value in drawn for value in values])
-        told = predictability(
+        found = predictability(
             self.vectors[rows],
             [value for value in values if value in drawn],
             [group for group, kept in zip(groups, rows, strict=True) if kept],
             folds=min([self.folds, *(len(homes[value]) for value in drawn)]),
             seed=self.seed,
         )
-        detail = f"{told.detail}, folds by image, {len(able)} values in all"
-        return Measure(f"{column} told", told.balanced_accuracy, told.chance, detail)
+        detail = f"{found.detail}, folds by image, {len(able)} values in all"
+        return Measure(f"{column} told", found.balanced_accuracy, found.chance, detail)
 
     def _silhouette(self, name: str, groups: Groups) -> Measure:
         return Measure(name, float(silhouette(self.vectors, groups).mean()), 0.0)

@@ -22,7 +22,7 @@ ENTROPY_TOLERANCE = 1e-5
 
 
 def silhouette(vectors: Vectors, groups: Groups) -> Real:
-    """Silhouette (n,) of each point (Rousseeuw 1987), Euclidean; as scikit-learn's `silhouette_samples`.
+    """Return the silhouette (n,) of each point (Rousseeuw 1987), Euclidean, as scikit-learn has it.
 
     (b - a) / max(a, b), a the mean distance to the others of its group, b that to the nearest other group; 0
     for a point alone in its group.
@@ -38,7 +38,7 @@ def silhouette(vectors: Vectors, groups: Groups) -> Real:
     points -= points.mean(axis=0)
     names, own = np.unique(groups, return_inverse=True)
     if len(names) < 2:
-        raise RedDinoError("A silhouette needs at least two groups, and all rows are of one.")
+        raise RedDinoError("a silhouette needs at least two groups, and all rows are of one")
     members = np.eye(len(names))[own]
     sizes = members.sum(axis=0)
     values = np.empty(len(points))
@@ -58,7 +58,7 @@ def silhouette(vectors: Vectors, groups: Groups) -> Real:
 
 
 def _distances(block: Real, points: Real, start: int) -> Real:
-    """Euclidean distances (b, n) from a block of the points, which begins at row `start`, to all of them."""
+    """Return Euclidean distances (b, n) from a block of points, which begins at row `start`, to all."""
     squared = (block**2).sum(axis=1)[:, None] + (points**2).sum(axis=1) - 2 * block @ points.T
     # The product leaves a rounding error where the distance is nought.
     squared[np.arange(len(block)), start + np.arange(len(block))] = 0.0
@@ -66,11 +66,11 @@ def _distances(block: Real, points: Real, start: int) -> Real:
 
 
 def neighbours(vectors: Vectors, count: int) -> tuple[Groups, Real]:
-    """The `count` nearest other points of each: rows (n, count), nearest first, and distances (n, count)."""
+    """Return the `count` nearest other points of each: rows and distances (n, count), nearest first."""
     if count < 1:
-        raise RedDinoError(f"{len(vectors)} rows are too few to look at the neighbours of one")
+        raise RedDinoError(f"{len(vectors)} rows are too few to find the neighbours of one")
     if len(vectors) <= count:
-        raise RedDinoError(f"{count} neighbours need more than {count} rows, and there are {len(vectors)}.")
+        raise RedDinoError(f"{count} neighbours need more than {count} rows, and there are {len(vectors)}")
     found = nearest(vectors, vectors, count + 1)
     own = found == np.arange(len(vectors))[:, None]
     # Among many equal points a point may not be among its own nearest: then the last one gives way.
@@ -85,11 +85,11 @@ def neighbours(vectors: Vectors, count: int) -> tuple[Groups, Real]:
 
 
 def lisi(vectors: Vectors, groups: Groups, perplexity: float = 30) -> Real:
-    """Local inverse Simpson index (n,): how many groups the neighbourhood of each point effectively holds.
+    """Return the local inverse Simpson index (n,): the effective number of groups around each point.
 
     Korsunsky et al. 2019 (Harmony), as published with it: of the 3 x perplexity nearest points (itself
     counted, then left out) each weighs exp(-beta x distance), with beta such that the weights have the wanted
-    perplexity; the index is 1 / sum over groups of (share of weight)^2. 1: one group; k: k groups alike.
+    perplexity; the index is 1 / sum over groups of (fraction of weight)^2. 1: one group; k: k equal groups.
 
     Args:
         vectors: (n, d).
@@ -105,7 +105,7 @@ def lisi(vectors: Vectors, groups: Groups, perplexity: float = 30) -> Real:
 
 
 def perplexity_weights(distances: Real, perplexity: float) -> Real:
-    """Weights (n, k) that sum to 1, exp(-beta x distance) with beta such that their entropy is ln perplexity.
+    """Return weights (n, k) of sum 1, exp(-beta x distance), whose entropy is ln perplexity.
 
     Bisection on ln beta, all rows at once. Where even equal weights cannot reach the perplexity they are
     equal; distances count from the nearest, which changes nothing but keeps the exponential in range.
@@ -130,8 +130,8 @@ class Rejections:
     """A k-nearest-neighbour batch effect test.
 
     Attributes:
-        rate: share of the tested neighbourhoods whose mix of groups differs from the whole's.
-        by_chance: the same with the groups dealt out anew: what the test rejects without any effect.
+        rate: fraction of the tested neighbourhoods whose mix of groups differs from the whole's.
+        by_chance: the same with the groups shuffled: what the test rejects without any effect.
         neighbourhood: points of a neighbourhood, its middle among them.
         tested: neighbourhoods.
     """
@@ -145,14 +145,14 @@ class Rejections:
 def kbet(
     vectors: Vectors, groups: Groups, *, neighbourhood: int | None = None, alpha: float = 0.05, seed: int = 0
 ) -> Rejections:
-    """k-nearest-neighbour batch effect test (Büttner et al. 2019): Pearson's chi^2 in every neighbourhood.
+    """Run the k-nearest-neighbour batch effect test (Büttner et al. 2019): Pearson's chi^2 in neighbourhoods.
 
     Args:
         vectors: (n, d).
         groups: (n,) numbers 0 to k - 1, at least two of them in use.
         neighbourhood: points of each; None: a quarter of the mean group, between 10 and 100.
         alpha: level of each test.
-        seed: of the groups dealt out anew.
+        seed: of the shuffled groups.
 
     Raises:
         RedDinoError: one group only, or fewer points than a neighbourhood.
@@ -160,7 +160,7 @@ def kbet(
     own = np.unique(groups, return_inverse=True)[1].astype(np.int64)
     count = int(own.max()) + 1
     if count < 2:
-        raise RedDinoError("kBET needs at least two groups, and all rows are of one.")
+        raise RedDinoError("kBET needs at least two groups, and all rows are of one")
     size = neighbourhood or int(np.clip(len(own) / count / 4, 10, 100))
     others, _ = neighbours(vectors, size - 1)
     near = np.concatenate([np.arange(len(own))[:, None], others], axis=1)
@@ -174,7 +174,7 @@ def kbet(
 
 
 def _p_values(near: Groups, groups: Groups) -> Real:
-    """p (m,) of the chi^2 test that neighbourhoods (m, size) hold the groups in the shares of all (n,)."""
+    """Return p (m,) of the chi^2 test that neighbourhoods (m, size) hold the groups as all (n,) do."""
     count = int(groups.max()) + 1
     expected = np.bincount(groups, minlength=count) / len(groups) * near.shape[1]
     observed = np.stack([(near == group).sum(axis=1) for group in range(count)], axis=1)

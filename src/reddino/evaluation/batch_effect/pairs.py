@@ -1,4 +1,4 @@
-"""The same cell under two sources: how far apart its renderings are, beside how far apart classes are."""
+"""The same cell under two sources: the distance of its renderings, compared with that of classes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class PairDistances:
 
 
 def rendered_pairs(cells: Sequence[str], sources: Groups) -> npt.NDArray[np.int64]:
-    """Rows (m, 2) that are the same cell ("" is none) under two sources; each pair once."""
+    """Return rows (m, 2) that are the same cell ("" means unknown) under two sources; each pair once."""
     by_cell: dict[str, list[int]] = {}
     for row, cell in enumerate(cells):
         if cell:
@@ -78,7 +78,7 @@ def pair_distances(
     pairs = rendered_pairs(cells, sources)
     if len(pairs) == 0:
         raise RedDinoError(
-            "No cell stands in the table under two sources; `reddino synthesise --every-source` draws such."
+            "no cell stands in the table under two sources; `reddino synthesise --every-source` draws such"
         )
     drawn = pairs[rng.permutation(len(pairs))[:most]]
     first = rng.integers(len(vectors), size=8 * most)
@@ -89,7 +89,7 @@ def pair_distances(
     for chosen in (apart & alike, apart & ~alike):
         rows = np.flatnonzero(chosen)[:most]
         if len(rows) == 0:
-            raise RedDinoError("No source of the table holds both two cells of a class and two classes.")
+            raise RedDinoError("no source of the table holds both two cells of a class and two classes")
         medians.append(_median_distance(vectors, first[rows], second[rows]))
     return PairDistances(_median_distance(vectors, *drawn.T), medians[0], medians[1], len(drawn))
 

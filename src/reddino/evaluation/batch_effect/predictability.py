@@ -22,7 +22,7 @@ MAX_ITERATIONS = 500
 
 @dataclass(frozen=True)
 class Predictability:
-    """How well something is told from an embedding.
+    """How well a probe predicts something from an embedding.
 
     Attributes:
         balanced_accuracy: mean recall over the values, averaged over the folds.
@@ -51,7 +51,7 @@ class Predictability:
 
 
 def reduced(vectors: Vectors, dimensions: int) -> Vectors:
-    """The first principal components (n, min(d, dimensions, n - 1)), divided by one number: their spread.
+    """Return the first principal components (n, min(d, dimensions, n - 1)), divided by their common scale.
 
     Which leaves what is large large, but makes a probe's regularisation mean the same for every model. The
     components are those of all rows: no label takes part, so nothing is given away between folds.
@@ -69,11 +69,11 @@ def reduced(vectors: Vectors, dimensions: int) -> Vectors:
 def predictability(
     vectors: Vectors, values: Sequence[str], groups: Sequence[str], *, folds: int = 5, seed: int = 0
 ) -> Predictability:
-    """Logistic regression with balanced class weights over folds of whole groups.
+    """Fit logistic regression with balanced class weights over folds of whole groups, and test it.
 
     Args:
         vectors: (n, d), on one scale (`reduced`).
-        values: (n,) what is to be told.
+        values: (n,) what is to be predicted.
         groups: (n,) what stays on one side of a split.
         folds: number of folds.
         seed: of the folds.

@@ -27,7 +27,7 @@ class BatchReports(list[BatchReport]):
 
 
 def rows(reports: Sequence[BatchReport]) -> list[tuple[str, ...]]:
-    """(measure, wanted, without an effect, a value a model) of every measure that a report holds."""
+    """Return (measure, wanted, without an effect, a value of each model) of every measure of a report."""
     found = []
     for name in MEANINGS:
         without = [one.without for report in reports for one in report.measures if one.name == name]
@@ -38,12 +38,12 @@ def rows(reports: Sequence[BatchReport]) -> list[tuple[str, ...]]:
 
 
 def header(reports: Sequence[BatchReport]) -> tuple[str, ...]:
-    """Titles of the columns of `rows`."""
+    """Return the titles of the columns of `rows`."""
     return ("measure", "wanted", "no trace", *(report.model for report in reports))
 
 
 def describe(report: BatchReport) -> str:
-    """One line on what was measured."""
+    """Describe in one line what was measured."""
     parts = [
         f"{report.rows} of {report.of_rows} cells (drawn by seed {report.seed})"
         if report.rows < report.of_rows
@@ -55,7 +55,7 @@ def describe(report: BatchReport) -> str:
 
 
 def captions(reports: Sequence[BatchReport]) -> list[str]:
-    """What was measured, the dimensions of each model, and every note, once each."""
+    """Return what was measured, the dimensions of each model, and every note, once each."""
     sizes = ", ".join(f"{one.model} {one.dimensions} of {one.of_dimensions}" for one in reports)
     notes = [note for report in reports for note in report.notes]
     lines = [*(describe(report) for report in reports), f"principal components: {sizes}", *notes]
@@ -63,7 +63,7 @@ def captions(reports: Sequence[BatchReport]) -> list[str]:
 
 
 def rich_table(reports: Sequence[BatchReport]) -> Table:
-    """A terminal table with what each measure means below it."""
+    """Return a terminal table with the meaning of each measure below it."""
     shown = rows(reports)
     lines = [*captions(reports), *(f"{row[0]}: {MEANINGS[row[0]]}" for row in shown)]
     table = Table(title="batch effect", caption="\n".join(lines), caption_justify="left")
@@ -75,7 +75,7 @@ def rich_table(reports: Sequence[BatchReport]) -> Table:
 
 
 def markdown(reports: Sequence[BatchReport]) -> str:
-    """The same in Markdown."""
+    """Return the same in Markdown."""
     shown = rows(reports)
     lines = [
         tuple(markdown_text(name) for name in header(reports)),
@@ -90,7 +90,7 @@ def markdown(reports: Sequence[BatchReport]) -> str:
 
 
 def as_json(report: BatchReport) -> dict[str, Any]:
-    """Everything that a report holds, as JSON values."""
+    """Return everything that a report holds, as JSON values."""
     measures = [
         {
             **asdict(one),
@@ -109,7 +109,7 @@ def as_json(report: BatchReport) -> dict[str, Any]:
 
 
 def save(path: Path, reports: Sequence[BatchReport], provenance: Mapping[str, Any]) -> None:
-    """Write the reports as JSON to `path` and as Markdown beside it, with where they came from."""
+    """Write the reports as JSON to `path` and as Markdown next to it, with where they came from."""
     document = {"provenance": dict(provenance), "reports": [as_json(report) for report in reports]}
     write_text(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
     origin = markdown_text(origin_line(provenance))

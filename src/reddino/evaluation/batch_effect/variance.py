@@ -1,4 +1,4 @@
-"""The share of an embedding's variance that groups explain."""
+"""The fraction of an embedding's variance that groups explain."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Groups = npt.NDArray[np.int64]
 
 
 def eta_squared(vectors: Vectors, groups: Groups) -> float:
-    """Multivariate eta^2: the sum of squares between the groups over that of all, summed over dimensions.
+    """Return multivariate eta^2: the sum of squares between groups over that of all, over all dimensions.
 
     The same number as principal-component regression's R^2 weighted by the components' variance (all
     components kept), and as the R^2 of PERMANOVA on Euclidean distances (Anderson 2001).
@@ -30,7 +30,7 @@ def eta_squared(vectors: Vectors, groups: Groups) -> float:
 
 
 def eta_squared_within(vectors: Vectors, groups: Groups, blocks: Groups) -> float:
-    """The share of all variance that groups explain beyond blocks: eta^2 of both less that of blocks.
+    """Return the fraction of all variance that groups explain beyond blocks: eta^2 of both less blocks.
 
     With sources as groups and classes as blocks: what the source adds to cells of one class. Unlike plain
     eta^2 it is not raised when sources merely hold other classes.
@@ -40,7 +40,7 @@ def eta_squared_within(vectors: Vectors, groups: Groups, blocks: Groups) -> floa
 
 
 def eta_squared_by_chance(groups: Groups) -> float:
-    """What groups explain on average where they mean nothing: (k - 1) / (n - 1)."""
+    """Return what groups explain on average where they mean nothing: (k - 1) / (n - 1)."""
     return (len(np.unique(groups)) - 1) / max(len(groups) - 1, 1)
 
 

@@ -43,13 +43,13 @@ class Document:
     scripts: list[str] = field(default_factory=list)
 
     def add(self, title: str, *parts: str) -> None:
-        """Append a section of HTML parts; one without parts is passed over."""
+        """Append a section of HTML parts; one without parts is left out."""
         body = "\n".join(part for part in parts if part)
         if body:
             self.sections.append((title, body))
 
     def html(self) -> str:
-        """The page."""
+        """Return the page."""
         links = " ".join(f'<a href="#s{i}">{escape(title)}</a>' for i, (title, _) in enumerate(self.sections))
         bodies = "\n".join(
             f'<section><h2 id="s{i}">{escape(title)}</h2>\n{body}\n</section>'
@@ -69,7 +69,7 @@ class Document:
 
 
 def policy(style: str, scripts: Sequence[str]) -> str:
-    """The page's content policy: it loads nothing, and runs and styles by just these texts."""
+    """Return the page's content policy: it loads nothing, and runs and styles by just these texts."""
     allowed = [_digest(script) for script in scripts] or ["'none'"]
     return (
         f"default-src 'none'; img-src data:; style-src {_digest(style)}; script-src {' '.join(allowed)}; "
@@ -82,22 +82,22 @@ def _digest(text: str) -> str:
 
 
 def escape(text: str) -> str:
-    """Text as HTML shows it; what acts is written out, except what joins and directs letters of a script."""
+    """Return text as HTML shows it; what acts is written out, except what joins and directs letters."""
     return html.escape(visible(text, keep=KEPT))
 
 
 def asset(name: str) -> str:
-    """A file that stands beside this one."""
+    """Read a file next to this one."""
     return (_HERE / name).read_text(encoding="utf-8")
 
 
 def paragraph(text: str, *, note: bool = False) -> str:
-    """A paragraph of plain text."""
+    """Return a paragraph of plain text."""
     return f"<p class={'note' if note else 'text'}>{escape(text)}</p>"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]], numbers: Sequence[int] = ()) -> str:
-    """A table of plain text; the columns whose places are in `numbers` are set flush right."""
+    """Return a table of plain text; the columns whose places are in `numbers` are set flush right."""
 
     def cells(kind: str, values: Sequence[Any]) -> str:
         return "".join(
@@ -111,12 +111,12 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Any]], numbers: Sequenc
 
 
 def facts(values: Mapping[str, Any]) -> str:
-    """A table of two columns: what, and its value."""
+    """Return a table of two columns: names and values."""
     return table((), [(name, value) for name, value in values.items() if value not in (None, "")])
 
 
 def picture(figure: Figure, caption: str, numbers: Numbers, dpi: int = 110) -> str:
-    """A figure as a PNG (flat colours) or a JPEG (photographs), whichever is smaller, with its caption.
+    """Return a figure as a PNG (flat colours) or a JPEG (photographs), whichever is smaller.
 
     Names that no installed font can draw are numbers in it; `numbers` takes them for the page's list.
     """
@@ -133,6 +133,6 @@ def picture(figure: Figure, caption: str, numbers: Numbers, dpi: int = 110) -> s
 
 
 def embedded_json(name: str, value: Any) -> str:
-    """JSON that a script of the page reads by its id; no text in it can end the element."""
+    """Return JSON that a script of the page reads by its id; no text in it can end the element."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     return f'<script type="application/json" id="{name}">{text}</script>'

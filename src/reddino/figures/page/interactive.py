@@ -1,4 +1,4 @@
-"""The interactive map of a page: its data, its controls, and what it says of the pictures it carries."""
+"""The interactive map of a page: its data, its controls, and the notes on its pictures."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from reddino.figures.page.document import asset, embedded_json, paragraph
 from reddino.figures.palette import NO_LABEL, PALETTE
 from reddino.figures.thumbnails import SIDE, choose_rows, picture_sheets
 
-#: What a page offers first; other columns follow while there is room.
+#: What a page offers first; other columns follow while there is space.
 FIRST = ("source", "slide", "patient", "group", "path", "view_x", "view_y", "view_side")
 #: Characters that all columns together may take.
-COLUMN_ROOM = 9_000_000
+COLUMN_SPACE = 9_000_000
 MOST_PICTURES = 6000
 SHOWN = ("source", "slide", "patient", "outlier")
 
@@ -35,12 +35,12 @@ CONTROLS = """<div class="screen"><div class="bar">
 <div id="tip" hidden></div></div><div id="legend" aria-label="legend"></div></div></div>"""
 
 
-def interactive_map(overview: Overview, room: int) -> tuple[list[str], str]:
-    """The map of an overview for a page.
+def interactive_map(overview: Overview, space: int) -> tuple[list[str], str]:
+    """Return the map of an overview for a page.
 
     Args:
         overview: a table with its map and outlier scores.
-        room: characters of HTML that map and pictures may take together.
+        space: characters of HTML that map and pictures may take together.
 
     Returns:
         HTML parts, and the script.
@@ -59,7 +59,7 @@ def interactive_map(overview: Overview, room: int) -> tuple[list[str], str]:
         "ramp": _ramp(),
     }
     used = len(embedded_json("map-data", payload))
-    payload["pictures"] = _pictures(overview, room - used)
+    payload["pictures"] = _pictures(overview, space - used)
     parts = [
         paragraph(
             "Scroll or + and − zoom, dragging moves the map, a double click shows all of it. Click names in "
@@ -70,32 +70,32 @@ def interactive_map(overview: Overview, room: int) -> tuple[list[str], str]:
         paragraph(_about_pictures(overview, payload["pictures"]), note=True),
     ]
     if left_out:
-        parts.append(paragraph(f"Columns left out for lack of room: {', '.join(left_out)}.", note=True))
+        parts.append(paragraph(f"Columns left out for lack of space: {', '.join(left_out)}.", note=True))
     parts.append(embedded_json("map-data", payload))
     return parts, asset("map.js")
 
 
 def _columns(overview: Overview) -> tuple[list[dict[str, Any]], list[str]]:
-    """The columns that fit, the most useful first, and the names of the others."""
+    """Return the columns that fit, the most useful first, and the names of the others."""
     table = overview.table.table
     order = [name for name in (overview.label, *FIRST) if name in table.column_names]
     order += [name for name in table.column_names if name not in order and name != "outlier"]
-    kept, left_out, room = [], [], COLUMN_ROOM
+    kept, left_out, space = [], [], COLUMN_SPACE
     for name in order:
         column = page_column(name, table.column(name))
         if column is None:
             continue
         size = len(embedded_json(name, column))
-        if size > room:
+        if size > space:
             left_out.append(name)
             continue
-        room -= size
+        space -= size
         kept.append(column)
     kept.insert(min(1, len(kept)), number_column("outlier", overview.scores))
     return kept, left_out
 
 
-def _pictures(overview: Overview, room: int) -> dict[str, Any] | None:
+def _pictures(overview: Overview, space: int) -> dict[str, Any] | None:
     if overview.pictures is None:
         return None
     table = overview.table
@@ -105,12 +105,12 @@ def _pictures(overview: Overview, room: int) -> dict[str, Any] | None:
         if name in table.table.column_names
     ]
     rows = choose_rows(overview.scores, strata, MOST_PICTURES, overview.seed)
-    return picture_sheets(rows, lambda chosen: overview.cut(chosen, SIDE), room)
+    return picture_sheets(rows, lambda chosen: overview.cut(chosen, SIDE), space)
 
 
 def _about_pictures(overview: Overview, pictures: dict[str, Any] | None) -> str:
     if pictures is None:
-        return "No pictures: the images were not at hand, or there was no room for them."
+        return "No pictures: the images were not at hand, or there was no space for them."
     count, total = pictures["count"], len(overview.table)
     if count == total:
         return "Pointing at a cell shows its picture."
@@ -122,6 +122,6 @@ def _about_pictures(overview: Overview, pictures: dict[str, Any] | None) -> str:
 
 
 def _ramp() -> str:
-    """Viridis as 256 colours of 3 bytes."""
+    """Return Viridis as 256 colours of 3 bytes."""
     colours = mpl.colormaps["viridis"](np.arange(256))[:, :3]
     return base64.b64encode(np.rint(255 * colours).astype(np.uint8).tobytes()).decode("ascii")

@@ -63,7 +63,7 @@ class _Reports(BaseModel):
 
 
 def read_document(path: str | Path) -> dict[str, Any]:
-    """A JSON object from a file.
+    """Read a JSON object from a file.
 
     Raises:
         RedDinoError: it cannot be read, or holds something else.
@@ -73,7 +73,7 @@ def read_document(path: str | Path) -> dict[str, Any]:
 
 
 def score_parts(document: Mapping[str, Any]) -> Iterator[str]:
-    """A table for each task of a document that `reddino evaluate --out` wrote.
+    """Return a table for each task of a document that `reddino evaluate --out` wrote.
 
     Raises:
         RedDinoError: it is not such a document.
@@ -104,7 +104,7 @@ def score_parts(document: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _score(summary: Mapping[str, Any], name: str) -> str:
-    """The mean, with its standard deviation over folds and its 95 % interval where there are such."""
+    """Return the mean, with its standard deviation over folds and its 95 % interval where there are such."""
     mean, spread = summary["mean"].get(name), (summary.get("sd") or {}).get(name)
     interval = (summary.get("interval_95") or {}).get(HEADINGS.get(name, name))
     if mean is None:
@@ -114,7 +114,7 @@ def _score(summary: Mapping[str, Any], name: str) -> str:
 
 
 def batch_effect_parts(document: Mapping[str, Any]) -> Iterator[str]:
-    """A table of measures, a column a model, of a document that `reddino batch --out` wrote.
+    """Return a table of measures, one column per model, of a document that `reddino batch --out` wrote.
 
     Raises:
         RedDinoError: it is not such a document.

@@ -1,4 +1,4 @@
-"""The report of an embedding table: one page with what was embedded, how well it does, and how it looks."""
+"""The report of an embedding table: one page with its content, its scores and its map."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def table_report(
     batch_effect: Mapping[str, Any] | None = None,
     failures: Path | None = None,
 ) -> str:
-    """The page (HTML) of a table.
+    """Return the page (HTML) of a table.
 
     Args:
         overview: the table with its map.
@@ -80,10 +80,10 @@ def table_report(
     if not sheets:
         page.add("Pictures", paragraph("Left out: the images were not given (--images)."))
     if page.numbers:
-        said = (
+        note = (
             "No font on the computer that made this report draws these names: numbers stand for them above."
         )
-        page.add("Names", paragraph(said), table(("in the figures", "name"), page.numbers.rows()))
+        page.add("Names", paragraph(note), table(("in the figures", "name"), page.numbers.rows()))
     page.add("Left out", *_failures(failures, overview))
     parts, script = interactive_map(overview, MOST_CHARACTERS - len(page.html()) - len(MAP_CAPTION))
     page.sections.insert(place, ("Interactive map", "\n".join(parts)))
@@ -92,10 +92,10 @@ def table_report(
 
 
 def _contents(overview: Overview) -> list[str]:
-    """How many views, images, patients and labels of each source, and how often each label occurs."""
+    """Count views, images, patients and labels of each source, and how often each label occurs."""
     rows = overview.table
-    asked = ("path", "slide", "patient", overview.label)
-    counted = [name for name in asked if name in rows.table.column_names]
+    columns = ("path", "slide", "patient", overview.label)
+    counted = [name for name in columns if name in rows.table.column_names]
     sources = rows.strings("source")
     values = {name: rows.strings(name) for name in counted}
     lines = []
@@ -135,7 +135,7 @@ def _spoken(values: Mapping[str, Any]) -> str:
 
 
 def _failures(path: Path | None, overview: Overview) -> list[str]:
-    """What the pass left out, and what could not be cut again for this report."""
+    """List what the pass left out, and what could not be cut again for this report."""
     entries: list[tuple[str, str]] = []
     if path is not None and path.is_file():
         with path.open(encoding="utf-8", newline="", errors="surrogateescape") as file:

@@ -1,4 +1,4 @@
-"""The views of a manifest as pixels on disk or as vectors in memory, with what a table would say of them."""
+"""The views of a manifest as pixels on disk or as vectors in memory, with the metadata of a table."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Plan:
+class PlannedViews:
     """Views that can be cut, placed by the headers of their images.
 
     Attributes:
@@ -70,7 +70,7 @@ class Plan:
 
 def plan(
     manifest: Manifest, view: ViewSpec, diameters: Mapping[str, float] | None, failures: Failures
-) -> Plan:
+) -> PlannedViews:
     """Plan the views; `diameters` as for `embed_manifest`.
 
     Raises:
@@ -80,14 +80,14 @@ def plan(
     squares, dropped = views.place_all(failures)
     if len(squares) == 0:
         reason = f"all {len(dropped)} views reach past their images" if len(dropped) else failures.summary()
-        raise RedDinoError(f"there is nothing to look at: {reason}")
-    return Plan(views, squares, len(dropped), diameters)
+        raise RedDinoError(f"no view can be cut: {reason}")
+    return PlannedViews(views, squares, len(dropped), diameters)
 
 
 def batches(
-    plan: Plan, batch_size: int, failures: Failures, sketches: dict[int, Sketch] | None = None
+    plan: PlannedViews, batch_size: int, failures: Failures, sketches: dict[int, Sketch] | None = None
 ) -> Iterator[tuple[Numbers, Images]]:
-    """The planned views (their numbers and pixels), cut in a background thread, in batches.
+    """Cut the planned views in a background thread; yield their numbers and pixels in batches.
 
     Images that fail go to `failures`, and sketches of the others to `sketches`, by number of the image.
     """
@@ -104,8 +104,8 @@ def batches(
         failures.add(path, reason)
 
 
-def describe(encoder: ViewEncoder, plan: Plan, pooling: str) -> dict[str, Any]:
-    """What an embedding table would say of these vectors."""
+def describe(encoder: ViewEncoder, plan: PlannedViews, pooling: str) -> dict[str, Any]:
+    """Return the metadata that an embedding table would have for these vectors."""
     return {
         "model": encoder.name,
         "opens_as": encoder.name,
@@ -120,7 +120,7 @@ def describe(encoder: ViewEncoder, plan: Plan, pooling: str) -> dict[str, Any]:
 
 
 def embedded(
-    plan: Plan,
+    plan: PlannedViews,
     encoder: ViewEncoder,
     pooling: str,
     *,
@@ -129,10 +129,10 @@ def embedded(
     progress: Progress | None = None,
     find_copies: bool = False,
 ) -> Embeddings:
-    """All views through an encoder; those whose vectors are not finite go to `failures`.
+    """Embed all views; those whose vectors are not finite go to `failures`.
 
     Args:
-        find_copies: look for images that are the same, or nearly.
+        find_copies: find images that are the same, or nearly.
 
     Raises:
         RedDinoError: no image could be read, or no vector is finite.
@@ -155,8 +155,8 @@ def embedded(
     return Embeddings(np.concatenate(vectors), plan.table(rows), describe(encoder, plan, pooling), copies)
 
 
-def _list_lost(plan: Plan, numbers: Numbers, failures: Failures) -> None:
-    """Name the views whose vectors are not finite: of none of them a class can be told."""
+def _list_lost(plan: PlannedViews, numbers: Numbers, failures: Failures) -> None:
+    """Add the views whose vectors are not finite to `failures`."""
     if not len(numbers):
         return
     chosen = plan.squares[numbers]
@@ -166,7 +166,7 @@ def _list_lost(plan: Plan, numbers: Numbers, failures: Failures) -> None:
 
 
 def cut_to_file(
-    plan: Plan, file: Path, *, failures: Failures, progress: Progress | None = None
+    plan: PlannedViews, file: Path, *, failures: Failures, progress: Progress | None = None
 ) -> tuple[Numbers, Images, dict[str, str]]:
     """Cut all views into one file, so that memory stays flat.
 
@@ -181,7 +181,7 @@ def cut_to_file(
     numbers: list[Numbers] = []
     done = 0
     sketches: dict[int, Sketch] = {}
-    # Not through a memory map: on a full disk, that ends the process without a word.
+    # Not through a memory map: on a full disk, that ends the process without a message.
     with file.open("wb") as pixels:
         for views, images in batches(plan, 256, failures, sketches):
             pixels.write(np.ascontiguousarray(images, np.uint8).data)
