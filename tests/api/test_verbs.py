@@ -28,11 +28,14 @@ def test_import__loads_neither_torch_nor_numpy_nor_the_command_line() -> None:
     assert in_a_new_process(f"import sys, reddino; print([m for m in {heavy} if m in sys.modules])") == "[]"
 
 
-def test_import__help_of_the_command_line_loads_no_torch() -> None:
+@pytest.mark.parametrize("command", ["--help", "embed --help", "evaluate --help", "manifest --help"])
+def test_import__help_of_the_command_line_loads_nothing_that_computes(command: str) -> None:
+    heavy = "['torch', 'numpy', 'pyarrow', 'sklearn', 'timm', 'matplotlib']"
     code = (
-        "import sys; from reddino.cli import main; main(['embed', '--help']); print('torch' in sys.modules)"
+        f"import sys; from reddino.cli import main; main({command.split()}); "
+        f"print([m for m in {heavy} if m in sys.modules])"
     )
-    assert in_a_new_process(code).endswith("False")
+    assert in_a_new_process(code).endswith("[]")
 
 
 def test_import__what_makes_batches_loads_neither_timm_nor_what_other_verbs_need() -> None:

@@ -427,7 +427,7 @@ def test_embed__takes_a_quoted_pattern_finds_cells_and_pools_them_by_field(
     assert (found.numbers("views") > 10).all()
     capsys.readouterr()
     assert cli.main([*command, "--find-cells"]) == 1
-    assert "what a row is" in one_sentence(capsys.readouterr().err)
+    assert "the meaning of a row" in one_sentence(capsys.readouterr().err)
 
 
 def test_embed__takes_several_names(smear_folder: Path, tmp_path: Path) -> None:
@@ -527,7 +527,7 @@ def test_evaluate__refuses_tables_of_other_views(
     capsys.readouterr()
     assert cli.main(["evaluate", tables[0], other]) == 1
     sentence = one_sentence(capsys.readouterr().err)
-    assert "cannot be set side by side" in sentence
+    assert "cannot be compared" in sentence
     assert "view" in sentence
 
 

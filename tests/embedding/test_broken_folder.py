@@ -128,6 +128,6 @@ def test_embed__a_folder_of_broken_files_alone_says_so(tmp_path: Path) -> None:
 
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "empty.png").write_bytes(b"")
-    with pytest.raises(RedDinoError, match=r"No image could be embedded: .*empty\.png \(the file is empty\)"):
+    with pytest.raises(RedDinoError, match=r"no image could be embedded: .*empty\.png \(the file is empty\)"):
         reddino.embed(tmp_path / "images", "colour-histogram", tmp_path / "t", image_size=16)
     assert (tmp_path / "t" / "failures.csv").read_text() == "path,reason\nempty.png,the file is empty\n"

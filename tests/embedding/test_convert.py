@@ -95,7 +95,7 @@ def test_to_anndata__says_what_to_install(embeddings: Embeddings, monkeypatch: p
 
 
 def test_convert__refuses_what_is_no_table(tmp_path: Path) -> None:
-    with pytest.raises(RedDinoError, match="No embedding table at"):
+    with pytest.raises(RedDinoError, match="no embedding table at"):
         reddino.convert(tmp_path, tmp_path / "t.npz")
 
 

@@ -134,7 +134,7 @@ def test_embed_manifest__says_when_no_image_is_readable_or_all_views_are_dropped
         embed_manifest(manifest, Projection(), tmp_path / "t", view=large)
     for path in (tmp_path / "fields").iterdir():
         path.write_bytes(b"")
-    with pytest.raises(RedDinoError, match=r"No image could be embedded: 12 .*field00\.png"):
+    with pytest.raises(RedDinoError, match=r"no image could be embedded: 12 .*field00\.png"):
         embed_manifest(manifest, Projection(), tmp_path / "t", view=VIEW)
 
 

@@ -229,7 +229,7 @@ def test_part_writer__refuses_a_record_of_other_rows(tmp_path: Path) -> None:
 
 
 def test_only_writer__keeps_a_second_pass_out_and_lets_the_next_in(tmp_path: Path) -> None:
-    refused = pytest.raises(RedDinoError, match="Another pass is writing to")
+    refused = pytest.raises(RedDinoError, match="another pass is writing to")
     with only_writer(tmp_path / "t"), refused, only_writer(tmp_path / "t"):
         pass
     with only_writer(tmp_path / "t"):
@@ -247,7 +247,7 @@ def test_read_embeddings__says_what_is_not_a_table(tmp_path: Path, content: byte
 
 
 def test_read_embeddings__says_where_there_is_no_table(tmp_path: Path) -> None:
-    with pytest.raises(RedDinoError, match="No embedding table at"):
+    with pytest.raises(RedDinoError, match="no embedding table at"):
         read_embeddings(tmp_path / "absent")
 
 

@@ -75,5 +75,5 @@ def test_class_map__compares_labels_without_what_nobody_sees() -> None:
 
 
 def test_class_map__names_the_spelling_that_is_there() -> None:
-    with pytest.raises(RedDinoError, match=r"No row is labelled 'Burr-cell' \(spelt 'burr cell' there\)"):
+    with pytest.raises(RedDinoError, match=r"no row is labelled 'Burr-cell' \(spelt 'burr cell' there\)"):
         ClassMap(drop=("Burr-cell",)).require_known(["burr cell", "normal"])

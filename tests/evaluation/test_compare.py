@@ -59,7 +59,7 @@ def test_compare_tables__one_status_is_one_task() -> None:
 
 
 def test_compare_tables__refuses_tables_of_other_cells() -> None:
-    with pytest.raises(RedDinoError, match="cannot be set side by side"):
+    with pytest.raises(RedDinoError, match="cannot be compared"):
         compare_tables({"a": laboratories(), "b": laboratories(data="other")}, LOO)
 
 

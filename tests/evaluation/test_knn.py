@@ -151,7 +151,7 @@ def test_shortlist__bounds_hold_for_every_row() -> None:
     slabs = [slab.flatten()[: 40 * corpus.tile].view(40, -1) for slab in corpus.products]
     rounded = np.concatenate([slab.float().numpy() for slab in slabs], axis=1)[:, :600]
     off = np.abs(rounded - exact / 2)
-    allowed = near.error[:, None] + corpus.share * np.abs(rounded)
+    allowed = near.error[:, None] + corpus.rounding * np.abs(rounded)
     assert (off <= allowed).all()
     assert (off > 1e-3 * allowed).any()  # and the bound is one of that size
 

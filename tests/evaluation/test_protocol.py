@@ -107,7 +107,7 @@ def test_labelled_rows__refuses_a_class_that_is_not_there() -> None:
 def test_labelled_rows__refuses_a_table_without_labels() -> None:
     with pytest.raises(RedDinoError, match="no column 'morphology'"):
         labelled_rows(separable(9), "morphology")
-    with pytest.raises(RedDinoError, match="No row"):
+    with pytest.raises(RedDinoError, match="no row"):
         labelled_rows(separable(9), "slide")
 
 
@@ -168,7 +168,7 @@ def test_evaluate_table__fixed_knows_no_class_that_is_on_neither_side() -> None:
 def test_evaluate_table__fixed_says_what_it_lacks() -> None:
     with pytest.raises(RedDinoError, match="column 'split', which the table lacks"):
         evaluate_table(separable(), Question(protocol="fixed"))
-    with pytest.raises(RedDinoError, match="'train' and 'test'; it has: 'class 0'"):
+    with pytest.raises(RedDinoError, match="'train' and 'test'; it has 'class 0'"):
         evaluate_table(separable(), Question(protocol="fixed", split_column="label"))
 
 

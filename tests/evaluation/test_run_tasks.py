@@ -219,7 +219,7 @@ def test_evaluate__records_the_seeds_of_a_task_file(collections: dict[str, Path]
     ("arguments", "sentence"),
     [
         ({}, "nothing to evaluate"),
-        ({"what": "paper", "models": MODELS}, "Task 'Elsafty' needs the data 'elsafty'"),
+        ({"what": "paper", "models": MODELS}, "task 'Elsafty' needs the data 'elsafty'"),
         ({"what": "paper"}, "give --models"),
         ({"what": "paper", "models": MODELS, "protocol": "kfold"}, "'protocol' has no effect"),
         ({"what": "paper", "models": MODELS, "drop": ["normal"]}, "has no effect"),
@@ -272,7 +272,7 @@ def test_shipped_tasks__can_be_read() -> None:
         ),
         (
             "tasks: {a: {data: x}}\ntables: [{title: t, tasks: [a], classifiers: [nearest mean]}]",
-            "the table 't' shows 'nearest mean', which its task 'a' does not ask",
+            "the table 't' shows 'nearest mean', which its task 'a' lacks",
         ),
         ("tasks: {a: {data: x, classes: absent.yaml}}", "absent.yaml cannot be read"),
         ("tasks: [", "cannot be read"),

@@ -120,5 +120,5 @@ def test_crops_figure__shows_global_crops_in_their_place() -> None:
 
 def test_report__refuses_a_folder_that_is_neither(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(json.dumps({}))
-    with pytest.raises(RedDinoError, match="No embedding table"):
+    with pytest.raises(RedDinoError, match="no embedding table"):
         reddino.report(tmp_path)

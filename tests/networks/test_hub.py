@@ -153,7 +153,7 @@ def test_no_network__is_one_sentence_within_seconds(
     # Nothing listens on port 9 of the loopback interface.
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     started = time.monotonic()
-    with pytest.raises(RedDinoError, match=r"http://127\.0\.0\.1:9 does not answer") as error:
+    with pytest.raises(RedDinoError, match=r"http://127\.0\.0\.1:9 does not respond") as error:
         open_backbone(name)
     assert "\n" not in str(error.value)
     # Not a speed test: the client's own retries alone take longer than this.
