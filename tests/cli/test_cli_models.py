@@ -114,7 +114,7 @@ def test_export_and_push__as_commands(
     assert main(["export", str(model), str(ready)]) == 1
     assert "is not empty" in " ".join(capsys.readouterr().err.split())
     assert main(["export", str(model), str(tmp_path / "x"), "--scores", "wF1=good"]) == 1
-    assert "'wF1' is no number but 'good'" in " ".join(capsys.readouterr().err.split())
+    assert "'wF1' is 'good', which is not a number" in " ".join(capsys.readouterr().err.split())
 
 
 def test_models__lists_every_family(capsys: pytest.CaptureFixture[str]) -> None:

@@ -68,7 +68,7 @@ def test_online__says_why_no_cell_could_be_cut(tmp_path: Path) -> None:
     manifest = patches(tmp_path, ["a", "b"] * 15, [f"s{i}" for i in range(30)])
     for file in tmp_path.glob("*.png"):
         file.write_bytes(b"not a picture")
-    with pytest.raises(RedDinoError, match="no cell to look at"):
+    with pytest.raises(RedDinoError, match="no cell to score"):
         OnlineNeighbours.of(manifest, PICTURES)
 
 

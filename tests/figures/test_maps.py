@@ -8,7 +8,7 @@ from matplotlib.colors import to_hex, to_rgb
 from scipy.spatial.distance import pdist
 from skimage.color import rgb2lab
 
-from reddino.figures.maps import map_figure, paired_map_figure, same_label_share, shaded_density
+from reddino.figures.maps import map_figure, paired_map_figure, same_label_fraction, shaded_density
 from reddino.figures.palette import NO_LABEL, PALETTE, Groups
 
 
@@ -74,14 +74,14 @@ def test_shaded_density__has_the_colour_of_the_majority_and_fades_with_few_point
     assert (picture[0, 1] == 1).all()
 
 
-def test_same_label_share__equals_counting_by_hand() -> None:
+def test_same_label_fraction__equals_counting_by_hand() -> None:
     draw = np.random.default_rng(2)
     xy, labels = draw.normal(size=(50, 2)), draw.integers(0, 3, 50)
     gaps = ((xy[:, None] - xy[None]) ** 2).sum(axis=2)
     np.fill_diagonal(gaps, np.inf)
     near = gaps.argsort(axis=1)[:, :10]
     by_hand = [(labels[near[labels == i]] == i).mean() for i in range(3)]
-    share, chance = same_label_share(xy, Groups.of([str(label) for label in labels]))
+    share, chance = same_label_fraction(xy, Groups.of([str(label) for label in labels]))
     assert share == pytest.approx(by_hand)
     pairs = labels[:, None] == labels[None]
     assert chance == pytest.approx((pairs.sum() - 50) / (50 * 49))

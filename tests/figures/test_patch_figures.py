@@ -94,11 +94,11 @@ def test_similarity__is_the_cosine() -> None:
     assert alike[2, 9] == pytest.approx(one @ other / np.linalg.norm(one) / np.linalg.norm(other), abs=1e-5)
 
 
-def test_patch_at__reads_shares_of_the_field() -> None:
+def test_patch_at__reads_fractions_of_the_field() -> None:
     field, _ = _field(0)
     assert patch_at(field, (0.0, 0.0)) == (0, 0)
     assert patch_at(field, (1.0, 0.55)) == (5, 11)
-    with pytest.raises(RedDinoError, match="shares from 0 to 1"):
+    with pytest.raises(RedDinoError, match="fractions from 0 to 1"):
         patch_at(field, (12, 3))
 
 

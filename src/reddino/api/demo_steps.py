@@ -11,9 +11,9 @@ from importlib import util
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 from rich.table import Table
 
+from reddino.api.demo_figures import draw_figures
 from reddino.api.embedding import embed
 from reddino.api.training import pretrain
 from reddino.embedding.baselines import CELL_SIZE, COLOUR_HISTOGRAM
@@ -25,10 +25,6 @@ from reddino.evaluation.question import Question
 from reddino.evaluation.result_files import save_markdown, save_results
 from reddino.evaluation.results import Result
 from reddino.evaluation.score_tables import rich_tables
-from reddino.figures.canvas import contact_sheet, save_figure
-from reddino.figures.maps import paired_map_figure
-from reddino.figures.projection import pca_2d
-from reddino.figures.training import training_figure
 from reddino.foundations.atomic import write_text
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.provenance import provenance
@@ -36,14 +32,10 @@ from reddino.foundations.structured import read_json
 from reddino.networks.catalogue import EFFICIENTNET_LITE0
 from reddino.networks.folder import read_card
 from reddino.networks.shipped import DEFAULT_MODEL, as_folder
-from reddino.pretraining.run.folder import read_metrics
 from reddino.pretraining.run.recipe import read_recipe
 from reddino.pretraining.train import Outcome
-from reddino.smears.decode import decode_image
 from reddino.smears.manifest import Manifest, join_manifests, read_manifest
-from reddino.synthetic.sources import SOURCES
 from reddino.synthetic.write import DRAWN, write_smears
-from reddino.views.cutting import cut_square
 
 Advance = Callable[[int, int], None]
 Watch = Callable[[str], AbstractContextManager[Advance]]
@@ -51,6 +43,8 @@ Watch = Callable[[str], AbstractContextManager[Advance]]
 SHIPPED = f"{DEFAULT_MODEL} (shipped)"
 TRAINED, UNTRAINED, START = "RedDino demo", "the same, untrained", "EfficientNet-Lite0 (ImageNet)"
 SETTINGS, RESULTS = "demo.json", "results.json"
+#: Networks with a map, and its file.
+MAPS = {TRAINED: "map-trained.png", UNTRAINED: "map-untrained.png"}
 
 
 @dataclass(frozen=True)
@@ -173,7 +167,7 @@ def run_demo(
     save_results(folder / RESULTS, results, origin)
     save_markdown((folder / RESULTS).with_suffix(".md"), results, origin)
     say("6/6  drawing figures")
-    drawn = draw_figures(folder, scale, train, test, tables)
+    drawn = draw_figures(folder, join_manifests([train, test]), MAPS, tables)
     return DemoReport(folder, outcome.model, tuple(results), tuple(drawn))
 
 
@@ -319,39 +313,3 @@ def rare_labels(table: Embeddings, scale: DemoScale) -> list[str]:
     cells = Counter(labels)
     people = Counter(label for label, _ in set(zip(labels, patients, strict=True)))
     return sorted(name for name in cells if cells[name] < scale.least_cells or people[name] < scale.folds)
-
-
-def draw_figures(
-    folder: Path, scale: DemoScale, train: Manifest, test: Manifest, tables: dict[str, Embeddings]
-) -> list[Path]:
-    """Draw the smears, the course of the training, and maps of the test cells before and after it."""
-    drawn = {
-        "smears.png": _smears_figure(join_manifests([train, test])),
-        "training.png": training_figure(read_metrics(folder / "run"), "pretraining"),
-    }
-    for name, file in ((TRAINED, "map-trained.png"), (UNTRAINED, "map-untrained.png")):
-        table = tables[name]
-        drawn[file] = paired_map_figure(
-            pca_2d(table.vectors), table.strings("label"), table.strings("source"), f"{name} (PCA)"
-        )
-    paths = []
-    for file, figure in drawn.items():
-        paths.append(folder / "figures" / file)
-        save_figure(figure, paths[-1])
-    return paths
-
-
-def _smears_figure(smears: Manifest, diameters: float = 8.0) -> Figure:
-    """Draw the middle of two fields of each source, `diameters` cells wide."""
-    names, codes = smears.images()
-    first = np.unique(codes, return_index=True)[1]
-    sources = [smears.strings("source")[row] for row in first]
-    images, titles = [], []
-    for source in sorted(set(sources)):
-        for number in [i for i, other in enumerate(sources) if other == source][:2]:
-            picture = decode_image(smears.root / names[number])
-            height, width = picture.shape[:2]
-            side = diameters * SOURCES[source.removeprefix(DRAWN)].cell_px
-            images.append(cut_square(picture, width / 2, height / 2, side, 320))
-            titles.append(source.removeprefix(DRAWN))
-    return contact_sheet(images, titles, columns=4, inches=2.4)

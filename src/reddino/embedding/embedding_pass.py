@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -115,18 +115,7 @@ def embed_manifest(
         RedDinoError: nothing to embed, sizes or options that do not fit, a folder of another table, or one
             whose pictures were replaced since.
     """
-    if view.output != encoder.input_size:
-        raise RedDinoError(
-            f"{encoder.name} takes views of {encoder.input_size} px, but the view has output {view.output}: "
-            f"set output to {encoder.input_size}"
-        )
-    for what, number, least in (
-        ("batch size", batch_size, 1),
-        ("part", part_rows, 1),
-        ("threads", threads, 0),
-    ):
-        if number < least:
-            raise RedDinoError(f"the {what} must be {least} or more, not {number}")
+    _require_sizes(view, encoder, batch_size=batch_size, part_rows=part_rows, threads=threads)
     started = time.perf_counter()
     pooler = choose_pooler(pooling, per)
     columns = RowColumns(manifest, pooler)
@@ -143,29 +132,48 @@ def embed_manifest(
         resumed = sum(record.rows for record in writer.records.values())
         _embed_missing(dealer, encoder, writer, OutputWriter(writer, columns, pooler, views.names), progress)
         failed = _list_failures(writer, left_out, manifest)
-        records = list(writer.records.values())
-        rows = sum(record.rows for record in records)
-        dropped = sum(sum(record.dropped.values()) for record in records)
-        if rows == 0:
+        report = _report(writer, views.images_to_open(), failed, resumed)
+        if report.rows == 0:
             writer.discard()
-            raise RedDinoError(_nothing(dropped, failed))
+            raise RedDinoError(_nothing(report.dropped, failed))
     for path, reason in failed:
         if failures is not None:
             failures.add(path, reason)
-    unusable = len({path for path, _ in failed})
-    seconds = time.perf_counter() - started
-    lost = sum(record.not_finite for record in records)
+    return replace(report, seconds=time.perf_counter() - started)
+
+
+def _report(writer: TableWriter, images: int, failed: Failures, resumed: int) -> EmbedReport:
+    """Sum up what the parts of a table record."""
+    records = writer.records.values()
     return EmbedReport(
-        rows,
-        views.images_to_open(),
-        unusable,
-        dropped,
-        resumed,
-        seconds,
-        lost,
-        str(meta["runtime"]),
-        str(meta["precision"]),
+        rows=sum(record.rows for record in records),
+        images=images,
+        failed=len({path for path, _ in failed}),
+        dropped=sum(sum(record.dropped.values()) for record in records),
+        resumed=resumed,
+        seconds=0.0,
+        not_finite=sum(record.not_finite for record in records),
+        runtime=str(writer.meta["runtime"]),
+        precision=str(writer.meta["precision"]),
     )
+
+
+def _require_sizes(
+    view: ViewSpec, encoder: ViewEncoder, *, batch_size: int, part_rows: int, threads: int
+) -> None:
+    """Refuse views of another size than the encoder's, and sizes of the pass that are too small."""
+    if view.output != encoder.input_size:
+        raise RedDinoError(
+            f"{encoder.name} takes views of {encoder.input_size} px, but the view has output {view.output}: "
+            f"set output to {encoder.input_size}"
+        )
+    for what, number, least in (
+        ("batch size", batch_size, 1),
+        ("part", part_rows, 1),
+        ("threads", threads, 0),
+    ):
+        if number < least:
+            raise RedDinoError(f"the {what} must be {least} or more, not {number}")
 
 
 def _embed_missing(

@@ -71,7 +71,7 @@ def encode_field(
         tile: side of a tile in pixels; None: the network's own input.
         overlap: fraction of a tile that its neighbour covers again, 0 to 0.9.
         scale: the field is resized by this first: 2 makes twice as many patches a side.
-        batch: tiles that the network gets at once.
+        batch: tiles that are encoded at once.
 
     Raises:
         RedDinoError: the field is smaller than a patch, overlap, tile or scale do not fit, or tokens are
@@ -101,18 +101,11 @@ def encode_field(
             seen[top * patch : (top + height) * patch, left * patch : (left + width) * patch]
             for top, left in chunk
         ]
-        found, looked = encoder.patch_tokens(np.stack(squares))
-        if not (np.isfinite(found).all() and np.isfinite(looked).all()):
-            raise RedDinoError(
-                "the network returned patch tokens that are not finite: its weights are damaged, or its "
-                "training diverged"
-            )
-        # In units of an even distribution over the patches, so that tiles can be compared.
-        looked = looked / looked.mean(axis=(2, 3), keepdims=True)
+        found, attended = _finite_tokens(encoder, np.stack(squares))
         if tokens is None or attention is None:
             tokens = np.zeros((*grid, found.shape[-1]), np.float32)
-            attention = np.zeros((looked.shape[1], *grid), np.float32)
-        for (top, left), one, heads in zip(chunk, found, looked, strict=True):
+            attention = np.zeros((attended.shape[1], *grid), np.float32)
+        for (top, left), one, heads in zip(chunk, found, attended, strict=True):
             rows, columns = slice(top, top + height), slice(left, left + width)
             tokens[rows, columns] += weights[..., None] * one
             attention[:, rows, columns] += weights * heads
@@ -121,6 +114,22 @@ def encode_field(
     tokens /= total[..., None]
     attention /= total
     return FieldTokens(seen, tokens, attention)
+
+
+def _finite_tokens(encoder: PatchEncoder, squares: Images) -> tuple[Plane, Plane]:
+    """Return the patch tokens of squares, and attention in units of an even distribution over the patches.
+
+    Raises:
+        RedDinoError: tokens are not finite.
+    """
+    tokens, attention = encoder.patch_tokens(squares)
+    if not (np.isfinite(tokens).all() and np.isfinite(attention).all()):
+        raise RedDinoError(
+            "the network returned patch tokens that are not finite: its weights are damaged, or its training "
+            "diverged"
+        )
+    # In these units, tiles can be compared.
+    return tokens, attention / attention.mean(axis=(2, 3), keepdims=True)
 
 
 def tile_starts(length: int, side: int, step: int) -> list[int]:
