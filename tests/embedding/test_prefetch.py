@@ -11,11 +11,11 @@ import pytest
 from reddino.embedding.prefetch import prefetch, prefetch_map
 
 
-def test_ahead__keeps_order() -> None:
+def test_prefetch__keeps_order() -> None:
     assert list(prefetch(iter(range(100)), depth=3)) == list(range(100))
 
 
-def test_ahead__raises_the_error_after_the_items_before_it() -> None:
+def test_prefetch__raises_the_error_after_the_items_before_it() -> None:
     def items() -> Iterator[int]:
         yield 1
         yield 2
@@ -28,7 +28,7 @@ def test_ahead__raises_the_error_after_the_items_before_it() -> None:
     assert seen == [1, 2]
 
 
-def test_ahead__holds_no_more_than_its_depth_and_stops_when_closed() -> None:
+def test_prefetch__holds_no_more_than_its_depth_and_stops_when_closed() -> None:
     made: list[int] = []
 
     def items() -> Iterator[int]:
@@ -82,7 +82,7 @@ def test_map_ahead__raises_in_place_and_starts_nothing_more() -> None:
     assert len(started) <= 5 + 1 + 3
 
 
-def test_ahead__closes_what_it_takes_from() -> None:
+def test_prefetch__closes_what_it_takes_from() -> None:
     closed = threading.Event()
 
     def items() -> Iterator[int]:

@@ -9,7 +9,7 @@ import pytest
 from reddino.embedding.write_behind import WriteBehind
 
 
-def test_behind__does_all_in_order_before_it_is_left() -> None:
+def test_write_behind__does_all_in_order_before_it_is_left() -> None:
     done: list[int] = []
     with WriteBehind(done.append) as behind:
         for item in range(100):
@@ -17,7 +17,7 @@ def test_behind__does_all_in_order_before_it_is_left() -> None:
     assert done == list(range(100))
 
 
-def test_behind__works_while_more_is_made() -> None:
+def test_write_behind__works_while_more_is_made() -> None:
     begun, made = threading.Event(), threading.Event()
 
     def work(_: int) -> None:
@@ -30,7 +30,7 @@ def test_behind__works_while_more_is_made() -> None:
         made.set()
 
 
-def test_behind__an_error_is_raised_where_work_is_handed_over() -> None:
+def test_write_behind__an_error_is_raised_where_work_is_handed_over() -> None:
     def work(item: int) -> None:
         if item == 1:
             raise ValueError("the disk is full")
@@ -41,7 +41,7 @@ def test_behind__an_error_is_raised_where_work_is_handed_over() -> None:
         pytest.fail("nobody heard of the error")
 
 
-def test_behind__an_error_of_the_last_item_is_raised_on_leaving() -> None:
+def test_write_behind__an_error_of_the_last_item_is_raised_on_leaving() -> None:
     def work(_: int) -> None:
         raise ValueError("the disk is full")
 
@@ -49,7 +49,7 @@ def test_behind__an_error_of_the_last_item_is_raised_on_leaving() -> None:
         behind.put(1)
 
 
-def test_behind__left_by_an_error_drops_what_waits() -> None:
+def test_write_behind__left_by_an_error_drops_what_waits() -> None:
     done: list[int] = []
     first, go_on = threading.Event(), threading.Event()
 

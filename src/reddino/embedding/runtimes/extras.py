@@ -20,8 +20,8 @@ def is_installed(extra: str) -> bool:
 
 
 @contextmanager
-def faults_in_words(runtime: str) -> Iterator[None]:
-    """An optional runtime that fails, whose errors are of kinds of its own, is one sentence.
+def translate_errors(runtime: str) -> Iterator[None]:
+    """Turn every error of an optional runtime into one `RedDinoError`.
 
     Raises:
         RedDinoError: in place of whatever the runtime raised.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reddino.embedding.runtimes.extras import faults_in_words, require
+from reddino.embedding.runtimes.extras import require, translate_errors
 from reddino.embedding.runtimes.onnx_graph import INPUT, OnnxSource
 
 
@@ -36,7 +36,7 @@ class OnnxEngine:
 
     def vectors(self, images: NDArray[np.uint8], pooling: str) -> NDArray[np.float32]:
         """Return vectors (n, d) of RGB squares (n, s, s, 3)."""
-        with faults_in_words("onnx"):
+        with translate_errors("onnx"):
             if pooling not in self._sessions:
                 self._sessions[pooling] = open_session(self._source.file(pooling), self._threads)
             found: NDArray[np.float32] = self._sessions[pooling].run(None, {INPUT: images})[0]

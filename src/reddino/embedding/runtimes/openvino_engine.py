@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from reddino.embedding.runtimes.extras import faults_in_words, import_openvino, require
+from reddino.embedding.runtimes.extras import import_openvino, require, translate_errors
 from reddino.embedding.runtimes.onnx_graph import OnnxSource
 from reddino.embedding.runtimes.signal_stack import same_signal_stack
 from reddino.foundations.errors import RedDinoError
@@ -24,7 +24,7 @@ def computes_bf16() -> bool:
     Raises:
         RedDinoError: OpenVINO does not start.
     """
-    with faults_in_words("openvino"):
+    with translate_errors("openvino"):
         return "BF16" in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
@@ -71,7 +71,7 @@ class OpenVinoEngine:
 
     def vectors(self, images: NDArray[np.uint8], pooling: str) -> NDArray[np.float32]:
         """Return vectors (n, d) of RGB squares (n, s, s, 3)."""
-        with faults_in_words("openvino"), same_signal_stack():
+        with translate_errors("openvino"), same_signal_stack():
             if pooling not in self._compiled:
                 self._compiled[pooling] = compile_model(
                     self._source.file(pooling), self._threads, self.precision, self.hint
