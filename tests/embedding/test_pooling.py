@@ -98,7 +98,7 @@ def test_per_field__is_another_table_than_that_of_the_views(tmp_path: Path) -> N
     manifest = make_fields(tmp_path / "fields", fields=3)
     embed_manifest(manifest, Projection(), tmp_path / "views", view=VIEW)
     embed_manifest(manifest, Projection(), tmp_path / "fields-table", view=VIEW, per="field")
-    with pytest.raises(RedDinoError, match=r"what a row is \('view' against 'field'\)"):
+    with pytest.raises(RedDinoError, match=r"the meaning of a row \('view' against 'field'\)"):
         embed_manifest(manifest, Projection(), tmp_path / "views", view=VIEW, per="field")
     with pytest.raises(RedDinoError, match="not comparable"):
         require_comparable(read_embeddings(tmp_path / "views"), read_embeddings(tmp_path / "fields-table"))
@@ -193,5 +193,5 @@ def test_found_cells__are_not_looked_for_where_cells_are_listed(tmp_path: Path) 
     manifest = make_fields(tmp_path / "fields", fields=2)
     with pytest.raises(RedDinoError, match="lists cells already"):
         embed_manifest(manifest, Projection(), tmp_path / "t", view=VIEW, find_cells=True)
-    with pytest.raises(RedDinoError, match="for views of kind cells, not patches"):
+    with pytest.raises(RedDinoError, match="cannot be found for views of kind patches"):
         embed_manifest(manifest, Projection(), tmp_path / "t", view=PATCHES, find_cells=True)

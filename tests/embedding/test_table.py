@@ -110,7 +110,7 @@ def test_embeddings__name_the_columns_when_one_is_missing(tmp_path: Path) -> Non
         ),
         ("precision", "bf16", "precision"),
         ("runtime", "onnx", "runtime"),
-        ("per", "field", "what a row is"),
+        ("per", "field", "the meaning of a row"),
         ("data", "d2", "manifest"),
         ("plan", "p2", "cell diameters"),
         ("part_rows", 8, "rows a part"),

@@ -174,7 +174,7 @@ def test_turned__vectors_are_means_over_quarter_turns_and_the_table_says_so(tmp_
 
 
 def test_turned__is_for_embedding_alone(tmp_path: Path) -> None:
-    with pytest.raises(RedDinoError, match="not weights of its own: leave 'turned:' out"):
+    with pytest.raises(RedDinoError, match="not weights: leave 'turned:' out"):
         open_backbone("turned:reddino-tiny")
     save_model_folder(tmp_path / "m", encoder().backbone, CARD)
     with pytest.raises(RedDinoError, match="leave 'turned:' out"):
