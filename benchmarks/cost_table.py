@@ -55,7 +55,7 @@ def measure(name: str, size: str, images: Path, batch: int, steps: int) -> dict[
     from reddino.pretraining.run.recipe import read_recipe
     from reddino.smears.opening import open_data
 
-    short = ["runtime.score_every=0", "runtime.tensorboard=false", "runtime.checkpoint_every=1000000"]
+    short = ["online.every=0", "runtime.tensorboard=false", "runtime.checkpoint_every=1000000"]
     sizes = [f"run.batch={batch}", "run.accumulate=1", "run.samples=1000000", "runtime.workers=0"]
     recipe = read_recipe(name, ["model.start=scratch", *short, *sizes, *overrides(size)])
     ends: list[float] = []

@@ -96,7 +96,7 @@ def recipe_for(cores: int, options: argparse.Namespace) -> Recipe:
         options.recipe,
         [
             "run.samples=10000000",
-            "runtime.score_every=0",
+            "online.every=0",
             "runtime.tensorboard=false",
             "runtime.checkpoint_every=1000000",
             f"runtime.workers={min(1, cores - 1)}",

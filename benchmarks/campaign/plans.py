@@ -18,7 +18,7 @@ FILE = "plans.json"
 
 def key_of(recipe: Recipe) -> str:
     """16 hex digits over what the counts depend on."""
-    content = recipe.model_dump(mode="json", exclude={"run", "runtime"})
+    content = recipe.model_dump(mode="json", exclude={"run", "runtime", "online"})
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -92,7 +92,7 @@ def run(
 def recipe_for(name: str | None, overrides: list[str], device: str) -> Recipe:
     """The recipe of the run, with as many workers as there are cores for them."""
     cores = len(os.sched_getaffinity(0))
-    own = [f"runtime.device={device}", f"runtime.workers={max(1, cores - 2)}", "runtime.score_every=0"]
+    own = [f"runtime.device={device}", f"runtime.workers={max(1, cores - 2)}", "online.every=0"]
     own += ["runtime.tensorboard=false", "runtime.keep_checkpoints=1", "runtime.log_every=50"]
     own += ["run.samples=1000000000"]
     return read_recipe(name or RECIPE, [*own, *(MINIATURE if device == "cpu" else ()), *overrides])

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from reddino.evaluation.task_file import Task, read_task_file
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.structured import fit, read_yaml
-from reddino.pretraining.run.recipe import Recipe, make_recipe, read_recipe
+from reddino.pretraining.run.recipe import WITHOUT_EFFECT, Recipe, make_recipe, read_recipe
 from reddino.pretraining.run.recipe_sections import Section
 
 Count = Annotated[int, Field(ge=1)]
@@ -250,5 +250,5 @@ def slug(name: str) -> str:
 
 def same_recipe(a: dict[str, Any], b: dict[str, Any]) -> bool:
     """Whether two dumped recipes give the same weights; keys that one lacks are taken at their defaults."""
-    dumped = [make_recipe(one, "of a run").model_dump(exclude={"runtime"}) for one in (a, b)]
+    dumped = [make_recipe(one, "of a run").model_dump(exclude=set(WITHOUT_EFFECT)) for one in (a, b)]
     return dumped[0] == dumped[1]

@@ -33,7 +33,7 @@ MINIATURE = DemoScale(
             "runtime.threads=1",
             "runtime.log_every=2",
         ),
-        *("runtime.tensorboard=false", "runtime.score_every=0", "runtime.device=cpu"),
+        *("runtime.tensorboard=false", "online.every=0", "runtime.device=cpu"),
     ),
     sources=("lilac", "night"),
     train_patients=3,

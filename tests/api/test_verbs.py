@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import logging
 import pkgutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 import reddino
 from reddino import cli
+from reddino.api.arguments import with_former_names
 
 
 def in_a_new_process(code: str) -> str:
@@ -97,3 +99,16 @@ def test_api__draws_checks_and_finds_cells(tmp_path: Path) -> None:
     assert len(reddino.check(tmp_path / "s" / "manifest.csv")) == len(drawn)
     found = reddino.cells(drawn, tmp_path / "cells.csv")
     assert len(reddino.read_manifest(tmp_path / "cells.csv")) == len(found) > 0
+
+
+def test_former_names__of_arguments_are_accepted_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    @with_former_names(labelled="online_data")
+    def verb(place: str, *, online_data: str = "none") -> str:
+        return f"{place} {online_data}"
+
+    logging.getLogger("reddino").propagate = True
+    assert verb("here") == "here none" and verb("here", online_data="cells") == "here cells"
+    assert "former" not in caplog.text and "online_data" not in caplog.text
+    assert verb("here", **{"labelled": "cells"}) == "here cells"
+    assert "the argument labelled of verb is now called online_data" in caplog.text
+    assert "online_data" in inspect.signature(reddino.pretrain).parameters

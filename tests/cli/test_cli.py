@@ -352,9 +352,12 @@ def test_pretrain__stops_when_asked_and_the_same_command_goes_on(
     assert (tmp_path / "run" / "model" / "model.safetensors").read_bytes() == undisturbed
 
 
-def test_pretrain__scores_labelled_cells_while_it_trains(smear_folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("names", [("--online-data", "--online-view"), ("--labelled", "--label-view")])
+def test_pretrain__scores_labelled_cells_while_it_trains(
+    smear_folder: Path, tmp_path: Path, names: tuple[str, str]
+) -> None:
     manifest = smear_folder / "manifest.csv"
-    options = ["--labelled", str(manifest), "--label-view", "40", "px"]
+    options = [names[0], str(manifest), names[1], "40", "px"]
     assert cli.main(pretrain_command(manifest, tmp_path / "run", *options)) == 0
     records = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [record["step"] for record in records if "online_knn_macro_f1" in record] == [0, 4]

@@ -27,7 +27,8 @@ augmentation: {operations: [Blur, CLAHE], choose: 1}
 loss: {ibot: 0.0}
 head: {hidden: 16, bottleneck: 8, prototypes: 16}
 run: {samples: 8, batch: 4}
-runtime: {workers: 0, threads: 1, score_every: 0, tensorboard: false}
+runtime: {workers: 0, threads: 1, tensorboard: false}
+online: {every: 0}
 """
 TASKS = """
 tasks:

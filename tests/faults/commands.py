@@ -20,7 +20,7 @@ MICRO = (
     "crops.global_size=56", "crops.local_size=28", "crops.local_count=2",
     "augmentation.operations=[Posterize, InvertImg]", "augmentation.choose=1", "head.hidden=32",
     "head.bottleneck=16", "head.prototypes=16", "run.samples=16", "run.batch=4", "run.precision=fp32",
-    "runtime.workers=0", "runtime.threads=1", "runtime.score_every=0", "runtime.tensorboard=false",
+    "runtime.workers=0", "runtime.threads=1", "online.every=0", "runtime.tensorboard=false",
     "runtime.checkpoint_every=1", "runtime.keep_checkpoints=2",
 )  # fmt: skip
 

@@ -37,7 +37,7 @@ MICRO = (
     "run.precision=fp32",
     "runtime.workers=0",
     "runtime.threads=1",
-    "runtime.score_every=0",
+    "online.every=0",
     "runtime.tensorboard=false",
 )
 

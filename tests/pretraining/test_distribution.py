@@ -145,7 +145,7 @@ def test_two_processes__where_a_feature_map_alone_is_learnt(ranks: Ranks, tmp_pa
 
 
 def test_one_learner__of_several_writes_and_scores(ranks: Ranks, tmp_path: Path) -> None:
-    folder = ranks.run(2, tmp_path / "run", [*BASE, "runtime.score_every=8", "runtime.checkpoint_every=1"])
+    folder = ranks.run(2, tmp_path / "run", [*BASE, "online.every=8", "runtime.checkpoint_every=1"])
     records = read_metrics(folder)
     assert [record["step"] for record in records if "lr" in record] == [1, 2, 3]
     assert [record["step"] for record in records if "online" in record] == [0, 1, 2, 3]

@@ -51,7 +51,7 @@ def finished(images: Manifest) -> Path:
         vectors = teacher.embed(np.zeros((2, 56, 56, 3), np.uint8))
         return {"online_norm": float(np.linalg.norm(vectors))}
 
-    overrides = ["runtime.log_every=1", "runtime.score_every=4"]
+    overrides = ["runtime.log_every=1", "online.every=4"]
     outcome = run_micro(images, folder, overrides, online_score=score)
     assert (outcome.steps, outcome.planned, outcome.finished) == (3, 3, True)
     assert outcome.model == folder / "model"
@@ -106,7 +106,7 @@ def test_run__logs_every_step_and_score(finished: Path) -> None:
 
 def test_run__again_when_finished_changes_nothing(finished: Path, images: Manifest) -> None:
     before, weights = read_metrics(finished), trained_weights(finished)
-    overrides = ["runtime.log_every=1", "runtime.score_every=4"]
+    overrides = ["runtime.log_every=1", "online.every=4"]
     assert run_micro(images, finished, overrides, online_score=lambda _: {"online_norm": 0.0}).finished
     assert read_metrics(finished) == before
     assert trained_weights(finished) == weights

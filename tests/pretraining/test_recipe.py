@@ -187,3 +187,16 @@ def test_make_recipe__refuses_numbers_that_are_not_finite(keys: tuple[str, ...],
 def test_override__refuses_infinity(tmp_path: Path) -> None:
     with pytest.raises(RedDinoError, match=r"optim\.lr=\.inf.*: the number \.inf is not finite"):
         read_recipe("vit-tiny-scratch", ["optim.lr=.inf"])
+
+
+def test_former_key__in_a_file_or_an_override_is_accepted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    content = yaml.safe_load(dump_recipe(read_recipe("demo")))
+    content["runtime"]["score_every"] = content.pop("online")["every"]
+    former = tmp_path / "former.yaml"
+    former.write_text(yaml.safe_dump(content), encoding="utf-8")
+    assert read_recipe(former) == read_recipe("demo") == make_recipe(content, "test")
+    for override in ("runtime.score_every=7", "online.every=7"):
+        assert read_recipe(former, [override]).online.every == 7
+    assert "runtime.score_every is now called online.every" in caplog.text

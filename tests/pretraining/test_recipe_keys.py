@@ -115,7 +115,7 @@ RUNTIME = {
     "runtime.log_every": ("1",),
     "runtime.checkpoint_every": ("1",),
     "runtime.keep_checkpoints": ("1",),
-    "runtime.score_every": ("4",),
+    "online.every": ("4",),
     "runtime.tensorboard": ("true",),
     "runtime.activation_checkpointing": ("true",),
     "runtime.parallel": ("ddp", "fsdp"),  # of one process; of several: test_distribution.py

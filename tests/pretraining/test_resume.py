@@ -121,7 +121,7 @@ def test_resume__scores_no_step_twice(undisturbed: Undisturbed, tmp_path: Path) 
     def score(_: Encoder) -> dict[str, float]:
         return {"online": 1.0}
 
-    overrides = [*LONG, "runtime.score_every=12"]
+    overrides = [*LONG, "online.every=12"]
     for step in (0, 3, 5, STEPS):
         with pytest.raises(Died):
             run_micro(

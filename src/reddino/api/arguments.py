@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 from reddino.foundations.errors import RedDinoError
 from reddino.smears.manifest import Manifest
@@ -10,6 +13,30 @@ from reddino.views.choices import Side, Unit, ViewKind
 from reddino.views.spec import DEFAULT_SIDES
 
 Advance = Callable[[int, int], None]
+P = ParamSpec("P")
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+
+def with_former_names(**names: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Let a verb take arguments by the names that they had before, too.
+
+    Args:
+        names: former name -> name; that an argument came by the former one is logged.
+    """
+
+    def decorate(verb: Callable[P, T]) -> Callable[P, T]:
+        @wraps(verb)
+        def call(*args: P.args, **kwargs: P.kwargs) -> T:
+            for former, name in names.items():
+                if former in kwargs:
+                    log.warning("the argument %s of %s is now called %s", former, verb.__name__, name)
+                    kwargs[name] = kwargs.pop(former)
+            return verb(*args, **kwargs)
+
+        return call
+
+    return decorate
 
 
 def view_side(

@@ -213,9 +213,9 @@ def pretrain_network(folder: Path, scale: DemoScale, train: Manifest, watch: Wat
             train,
             folder,
             overrides=scale.overrides,
-            labelled=train,
-            label_side=(scale.side, "diameters"),
-            label_cells=scale.watched_cells,
+            online_data=train,
+            online_view=(scale.side, "diameters"),
+            online_cells=scale.watched_cells,
             progress=progress,
         )
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from reddino.api.arguments import Advance
+from reddino.api.arguments import Advance, with_former_names
 from reddino.api.sole_writer import sole_writer
 from reddino.evaluation.online import online_neighbours
 from reddino.pretraining import train
@@ -26,15 +26,16 @@ from reddino.views.spec import DEFAULT_SIDES
 log = logging.getLogger(__name__)
 
 
+@with_former_names(labelled="online_data", label_side="online_view", label_cells="online_cells")
 def pretrain(
     recipe: str | Path | Recipe,
     data: Data | Sequence[Data],
     out: str | Path,
     *,
     overrides: Sequence[str] = (),
-    labelled: Data | None = None,
-    label_side: Side = DEFAULT_SIDES["cells"],
-    label_cells: int = 2000,
+    online_data: Data | None = None,
+    online_view: Side = DEFAULT_SIDES["cells"],
+    online_cells: int = 2000,
     progress: Advance | None = None,
 ) -> Outcome:
     """Pretrain a network; the same call continues a run that was interrupted.
@@ -46,9 +47,9 @@ def pretrain(
         data: manifests, their files or folders of images, of which several are joined; or one pack.
         out: the run folder.
         overrides: such as `optim.lr=1e-4` or `model.start=dinov2-small`.
-        labelled: cells with labels that the teacher is scored on while it trains (20-NN).
-        label_side: side of the squares around these cells, and its unit.
-        label_cells: of them take part, at most, drawn at random once.
+        online_data: cells with labels, on which the teacher is scored while it trains (online 20-NN).
+        online_view: side of the squares around these cells, and its unit.
+        online_cells: the largest number of them that take part, drawn at random once.
         progress: called with steps done and steps planned.
 
     Returns:
@@ -67,9 +68,9 @@ def pretrain(
         if not_opened.count and processes.is_main:
             log.warning(not_opened.summary())
         score = None
-        if labelled is not None and processes.is_main:
+        if online_data is not None and processes.is_main:
             size = resolved.crops.global_size
-            score = online_neighbours(labelled, label_side, label_cells, size)
+            score = online_neighbours(online_data, online_view, online_cells, size)
         return train.pretrain(
             resolved,
             images,

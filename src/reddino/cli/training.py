@@ -24,8 +24,10 @@ def pretrain(
     out: Path,
     overrides: Annotated[Sequence[str], Several, Parameter(name="--set")] = (),
     start: str | None = None,
-    labelled: Path | None = None,
-    label_view: Annotated[tuple[float, Unit], Parameter(negative_iterable="")] = (1.6, "diameters"),
+    online_data: Annotated[Path | None, Parameter(name=("--online-data", "--labelled"))] = None,
+    online_view: Annotated[
+        tuple[float, Unit], Parameter(name=("--online-view", "--label-view"), negative_iterable="")
+    ] = (1.6, "diameters"),
 ) -> int:
     """Pretrain a network; the same command continues a run that was interrupted.
 
@@ -38,8 +40,9 @@ def pretrain(
         out: the run folder: recipe, metrics, checkpoints, and the trained model in OUT/model.
         overrides: values in place of the recipe's, such as optim.lr=1e-4 run.samples=50000.
         start: where the weights start: scratch, a model folder, or a name of `reddino models`.
-        labelled: manifest of labelled cells on which the run is scored (20-NN) while it trains.
-        label_view: side of the squares around these cells, and its unit.
+        online_data: manifest of labelled cells on which the run is scored (online 20-NN) while it trains;
+            --labelled is the former name.
+        online_view: side of the squares around these cells, and its unit; --label-view is the former name.
     """
 
     show_log()
@@ -50,8 +53,8 @@ def pretrain(
             data,
             out,
             overrides=[*overrides, *starting],
-            labelled=labelled,
-            label_side=label_view,
+            online_data=online_data,
+            online_view=online_view,
             progress=progress,
         )
     if not outcome.finished:

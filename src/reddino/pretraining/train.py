@@ -27,7 +27,7 @@ from reddino.pretraining.run.checkpoint import list_checkpoints, load_checkpoint
 from reddino.pretraining.run.divergence import require_finite_state
 from reddino.pretraining.run.folder import RunFolder
 from reddino.pretraining.run.interrupt import Interruption
-from reddino.pretraining.run.recipe import Recipe
+from reddino.pretraining.run.recipe import WITHOUT_EFFECT, Recipe
 from reddino.pretraining.run.report import OnlineScore, Report
 from reddino.pretraining.schedules import values_at
 from reddino.smears.failures import Failures
@@ -91,7 +91,7 @@ def pretrain(
         manifest: images; labels are not used.
         folder: the run folder, which all processes see.
         cell_diameters: source -> pixels, where patches are cut in cell diameters and the manifest has none.
-        online_score: called with the teacher every `runtime.score_every` samples, and at the start and end;
+        online_score: called with the teacher every `online.every` samples, and at the start and end;
             in the first process alone, so that the others need none.
         cache_folder: where decoded images are kept; None: inside the run folder.
         not_opened: what the manifest had to leave out, to be listed with the images that cannot be decoded.
@@ -245,7 +245,7 @@ def _described(training: Training, step: int) -> dict[str, object]:
     """Describe the training in the model card."""
     recipe, manifest, networks = training.recipe, training.manifest, training.networks
     return {
-        "recipe": recipe.model_dump(mode="json", exclude={"runtime"}),
+        "recipe": recipe.model_dump(mode="json", exclude=set(WITHOUT_EFFECT)),
         "seed": recipe.seed,
         "data": manifest.fingerprint(),
         "images": len(set(manifest.strings("path"))),

@@ -20,7 +20,7 @@ from reddino.networks.training_images import SEEN, seen_by_cache, write_seen
 from reddino.pretraining.data.image_cache import ImageCache
 from reddino.pretraining.distillation.teacher import DistillationTeacher
 from reddino.pretraining.distributed.processes import ALONE, Processes
-from reddino.pretraining.run.recipe import Recipe, dump_recipe, read_recipe
+from reddino.pretraining.run.recipe import WITHOUT_EFFECT, Recipe, dump_recipe, read_recipe
 from reddino.smears.failures import Failures
 
 RECIPE, DESCRIPTION, METRICS, CHECKPOINTS, MODEL = (
@@ -118,7 +118,7 @@ class RunFolder:
         before = read_recipe(self.folder / RECIPE).model_dump()
         now = recipe.model_dump()
         for section in now:
-            if section != "runtime" and before[section] != now[section]:
+            if section not in WITHOUT_EFFECT and before[section] != now[section]:
                 raise RedDinoError(
                     f"{self.folder} holds a run whose recipe differs in '{section}'; continue with the "
                     "same recipe, or give another folder"

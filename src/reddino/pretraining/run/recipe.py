@@ -22,6 +22,7 @@ from reddino.pretraining.run.recipe_sections import (
     LossSection,
     MaskingSection,
     ModelSection,
+    OnlineSection,
     OptimSection,
     RunSection,
     RuntimeSection,
@@ -34,9 +35,14 @@ log = logging.getLogger(__name__)
 #: Recipes by the names that they had before; these are still accepted.
 FORMER_NAMES = {"tiny": "vit-tiny-scratch", "distill": "vit-tiny-distilled", "shipped": "reddino-tiny"}
 
+#: Keys by the names that they had before; these are still accepted.
+FORMER_KEYS = {"runtime.score_every": "online.every"}
+#: The sections that do not affect results.
+WITHOUT_EFFECT = frozenset({"runtime", "online"})
+
 
 class Recipe(Section):
-    """A whole recipe. `runtime` is the section that is known not to affect results."""
+    """A whole recipe. The sections `runtime` and `online` are known not to affect results."""
 
     seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 0
     model: ModelSection
@@ -51,6 +57,7 @@ class Recipe(Section):
     optim: OptimSection = OptimSection()
     run: RunSection
     runtime: RuntimeSection = RuntimeSection()
+    online: OnlineSection = OnlineSection()
 
     @property
     def steps(self) -> int:
@@ -104,7 +111,7 @@ def read_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     if not path.is_file():
         known = ", ".join(shipped_recipes())
         raise RedDinoError(f"recipe '{name}' is neither a file nor one that comes with RedDino ({known})")
-    content: dict[str, Any] = read_yaml(path)
+    content: dict[str, Any] = _with_new_keys(read_yaml(path))
     for override in overrides:
         _apply(content, override)
     return make_recipe(content, str(path))
@@ -113,15 +120,31 @@ def read_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 def make_recipe(content: dict[str, Any], origin: str) -> Recipe:
     """Check a recipe's content; `origin` names it in errors."""
     try:
-        return Recipe.model_validate(content)
+        return Recipe.model_validate(_with_new_keys(content))
     except ValidationError as error:
         raise RedDinoError(f"recipe {origin}: {first_fault(error)}") from error
+
+
+def _with_new_keys(content: dict[str, Any]) -> dict[str, Any]:
+    """Give the keys of a recipe's content that had other names before their new ones."""
+    for former, key in FORMER_KEYS.items():
+        (old_section, old), (section, new) = former.split("."), key.split(".")
+        values = content.get(old_section)
+        if isinstance(values, dict) and old in values:
+            log.info("the recipe's key %s is now called %s", former, key)
+            kept = {name: value for name, value in values.items() if name != old}
+            content = content | {old_section: kept}
+            content |= {section: {new: values[old], **(content.get(section) or {})}}
+    return content
 
 
 def _apply(content: dict[str, Any], override: str) -> None:
     key, equals, value = override.partition("=")
     if not equals or not key:
         raise RedDinoError(f"override '{override}' is not of the form section.key=value")
+    if key in FORMER_KEYS:
+        log.warning("the recipe's key %s is now called %s", key, FORMER_KEYS[key])
+        key = FORMER_KEYS[key]
     *sections, last = key.split(".")
     for section in sections:
         if content.get(section) is None:  # a section that is left out may stand there as null

@@ -272,5 +272,13 @@ class RuntimeSection(Section):
     log_every: Count = 10
     checkpoint_every: Count = 200
     keep_checkpoints: Count = 2
-    score_every: Annotated[int, Field(ge=0, le=10**15)] = 10_000
     tensorboard: bool = True
+
+
+class OnlineSection(Section):
+    """The online score, which changes no result: k-NN on labelled cells with the teacher, while it trains.
+
+    `every`: samples from one score to the next; 0 scores at the start and at the end only.
+    """
+
+    every: Annotated[int, Field(ge=0, le=10**15)] = 10_000

@@ -94,7 +94,7 @@ class Report:
             )
         if step % self.recipe.runtime.log_every == 0 or step == self.recipe.steps:
             self._log(step, values)
-        every = self.recipe.runtime.score_every
+        every = self.recipe.online.every
         batch = self.recipe.run.batch
         if every and step < self.recipe.steps and step * batch // every > (step - 1) * batch // every:
             self._score(step)

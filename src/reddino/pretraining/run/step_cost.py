@@ -76,7 +76,8 @@ def _changed(recipe: Recipe, **sections: dict[str, Any]) -> Recipe:
     """Return the recipe for a short run from scratch, with values of some sections replaced."""
     content = recipe.model_dump(mode="json")
     content["model"]["start"] = "scratch"
-    content["runtime"] |= {"score_every": 0, "tensorboard": False, "checkpoint_every": 10**9}
+    content["online"]["every"] = 0
+    content["runtime"] |= {"tensorboard": False, "checkpoint_every": 10**9}
     for section, values in sections.items():
         content[section] |= values
     return make_recipe(content, "of the plan")
