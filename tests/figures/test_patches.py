@@ -77,7 +77,7 @@ def test_patches__refuses_a_network_without_patches(smears_folder: Path, tmp_pat
 def test_patches__needs_one_readable_field(model: str, tmp_path: Path) -> None:
     (tmp_path / "torn").mkdir()
     (tmp_path / "torn" / "a.png").write_bytes(b"not an image")
-    with pytest.raises(RedDinoError, match="no field could be looked at"):
+    with pytest.raises(RedDinoError, match="no field could be read"):
         reddino.patches(read_folder(tmp_path / "torn"), model, tmp_path / "out", device="cpu")
 
 

@@ -9,7 +9,7 @@ from scipy.optimize import minimize_scalar
 Real = npt.NDArray[np.float64]
 Classes = npt.NDArray[np.int64]
 
-#: The natural logarithm of the temperature is looked for between these.
+#: The natural logarithm of the temperature is searched between these.
 LOG_RANGE = (-4.0, 4.0)
 
 

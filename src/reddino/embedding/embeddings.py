@@ -31,7 +31,7 @@ class Embeddings:
         meta: model, weights_hash, pooling, view, preprocessing, data, provenance; seen: source -> whether the
             model saw it in pretraining (seen, unseen, unknown).
         copies: by path, the first image of the set of copies (the same image, or nearly); images without a
-            copy are absent. None where copies were not looked for.
+            copy are absent. None where copies were not searched for.
     """
 
     vectors: Vectors

@@ -38,5 +38,7 @@ def known_models() -> list[KnownModel]:
         KnownModel(
             "turned:MODEL", "any network above, its vectors means over four quarter turns (embed only)"
         ),
-        KnownModel("untrained:NAME", "a network of timm, vit_tiny_patch14 or a model folder, drawn anew"),
+        KnownModel(
+            "untrained:NAME", "a network of timm, vit_tiny_patch14 or a model folder, with random weights"
+        ),
     ]

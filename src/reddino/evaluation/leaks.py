@@ -184,7 +184,7 @@ def shared_names(emb: Embeddings, groups: Sequence[str], splits: Sequence[Split]
 
 
 def _tested_elsewhere(emb: Embeddings, splits: Sequence[Split], columns: Sequence[str]) -> float:
-    """Return the percentage of tested rows that share a name in a column with another source's training."""
+    """Return the percentage of tested rows with a name in a column that trains under another source."""
     places, source = np.unique(np.asarray(_sources(emb)), return_inverse=True)
     tested = sum(len(rows) for split in splits for _, rows in split.tests)
     elsewhere = np.zeros((len(splits), len(source)), dtype=np.bool_)

@@ -113,7 +113,7 @@ def patch_pictures(
         fields.append(encode_field(encoder, image, **options))
         names.append(name)
     if not fields:
-        raise RedDinoError(f"no field could be looked at: {failures.summary()}")
+        raise RedDinoError(f"no field could be read: {failures.summary()}")
     written = draw_patches(fields, names, out, place)
     record = {"provenance": provenance, "images": names, "options": options}
     write_text(out / "patches.json", json.dumps(record, indent=1) + "\n")

@@ -59,5 +59,5 @@ class ViTPatches:
         assert tokens.patches is not None
         grid = height // self.patch_size, width // self.patch_size
         patches: Plane = tokens.patches.float().cpu().numpy().reshape(n, *grid, -1)
-        looked: Plane = attention.float().cpu().numpy().reshape(n, -1, *grid)
-        return patches, looked
+        attended: Plane = attention.float().cpu().numpy().reshape(n, -1, *grid)
+        return patches, attended

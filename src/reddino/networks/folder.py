@@ -272,7 +272,7 @@ def open_tensors(
     with no_larger_than(tensors, origin):
         backbone = card.create()
     if image_size is not None and isinstance(backbone, ViTBackbone) and "pos_embed" in tensors:
-        # With a size of their own, users need not know for which one the positions were trained.
+        # A user's own size need not be the one for which the positions were trained.
         side = position_side(tensors["pos_embed"], backbone.positioned_prefix, origin)
         card = replace(card, image_size=side * backbone.patch_size)
         with no_larger_than(tensors, origin):

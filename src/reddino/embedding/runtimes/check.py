@@ -50,7 +50,7 @@ def agreement(vectors: Vectors, reference: Vectors) -> Agreement:
     return Agreement(float(cosines.mean()), float(cosines.min()))
 
 
-#: Images that are looked at, spread over a manifest.
+#: Images that views are cut from, spread over a manifest.
 _LOOKED_AT = 8
 
 

@@ -63,7 +63,7 @@ def interactive_map(overview: Overview, space: int) -> tuple[list[str], str]:
     parts = [
         paragraph(
             "Scroll or + and − zoom, dragging moves the map, a double click shows all of it. Click names in "
-            "the legend to let them stand out. With “lasso” pressed (or with shift held) draw round points "
+            "the legend to let them stand out. With “lasso” pressed (or with shift held) draw around points "
             "to get their rows as CSV."
         ),
         CONTROLS,

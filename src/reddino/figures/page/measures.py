@@ -137,7 +137,7 @@ def batch_effect_parts(document: Mapping[str, Any]) -> Iterator[str]:
         for name in names
     ]
     models = [str(report.get("model", "")) for report in reports]
-    header = ("measure", "wanted", "no trace", *models, "what it says")
+    header = ("measure", "wanted", "no trace", *models, "meaning")
     yield table(header, rows, range(2, 3 + len(models)))
     for note in dict.fromkeys(note for report in reports for note in report.get("notes", [])):
         yield paragraph(str(note), note=True)

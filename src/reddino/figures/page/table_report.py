@@ -20,8 +20,8 @@ MOST_LISTED = 50
 
 MAP_CAPTION = (
     "Each point is a view, and near points have similar vectors; distances between far groups mean little. "
-    "Classes should part; patients and sources should mix. The line below each map says how often "
-    "neighbours on it share the label."
+    "Classes should separate; patients and sources should mix. The line below each map shows how often "
+    "neighbours on it have the same label."
 )
 CAPTIONS = {
     "neighbours": (
@@ -140,7 +140,7 @@ def _failures(path: Path | None, overview: Overview) -> list[str]:
     if path is not None and path.is_file():
         with path.open(encoding="utf-8", newline="", errors="surrogateescape") as file:
             entries = [(original(row["path"]), original(row["reason"])) for row in csv.DictReader(file)]
-    parts = [paragraph("Every image that was asked for was embedded." if not entries else _count(entries))]
+    parts = [paragraph("Every image was embedded." if not entries else _count(entries))]
     if entries:
         parts.append(table(("image", "reason"), entries[:MOST_LISTED]))
     again = list(overview.pictures.failures) if overview.pictures is not None else []
