@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import reddino
 from reddino import cli
 from reddino.pretraining.run.recipe import read_recipe
 
@@ -83,3 +84,9 @@ def test_documents__links_lead_somewhere(document: Path) -> None:
 def test_documents__figures_name_hardware_and_command(document: Path) -> None:
     head = "".join(document.read_text(encoding="utf-8").splitlines(keepends=True)[:6])
     assert "> **Figures on this page**" in head
+
+
+def test_api_page__shows_all_that_the_package_exports() -> None:
+    page = (ROOT / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
+    shown = set(re.findall(r"^::: [\w.]*\.(\w+)$", page, re.MULTILINE))
+    assert shown == {name for name in reddino.__all__ if not name.startswith("_")}
