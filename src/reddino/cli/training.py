@@ -34,8 +34,7 @@ def pretrain(
     On several GPUs: torchrun --nproc-per-node N -m reddino pretrain ... (docs/how-to/several-devices.md).
 
     Args:
-        recipe: reddino-tiny, vit-tiny-scratch, vit-tiny-distilled (for a CPU), small, base, large (as
-            published), demo, or a YAML file.
+        recipe: reddino-tiny, vit-tiny-scratch, vit-tiny-distilled, small, base, large, demo, or a YAML file.
         data: manifests, or folders of images; several are joined.
         out: the run folder: recipe, metrics, checkpoints, and the trained model in OUT/model.
         overrides: values in place of the recipe's, such as optim.lr=1e-4 run.samples=50000.
