@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM ask; a second Ctrl-C insists."""
+"""Ctrl-C and SIGTERM stop a run after its step; a second Ctrl-C stops it at once."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def _signals_do_not_end_the_tests() -> Iterator[None]:
 def test_interruption__is_noted_and_handlers_are_put_back(number: signal.Signals) -> None:
     before = signal.getsignal(number)
     with Interruption() as interruption:
-        assert not interruption.asked
+        assert not interruption.requested
         signal.raise_signal(number)
-        assert interruption.asked
+        assert interruption.requested
     assert signal.getsignal(number) is before
 
 
@@ -44,7 +44,7 @@ def test_interruption__a_second_sigterm_still_waits_for_the_step() -> None:
     with Interruption() as interruption:
         signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGTERM)
-        assert interruption.asked
+        assert interruption.requested
 
 
 def test_interruption__outside_the_main_thread_is_left_to_the_caller() -> None:
@@ -52,7 +52,7 @@ def test_interruption__outside_the_main_thread_is_left_to_the_caller() -> None:
 
     def work() -> None:
         with Interruption() as interruption:
-            asked.append(interruption.asked)
+            asked.append(interruption.requested)
 
     thread = threading.Thread(target=work)
     thread.start()

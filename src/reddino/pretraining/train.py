@@ -48,7 +48,7 @@ class Outcome:
 
     @property
     def finished(self) -> bool:
-        """False if the run was asked to stop and can continue."""
+        """False if the run was stopped and can continue."""
         return self.steps >= self.planned
 
 
@@ -122,8 +122,8 @@ def pretrain(
     report = Report(recipe, run, training.networks, runtime, processes=processes, score=online_score)
     report.begin(training.step)
     with Interruption() as interruption:
-        _precompute(training, training.networks.distillation, interruption.is_asked)
-        step = _loop(training, report, progress or (lambda done, planned: None), interruption.is_asked)
+        _precompute(training, training.networks.distillation, interruption.is_requested)
+        step = _loop(training, report, progress or (lambda done, planned: None), interruption.is_requested)
     if step > 0:
         _save(training, step)
     report.finish(step)
@@ -182,7 +182,7 @@ def _precompute(training: Training, distillation: Distillation | None, stop: Cal
 
 
 def _loop(training: Training, report: Report, advance: Progress, stop: Callable[[], bool]) -> int:
-    """Take steps until the run is at its end, or some process was asked to stop; return the steps done."""
+    """Take steps until the run is at its end, or some process should stop; return the steps done."""
     recipe, networks, runtime = training.recipe, training.networks, training.runtime
     micro_batches = Prefetcher(training.batches, partial(networks.network_input, runtime=runtime), runtime)
     step = training.step

@@ -78,7 +78,7 @@ class Distillation:
         self.statistics = {name: Standardiser(dim) for name, dim in dims.items() if dim}
 
     def make_predictor(self, backbone: Backbone, name: str) -> FeaturePredictor:
-        """Return heads on the student's backbone, to be initialised; `name` says in errors whose it is.
+        """Return heads on the student's backbone, to be initialised; errors call it `name`.
 
         A backbone without tokens gives its feature map from now on, where the teacher's is distilled.
         """

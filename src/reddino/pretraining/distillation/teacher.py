@@ -220,7 +220,7 @@ def map_shape(backbone: Backbone, size: int, name: str) -> tuple[int, int]:
     A network without tokens is made to give its map from now on (`gives_map`), and left in evaluation.
 
     Raises:
-        RedDinoError: the network does not take crops of that size, or has no square map; `name` says whose.
+        RedDinoError: the network does not take crops of that size, or no square map; errors call it `name`.
     """
     if isinstance(backbone, ViTBackbone):
         return size // backbone.patch_size, backbone.dim

@@ -1,4 +1,4 @@
-"""Collapse diagnostics: measured while training runs, with warnings in words."""
+"""Collapse diagnostics: measured while training runs, and the warnings that they give reason for."""
 
 from __future__ import annotations
 

@@ -300,5 +300,5 @@ def _listed(record: dict[str, Any], origin: str) -> list[Any]:
     for name, value in record.items():
         if name != "signs" and type(value) not in (int, float, NoneType):
             raise RedDinoError(f"{origin}: {in_line(name)}: {str(value)[:60]!r} is not a number")
-    signs = record.get("signs", [])
-    return signs if isinstance(signs, list) else [None]
+    warnings = record.get("signs", [])
+    return warnings if isinstance(warnings, list) else [None]

@@ -11,25 +11,25 @@ from reddino.foundations.signals import ending_signals
 
 
 class Interruption:
-    """While entered, `asked` turns True on SIGINT, SIGTERM or SIGHUP instead of ending the process."""
+    """While entered, `requested` turns True on SIGINT, SIGTERM or SIGHUP instead of ending the process."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.requested = False
         self._before: dict[int, Any] = {}
 
-    def is_asked(self) -> bool:
-        """Whether the run was asked to stop."""
-        return self.asked
+    def is_requested(self) -> bool:
+        """Whether the run should stop."""
+        return self.requested
 
-    def _ask(self, number: int, _frame: FrameType | None) -> None:
-        if self.asked and number == signal.SIGINT:
+    def _request(self, number: int, _frame: FrameType | None) -> None:
+        if self.requested and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.asked = True
+        self.requested = True
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():
             self._before = {
-                number: signal.signal(number, self._ask) for number in (signal.SIGINT, *ending_signals())
+                number: signal.signal(number, self._request) for number in (signal.SIGINT, *ending_signals())
             }
         return self
 
