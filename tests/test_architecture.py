@@ -118,10 +118,6 @@ def test_docs__name_files_and_modules_that_exist() -> None:
     assert missing == []
 
 
-#: Names that classes of several packages still have: to become empty.
-NAMED_TWICE = {"Encoder", "Plan", "Rows", "_Description", "_Part", "_Table"}
-
-
 def test_classes__have_names_of_their_own() -> None:
     names = Counter(
         node.name
@@ -129,4 +125,4 @@ def test_classes__have_names_of_their_own() -> None:
         for node in ast.walk(ast.parse(file.read_text("utf-8")))
         if isinstance(node, ast.ClassDef)
     )
-    assert {name for name, count in names.items() if count > 1} <= NAMED_TWICE
+    assert [name for name, count in names.items() if count > 1] == []

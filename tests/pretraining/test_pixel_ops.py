@@ -158,7 +158,7 @@ def test_gaussian_blur__stays_within_the_1x_deviation() -> None:
 
 @pytest.mark.parametrize(
     ("names", "choose", "word"),
-    [(["Blurr"], 1, "Blurr"), (["Blur", "Blur"], 1, "twice"), (["Blur"], 4, "Cannot draw 4")],
+    [(["Blurr"], 1, "Blurr"), (["Blur", "Blur"], 1, "twice"), (["Blur"], 4, "cannot draw 4")],
 )
 def test_bad_lists__are_refused(names: list[str], choose: int, word: str) -> None:
     with pytest.raises(RedDinoError, match=word):

@@ -46,7 +46,7 @@ class PixelOperations:
         for name in own:
             if name not in names:
                 raise RedDinoError(
-                    f"A strength is given for '{name}', which is not among the pixel operations listed."
+                    f"a strength is given for '{name}', which is not among the pixel operations listed"
                 )
         self.names = tuple(names)
         self.choose = choose if names else 0
@@ -89,11 +89,11 @@ def _check_names(names: Sequence[str], choose: int) -> None:
     unknown = [name for name in names if name not in PIXEL_OPERATIONS]
     if unknown:
         raise RedDinoError(
-            f"Unknown pixel operation {', '.join(unknown)}; choose among {', '.join(PIXEL_OPERATIONS)}."
+            f"unknown pixel operation {', '.join(unknown)}; choose among {', '.join(PIXEL_OPERATIONS)}"
         )
     if len(set(names)) < len(names):
-        raise RedDinoError("A pixel operation is listed twice; list each name once.")
+        raise RedDinoError("a pixel operation is listed twice; list each name once")
     if names and choose > len(names):
         raise RedDinoError(
-            f"Cannot draw {choose} pixel operations from {len(names)}; list more or draw fewer."
+            f"cannot draw {choose} pixel operations from {len(names)}; list more or draw fewer"
         )

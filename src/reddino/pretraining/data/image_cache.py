@@ -203,13 +203,13 @@ def _read_index(path: Path) -> tuple[ImageIndex, Failures]:
     except Exception as error:  # on damaged bytes, numpy and zipfile raise errors of many kinds
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise RedDinoError(
-            f"The index {path} of decoded images is damaged ({reason}); delete {path.parent} and make it "
+            f"the index {path} of decoded images is damaged ({reason}); delete {path.parent} and make it "
             "again"
         ) from error
     fault = next(index_faults(index), None)
     if fault is not None:
         raise RedDinoError(
-            f"The index {path} of decoded images is damaged ({fault}); delete {path.parent} and make it again"
+            f"the index {path} of decoded images is damaged ({fault}); delete {path.parent} and make it again"
         )
     return index, failures
 
@@ -219,8 +219,8 @@ def _read_columns(path: Path) -> tuple[ImageIndex, Failures]:
         lost = {field.name for field in fields(ImageIndex)} - {"checksums", *columns.files}
         if lost:
             raise RedDinoError(
-                f"The image cache {path} is of another version of RedDino (it lacks "
-                f"{', '.join(sorted(lost))}); delete {path.parent} and make it again."
+                f"the image cache {path} is of another version of RedDino (it lacks "
+                f"{', '.join(sorted(lost))}); delete {path.parent} and make it again"
             )
         kept = {field.name for field in fields(ImageIndex)} & set(columns.files)
         index = ImageIndex(**{name: columns[name] for name in kept})
@@ -233,6 +233,6 @@ def _read_columns(path: Path) -> tuple[ImageIndex, Failures]:
 def _map(pixels_file: Path, index: ImageIndex) -> NDArray[np.uint8]:
     if not pixels_file.exists() or pixels_file.stat().st_size != index.total_bytes:
         raise RedDinoError(
-            f"The image cache {pixels_file} does not fit its index; delete {pixels_file.parent}."
+            f"the image cache {pixels_file} does not fit its index; delete {pixels_file.parent}"
         )
     return np.memmap(pixels_file, dtype=np.uint8, mode="r")

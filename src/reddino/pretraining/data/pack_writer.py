@@ -91,7 +91,7 @@ def pack_images(
         write_index(builder.index(), failures, folder / INDEX)
     except OSError as error:
         raise RedDinoError(
-            f"The images could not be packed into {folder} ({error.strerror or error})"
+            f"the images could not be packed into {folder} ({error.strerror or error})"
         ) from error
     _finish(folder, rows, digest.hexdigest()[:16], max_cell_diameter, failures)
     return read_pack(folder)
