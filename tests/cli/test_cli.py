@@ -571,3 +571,10 @@ def test_cli__our_own_faults_keep_their_traceback(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("reddino.synthesise", fault)
     with pytest.raises(ZeroDivisionError):
         cli.main(["synthesise", str(tmp_path / "s")])
+
+
+def test_plan__prints_a_line_for_each_thing_it_estimates(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["plan", "vit-tiny-scratch", "--device-kind", "300/80"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[:3]] == ["network", "operations", "memory"]
+    assert not any("\\n" in line for line in lines)

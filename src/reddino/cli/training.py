@@ -115,7 +115,6 @@ def plan(
         overrides: values in place of the recipe's, such as crops.local_count=4.
         check: images that a short real run is made on, to compare the plan with.
     """
-
     made = reddino.plan(
         recipe,
         overrides=overrides,
@@ -124,4 +123,5 @@ def plan(
         samples=samples,
         check=check,
     )
-    print_line(made.text())
+    for line in made.text().splitlines():
+        print_line(line)

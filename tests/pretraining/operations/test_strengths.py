@@ -13,7 +13,7 @@ from noisy_picture import Image, picture
 from numpy.typing import NDArray
 from scipy import stats
 
-from reddino.pretraining.augmentation.operations import PIXEL_OPERATIONS, Operation
+from reddino.pretraining.augmentation.operations import CONFIGURED, PIXEL_OPERATIONS, Operation
 from reddino.pretraining.augmentation.operations.reference import AlbumentationsOperation
 from reddino.pretraining.augmentation.pixel_operations import PixelOperations
 
@@ -42,7 +42,7 @@ def least_pvalue(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
     return min(float(stats.ks_2samp(mine, theirs).pvalue) for mine, theirs in zip(one, other, strict=True))
 
 
-@pytest.mark.parametrize("name", PIXEL_OPERATIONS)
+@pytest.mark.parametrize("name", CONFIGURED)
 def test_operation__changes_pictures_as_the_original_does(name: str) -> None:
     crop, original = picture(64, 64), AlbumentationsOperation(name)
     expected = measures(original, crop, range(SEEDS))

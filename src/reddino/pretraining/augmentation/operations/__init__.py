@@ -33,5 +33,8 @@ CONFIGURED = (
 """The names in the order of the published configuration."""
 
 _ALL = {**BLURS, **COLOURS, **NOISES, **TONES, **WEATHER}
-PIXEL_OPERATIONS: dict[str, Operation] = {name: _ALL[name] for name in CONFIGURED}
-"""Name -> the operation, always applied: the draw and its probability are `PixelOperations`'."""
+PIXEL_OPERATIONS: dict[str, Operation] = {name: _ALL[name] for name in CONFIGURED} | _ALL
+"""Name -> the operation, always applied: the draw and its probability are `PixelOperations`'.
+
+First those of `CONFIGURED`, then any others, which recipes may name too.
+"""
