@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Iterator
 
 import pytest
@@ -356,3 +358,13 @@ def test_attend__leaves_registers_out() -> None:
         tokens, attention = backbone.attend(random_images(2, SIZE))
     assert tokens.patches is not None
     assert attention.shape[-1] == tokens.patches.shape[1] == PATCHES
+
+
+def test_backbone__is_pickled_and_copied_with_its_adopted_blocks() -> None:
+    backbone = create_backbone("vit_tiny_patch14", image_size=56, depth=2, layer_scale=1.0)
+    initialise(backbone, 0)
+    images = torch.rand(2, 3, 56, 56)
+    expected = backbone.eval()(images).cls
+    for again in (pickle.loads(pickle.dumps(backbone)), copy.deepcopy(backbone)):
+        assert torch.equal(again(images).cls, expected)
+        assert [type(block) for block in again.vit.blocks] == [type(block) for block in backbone.vit.blocks]

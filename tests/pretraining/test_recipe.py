@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from reddino.foundations.errors import RedDinoError
+from reddino.foundations.structured import read_yaml
 from reddino.networks.create_backbone import create_backbone, is_vit
 from reddino.pretraining.augmentation.pixel_operations import PixelOperations
 from reddino.pretraining.run.recipe import dump_recipe, make_recipe, read_recipe, shipped_recipes
@@ -200,3 +201,16 @@ def test_former_key__in_a_file_or_an_override_is_accepted(
     for override in ("runtime.score_every=7", "online.every=7"):
         assert read_recipe(former, [override]).online.every == 7
     assert "runtime.score_every is now called online.every" in caplog.text
+
+
+def test_read_recipe__a_later_override_by_a_former_key_wins(tmp_path: Path) -> None:
+    assert read_recipe("vit-tiny-scratch", ["runtime={score_every: 7, workers: 0}"]).online.every == 7
+    assert read_recipe("vit-tiny-scratch", ["online.every=7", "runtime.score_every=9"]).online.every == 9
+    with pytest.raises(RedDinoError, match="online"):
+        read_recipe("vit-tiny-scratch", ["runtime.score_every.x=3"])
+    recipe = read_yaml(shipped_recipes()["vit-tiny-scratch"])
+    for wrong in ({"online": 3}, {"online": {"every": 5}}):
+        path = tmp_path / "recipe.yaml"
+        path.write_text(yaml.safe_dump(recipe | {"runtime": {"score_every": 7}} | wrong))
+        with pytest.raises(RedDinoError, match=r"online|runtime\.score_every"):
+            read_recipe(path)

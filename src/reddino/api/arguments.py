@@ -29,6 +29,8 @@ def with_former_names(**names: str) -> Callable[[Callable[P, T]], Callable[P, T]
         @wraps(verb)
         def call(*args: P.args, **kwargs: P.kwargs) -> T:
             for former, name in names.items():
+                if former in kwargs and name in kwargs:
+                    raise RedDinoError(f"{former} is now called {name}: give {verb.__name__} one of them")
                 if former in kwargs:
                     log.warning("the argument %s of %s is now called %s", former, verb.__name__, name)
                     kwargs[name] = kwargs.pop(former)

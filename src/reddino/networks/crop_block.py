@@ -71,6 +71,10 @@ class CropBlock(nn.Module):
             return recomputed
         return self._residuals(x, pairs)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the block by timm's class, since the one that `adopt` made cannot be imported."""
+        return _empty, (type(self).__bases__[1],), self.__dict__
+
     def _residuals(self, groups: Groups, kept: list[KeptPair]) -> Groups:
         groups = residual(groups, self._attention, [attention for attention, _ in kept])
         return residual(groups, self._mlp, [mlp for _, mlp in kept])
@@ -98,6 +102,12 @@ def adopt(block: Any) -> None:
 def _adopted(kind: Any) -> type:
     """Return timm's class with the forward of `CropBlock`."""
     return type("CropBlock", (CropBlock, kind), {})
+
+
+def _empty(kind: Any) -> Any:
+    """Return an adopted block of timm's class without its state, which unpickling gives it."""
+    made: Any = _adopted(kind)
+    return made.__new__(made)
 
 
 def class_token_of_last(block: Any, x: Tensor) -> Tensor:

@@ -104,7 +104,7 @@ def read_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     Raises:
         RedDinoError: no such recipe, an unknown key, or a value that does not fit.
     """
-    if str(name) in FORMER_NAMES and not Path(name).is_file():
+    if str(name) in FORMER_NAMES:
         log.warning("the recipe '%s' is now called '%s'", name, FORMER_NAMES[str(name)])
         name = FORMER_NAMES[str(name)]
     path = shipped_recipes().get(str(name), Path(name))
@@ -114,6 +114,7 @@ def read_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     content: dict[str, Any] = _with_new_keys(read_yaml(path))
     for override in overrides:
         _apply(content, override)
+        content = _with_new_keys(content, replace=True)
     return make_recipe(content, str(path))
 
 
@@ -125,16 +126,23 @@ def make_recipe(content: dict[str, Any], origin: str) -> Recipe:
         raise RedDinoError(f"recipe {origin}: {first_fault(error)}") from error
 
 
-def _with_new_keys(content: dict[str, Any]) -> dict[str, Any]:
-    """Give the keys of a recipe's content that had other names before their new ones."""
+def _with_new_keys(content: dict[str, Any], *, replace: bool = False) -> dict[str, Any]:
+    """Give the keys of a recipe's content that had other names before their new ones.
+
+    Args:
+        content: sections with their keys; a key under both names is left, to be refused as unknown.
+        replace: the former name replaces the new one, as a later override does.
+    """
     for former, key in FORMER_KEYS.items():
         (old_section, old), (section, new) = former.split("."), key.split(".")
-        values = content.get(old_section)
-        if isinstance(values, dict) and old in values:
-            log.info("the recipe's key %s is now called %s", former, key)
-            kept = {name: value for name, value in values.items() if name != old}
-            content = content | {old_section: kept}
-            content |= {section: {new: values[old], **(content.get(section) or {})}}
+        values, target = content.get(old_section), content.get(section)
+        if not isinstance(values, dict) or old not in values or not isinstance(target, dict | None):
+            continue
+        if new in (target or {}) and not replace:
+            continue
+        log.info("the recipe's key %s is now called %s", former, key)
+        kept = {name: value for name, value in values.items() if name != old}
+        content = content | {old_section: kept, section: {**(target or {}), new: values[old]}}
     return content
 
 
