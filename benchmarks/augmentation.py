@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reddino.pretraining.augmentation.crops import MultiCrop
+from reddino.pretraining.augmentation.operations import CONFIGURED
 from reddino.pretraining.augmentation.operations.reference import ALBUMENTATIONS
 from reddino.pretraining.augmentation.pixel_operations import PIXEL_OPERATIONS, PixelOperations
 
@@ -89,11 +90,11 @@ def samples_per_second(make: MakeSample, image: Image, seconds: float, seed: int
 def compare_pipelines(runs: int, seconds: float) -> None:
     """Print the median samples/s of every variant at both crop sizes."""
     image = field()
-    fast = [name for name in PIXEL_OPERATIONS if name not in SLOWEST]
+    fast = [name for name in CONFIGURED if name not in SLOWEST]
     for sizes in ((224, 98), (112, 56)):
         variants = {
             "published, plain albumentations": plain_albumentations(*sizes),
-            "ours, the same 33 operations": ours(*sizes, list(PIXEL_OPERATIONS)),
+            "ours, the same 33 operations": ours(*sizes, list(CONFIGURED)),
             "ours, without albumentations' six slowest": ours(*sizes, fast),
             "ours, crops and flips alone": ours(*sizes, []),
         }
@@ -115,7 +116,7 @@ def compare_operations(runs: int, size: int = 224) -> None:
     """Print the median microseconds of every operation, ours and albumentations'."""
     image = field(size)
     print(f"{'microseconds at ' + str(size):28s}{'albumentations':>16s}{'ours':>10s}   median of {runs}")
-    for name in PIXEL_OPERATIONS:
+    for name in CONFIGURED:
         original, mine = ALBUMENTATIONS[name](), PIXEL_OPERATIONS[name]
         rng = np.random.default_rng(0)
         times = [

@@ -31,6 +31,7 @@ import reddino
 from reddino.pretraining import train as loop
 from reddino.pretraining.augmentation import pixel_operations as pixel_ops
 from reddino.pretraining.data.image_cache import open_cache
+from reddino.pretraining.augmentation.operations import CONFIGURED
 from reddino.pretraining.augmentation.operations.reference import AlbumentationsOperation
 from reddino.pretraining.run.recipe import Recipe, read_recipe
 from reddino.smears.manifest import Manifest
@@ -72,7 +73,7 @@ def ready_batches(recipe: Recipe, images: Manifest, cache: Path) -> Iterator[Non
 @contextmanager
 def slow_operations(*_: Any) -> Iterator[None]:
     """Runs use albumentations' operations."""
-    slow = {name: AlbumentationsOperation(name) for name in pixel_ops.PIXEL_OPERATIONS}
+    slow = {name: AlbumentationsOperation(name) for name in CONFIGURED}
     with patch.object(pixel_ops, "PIXEL_OPERATIONS", slow):
         yield
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ from torch import Tensor
 
 from reddino.figures.run_report import run_report
 from reddino.figures.training import training_figure
+from reddino.foundations.errors import RedDinoError
 from reddino.pretraining.data.network_input import NetworkInput
 from reddino.pretraining.dinov2 import Outputs, StudentTeacher, Targets
+from reddino.pretraining.losses import require_same_names
 from reddino.pretraining.run import recipe as recipes
 from reddino.pretraining.run.folder import read_metrics
 from reddino.pretraining.run.recipe import Recipe
@@ -33,20 +36,29 @@ class RecipeWithLength(Recipe):
 def test_weights__are_those_of_the_terms_alone() -> None:
     recipe = micro_recipe(["loss.koleo=0.1", "distill.teacher=untrained:test_vit", "distill.spatial=0"])
     assert recipe.loss_weights == (
-        {"dino": 1.0, "ibot": 1.0, "koleo": 0.1},
+        LossSection().weights | {"koleo": 0.1},
         {"pooled": 1.0, "spatial": 0.0, "morphology": 0.0, "relations": 0.0},
     )
 
 
+def test_names__of_terms_and_weights_are_the_same() -> None:
+    require_same_names({"dino": 1, "length": 2}, {"dino": 1.0, "length": 0.0})
+    with pytest.raises(RedDinoError, match=r"loss\.length is a weight without a term"):
+        require_same_names({"dino": 1}, {"dino": 1.0, "length": 0.5})
+    with pytest.raises(RedDinoError, match="the loss term 'length' has no weight"):
+        require_same_names({"dino": 1, "length": 2}, {"dino": 1.0})
+
+
 def test_new_term__is_weighed_logged_and_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = StudentTeacher.losses
+    plain = StudentTeacher.loss_terms
 
-    def losses(
+    def loss_terms(
         self: StudentTeacher, student: Outputs, targets: Targets, inputs: NetworkInput
-    ) -> dict[str, Tensor]:
-        return plain(self, student, targets, inputs) | {"token_length": student.tokens.norm(dim=-1).mean()}
+    ) -> dict[str, Callable[[], Tensor]]:
+        length = {"token_length": lambda: student.tokens.norm(dim=-1).mean()}
+        return plain(self, student, targets, inputs) | length
 
-    monkeypatch.setattr(StudentTeacher, "losses", losses)
+    monkeypatch.setattr(StudentTeacher, "loss_terms", loss_terms)
     monkeypatch.setattr(recipes, "Recipe", RecipeWithLength)
     overrides = ["loss.token_length=0.5", "runtime.log_every=1", "runtime.tensorboard=true"]
     assert run_micro(draw_images(tmp_path / "images"), tmp_path / "run", overrides).finished
@@ -62,4 +74,6 @@ def test_new_term__is_weighed_logged_and_drawn(tmp_path: Path, monkeypatch: pyte
     panel = training_figure(records).axes[0]
     (curve,) = (line for line in panel.lines if line.get_label() == "token length")
     assert list(curve.get_ydata()) == [record["token_length_loss"] for record in records]
+    styles = [(line.get_color(), line.get_linestyle()) for line in panel.lines]
+    assert len(set(styles)) == len(styles) == 4
     assert "Pretraining: run" in run_report(tmp_path / "run", {})

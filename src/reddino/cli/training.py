@@ -61,7 +61,7 @@ def pretrain(
             complain(f"stopped after step {outcome.steps} of {outcome.planned}; the same command continues.")
         return INTERRUPTED
     if is_main_process():
-        print_line(f"{outcome.model}: trained for {outcome.steps} steps")
+        print_line(f"{outcome.model}: all {outcome.steps} steps are done")
     return 0
 
 

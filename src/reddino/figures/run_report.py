@@ -25,10 +25,10 @@ SAMPLES = 6
 GLOBAL, LOCAL = 96, 48
 
 CURVES = (
-    "The loss of each objective, the entropy of the teacher's targets, and how well a 20-NN on the teacher's "
-    "class tokens does on labelled cells. A DINO or iBOT loss that stays at ln K, or an entropy at ln K, is "
-    "a collapse to uniform outputs. The losses of a distillation are 0 where the student predicts from the "
-    "changed crop exactly its frozen teacher's features of the clean one."
+    "The sum of the loss and its terms before their weights, the entropy of the teacher's targets, and how "
+    "well a 20-NN on the teacher's class tokens does on labelled cells. A DINO or iBOT loss that stays at "
+    "ln K, or an entropy at ln K, is a collapse to uniform outputs. The losses of a distillation are 0 where "
+    "the student predicts from the changed crop exactly its frozen teacher's features of the clean one."
 )
 DISTILLED = (
     "The loss of each part, 0 where the student predicts from the changed crop exactly its frozen teacher's "

@@ -97,13 +97,19 @@ def panels_figure(metrics: Sequence[Record], panels: Sequence[Panel], title: str
 
 
 def _draw_panel(axes: Axes, metrics: Sequence[Record], name: str, keys: Mapping[str, str]) -> None:
-    for i, (key, label) in enumerate(keys.items()):
+    for key, label in keys.items():
         samples, values = curve(metrics, key)
+        drawn = len(axes.lines)
         # A loss that is switched off is logged as zero all along: not a curve.
-        if len(values) and (values.any() or i == 0):
-            marker = "o" if len(values) < 30 else ""
+        if len(values) and (values.any() or not drawn):
             axes.plot(
-                samples, values, color=PALETTE[i % len(PALETTE)], label=label, marker=marker, markersize=4
+                samples,
+                values,
+                label=label,
+                color=PALETTE[drawn % len(PALETTE)],
+                linestyle="-" if drawn < len(PALETTE) else "--",
+                marker="o" if len(values) < 30 else "",
+                markersize=4,
             )
     axes.set_title(name)
     axes.set_xlabel("samples")

@@ -22,7 +22,9 @@ def provenance(
         data: fingerprint of the manifest or table that was read.
         model: hash of the weights that were used.
     """
-    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    program = Path(sys.argv[0]).name
+    # `python -m reddino` has the name of a file that nobody can run.
+    command = shlex.join(["reddino" if program == "__main__.py" else program, *sys.argv[1:]])
     return {"command": command, "version": __version__, "seed": seed, "data": data, "model": model}
 
 

@@ -209,11 +209,11 @@ def in_line(text: object, most: int = 100) -> str:
 def first_fault(error: Any) -> str:
     """Return the first of a pydantic ValidationError's faults: `key: what (2 more)`."""
     first = error.errors(include_url=False, include_input=False)[0]
-    key = in_line(".".join(str(part) for part in first["loc"])) or "the whole"
+    key = in_line(".".join(str(part) for part in first["loc"]))
     unknown = first["type"] in ("extra_forbidden", "unexpected_keyword_argument")
-    message = "unknown key" if unknown else in_line(first["msg"], 200)
+    message = "unknown key" if unknown else in_line(first["msg"].removeprefix("Value error, "), 200)
     more = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"{key}: {message}{more}"
+    return f"{key}: {message}{more}" if key else f"{message}{more}"
 
 
 @functools.cache

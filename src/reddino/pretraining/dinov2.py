@@ -3,7 +3,7 @@
 The teacher's outputs of whole global crops are turned into targets; the student predicts them from other
 crops of the same patch (DINO, on class tokens) and from crops with masked patches (iBOT, on patch tokens).
 The teacher is the moving average of the student. The mathematics of each part is in `losses`, `heads`,
-`masking` and `schedules`; how networks are built from a recipe is in `build`.
+`masking` and `schedules`; `build` makes the networks of a recipe.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from reddino.pretraining.losses import (
     ibot_loss,
     koleo_loss,
     moved_center,
+    require_same_names,
     sinkhorn_knopp,
     total_loss,
 )
@@ -44,6 +45,7 @@ from reddino.pretraining.run.recipe import Recipe
 from reddino.pretraining.schedules import StepValues
 
 T = TypeVar("T")
+LossTerm = Callable[[], Tensor]
 
 
 class Outputs(NamedTuple):
@@ -84,8 +86,7 @@ class Targets:
 class StudentCall(Protocol):
     """The student as the training step calls it: alone, or wrapped by `distributed.parallel`."""
 
-    def predict(self, inputs: NetworkInput, /) -> Outputs:
-        """Compute the student's outputs."""
+    def predict(self, inputs: NetworkInput, /) -> Outputs: ...
 
     def accumulating(self, last: bool) -> AbstractContextManager[object]:
         """Enclose the forward and backward pass of a micro-batch; gradients travel with the last one."""
@@ -149,8 +150,7 @@ class Branch(nn.Module):
     def patch_logits(self, patches: Tensor | None, masked: MaskedPatches) -> Tensor:
         """Return head outputs (M, K) of the masked patches among patch tokens (C, N, d)."""
         patches = _present(patches).flatten(0, 1).index_select(0, masked.indices)
-        logits: Tensor = _present(self.ibot_head or self.dino_head)(patches)
-        return logits
+        return _present(self.ibot_head or self.dino_head)(patches)  # type: ignore[no-any-return]
 
     def heads_state(self) -> dict[str, Tensor]:
         """Return everything but the timm network: heads and mask token."""
@@ -265,9 +265,8 @@ class StudentTeacher(nn.Module):
 
         Class tokens and masked patches are balanced apart. Without prototypes the teacher computes nothing.
         """
-        features = None
-        if self.distillation is not None and inputs.distillation is not None:
-            features = self.distillation.targets(inputs.distillation)
+        distillation, shown = self.distillation, inputs.distillation
+        features = distillation.targets(shown) if distillation is not None and shown is not None else None
         if not self.recipe.has_prototypes:
             return Targets(None, None, None, features)
         teacher: Outputs = self.teacher(inputs.as_teacher())
@@ -286,31 +285,34 @@ class StudentTeacher(nn.Module):
         center.copy_(moved_center(center, logits, loss.center_momentum, self.processes))
         return targets
 
-    def losses(self, student: Outputs, targets: Targets, inputs: NetworkInput) -> dict[str, Tensor]:
-        """Compute the terms of the loss: unweighted scalars, by the names of their weights in the recipe.
+    def loss_terms(self, student: Outputs, targets: Targets, inputs: NetworkInput) -> dict[str, LossTerm]:
+        """Return the terms of the loss by the names of their weights: each computes an unweighted scalar.
 
-        A term of weight 0 is 0 and not computed. The mean over the processes is the term of the whole batch,
-        but for KoLeo: each process looks for nearest neighbours among its own samples, as in DINOv2.
+        The mean over the processes is the term of the whole batch, but for KoLeo: each process looks for
+        nearest neighbours among its own samples, as in DINOv2.
         """
-        temperature, masked = self.recipe.temperature.student, inputs.masked
-        zero, weights = student.tokens.new_zeros((), dtype=torch.float32), self.recipe.loss.weights
-        terms: dict[str, Callable[[], Tensor]] = {
+        temperature, zero = self.recipe.temperature.student, student.tokens.new_zeros((), dtype=torch.float32)
+        return {
             "dino": lambda: dino_loss(
                 _present(targets.cls), _present(student.global_logits), student.local_logits, temperature
             ),
             "ibot": lambda: ibot_loss(
                 _present(targets.patches),
                 _present(student.patch_logits),
-                _present(masked).weights,
-                len(_present(masked).masks),
+                *_present(inputs.masked).counts,
                 temperature,
             ),
             "koleo": lambda: sum((koleo_loss(crop) for crop in student.tokens.chunk(2)), start=zero),
         }
-        losses = {name: term() if weights[name] > 0 else zero for name, term in terms.items()}
-        if self.distillation is not None and targets.distillation is not None:
-            predictions = _present(student.predictions)
-            losses |= self.distillation.losses(predictions, student.tokens, targets.distillation)
+
+    def losses(self, student: Outputs, targets: Targets, inputs: NetworkInput) -> dict[str, Tensor]:
+        """Compute the terms of the loss, unweighted; one of weight 0 is 0 and not computed."""
+        terms = require_same_names(self.loss_terms(student, targets, inputs), self.recipe.loss.weights)
+        zero = student.tokens.new_zeros((), dtype=torch.float32)
+        losses = {name: term() if weight > 0 else zero for name, (term, weight) in terms.items()}
+        distillation, features = self.distillation, targets.distillation
+        if distillation is not None and features is not None:
+            losses |= distillation.losses(_present(student.predictions), student.tokens, features)
         return losses
 
     @torch.no_grad()
@@ -343,6 +345,5 @@ def take_step(networks: StudentTeacher, optimizer: torch.optim.Optimizer, finite
 
 
 def _present(value: T | None) -> T:
-    """Return a value that the recipe is known to bring about."""
-    assert value is not None
+    assert value is not None  # by the recipe
     return value

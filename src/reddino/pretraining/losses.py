@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from reddino.foundations.errors import RedDinoError
 from reddino.pretraining.distributed.processes import ALONE, Processes
+
+T = TypeVar("T")
 
 
 def sinkhorn_knopp(
@@ -125,6 +129,21 @@ def koleo_loss(tokens: Tensor) -> Tensor:
         nearest = similarity.argmax(dim=1)
     distance = (x - x[nearest]).add(1e-8).norm(dim=-1)
     return -torch.log(distance + 1e-8).mean()
+
+
+def require_same_names(terms: Mapping[str, T], weights: Mapping[str, float]) -> dict[str, tuple[T, float]]:
+    """Pair the terms of the loss with their weights in the recipe, in the order of the terms.
+
+    A term that nothing weighs, or a weight without a term, would be passed over without a word.
+
+    Raises:
+        RedDinoError: names the first of them.
+    """
+    for name in weights.keys() - terms.keys():
+        raise RedDinoError(f"loss.{name} is a weight without a term: add it to StudentTeacher.loss_terms")
+    for name in terms.keys() - weights.keys():
+        raise RedDinoError(f"the loss term '{name}' has no weight: add it to LossSection")
+    return {name: (term, weights[name]) for name, term in terms.items()}
 
 
 def total_loss(terms: Mapping[str, Tensor], *weights: Mapping[str, float]) -> Tensor:

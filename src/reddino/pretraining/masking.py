@@ -91,6 +91,11 @@ class MaskedPatches:
     indices: Tensor
     weights: Tensor
 
+    @property
+    def counts(self) -> tuple[Tensor, int]:
+        """The weights (M,), and C: what a mean over the crops needs."""
+        return self.weights, len(self.masks)
+
     @classmethod
     def of(cls, masks: NDArray[np.bool_], device: torch.device) -> MaskedPatches:
         """Collect the hidden patches of (C, N) masks."""

@@ -16,7 +16,7 @@ from reddino.networks.folder import save_model_folder
 from reddino.pretraining.build import build_networks
 from reddino.pretraining.data.image_cache import ImageCache, open_cache
 from reddino.pretraining.data.network_input import Prefetcher
-from reddino.pretraining.data.stream import CropBatch, make_stream
+from reddino.pretraining.data.stream import CropBatch, make_stream, pixel_operations
 from reddino.pretraining.dinov2 import StudentTeacher
 from reddino.pretraining.distillation.distillation import Distillation, open_distillation
 from reddino.pretraining.distributed.parallel import WrappedStudent, whole_teacher, wrap
@@ -106,6 +106,7 @@ def pretrain(
             without a finite value, or weights hold NaN when they are to be written.
     """
     _require_equal_parts(recipe, processes)
+    pixel_operations(recipe)  # refuses what it does not know before the images are decoded
     runtime = choose_runtime(recipe.runtime.device, recipe.run.precision, recipe.runtime.threads)
     run = RunFolder(folder, writes=processes.is_main)
     # Before the images are decoded, which can take long, and for nothing if the folder holds another run.

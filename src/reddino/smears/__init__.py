@@ -1,1 +1,1 @@
-"""Smear images in: manifests, readers, safe decoding, views, cell finding, synthetic smears."""
+"""Smear images in: manifests, readers of data sets, safe decoding."""

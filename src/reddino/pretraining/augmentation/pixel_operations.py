@@ -74,6 +74,9 @@ class PixelOperations:
         """
         for index in self.draw(rng):
             changed = self._operations[index](crop, rng)
+            if changed.dtype != np.uint8 or changed.shape != crop.shape:
+                made = f"{changed.shape} {changed.dtype}, not {crop.shape} uint8"
+                raise RedDinoError(f"the pixel operation {self.names[index]} returned {made}")
             crop = part_of_the_way(crop, changed, self._strengths[index])
         return crop
 

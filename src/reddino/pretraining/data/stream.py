@@ -145,18 +145,27 @@ class PretrainingStream:
         self._cache.release()
 
 
-def make_stream(
-    recipe: Recipe, cache: ImageCache, start_step: int = 0, processes: Processes = ALONE
-) -> PretrainingStream:
-    """Make the micro-batches of a run from `start_step` on; of several processes, this one's part of each."""
-    crops, augmentation = recipe.crops, recipe.augmentation
-    operations = PixelOperations(
+def pixel_operations(recipe: Recipe) -> PixelOperations:
+    """Return the pixel operations of a recipe.
+
+    Raises:
+        RedDinoError: one is not known, or more are drawn than are listed.
+    """
+    augmentation = recipe.augmentation
+    return PixelOperations(
         augmentation.operations,
         augmentation.choose,
         augmentation.probability,
         augmentation.strength,
         augmentation.strengths,
     )
+
+
+def make_stream(
+    recipe: Recipe, cache: ImageCache, start_step: int = 0, processes: Processes = ALONE
+) -> PretrainingStream:
+    """Make the micro-batches of a run from `start_step` on; of several processes, this one's part of each."""
+    crops, augmentation, operations = recipe.crops, recipe.augmentation, pixel_operations(recipe)
     multi_crop = MultiCrop(
         global_size=crops.global_size,
         global_scale=crops.global_scale,
