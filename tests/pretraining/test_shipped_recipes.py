@@ -120,7 +120,7 @@ def test_former_names__are_accepted_and_the_new_one_is_logged(
     assert f"'{former}' is now called '{name}'" in caplog.text
     monkeypatch.chdir(tmp_path)
     Path(former).write_text(shipped_recipes()["demo"].read_text(encoding="utf-8"), encoding="utf-8")
-    assert read_recipe(former) == read_recipe("demo")  # a file of the user comes first
+    assert read_recipe(former) == read_recipe(name)  # as ever, a name that comes along precedes a file's
 
 
 def test_recipes__each_opens_with_what_it_is() -> None:
