@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from reddino.cli import progress as progress_module
 from reddino.cli import terminal
 
 
@@ -24,6 +25,8 @@ def test_progress_bar__shows_count_rate_and_time_left(monkeypatch: pytest.Monkey
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=120, highlight=False, color_system=None)
     monkeypatch.setattr(terminal, "ERR", console)
+    monkeypatch.setattr(progress_module, "PATIENCE", 0.0)
+    monkeypatch.setattr(progress_module, "LONG", 0.0)
     with terminal.progress_bar("views") as progress:
         for done in (0, 40, 50, 60):
             progress(done, 1_000_000)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from reddino.foundations.stages import stage
 from reddino.smears.copies import find_copies
 from reddino.smears.decode import ImageError, decode_image
 from reddino.smears.findings import Finding, counted
@@ -86,7 +87,8 @@ def copies_of(manifest: Manifest, sketches: Mapping[int, Sketch]) -> dict[tuple[
         path = paths[numbers[place]]
         return _read(manifest.root / path, readings.of(path))
 
-    found = find_copies([sketches[number] for number in numbers], read)
+    with stage("finding copies"):
+        found = find_copies([sketches[number] for number in numbers], read)
     sets = [tuple(numbers[place] for place in places) for places in found]
     return {one: tuple(paths[number] for number in one) for one in sets}
 

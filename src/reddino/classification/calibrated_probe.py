@@ -23,6 +23,7 @@ from reddino.classification.classifier import Head
 from reddino.embedding.view_encoder import Vectors
 from reddino.evaluation.metrics import confusion_matrix, score
 from reddino.evaluation.splits import Folds, grouped_folds, untested_classes
+from reddino.foundations.stages import stage, watched
 
 Real = npt.NDArray[np.float64]
 Classes = npt.NDArray[np.int64]
@@ -75,7 +76,7 @@ def fit_probe(
     trial_split = Folds(split.of_row[trial])
     tried = {
         strength: _likelihood(vectors[trial], truth[trial], trial_split, strength, len(names))
-        for strength in STRENGTHS
+        for strength in watched(STRENGTHS, "choosing the regularisation")
     }
     strength = min(tried, key=lambda one: tried[one])
     logits, learned = held_out_logits(vectors, truth, split, strength, len(names))
@@ -90,7 +91,8 @@ def fit_probe(
         "notes": [*split.notes, *untested],
         **held_out_report(logits, truth, learned, split, len(names)),
     }
-    head = fit_head(vectors, truth, strength, len(names))
+    with stage("fitting the head"):
+        head = fit_head(vectors, truth, strength, len(names))
     return FittedHead(head, fit_temperature(logits[learned], truth[learned]), report)
 
 
@@ -129,7 +131,7 @@ def held_out_logits(
     """Return logits (n, k) of each row by heads that did not train on it; whether its class was learned."""
     logits = np.zeros((len(truth), classes))
     learned = np.zeros(len(truth), dtype=np.bool_)
-    for train, test in folds:
+    for train, test in watched(list(folds), "fitting on the other folds"):
         head = fit_head(vectors[train], truth[train], strength, classes)
         present = np.isin(np.arange(classes), truth[train])
         raw = head.logits(vectors[test])

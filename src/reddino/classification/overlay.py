@@ -18,6 +18,7 @@ from reddino.embedding.view_encoder import Images
 from reddino.figures.canvas import blank_figure, legend, save_figure
 from reddino.figures.lettering import Numbers, note_numbers
 from reddino.figures.palette import PALETTE
+from reddino.foundations.stages import watched
 from reddino.foundations.visible import file_stem, short_names
 from reddino.smears.decode import decode_image
 from reddino.smears.readings import Readings
@@ -98,7 +99,7 @@ def draw_overlays(predictions: Predictions, folder: Path, most: int = 20) -> lis
     drawn: list[Path] = []
     undrawn = Numbers()
     titles = short_names([Path(name).name for name in names], TITLE)
-    for name, title in zip(names, titles, strict=True):
+    for name, title in watched(list(zip(names, titles, strict=True)), "drawing overlays"):
         rows = every == name
         figure = overlay_figure(
             decode_image(predictions.root / name, **readings.of(name)),

@@ -12,24 +12,16 @@ from typing import Any
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.logging import RichHandler
 from rich.measure import Measurement
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from reddino.cli.progress import Bars, Lines, line_writer
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.full_disk import no_space
 from reddino.foundations.launch import launched
 from reddino.foundations.signals import stopped_by_signals
+from reddino.foundations.stages import Advance, shown_by
 from reddino.foundations.visible import visible
 
 
@@ -61,39 +53,38 @@ ERR = _PlainConsole(stderr=True)
 #: Exit codes; a wrong command line ends with 2.
 FAILED, INTERRUPTED, PIPE_CLOSED = 1, 130, 141
 
-Advance = Callable[[int, int], None]
-
 
 def is_main_process() -> bool:
     """Return whether this is the first of torchrun's processes, which writes for all of them."""
     return launched().rank == 0
 
 
-class _Rate(ProgressColumn):
-    """Things a second, over the last few seconds."""
-
-    def render(self, task: Task) -> Text:
-        return Text("" if task.speed is None else f"{task.speed:.1f}/s", style="progress.data.speed")
+_bars = Bars(lambda: ERR)
+_lines = Lines(line_writer(lambda: ERR))
 
 
 @contextmanager
 def progress_bar(what: str) -> Iterator[Advance]:
-    """Show a bar with rate and time left; yield the function (done, total) that moves it."""
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _Rate(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=ERR, disable=not ERR.is_terminal or not is_main_process()) as progress:
-        task = progress.add_task(what, total=None)
+    """Show a stage: a bar in a terminal, else log lines; yield the function (done, total) that moves it.
 
-        def advance(done: int, total: int) -> None:
-            progress.update(task, completed=done, total=total)
-
+    Of torchrun's processes, the first alone shows anything.
+    """
+    if not is_main_process():
+        yield lambda done, total: None
+        return
+    with (_bars if ERR.is_terminal else _lines)(what) as advance:
         yield advance
+
+
+@contextmanager
+def _stages_shown() -> Iterator[None]:
+    """Show the stages of a command, and leave the screen to errors."""
+    with shown_by(progress_bar):
+        try:
+            yield
+        finally:
+            _bars.close()
+            _lines.close()
 
 
 class _PlainFormatter(logging.Formatter):
@@ -169,7 +160,7 @@ def exit_code_of(command: Callable[[], int | None]) -> int:
     if not logger.handlers:
         logger.addHandler(_Complaints(logging.WARNING))
     try:
-        with stopped_by_signals():
+        with stopped_by_signals(), _stages_shown():
             return command() or 0
     except RedDinoError as error:
         complain(str(error))

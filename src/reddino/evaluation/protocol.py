@@ -26,6 +26,7 @@ from reddino.evaluation.metrics import Classes, confusion_matrix, largest_class,
 from reddino.evaluation.question import Question, SplitPlan, plan_splits, taking_part
 from reddino.evaluation.results import CHANCE, FoldResult, Result
 from reddino.evaluation.splits import Rows, Split, untested_classes
+from reddino.foundations.stages import stage, watched
 
 Mask = npt.NDArray[np.bool_]
 
@@ -91,7 +92,7 @@ def predict_table(emb: Embeddings, question: Question) -> TablePredictions:
     wanted, notes = _possible(question.classifiers, plan.splits, few=question.protocol == "few-shot")
     tests = tuple(
         tested
-        for split in plan.splits
+        for split in watched(plan.splits, f"scoring {labelled.meta.get('model', 'a table')}")
         for tested in predict_split(labelled, numbers, split, wanted, plan.groups)
     )
     return TablePredictions(
@@ -264,9 +265,10 @@ def _resamples(
         ]
         for name in tests[0].predictions
     }
-    drawn = resampled_scores(
-        sets, len(names), len(predictions.names), resamples=question.resamples, seed=question.seed
-    )
+    with stage("drawing intervals"):
+        drawn = resampled_scores(
+            sets, len(names), len(predictions.names), resamples=question.resamples, seed=question.seed
+        )
     note = (
         f"Intervals: 95 %, bootstrap over {len(names)} groups of tested cells ({question.resamples} "
         "resamples); how scores vary with the training cells, or with pretraining, is not in them."

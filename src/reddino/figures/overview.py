@@ -32,6 +32,7 @@ from reddino.figures.sheets import (
 )
 from reddino.foundations.atomic import atomic_path
 from reddino.foundations.parquet import write_parquet
+from reddino.foundations.stages import stage
 from reddino.foundations.visible import short
 
 #: Side in pixels of the pictures on sheets.
@@ -95,7 +96,8 @@ class Overview:
         table.strings(label)
         pictures = Pictures.of(table, images) if images is not None else None
         made = layout(table.vectors, method, seed)
-        scores = outlier_scores(table.vectors, table.strings("source"), seed=seed)
+        with stage("scoring outliers"):
+            scores = outlier_scores(table.vectors, table.strings("source"), seed=seed)
         return cls(table, made.xy, scores, pictures, made.method, seed, label, made.notes)
 
     @property
@@ -123,8 +125,9 @@ class Overview:
         if self.pictures is None:
             return {}
         labels, sources = self.table.strings(self.label), self.table.strings("source")
-        queries = typical_queries(self.table.vectors, labels, sources)
-        found = find_neighbourhoods(self.table.vectors, sources, self.table.strings("path"), queries)
+        with stage("finding neighbours"):
+            queries = typical_queries(self.table.vectors, labels, sources)
+            found = find_neighbourhoods(self.table.vectors, sources, self.table.strings("path"), queries)
         sheets = {"neighbours": neighbours_figure(found, self.cut, labels, sources)}
         if any(labels):
             sheets["classes"] = classes_figure(self.table.vectors, labels, self.cut, seed=self.seed)

@@ -22,6 +22,7 @@ from reddino.figures.patch_figures import (
 )
 from reddino.foundations.atomic import write_text
 from reddino.foundations.errors import RedDinoError
+from reddino.foundations.stages import watched
 from reddino.foundations.visible import file_stem, short_names
 from reddino.smears.decode import decode_image
 from reddino.smears.failures import Failures, ImageError
@@ -63,7 +64,8 @@ def draw_patches(
     titles = short_names([Path(name).name for name in names])
     written, numbers = [out / "pca.png"], Numbers()
     save_figure(pca_figure(fields, titles, basis), written[0], numbers=numbers)
-    for number, (field, name) in enumerate(zip(fields, names, strict=True), 1):
+    encoded = list(zip(fields, names, strict=True))
+    for number, (field, name) in enumerate(watched(encoded, "drawing fields"), 1):
         patches = [patch_at(field, place)] if place is not None else striking_patches(field, basis)
         for kind, figure in (
             ("attention", attention_figure(field, titles[number - 1])),
@@ -104,7 +106,7 @@ def patch_pictures(
     failures = Failures() if failures is None else failures
     fields, names = [], []
     readings = Readings(manifest.table)
-    for name in spread_images(manifest, most):
+    for name in watched(spread_images(manifest, most), "encoding fields"):
         try:
             image: Images = decode_image(manifest.root / name, **readings.of(name))
         except ImageError as error:

@@ -15,6 +15,7 @@ from reddino.embedding.equal_vectors import EqualVectors, equal_vectors
 from reddino.embedding.view_encoder import Vectors
 from reddino.figures.choices import Method
 from reddino.foundations.errors import RedDinoError
+from reddino.foundations.stages import stage
 
 Points = npt.NDArray[np.float64]
 
@@ -56,7 +57,8 @@ def layout(vectors: Vectors, method: Method, seed: int = 0) -> MapLayout:
             "principal components"
         )
     if method == "umap":
-        points = umap_2d(vectors[equal.first], seed=seed)
+        with stage("laying out the map (UMAP)"):
+            points = umap_2d(vectors[equal.first], seed=seed)
         if not np.isfinite(points).all():
             method = "pca"
             notes.append("UMAP found no finite place for some vectors: the map shows principal components")

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.view_encoder import Images
 from reddino.foundations.errors import RedDinoError
+from reddino.foundations.stages import watched
 from reddino.smears.decode import decode_image
 from reddino.smears.failures import Failures, ImageError
 from reddino.smears.manifest import read_manifest
@@ -68,7 +69,7 @@ class Pictures:
         x, y, sides = (_numbers(part, name) for name in ("view_x", "view_y", "view_side"))
         readings = Readings(part.table)
         pictures = np.full((len(wanted), side, side, 3), MISSING, dtype=np.uint8)
-        for path in np.unique(paths):
+        for path in watched(np.unique(paths).tolist(), "cutting pictures"):
             try:
                 image = decode_image(self.root / str(path), **readings.of(str(path)))
             except ImageError as error:

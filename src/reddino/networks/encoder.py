@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.runtime import Runtime, choose_runtime
+from reddino.foundations.stages import stage
+from reddino.foundations.visible import short
 from reddino.networks.backbone import Backbone, ViTBackbone
 from reddino.networks.catalogue import PUBLISHED, PUBLISHED_SIZE, TURNED, open_backbone
 from reddino.networks.choices import ChannelOrder, Pooling
@@ -152,7 +154,8 @@ def open_model(
         raise RedDinoError(f"channel order '{channel_order}' is not known; give RGB or BGR")
     plain = str(name).removeprefix(TURNED)
     size = image_size or (PUBLISHED_SIZE if plain in PUBLISHED else None)
-    backbone, card = open_backbone(plain, image_size=size, seed=seed)
+    with stage(f"opening {short(plain)}"):
+        backbone, card = open_backbone(plain, image_size=size, seed=seed)
     if channel_order is not None:
         card = replace(card, channel_order=channel_order)
     return Encoder(

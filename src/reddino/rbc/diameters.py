@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reddino.foundations.errors import RedDinoError
+from reddino.foundations.stages import stage
 from reddino.rbc.finding import estimate_diameter
 from reddino.rbc.magnification import MIXED, picture_scales
 from reddino.smears.decode import decode_image
@@ -119,4 +120,5 @@ def missing_diameters(manifest: Manifest) -> dict[str, float] | None:
     """Measure the red-cell diameter in pixels by source; None where every row of the manifest has one."""
     if not np.isnan(manifest.numbers("cell_diameter")).any():
         return None
-    return source_diameters(manifest)
+    with stage("measuring cell diameters"):
+        return source_diameters(manifest)

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from reddino.foundations.stages import watched
 from reddino.smears.decode import ImageError, decode_image
 from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest
@@ -73,7 +74,8 @@ def hash_images(
     first = np.unique(image_of_row, return_index=True)[1]
     all_sources = manifest.strings("source")
     sources, hashes = [], [np.empty((0, 2), np.uint64)]
-    for number, (name, row) in enumerate(zip(names, first.tolist(), strict=True)):
+    pictures = list(zip(names, first.tolist(), strict=True))
+    for number, (name, row) in enumerate(watched(pictures, "hashing pictures")):
         try:
             found = (
                 known[number]

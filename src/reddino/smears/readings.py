@@ -12,6 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from reddino.foundations.errors import RedDinoError
+from reddino.foundations.stages import stage
 from reddino.smears.decode import ImageError, PictureHeader, read_header, sharpest_plane, stored_samples
 from reddino.smears.findings import Finding, counted
 from reddino.smears.formats.samples import robust_highest, smallest_depth
@@ -93,8 +94,9 @@ def settle_readings(manifest: Manifest) -> Manifest:
     ]
     if not pictures:
         return manifest
-    planes, stacks = _planes(manifest, pictures)
-    depths, found = _depths(manifest, pictures, planes)
+    with stage("reading bit depths and planes"):
+        planes, stacks = _planes(manifest, pictures)
+        depths, found = _depths(manifest, pictures, planes)
     for column, values in (("plane", planes), ("bit_depth", depths)):
         if not np.isnan(values).all():
             manifest = manifest.with_column(column, pa.array(values[codes], from_pandas=True))

@@ -16,6 +16,7 @@ import numpy as np
 from reddino.foundations.atomic import atomic_path, write_text
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.locks import require_free
+from reddino.foundations.stages import watched
 from reddino.foundations.version import __version__
 from reddino.smears.manifest import Manifest, read_manifest
 from reddino.synthetic.camera import encode, photograph
@@ -223,7 +224,8 @@ def write_smears(
         folder / "manifest.csv",
         f"{folder} already holds a manifest.csv; write synthetic smears to a new folder",
     )
-    rows = [row for field in _fields(settings) for row in _photographed(folder, field, settings)]
+    fields = watched(list(_fields(settings)), "drawing fields")
+    rows = [row for field in fields for row in _photographed(folder, field, settings)]
     write_text(
         folder / "synthetic.json", json.dumps({"version": __version__, **asdict(settings)}, indent=2) + "\n"
     )

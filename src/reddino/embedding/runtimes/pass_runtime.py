@@ -9,6 +9,7 @@ from reddino.embedding.part_files import finished_parts, read_meta
 from reddino.embedding.runtimes.check import planned_views, sample_views
 from reddino.embedding.runtimes.choice import use_runtime
 from reddino.embedding.view_encoder import ViewEncoder
+from reddino.foundations.stages import stage
 from reddino.networks.encoder import Encoder as Network
 from reddino.smears.manifest import Manifest
 from reddino.views.spec import ViewSpec
@@ -41,13 +42,14 @@ def put_in_runtime(
     if precision == "auto":
         precision = begun.get("precision", precision)
     encoder.check_pooling(pooling)
-    use_runtime(
-        encoder,
-        runtime,
-        precision,
-        compiled=compiled,
-        sample=sample_views(manifest, view, diameters),
-        pooling=pooling,
-        views=planned_views(manifest, view, diameters) * encoder.orientations,
-        begun=begun.get("runtime_check"),
-    )
+    with stage("choosing the runtime"):
+        use_runtime(
+            encoder,
+            runtime,
+            precision,
+            compiled=compiled,
+            sample=sample_views(manifest, view, diameters),
+            pooling=pooling,
+            views=planned_views(manifest, view, diameters) * encoder.orientations,
+            begun=begun.get("runtime_check"),
+        )

@@ -19,6 +19,7 @@ from reddino.evaluation.batch_effect.variance import eta_squared, eta_squared_by
 from reddino.evaluation.class_map import labelled_rows
 from reddino.evaluation.leaks import groups_of, shared_names
 from reddino.foundations.errors import RedDinoError
+from reddino.foundations.stages import watched
 
 Groups = npt.NDArray[np.int64]
 
@@ -145,7 +146,7 @@ def measure_table(
         seed=seed,
     )
     measures, notes = [], []
-    for name, take in table.takers():
+    for name, take in watched(list(table.takers()), f"measuring {emb.meta.get('model', 'a table')}"):
         try:
             measures.append(take())
         except RedDinoError as error:

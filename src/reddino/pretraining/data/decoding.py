@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reddino.foundations.errors import RedDinoError
+from reddino.foundations.stages import watched
 from reddino.pretraining.data.image_index import ImageIndex
 from reddino.rbc.diameters import image_diameters
 from reddino.smears.contents import file_state
@@ -120,7 +121,7 @@ class Decoding:
     ) -> tuple[ImageIndex, Failures]:
         """Decode all images, hand their flattened pixels to `write` one after the other, and index them."""
         failures, builder = Failures(), IndexBuilder()
-        for number in progress(range(len(self.paths))):
+        for number in progress(watched(range(len(self.paths)), "decoding pictures")):
             diameter = self.diameters[number]
             try:
                 image = decode_image(self.paths[number], **self.readings[number])

@@ -16,6 +16,7 @@ from reddino.foundations.atomic import atomic_path, remove_partials
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.provenance import hash_bytes
 from reddino.foundations.runtime import Runtime, to_device
+from reddino.foundations.stages import watched
 from reddino.pretraining.augmentation.crops import centred, resize_square
 from reddino.pretraining.data.image_cache import ImageCache
 from reddino.pretraining.data.sampling import PatchOrder, patch_spec
@@ -98,7 +99,7 @@ def precompute(
     count = order.samples_per_epoch
     files = _Files(folder, _key(teacher, cache, recipe), count)
     missing = processes.from_main(files.tidy)
-    for first in range(0, len(missing), processes.count):
+    for first in watched(range(0, len(missing), processes.count), f"features of {teacher.name}"):
         if processes.any(stop()):
             return None
         if processes.is_main and first // processes.count % 8 == 0:
