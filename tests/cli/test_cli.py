@@ -407,7 +407,7 @@ def test_embed__wants_a_side_with_its_unit(
 ) -> None:
     command = [
         "embed",
-        str(smear_folder),
+        str(smear_folder / "manifest.csv"),
         "--model",
         f"{run}/model",
         "--out",

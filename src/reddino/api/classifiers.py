@@ -21,6 +21,7 @@ from reddino.embedding.table import read_embeddings
 from reddino.foundations.errors import RedDinoError
 from reddino.networks.shipped import DEFAULT_MODEL
 from reddino.rbc.diameters import missing_diameters
+from reddino.smears.choices import Subfolders
 from reddino.smears.failures import FAILURES_FILE, Failures
 from reddino.smears.opening import Data, open_data
 from reddino.views.choices import Unit
@@ -45,6 +46,7 @@ def fit(
     device: str = "auto",
     folds: int = 5,
     seed: int = 0,
+    subfolders: Subfolders = "auto",
     failures: Failures | None = None,
     progress: Advance | None = None,
     notice: Notice | None = None,
@@ -71,6 +73,7 @@ def fit(
         device: `auto`, `cpu`, `cuda` or `cuda:<n>`.
         folds: of the calibration; when fine-tuning, one part of so many is held out.
         seed: of every random choice.
+        subfolders: what those of a folder of images stand for; `auto`: what their names look like.
         failures: takes the images that could not be used; they are listed in the folder too.
         progress: called with views or steps done and planned.
         notice: called with what is odd about the input, if anything; None logs it.
@@ -101,7 +104,7 @@ def fit(
         table = read_embeddings(str(data))
         mention_findings([table.manifest()], notice)
         return fit_on_table(table, Path(out), folds=folds, seed=seed, **common)
-    opened = fit_job.labelled(open_data(data, failures), label, classes)
+    opened = fit_job.labelled(open_data(data, failures, subfolders=subfolders), label, classes)
     mention_findings([opened], notice)
     # A frozen network must give everywhere the vectors that the probe learned on.
     encoder = open_encoder(
@@ -131,6 +134,7 @@ def predict(
     most_overlays: int = 20,
     batch_size: int = 64,
     device: str = "auto",
+    subfolders: Subfolders = "auto",
     failures: Failures | None = None,
     progress: Advance | None = None,
     notice: Notice | None = None,
@@ -147,6 +151,7 @@ def predict(
         most_overlays: how many of them, at most.
         batch_size: views that the network gets at once.
         device: `auto`, `cpu`, `cuda` or `cuda:<n>`.
+        subfolders: what those of a folder of images stand for; `auto`: what their names look like.
         failures: takes the images that could not be used.
         progress: called with views done and views planned.
         notice: called with what is odd about the input, if anything; None logs it.
@@ -169,7 +174,7 @@ def predict(
     else:
         name = fit_job.model_of(opened, Path(classifier), model)
         encoder = open_encoder(name, image_size=opened.view.output, device=device, precision="fp32")
-        manifest = open_data(data, failures)
+        manifest = open_data(data, failures, subfolders=subfolders)
         mention_findings([manifest], notice)
         marked = opened.view.kind != "cells" or manifest.is_cell().any()
         diameters = missing_diameters(manifest) if opened.view.needs_diameters and marked else None

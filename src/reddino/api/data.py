@@ -13,12 +13,14 @@ from reddino.api.sole_writer import sole_writer
 from reddino.checks.inspection import inspect_pictures, inspect_rows, unusable
 from reddino.foundations.errors import RedDinoError
 from reddino.rbc.finding import find_cells_in
+from reddino.smears.choices import Subfolders
 from reddino.smears.failures import Failures
 from reddino.smears.findings import write_findings
 from reddino.smears.manifest import Manifest, read_manifest, with_groups, write_manifest
 from reddino.smears.manifest_file import FORMATS
 from reddino.smears.opening import Data, open_data
 from reddino.smears.readers import READERS
+from reddino.smears.readers.subfolders import with_subfolders
 from reddino.synthetic.write import write_smears
 
 
@@ -29,6 +31,7 @@ def manifest(
     out: str | Path,
     *,
     groups: str | Path | None = None,
+    subfolders: Subfolders | None = None,
     failures: Failures | None = None,
     **options: Any,
 ) -> Manifest:
@@ -39,6 +42,8 @@ def manifest(
         folder: the collection.
         out: the manifest to write, .csv or .parquet.
         groups: CSV with the columns `group` and `path`, to fill the column `group` from.
+        subfolders: for the layout `folder`: what its subfolders stand for; None: what their names look like,
+            or nothing where `source`, `slide` or `patient` is given.
         failures: collects annotations that make no sense and are left out; without it they raise.
         options: what the layout's reader takes, such as `source`, `slide` or `patient`; None is not given.
 
@@ -56,7 +61,12 @@ def manifest(
     for name in given:
         if name not in taken:
             raise RedDinoError(f"layout '{layout}' takes no option '{name}'; it takes: {', '.join(taken)}")
+    if subfolders is not None and layout != "folder":
+        raise RedDinoError(f"layout '{layout}' takes no option 'subfolders'; the layout 'folder' does")
     result = reader(folder, failures=failures, **given)
+    if layout == "folder":
+        how = subfolders or ("none" if given else "auto")
+        result = with_subfolders(result, Path(folder), how)
     if groups is not None:
         result = with_groups(result, groups)
     write_manifest(result, out)
@@ -68,6 +78,7 @@ def check(
     out: str | Path | None = None,
     *,
     pictures: bool = True,
+    subfolders: Subfolders = "auto",
     failures: Failures | None = None,
     progress: Advance | None = None,
 ) -> Manifest:
@@ -77,6 +88,7 @@ def check(
         data: manifests, folders, image files or tar shards.
         out: file for the findings, .csv or .json.
         pictures: decode every picture too; without it, only rows and headers are read.
+        subfolders: what those of a folder of images stand for; `auto`: what their names look like.
         failures: takes what cannot be used.
         progress: called with pictures seen and pictures in all.
 
@@ -91,7 +103,7 @@ def check(
     if isinstance(data, str | Path) and str(data).endswith(FORMATS):
         manifest = open_data(read_manifest(data, check_files=True))
     else:
-        manifest = open_data(data, failures)
+        manifest = open_data(data, failures, subfolders=subfolders)
     found = inspect_rows(manifest)
     if pictures:
         found = (*found, *inspect_pictures(manifest, failures, progress))
@@ -109,13 +121,19 @@ def synthesise(out: str | Path, **options: Any) -> Manifest:
 
 @sole_writer(files=("out",))
 def cells(
-    data: Data, out: str | Path, *, failures: Failures | None = None, progress: Advance | None = None
+    data: Data,
+    out: str | Path,
+    *,
+    subfolders: Subfolders = "auto",
+    failures: Failures | None = None,
+    progress: Advance | None = None,
 ) -> Manifest:
     """Find the red cells in every image and write a manifest with one row per cell.
 
     Args:
         data: a manifest, its file, or a folder of images.
         out: the manifest to write, .csv or .parquet.
+        subfolders: what those of a folder of images stand for; `auto`: what their names look like.
         failures: takes the images that cannot be read or show no red cell.
         progress: called with images done and images in all.
 
@@ -123,7 +141,9 @@ def cells(
         RedDinoError: not one red cell was found.
     """
     failures = Failures() if failures is None else failures
-    found = find_cells_in(open_data(data, failures), failures=failures, progress=progress)
+    found = find_cells_in(
+        open_data(data, failures, subfolders=subfolders), failures=failures, progress=progress
+    )
     if len(found) == 0:
         raise RedDinoError(f"no red cells were found; {failures.summary()}")
     write_manifest(found, out)

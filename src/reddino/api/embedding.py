@@ -19,6 +19,7 @@ from reddino.embedding.open_encoder import open_encoder, seen_by
 from reddino.embedding.runtimes.pass_runtime import put_in_runtime
 from reddino.embedding.table import read_embeddings
 from reddino.rbc.diameters import missing_diameters
+from reddino.smears.choices import Subfolders
 from reddino.smears.failures import Failures
 from reddino.smears.opening import Data, open_data
 from reddino.views.choices import Unit, ViewKind
@@ -36,6 +37,7 @@ def embed(
     pooling: str = "cls",
     per: Per = "view",
     find_cells: bool = False,
+    subfolders: Subfolders = "auto",
     batch_size: int = 64,
     image_size: int | None = None,
     device: str = "auto",
@@ -64,6 +66,7 @@ def embed(
         pooling: `cls`, `mean` (of the patch tokens), `cls+mean`, or `tokens`: one row per patch token.
         per: one row per `view`, or per `field` with the mean over its views.
         find_cells: find the cells of images that list none, by classical segmentation.
+        subfolders: what those of a folder of images stand for; `auto`: what their names look like.
         batch_size: views that the network gets at once.
         image_size: pixels of the network's input; None: the model's own.
         device: `auto`, `cpu`, `cuda` or `cuda:<n>`.
@@ -85,7 +88,7 @@ def embed(
         RedDinoError: nothing to embed, an unknown model, or a folder that holds another table.
     """
     left_out = Failures()
-    opened = open_data(data, left_out)
+    opened = open_data(data, left_out, subfolders=subfolders)
     mention_findings([opened], notice)
     kind = view or ("cells" if find_cells or opened.is_cell().any() else "image")
     length, measure = view_side(opened, kind, side, unit)

@@ -24,6 +24,7 @@ from reddino.foundations.errors import RedDinoError
 from reddino.foundations.provenance import provenance
 from reddino.foundations.runtime import choose_runtime
 from reddino.networks.encoder import open_model
+from reddino.smears.choices import Subfolders
 from reddino.smears.failures import FAILURES_FILE, Failures
 from reddino.smears.opening import Data, open_data
 
@@ -77,6 +78,7 @@ def patches(
     out: str | Path,
     *,
     device: str = "auto",
+    subfolders: Subfolders = "auto",
     failures: Failures | None = None,
     **options: Any,
 ) -> list[Path]:
@@ -87,6 +89,7 @@ def patches(
         model: a model folder or a name that `models` lists; a Vision Transformer.
         out: folder of the pictures.
         device: `auto`, `cpu`, `cuda` or `cuda:<n>`.
+        subfolders: what those of a folder of images stand for; `auto`: what their names look like.
         failures: takes the images that cannot be read; they are listed in the folder too.
         options: `most`, `place`, `tile`, `overlap`, `scale` of `reddino.figures.patches.patch_pictures`.
 
@@ -97,7 +100,7 @@ def patches(
         RedDinoError: the network has no patch tokens, or no image can be read.
     """
     failures = Failures() if failures is None else failures
-    opened = open_data(data, failures)
+    opened = open_data(data, failures, subfolders=subfolders)
     encoder = open_model(model, runtime=choose_runtime(device, "fp32"))
     origin = provenance(data=opened.fingerprint(), model=encoder.weights_hash)
     drawn = patch_pictures(ViTPatches(encoder), opened, Path(out), origin, failures=failures, **options)

@@ -61,7 +61,7 @@ def pretrain(
     resolved = recipe if isinstance(recipe, Recipe) else read_recipe(recipe, overrides)
     sources = [data] if isinstance(data, str | Path | Manifest) else data
     not_opened = Failures()
-    opened = [open_data(one, not_opened) for one in sources]
+    opened = [open_data(one, not_opened, subfolders="none") for one in sources]
     require_no_pack(opened)
     images = opened[0] if len(opened) == 1 else join_manifests(opened)
     with joined(resolved.runtime.device) as processes, only_trainer(Path(out), processes):
@@ -133,7 +133,7 @@ def plan(
         RedDinoError: no such recipe or kind of device.
     """
     resolved = recipe if isinstance(recipe, Recipe) else read_recipe(recipe, overrides)
-    images = None if check is None else open_data(check)
+    images = None if check is None else open_data(check, subfolders="none")
     return make_plan(
         resolved,
         devices=devices,

@@ -15,6 +15,7 @@ from reddino.cli.program import app
 from reddino.cli.summaries import classifier_table, prediction_table
 from reddino.cli.terminal import complain, print_line, progress_bar, show_tables
 from reddino.networks.choices import VectorPooling
+from reddino.smears.choices import Subfolders
 from reddino.views.choices import Border, Unit
 
 
@@ -44,6 +45,7 @@ def fit(
     layer_decay: float | None = None,
     batch_size: int | None = None,
     patience: int | None = None,
+    subfolders: Subfolders = "auto",
 ) -> None:
     """Fit a classifier on labelled cells: a frozen probe, or a fine-tuned network.
 
@@ -72,6 +74,7 @@ def fit(
         layer_decay: fine-tuning: factor on the rate from each layer to the one below (0.75).
         batch_size: fine-tuning: views a step (32).
         patience: fine-tuning: epochs without a better validation loss until it stops (4).
+        subfolders: what those of a folder of images stand for; auto goes by their names, and prints it.
     """
     failures = reddino.Failures()
     tuning = {
@@ -100,6 +103,7 @@ def fit(
             device=device,
             folds=folds,
             seed=seed,
+            subfolders=subfolders,
             failures=failures,
             progress=progress,
             notice=complain,
@@ -123,6 +127,7 @@ def predict(
     most_overlays: int = 20,
     batch_size: int = 64,
     device: str = "auto",
+    subfolders: Subfolders = "auto",
 ) -> None:
     """Classify new smears: a class with probabilities for every cell, and counts for every slide.
 
@@ -137,6 +142,7 @@ def predict(
         most_overlays: how many of them, at most.
         batch_size: views that the network gets at once.
         device: auto, cpu, cuda or cuda:N.
+        subfolders: what those of a folder of images stand for; auto goes by their names, and prints it.
     """
     failures = reddino.Failures()
     with progress_bar("views") as progress:
@@ -149,6 +155,7 @@ def predict(
             most_overlays=most_overlays,
             batch_size=batch_size,
             device=device,
+            subfolders=subfolders,
             failures=failures,
             progress=progress,
             notice=complain,

@@ -13,7 +13,7 @@ from reddino.cli.program import app
 from reddino.cli.summaries import findings_table, label_table, source_table
 from reddino.cli.terminal import OUT, complain, print_line, progress_bar, show_tables
 from reddino.foundations.errors import RedDinoError
-from reddino.smears.choices import Drawn, Layout
+from reddino.smears.choices import Drawn, Layout, Subfolders
 from reddino.synthetic.choices import Parasites
 
 
@@ -32,6 +32,7 @@ def manifest(
     boxes_on: Drawn | None = None,
     sources: Path | None = None,
     groups: Path | None = None,
+    subfolders: Subfolders | None = None,
 ) -> None:
     """Turn a collection of smear images into a manifest.
 
@@ -51,11 +52,14 @@ def manifest(
             known: those stored in the file, or those of the picture turned upright (chula, voc, yolo, coco).
         sources: CSV with the columns slide and source (elsafty).
         groups: CSV with the columns group and path: images that show the same place.
+        subfolders: what those of a folder stand for (folder); by their names, if not given.
     """
     failures = reddino.Failures()
     options = {"source": source, "slide": slide, "patient": patient, "names": names, "sources": sources}
     options |= {"label": label, "boxes_on": boxes_on}
-    made = reddino.manifest(layout, folder, out, groups=groups, failures=failures, **options)
+    made = reddino.manifest(
+        layout, folder, out, groups=groups, subfolders=subfolders, failures=failures, **options
+    )
     if made.findings:
         show_tables([findings_table(made.findings, OUT.width)])
     _report_failures(failures, out)
@@ -70,6 +74,7 @@ def check(
     pictures: bool = True,
     strict: Annotated[bool, Parameter(negative=())] = False,
     out: Path | None = None,
+    subfolders: Subfolders = "auto",
 ) -> None:
     """Inspect a collection before anything is computed: its rows, its pictures, and what it holds.
 
@@ -78,10 +83,11 @@ def check(
         pictures: decode every picture too; --no-pictures reads rows and headers alone.
         strict: exit with 1 where something was found that may be misread.
         out: file for the findings too, .csv or .json; it holds none where nothing was found.
+        subfolders: what those of a folder of images stand for; auto goes by their names, and prints it.
     """
     named = data[0] if len(data) == 1 else data
     with progress_bar("pictures") as progress:
-        checked = reddino.check(named, out, pictures=pictures, progress=progress)
+        checked = reddino.check(named, out, pictures=pictures, subfolders=subfolders, progress=progress)
     findings = checked.findings
     tables = [source_table(checked)]
     if any(checked.strings("label")):
@@ -141,7 +147,7 @@ def synthesise(
 
 
 @app.command
-def cells(data: Path, /, *, out: Path = Path("cells.csv")) -> None:
+def cells(data: Path, /, *, out: Path = Path("cells.csv"), subfolders: Subfolders = "auto") -> None:
     """Find the red cells in every image, by classical segmentation.
 
     Images that cannot be read, or show no red cell, are listed in OUT's failures file.
@@ -149,10 +155,11 @@ def cells(data: Path, /, *, out: Path = Path("cells.csv")) -> None:
     Args:
         data: a manifest, or a folder of images.
         out: the manifest to write, with one row per cell and its image's cell diameter.
+        subfolders: what those of a folder of images stand for; auto goes by their names, and prints it.
     """
     failures = reddino.Failures()
     with progress_bar("images") as progress:
-        found = reddino.cells(data, out, failures=failures, progress=progress)
+        found = reddino.cells(data, out, subfolders=subfolders, failures=failures, progress=progress)
     show_tables([source_table(found)])
     _report_failures(failures, out)
     print_line(f"{out}: {len(found)} cells in {len(found.images()[0])} images")

@@ -16,6 +16,7 @@ from reddino.embedding.choices import Per, RuntimeName, StoredType
 from reddino.foundations.choices import Precision
 from reddino.networks.choices import ChannelOrder, Pooling
 from reddino.networks.shipped import DEFAULT_MODEL
+from reddino.smears.choices import Subfolders
 from reddino.views.choices import Border, Unit, ViewKind
 
 
@@ -46,6 +47,7 @@ def embed(
     per_image: int = 8,
     seed: int = 0,
     mask_centre: float = 0.0,
+    subfolders: Subfolders = "auto",
 ) -> None:
     """Embed cells or images into a table; the same command continues a pass that was interrupted.
 
@@ -73,6 +75,7 @@ def embed(
         per_image: number of random views an image.
         seed: of the random views.
         mask_centre: diameter of a disc filled at each centre, in cell diameters (a control: 1.2); 0: none.
+        subfolders: what those of a folder of images stand for; auto goes by their names, and prints it.
     """
     show_log()
     failures = reddino.Failures()
@@ -101,6 +104,7 @@ def embed(
             per_image=per_image,
             seed=seed,
             mask_centre=mask_centre,
+            subfolders=subfolders,
             failures=failures,
             progress=progress,
             notice=complain,

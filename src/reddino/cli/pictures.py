@@ -14,6 +14,7 @@ from reddino.cli.program import app
 from reddino.cli.terminal import complain, print_line
 from reddino.figures import atlas
 from reddino.figures.choices import FigureFormat, Method
+from reddino.smears.choices import Subfolders
 
 
 @app.command
@@ -71,6 +72,7 @@ def patches(
     overlap: float = 0.5,
     scale: float = 1.0,
     device: str = "auto",
+    subfolders: Subfolders = "auto",
 ) -> None:
     """Draw a network's patch tokens over whole fields: components, attention, similarity.
 
@@ -84,6 +86,7 @@ def patches(
         overlap: fraction of a tile that its neighbour covers again.
         scale: fields are resized by this first.
         device: auto, cpu, cuda or cuda:N.
+        subfolders: what those of a folder of images stand for; auto goes by their names, and prints it.
     """
     failures = reddino.Failures()
     drawn = reddino.patches(
@@ -91,6 +94,7 @@ def patches(
         model,
         out,
         device=device,
+        subfolders=subfolders,
         failures=failures,
         most=fields,
         place=at,

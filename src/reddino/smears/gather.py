@@ -11,11 +11,13 @@ from pathlib import Path
 import pyarrow as pa
 
 from reddino.foundations.errors import RedDinoError
+from reddino.smears.choices import Subfolders
 from reddino.smears.decode import IMAGE_SUFFIXES, Failures
 from reddino.smears.manifest import Manifest, join_manifests, read_manifest
 from reddino.smears.manifest_file import FORMATS
 from reddino.smears.readers.folders import read_folder
 from reddino.smears.readers.rows import find_files, natural_key, note_unread
+from reddino.smears.readers.subfolders import with_subfolders
 from reddino.smears.shard_rows import read_shard
 from reddino.smears.shards import SHARD_SUFFIX
 from reddino.smears.suffixes import why_unread
@@ -24,7 +26,7 @@ Named = str | Path | Manifest
 COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 
 
-def gather(named: Sequence[Named], failures: Failures) -> Manifest:
+def gather(named: Sequence[Named], failures: Failures, subfolders: Subfolders = "auto") -> Manifest:
     """Join everything that was named, in that order, into one manifest.
 
     A name is an image file, a folder (its images and tar shards, at any depth), a manifest (.csv, .parquet),
@@ -34,6 +36,7 @@ def gather(named: Sequence[Named], failures: Failures) -> Manifest:
     Args:
         named: at least one name, or manifests that are open already.
         failures: collects what seems to be an image and cannot be one, by its path; nothing is decoded here.
+        subfolders: what those of a folder stand for that is named alone; of several, each is a source.
 
     Raises:
         RedDinoError: a name stands for nothing, a manifest breaks its rules, or no image is there at all.
@@ -51,7 +54,11 @@ def gather(named: Sequence[Named], failures: Failures) -> Manifest:
             files.append(item)
             continue
         close_files()
-        found += [item] if isinstance(item, Manifest) else _read_many(item, failures)
+        found += (
+            [item]
+            if isinstance(item, Manifest)
+            else _read_many(item, failures, subfolders if len(named) == 1 else "none")
+        )
     close_files()
     if not found:
         raise RedDinoError(f"no image could be found in {_list(named)}; {failures.summary()}")
@@ -118,9 +125,9 @@ def _holds_many(path: Path) -> bool:
     return path.is_dir() or name.endswith((*FORMATS, SHARD_SUFFIX, *COMPRESSED))
 
 
-def _read_many(path: Path, failures: Failures) -> list[Manifest]:
+def _read_many(path: Path, failures: Failures, subfolders: Subfolders) -> list[Manifest]:
     if path.is_dir():
-        return _read_folder(path, failures)
+        return _read_folder(path, failures, subfolders)
     if path.name.lower().endswith(COMPRESSED):
         raise RedDinoError(f"{path} is compressed, and its images cannot be reached one by one; unpack it")
     if path.name.lower().endswith(SHARD_SUFFIX):
@@ -129,7 +136,7 @@ def _read_many(path: Path, failures: Failures) -> list[Manifest]:
     return [read_manifest(path)]
 
 
-def _read_folder(folder: Path, failures: Failures) -> list[Manifest]:
+def _read_folder(folder: Path, failures: Failures, subfolders: Subfolders) -> list[Manifest]:
     """List the images of a folder, then those of its shards.
 
     A folder that is named like an image is listed too.
@@ -139,7 +146,7 @@ def _read_folder(folder: Path, failures: Failures) -> list[Manifest]:
     shards = find_files(folder, (SHARD_SUFFIX,), failures)
     found = [shard for path in shards if (shard := read_shard(path, failures)) is not None]
     if find_files(folder, IMAGE_SUFFIXES, failures):
-        found.insert(0, read_folder(folder, failures=failures))
+        found.insert(0, with_subfolders(read_folder(folder, failures=failures), folder, subfolders))
         return found
     note_unread(folder, failures)
     if not shards:

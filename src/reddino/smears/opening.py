@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reddino.foundations.errors import RedDinoError
+from reddino.smears.choices import Subfolders
 from reddino.smears.failures import Failures
 from reddino.smears.gather import gather
 from reddino.smears.manifest import Manifest
@@ -15,12 +16,15 @@ from reddino.smears.readings import settle_readings
 Data = str | Path | Manifest
 
 
-def open_data(data: Data | Sequence[Data], failures: Failures | None = None) -> Manifest:
+def open_data(
+    data: Data | Sequence[Data], failures: Failures | None = None, *, subfolders: Subfolders = "auto"
+) -> Manifest:
     """Open manifests, packed collections, image files, folders, tar shards, or patterns, as one manifest.
 
     Args:
         data: one or several; see `reddino.smears.gather.gather`.
         failures: collects what seems to be an image and cannot be one.
+        subfolders: what those of a folder stand for; see `reddino.smears.readers.subfolders`.
 
     Raises:
         RedDinoError: one of them cannot be read, or a pack is one of several.
@@ -29,7 +33,7 @@ def open_data(data: Data | Sequence[Data], failures: Failures | None = None) -> 
     if len(named) == 1 and isinstance(named[0], PackedManifest):
         return named[0]
     require_no_pack(named)
-    return settle_readings(gather(named, Failures() if failures is None else failures))
+    return settle_readings(gather(named, Failures() if failures is None else failures, subfolders))
 
 
 def require_no_pack(several: Sequence[object]) -> None:

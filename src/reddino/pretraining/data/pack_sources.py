@@ -44,7 +44,7 @@ def pack_data(
     if shards:
         images = images_of_shards(shards, failures)
     else:
-        opened = [open_data(one, failures) for one in sources]
+        opened = [open_data(one, failures, subfolders="none") for one in sources]
         if any(isinstance(one, PackedManifest) for one in opened):
             raise RedDinoError("a pack is packed already: pack the images that it was made of")
         manifest = join_manifests(opened)

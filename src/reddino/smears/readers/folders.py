@@ -79,11 +79,12 @@ def read_class_folders(
     return rows.manifest(slide=slide, patient=patient)
 
 
-_SPLIT = re.compile(
+#: Folders that are sides of a split, above or below those of classes.
+SPLIT = re.compile(
     r"(train|training|val|valid|validation|dev|test|testing|hold-?out|(fold|split)[-_ ]?\d+)", re.I
 )
 
 
 def _class_parts(image: Path, folder: Path) -> list[str]:
     """Return the folders that could be the class of an image: all on its path but those of splits."""
-    return [part for part in image.relative_to(folder).parts[:-1] if not _SPLIT.fullmatch(part)]
+    return [part for part in image.relative_to(folder).parts[:-1] if not SPLIT.fullmatch(part)]
