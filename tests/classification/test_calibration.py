@@ -10,6 +10,8 @@ from sklearn.metrics import log_loss
 
 from reddino.classification.calibration import (
     calibration_error,
+    calibration_report,
+    choose_calibration,
     fit_temperature,
     negative_log_likelihood,
     softmax,
@@ -51,3 +53,44 @@ def test_calibration_error__is_nought_for_true_probabilities_and_the_gap_for_boa
     assert calibration_error(softmax(logits), truth) < 0.02
     boast = np.full((1000, 2), [0.9, 0.1])
     assert calibration_error(boast, (np.arange(1000) % 2)) == pytest.approx(0.4)
+
+
+def test_choose_calibration__keeps_a_temperature_that_helps_other_groups() -> None:
+    logits, truth = drawn(4000)
+    folds = [np.flatnonzero(np.arange(4000) % 5 == fold) for fold in range(5)]
+    found = choose_calibration(logits * 3, truth, folds)
+    assert found.chosen == "temperature"
+    assert found.temperature == pytest.approx(3, rel=0.1)
+    assert found.tried["temperature"] < found.tried["none"]
+    report = calibration_report(found, logits * 3, truth)
+    assert report["nll_calibrated"] == pytest.approx(found.tried["temperature"])
+    assert report["calibration_error_calibrated"] < report["calibration_error_raw"]
+
+
+def test_choose_calibration__keeps_none_that_makes_other_groups_worse() -> None:
+    # Two groups that err in opposite ways: each asks for what spoils the other.
+    logits, truth = drawn(2000)
+    sure = np.arange(2000) < 1000
+    mixed = np.where(sure[:, None], logits * 4, logits / 4)
+    found = choose_calibration(mixed, truth, [np.flatnonzero(sure), np.flatnonzero(~sure)])
+    assert (found.chosen, found.temperature) == ("none", 1.0)
+    assert found.tried["temperature"] > found.tried["none"]
+    assert np.array_equal(found.judged, mixed)
+
+
+def test_choose_calibration__keeps_no_temperature_that_nothing_could_judge() -> None:
+    logits, truth = drawn(500)
+    found = choose_calibration(logits * 5, truth, [np.arange(500)])
+    assert (found.chosen, found.temperature, list(found.tried)) == ("none", 1.0, ["none"])
+
+
+def test_choose_calibration__keeps_an_offset_only_where_it_helps() -> None:
+    logits, truth = drawn(4000)
+    offset = np.array([1.5, -1.0, 0.5, 0.0])
+    folds = [np.flatnonzero(np.arange(4000) % 5 == fold) for fold in range(5)]
+    missed = choose_calibration(2 * (logits - offset), truth, folds, offset)
+    assert missed.chosen == "temperature and offset"
+    assert missed.temperature == pytest.approx(2, rel=0.1)
+    needless = choose_calibration(logits, truth, folds, 3 * offset)
+    assert needless.chosen == "none"
+    assert not needless.offset.any()

@@ -56,7 +56,9 @@ def test_fit_and_predict__from_a_table_to_counts_and_overlays(
     dropped = sorted(have - set(labels))
     fit = ["fit", f"{folder}/table", "--out", f"{folder}/c", "--folds", "2", "--drop", *dropped]
     assert cli.main(fit) == 0, capsys.readouterr().err
-    assert "held-out groups" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert all(words in shown for words in ("held-out groups", "true \\ predicted", "Calibration: "))
+    assert max(map(len, shown.splitlines())) <= 100
     out = folder / "p.csv"
     predict = ["predict", f"{folder}/c", f"{folder}/smears/manifest.csv", "--out", str(out)]
     assert cli.main([*predict, "--overlays", f"{folder}/o", "--most-overlays", "1"]) == 0
@@ -91,3 +93,23 @@ def test_fit_and_predict__list_what_could_not_even_be_opened(
     assert cli.main(predict) == 0, capsys.readouterr().err
     assert "p.failures.csv" in capsys.readouterr().err
     assert "folder.png" in (tmp_path / "p.failures.csv").read_text()
+
+
+def test_fit_and_predict__call_a_score_that_tells_slides_apart_by_its_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = ["path,source,label"]
+    for number, picture in enumerate(drawn_cells(24, 240)):
+        (tmp_path / f"{number}.png").write_bytes(bytes(cv2.imencode(".png", picture // (1 + number % 2))[1]))
+        rows.append(f"{number}.png,lab,disease {number % 2}")
+    (tmp_path / "m.csv").write_text("\n".join(rows))
+    fit = ["fit", f"{tmp_path}/m.csv", "--model", "colour-histogram", "--image-size", "16", "--folds", "2"]
+    assert cli.main([*fit, "--out", f"{tmp_path}/c"]) == 0, capsys.readouterr().err
+    shown = capsys.readouterr().out
+    assert "NO EVIDENCE" in shown.splitlines()[0]
+    assert "Its scores are no evidence" in shown
+    kept = json.loads((tmp_path / "c" / "classifier.json").read_text())["report"]
+    assert kept["evidence"] is False
+    assert [doubt["kind"] for doubt in kept["doubts"]] == ["slides", "whole pictures"]
+    assert cli.main(["predict", f"{tmp_path}/c", f"{tmp_path}/m.csv", "--out", f"{tmp_path}/p.csv"]) == 0
+    assert "no evidence that it tells its classes" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from reddino.smears.choices import Subfolders
 from reddino.smears.failures import FAILURES_FILE, Failures
 from reddino.smears.opening import Data, open_data
 from reddino.views.choices import Unit
+
+log = logging.getLogger(__name__)
 
 
 @sole_writer(folders=("out",))
@@ -160,6 +163,8 @@ def predict(
         RedDinoError: embeddings, a network or smears of another kind or scale than the classifier's.
     """
     opened = open_classifier(classifier)
+    if not opened.report.get("evidence", True):
+        (notice or log.warning)(fit_job.NO_EVIDENCE)
     failures = Failures() if failures is None else failures
     if out is not None:
         require_known_suffix(Path(out))

@@ -14,14 +14,13 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from reddino.classification.calibration import (
-    calibration_error,
-    fit_temperature,
+    calibration_report,
+    choose_calibration,
     negative_log_likelihood,
-    softmax,
 )
 from reddino.classification.classifier import Head
+from reddino.classification.held_out import HeldOut
 from reddino.embedding.view_encoder import Vectors
-from reddino.evaluation.metrics import confusion_matrix, score
 from reddino.evaluation.splits import Folds, grouped_folds, untested_classes
 from reddino.foundations.stages import stage, watched
 
@@ -58,7 +57,8 @@ def fit_probe(
     """Choose the regularisation, fit, and calibrate.
 
     Each strength is tried on grouped folds by its held-out likelihood. The chosen one gives held-out logits
-    of all rows, which the temperature is fitted on; the head itself is fitted on all rows.
+    of all rows, which a temperature is fitted on where that helps the likelihood of other groups; the head
+    itself is fitted on all rows.
 
     Args:
         vectors: (n, d).
@@ -80,6 +80,11 @@ def fit_probe(
     }
     strength = min(tried, key=lambda one: tried[one])
     logits, learned = held_out_logits(vectors, truth, split, strength, len(names))
+    # Of a class that a fold had not learned, no temperature could make a good probability.
+    fold = split.of_row[learned]
+    kept = truth[learned]
+    own_folds = [np.flatnonzero(fold == number) for number in range(len(split))]
+    calibration = choose_calibration(logits[learned], kept, own_folds)
     untested = untested_classes(
         [(f"fold {number}", truth[test]) for number, (_, test) in enumerate(split, 1)], names.tolist()
     )
@@ -89,11 +94,14 @@ def fit_probe(
         "folds": folds,
         "groups": len(set(groups)),
         "notes": [*split.notes, *untested],
-        **held_out_report(logits, truth, learned, split, len(names)),
+        **calibration_report(calibration, logits[learned], kept),
+        **HeldOut(
+            names.tolist(), truth, logits.argmax(axis=1), groups, [test for _, test in split], seed=seed
+        ).report(),
     }
     with stage("fitting the head"):
         head = fit_head(vectors, truth, strength, len(names))
-    return FittedHead(head, fit_temperature(logits[learned], truth[learned]), report)
+    return FittedHead(head, calibration.temperature, report)
 
 
 def fit_head(vectors: Vectors, truth: Classes, strength: float, classes: int) -> Head:
@@ -110,12 +118,15 @@ def fit_head(vectors: Vectors, truth: Classes, strength: float, classes: int) ->
     if len(present) == 1:
         bias[present] = 0.0
         return Head(mean, scale, weights, bias)
+    standardised = vectors.astype(np.float64)
+    standardised -= mean
+    standardised /= scale
     model = LogisticRegression(C=strength, max_iter=MAX_ITERATIONS)
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         # Few cells of many classes are meant: these are no numbers to regress.
         warnings.filterwarnings("ignore", message="The number of unique classes", category=UserWarning)
-        model.fit((vectors - mean) / scale, truth)
+        model.fit(standardised, truth)
     if len(present) == 2:
         # Two classes have one row of weights: half of it each, with opposite signs, gives the same odds.
         weights[present] = np.concatenate([-model.coef_, model.coef_]) / 2
@@ -139,31 +150,6 @@ def held_out_logits(
         logits[test] = np.where(present, raw, least - UNLEARNED)
         learned[test] = present[truth[test]]
     return logits, learned
-
-
-def held_out_report(
-    logits: Real, truth: Classes, learned: npt.NDArray[np.bool_], folds: Folds, classes: int
-) -> dict[str, Any]:
-    """Return scores, and likelihood and calibration error before and after calibration across folds.
-
-    Rows whose class their fold had not learned count in the scores, and not in the likelihoods.
-    """
-    scores = [score(truth[test], logits[test].argmax(axis=1), classes) for _, test in folds]
-    calibrated = np.empty_like(logits)
-    for train, test in folds:
-        known = train[learned[train]]
-        calibrated[test] = logits[test] / fit_temperature(logits[known], truth[known])
-    kept = truth[learned]
-    return {
-        "scores": {
-            name: float(np.mean([one.as_dict()[name] for one in scores])) for name in scores[0].as_dict()
-        },
-        "nll_raw": negative_log_likelihood(logits[learned], kept),
-        "nll_calibrated": negative_log_likelihood(calibrated[learned], kept),
-        "calibration_error_raw": calibration_error(softmax(logits[learned]), kept),
-        "calibration_error_calibrated": calibration_error(softmax(calibrated[learned]), kept),
-        "confusion": confusion_matrix(truth, logits.argmax(axis=1), classes).tolist(),
-    }
 
 
 def _likelihood(vectors: Vectors, truth: Classes, folds: Folds, strength: float, classes: int) -> float:

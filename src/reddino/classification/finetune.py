@@ -14,16 +14,12 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from reddino.classification.calibration import (
-    calibration_error,
-    fit_temperature,
-    negative_log_likelihood,
-    softmax,
-)
+from reddino.classification.calibration import calibration_report, choose_calibration
 from reddino.classification.classifier import Head
+from reddino.classification.held_out import HeldOut
 from reddino.embedding.view_encoder import Images
-from reddino.evaluation.metrics import confusion_matrix, score
-from reddino.evaluation.splits import grouped_folds, untested_classes
+from reddino.evaluation.metrics import score
+from reddino.evaluation.splits import folds_of_groups, grouped_folds, untested_classes
 from reddino.foundations.errors import RedDinoError
 from reddino.networks.backbone import Backbone, ViTBackbone
 from reddino.networks.encoder import Encoder
@@ -159,21 +155,37 @@ def fine_tune(
     logits = job.logits(held, exact=True)
     # The weighted loss raises rare classes by their weight; taking its logarithm off again undoes that.
     known = np.isin(truth[held], truth[train])
-    temperature = fit_temperature(logits[known], truth[held][known], offset)
+    tested, owners = truth[held][known], [groups[row] for row in held[known].tolist()]
+    folds = folds_of_groups(owners, settings.folds, settings.seed)
+    calibration = choose_calibration(logits[known], tested, folds, offset)
     report = {
         "settings": settings.model_dump(),
         "trained_on": len(train),
         "held_out": len(held),
         "groups": len(set(groups)),
         "notes": [
-            "The held-out groups also chose the epoch and the temperature: their scores flatter a little.",
+            "The held-out groups also chose the epoch: their scores flatter a little.",
             *split.notes,
             *untested_classes([("the held-out groups", truth[held])], names.tolist()),
         ],
         "epochs": [asdict(epoch) for epoch in history],
-        **_report(logits[known], truth[held][known], temperature, offset),
+        **calibration_report(calibration, logits[known], tested),
+        **HeldOut(
+            names.tolist(),
+            tested,
+            calibration.judged.argmax(axis=1),
+            owners,
+            [np.arange(len(tested))],
+            seed=settings.seed,
+        ).report(),
     }
-    return TunedHead(_as_head(network.head), temperature, tuple(offset.tolist()), tuple(history), report)
+    return TunedHead(
+        _as_head(network.head),
+        calibration.temperature,
+        tuple(calibration.offset.tolist()),
+        tuple(history),
+        report,
+    )
 
 
 class _Job:
@@ -328,16 +340,3 @@ def _as_head(layer: nn.Linear) -> Head:
     weights = layer.weight.detach().double().cpu().numpy()
     dim = weights.shape[1]
     return Head(np.zeros(dim), np.ones(dim), weights, layer.bias.detach().double().cpu().numpy())
-
-
-def _report(logits: Real, truth: Classes, temperature: float, offset: Real) -> dict[str, Any]:
-    calibrated = logits / temperature + offset
-    classes = logits.shape[1]
-    return {
-        "scores": score(truth, calibrated.argmax(axis=1), classes).as_dict(),
-        "nll_raw": negative_log_likelihood(logits, truth),
-        "nll_calibrated": negative_log_likelihood(calibrated, truth),
-        "calibration_error_raw": calibration_error(softmax(logits), truth),
-        "calibration_error_calibrated": calibration_error(softmax(calibrated), truth),
-        "confusion": confusion_matrix(truth, calibrated.argmax(axis=1), classes).tolist(),
-    }

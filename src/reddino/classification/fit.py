@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,13 @@ import numpy as np
 from reddino.classification.calibrated_probe import fit_probe
 from reddino.classification.classifier import MODEL, Classifier, require_free, save_classifier
 from reddino.classification.finetune import TuneSettings, fine_tune
+from reddino.classification.held_out_files import write_held_out
 from reddino.classification.planned_views import PlannedViews, Progress, cut_to_file, describe
 from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.finite import require_finite
 from reddino.evaluation.class_map import labelled_rows
 from reddino.evaluation.leaks import alike_notes, divided_notes, groups_of, leak_notes
+from reddino.evaluation.separation import Doubt, is_evidence, separation_doubts
 from reddino.foundations.atomic import draft_folder
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.full_disk import writing
@@ -65,14 +67,16 @@ def fit_on_table(
     require_finite(labelled)
     groups = groups_of(labelled, group_column, join_sources)
     leaks = _leaks(labelled, labels, group_column, groups)
+    doubts = separation_doubts(labelled, labels, groups)
     fitted = fit_probe(labelled.vectors, labels, groups, folds=folds, seed=seed)
     classifier = Classifier(
         kind="probe",
         **_described(labelled, labels, seed),
         head=fitted.head,
         temperature=fitted.temperature,
-        report=_report(fitted.report, labelled, len(emb), leaks),
+        report=_report(fitted.report, labelled, len(emb), leaks, doubts),
     )
+    write_held_out(out, classifier)
     save_classifier(out, classifier)
     return classifier
 
@@ -108,6 +112,7 @@ def fit_on_pixels(
         rows = labelled.vectors[:, 0].astype(np.int64)
         groups = groups_of(labelled, group_column, join_sources)
         leaks = _leaks(labelled, labels, group_column, groups)
+        doubts = separation_doubts(labelled, labels, groups)
         tuned = fine_tune(
             encoder,
             pixels if len(rows) == len(pixels) else pixels[rows],
@@ -126,8 +131,9 @@ def fit_on_pixels(
         head=tuned.head,
         temperature=tuned.temperature,
         offset=tuned.offset,
-        report=_report(tuned.report, labelled, len(numbers), leaks),
+        report=_report(tuned.report, labelled, len(numbers), leaks, doubts),
     )
+    write_held_out(out, classifier)
     save_classifier(out, classifier)
     return classifier
 
@@ -144,12 +150,18 @@ def _leaks(
 
 
 def _report(
-    report: Mapping[str, Any], labelled: Embeddings, rows: int, leaks: Sequence[str]
+    report: Mapping[str, Any],
+    labelled: Embeddings,
+    rows: int,
+    leaks: Sequence[str],
+    doubts: Sequence[Doubt],
 ) -> dict[str, Any]:
-    """Report the scores of a head, the number of `rows` rows it learned on, and leaks between its folds."""
+    """Report the scores of a head, the number of `rows` rows it learned on, leaks, and what is in doubt."""
     return {
         **report,
-        "notes": [*report["notes"], *leaks],
+        "evidence": is_evidence(doubts),
+        "doubts": [asdict(doubt) for doubt in doubts],
+        "notes": [*(doubt.note() for doubt in doubts), *report["notes"], *leaks],
         "cells": len(labelled),
         "left_out": rows - len(labelled),
     }

@@ -28,6 +28,11 @@ from reddino.views.choices import Unit
 from reddino.views.spec import ViewSpec
 
 Diameters = Callable[[Manifest], dict[str, float] | None]
+#: What `predict` says of a classifier whose folds could not separate its classes from something else.
+NO_EVIDENCE = (
+    "the held-out scores of this classifier are no evidence that it tells its classes; the notes in its "
+    "classifier.json say why"
+)
 
 
 def labelled(manifest: Manifest, label: str, classes: Mapping[str, str | None]) -> Manifest:

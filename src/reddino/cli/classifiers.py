@@ -10,9 +10,10 @@ from cyclopts import Parameter
 
 import reddino
 from reddino.classification.prediction_paths import counts_path
+from reddino.cli.held_out_tables import held_out_tables
 from reddino.cli.options import Several, joined_sources, pair
 from reddino.cli.program import app
-from reddino.cli.summaries import classifier_table, prediction_table
+from reddino.cli.summaries import prediction_table
 from reddino.cli.terminal import complain, print_line, progress_bar, show_tables
 from reddino.networks.choices import VectorPooling
 from reddino.smears.choices import Subfolders
@@ -111,8 +112,12 @@ def fit(
         )
     if failures.count:
         complain(f"{failures.summary()}; all are listed in {out / 'failures.csv'}")
-    show_tables([classifier_table(made)])
-    print_line(f"{out}: a {made.kind} classifier of {len(made.classes)} classes. Research use only.")
+    show_tables(held_out_tables(made))
+    print_line(
+        f"{out}: a {made.kind} classifier of {len(made.classes)} classes. "
+        f"{'' if made.report['evidence'] else 'Its scores are no evidence: read the notes. '}"
+        "Research use only."
+    )
 
 
 @app.command

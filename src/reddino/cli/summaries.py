@@ -86,24 +86,6 @@ def model_table(models: Sequence[reddino.KnownModel]) -> Table:
     return table
 
 
-def classifier_table(classifier: reddino.Classifier) -> Table:
-    """Return the scores of a classifier on held-out groups, before and after its calibration."""
-    report = classifier.report
-    table = Table(title="held-out groups", caption="\n".join(report["notes"]), caption_justify="left")
-    for name in ("cells", "wF1", "bAcc", "Acc", "macro F1"):
-        table.add_column(name, justify="right")
-    for name in ("NLL raw / calibrated", "calibration error"):
-        table.add_column(name, justify="right", no_wrap=True)
-    scores = report["scores"]
-    table.add_row(
-        str(report["cells"]),
-        *(f"{scores[key]:.3f}" for key in ("weighted_f1", "balanced_accuracy", "accuracy", "macro_f1")),
-        f"{report['nll_raw']:.3f} / {report['nll_calibrated']:.3f}",
-        f"{report['calibration_error_raw']:.3f} / {report['calibration_error_calibrated']:.3f}",
-    )
-    return table
-
-
 def prediction_table(predictions: reddino.Predictions, most: int = 20) -> Table:
     """Return the cells of each class, in all and on the first slides."""
     counts = predictions.counts()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import coo_array
 
 from reddino.evaluation.metrics import Classes, Real, score_rows
 
@@ -90,28 +92,82 @@ def interval(values: Real, estimate: float, level: float = LEVEL) -> tuple[float
     return float(low), float(high)
 
 
+def resampled_confusions(
+    tests: Sequence[PredictedRows],
+    groups: int,
+    classes: int,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Real:
+    """Return confusion matrices (tests, resamples, C, C) of resampled groups, drawn as in `resampled_scores`.
+
+    `positive` of the rows is not used.
+    """
+    plain = [replace(rows, positive=None) for rows in tests]
+    counted = [_Counted.of(rows, groups, classes) for rows in plain]
+    chunks = [
+        np.stack([one.confusions(weights) for one in counted])
+        for weights in group_weights(groups, resamples, seed)
+    ]
+    return np.concatenate(chunks, axis=1)
+
+
+def unless_constant(
+    values: Real, estimate: float, groups: int, level: float = LEVEL
+) -> tuple[float, float] | None:
+    """Return `interval`, within 0..1; of a score that is 0 or 1 in each resample, what so many groups show.
+
+    A bootstrap of groups without a mistake holds no mistake. Each group then counts as one trial: with none
+    missed among g groups, the score lies above (1 - level)^(1/g), the "rule of three".
+
+    Args:
+        values: (b,) scores of resampled groups, NaN where undefined.
+        estimate: the score of the groups as they are.
+        groups: that bear on it.
+    """
+    found = interval(values, estimate, level)
+    if found is None:
+        return None
+    if estimate in (0.0, 1.0) and found[0] == found[1]:
+        least = (1 - level) ** (1 / max(groups, 1))
+        return (least, 1.0) if estimate == 1.0 else (0.0, 1 - least)
+    return max(found[0], 0.0), min(found[1], 1.0)
+
+
 @dataclass(frozen=True)
 class _Counted:
     """A test set as counts a group, and its rows in the order of their scores."""
 
     used: npt.NDArray[np.int64]
-    counts: Real
+    counts: Any
     classes: int
     curve: _Curve | None
 
     @classmethod
     def of(cls, rows: PredictedRows, groups: int, classes: int) -> _Counted:
         used, group = np.unique(rows.group, return_inverse=True)
-        cell = (group * classes + rows.truth) * classes + rows.predicted
-        counts = np.bincount(cell, minlength=len(used) * classes**2).reshape(len(used), -1)
+        cell = rows.truth * classes + rows.predicted
         curve = None if rows.positive is None else _Curve.of(rows.truth == 1, rows.positive, rows.group)
-        return cls(used, counts.astype(np.float64), classes, curve)
+        return cls(used, _counts(group, cell, len(used), classes**2), classes, curve)
+
+    def confusions(self, weights: Real) -> Real:
+        """Return (b, classes, classes) of group weights (b, groups)."""
+        return np.asarray(weights[:, self.used] @ self.counts).reshape(-1, self.classes, self.classes)
 
     def scores(self, weights: Real) -> Real:
         """Return (b, 5) of group weights (b, groups)."""
-        confusion = (weights[:, self.used] @ self.counts).reshape(-1, self.classes, self.classes)
+        confusion = self.confusions(weights)
         area = np.full(len(weights), np.nan) if self.curve is None else self.curve.area(weights)
         return np.concatenate([score_rows(confusion), area[:, None]], axis=1)
+
+
+def _counts(group: Classes, cell: Classes, groups: int, cells: int) -> Any:
+    """Return counts (groups, cells), sparse where each group has few rows of many kinds."""
+    if groups * cells <= CHUNK_NUMBERS:
+        counted = np.bincount(group * cells + cell, minlength=groups * cells).reshape(groups, cells)
+        return counted.astype(np.float64)
+    return coo_array((np.ones(len(cell)), (group, cell)), shape=(groups, cells)).tocsr()
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from reddino.evaluation.leaks import (
     leak_notes,
     without_tested,
 )
+from reddino.evaluation.separation import separation_doubts
 from reddino.evaluation.source_splits import cross_source, leave_one_source_out
 from reddino.evaluation.splits import (
     Split,
@@ -131,6 +132,14 @@ def plan_splits(question: Question, emb: Embeddings, labels: Sequence[str]) -> S
     alike = alike_notes("classes", labels)
     if question.group_by is not None:
         alike += alike_notes(f"values of '{question.group_by}'", emb.names(question.group_by))
+    doubts = separation_doubts(
+        emb,
+        labels,
+        # Stratified folds divide every group.
+        [str(row) for row in range(len(labels))] if question.protocol == "kfold" else groups,
+        across_sources=question.protocol in ("cross-source", "leave-one-source-out"),
+    )
+    notes = (*(doubt.note() for doubt in doubts), *notes)
     notes = (*notes, *([shared] if shared else []), *leaks, *alike, *unlearned_classes(splits, labels))
     return SplitPlan(splits, groups, notes)
 

@@ -124,6 +124,18 @@ def grouped_folds(labels: Sequence[str], groups: Sequence[str], folds: int = 5, 
     return Folds(of_row, tuple(notes))
 
 
+def folds_of_groups(groups: Sequence[str], folds: int = 5, seed: int = 0) -> list[Rows]:
+    """Return the row numbers of folds of whole groups, whatever their classes.
+
+    There are as many as `folds`, or as groups where these are fewer.
+    """
+    names, number = np.unique(np.asarray(groups), return_inverse=True)
+    parts = min(folds, len(names))
+    of_group = np.empty(len(names), dtype=np.int64)
+    of_group[np.random.default_rng(seed).permutation(len(names))] = np.arange(len(names)) % max(parts, 1)
+    return [np.flatnonzero(of_group[number] == part) for part in range(parts)]
+
+
 def held_out(values: Sequence[str], test_values: Sequence[str]) -> Folds:
     """Make one split: rows whose value (of a patient, a source, a column) is named test, all others train.
 
