@@ -57,7 +57,7 @@ def test_embed__notes_copies_and_evaluate_keeps_them_together(twice: Path, table
 
 def test_evaluate__says_so_where_nobody_looked(table: Path, tmp_path: Path) -> None:
     old = shutil.copytree(table, tmp_path / "old")
-    (old / COPIES_FILE).unlink()
+    (old / f"_{COPIES_FILE}").unlink()
     (found,) = evaluate(old, folds=3, resamples=0)
     assert found.groups == 24
     assert any(note.startswith("Nobody looked for pictures that are there twice") for note in found.notes)
@@ -67,12 +67,12 @@ def test_embed__finds_the_copies_of_a_finished_table_and_reads_no_list_twice(
     twice: Path, table: Path, tmp_path: Path
 ) -> None:
     again = shutil.copytree(table, tmp_path / "again")
-    (again / COPIES_FILE).unlink()
+    (again / f"_{COPIES_FILE}").unlink()
     embed(twice, "colour-histogram", again)
     assert read_copies(again) == read_copies(table)
-    before = (again / COPIES_FILE).stat().st_mtime_ns
+    before = (again / f"_{COPIES_FILE}").stat().st_mtime_ns
     embed(twice, "colour-histogram", again)
-    assert (again / COPIES_FILE).stat().st_mtime_ns == before
+    assert (again / f"_{COPIES_FILE}").stat().st_mtime_ns == before
 
 
 def test_read_copies__refuses_a_damaged_list(tmp_path: Path) -> None:

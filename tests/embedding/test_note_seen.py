@@ -91,7 +91,7 @@ def embedded(folder: Path, model: Path, **options: Any) -> dict[str, Any]:
     cv2.imwrite(str(folder / "fields" / "empty.png"), np.random.default_rng(1).integers(0, 256, (40, 40, 3)))
     empty = Manifest(pa.Table.from_pylist([{"path": "empty.png", "source": "lab"}]), manifest.root)
     embed(join_manifests([manifest, empty]), str(model), folder / "t", side=16, unit="px", **options)
-    found: dict[str, Any] = json.loads((folder / "t" / "seen.json").read_text())
+    found: dict[str, Any] = json.loads((folder / "t" / "_seen.json").read_text())
     return found
 
 
@@ -111,7 +111,7 @@ def test_embed__hashes_images_while_they_are_open_and_a_pass_that_goes_on_knows_
         number: image_hash(picture).tolist() for number, picture in enumerate(pictures)
     }
     list(finished_parts(tmp_path / "t").values())[2].unlink()
-    (tmp_path / "t" / "seen.json").unlink()
+    (tmp_path / "t" / "_seen.json").unlink()
     assert embedded(tmp_path, model) == found
     assert decoded_again == ["empty.png"] * 2
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from reddino.embedding.choices import Per, StoredType
 from reddino.embedding.convert import save
 from reddino.embedding.embedding_pass import EmbedReport, embed_manifest
 from reddino.embedding.embeddings import Embeddings
+from reddino.embedding.growth import find_growth
 from reddino.embedding.note_copies import note_copies
 from reddino.embedding.note_seen import note_seen
 from reddino.embedding.open_encoder import open_encoder, seen_by
@@ -24,6 +26,8 @@ from reddino.smears.failures import Failures
 from reddino.smears.opening import Data, open_data
 from reddino.views.choices import Unit, ViewKind
 from reddino.views.spec import make_view
+
+log = logging.getLogger(__name__)
 
 
 def embed(
@@ -55,6 +59,8 @@ def embed(
     **options: Any,
 ) -> EmbedReport:
     """Embed cells or images into a table; the same call continues a pass that was interrupted.
+
+    Pictures that were added to the data since are embedded after those that the table holds, which are kept.
 
     Args:
         data: manifests, image files, folders, tar shards, or patterns of them: `reddino.smears.gather`.
@@ -90,6 +96,10 @@ def embed(
     left_out = Failures()
     opened = open_data(data, left_out, subfolders=subfolders)
     mention_findings([opened], notice)
+    growth = find_growth(opened, Path(out))
+    opened = growth.manifest
+    if growth.added:
+        log.info("%s holds %s pictures; %s are new", out, f"{growth.held:,}", f"{growth.added:,}")
     kind = view or ("cells" if find_cells or opened.is_cell().any() else "image")
     length, measure = view_side(opened, kind, side, unit)
     encoder = open_encoder(
@@ -97,7 +107,7 @@ def embed(
     )
     spec = make_view(kind=kind, side=length, unit=measure, output=encoder.input_size, **options)
     # Where cells are found, each image's own diameter is measured with them.
-    diameters = missing_diameters(opened) if spec.needs_diameters and not find_cells else None
+    diameters = growth.diameters(missing_diameters) if spec.needs_diameters and not find_cells else None
     put_in_runtime(
         encoder,
         opened,
@@ -126,6 +136,7 @@ def embed(
         failures=failures,
         progress=progress,
         name=name,
+        growth=growth,
     )
     note_seen(seen, opened, Path(out), hashes)
     note_copies(opened, Path(out))

@@ -9,6 +9,7 @@ from typing import Any
 
 from reddino.api.sole_writer import sole_writer
 from reddino.embedding.replaced_pictures import replaced_pictures
+from reddino.embedding.side_files import find_side_file
 from reddino.embedding.table import read_embeddings
 from reddino.figures.canvas import save_figure
 from reddino.figures.choices import Method
@@ -160,7 +161,7 @@ def report(
         _origin(overview),
         scores=documents,
         batch_effect=measures,
-        failures=folder / FAILURES_FILE,
+        failures=find_side_file(folder, FAILURES_FILE),
     )
     write_text(target, page)
     return target

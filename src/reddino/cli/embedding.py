@@ -13,10 +13,12 @@ import reddino
 from reddino.cli.program import app
 from reddino.cli.terminal import complain, print_line, progress_bar, show_log
 from reddino.embedding.choices import Per, RuntimeName, StoredType
+from reddino.embedding.side_files import side_path
 from reddino.foundations.choices import Precision
 from reddino.networks.choices import ChannelOrder, Pooling
 from reddino.networks.shipped import DEFAULT_MODEL
 from reddino.smears.choices import Subfolders
+from reddino.smears.failures import FAILURES_FILE
 from reddino.views.choices import Border, Unit, ViewKind
 
 
@@ -54,7 +56,7 @@ def embed(
     Args:
         data: manifests, images, folders, tar shards, or quoted patterns of them ("**/*.png", "{00..10}.tar").
         model: a model folder, or a name of `reddino models`; the one that comes with RedDino, if not given.
-        out: folder of the table; images that could not be used are listed in its failures.csv.
+        out: folder of the table; images that could not be used are listed in its _failures.csv.
         view: what is cut; cells where the manifest has any, else the whole image, if not given.
         side: side of a view in the image; 1.6 diameters for cells and 224 px for patches, if not given.
         unit: of the side: diameters of a red cell, or pixels.
@@ -110,7 +112,7 @@ def embed(
             notice=complain,
         )
     if failures.count:
-        complain(f"{failures.summary()}; all are listed in {out / 'failures.csv'}")
+        complain(f"{failures.summary()}; all are listed in {side_path(out, FAILURES_FILE)}")
     if report.not_finite:
         complain(f"{report.not_finite} vectors were left out: they hold NaN, infinity or too large numbers.")
     if report.dropped:

@@ -77,7 +77,12 @@ def _views_of(table: Embeddings) -> dict[str, Any]:
 
 
 def refuse_other_table(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """Refuse to continue in a folder whose parts were made another way; name each key that differs."""
+    """Refuse to continue in a folder whose parts were made another way; name each key that differs.
+
+    Parts from before the table grew were made of fewer pictures, which `wanted` records in `grown_from`.
+    """
+    earlier = (one for one in wanted.get("grown_from", ()) if one["data"] == found.get("data"))
+    wanted = {**wanted, **next(earlier, {})}
     keys = [key for key in CONTINUED if key != "data"]
     differing = ", ".join(
         part for part in (_other_data(found, wanted), _differences(found, wanted, keys)) if part

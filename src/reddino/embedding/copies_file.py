@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from reddino.foundations.atomic import write_text
+from reddino.embedding.side_files import find_side_file, write_side_file
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.structured import read_json
 
@@ -27,7 +27,9 @@ def read_copies(table: Path) -> dict[str, str] | None:
         return None
     sets = found.get("copies")
     if not isinstance(sets, list) or not all(_is_set(paths) for paths in sets):
-        raise RedDinoError(f"{table / COPIES_FILE} is not a list of copies: delete it and embed again")
+        raise RedDinoError(
+            f"{find_side_file(table, COPIES_FILE)} is not a list of copies: delete it and embed again"
+        )
     return first_of_copies(sets)
 
 
@@ -38,14 +40,14 @@ def first_of_copies(sets: Iterable[Sequence[str]]) -> dict[str, str]:
 
 def read_copies_file(table: Path) -> Mapping[str, object]:
     """Return everything that the file holds; empty without a file."""
-    path = table / COPIES_FILE
+    path = find_side_file(table, COPIES_FILE)
     noted: Mapping[str, object] = read_json(path) if path.is_file() else {}
     return noted
 
 
 def write_copies_file(table: Path, content: Mapping[str, object]) -> None:
     """Write the file next to the table's parts."""
-    write_text(table / COPIES_FILE, json.dumps(content, indent=1) + "\n")
+    write_side_file(table, COPIES_FILE, json.dumps(content, indent=1) + "\n")
 
 
 def _is_set(paths: object) -> bool:

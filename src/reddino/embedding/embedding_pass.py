@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -14,18 +13,20 @@ import numpy as np
 
 from reddino.embedding.batches import Dealer, Forecast, PartEnd, relative_failures
 from reddino.embedding.choices import Per, StoredType
+from reddino.embedding.growth import Growth, note_pictures, plan_hash
 from reddino.embedding.output_writer import EmbeddedBatch, OutputWriter
 from reddino.embedding.prefetch import prefetch
 from reddino.embedding.replaced_pictures import require_same_pictures
+from reddino.embedding.side_files import write_table_failures
 from reddino.embedding.table_rows import TOKENS, RowColumns, choose_pooler
 from reddino.embedding.table_writer import TableWriter, only_writer
 from reddino.embedding.view_encoder import ViewEncoder, arithmetic, preprocessing
 from reddino.embedding.write_behind import WriteBehind
 from reddino.foundations.cores import usable_cores
 from reddino.foundations.errors import RedDinoError
-from reddino.foundations.provenance import hash_bytes, provenance
+from reddino.foundations.provenance import provenance
 from reddino.smears.contents import column_digests
-from reddino.smears.failures import FAILURES_FILE, Failures
+from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest
 from reddino.views.by_image import ViewsByImage
 from reddino.views.spec import ViewSpec
@@ -42,7 +43,7 @@ class EmbedReport:
     Attributes:
         rows: rows in the table.
         images: images that the pass was to open.
-        failed: images that could not be used; they stand in the table's failures.csv.
+        failed: images that could not be used; they stand in the table's _failures.csv.
         dropped: views that were left out since they leave their image.
         not_finite: views (or fields) that were left out, since their vectors hold NaN or infinity, or numbers
             beyond the type in which they are stored.
@@ -86,6 +87,7 @@ def embed_manifest(
     dtype: StoredType = "float32",
     threads: int = 0,
     name: str | None = None,
+    growth: Growth | None = None,
 ) -> EmbedReport:
     """Embed every view of a manifest.
 
@@ -110,6 +112,7 @@ def embed_manifest(
         dtype: of the stored vectors.
         threads: that open images; 0 takes a few, by the cores there are.
         name: of the model in tables; None takes the encoder's own name.
+        growth: how the manifest came to the table (`find_growth`); None: in one pass.
 
     Raises:
         RedDinoError: nothing to embed, sizes or options that do not fit, a folder of another table, or one
@@ -125,10 +128,12 @@ def embed_manifest(
         _describe_encoder(encoder, view, pooling, name)
         | {"per": per, "images": len(views), "dtype": dtype, "part_rows": part_rows}
         | _describe_data(views, encoder, diameters)
+        | ({"grown_from": [dict(one) for one in growth.earlier]} if growth and growth.earlier else {})
     )
     with only_writer(Path(out)):
         writer = TableWriter(Path(out), meta, columns.schema)
         require_same_pictures(Path(out), writer.records.values(), manifest.root, views.names)
+        note_pictures(Path(out), growth.generations if growth else [views.names])
         resumed = sum(record.rows for record in writer.records.values())
         _embed_missing(dealer, encoder, writer, OutputWriter(writer, columns, pooler, views.names), progress)
         failed = _list_failures(writer, left_out, manifest)
@@ -208,7 +213,7 @@ def _list_failures(writer: TableWriter, left_out: Failures | None, manifest: Man
     for record in writer.records.values():
         for path, reason in record.failures:
             failed.add(path, reason)
-    failed.write(writer.folder / FAILURES_FILE)
+    write_table_failures(writer.folder, failed)
     return failed
 
 
@@ -238,11 +243,6 @@ def _describe_encoder(encoder: ViewEncoder, view: ViewSpec, pooling: str, name: 
     }
 
 
-def plan_hash(diameters: Mapping[str, float] | None) -> str:
-    """Hash what else decides the place of every view: cell diameters by source."""
-    return hash_bytes(json.dumps(dict(diameters or {}), sort_keys=True).encode())
-
-
 def _describe_data(
     views: ViewsByImage, encoder: ViewEncoder, diameters: Mapping[str, float] | None
 ) -> dict[str, Any]:
@@ -254,6 +254,7 @@ def _describe_data(
         "data": data,
         "columns": column_digests(views.manifest.table),
         "plan": plan_hash(diameters),
+        **({"diameters": dict(diameters)} if diameters else {}),
         "provenance": provenance(
             seed=spec.seed if spec.kind == "random" else None, data=data, model=encoder.weights_hash
         ),

@@ -137,7 +137,7 @@ def _require_vectors(schema: pa.Schema, dim: int, path: Path) -> None:
 
 
 def read_meta(folder: str | Path) -> dict[str, Any]:
-    """Read the metadata of a table, finished or not; no vectors are read.
+    """Read the metadata of a table, finished or not, as of its last growth; no vectors are read.
 
     Raises:
         RedDinoError: no table there, or its first part is damaged.
@@ -147,7 +147,12 @@ def read_meta(folder: str | Path) -> dict[str, Any]:
         raise RedDinoError(
             f"no embedding table at '{folder}': it holds no part-*.parquet; run `reddino embed` first"
         )
-    return read_part(next(iter(parts.values())))[0]
+    return latest(read_part(part)[0] for part in parts.values())
+
+
+def latest(metas: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Return the metadata of the last growth among those of a table's parts."""
+    return max(metas, key=lambda meta: int(meta["images"]))
 
 
 def uncovered(folder: Path, records: Iterable[PartRecord], images: int) -> list[tuple[int, int]]:

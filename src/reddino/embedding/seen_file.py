@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from reddino.foundations.atomic import write_text
+from reddino.embedding.side_files import find_side_file, write_side_file
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.structured import in_line, read_json
 
@@ -16,7 +16,7 @@ Status = Literal["seen", "unseen", "unknown"]
 
 def write_seen_file(table: Path, found: dict[str, dict[str, Any]]) -> None:
     """Write a comparison of `note_seen.compare` next to the parts of a table."""
-    write_text(table / SEEN_FILE, json.dumps(found, indent=1) + "\n")
+    write_side_file(table, SEEN_FILE, json.dumps(found, indent=1) + "\n")
 
 
 def read_seen_file(table: Path) -> dict[str, str]:
@@ -25,7 +25,7 @@ def read_seen_file(table: Path) -> dict[str, str]:
     Raises:
         RedDinoError: the file is damaged.
     """
-    path = table / SEEN_FILE
+    path = find_side_file(table, SEEN_FILE)
     if not path.is_file():
         return {}
     found = read_json(path)

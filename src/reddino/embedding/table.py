@@ -20,6 +20,7 @@ from reddino.embedding.part_files import (
     PartRecord,
     contents_digest,
     finished_parts,
+    latest,
     read_part,
     readable,
     uncovered,
@@ -46,7 +47,7 @@ def read_embeddings(path: str | Path, *, partial: bool = False) -> Embeddings:
             f"no embedding table at '{folder}': it holds no part-*.parquet; run `reddino embed` first"
         )
     described = [read_part(part) for part in parts]
-    meta, records = described[0][0], [record for _, record in described]
+    meta, records = latest(meta for meta, _ in described), [record for _, record in described]
     for part, (found, _) in zip(parts, described, strict=True):
         refuse_other_table(part, found, meta)
     missing = uncovered(folder, records, int(meta["images"]))

@@ -30,6 +30,15 @@ class Preprocessing(_Open):
     orientations: Annotated[int, Field(ge=1, le=8)] = 1
 
 
+class Grown(_Open):
+    """What a table recorded of its manifest before it grew."""
+
+    data: str
+    plan: str
+    images: Number
+    columns: dict[str, str] = {}
+
+
 class _TableMeta(_Open):
     model: str
     opens_as: str = ""
@@ -45,6 +54,8 @@ class _TableMeta(_Open):
     images: Number
     part_rows: Number
     provenance: dict[str, Any] = {}
+    grown_from: list[Grown] = []
+    diameters: dict[str, float] | None = None
 
 
 #: The number of an image, as a key of JSON.
