@@ -175,6 +175,8 @@ def batch(
         rename=dict(pair(entry) for entry in rename),
         out=out,
     )
-    show_tables([reports.table()])
+    show_tables([reports.table(), reports.scale()])
+    for sentence in reports.verdicts():
+        print_line(sentence)
     if out is not None:
         print_line(f"{out} and {out.with_suffix('.md')}: the measures with where they come from")

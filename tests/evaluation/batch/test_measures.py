@@ -190,3 +190,40 @@ def test_measure_table__names_patients_under_several_sources_and_joins_them() ->
     joined = measure_table(emb, join_sources=("patient", "slide", "group")).notes
     assert any("are joined: 12 patients, 12 slides, 12 groups" in one for one in joined)
     assert not any(one.startswith("Names") for one in measure_table(table(0.2, 0.2, cells=36)).notes)
+
+
+def _without_labels_but(emb: Embeddings, kept: np.ndarray) -> Embeddings:
+    labels = [label if keep else None for label, keep in zip(emb.strings("label"), kept, strict=True)]
+    place = emb.table.column_names.index("label")
+    return Embeddings(emb.vectors, emb.table.set_column(place, "label", pa.array(labels)), emb.meta)
+
+
+def test_measure_table__uses_unlabelled_rows_for_what_needs_no_label() -> None:
+    emb = table(0.2, 0.2, paired=False)
+    kept = np.arange(len(emb)) < 240
+    report = measure_table(_without_labels_but(emb, kept))
+    bare = measure_table(_without_labels_but(emb, np.zeros(len(emb), dtype=bool)))
+    labelled = measure_table(emb.select(kept))
+    assert (report.rows, report.of_rows) == (600, 600)
+    for name in ("source told", "patient told", "iLISI", "kBET", "variance by source"):
+        assert report.value(name) == bare.value(name) != labelled.value(name), name
+    for name in ("class told", "cLISI", "variance by class", "source within class"):
+        assert report.value(name) == labelled.value(name), name
+    assert any(note.startswith("360 of 600 cells have no label") for note in report.notes)
+    assert bare.classes == () and not any("no label" in note for note in bare.notes)
+
+
+def test_measure_table__leaves_dropped_labels_out_of_everything() -> None:
+    emb = table(0.2, 0.2, paired=False)
+    kept = np.arange(len(emb)) < 240
+    report = measure_table(_without_labels_but(emb, kept), classes={"class 0": None})
+    assert report.of_rows == 600 - 80
+    assert report.classes == ("class 1", "class 2")
+
+
+def test_measure_table__of_labels_in_one_source_takes_no_measure_of_classes() -> None:
+    emb = table(0.2, 0.2, paired=False)
+    report = measure_table(_without_labels_but(emb, np.asarray(emb.strings("source")) == "lab 0"))
+    assert report.value("variance by source") == pytest.approx(0.2, abs=0.03)
+    assert np.isnan(report.value("class told"))
+    assert any("among the cells with a label" in note for note in report.notes)

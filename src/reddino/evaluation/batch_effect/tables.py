@@ -13,9 +13,17 @@ from rich.table import Table
 
 from reddino.evaluation.batch_effect.meanings import MEANINGS, WANTED
 from reddino.evaluation.batch_effect.measures import BatchReport
+from reddino.evaluation.batch_effect.verdict import scale_rows, verdict
 from reddino.evaluation.render import markdown_text
 from reddino.evaluation.result_files import origin_line
 from reddino.foundations.atomic import write_text
+
+SCALE_TITLE = "beside known cases"
+SCALE_CAPTION = (
+    "mixed: 1 as by chance, 0 each source alone (iLISI); told: 1 a probe always names the source,\n"
+    "0 by chance. Known cases: red cells by reddino-tiny, two sources of up to 400 each; the\n"
+    "synthetic ones are the same cells under both. `python benchmarks/batch_scale.py` prints them."
+)
 
 
 class BatchReports(list[BatchReport]):
@@ -24,6 +32,21 @@ class BatchReports(list[BatchReport]):
     def table(self) -> Table:
         """Return the reports side by side, as a table for the terminal."""
         return rich_table(self)
+
+    def verdicts(self) -> list[str]:
+        """Return a verdict in words on each table."""
+        several = len(self) > 1
+        return [f"{one.model}: {verdict(one)}" if several else verdict(one) for one in self]
+
+    def scale(self) -> Table:
+        """Return the tables beside cases whose answer is known, as a table for the terminal."""
+        table = Table(title=SCALE_TITLE, caption=SCALE_CAPTION, caption_justify="left")
+        table.add_column("mixed", justify="right")
+        table.add_column("told", justify="right")
+        table.add_column("sources")
+        for row in scale_rows(self):
+            table.add_row(*row)
+        return table
 
 
 def rows(reports: Sequence[BatchReport]) -> list[tuple[str, ...]]:
@@ -84,9 +107,15 @@ def markdown(reports: Sequence[BatchReport]) -> str:
     ]
     table = ["| " + " | ".join(line) + " |" for line in lines]
     meanings = [f"- **{row[0]}**: {MEANINGS[row[0]]}" for row in shown]
-    return "\n".join(
-        [*table, "", *meanings, "", *(f"- {markdown_text(line)}" for line in captions(reports)), ""]
-    )
+    known = [tuple(markdown_text(text) for text in row) for row in scale_rows(reports)]
+    scale = [
+        "| mixed | told | sources |",
+        "| ---: | ---: | --- |",
+        *("| " + " | ".join(row) + " |" for row in known),
+    ]
+    verdicts = [f"**{markdown_text(one.model)}**: {markdown_text(verdict(one))}\n" for one in reports]
+    below = [f"- {markdown_text(line)}" for line in captions(reports)]
+    return "\n".join([*table, "", *verdicts, *scale, "", SCALE_CAPTION, "", *meanings, "", *below, ""])
 
 
 def as_json(report: BatchReport) -> dict[str, Any]:
@@ -102,6 +131,7 @@ def as_json(report: BatchReport) -> dict[str, Any]:
         for one in report.measures
     ]
     return {
+        "verdict": verdict(report),
         **{key: value for key, value in vars(report).items() if key not in ("measures", "embedding")},
         "measures": measures,
         "embedding": dict(report.embedding),
