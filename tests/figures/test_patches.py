@@ -13,7 +13,7 @@ import pytest
 import reddino
 from reddino.figures.patches import spread_images
 from reddino.foundations.errors import RedDinoError
-from reddino.networks.create_backbone import create_backbone, initialise
+from reddino.networks.create_backbone import initialise
 from reddino.networks.folder import ModelCard, save_model_folder
 from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest
@@ -64,14 +64,6 @@ def test_patches__writes_a_shared_picture_and_two_of_each_field(
     record = json.loads((tmp_path / "out" / "patches.json").read_text())
     assert record["images"] == ["field 0.png", "field 1.png"]
     assert record["provenance"]["model"]
-
-
-def test_patches__refuses_a_network_without_patches(smears_folder: Path, tmp_path: Path) -> None:
-    card = ModelCard("resnet10t", 64)
-    backbone = create_backbone("resnet10t")
-    save_model_folder(tmp_path / "cnn", backbone, card)
-    with pytest.raises(RedDinoError, match="has no patch tokens"):
-        reddino.patches(smears_folder, str(tmp_path / "cnn"), tmp_path / "out", device="cpu")
 
 
 def test_patches__needs_one_readable_field(model: str, tmp_path: Path) -> None:

@@ -14,17 +14,18 @@ from reddino.embedding.table import read_embeddings
 from reddino.figures.canvas import save_figure
 from reddino.figures.choices import Method
 from reddino.figures.lettering import Numbers, note_numbers
+from reddino.figures.map_patches import patch_encoder
 from reddino.figures.overview import Overview
 from reddino.figures.page.measures import read_document
 from reddino.figures.page.table_report import table_report
 from reddino.figures.patches import patch_pictures
 from reddino.figures.run_report import is_run, run_report
-from reddino.figures.vit_patches import ViTPatches
 from reddino.foundations.atomic import write_text
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.provenance import provenance
 from reddino.foundations.runtime import choose_runtime
 from reddino.networks.encoder import open_model
+from reddino.networks.shipped import DEFAULT_MODEL
 from reddino.smears.choices import Subfolders
 from reddino.smears.failures import FAILURES_FILE, Failures
 from reddino.smears.opening import Data, open_data
@@ -75,7 +76,7 @@ def explore(
 @sole_writer(folders=("out",))
 def patches(
     data: Data,
-    model: str,
+    model: str | None,
     out: str | Path,
     *,
     device: str = "auto",
@@ -87,7 +88,7 @@ def patches(
 
     Args:
         data: a manifest, its file, or a folder of images.
-        model: a model folder or a name that `models` lists; a Vision Transformer.
+        model: a model folder or a name that `models` lists; None: `reddino-tiny`.
         out: folder of the pictures.
         device: `auto`, `cpu`, `cuda` or `cuda:<n>`.
         subfolders: what those of a folder of images stand for; `auto`: what their names look like.
@@ -98,13 +99,13 @@ def patches(
         The pictures.
 
     Raises:
-        RedDinoError: the network has no patch tokens, or no image can be read.
+        RedDinoError: the network has neither patch tokens nor a feature map, or no image can be read.
     """
     failures = Failures() if failures is None else failures
     opened = open_data(data, failures, subfolders=subfolders)
-    encoder = open_model(model, runtime=choose_runtime(device, "fp32"))
+    encoder = open_model(model or DEFAULT_MODEL, runtime=choose_runtime(device, "fp32"))
     origin = provenance(data=opened.fingerprint(), model=encoder.weights_hash)
-    drawn = patch_pictures(ViTPatches(encoder), opened, Path(out), origin, failures=failures, **options)
+    drawn = patch_pictures(patch_encoder(encoder), opened, Path(out), origin, failures=failures, **options)
     failures.leave_at(Path(out) / FAILURES_FILE)
     return drawn
 

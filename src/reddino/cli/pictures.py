@@ -14,6 +14,7 @@ from reddino.cli.program import app
 from reddino.cli.terminal import complain, print_line
 from reddino.figures import atlas
 from reddino.figures.choices import FigureFormat, Method
+from reddino.networks.shipped import DEFAULT_MODEL
 from reddino.smears.choices import Subfolders
 
 
@@ -64,13 +65,13 @@ def patches(
     data: Path,
     /,
     *,
-    model: str,
     out: Path,
+    model: str = DEFAULT_MODEL,
     fields: int = 4,
     at: Annotated[tuple[float, float] | None, Parameter(negative_iterable="")] = None,
     tile: int | None = None,
     overlap: float = 0.5,
-    scale: float = 1.0,
+    scale: float | None = None,
     device: str = "auto",
     subfolders: Subfolders = "auto",
 ) -> None:
@@ -78,13 +79,14 @@ def patches(
 
     Args:
         data: a manifest, or a folder of images.
-        model: a model folder, or a name of `reddino models`; a Vision Transformer.
+        model: a model folder, or a name of `reddino models`; the one that comes with RedDino, if not given.
         out: folder of the pictures.
         fields: number of images, of each source in turn.
         at: the patch to compare with, as fractions of width and height; striking ones if not given.
         tile: pixels of the tiles a field is seen through; the model's input if not given.
         overlap: fraction of a tile that its neighbour covers again.
-        scale: fields are resized by this first.
+        scale: fields are resized by this first; 1 for a Vision Transformer, and by the size of the cells
+            for a convolutional network, if not given.
         device: auto, cpu, cuda or cuda:N.
         subfolders: what those of a folder of images stand for; auto goes by their names, and prints it.
     """

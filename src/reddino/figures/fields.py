@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import cv2
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from reddino.embedding.view_encoder import Images
 from reddino.foundations.errors import RedDinoError
+from reddino.rbc.illumination import lit_field
 
 Plane = npt.NDArray[np.float32]
 
@@ -37,12 +38,20 @@ class FieldTokens:
     Attributes:
         image: (h p, w p, 3) uint8, the part of the field that was seen, at the scale it was seen.
         tokens: (h, w, d).
-        attention: (heads, h, w) of the class token, 1 = what each patch gets if attention is even.
+        attention: (heads, h, w) of the class token, 1 = what each patch gets if attention is even; of no
+            heads where the network has no class token.
+        inside: (h, w) whether a patch shows the lit field, not the black surround of it.
     """
 
     image: Images
     tokens: Plane
     attention: Plane
+    inside: npt.NDArray[np.bool_] = field(default_factory=lambda: np.ones((0, 0), np.bool_))
+
+    def __post_init__(self) -> None:
+        """Take every patch for the field's where nothing is said."""
+        if self.inside.shape != self.tokens.shape[:2]:
+            object.__setattr__(self, "inside", np.ones(self.tokens.shape[:2], np.bool_))
 
     @property
     def patch(self) -> int:
@@ -113,7 +122,14 @@ def encode_field(
     assert tokens is not None and attention is not None
     tokens /= total[..., None]
     attention /= total
-    return FieldTokens(seen, tokens, attention)
+    return FieldTokens(seen, tokens, attention, patches_inside(seen, patch))
+
+
+def patches_inside(image: Images, patch: int) -> npt.NDArray[np.bool_]:
+    """Return which patches (h, w) of an image of whole patches show the lit field for the most part."""
+    grid = image.shape[0] // patch, image.shape[1] // patch
+    lit = lit_field(image).reshape(grid[0], patch, grid[1], patch).mean(axis=(1, 3))
+    return np.asarray(lit > 0.5)
 
 
 def _finite_tokens(encoder: PatchEncoder, squares: Images) -> tuple[Plane, Plane]:

@@ -25,6 +25,8 @@ INCHES = 3.2
 ENLARGED = 6
 #: Fraction of tokens at either end that a colour channel does not spend its range on.
 CLIPPED = 0.01
+#: Balanced agreement of a component's sides with stain, below which it is something else.
+LEAST_PARTED = 0.7
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class PatchBasis:
         colour_mean: (d,) of the foreground's tokens.
         colours: (d, 3) the first three principal components of the foreground.
         low, high: (3,) values that become 0 and 1.
+        by_stain: the foreground is what is stained, since the first component parts something else.
     """
 
     centred: bool
@@ -49,6 +52,7 @@ class PatchBasis:
     colours: Real
     low: Real
     high: Real
+    by_stain: bool = False
 
     @classmethod
     def fit(cls, fields: Sequence[FieldTokens], *, centred: bool = True) -> PatchBasis:
@@ -59,15 +63,17 @@ class PatchBasis:
         is False: then colours also show how far the network separates the sources.
 
         The first component is cut in two by Otsu's threshold; its side with the stained patches, which are
-        darker in green on average, is the foreground. Three components of the foreground alone follow.
+        darker in green on average, is the foreground; where its sides part something else (light, nuclei),
+        what is stained in each field is. Patches outside the lit field take no part. Three components of the
+        foreground alone follow.
 
         Raises:
             RedDinoError: no fields, tokens of fewer than three numbers, or tokens that do not vary.
         """
         if not fields or _dim(fields[0]) < 3:
             raise RedDinoError("pictures of patch tokens need fields, and tokens of at least three numbers")
-        tokens = np.concatenate([_tokens(field, centred).reshape(-1, _dim(field)) for field in fields])
-        stain = np.concatenate([-_patch_green(field).reshape(-1) for field in fields])
+        tokens = np.concatenate([_tokens(field, centred)[field.inside] for field in fields])
+        stain = np.concatenate([-_patch_green(field)[field.inside] for field in fields])
         mean, directions = _components(tokens, 1)
         scores = (tokens - mean) @ directions[:, 0]
         if float(scores.std()) < 1e-6 * max(1.0, float(np.abs(mean).max())):
@@ -76,14 +82,17 @@ class PatchBasis:
         above, below = stain[scores > level], stain[scores <= level]
         if len(above) and len(below) and above.mean() < below.mean():
             directions, scores, level = -directions, -scores, -level
-        chosen = tokens[scores > level]
+        # Light, nuclei or edges may be the first component: stain itself then decides what is foreground.
+        by_stain = centred and not _parts_stain(scores > level, stain)
+        stained = np.concatenate([_stained(field)[field.inside] for field in fields])
+        chosen = tokens[stained if by_stain else scores > level]
         # A foreground of fewer patches than colours need: then all patches together.
         chosen = chosen if len(chosen) > 3 else tokens
         colour_mean, colours = _components(chosen, 3)
         values = (chosen - colour_mean) @ colours
         low, high = np.quantile(values, (CLIPPED, 1 - CLIPPED), axis=0)
         high = np.maximum(high, low + 1e-9)
-        return cls(centred, mean, directions[:, 0], level, colour_mean, colours, low, high)
+        return cls(centred, mean, directions[:, 0], level, colour_mean, colours, low, high, by_stain)
 
     def first_component(self, field: FieldTokens) -> Real:
         """Return the first component (h, w), from 0 at the level between background and foreground."""
@@ -92,7 +101,9 @@ class PatchBasis:
 
     def foreground(self, field: FieldTokens) -> npt.NDArray[np.bool_]:
         """Return which patches (h, w) are foreground."""
-        return np.asarray(self.first_component(field) > 0)
+        if self.by_stain:
+            return _stained(field)
+        return np.asarray((self.first_component(field) > 0) & field.inside)
 
     def picture(self, field: FieldTokens) -> Real:
         """Return colours (h, w, 3) from 0 to 1 of the foreground's patches; the background is white."""
@@ -120,7 +131,22 @@ def _level(scores: Real) -> float:
 
 
 def _tokens(field: FieldTokens, centred: bool) -> Plane:
-    return field.tokens - field.tokens.mean(axis=(0, 1)) if centred else field.tokens
+    return field.tokens - field.tokens[field.inside].mean(axis=0) if centred else field.tokens
+
+
+def _parts_stain(above: npt.NDArray[np.bool_], stain: Plane) -> bool:
+    """Return whether the two sides of a component are stained and not: most of what Otsu parts by stain."""
+    stained = stain > otsu(stain)
+    if not above.any() or above.all() or not stained.any() or stained.all():
+        return True
+    balanced = (above[stained].mean() + 1 - above[~stained].mean()) / 2
+    return bool(max(balanced, 1 - balanced) > LEAST_PARTED)
+
+
+def _stained(field: FieldTokens) -> npt.NDArray[np.bool_]:
+    """Return which patches (h, w) are stained, by Otsu's threshold of the field's own green."""
+    stain = -_patch_green(field)
+    return np.asarray((stain > otsu(stain[field.inside])) & field.inside)
 
 
 def _dim(field: FieldTokens) -> int:
@@ -154,9 +180,11 @@ def striking_patches(field: FieldTokens, basis: PatchBasis, count: int = 3) -> l
     """Choose patches to compare with: the foreground's most attended, then the least similar ones."""
     inside = basis.foreground(field)
     if not inside.any():
-        inside = np.ones_like(inside)
+        inside = field.inside if field.inside.any() else np.ones_like(inside)
     width = inside.shape[1]
-    attended = np.where(inside, field.attention.mean(axis=0), -np.inf)
+    # Without a class token, the patch whose token is longest takes the place of the most attended.
+    weight = field.attention.mean(axis=0) if len(field.attention) else np.linalg.norm(field.tokens, axis=-1)
+    attended = np.where(inside, weight, -np.inf)
     chosen = [divmod(int(attended.argmax()), width)]
     while len(chosen) < min(count, int(inside.sum())):
         nearest = np.max([similarity(field, patch) for patch in chosen], axis=0)
@@ -172,10 +200,15 @@ def pca_figure(fields: Sequence[FieldTokens], names: Sequence[str], basis: Patch
     for (left, middle, right), field, name in zip(rows, fields, names, strict=True):
         _picture(left, field.image, name)
         scores = basis.first_component(field)
-        top = float(np.abs(scores).max())
-        _plane(middle, field, scores, "PuOr", (-top, top))
-        middle.set_title("first component (foreground purple)", fontsize=8)
-        _picture(right, enlarge(basis.picture(field)), "next three, foreground only")
+        shown = np.where(field.inside, scores, 0.0)
+        top = float(np.abs(shown).max())
+        _plane(middle, field, shown, "PuOr", (-top, top))
+        purple = "not stain: another difference" if basis.by_stain else "foreground purple"
+        middle.set_title(f"first component ({purple})", fontsize=8)
+        colours = (
+            "three components, stained patches only" if basis.by_stain else "next three, foreground only"
+        )
+        _picture(right, enlarge(basis.picture(field)), colours)
     return figure
 
 

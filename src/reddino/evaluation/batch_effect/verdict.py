@@ -34,6 +34,11 @@ KNOWN_CASES = (
     KnownCase("one laboratory, its fields dealt in two at random (Chula)", 0.11, 0.91),
     KnownCase("two slides of one laboratory (IML, A and C)", 0.91, 0.56),
     KnownCase("two laboratories (BCCD and Barcelona)", 0.93, 0.36),
+    KnownCase("a microscope's camera and a phone (Chula and Uganda)", 0.99, 0.12),
+    KnownCase("the same synthetic cells, two laboratories, no difference", 0.00, 1.00),
+    KnownCase("the same synthetic cells, a tenth of the difference", 0.32, 1.00),
+    KnownCase("the same synthetic cells, a quarter of the difference", 0.71, 1.00),
+    KnownCase("the same synthetic cells, the whole difference", 0.97, 0.70),
 )
 
 
