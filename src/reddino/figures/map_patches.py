@@ -53,11 +53,11 @@ class MapPatches:
         side = BLANK
         blank = torch.zeros(1, 3, side, side, device=self._encoder.runtime.device)
         with torch.inference_mode():
-            count = map_tokens(self._network, self._network.forward_features(blank)).shape[1]
+            count = int(map_tokens(self._network, self._network.forward_features(blank)).shape[1])
         places = round(count**0.5)
         if places < 2 or places * places != count:
             raise RedDinoError(f"{self._encoder.name} has no feature map of several places to draw")
-        return max(1, round(side / places))
+        return max(1, round(side / int(places)))
 
     def patch_tokens(self, images: Images) -> tuple[Plane, Plane]:
         """Return the feature map of views, and no attention.
