@@ -30,6 +30,8 @@ def torchrun(manifest: Path, out: Path, restarts: int) -> subprocess.Popen[str]:
     """Two processes on this machine, as a person starts them."""
     command = [
         *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
+        # By default torchrun leaves a folder of logs in the temporary folder.
+        *("--log-dir", str(out.with_name(f"{out.name}-logs"))),
         *("--max-restarts", str(restarts), "-m", "reddino", "pretrain", "vit-tiny-scratch"),
         *("--data", str(manifest), "--out", str(out), "--set", *MICRO, *LENGTH),
     ]
