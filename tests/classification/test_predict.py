@@ -239,10 +239,14 @@ def test_predict__lists_cells_without_a_finite_vector_and_counts_them_nowhere(
     monkeypatch.setattr(Morphology, "embed", failing)
     failures = Failures()
     found = reddino.predict(fitted / "c", smears, tmp_path / "p.csv", failures=failures)
-    assert (len(found), failures.count) == (19, 5)
+    assert (len(found), failures.count) == (19, 2)
     assert np.isfinite(found.probabilities).all()
     assert sum(pa_csv.read_csv(tmp_path / "p.slides.csv").column("cells").to_pylist()) == 19
-    assert "f0.png,the vector of its view at (" in (tmp_path / "p.failures.csv").read_text().replace('"', "")
+    listed = (tmp_path / "p.failures.csv").read_text().replace('"', "")
+    assert "f0.png,3 of its vectors left out, numbers that are not finite" in listed
+    failures = Failures()
+    reddino.predict(fitted / "c", smears, failures=failures)
+    assert failures.count == 5 and "the vector of its view at (" in failures.summary()
 
 
 def test_predict__refuses_a_table_with_vectors_that_are_not_finite(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from reddino.classification.fit import fit_on_table
 from reddino.classification.overlay import draw_overlays
 from reddino.classification.predict import Predictions, predict_embeddings, predict_smears
 from reddino.classification.prediction_paths import require_known_suffix
+from reddino.classification.vector_cache import cache_path, vector_cache
 from reddino.embedding.open_encoder import open_encoder
 from reddino.embedding.part_files import is_table
 from reddino.embedding.table import read_embeddings
@@ -168,32 +170,38 @@ def predict(
     failures = Failures() if failures is None else failures
     if out is not None:
         require_known_suffix(Path(out))
-    if is_table(data):
-        if overlays is not None:
-            raise RedDinoError(
-                f"{data} is an embedding table, without pictures to draw on: give the manifest"
+    # Until everything is written, so that the same call continues wherever it was stopped.
+    with ExitStack() as kept:
+        vectors = None
+        if out is not None and not is_table(data):
+            vectors = kept.enter_context(vector_cache(cache_path(Path(out), folder=False)))
+        if is_table(data):
+            if overlays is not None:
+                raise RedDinoError(
+                    f"{data} is an embedding table, without pictures to draw on: give the manifest"
+                )
+            table = read_embeddings(str(data))
+            mention_findings([table.manifest()], notice)
+            found = predict_embeddings(opened, table)
+        else:
+            name = fit_job.model_of(opened, Path(classifier), model)
+            encoder = open_encoder(name, image_size=opened.view.output, device=device, precision="fp32")
+            manifest = open_data(data, failures, subfolders=subfolders)
+            mention_findings([manifest], notice)
+            marked = opened.view.kind != "cells" or manifest.is_cell().any()
+            diameters = missing_diameters(manifest) if opened.view.needs_diameters and marked else None
+            found = predict_smears(
+                opened,
+                encoder,
+                manifest,
+                diameters=diameters,
+                batch_size=batch_size,
+                failures=failures,
+                progress=progress,
+                vectors=vectors,
             )
-        table = read_embeddings(str(data))
-        mention_findings([table.manifest()], notice)
-        found = predict_embeddings(opened, table)
-    else:
-        name = fit_job.model_of(opened, Path(classifier), model)
-        encoder = open_encoder(name, image_size=opened.view.output, device=device, precision="fp32")
-        manifest = open_data(data, failures, subfolders=subfolders)
-        mention_findings([manifest], notice)
-        marked = opened.view.kind != "cells" or manifest.is_cell().any()
-        diameters = missing_diameters(manifest) if opened.view.needs_diameters and marked else None
-        found = predict_smears(
-            opened,
-            encoder,
-            manifest,
-            diameters=diameters,
-            batch_size=batch_size,
-            failures=failures,
-            progress=progress,
-        )
-    if out is not None:
-        fit_job.write(found, opened, Path(out), failures)
-    if overlays is not None:
-        draw_overlays(found, Path(overlays), most_overlays)
+        if out is not None:
+            fit_job.write(found, opened, Path(out), failures)
+        if overlays is not None:
+            draw_overlays(found, Path(overlays), most_overlays)
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -10,14 +10,18 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import ValidationError
 
-from reddino.classification.classifier import MODEL, Classifier
+from reddino.classification.classifier import MODEL, Classifier, require_free
 from reddino.classification.finetune import TuneSettings
 from reddino.classification.fit import fit_on_pixels, fit_on_table
-from reddino.classification.planned_views import Progress, embedded, plan
+from reddino.classification.planned_views import PlannedViews, Progress, plan
 from reddino.classification.predict import Predictions
 from reddino.classification.predictions_file import write_predictions
+from reddino.classification.vector_cache import cache_path, embedded_in, vector_cache
+from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.view_encoder import ViewEncoder
-from reddino.evaluation.class_map import ClassMap
+from reddino.evaluation.class_map import ClassMap, labelled_rows
+from reddino.evaluation.leaks import groups_of
+from reddino.evaluation.splits import grouped_folds
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.provenance import provenance
 from reddino.networks.catalogue import TURNED
@@ -94,11 +98,20 @@ class FitJob:
         planned = plan(self.manifest, spec, known, failures)
         # What is dropped is no longer there to be named.
         columns["classes"] = {old: new for old, new in classes.items() if new is not None}
+        require_splittable(planned, folds, seed, **columns)
         if tuning is None:
-            emb = embedded(
-                planned, self.encoder, self.pooling, failures=failures, progress=progress, find_copies=True
-            )
-            return fit_on_table(emb, out, folds=folds, seed=seed, **columns)
+            require_free(out)
+            with vector_cache(cache_path(out, folder=True)) as place:
+                emb = embedded_in(
+                    place,
+                    planned,
+                    self.encoder,
+                    self.pooling,
+                    failures=failures,
+                    progress=progress,
+                    find_copies=True,
+                )
+                return fit_on_table(emb, out, folds=folds, seed=seed, **columns)
         if not isinstance(self.encoder, Network):
             raise RedDinoError(f"{self.encoder.name} has no weights to tune; leave --fine-tune out")
         return fit_on_pixels(
@@ -111,6 +124,27 @@ class FitJob:
             progress=progress,
             **columns,
         )
+
+
+def require_splittable(
+    planned: PlannedViews,
+    folds: int,
+    seed: int,
+    *,
+    label: str,
+    group_column: str | None,
+    join_sources: Collection[str],
+    classes: Mapping[str, str | None],
+) -> None:
+    """Refuse classes and groups that cannot be split before the views are embedded, which may take hours.
+
+    Raises:
+        RedDinoError: as of `grouped_folds`.
+    """
+    every_view = np.arange(len(planned), dtype=np.int64)
+    unseen = Embeddings(np.empty((len(planned), 0), np.float32), planned.table(every_view), {})
+    rows, labels = labelled_rows(unseen, label, classes)
+    grouped_folds(labels, groups_of(rows, group_column, join_sources), folds, seed)
 
 
 def _settings(tuning: Mapping[str, Any]) -> TuneSettings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from reddino.classification.fitting_input import (
     require_same_scale,
 )
 from reddino.classification.planned_views import Progress, embedded, plan
+from reddino.classification.vector_cache import embedded_in
 from reddino.embedding.column_names import renamed
 from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.finite import require_finite
@@ -133,6 +135,7 @@ def predict_smears(
     batch_size: int = 64,
     failures: Failures,
     progress: Progress | None = None,
+    vectors: Path | None = None,
 ) -> Predictions:
     """Classify the cells (or images) of new smears; where no cell is marked they are found first.
 
@@ -144,6 +147,7 @@ def predict_smears(
         batch_size: views that the network gets at once.
         failures: takes the images that could not be used.
         progress: called with views done and views planned.
+        vectors: folder for the vectors, from which a call that was stopped continues; None: in memory alone.
 
     Raises:
         RedDinoError: another network or scale, or nothing to classify.
@@ -156,7 +160,8 @@ def predict_smears(
     planned = plan(manifest, classifier.view, diameters, failures)
     squares = planned.squares
     require_same_scale(classifier, squares["side"], manifest.numbers("cell_diameter")[squares["row"]])
-    emb = embedded(
+    embed = embedded if vectors is None else partial(embedded_in, vectors)
+    emb = embed(
         planned, encoder, classifier.pooling, batch_size=batch_size, failures=failures, progress=progress
     )
     return Predictions(
