@@ -60,6 +60,10 @@ COMMANDS = (
     Command("batch", ("batch", "inputs/table", "--out", "out/b.json")),
     Command("fit", ("fit", "inputs/table", "--folds", "2", "--out", "out/c")),
     Command(
+        "fit-smears",
+        ("fit", CELLS, "--model", "colour-histogram", "--folds", "2", "--out", "out/c"),
+    ),
+    Command(
         "fit-fine-tune",
         (
             *("fit", CELLS, "--model", "untrained:test_efficientnet", "--fine-tune", "--epochs", "1"),

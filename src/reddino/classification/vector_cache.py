@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from reddino.classification.planned_views import PlannedViews, Progress, describe
+from reddino.embedding.choices import StoredType
 from reddino.embedding.comparable import refuse_other_table
 from reddino.embedding.embedding_pass import embed_manifest
 from reddino.embedding.embeddings import Embeddings
@@ -25,7 +26,7 @@ log = logging.getLogger(__name__)
 
 #: Views of a part: what a stop loses at most, besides the rest of an image.
 PART_ROWS = 512
-DTYPE = "float32"
+DTYPE: StoredType = "float32"
 
 
 def cache_path(out: Path, *, folder: bool) -> Path:
