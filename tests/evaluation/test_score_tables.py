@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -75,8 +76,23 @@ def test_rich_tables__print_every_row_on_a_terminal() -> None:
     for table in rich_tables([result("ours", 0.5), result("theirs", 0.4)]):
         console.print(table)
     text = out.getvalue()
-    assert text.count("theirs") == 3
-    assert "0.550 ± 0.071" in text
+    scores, differences = text.split("shapes: difference from ours")
+    assert scores.count("theirs") == 3
+    assert "0.550 ± 0.071" in scores
+    assert differences.count("theirs") == 9
+    assert re.search(r"probe .* theirs .* wF1 .* -0\.100", differences)
+
+
+def test_rich_tables__print_each_figure_and_each_note_once() -> None:
+    out = io.StringIO()
+    console = Console(file=out, width=300)
+    for table in rich_tables([result("ours", 0.5), result("theirs", 0.437)]):
+        console.print(table)
+    text = out.getvalue()
+    assert text.count("Class 'burr' is rare.") == 1
+    figures = re.findall(r"\d\.\d{3} ± \d\.\d{3}", text)
+    assert len(figures) == 4 * (2 * 3 + 1)
+    assert "48.7" not in text  # per cent, as in the paper's layout
 
 
 def test_as_json__says_everything() -> None:

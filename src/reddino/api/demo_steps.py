@@ -24,7 +24,7 @@ from reddino.evaluation.protocol import evaluate_table
 from reddino.evaluation.question import Question
 from reddino.evaluation.result_files import save_markdown, save_results
 from reddino.evaluation.results import Result
-from reddino.evaluation.score_tables import rich_tables
+from reddino.evaluation.score_tables import rich_scores
 from reddino.foundations.atomic import write_text
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.provenance import provenance
@@ -108,7 +108,7 @@ class DemoReport:
 
     def tables(self) -> list[Table]:
         """Return the results as tables for the terminal."""
-        return rich_tables(self.results)
+        return rich_scores(self.results)
 
     def summary(self) -> str:
         """Return in one sentence what training gained on patients that the network never saw."""

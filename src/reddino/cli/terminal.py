@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reddino.cli.progress import Bars, Lines, line_writer
+from reddino.cli.tables import captions, fitted, room
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.full_disk import no_space
 from reddino.foundations.launch import launched
@@ -114,10 +115,17 @@ def print_line(sentence: str) -> None:
 
 
 def show_tables(tables: Sequence[Table]) -> None:
-    """Print tables at their full width, even where the terminal is narrower: numbers are never cut."""
+    """Print tables within the terminal's width, or 100 columns; numbers are never cut.
+
+    A table of more numbers is printed in parts, below each other, and its caption once, below all of them.
+    """
+    width = room(OUT)
     for table in tables:
-        needed = Measurement.get(OUT, OUT.options.update(max_width=10_000), table).maximum
-        _PlainConsole(width=max(OUT.width, needed)).print(table)
+        notes = captions(table)
+        for part in fitted(table, OUT, width):
+            _PlainConsole(width=max(width, Measurement.get(OUT, OUT.options, part).minimum)).print(part)
+        for note in notes:
+            _PlainConsole(width=width).print(note)
 
 
 def complain(sentence: str) -> None:

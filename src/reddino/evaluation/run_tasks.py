@@ -19,7 +19,7 @@ from reddino.evaluation.paper_table import FAMILY, paper_grid
 from reddino.evaluation.question import Question
 from reddino.evaluation.render import Grid, rich_table
 from reddino.evaluation.results import Result
-from reddino.evaluation.score_tables import by_task, rich_tables
+from reddino.evaluation.score_tables import by_task, rich_differences, rich_tables
 from reddino.evaluation.task_file import TableLayout, Task, TaskFile
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.provenance import hash_bytes
@@ -36,15 +36,30 @@ def unwatched(what: str) -> Iterator[Callable[[int, int], None]]:
 
 
 class Evaluation(list[Result]):
-    """The results of all tasks and models, with their tables in the paper's layout (`grids`)."""
+    """The results of all tasks and models, with their tables in the paper's layout (`grids`).
 
-    def __init__(self, results: Sequence[Result], grids: Sequence[Grid] = ()) -> None:
+    Args:
+        results: of the tasks.
+        grids: the same figures, laid out.
+        laid_out: whether a task file chose this layout, which is then shown.
+    """
+
+    def __init__(
+        self, results: Sequence[Result], grids: Sequence[Grid] = (), *, laid_out: bool = False
+    ) -> None:
         super().__init__(results)
         self.grids = list(grids)
+        self._laid_out = laid_out
 
     def tables(self) -> list[Table]:
-        """Return the results, and the tables in the paper's layout, for the terminal."""
-        return [*rich_tables(self), *(rich_table(grid) for grid in self.grids)]
+        """Return the results for the terminal, each figure once, and the differences of several models.
+
+        The tables in the paper's layout hold the same figures: they are for files, but where a task file
+        lays out tables.
+        """
+        if not self._laid_out:
+            return rich_tables(self)
+        return [*(rich_table(grid) for grid in self.grids), *rich_differences(self)]
 
 
 @dataclass(frozen=True)
@@ -120,7 +135,8 @@ def run_tasks(
         TableLayout(title=title, tasks=(title,), classifiers=task.classifiers)
         for title, task in tasks.tasks.items()
     )
-    return Evaluation(results, [_grid(layout, of_task, tasks.family) for layout in layouts])
+    grids = [_grid(layout, of_task, tasks.family) for layout in layouts]
+    return Evaluation(results, grids, laid_out=bool(tasks.tables))
 
 
 def score_tables(

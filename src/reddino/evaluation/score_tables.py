@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rich.table import Table
 
@@ -35,8 +36,35 @@ def grids(results: Sequence[Result]) -> list[Grid]:
 
 
 def rich_tables(results: Sequence[Result]) -> list[Table]:
-    """Return the scores of each task for the terminal."""
+    """Return the tables of each task for the terminal: scores, then what the intervals are of.
+
+    These are the paired differences of several models, or the scores of a single one.
+    """
+    return [
+        render.rich_table(grid)
+        for task, group in by_task(results).items()
+        for grid in _on_screen(task, group)
+    ]
+
+
+def rich_scores(results: Sequence[Result]) -> list[Table]:
+    """Return the scores of each task alone, for the terminal."""
     return [render.rich_table(score_grid(task, group)) for task, group in by_task(results).items()]
+
+
+def rich_differences(results: Sequence[Result]) -> list[Table]:
+    """Return the paired differences of each task of several models, for the terminal."""
+    grids = (paired_grid(task, group) for task, group in by_task(results).items() if len(group) > 1)
+    return [render.rich_table(grid) for grid in grids]
+
+
+def _on_screen(task: str, results: Sequence[Result]) -> list[Grid]:
+    """Return the grids of one task, in which no figure stands twice; the last has the captions."""
+    scores = score_grid(task, results)
+    second = paired_grid(task, results) if len(results) > 1 else interval_grid(task, results)
+    if not second.rows:
+        return [scores]
+    return [replace(scores, captions=()), replace(second, captions=scores.captions)]
 
 
 def markdown(results: Sequence[Result]) -> str:
@@ -95,10 +123,29 @@ def difference_grid(task: str, results: Sequence[Result]) -> Grid:
     return Grid(title, ("classifier", "model", *metrics), cells, 2)
 
 
+def paired_grid(task: str, results: Sequence[Result]) -> Grid:
+    """Return each model less the first, a line for each score, with the interval from the same resamples."""
+    order = results[0].classifiers
+    found = sorted(paired_differences(results), key=lambda one: order.index(one.classifier))
+    rows = tuple(
+        (
+            one.classifier,
+            one.model,
+            one.metric,
+            f"{one.difference:+.3f}",
+            f"{one.interval[0]:+.3f} to {one.interval[1]:+.3f}" if one.interval else "-",
+        )
+        for one in found
+    )
+    rules = tuple(number for number in range(1, len(rows)) if rows[number][0] != rows[number - 1][0])
+    title = f"{task}: difference from {results[0].model}".removeprefix(": ")
+    return Grid(title, ("classifier", "model", "score", "difference", "95 % interval"), rows, 3, (), rules)
+
+
 def describe(result: Result) -> str:
     """Describe in one line what was scored."""
     parts = [
-        f"{result.cells} cells",
+        f"{result.cells:,} cells",
         f"{len(result.classes)} classes",
         f"{result.groups} groups ({result.group_by})",
     ]
@@ -106,11 +153,11 @@ def describe(result: Result) -> str:
         parts.append(f"{len(result.folds)} {result.protocol} test sets, mean ± sd")
     else:
         parts.append(
-            f"one {result.protocol} split, {result.folds[0].train} train, {result.folds[0].test} test"
+            f"one {result.protocol} split, {result.folds[0].train:,} train, {result.folds[0].test:,} test"
         )
     if result.left_out:
         why = ", or on neither side of the split" if result.protocol == "fixed" else ""
-        parts.append(f"{result.left_out} rows left out (no label, or a dropped one{why})")
+        parts.append(f"{result.left_out:,} rows left out (no label, or a dropped one{why})")
     return ", ".join(parts)
 
 

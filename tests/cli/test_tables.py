@@ -1,0 +1,64 @@
+"""Tables on a screen: within a hundred columns, no number cut, no row lost."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+from rich.table import Table
+
+from reddino.cli import tables, terminal
+
+
+def _wide(numbers: int, name: str = "reddino-tiny") -> Table:
+    table = Table(title="scores", caption="One sentence on all of it.")
+    table.add_column("classifier", no_wrap=True)
+    table.add_column("model", no_wrap=True)
+    for place in range(numbers):
+        table.add_column(f"class {place}", justify="right", no_wrap=True)
+    table.add_row("probe", name, *(f"{place}.125 ± 0.050" for place in range(numbers)))
+    table.add_section()
+    table.add_row("20-NN", name, *(f"{place}.250 ± 0.050" for place in range(numbers)))
+    return table
+
+
+def _printed(table: Table, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    monkeypatch.setattr(terminal, "OUT", Console(file=io.StringIO(), width=80))
+    terminal.show_tables([table])
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("numbers", [1, 4, 5, 14, 40])
+def test_show_tables__fit_a_hundred_columns_with_every_number(
+    numbers: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = _printed(_wide(numbers), monkeypatch, capsys)
+    assert max(map(len, text.splitlines())) <= tables.WIDTH
+    for place in range(numbers):
+        assert text.count(f" {place}.125 ± 0.050") == 1
+        assert text.count(f" {place}.250 ± 0.050") == 1
+    assert text.count("scores") == text.count("One sentence on all of it.") == 1
+
+
+def test_show_tables__name_the_row_in_every_part(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = _printed(_wide(14), monkeypatch, capsys)
+    lines = [line for line in text.splitlines() if ".125" in line]
+    assert len(lines) > 1
+    assert all("probe" in line and "reddino-tiny" in line for line in lines)
+
+
+def test_show_tables__break_long_names_and_no_number(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = _printed(_wide(6, "a-model-of-a-long-name-" * 4), monkeypatch, capsys)
+    assert max(map(len, text.splitlines())) <= tables.WIDTH
+    assert all(f" {place}.125 ± 0.050" in text for place in range(6))
+
+
+def test_room__is_that_of_the_terminal() -> None:
+    assert tables.room(Console(file=io.StringIO(), width=80, force_terminal=True)) == 80
+    assert tables.room(Console(file=io.StringIO(), width=80)) == 100
+    assert tables.room(Console(file=io.StringIO(), width=180)) == 180
