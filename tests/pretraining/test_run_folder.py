@@ -74,7 +74,7 @@ def test_begin__records_the_precision_that_was_chosen_and_remarks_on_another(tmp
 
 @pytest.mark.parametrize(
     ("override", "section"),
-    [("optim.lr=1e-4", "optim"), ("seed=1", "seed"), ("run.samples=16", "run"), ("head.hidden=8", "head")],
+    [("optim.lr=1e-4", "optim"), ("seed=1", "seed"), ("run.batch=2", "run"), ("head.hidden=8", "head")],
 )
 def test_begin__refuses_another_recipe(tmp_path: Path, override: str, section: str) -> None:
     RunFolder(tmp_path).begin(micro_recipe(), DATA, threads=1)

@@ -81,7 +81,7 @@ def pretrain(
     progress: Progress | None = None,
     processes: Processes = ALONE,
 ) -> Outcome:
-    """Pretrain on the images of `manifest`; an interrupted run in `folder` continues.
+    """Pretrain on the images of `manifest`; an interrupted run in `folder` continues, or is lengthened.
 
     Resumed with the same number of threads and processes, the weights are bit for bit those of an
     undisturbed run on CPUs; with other numbers, but for the last bits of float sums.
@@ -155,6 +155,7 @@ def _set_up(
             processes.count,
             teacher=teacher,
             pixels=cache.index.fingerprint(),
+            step=step_of(written[-1]) if written else 0,
         ):
             log.warning(remark)
         # Workers make the first batch while the networks are built.
@@ -253,6 +254,7 @@ def _described(training: Training, step: int) -> dict[str, object]:
         "sources": sorted(set(manifest.strings("source"))),
         "steps": step,
         "samples": step * recipe.run.batch,
+        **({"lengthened": lengthened} if (lengthened := training.run.lengthenings()) else {}),
         **networks.card.training,
         **({} if networks.distillation is None else networks.distillation.teacher.provenance),
     }

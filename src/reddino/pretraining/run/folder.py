@@ -20,6 +20,14 @@ from reddino.networks.training_images import SEEN, seen_by_cache, write_seen
 from reddino.pretraining.data.image_cache import ImageCache
 from reddino.pretraining.distillation.teacher import DistillationTeacher
 from reddino.pretraining.distributed.processes import ALONE, Processes
+from reddino.pretraining.run.length import (
+    LENGTHENED,
+    describe_lengthening,
+    differs_in_length_alone,
+    lengthening,
+    noted_lengthenings,
+    require_no_shorter,
+)
 from reddino.pretraining.run.recipe import WITHOUT_EFFECT, Recipe, dump_recipe, read_recipe
 from reddino.smears.failures import Failures
 
@@ -63,10 +71,12 @@ class RunFolder:
         *,
         teacher: DistillationTeacher | None = None,
         pixels: str = "",
+        step: int = 0,
     ) -> list[str]:
         """Write the description of a new run, or compare how an interrupted one was computed.
 
-        `teacher` is that of a distillation, `pixels` the fingerprint of the decoded images.
+        `teacher` is that of a distillation, `pixels` the fingerprint of the decoded images, `step` the steps
+        that are done. A run whose recipe has more samples now is lengthened.
 
         Returns:
             Remarks for the user, such as a changed number of threads.
@@ -94,14 +104,33 @@ class RunFolder:
             write_text(self.folder / DESCRIPTION, json.dumps(description, indent=2) + "\n")
             return []
         before = self._description()
+        remarks = self._lengthen(before, recipe, step)
         numerics = ("threads", "torch", "precision", "processes")
         if all(before[name] == description[name] for name in numerics):
-            return []
+            return remarks
         then, now = (", ".join(f"{name} {of[name]}" for name in numerics) for of in (before, description))
         return [
+            *remarks,
             f"this run began with {then} and continues with {now}: "
-            "the last bits of its weights will differ from an undisturbed run"
+            "the last bits of its weights will differ from an undisturbed run",
         ]
+
+    def _lengthen(self, description: dict[str, Any], recipe: Recipe, step: int) -> list[str]:
+        """Note that a run is longer from now on, if it is; return a remark on it."""
+        before = read_recipe(self.folder / RECIPE)
+        if recipe.run.samples <= before.run.samples:
+            return []
+        noted = noted_lengthenings(description, before)
+        if step:
+            description[LENGTHENED] = [*noted, lengthening(before, recipe, step)]
+            write_text(self.folder / DESCRIPTION, json.dumps(description, indent=2) + "\n")
+        # The recipe last: a command that is killed before it has lengthened nothing.
+        write_text(self.folder / RECIPE, dump_recipe(recipe))
+        return [describe_lengthening(before, recipe, step)] if step else []
+
+    def lengthenings(self) -> list[dict[str, int]]:
+        """Return where this run was lengthened: step, from_samples and to_samples of each time."""
+        return noted_lengthenings(self._description(), read_recipe(self.folder / RECIPE))
 
     def _description(self) -> dict[str, Any]:
         return read_run_description(self.folder)
@@ -110,15 +139,17 @@ class RunFolder:
         """Check that a run in this folder, if there is one, is the run to continue.
 
         Raises:
-            RedDinoError: it has another recipe or other data.
+            RedDinoError: it has another recipe, more samples, or other data.
         """
         if not (self.folder / DESCRIPTION).is_file():
             return
         data_before = self._description()["data"]
-        before = read_recipe(self.folder / RECIPE).model_dump()
-        now = recipe.model_dump()
+        recipe_before = read_recipe(self.folder / RECIPE)
+        before, now = recipe_before.model_dump(), recipe.model_dump()
         for section in now:
-            if section not in WITHOUT_EFFECT and before[section] != now[section]:
+            if section == "run" and differs_in_length_alone(recipe_before, recipe):
+                require_no_shorter(self.folder, recipe_before, recipe)
+            elif section not in WITHOUT_EFFECT and before[section] != now[section]:
                 raise RedDinoError(
                     f"{self.folder} holds a run whose recipe differs in '{section}'; continue with the "
                     "same recipe, or give another folder"
