@@ -17,6 +17,7 @@ from reddino.classification.fit import fit_on_table
 from reddino.classification.overlay import draw_overlays
 from reddino.classification.predict import Predictions, predict_embeddings, predict_smears
 from reddino.classification.prediction_paths import require_known_suffix
+from reddino.classification.priors import adjusted, learned_priors, read_priors
 from reddino.classification.vector_cache import cache_path, vector_cache
 from reddino.embedding.open_encoder import open_encoder
 from reddino.embedding.part_files import is_table
@@ -137,6 +138,8 @@ def predict(
     model: str | None = None,
     overlays: str | Path | None = None,
     most_overlays: int = 20,
+    priors: Mapping[str, float] | str | Path | None = None,
+    adjust_priors: bool = False,
     batch_size: int = 64,
     device: str = "auto",
     subfolders: Subfolders = "auto",
@@ -154,6 +157,9 @@ def predict(
         model: the classifier's network, where it is no longer where the classifier found it.
         overlays: folder for pictures of the fields with the cells marked by class.
         most_overlays: how many of them, at most.
+        priors: how frequent each class is here (fractions, per cent or counts by name, or a YAML, JSON or CSV
+            file of them), to adjust the probabilities to; None: as in the cells that it learned from.
+        adjust_priors: estimate that from the predictions, for each source by itself, and adjust to it.
         batch_size: views that the network gets at once.
         device: `auto`, `cpu`, `cuda` or `cuda:<n>`.
         subfolders: what those of a folder of images stand for; `auto`: what their names look like.
@@ -170,6 +176,10 @@ def predict(
     failures = Failures() if failures is None else failures
     if out is not None:
         require_known_suffix(Path(out))
+    if priors is not None and adjust_priors:
+        raise RedDinoError("priors are given or estimated: leave one of --priors and --adjust-priors out")
+    wanted = None if priors is None else read_priors(priors, opened.classes)
+    learned = learned_priors(opened) if priors is not None or adjust_priors else None
     # Until everything is written, so that the same call continues wherever it was stopped.
     with ExitStack() as kept:
         vectors = None
@@ -200,6 +210,8 @@ def predict(
                 progress=progress,
                 vectors=vectors,
             )
+        if learned is not None:
+            found = adjusted(found, learned, wanted)
         if out is not None:
             fit_job.write(found, opened, Path(out), failures)
         if overlays is not None:

@@ -71,6 +71,7 @@ class Classifier:
         offset: (k,) added to each class's scaled logit.
         pixels_a_cell: median red-cell diameter of the training images, where views are measured in pixels.
         side_px: median side of the training views in pixels.
+        priors: (k,) fraction of each class that the probabilities presume; empty in older classifiers.
         report: how it did on held-out groups.
         provenance: where it came from.
     """
@@ -87,6 +88,7 @@ class Classifier:
     offset: tuple[float, ...] = ()
     pixels_a_cell: float | None = None
     side_px: float | None = None
+    priors: tuple[float, ...] = ()
     report: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
@@ -118,6 +120,7 @@ def save_classifier(folder: Path, classifier: Classifier) -> None:
         **{key: value for key, value in vars(classifier).items() if key != "head"},
         "classes": list(classifier.classes),
         "offset": list(classifier.offset),
+        "priors": list(classifier.priors),
         "view": classifier.view.metadata(),
         "head_hash": classifier.head.fingerprint(),
         "version": __version__,
@@ -176,6 +179,7 @@ class _ClassifierFile(BaseModel):
     offset: tuple[float, ...]
     pixels_a_cell: Annotated[float, Field(gt=0)] | None
     side_px: Annotated[float, Field(gt=0)] | None
+    priors: tuple[Annotated[float, Field(ge=0, le=1)], ...] = ()
     report: dict[str, Any]
     provenance: dict[str, Any]
     head_hash: str
@@ -223,3 +227,5 @@ def _require_usable(classifier: Classifier, folder: Path) -> None:
         raise RedDinoError(f"{folder / DESCRIPTION}: temperature {temperature} is not a number above 0")
     if not np.isfinite(offset).all() or len(offset) not in (0, classes):
         raise RedDinoError(f"{folder / DESCRIPTION}: offset must be {classes} finite numbers, or none")
+    if len(classifier.priors) not in (0, classes):
+        raise RedDinoError(f"{folder / DESCRIPTION}: priors must be {classes} fractions, or none")

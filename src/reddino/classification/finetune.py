@@ -79,6 +79,7 @@ class TunedHead:
     Attributes:
         head: the linear layer.
         temperature, offset: its calibration on the held-out groups.
+        priors: (k,) fraction of each class that the calibrated probabilities presume.
         history: one entry per epoch.
         report: scores on the held-out groups, as JSON values.
     """
@@ -86,6 +87,7 @@ class TunedHead:
     head: Head
     temperature: float
     offset: tuple[float, ...]
+    priors: tuple[float, ...]
     history: tuple[Epoch, ...]
     report: dict[str, Any]
 
@@ -183,6 +185,7 @@ def fine_tune(
         _as_head(network.head),
         calibration.temperature,
         tuple(calibration.offset.tolist()),
+        presumed_priors(truth[train], weights, undone=bool(calibration.offset.any())),
         tuple(history),
         report,
     )
@@ -286,6 +289,16 @@ def class_weights(truth: Classes, classes: int) -> Real:
     counts = np.bincount(truth, minlength=classes)
     present = counts > 0
     return np.where(present, len(truth) / (present.sum() * np.maximum(counts, 1)), 1.0)
+
+
+def presumed_priors(truth: Classes, weights: Real, *, undone: bool) -> tuple[float, ...]:
+    """Return the fraction (k,) of each class that a head presumes which learned with class weights (k,).
+
+    Args:
+        undone: whether an offset takes the weights off again.
+    """
+    counts = np.maximum(np.bincount(truth, minlength=len(weights)), 0.5) * (1.0 if undone else weights)
+    return tuple((counts / counts.sum()).tolist())
 
 
 def rate_at(step: int, planned: int, settings: TuneSettings) -> float:

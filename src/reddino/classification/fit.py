@@ -74,6 +74,7 @@ def fit_on_table(
         **_described(labelled, labels, seed),
         head=fitted.head,
         temperature=fitted.temperature,
+        priors=_fractions(labels),
         report=_report(fitted.report, labelled, len(emb), leaks, doubts),
     )
     write_held_out(out, classifier)
@@ -131,6 +132,7 @@ def fit_on_pixels(
         head=tuned.head,
         temperature=tuned.temperature,
         offset=tuned.offset,
+        priors=tuned.priors,
         report=_report(tuned.report, labelled, len(numbers), leaks, doubts),
     )
     write_held_out(out, classifier)
@@ -182,6 +184,12 @@ def _described(emb: Embeddings, labels: list[str], seed: int) -> dict[str, Any]:
         "side_px": _median(emb, "view_side"),
         "provenance": provenance(seed=seed, data=str(meta.get("data", "")), model=str(meta["weights_hash"])),
     }
+
+
+def _fractions(labels: Sequence[str]) -> tuple[float, ...]:
+    """Return the fraction of each class, in alphabetical order."""
+    counts = np.unique(np.asarray(labels), return_counts=True)[1]
+    return tuple((counts / counts.sum()).tolist())
 
 
 def _median(emb: Embeddings, column: str) -> float | None:

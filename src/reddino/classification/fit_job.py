@@ -185,6 +185,7 @@ def write(predictions: Predictions, classifier: Classifier, out: Path, failures:
         "found_by_segmentation": predictions.found,
         "dropped_at_the_border": predictions.dropped,
         "left_out": failures.count,
+        **({"priors": [shift.as_json() for shift in predictions.priors]} if predictions.priors else {}),
     }
     failures.leave_at(out.with_name(f"{out.stem}.failures.csv"))
     return write_predictions(predictions, out, origin)

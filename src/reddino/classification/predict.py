@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ from reddino.smears.manifest import Manifest
 
 Real = npt.NDArray[np.float64]
 PREDICTED, PROBABILITY, PREFIX = "predicted", "probability", "p_"
+#: Before the name of a column that holds what was before an adjustment.
+UNADJUSTED = "unadjusted_"
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,9 @@ class Predictions:
         found: whether the cells were found by segmentation.
         dropped: views that were left out since they leave their image.
         data: fingerprint of the manifest.
+        unadjusted: (n, k), before they were adjusted to other fractions of the classes; None where they were
+            not.
+        priors: what they were adjusted to, `reddino.classification.priors.PriorShift`.
     """
 
     classes: tuple[str, ...]
@@ -55,6 +60,8 @@ class Predictions:
     found: bool
     dropped: int
     data: str
+    unadjusted: Real | None = None
+    priors: tuple[Any, ...] = ()
 
     def __len__(self) -> int:
         return len(self.probabilities)
@@ -70,15 +77,20 @@ class Predictions:
     def rows(self) -> pa.Table:
         """Return one row per view: its columns, `predicted`, its `probability`, and `p_<class>` of each.
 
+        Where probabilities were adjusted, `unadjusted_predicted` and `unadjusted_probability` too.
+
         A column of the smears that has one of these names gets another, which is logged.
         """
         best = self.numbers()
-        ours = (PREDICTED, PROBABILITY, *(PREFIX + name for name in self.classes))
+        before = {} if self.unadjusted is None else _best(self.unadjusted, self.classes)
+        ours = (PREDICTED, PROBABILITY, *(PREFIX + name for name in self.classes), *before)
         table = renamed(self.table, ours, "since the classifier's own columns have these names")
         table = table.append_column(PREDICTED, pa.array([self.classes[i] for i in best.tolist()]))
         table = table.append_column(PROBABILITY, pa.array(self.probabilities.max(axis=1)))
         for number, name in enumerate(self.classes):
             table = table.append_column(PREFIX + name, pa.array(self.probabilities[:, number]))
+        for name, values in before.items():
+            table = table.append_column(name, pa.array(values))
         return table
 
     def counts(self) -> pa.Table:
@@ -102,7 +114,22 @@ class Predictions:
         }
         columns |= {f"n_{name}": table[:, number] for number, name in enumerate(self.classes)}
         columns |= {f"share_{name}": table[:, number] / total for number, name in enumerate(self.classes)}
-        return pa.table(columns)
+        return self._with_unadjusted(pa.table(columns))
+
+    def _with_unadjusted(self, counts: pa.Table) -> pa.Table:
+        """Add the counts before adjustment, as `unadjusted_n_<class>`, where there was one."""
+        if self.unadjusted is None:
+            return counts
+        plain = replace(self, probabilities=self.unadjusted, unadjusted=None).counts()
+        for name in self.classes:
+            counts = counts.append_column(f"{UNADJUSTED}n_{name}", plain.column(f"n_{name}"))
+        return counts
+
+
+def _best(probabilities: Real, classes: tuple[str, ...]) -> dict[str, list[Any]]:
+    """Return the most probable class of each row and its probability, as columns of what was not adjusted."""
+    names = [classes[number] for number in probabilities.argmax(axis=1).tolist()]
+    return {UNADJUSTED + PREDICTED: names, UNADJUSTED + PROBABILITY: probabilities.max(axis=1).tolist()}
 
 
 def predict_embeddings(classifier: Classifier, emb: Embeddings) -> Predictions:

@@ -10,8 +10,9 @@ from cyclopts import Parameter
 
 import reddino
 from reddino.classification.prediction_paths import counts_path
+from reddino.classification.priors import shift_notes
 from reddino.cli.held_out_tables import held_out_tables
-from reddino.cli.options import Several, joined_sources, pair
+from reddino.cli.options import Several, joined_sources, pair, priors_given
 from reddino.cli.program import app
 from reddino.cli.summaries import prediction_table
 from reddino.cli.terminal import complain, print_line, progress_bar, show_tables
@@ -130,6 +131,8 @@ def predict(
     model: str | None = None,
     overlays: Path | None = None,
     most_overlays: int = 20,
+    priors: Annotated[Sequence[str], Several] = (),
+    adjust_priors: Annotated[bool, Parameter(negative="")] = False,
     batch_size: int = 64,
     device: str = "auto",
     subfolders: Subfolders = "auto",
@@ -145,6 +148,10 @@ def predict(
         model: the classifier's network, where it has moved.
         overlays: folder for pictures of the fields with their cells marked by class.
         most_overlays: how many of them, at most.
+        priors: how frequent each class is here, to adjust the probabilities to: class=number for each, or a
+            YAML, JSON or CSV file of them; as in training, if not given.
+        adjust_priors: estimate how frequent the classes are from the predictions (EM), for each source by
+            itself, and adjust the probabilities to it.
         batch_size: views that the network gets at once.
         device: auto, cpu, cuda or cuda:N.
         subfolders: what those of a folder of images stand for; auto goes by their names, and prints it.
@@ -158,6 +165,8 @@ def predict(
             model=model,
             overlays=overlays,
             most_overlays=most_overlays,
+            priors=priors_given(priors),
+            adjust_priors=adjust_priors,
             batch_size=batch_size,
             device=device,
             subfolders=subfolders,
@@ -171,5 +180,7 @@ def predict(
         complain(f"{found.dropped} views were left out, since they reach past their image.")
     if found.found:
         complain("no cell is marked in these smears; they were found by segmentation.")
+    for note in shift_notes(found):
+        complain(note)
     show_tables([prediction_table(found)])
     print_line(f"{out} and {counts_path(out)}: {len(found)} cells. Research use only, not a diagnosis.")

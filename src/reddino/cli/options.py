@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from cyclopts import Parameter
 
@@ -24,3 +25,24 @@ def pair(entry: str) -> tuple[str, str]:
     if not (old and equals and new):
         raise RedDinoError(f"--map takes old=new, not '{entry}'; use --drop to leave a label out")
     return old, new
+
+
+def priors_given(entries: Sequence[str]) -> dict[str, float] | str | None:
+    """Return what --priors names: a number by class, or a file; None where it is not given."""
+    if not entries:
+        return None
+    if len(entries) == 1 and Path(entries[0]).is_file():
+        return entries[0]
+    given: dict[str, float] = {}
+    for entry in entries:
+        name, equals, number = entry.rpartition("=")
+        try:
+            value = float(number)
+        except ValueError:
+            value = None
+        if not (name and equals) or value is None:
+            raise RedDinoError(f"--priors takes class=number for each class, or a file, not '{entry}'")
+        if name in given:
+            raise RedDinoError(f"--priors names '{name}' twice: leave one out")
+        given[name] = value
+    return given

@@ -99,5 +99,9 @@ def prediction_table(predictions: reddino.Predictions, most: int = 20) -> Table:
     if counts.num_rows > most:
         table.add_row(f"({counts.num_rows - most} more)", *("" for _ in columns))
     table.add_section()
-    table.add_row("all", *(str(sum(counts.column(name).to_numpy().tolist())) for name in columns))
+    totals = {name: str(sum(counts.column(name).to_numpy().tolist())) for name in counts.column_names[3:]}
+    table.add_row("all", *(totals[name] for name in columns))
+    if predictions.unadjusted is not None:
+        plain = (f"unadjusted_n_{name}" for name in predictions.classes)
+        table.add_row("all, not adjusted", "", *(totals[name] for name in plain))
     return table
