@@ -167,7 +167,7 @@ def test_a_network__interrupted_inside_a_part_ends_with_the_same_bits(
 
 
 def test_found_cells__are_those_of_the_cell_finder(tmp_path: Path) -> None:
-    from reddino.rbc.finding import find_cells_in
+    from reddino.rbc.found_cells import find_cells_in
     from reddino.synthetic.write import write_smears
 
     drawn = write_smears(tmp_path / "smears", sources=["lilac"], patients_per_source=1, fields_per_patient=2)

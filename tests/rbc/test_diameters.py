@@ -11,6 +11,7 @@ from PIL import Image
 
 from reddino.foundations.errors import RedDinoError
 from reddino.rbc.diameters import source_diameters
+from reddino.rbc.measures import Cells
 from reddino.smears.manifest import Manifest
 
 
@@ -18,16 +19,23 @@ def manifest_of(root: Path, **columns: list[object]) -> Manifest:
     return Manifest(pa.table(columns), root)
 
 
+def cells_of(diameter: float, whole: int) -> Cells:
+    """Return cells of one diameter, in a row."""
+    same, at = np.full(whole, diameter), np.arange(whole) * diameter
+    return Cells(at, at, same, same, at, at, same**2, same, np.zeros(whole, np.bool_), diameter)
+
+
 @pytest.fixture
 def estimates(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """Stands in for the segmentation: the diameter of an image is its width; notes the image sizes."""
     asked: list[tuple[int, int]] = []
 
-    def estimate_diameter(image: np.ndarray) -> float:
+    def find_cells(image: np.ndarray) -> Cells:
         asked.append(image.shape[:2])
-        return float(image.shape[1]) if image.shape[1] > 20 else float("nan")
+        width = float(image.shape[1])
+        return cells_of(width if width > 20 else float("nan"), whole=5)
 
-    monkeypatch.setattr("reddino.rbc.diameters.estimate_diameter", estimate_diameter)
+    monkeypatch.setattr("reddino.rbc.diameters.find_cells", find_cells)
     return asked
 
 
@@ -63,3 +71,14 @@ def test_source_diameters__names_a_source_without_measurable_cells(
     manifest = manifest_of(tmp_path, path=["small.png", "broken.png"], source=["S", "S"])
     with pytest.raises(RedDinoError, match="source 'S'"):
         source_diameters(manifest)
+
+
+def test_source_diameters__refuses_several_magnifications_where_asked(
+    tmp_path: Path, estimates: list[tuple[int, int]]
+) -> None:
+    for width in (30, 31, 60):
+        Image.fromarray(np.zeros((4, width, 3), np.uint8)).save(tmp_path / f"{width}.png")
+    manifest = manifest_of(tmp_path, path=["30.png", "31.png", "60.png"], source=["S"] * 3)
+    assert source_diameters(manifest) == {"S": 31.0}
+    with pytest.raises(RedDinoError, match="source 'S' has no one scale: red cells measure 30 to 60 pixels"):
+        source_diameters(manifest, refuse_mixed=True)

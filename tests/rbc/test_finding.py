@@ -13,7 +13,8 @@ import pytest
 from numpy.typing import NDArray
 
 from reddino.foundations.errors import RedDinoError
-from reddino.rbc.finding import Cells, estimate_diameter, find_cells, find_cells_in
+from reddino.rbc.finding import Cells, estimate_diameter, find_cells
+from reddino.rbc.found_cells import find_cells_in
 from reddino.rbc.splitting import split_touching
 from reddino.smears.decode import Failures, decode_image
 from reddino.smears.manifest import Manifest

@@ -18,7 +18,7 @@ from reddino.embedding.table import read_embeddings
 from reddino.figures.row_pictures import Pictures
 from reddino.foundations.errors import RedDinoError
 from reddino.pretraining.data.image_cache import open_packed_cache
-from reddino.rbc.finding import find_cells_in
+from reddino.rbc.found_cells import find_cells_in
 from reddino.smears import readings
 from reddino.smears.decode import ImageError, decode_image, image_size
 from reddino.smears.manifest import Manifest, read_manifest, write_manifest

@@ -24,11 +24,10 @@ from reddino.embedding.part_files import is_table
 from reddino.embedding.table import read_embeddings
 from reddino.foundations.errors import RedDinoError
 from reddino.networks.shipped import DEFAULT_MODEL
-from reddino.rbc.diameters import missing_diameters
 from reddino.smears.choices import Subfolders
 from reddino.smears.failures import FAILURES_FILE, Failures
 from reddino.smears.opening import Data, open_data
-from reddino.views.choices import Unit
+from reddino.views.choices import Scale, Unit
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +46,8 @@ def fit(
     rename: Mapping[str, str] | None = None,
     side: float | None = None,
     unit: Unit | None = None,
+    scale: Scale = "picture",
+    keep_border: bool = False,
     pooling: str = "cls",
     image_size: int | None = None,
     device: str = "auto",
@@ -74,6 +75,8 @@ def fit(
         rename: old label to new.
         side: for smears, of a view with its unit, as for `embed`.
         unit: `px`, or `diameters` of a red cell.
+        scale: whose red cells, as for `embed`.
+        keep_border: learn from cells that the border of their image cuts, too.
         pooling: `cls`, `mean` or `cls+mean`.
         image_size: pixels of the network's input; None: the model's own.
         device: `auto`, `cpu`, `cuda` or `cuda:<n>`.
@@ -95,6 +98,7 @@ def fit(
         "group_column": group_by,
         "join_sources": tuple(join_sources),
         "classes": classes,
+        "keep_border": keep_border,
     }
     failures = Failures() if failures is None else failures
     views: dict[str, Any] = {
@@ -122,7 +126,7 @@ def fit(
     if fine_tune and encoder.orientations > 1:
         raise RedDinoError(f"'{encoder.name}' is fine-tuned in one orientation: leave 'turned:' out")
     length, measure = view_side(opened, None, side, unit)
-    job = fit_job.FitJob(opened, encoder, length, measure, pooling, views, missing_diameters)
+    job = fit_job.FitJob(opened, encoder, length, measure, pooling, {**views, "scale": scale})
     tuning = {**options, "folds": folds, "seed": seed} if fine_tune else None
     made = job.fit(Path(out), tuning, folds=folds, seed=seed, failures=failures, progress=progress, **common)
     failures.leave_at(Path(out) / FAILURES_FILE)
@@ -140,6 +144,7 @@ def predict(
     most_overlays: int = 20,
     priors: Mapping[str, float] | str | Path | None = None,
     adjust_priors: bool = False,
+    keep_border: bool = False,
     batch_size: int = 64,
     device: str = "auto",
     subfolders: Subfolders = "auto",
@@ -160,6 +165,7 @@ def predict(
         priors: how frequent each class is here (fractions, per cent or counts by name, or a YAML, JSON or CSV
             file of them), to adjust the probabilities to; None: as in the cells that it learned from.
         adjust_priors: estimate that from the predictions, for each source by itself, and adjust to it.
+        keep_border: let cells that the border of their image cuts count for their slide.
         batch_size: views that the network gets at once.
         device: `auto`, `cpu`, `cuda` or `cuda:<n>`.
         subfolders: what those of a folder of images stand for; `auto`: what their names look like.
@@ -192,19 +198,17 @@ def predict(
                 )
             table = read_embeddings(str(data))
             mention_findings([table.manifest()], notice)
-            found = predict_embeddings(opened, table)
+            found = predict_embeddings(opened, table, keep_border=keep_border)
         else:
             name = fit_job.model_of(opened, Path(classifier), model)
             encoder = open_encoder(name, image_size=opened.view.output, device=device, precision="fp32")
             manifest = open_data(data, failures, subfolders=subfolders)
             mention_findings([manifest], notice)
-            marked = opened.view.kind != "cells" or manifest.is_cell().any()
-            diameters = missing_diameters(manifest) if opened.view.needs_diameters and marked else None
             found = predict_smears(
                 opened,
                 encoder,
                 manifest,
-                diameters=diameters,
+                keep_border=keep_border,
                 batch_size=batch_size,
                 failures=failures,
                 progress=progress,

@@ -12,7 +12,7 @@ from reddino.api.arguments import Advance
 from reddino.api.sole_writer import sole_writer
 from reddino.checks.inspection import inspect_pictures, inspect_rows, unusable
 from reddino.foundations.errors import RedDinoError
-from reddino.rbc.finding import find_cells_in
+from reddino.rbc.found_cells import find_cells_in
 from reddino.smears.choices import Subfolders
 from reddino.smears.failures import Failures
 from reddino.smears.findings import write_findings

@@ -20,11 +20,11 @@ from reddino.embedding.note_seen import note_seen
 from reddino.embedding.open_encoder import open_encoder, seen_by
 from reddino.embedding.runtimes.pass_runtime import put_in_runtime
 from reddino.embedding.table import read_embeddings
-from reddino.rbc.diameters import missing_diameters
 from reddino.smears.choices import Subfolders
 from reddino.smears.failures import Failures
 from reddino.smears.opening import Data, open_data
-from reddino.views.choices import Unit, ViewKind
+from reddino.views.choices import Scale, Unit, ViewKind
+from reddino.views.scales import view_diameters
 from reddino.views.spec import make_view
 
 log = logging.getLogger(__name__)
@@ -38,6 +38,7 @@ def embed(
     view: ViewKind | None = None,
     side: float | None = None,
     unit: Unit | None = None,
+    scale: Scale = "picture",
     pooling: str = "cls",
     per: Per = "view",
     find_cells: bool = False,
@@ -69,6 +70,8 @@ def embed(
         view: what is cut; None: cells where the manifest has any, else the whole image.
         side: side of a view in the image, with its unit; None: 1.6 diameters for cells, else 224 px.
         unit: `px`, or `diameters` of a red cell.
+        scale: whose red cells: those of each `picture`, or the median of its `source`, as before there was a
+            choice.
         pooling: `cls`, `mean` (of the patch tokens), `cls+mean`, or `tokens`: one row per patch token.
         per: one row per `view`, or per `field` with the mean over its views.
         find_cells: find the cells of images that list none, by classical segmentation.
@@ -105,9 +108,9 @@ def embed(
     encoder = open_encoder(
         model, image_size=image_size, device=device, precision="fp32", channel_order=channel_order
     )
-    spec = make_view(kind=kind, side=length, unit=measure, output=encoder.input_size, **options)
+    spec = make_view(kind=kind, side=length, unit=measure, scale=scale, output=encoder.input_size, **options)
     # Where cells are found, each image's own diameter is measured with them.
-    diameters = growth.diameters(missing_diameters) if spec.needs_diameters and not find_cells else None
+    diameters = None if find_cells else view_diameters(opened, spec, growth.diameters)
     put_in_runtime(
         encoder,
         opened,

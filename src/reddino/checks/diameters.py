@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reddino.rbc.magnification import group_medians
+from reddino.rbc.picture_diameters import OTHER_CELLS
 from reddino.smears.findings import Finding, counted
 from reddino.smears.manifest import Manifest
 
-#: Cells other than red cells: their boxes do not show a red cell's diameter.
-_OTHER_CELLS = re.compile(
-    r"\b(wbc|plt)s?|white|leu[ck]o|lympho|monocyt|neutro|eosino|baso(phil)?|platelet|thrombo|blast",
-    re.IGNORECASE,
-)
 #: Diameters of a red cell in micrometres, and sides of boxes that are no such diameters.
 _MICROMETRES = (4.0, 10.0)
 
@@ -25,7 +20,7 @@ def diameters_and_boxes(manifest: Manifest) -> Iterator[Finding]:
     """Yield a finding of cell diameters that are less than half, or more than twice, the side of boxes."""
     given, (names, image) = manifest.numbers("cell_diameter"), manifest.images()
     side = np.sqrt(manifest.numbers("w") * manifest.numbers("h"))
-    red = np.array([_OTHER_CELLS.search(label) is None for label in manifest.strings("label")])
+    red = np.array([OTHER_CELLS.search(label) is None for label in manifest.strings("label")])
     boxed = np.flatnonzero((side > 0) & (given > 0) & red)
     if len(boxed):
         pictures, sides = group_medians(image[boxed], side[boxed])

@@ -69,7 +69,7 @@ class Classifier:
         head: the linear layer.
         temperature: the head's logits are divided by it.
         offset: (k,) added to each class's scaled logit.
-        pixels_a_cell: median red-cell diameter of the training images, where views are measured in pixels.
+        pixels_a_cell: median red-cell diameter of the training images in pixels; None where not known.
         side_px: median side of the training views in pixels.
         priors: (k,) fraction of each class that the probabilities presume; empty in older classifiers.
         report: how it did on held-out groups.

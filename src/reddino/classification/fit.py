@@ -14,6 +14,7 @@ from reddino.classification.classifier import MODEL, Classifier, require_free, s
 from reddino.classification.finetune import TuneSettings, fine_tune
 from reddino.classification.held_out_files import write_held_out
 from reddino.classification.planned_views import PlannedViews, Progress, cut_to_file, describe
+from reddino.embedding.border import whole_cells
 from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.finite import require_finite
 from reddino.evaluation.class_map import labelled_rows
@@ -29,6 +30,8 @@ from reddino.smears.failures import Failures
 from reddino.views.spec import ViewSpec
 
 Renamed = Mapping[str, str | None]
+#: In a report: cells that were left out since the border of their image cuts them.
+CUT = "cells_at_the_border"
 
 
 def fit_on_table(
@@ -39,6 +42,7 @@ def fit_on_table(
     group_column: str | None = None,
     join_sources: Collection[str] = (),
     classes: Renamed | None = None,
+    keep_border: bool = False,
     folds: int = 5,
     seed: int = 0,
 ) -> Classifier:
@@ -52,6 +56,7 @@ def fit_on_table(
             image, group, slide or patient.
         join_sources: columns whose values mean the same under every source.
         classes: old label to new, None to drop it.
+        keep_border: learn from cells that the border of their image cuts, too.
         folds: of the choice of strength and of the calibration.
         seed: of the folds.
 
@@ -63,6 +68,7 @@ def fit_on_table(
         raise RedDinoError(
             "a classifier learns from tables with a row a view: embed with --per view, and no tokens"
         )
+    emb, cut = (emb, 0) if keep_border else whole_cells(emb)
     labelled, labels = labelled_rows(emb, label, classes)
     require_finite(labelled)
     groups = groups_of(labelled, group_column, join_sources)
@@ -75,7 +81,7 @@ def fit_on_table(
         head=fitted.head,
         temperature=fitted.temperature,
         priors=_fractions(labels),
-        report=_report(fitted.report, labelled, len(emb), leaks, doubts),
+        report=_report(fitted.report, labelled, len(emb), leaks, doubts) | {CUT: cut},
     )
     write_held_out(out, classifier)
     save_classifier(out, classifier)
@@ -93,6 +99,7 @@ def fit_on_pixels(
     group_column: str | None = None,
     join_sources: Collection[str] = (),
     classes: Renamed | None = None,
+    keep_border: bool = False,
     failures: Failures,
     progress: Progress | None = None,
 ) -> Classifier:
@@ -108,8 +115,9 @@ def fit_on_pixels(
         numbers, pixels, copies = cut_to_file(plan, folder / "pixels", failures=failures)
         # Row numbers stand where vectors would, so that choosing rows chooses pixels.
         places = np.arange(len(numbers), dtype=np.float32)[:, None]
-        cut = Embeddings(places, plan.table(numbers), describe(encoder, plan, pooling), copies)
-        labelled, labels = labelled_rows(cut, label, classes)
+        made = Embeddings(places, plan.table(numbers), describe(encoder, plan, pooling), copies)
+        made, cut = (made, 0) if keep_border else whole_cells(made)
+        labelled, labels = labelled_rows(made, label, classes)
         rows = labelled.vectors[:, 0].astype(np.int64)
         groups = groups_of(labelled, group_column, join_sources)
         leaks = _leaks(labelled, labels, group_column, groups)
@@ -133,7 +141,7 @@ def fit_on_pixels(
         temperature=tuned.temperature,
         offset=tuned.offset,
         priors=tuned.priors,
-        report=_report(tuned.report, labelled, len(numbers), leaks, doubts),
+        report=_report(tuned.report, labelled, len(made), leaks, doubts) | {CUT: cut},
     )
     write_held_out(out, classifier)
     save_classifier(out, classifier)
@@ -180,7 +188,7 @@ def _described(emb: Embeddings, labels: list[str], seed: int) -> dict[str, Any]:
         "pooling": str(meta["pooling"]),
         "view": view,
         "preprocessing": dict(meta["preprocessing"]),
-        "pixels_a_cell": _median(emb, "cell_diameter") if view.unit == "px" else None,
+        "pixels_a_cell": _median(emb, "cell_diameter") if view.kind == "cells" else None,
         "side_px": _median(emb, "view_side"),
         "provenance": provenance(seed=seed, data=str(meta.get("data", "")), model=str(meta["weights_hash"])),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -29,9 +29,9 @@ from reddino.networks.encoder import Encoder as Network
 from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest
 from reddino.views.choices import Unit
+from reddino.views.scales import view_diameters
 from reddino.views.spec import ViewSpec
 
-Diameters = Callable[[Manifest], dict[str, float] | None]
 #: What `predict` says of a classifier whose folds could not separate its classes from something else.
 NO_EVIDENCE = (
     "the held-out scores of this classifier are no evidence that it tells its classes; the notes in its "
@@ -66,7 +66,6 @@ class FitJob:
         side, unit: of the views.
         pooling: which output is the vector.
         views: further settings of the views.
-        diameters: measures the red-cell diameters that a manifest lacks.
     """
 
     manifest: Manifest
@@ -75,7 +74,6 @@ class FitJob:
     unit: Unit
     pooling: str
     views: Mapping[str, Any]
-    diameters: Diameters
 
     def fit(
         self,
@@ -94,8 +92,7 @@ class FitJob:
         spec = ViewSpec(
             kind=kind, side=self.side, unit=self.unit, output=self.encoder.input_size, **self.views
         )
-        known = self.diameters(self.manifest) if spec.needs_diameters else None
-        planned = plan(self.manifest, spec, known, failures)
+        planned = plan(self.manifest, spec, view_diameters(self.manifest, spec), failures)
         # What is dropped is no longer there to be named.
         columns["classes"] = {old: new for old, new in classes.items() if new is not None}
         require_splittable(planned, folds, seed, **columns)
@@ -184,6 +181,9 @@ def write(predictions: Predictions, classifier: Classifier, out: Path, failures:
         "cells": len(predictions),
         "found_by_segmentation": predictions.found,
         "dropped_at_the_border": predictions.dropped,
+        "cells_at_the_border": predictions.at_border,
+        "cells_at_the_border_counted": predictions.keep_border,
+        "pictures_with_a_borrowed_diameter": list(predictions.borrowed),
         "left_out": failures.count,
         **({"priors": [shift.as_json() for shift in predictions.priors]} if predictions.priors else {}),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from reddino.smears.manifest import Manifest
 from reddino.smears.sketches import Sketch, sketch_of
 from reddino.views.by_image import ViewsByImage
 from reddino.views.placing import Squares
+from reddino.views.scales import Diameters, by_source
 from reddino.views.spec import ViewSpec
 
 Numbers = np.typing.NDArray[np.int64]
@@ -40,13 +41,13 @@ class PlannedViews:
         views: of a manifest, by image.
         squares: (n,) of dtype `SQUARE`, in the order of the images.
         dropped: number of views that were left out since they leave their image.
-        diameters: red-cell diameter in pixels by source, with which the views were placed.
+        diameters: of the red cells, with which the views were placed.
     """
 
     views: ViewsByImage
     squares: Squares
     dropped: int
-    diameters: Mapping[str, float] | None
+    diameters: Diameters | None
 
     def __len__(self) -> int:
         return len(self.squares)
@@ -65,12 +66,10 @@ class PlannedViews:
         """Return the manifest's columns and the places of some views."""
         squares = self.squares[numbers]
         rows = TableRows(squares, np.empty((len(squares), 0), np.float32))
-        return RowColumns(self.manifest, PerView).of(rows)
+        return RowColumns(self.manifest, PerView, cells=self.view.kind == "cells").of(rows)
 
 
-def plan(
-    manifest: Manifest, view: ViewSpec, diameters: Mapping[str, float] | None, failures: Failures
-) -> PlannedViews:
+def plan(manifest: Manifest, view: ViewSpec, diameters: Diameters | None, failures: Failures) -> PlannedViews:
     """Plan the views; `diameters` as for `embed_manifest`.
 
     Raises:
@@ -78,6 +77,8 @@ def plan(
     """
     views = ViewsByImage(manifest, view, diameters=diameters)
     squares, dropped = views.place_all(failures)
+    if views.by_picture is not None:
+        views.by_picture.report()
     if len(squares) == 0:
         reason = f"all {len(dropped)} views reach past their images" if len(dropped) else failures.summary()
         raise RedDinoError(f"no view can be cut: {reason}")
@@ -115,7 +116,7 @@ def describe(encoder: ViewEncoder, plan: PlannedViews, pooling: str) -> dict[str
         "view": plan.view.metadata(),
         "per": "view",
         "data": plan.manifest.fingerprint(),
-        "plan": plan_hash(plan.diameters),
+        "plan": plan_hash(by_source(plan.diameters)),
     }
 
 

@@ -20,15 +20,19 @@ from reddino.classification.fitting_input import (
 )
 from reddino.classification.planned_views import Progress, embedded, plan
 from reddino.classification.vector_cache import embedded_in
+from reddino.embedding.border import cells_at_border
 from reddino.embedding.column_names import renamed
 from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.finite import require_finite
 from reddino.embedding.view_encoder import ViewEncoder
 from reddino.foundations.errors import RedDinoError
 from reddino.rbc.diameters import cell_diameters, source_diameters
-from reddino.rbc.finding import find_cells_in
+from reddino.rbc.found_cells import find_cells_in
+from reddino.rbc.picture_diameters import PictureDiameters
 from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest
+from reddino.views.choices import Scale
+from reddino.views.scales import view_diameters
 
 Real = npt.NDArray[np.float64]
 PREDICTED, PROBABILITY, PREFIX = "predicted", "probability", "p_"
@@ -47,6 +51,8 @@ class Predictions:
         root: folder that `path` is relative to; None where only embeddings were given.
         found: whether the cells were found by segmentation.
         dropped: views that were left out since they leave their image.
+        keep_border: whether cells that the border of their image cuts count for their slide.
+        borrowed: images with too few red cells to measure, which took the diameter of others.
         data: fingerprint of the manifest.
         unadjusted: (n, k), before they were adjusted to other fractions of the classes; None where they were
             not.
@@ -62,9 +68,16 @@ class Predictions:
     data: str
     unadjusted: Real | None = None
     priors: tuple[Any, ...] = ()
+    keep_border: bool = False
+    borrowed: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.probabilities)
+
+    @property
+    def at_border(self) -> int:
+        """Return the number of cells that the border of their image cuts."""
+        return int(cells_at_border(self.table).sum())
 
     def numbers(self) -> npt.NDArray[np.int64]:
         """Return (n,) the number of each view's most probable class."""
@@ -94,8 +107,13 @@ class Predictions:
         return table
 
     def counts(self) -> pa.Table:
-        """Return one row per slide (or image): its views, and number and fraction of each class."""
+        """Return one row per slide (or image): its views, and number and fraction of each class.
+
+        Cells that the border of their image cuts are left out of them unless `keep_border`, and counted.
+        """
         best = self.numbers()
+        cut = cells_at_border(self.table)
+        counted = np.ones(len(self), np.bool_) if self.keep_border else ~cut
         slides, paths = self.strings("slide"), self.strings("path")
         keys = [
             (source, slide, "" if slide else path)
@@ -104,16 +122,19 @@ class Predictions:
         names = sorted(set(keys))
         place = {key: number for number, key in enumerate(names)}
         table = np.zeros((len(names), len(self.classes)), dtype=np.int64)
-        np.add.at(table, (np.array([place[key] for key in keys], dtype=np.int64), best), 1)
+        slide = np.array([place[key] for key in keys], dtype=np.int64)
+        np.add.at(table, (slide[counted], best[counted]), 1)
         total = table.sum(axis=1)
+        shares = table / np.maximum(total, 1)[:, None]
         columns: dict[str, Any] = {
             "source": [key[0] for key in names],
             "slide": [key[1] for key in names],
             "path": [key[2] for key in names],
             "cells": total,
+            "at_border": np.bincount(slide, cut, len(names)).astype(np.int64),
         }
         columns |= {f"n_{name}": table[:, number] for number, name in enumerate(self.classes)}
-        columns |= {f"share_{name}": table[:, number] / total for number, name in enumerate(self.classes)}
+        columns |= {f"share_{name}": shares[:, number] for number, name in enumerate(self.classes)}
         return self._with_unadjusted(pa.table(columns))
 
     def _with_unadjusted(self, counts: pa.Table) -> pa.Table:
@@ -132,8 +153,8 @@ def _best(probabilities: Real, classes: tuple[str, ...]) -> dict[str, list[Any]]
     return {UNADJUSTED + PREDICTED: names, UNADJUSTED + PROBABILITY: probabilities.max(axis=1).tolist()}
 
 
-def predict_embeddings(classifier: Classifier, emb: Embeddings) -> Predictions:
-    """Classify the rows of an embedding table.
+def predict_embeddings(classifier: Classifier, emb: Embeddings, *, keep_border: bool = False) -> Predictions:
+    """Classify the rows of an embedding table; `keep_border` as for `predict_smears`.
 
     Raises:
         RedDinoError: it is of another network, pooling, view or preprocessing, of cells of another size, or
@@ -150,6 +171,7 @@ def predict_embeddings(classifier: Classifier, emb: Embeddings) -> Predictions:
         found=False,
         dropped=0,
         data=str(emb.meta.get("data", "")),
+        keep_border=keep_border,
     )
 
 
@@ -158,7 +180,7 @@ def predict_smears(
     encoder: ViewEncoder,
     manifest: Manifest,
     *,
-    diameters: Mapping[str, float] | None = None,
+    keep_border: bool = False,
     batch_size: int = 64,
     failures: Failures,
     progress: Progress | None = None,
@@ -170,7 +192,7 @@ def predict_smears(
         classifier: that was fitted.
         encoder: its network.
         manifest: new smears.
-        diameters: red-cell diameter in pixels by source, for views in diameters of marked cells.
+        keep_border: let cells that the border of their image cuts count for their slide.
         batch_size: views that the network gets at once.
         failures: takes the images that could not be used.
         progress: called with views done and views planned.
@@ -181,12 +203,11 @@ def predict_smears(
     """
     require_same_network(classifier, encoder)
     find = classifier.view.kind == "cells" and not manifest.is_cell().any()
+    pictures = PictureDiameters(manifest)
     if find:
-        manifest = find_marked(manifest, failures)
-        diameters = None
-    planned = plan(manifest, classifier.view, diameters, failures)
-    squares = planned.squares
-    require_same_scale(classifier, squares["side"], manifest.numbers("cell_diameter")[squares["row"]])
+        manifest = find_marked(manifest, classifier.view.scale, failures, pictures)
+    planned = plan(manifest, classifier.view, view_diameters(manifest, classifier.view), failures)
+    require_same_scale(classifier, planned.squares["side"], planned.squares["cell_diameter"])
     embed = embedded if vectors is None else partial(embedded_in, vectors)
     emb = embed(
         planned, encoder, classifier.pooling, batch_size=batch_size, failures=failures, progress=progress
@@ -199,20 +220,27 @@ def predict_smears(
         found=find,
         dropped=planned.dropped,
         data=manifest.fingerprint(),
+        keep_border=keep_border,
+        borrowed=tuple((pictures if find else planned.views).borrowed()),
     )
 
 
-def find_marked(manifest: Manifest, failures: Failures) -> Manifest:
-    """Find the red cells by segmentation, with one diameter per source: the median over its cells.
+def find_marked(
+    manifest: Manifest, scale: Scale, failures: Failures, pictures: PictureDiameters | None = None
+) -> Manifest:
+    """Find the red cells by segmentation, with the diameter of their picture, as `embed` finds them.
 
-    Where their boxes show pictures of several magnifications, each has its own.
+    With scale `source` the diameter is one per source, the median over its cells; where their boxes show
+    pictures of several magnifications, each has its own.
 
     Raises:
         RedDinoError: not one was found.
     """
-    found = find_cells_in(manifest, failures=failures)
+    found = find_cells_in(manifest, failures=failures, pictures=pictures)
     if len(found) == 0:
         raise RedDinoError(f"no red cells were found; {failures.summary()}")
+    if scale == "picture":
+        return found
     typical = source_diameters(found)
     unmeasured = found.with_column("cell_diameter", np.full(len(found), np.nan))
     every_row = np.arange(len(found), dtype=np.int64)

@@ -18,7 +18,7 @@ from reddino.cli.summaries import prediction_table
 from reddino.cli.terminal import complain, print_line, progress_bar, show_tables
 from reddino.networks.choices import VectorPooling
 from reddino.smears.choices import Subfolders
-from reddino.views.choices import Border, Unit
+from reddino.views.choices import Border, Scale, Unit
 
 
 @app.command
@@ -36,6 +36,8 @@ def fit(
     rename: Annotated[Sequence[str], Several, Parameter(name="--map")] = (),
     side: float | None = None,
     unit: Unit | None = None,
+    scale: Scale = "picture",
+    keep_border: Annotated[bool, Parameter(negative="")] = False,
     pooling: VectorPooling = "cls",
     image_size: int | None = None,
     border: Border = "pad",
@@ -65,6 +67,8 @@ def fit(
         rename: labels to rename, as old=new.
         side: side of a view in the image; 1.6 diameters for cells, if not given.
         unit: of the side: diameters of a red cell, or pixels.
+        scale: the diameter is that of each picture's own red cells, or one for all pictures of a source.
+        keep_border: learn from cells that the border of their image cuts, too.
         pooling: class token, mean of the patch tokens, or both.
         image_size: pixels of the network's input; the model's own if not given.
         border: mirror the image where a view reaches past it, or leave such views out.
@@ -99,6 +103,8 @@ def fit(
             rename=dict(pair(entry) for entry in rename),
             side=side,
             unit=unit,
+            scale=scale,
+            keep_border=keep_border,
             pooling=pooling,
             image_size=image_size,
             border=border,
@@ -113,6 +119,8 @@ def fit(
         )
     if failures.count:
         complain(f"{failures.summary()}; all are listed in {out / 'failures.csv'}")
+    if cut := made.report.get("cells_at_the_border"):
+        complain(f"{cut:,} cells were left out, since the border of their image cuts them (--keep-border).")
     show_tables(held_out_tables(made))
     print_line(
         f"{out}: a {made.kind} classifier of {len(made.classes)} classes. "
@@ -133,6 +141,7 @@ def predict(
     most_overlays: int = 20,
     priors: Annotated[Sequence[str], Several] = (),
     adjust_priors: Annotated[bool, Parameter(negative="")] = False,
+    keep_border: Annotated[bool, Parameter(negative="")] = False,
     batch_size: int = 64,
     device: str = "auto",
     subfolders: Subfolders = "auto",
@@ -152,6 +161,7 @@ def predict(
             YAML, JSON or CSV file of them; as in training, if not given.
         adjust_priors: estimate how frequent the classes are from the predictions (EM), for each source by
             itself, and adjust the probabilities to it.
+        keep_border: let cells that the border of their image cuts count for their slide.
         batch_size: views that the network gets at once.
         device: auto, cpu, cuda or cuda:N.
         subfolders: what those of a folder of images stand for; auto goes by their names, and prints it.
@@ -167,6 +177,7 @@ def predict(
             most_overlays=most_overlays,
             priors=priors_given(priors),
             adjust_priors=adjust_priors,
+            keep_border=keep_border,
             batch_size=batch_size,
             device=device,
             subfolders=subfolders,
@@ -182,5 +193,12 @@ def predict(
         complain("no cell is marked in these smears; they were found by segmentation.")
     for note in shift_notes(found):
         complain(note)
+    if found.at_border and not found.keep_border:
+        complain(
+            f"{found.at_border} cells are cut by the border of their image: they have a class, but count for "
+            "no slide (--keep-border)."
+        )
+    if found.borrowed:
+        complain(f"{len(found.borrowed)} images show too few red cells to measure; they took others' scale.")
     show_tables([prediction_table(found)])
     print_line(f"{out} and {counts_path(out)}: {len(found)} cells. Research use only, not a diagnosis.")

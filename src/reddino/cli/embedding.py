@@ -19,7 +19,7 @@ from reddino.networks.choices import ChannelOrder, Pooling
 from reddino.networks.shipped import DEFAULT_MODEL
 from reddino.smears.choices import Subfolders
 from reddino.smears.failures import FAILURES_FILE
-from reddino.views.choices import Border, Unit, ViewKind
+from reddino.views.choices import Border, Scale, Unit, ViewKind
 
 
 @app.command
@@ -32,6 +32,7 @@ def embed(
     view: ViewKind | None = None,
     side: float | None = None,
     unit: Unit | None = None,
+    scale: Scale = "picture",
     pooling: Pooling = "cls",
     per: Per = "view",
     find_cells: Annotated[bool, Parameter(negative=())] = False,
@@ -60,6 +61,7 @@ def embed(
         view: what is cut; cells where the manifest has any, else the whole image, if not given.
         side: side of a view in the image; 1.6 diameters for cells and 224 px for patches, if not given.
         unit: of the side: diameters of a red cell, or pixels.
+        scale: the diameter is that of each picture's own red cells, or one for all pictures of a source.
         pooling: class token, mean of the patch tokens, both, or one row per patch token.
         per: one row per view, or one row per field (image): the mean over its views.
         find_cells: find the cells of images that list none, by classical segmentation.
@@ -89,6 +91,7 @@ def embed(
             view=view,
             side=side,
             unit=unit,
+            scale=scale,
             pooling=pooling,
             per=per,
             find_cells=find_cells,
@@ -117,6 +120,10 @@ def embed(
         complain(f"{report.not_finite} vectors were left out: they hold NaN, infinity or too large numbers.")
     if report.dropped:
         complain(f"{report.dropped} views were left out, since they reach past their image.")
+    if report.at_border:
+        complain(f"{report.at_border} cells are cut by the border of their image (column at_border).")
+    if report.borrowed:
+        complain(f"{report.borrowed} images show too few red cells to measure; they took others' scale.")
     resumed = f" ({report.resumed} of them from before)" if report.resumed else ""
     how = f"{report.runtime} {report.precision}" if report.runtime != "none" else "no network"
     print_line(f"{out}: {report.rows} vectors{resumed}, {report.rows_per_second:.1f} a second ({how})")

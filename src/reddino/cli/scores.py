@@ -14,7 +14,7 @@ from reddino.cli.program import app
 from reddino.cli.terminal import complain, print_line, progress_bar, show_tables
 from reddino.evaluation.choices import PUBLISHED, OptionalClassifier, Protocol
 from reddino.networks.choices import VectorPooling
-from reddino.views.choices import Unit, ViewKind
+from reddino.views.choices import Scale, Unit, ViewKind
 
 
 @app.command
@@ -45,6 +45,7 @@ def evaluate(
     view: ViewKind | None = None,
     side: float | None = None,
     unit: Unit | None = None,
+    scale: Scale = "picture",
     pooling: VectorPooling = "cls",
     image_size: int | None = None,
     device: str = "auto",
@@ -83,6 +84,7 @@ def evaluate(
         view: what is cut for --models, as in embed.
         side: of a view, as in embed.
         unit: of the side.
+        scale: of a unit in diameters, as in embed.
         pooling: class token, mean of the patch tokens, or both.
         image_size: pixels of the network's input; the model's own if not given.
         device: auto, cpu, cuda or cuda:N.
@@ -113,7 +115,14 @@ def evaluate(
         rename=dict(pair(entry) for entry in rename),
         classifiers=(*PUBLISHED, *also),
         resamples=resamples,
-        embedding={"view": view, "side": side, "unit": unit, "pooling": pooling, "image_size": image_size},
+        embedding={
+            "view": view,
+            "side": side,
+            "unit": unit,
+            "scale": scale,
+            "pooling": pooling,
+            "image_size": image_size,
+        },
         device=device,
         family=family,
         out=out,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +29,7 @@ from reddino.smears.contents import column_digests
 from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest
 from reddino.views.by_image import ViewsByImage
+from reddino.views.scales import Diameters, by_source
 from reddino.views.spec import ViewSpec
 
 Progress = Callable[[int, int], None]
@@ -45,6 +46,9 @@ class EmbedReport:
         images: images that the pass was to open.
         failed: images that could not be used; they stand in the table's _failures.csv.
         dropped: views that were left out since they leave their image.
+        at_border: rows of cells that the border of their image cuts.
+        borrowed: images, of those opened by this pass, with too few red cells to measure, which took the
+            diameter of others.
         not_finite: views (or fields) that were left out, since their vectors hold NaN or infinity, or numbers
             beyond the type in which they are stored.
         resumed: rows that an earlier, interrupted pass had written.
@@ -60,6 +64,8 @@ class EmbedReport:
     resumed: int
     seconds: float
     not_finite: int = 0
+    at_border: int = 0
+    borrowed: int = 0
     runtime: str = "none"
     precision: str = "fp32"
 
@@ -79,7 +85,7 @@ def embed_manifest(
     per: Per = "view",
     find_cells: bool = False,
     batch_size: int = 64,
-    diameters: Mapping[str, float] | None = None,
+    diameters: Diameters | None = None,
     left_out: Failures | None = None,
     failures: Failures | None = None,
     progress: Progress | None = None,
@@ -104,7 +110,7 @@ def embed_manifest(
         per: one row per view, or one row per field with the mean over its views.
         find_cells: cut the cells that classical segmentation finds in each image.
         batch_size: views that the encoder embeds at once.
-        diameters: red-cell diameter in pixels by source, for views in diameters.
+        diameters: of the red cells where the manifest has none, as for `ViewsByImage`.
         left_out: what could not be used when the inputs were read; listed with the failures of the pass.
         failures: filled with all that could not be used, by path in the manifest.
         progress: called with views done and views in all, as far as these are known.
@@ -121,7 +127,7 @@ def embed_manifest(
     _require_sizes(view, encoder, batch_size=batch_size, part_rows=part_rows, threads=threads)
     started = time.perf_counter()
     pooler = choose_pooler(pooling, per)
-    columns = RowColumns(manifest, pooler)
+    columns = RowColumns(manifest, pooler, cells=view.kind == "cells")
     views = ViewsByImage(manifest, view, diameters=diameters, find_cells=find_cells)
     dealer = Dealer(views, part_rows, batch_size, threads or min(MOST_THREADS, usable_cores()))
     meta = (
@@ -141,6 +147,9 @@ def embed_manifest(
         if report.rows == 0:
             writer.discard()
             raise RedDinoError(_nothing(report.dropped, failed))
+    if views.by_picture is not None:
+        views.by_picture.report()
+        report = replace(report, borrowed=len(views.borrowed()))
     for path, reason in failed:
         if failures is not None:
             failures.add(path, reason)
@@ -158,6 +167,7 @@ def _report(writer: TableWriter, images: int, failed: Failures, resumed: int) ->
         resumed=resumed,
         seconds=0.0,
         not_finite=sum(record.not_finite for record in records),
+        at_border=sum(record.at_border for record in records),
         runtime=str(writer.meta["runtime"]),
         precision=str(writer.meta["precision"]),
     )
@@ -243,9 +253,7 @@ def _describe_encoder(encoder: ViewEncoder, view: ViewSpec, pooling: str, name: 
     }
 
 
-def _describe_data(
-    views: ViewsByImage, encoder: ViewEncoder, diameters: Mapping[str, float] | None
-) -> dict[str, Any]:
+def _describe_data(views: ViewsByImage, encoder: ViewEncoder, diameters: Diameters | None) -> dict[str, Any]:
     """Describe the views and where they came from, for the table."""
     data = views.manifest.fingerprint()
     spec = views.spec
@@ -253,8 +261,8 @@ def _describe_data(
         "view": spec.metadata(),
         "data": data,
         "columns": column_digests(views.manifest.table),
-        "plan": plan_hash(diameters),
-        **({"diameters": dict(diameters)} if diameters else {}),
+        "plan": plan_hash(by_source(diameters)),
+        **({"diameters": by_source(diameters)} if by_source(diameters) else {}),
         "provenance": provenance(
             seed=spec.seed if spec.kind == "random" else None, data=data, model=encoder.weights_hash
         ),

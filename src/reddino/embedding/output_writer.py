@@ -13,6 +13,7 @@ from reddino.embedding.part_files import PartRecord
 from reddino.embedding.table_rows import Pooler, RowColumns, TableRows
 from reddino.embedding.table_writer import PartWriter, TableWriter
 from reddino.embedding.view_encoder import Vectors
+from reddino.rbc.found_cells import AT_BORDER
 from reddino.views.placing import Squares
 
 
@@ -48,6 +49,7 @@ class OutputWriter:
         self._pooler_of_a_part = pooler
         self._pooler = pooler()
         self._part: PartWriter | None = None
+        self._at_border = 0
 
     def __call__(self, item: EmbeddedBatch | PartEnd) -> None:
         """Take the next batch of a part, or its end, upon which the part appears."""
@@ -71,6 +73,7 @@ class OutputWriter:
             self._part = self._writer.part(start)
             self._pooler = self._pooler_of_a_part()
             self._lost = {}
+            self._at_border = 0
         return self._part
 
     def _finite(self, item: EmbeddedBatch) -> EmbeddedBatch:
@@ -81,6 +84,8 @@ class OutputWriter:
     def _append(self, part: PartWriter, rows: TableRows) -> None:
         if not self._pooler.placed and not self._note_lost(rows.squares, rows.vectors).all():
             return  # the one row of a field
+        if self._pooler.placed:
+            self._at_border += int(np.nansum(rows.squares[AT_BORDER]))
         part.append(self._columns.of(rows), rows.vectors)
 
     def _note_lost(self, squares: Squares, vectors: Vectors) -> Mask:
@@ -116,6 +121,7 @@ class OutputWriter:
                 hashes=end.hashes,
                 contents=end.contents,
                 not_finite=sum(count for count, _ in self._lost.values()),
+                at_border=self._at_border,
             )
         )
         self._part = None

@@ -43,6 +43,7 @@ class PartRecord:
         contents: of images that were opened, by number: size, dates of change and digest of the file
             (`reddino.smears.contents.Content`).
         not_finite: views (or fields) that were left out, since their vectors are not finite.
+        at_border: rows of cells that the border of their image cuts.
     """
 
     start: int
@@ -54,6 +55,7 @@ class PartRecord:
     hashes: Mapping[int, str] = field(default_factory=dict)
     not_finite: int = 0
     contents: Mapping[int, tuple[int, int, int, str]] = field(default_factory=dict)
+    at_border: int = 0
 
 
 def part_path(folder: Path, start: int) -> Path:

@@ -74,6 +74,7 @@ class _PartNotes(BaseModel):
     hashes: dict[Key, Annotated[str, Field(pattern="^[0-9a-f]{32,512}$")]] = {}
     contents: dict[Key, tuple[int, int, int, str]] = {}
     not_finite: Number = 0
+    at_border: Number = 0
 
 
 def read_table_meta(data: bytes, origin: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from reddino.embedding.choices import Per
 from reddino.embedding.view_encoder import Vectors
 from reddino.foundations.errors import RedDinoError
+from reddino.rbc.found_cells import AT_BORDER
 from reddino.smears.manifest import Manifest
 from reddino.views.placing import FOUND_COLUMNS, Squares
 
@@ -143,27 +144,33 @@ class RowColumns:
     Args:
         manifest: that the squares were planned on.
         pooler: that makes the rows.
+        cells: whether views are cut around cells, which have a column on whether the border cuts them.
 
     Raises:
         RedDinoError: the manifest has a column of a name that the table needs.
     """
 
-    def __init__(self, manifest: Manifest, pooler: type[Pooler]) -> None:
+    def __init__(self, manifest: Manifest, pooler: type[Pooler], *, cells: bool = False) -> None:
         taken = set(manifest.table.column_names) & {"embedding", *PLACE_COLUMNS, *pooler.extra}
         if taken:
             raise RedDinoError(
                 f"the manifest has a column '{min(taken)}', which an embedding table uses itself: rename it"
             )
+        # Of cells that were found before, or read from a table; the squares carry it.
+        if AT_BORDER in manifest.table.column_names:
+            manifest = Manifest(manifest.table.drop_columns([AT_BORDER]), manifest.root)
         # One chunk a column, so that taking rows does not search through hundreds of them.
         self._manifest = Manifest(manifest.table.combine_chunks(), manifest.root)
         self._pooler = pooler
+        self._borders = cells and pooler.placed
 
     @property
     def schema(self) -> pa.Schema:
         """Of the columns that `of` returns."""
         places = [pa.field(name, pa.float64()) for name in PLACE_COLUMNS]
         extra = [pa.field(name, kind) for name, kind in self._pooler.extra.items()]
-        return pa.schema([*self._manifest.table.schema, *places, *extra])
+        border = [pa.field(AT_BORDER, pa.bool_())] if self._borders else []
+        return pa.schema([*self._manifest.table.schema, *places, *border, *extra])
 
     def of(self, rows: TableRows) -> pa.Table:
         """Return the columns (n rows).
@@ -178,6 +185,8 @@ class RowColumns:
         for name, values in zip(PLACE_COLUMNS, ("cx", "cy", "side"), strict=True):
             given = squares[values] if self._pooler.placed else np.full(len(squares), np.nan)
             table = table.append_column(name, _numbers(given))
+        if self._borders:
+            table = table.append_column(AT_BORDER, _flags(squares[AT_BORDER]))
         for name, kind in self._pooler.extra.items():
             table = table.append_column(name, pa.array(rows.extra[name], kind))
         return table
@@ -209,3 +218,8 @@ def _fill_found(table: pa.Table, name: str, found: npt.NDArray[np.float64]) -> p
 def _numbers(values: npt.NDArray[np.float64]) -> Column:
     """Return float64 with null for NaN, as in a manifest."""
     return pa.array(np.ascontiguousarray(values), pa.float64(), from_pandas=True)
+
+
+def _flags(values: npt.NDArray[np.float64]) -> Column:
+    """Return booleans of 0 and 1, with null for NaN."""
+    return pa.array(values > 0, pa.bool_(), mask=np.isnan(values))

@@ -86,7 +86,7 @@ class Embedder:
         An earlier table in its place is taken if its metadata agree; another one is refused.
         """
         name, spec = _named(model)
-        seen_how = hash_bytes(repr(sorted(task.embedding().items())).encode())[:8]
+        seen_how = hash_bytes(repr(sorted(_seen_how(task).items())).encode())[:8]
         data = manifest.fingerprint()
         out = self.folder / f"{_slug('-'.join(task.data))}-{data[:8]}" / f"{_slug(name)}-{seen_how}"
         keep = self.folder / f"hashes-{data}"
@@ -95,6 +95,17 @@ class Embedder:
             options["notice"] = _drop  # what is odd about the data was reported before the first pass
             self.embed(manifest, spec, out, name=name, **options)
         return read_embeddings(out)
+
+
+def _seen_how(task: Task) -> dict[str, Any]:
+    """Return the options of `embed` that name a table; the scale only where views follow it.
+
+    Tables of the source's scale are found under the name that they had before there was another.
+    """
+    options = task.embedding()
+    if task.scale == "source" or task.unit == "px" or task.view == "image":
+        del options["scale"]
+    return options
 
 
 def _drop(sentence: str) -> None:

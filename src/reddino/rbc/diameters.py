@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.stages import stage
-from reddino.rbc.finding import estimate_diameter
+from reddino.rbc.finding import find_cells
 from reddino.rbc.magnification import MIXED, picture_scales
+from reddino.rbc.picture_diameters import FEW
 from reddino.smears.decode import decode_image
 from reddino.smears.manifest import Manifest
 from reddino.smears.readings import Readings
@@ -57,14 +58,23 @@ def image_diameters(manifest: Manifest, diameters: Mapping[str, float] | None) -
     return np.where(own > 0, own, of_source * picture_scales(manifest))
 
 
-def source_diameters(manifest: Manifest, *, sample: int = 8, seed: int = 0) -> dict[str, float]:
+def source_diameters(
+    manifest: Manifest, *, sample: int = 8, seed: int = 0, refuse_mixed: bool = False
+) -> dict[str, float]:
     """Return the red-cell diameter of each source in pixels, at the magnification that is typical of it.
 
     The median of the manifest's `cell_diameter` where a source has any, else the median of what classical
     segmentation finds on `sample` of its images, drawn by `seed`; each over the scale of its picture.
 
+    Args:
+        manifest: of pictures.
+        sample: pictures of each source that are measured.
+        seed: of their choice.
+        refuse_mixed: refuse a source whose measured pictures differ more than `MIXED` times from their
+            median, instead of logging it.
+
     Raises:
-        RedDinoError: no image of a source shows cells that can be measured.
+        RedDinoError: no image of a source shows cells that can be measured, or it is refused.
     """
     sources = np.array(manifest.strings("source"), dtype=object)
     given = manifest.numbers("cell_diameter")
@@ -79,46 +89,66 @@ def source_diameters(manifest: Manifest, *, sample: int = 8, seed: int = 0) -> d
             diameters[source] = float(np.median(known))
             continue
         candidates = [(images[code], float(scales[code])) for code in np.unique(codes[rows]).tolist()]
-        diameters[source] = _estimated_diameter(manifest, source, candidates, sample, seed)
+        diameters[source] = _estimated_diameter(
+            manifest, source, candidates, sample=sample, seed=seed, refuse=refuse_mixed
+        )
     return diameters
 
 
 def _estimated_diameter(
-    manifest: Manifest, source: str, images: list[tuple[str, float]], sample: int, seed: int
+    manifest: Manifest,
+    source: str,
+    images: list[tuple[str, float]],
+    *,
+    sample: int,
+    seed: int,
+    refuse: bool,
 ) -> float:
     """Return the median over some of `images`, each a path and the scale of its picture."""
     found: list[float] = []
+    sure: list[float] = []
     readings = Readings(manifest.table)
     for index in np.random.default_rng(seed).permutation(len(images)).tolist():
         if len(found) == sample:
             break
         path, scale = images[index]
         try:
-            diameter = (
-                float(estimate_diameter(decode_image(manifest.root / path, **readings.of(path)))) / scale
-            )
+            cells = find_cells(decode_image(manifest.root / path, **readings.of(path)))
         except RedDinoError:
             continue
-        if np.isfinite(diameter) and diameter > 0:
+        diameter = float(cells.typical_diameter) / scale
+        if len(cells) and np.isfinite(diameter) and diameter > 0:
             found.append(diameter)
+            sure += [diameter] * int((~cells.touches_border).sum() >= FEW)
     if not found:
         raise RedDinoError(
             f"no red cells could be measured in the {len(images)} images of source '{source}'; "
             "fill the column 'cell_diameter' (pixels) of the manifest"
         )
     typical = float(np.median(found))
-    if max(found) > MIXED * typical or min(found) < typical / MIXED:
+    odd = sure if refuse else found
+    if odd and (max(odd) > MIXED * typical or min(odd) < typical / MIXED):
+        spread = f"{min(odd):.0f} to {max(odd):.0f} pixels in {len(odd)} of its pictures"
+        if refuse:
+            raise RedDinoError(
+                f"source '{source}' has no one scale: red cells measure {spread}, more than {MIXED:g} times "
+                "their median or less; cut each picture at its own scale (scale picture), give cell_diameter "
+                "for each picture, or a source for each magnification"
+            )
         _log.warning(
-            "source %s: red cells measure from %.0f to %.0f pixels in %d of its pictures, and all are taken "
-            "for %.0f; give cell_diameter for each picture, or a source for each magnification",
-            *(source, min(found), max(found), len(found), typical),
+            "source %s: red cells measure %s, and all are taken for %.0f; give cell_diameter for each "
+            "picture, or a source for each magnification",
+            *(source, spread, typical),
         )
     return typical
 
 
-def missing_diameters(manifest: Manifest) -> dict[str, float] | None:
-    """Measure the red-cell diameter in pixels by source; None where every row of the manifest has one."""
+def missing_diameters(manifest: Manifest, *, refuse_mixed: bool = False) -> dict[str, float] | None:
+    """Measure the red-cell diameter in pixels by source; None where every row of the manifest has one.
+
+    `refuse_mixed` as for `source_diameters`.
+    """
     if not np.isnan(manifest.numbers("cell_diameter")).any():
         return None
     with stage("measuring cell diameters"):
-        return source_diameters(manifest)
+        return source_diameters(manifest, refuse_mixed=refuse_mixed)

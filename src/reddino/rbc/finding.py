@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
-
 import cv2
 import numpy as np
-import pyarrow as pa
 
 from reddino.foundations.errors import RedDinoError
 from reddino.rbc.circles import circle_diameter, find_edges, radial_votes
@@ -16,12 +12,8 @@ from reddino.rbc.illumination import Image, Mask, Plane
 from reddino.rbc.measures import Cells, measure_cells, no_cells
 from reddino.rbc.pallor import filled_cells
 from reddino.rbc.splitting import split_touching
-from reddino.smears.decode import Failures, ImageError, decode_image
-from reddino.smears.manifest import Manifest
-from reddino.smears.manifest_columns import READING_COLUMNS
-from reddino.smears.readings import Readings
 
-__all__ = ["Cells", "estimate_diameter", "find_cells", "find_cells_in"]
+__all__ = ["Cells", "estimate_diameter", "find_cells"]
 
 # Pixels a cell at which the work is done: below about 20 gaps between cells close, above 40 nothing is won.
 WORK_DIAMETER = 28.0
@@ -114,58 +106,3 @@ def _segment(image: Image, model: StainModel, guess: float) -> Cells:
     return measure_cells(
         labels, foreground, diameter, (image.shape[1] / small.shape[1], image.shape[0] / small.shape[0])
     )
-
-
-def find_cells_in(
-    manifest: Manifest,
-    *,
-    failures: Failures | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> Manifest:
-    """Find the red cells in every image of a manifest.
-
-    Args:
-        manifest: images; further rows of one image (its annotated cells) are not needed and not kept. A
-            `cell_diameter` that is given is the scale the image is searched at.
-        failures: takes the images that cannot be decoded, and those in which no red cell stands out.
-        progress: called with images done and images in all.
-
-    Returns:
-        A row a cell in the order of the images: `path`, `source`, `slide`, `patient` and `group` of the
-        image's first row, the cell's box in `x, y, w, h` and the image's typical `cell_diameter`, all in
-        pixels.
-    """
-    failures = Failures() if failures is None else failures
-    names, codes = manifest.images()
-    readings = Readings(manifest.table)
-    first = np.unique(codes, return_index=True)[1]
-    given = manifest.numbers("cell_diameter")[first]
-    found: list[Cells] = []
-    for done, (name, diameter) in enumerate(zip(names, given.tolist(), strict=True), start=1):
-        found.append(_cells_of_file(manifest.root / name, diameter, failures, readings.of(name)))
-        if progress is not None:
-            progress(done, len(names))
-    counts = [len(cells) for cells in found]
-    kept = [name for name in READING_COLUMNS if name in manifest.table.column_names]
-    images = manifest.select(np.repeat(first, counts)).table.select(
-        ["path", "source", "slide", "patient", "group", *kept]
-    )
-    typical = np.repeat([cells.typical_diameter for cells in found], counts)
-    columns = {
-        side: np.concatenate([getattr(cells, side) for cells in found] or [[]])
-        for side in ("x", "y", "w", "h")
-    }
-    for column, values in {**columns, "cell_diameter": typical}.items():
-        images = images.append_column(column, pa.array(values, pa.float64()))
-    return Manifest(images, manifest.root)
-
-
-def _cells_of_file(path: Path, diameter: float, failures: Failures, reading: Mapping[str, int]) -> Cells:
-    try:
-        cells = find_cells(decode_image(path, **reading), diameter if np.isfinite(diameter) else None)
-    except ImageError as error:
-        failures.add(error.path, error.reason)
-        return no_cells()
-    if len(cells) == 0:
-        failures.add(path, "no red cells stand out from the background")
-    return cells

@@ -6,22 +6,32 @@ the headers of all images first, for callers that need the number of views befor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from reddino.foundations.cores import usable_cores
 from reddino.foundations.errors import RedDinoError
-from reddino.rbc.finding import find_cells
+from reddino.foundations.stages import stage
+from reddino.rbc.diameters import cell_diameters
+from reddino.rbc.found_cells import AT_BORDER
+from reddino.rbc.picture_diameters import PictureDiameters
 from reddino.smears.decode import decode_image, image_size
 from reddino.smears.failures import Failures, ImageError
 from reddino.smears.manifest import Manifest
 from reddino.smears.readings import Readings
 from reddino.views.cutting import Pixels, cut_squares, require_inside, require_sides
+from reddino.views.listed import ListedCells, require_cells, starts
 from reddino.views.placing import Squares, inside, new_squares, place
-from reddino.views.spec import ViewSpec, require_maskable, view_masks, view_sides
+from reddino.views.scales import Diameters, by_source
+from reddino.views.spec import ViewSpec
+
+#: Threads that measure pictures before their views are placed.
+_THREADS = 4
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,8 @@ class ViewsByImage:
     Args:
         manifest: images and cells.
         spec: the views to cut.
-        diameters: red-cell diameter in pixels by source, where the manifest's own `cell_diameter` is empty.
+        diameters: where the manifest's own `cell_diameter` is empty: red-cell diameters in pixels by source,
+            or those of each picture (`views.scales.view_diameters`).
         find_cells: find the cells of each image by classical segmentation; `spec` is of kind `cells`.
 
     Raises:
@@ -68,43 +79,44 @@ class ViewsByImage:
         manifest: Manifest,
         spec: ViewSpec,
         *,
-        diameters: Mapping[str, float] | None = None,
+        diameters: Diameters | None = None,
         find_cells: bool = False,
     ) -> None:
         self.manifest, self.spec, self.find_cells = manifest, spec, find_cells
         self.names, codes = manifest.images()
         self._readings = Readings(manifest.table)
         self._first = np.unique(codes, return_index=True)[1].astype(np.int64)
-        is_cell = manifest.is_cell()
-        _check_cells(spec, find_cells, bool(is_cell.any()))
-        if find_cells:
-            self._given = manifest.numbers("cell_diameter")[self._first]
-        elif spec.kind == "cells":
-            rows = np.flatnonzero(is_cell).astype(np.int64)
-            self._rows = rows[np.argsort(codes[rows], kind="stable")]
-            self._starts = _starts(codes[rows], len(self.names))
-            self._centres = manifest.centres()[self._rows]
-            self._side = view_sides(manifest, spec, diameters, self._rows)
-            self._mask = view_masks(manifest, spec, diameters, self._rows)
-        else:
-            self._side = view_sides(manifest, spec, diameters, self._first)
+        require_cells(spec, find_cells=find_cells, listed=bool(manifest.is_cell().any()))
+        if find_cells or (diameters is None and spec.scale == "picture" and spec.needs_diameters):
+            # Cells that are found are measured where they are found.
+            diameters = PictureDiameters(manifest)
+        self.by_picture = diameters if isinstance(diameters, PictureDiameters) else None
+        self._cells = ListedCells(manifest) if spec.kind == "cells" and not find_cells else None
+        rows = self._first if self._cells is None else self._cells.rows
+        self._unit = manifest.numbers("cell_diameter")[rows]
+        if spec.needs_diameters and self.by_picture is None:
+            self._unit = cell_diameters(manifest, by_source(diameters), rows)
 
     def __len__(self) -> int:
         """Return the number of images of the manifest."""
         return len(self.names)
 
+    def borrowed(self) -> list[str]:
+        """Return the images opened so far with too few red cells to measure, which took others' diameter."""
+        return [] if self.by_picture is None else self.by_picture.borrowed()
+
     def images_to_open(self) -> int:
         """Return the number of images that are opened: all, or those that list cells."""
-        if self.spec.kind == "cells" and not self.find_cells:
-            return int((np.diff(self._starts) > 0).sum())
+        if self._cells is not None:
+            return int((self._cells.counts > 0).sum())
         return len(self)
 
     def expected(self) -> NDArray[np.int64] | None:
         """Return the number of views that each image should give (m,); None where its pixels decide."""
         if self.find_cells or self.spec.kind == "patches":
             return None
-        if self.spec.kind == "cells":
-            return np.diff(self._starts)
+        if self._cells is not None:
+            return self._cells.counts
         return np.full(len(self), self.spec.per_image if self.spec.kind == "random" else 1, dtype=np.int64)
 
     def open(self, number: int) -> OpenedImage:
@@ -116,13 +128,17 @@ class ViewsByImage:
         """
         if self.find_cells:
             return self._open_found(number)
-        if self.spec.kind == "cells":
-            mine = self._listed(number, slice(int(self._starts[number]), int(self._starts[number + 1])))
-            if len(mine) == 0:
-                return OpenedImage(number, np.empty((0, 0, 3), np.uint8), mine, mine["row"])
-            return self._without_dropped(self.open_for(number, mine))
+        if self._cells is not None:
+            which = self._of_image(number)
+            if which.start == which.stop:
+                return _nothing_of(number)
+            pixels = self._decode(number)
+            unit = self._units(which, self._measured(number, pixels))
+            squares = self._cells.squares(number, which, unit=unit, size=_size(pixels), spec=self.spec)
+            return self._without_dropped(self._to_cut(number, pixels, squares))
         pixels = self._decode(number)
-        squares, dropped = self._place_fields(np.array([number]), _size(pixels)[None])
+        diameter = np.array([self._measured(number, pixels)])
+        squares, dropped = self._place_fields(np.array([number]), _size(pixels)[None], diameter)
         require_sides(self._path(number), pixels, squares["side"])
         return OpenedImage(number, pixels, squares, dropped)
 
@@ -132,18 +148,20 @@ class ViewsByImage:
         Raises:
             ImageError: the image cannot be decoded, or a square's centre lies outside of it.
         """
-        pixels = self._decode(number)
+        return self._to_cut(number, self._decode(number), squares)
+
+    def _to_cut(self, number: int, pixels: Pixels, squares: Squares) -> OpenedImage:
         require_inside(self._path(number), pixels, squares)
         require_sides(self._path(number), pixels, squares["side"])
         return OpenedImage(number, pixels, squares, np.empty(0, np.int64))
 
     def place_all(self, failures: Failures) -> tuple[Squares, NDArray[np.int64]]:
-        """Place the squares of all images by their headers; no pixel is decoded.
+        """Place the squares of all images by their headers.
 
-        Headers are read only where the place of a square depends on them.
+        Pixels are decoded only of images whose red-cell diameter has to be measured.
 
         Args:
-            failures: collects the images whose header cannot be read.
+            failures: collects the images that cannot be read, or measured.
 
         Returns:
             All squares (n,) in the order of the images, and the rows (k,) of those that were left out since
@@ -154,14 +172,16 @@ class ViewsByImage:
         """
         if self.find_cells:
             raise ValueError("cells that are to be found cannot be placed by the headers of their images")
-        if self.spec.kind == "cells" and self.spec.border == "pad":
-            return self._all_listed(), np.empty(0, np.int64)
-        size = self._measure(failures)
+        size, diameter = self._survey(failures)
         readable = ~np.isnan(size[:, 0])
-        if self.spec.kind != "cells":
-            return self._place_fields(np.flatnonzero(readable), size[readable])
-        squares = self._all_listed()
+        if self._cells is None:
+            return self._place_fields(np.flatnonzero(readable), size[readable], diameter[readable])
+        image = np.repeat(np.arange(len(self)), self._cells.counts)
+        unit = self._units(slice(None), diameter[image])
+        squares = self._cells.squares(image, slice(None), unit=unit, size=size[image], spec=self.spec)
         squares = squares[readable[squares["image"]]]
+        if self.spec.border == "pad":
+            return squares, np.empty(0, np.int64)
         fits = inside(squares, size[squares["image"]])
         return squares[fits], squares["row"][~fits]
 
@@ -184,9 +204,9 @@ class ViewsByImage:
         Yields:
             (k,) indices into `squares`, and (k, s, s, 3) uint8 RGB.
         """
-        starts = _starts(squares["image"], len(self))
-        for number in np.flatnonzero(np.diff(starts)).tolist():
-            start, stop = int(starts[number]), int(starts[number + 1])
+        begin = starts(squares["image"], len(self))
+        for number in np.flatnonzero(np.diff(begin)).tolist():
+            start, stop = int(begin[number]), int(begin[number + 1])
             try:
                 image = self.open_for(number, squares[start:stop])
             except ImageError as error:
@@ -204,60 +224,114 @@ class ViewsByImage:
     def _decode(self, number: int) -> Pixels:
         return decode_image(self._path(number), **self._readings.of(self.names[number]))
 
-    def _listed(self, image: int | NDArray[np.int64], which: slice) -> Squares:
-        """Return the squares of cells that the manifest lists, `which` of them in the order of the images."""
-        squares = new_squares(image, self._rows[which], self._centres[which], self._side[which])
-        if self._mask is not None:
-            squares["mask"] = self._mask[which]
-        return squares
+    def _of_image(self, number: int) -> slice:
+        """Return which of the diameters (and listed cells) are of an image."""
+        return slice(number, number + 1) if self._cells is None else self._cells.of_image(number)
 
-    def _all_listed(self) -> Squares:
-        return self._listed(np.repeat(np.arange(len(self)), np.diff(self._starts)), slice(None))
+    def _units(
+        self, which: slice | NDArray[np.int64], measured: float | NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return red-cell diameters in pixels: the manifest's, or its source's, else the measured ones."""
+        known = self._unit[which]
+        return np.where(np.isnan(known), measured, known)
 
-    def _measure(self, failures: Failures) -> NDArray[np.float64]:
-        """Return the width and height of each image (m, 2); NaN where its header cannot be read."""
-        size = np.full((len(self), 2), np.nan)
-        for number in range(len(self)):
+    def _to_measure(self, number: int) -> bool:
+        """Return whether the red-cell diameter of an image has to be measured in its pixels."""
+        return self.by_picture is not None and bool(np.isnan(self._unit[self._of_image(number)]).any())
+
+    def _measured(self, number: int, pixels: Pixels) -> float:
+        """Return the red-cell diameter of an image; NaN where none has to be measured.
+
+        Raises:
+            ImageError: the views are measured in it, and nothing shows it.
+        """
+        if self.by_picture is None or not self._to_measure(number):
+            return float("nan")
+        diameter = self.by_picture.of(number, pixels).diameter
+        if self.spec.needs_diameters and not np.isfinite(diameter):
+            raise ImageError(
+                self._path(number),
+                "no red cells could be measured in it, nor in others of its source and size; fill the column "
+                "cell_diameter (pixels) of the manifest",
+            )
+        return diameter
+
+    def _survey(self, failures: Failures) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the width and height (m, 2) of images that have views, and their measured diameters (m,).
+
+        Both are NaN for images that cannot be used, which go to `failures`.
+        """
+        size, diameter = np.full((len(self), 2), np.nan), np.full(len(self), np.nan)
+
+        def see(number: int) -> ImageError | None:
             try:
-                size[number] = image_size(self._path(number))
+                if not self._to_measure(number):
+                    size[number] = image_size(self._path(number))
+                    return None
+                pixels = self._decode(number)
+                diameter[number] = self._measured(number, pixels)
+                size[number] = _size(pixels)
             except ImageError as error:
-                failures.add(error.path, error.reason)
-        return size
+                return error
+            return None
+
+        wanted = [number for number in range(len(self)) if self._has_views(number)]
+        name = "measuring red cells" if any(map(self._to_measure, wanted)) else "reading headers"
+        with (
+            stage(name) as advance,
+            ThreadPoolExecutor(min(_THREADS, usable_cores()), thread_name_prefix="survey") as pool,
+        ):
+            for done, error in enumerate(pool.map(see, wanted), start=1):
+                advance(done, len(wanted))
+                if error is not None:
+                    failures.add(error.path, error.reason)
+        return size, diameter
+
+    def _has_views(self, number: int) -> bool:
+        which = self._of_image(number)
+        return int(which.stop) > int(which.start)
 
     def _place_fields(
-        self, numbers: NDArray[np.int64], size: NDArray[np.float64]
+        self, numbers: NDArray[np.int64], size: NDArray[np.float64], diameter: NDArray[np.float64]
     ) -> tuple[Squares, NDArray[np.int64]]:
-        """Place the squares of images `numbers` (m,) by their width and height (m, 2).
+        """Place the squares of images `numbers` (m,) by their width and height (m, 2) and diameters (m,).
 
         Returns:
             The squares (n,), and the rows (k,) of those that were left out.
         """
         first = self._first[numbers]
-        rows, centres, side, dropped = place(first, size, self._side[numbers], self.spec)
-        image = numbers[np.searchsorted(first, rows)]
-        return new_squares(image, rows, centres, side), np.repeat(first, dropped)
+        unit = self._units(numbers, diameter)
+        rows, centres, side, dropped = place(first, size, self.spec.sides(unit), self.spec)
+        at = np.searchsorted(first, rows)
+        squares = new_squares(numbers[at], rows, centres, side)
+        squares["cell_diameter"] = unit[at]
+        return squares, np.repeat(first, dropped)
 
     def _open_found(self, number: int) -> OpenedImage:
         """Decode image `number` and find its cells."""
         path, pixels = self._path(number), self._decode(number)
-        given = float(self._given[number])
         try:
-            cells = find_cells(pixels, given if np.isfinite(given) else None)
+            cells, found = self._picture_diameters().find(number, pixels)
         except RedDinoError as error:
             raise ImageError(path, str(error)) from error
-        if len(cells) == 0 or not np.isfinite(cells.typical_diameter):
+        if len(cells) == 0 or not np.isfinite(found.diameter):
             raise ImageError(path, "no red cells stand out from the background")
-        unit = cells.typical_diameter if self.spec.unit == "diameters" else 1.0
-        side = np.full(len(cells), self.spec.side * unit)
+        side = self.spec.sides(np.full(len(cells), found.diameter))
         require_sides(path, pixels, side)
         centres = np.stack([cells.x + cells.w / 2, cells.y + cells.h / 2], axis=1)
         squares = new_squares(number, np.full(len(cells), self._first[number]), centres, side)
         for name in ("x", "y", "w", "h"):
             squares[name] = getattr(cells, name)
-        squares["cell_diameter"] = cells.typical_diameter
+        squares["cell_diameter"] = found.diameter
+        squares[AT_BORDER] = cells.touches_border
         if self.spec.mask_centre:
-            squares["mask"] = self.spec.mask_centre * cells.typical_diameter
+            squares["mask"] = self.spec.mask_centre * found.diameter
         return self._without_dropped(OpenedImage(number, pixels, squares, np.empty(0, np.int64)))
+
+    def _picture_diameters(self) -> PictureDiameters:
+        if self.by_picture is None:
+            raise ValueError("cells are found at the scale of their picture")
+        return self.by_picture
 
     def _without_dropped(self, image: OpenedImage) -> OpenedImage:
         """Leave out the squares that leave the image, where the views are to be dropped there."""
@@ -267,29 +341,12 @@ class ViewsByImage:
         return replace(image, squares=image.squares[fits], dropped=image.squares["row"][~fits])
 
 
+def _nothing_of(number: int) -> OpenedImage:
+    """Return an image that is not read, since nothing is to be cut from it."""
+    none = new_squares(number, np.empty(0, np.int64), np.empty((0, 2)), np.empty(0))
+    return OpenedImage(number, np.empty((0, 0, 3), np.uint8), none, none["row"])
+
+
 def _size(pixels: Pixels) -> NDArray[np.float64]:
     """Return the width and height (2,)."""
     return np.array([pixels.shape[1], pixels.shape[0]], dtype=np.float64)
-
-
-def _starts(image: NDArray[np.int64], images: int) -> NDArray[np.int64]:
-    """Return where each image's squares start among squares sorted by `image` (n,): (images + 1,)."""
-    return np.concatenate([[0], np.cumsum(np.bincount(image, minlength=images))])
-
-
-def _check_cells(spec: ViewSpec, find_cells: bool, listed: bool) -> None:
-    """Refuse views of cells where none can be had, and a search where cells are listed."""
-    require_maskable(spec)
-    if find_cells and spec.kind != "cells":
-        raise RedDinoError(
-            f"cells cannot be found for views of kind {spec.kind}; choose kind cells, or do not find cells"
-        )
-    if find_cells and listed:
-        raise RedDinoError(
-            "the manifest lists cells already; leave --find-cells out, or find them with `reddino cells`"
-        )
-    if spec.kind == "cells" and not (find_cells or listed):
-        raise RedDinoError(
-            "the manifest lists no cells (x and y are empty); let them be found (--find-cells), or choose "
-            "views of kind image, patches or random"
-        )

@@ -9,5 +9,7 @@ ViewKind = Literal["cells", "image", "patches", "random"]
 Unit = Literal["diameters", "px"]
 #: Mirror the image where a view reaches past it, or leave such views out.
 Border = Literal["pad", "drop"]
+#: Whose red-cell diameter views in diameters follow: each picture's own, or one of all pictures of a source.
+Scale = Literal["picture", "source"]
 #: A view's side and its unit.
 Side = tuple[float, Unit]

@@ -5,17 +5,22 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from reddino.rbc.found_cells import AT_BORDER
 from reddino.views.spec import ViewSpec
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 #: A square: number of its image, row of the manifest, centre and side in pixels; diameter in pixels of the
-#: disc that hides its centre (NaN: no disc); and, of a cell found by segmentation, its box (top-left corner
-#: and size) and the typical cell diameter of its image, in pixels (NaN for all others).
+#: disc that hides its centre (NaN: no disc); of a cell found by segmentation, its box (top-left corner and
+#: size) in pixels (NaN for all others); red-cell diameter in pixels by which it is cut (NaN: not known); and
+#: whether the border of the image cuts its cell (1 or 0; NaN: not known).
 SQUARE = np.dtype(
     [("image", "i8"), ("row", "i8")]
-    + [(name, "f8") for name in ("cx", "cy", "side", "mask", "x", "y", "w", "h", "cell_diameter")]
+    + [
+        (name, "f8")
+        for name in ("cx", "cy", "side", "mask", "x", "y", "w", "h", "cell_diameter", "at_border")
+    ]
 )
 FOUND_COLUMNS = ("x", "y", "w", "h", "cell_diameter")
 #: (n,) of dtype `SQUARE`.
@@ -38,7 +43,7 @@ def new_squares(image: int | Integers, rows: Integers, centres: Floats, side: Fl
     squares = np.zeros(len(rows), dtype=SQUARE)
     squares["image"], squares["row"], squares["side"] = image, rows, side
     squares["cx"], squares["cy"] = centres[:, 0], centres[:, 1]
-    for name in ("mask", *FOUND_COLUMNS):
+    for name in ("mask", *FOUND_COLUMNS, AT_BORDER):
         squares[name] = np.nan
     return squares
 

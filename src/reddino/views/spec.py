@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from reddino.foundations.errors import RedDinoError
-from reddino.rbc.diameters import cell_diameters
-from reddino.smears.manifest import Manifest
-from reddino.views.choices import Border, Side, Unit, ViewKind
+from reddino.views.choices import Border, Scale, Side, Unit, ViewKind
 
 #: Side of a view where none is given: a cell with its surroundings, and the paper's patch of a field.
 DEFAULT_SIDES: Mapping[str, Side] = {
@@ -44,6 +42,9 @@ class ViewSpec(BaseModel):
         mask_centre: diameter of a disc around the centre, in diameters of a red cell, that is filled with
             the image's mean colour: a control that shows what the surroundings alone give away. 0: no disc.
             Only for `cells`.
+        scale: whose red-cell diameter `diameters` are: that of each `picture`, which is the same whatever
+            other pictures are along, or the median of its `source`. Tables and classifiers made before there
+            was a choice lack it, and mean `source`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -56,6 +57,7 @@ class ViewSpec(BaseModel):
     per_image: int = Field(default=8, ge=1)
     seed: int = Field(default=0, ge=0)
     mask_centre: float = Field(default=0.0, ge=0)
+    scale: Scale = "source"
 
     def metadata(self) -> dict[str, Any]:
         """Return the settings that bear on the pixels, for the metadata of a table.
@@ -64,12 +66,20 @@ class ViewSpec(BaseModel):
         """
         ignored = {"image": {"side", "unit", "per_image", "seed"}, "random": set[str]()}
         unmasked = set[str]() if self.mask_centre else {"mask_centre"}
-        return self.model_dump(exclude=ignored.get(self.kind, {"per_image", "seed"}) | unmasked)
+        # Absent in what was made before, where it was the source's; of views in pixels there is none.
+        unscaled = set[str]() if self.scale == "picture" and self.needs_diameters else {"scale"}
+        return self.model_dump(exclude=ignored.get(self.kind, {"per_image", "seed"}) | unmasked | unscaled)
 
     @property
     def needs_diameters(self) -> bool:
         """Whether the red-cell diameter of every image must be known."""
         return (self.unit == "diameters" and self.kind != "image") or self.mask_centre > 0
+
+    def sides(self, unit: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the sides of views (n,) in pixels, where red cells are `unit` (n,) pixels across."""
+        if self.unit == "px" or self.kind == "image":
+            return np.full(len(unit), self.side)
+        return self.side * unit
 
 
 def make_view(**settings: Any) -> ViewSpec:
@@ -84,22 +94,6 @@ def make_view(**settings: Any) -> ViewSpec:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         raise RedDinoError(f"the view's {key} is {first['input']!r}: {first['msg'].lower()}") from error
-
-
-def view_sides(
-    manifest: Manifest, spec: ViewSpec, diameters: Mapping[str, float] | None, rows: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Return the side of the view in pixels for each of `rows` (n,)."""
-    if spec.unit == "px" or spec.kind == "image":
-        return np.full(len(rows), spec.side)
-    return spec.side * cell_diameters(manifest, diameters, rows)
-
-
-def view_masks(
-    manifest: Manifest, spec: ViewSpec, diameters: Mapping[str, float] | None, rows: NDArray[np.int64]
-) -> NDArray[np.float64] | None:
-    """Return the diameter in pixels of the disc that hides the centre of each of `rows`; None: no disc."""
-    return spec.mask_centre * cell_diameters(manifest, diameters, rows) if spec.mask_centre else None
 
 
 def require_maskable(spec: ViewSpec) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest
 from reddino.views.by_image import ViewsByImage
+from reddino.views.scales import Diameters, by_source
 from reddino.views.spec import ViewSpec
 
 Vectors = NDArray[np.float32]
@@ -55,21 +55,24 @@ _LOOKED_AT = 8
 
 
 def sample_views(
-    manifest: Manifest, spec: ViewSpec, diameters: Mapping[str, float] | None, count: int = 32
+    manifest: Manifest, spec: ViewSpec, diameters: Diameters | None, count: int = 32
 ) -> NDArray[np.uint8]:
     """Cut views of a few images spread over the manifest, (n, s, s, 3); synthetic cells if too few.
 
     Args:
         manifest: of the pass that is to come.
         spec: its views.
-        diameters: cell diameters by source.
+        diameters: of the red cells, as for `ViewsByImage`.
         count: views, at most.
     """
     if spec.kind == "cells" and not manifest.is_cell().any():
         return drawn_cells(count, spec.output)  # they are yet to be found
     if spec.kind == "cells":
         manifest = manifest.select(manifest.is_cell())
-    views, failures = ViewsByImage(_spread(manifest), spec, diameters=diameters), Failures()
+    views, failures = (
+        ViewsByImage(_spread(manifest), spec, diameters=by_source(diameters) or None),
+        Failures(),
+    )
     squares, _ = views.place_all(failures)
     if len(squares):
         squares = squares[np.unique(np.linspace(0, len(squares) - 1, count).astype(int))]
@@ -80,7 +83,7 @@ def sample_views(
     return sample
 
 
-def planned_views(manifest: Manifest, spec: ViewSpec, diameters: Mapping[str, float] | None) -> int:
+def planned_views(manifest: Manifest, spec: ViewSpec, diameters: Diameters | None) -> int:
     """Return about how many views a pass will have.
 
     Patches are counted in a few images spread over the manifest; cells that are yet to be found are guessed
@@ -91,7 +94,10 @@ def planned_views(manifest: Manifest, spec: ViewSpec, diameters: Mapping[str, fl
         return int(manifest.is_cell().sum()) or 100 * images
     if spec.kind != "patches":
         return images * (spec.per_image if spec.kind == "random" else 1)
-    views, failures = ViewsByImage(_spread(manifest), spec, diameters=diameters), Failures()
+    views, failures = (
+        ViewsByImage(_spread(manifest), spec, diameters=by_source(diameters) or None),
+        Failures(),
+    )
     squares, _ = views.place_all(failures)
     return round(images * len(squares) / max(1, len(views) - failures.count))
 

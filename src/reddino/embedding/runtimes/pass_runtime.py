@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from reddino.embedding.part_files import finished_parts, read_meta
@@ -12,6 +11,7 @@ from reddino.embedding.view_encoder import ViewEncoder
 from reddino.foundations.stages import stage
 from reddino.networks.encoder import Encoder as Network
 from reddino.smears.manifest import Manifest
+from reddino.views.scales import Diameters
 from reddino.views.spec import ViewSpec
 
 
@@ -19,7 +19,7 @@ def put_in_runtime(
     encoder: ViewEncoder,
     manifest: Manifest,
     view: ViewSpec,
-    diameters: Mapping[str, float] | None,
+    diameters: Diameters | None,
     out: Path,
     *,
     runtime: str,

@@ -1,0 +1,76 @@
+"""Red cells of a collection, found by segmentation: a manifest with a row per cell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+
+from reddino.rbc.finding import Cells
+from reddino.rbc.measures import no_cells
+from reddino.rbc.picture_diameters import Measured, PictureDiameters
+from reddino.smears.decode import decode_image
+from reddino.smears.failures import Failures, ImageError
+from reddino.smears.manifest import Manifest
+from reddino.smears.manifest_columns import READING_COLUMNS
+from reddino.smears.readings import Readings
+
+#: Whether the border of its picture cuts a cell.
+AT_BORDER = "at_border"
+
+
+def find_cells_in(
+    manifest: Manifest,
+    *,
+    failures: Failures | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    pictures: PictureDiameters | None = None,
+) -> Manifest:
+    """Find the red cells in every image of a manifest.
+
+    Args:
+        manifest: images; further rows of one image (its annotated cells) are not needed and not kept. A
+            `cell_diameter` that is given is the scale the image is searched at.
+        failures: takes the images that cannot be decoded, and those in which no red cell stands out.
+        progress: called with images done and images in all.
+        pictures: measures this manifest; for callers that ask which diameters were borrowed.
+
+    Returns:
+        A row a cell in the order of the images: `path`, `source`, `slide`, `patient` and `group` of the
+        image's first row, the cell's box in `x, y, w, h` and the image's red-cell diameter in
+        `cell_diameter`, all in pixels (`PictureDiameters`), and whether the border of the image (or the rim
+        of a round field) cuts the cell in `at_border`.
+    """
+    failures = Failures() if failures is None else failures
+    pictures = PictureDiameters(manifest) if pictures is None else pictures
+    names, codes = manifest.images()
+    readings = Readings(manifest.table)
+    first = np.unique(codes, return_index=True)[1]
+    found: list[tuple[Cells, Measured]] = []
+    for number, name in enumerate(names):
+        try:
+            pixels = decode_image(manifest.root / name, **readings.of(name))
+            found.append(pictures.find(number, pixels))
+            if len(found[-1][0]) == 0:
+                failures.add(manifest.root / name, "no red cells stand out from the background")
+        except ImageError as error:
+            failures.add(error.path, error.reason)
+            found.append((no_cells(), Measured(float("nan"), "unknown")))
+        if progress is not None:
+            progress(number + 1, len(names))
+    counts = [len(cells) for cells, _ in found]
+    kept = [name for name in READING_COLUMNS if name in manifest.table.column_names]
+    images = manifest.select(np.repeat(first, counts)).table.select(
+        ["path", "source", "slide", "patient", "group", *kept]
+    )
+    columns = {
+        side: np.concatenate([getattr(cells, side) for cells, _ in found] or [[]])
+        for side in ("x", "y", "w", "h")
+    }
+    columns["cell_diameter"] = np.repeat([measured.diameter for _, measured in found], counts)
+    for column, values in columns.items():
+        images = images.append_column(column, pa.array(values, pa.float64()))
+    cut = [cells.touches_border for cells, _ in found if len(cells)]
+    flags = np.concatenate(cut) if cut else np.zeros(0, np.bool_)
+    return Manifest(images.append_column(AT_BORDER, pa.array(flags, pa.bool_())), manifest.root)
