@@ -63,8 +63,8 @@ def evaluate(
         join: the manifests of `data` make one task.
         classes: class map, or its YAML file; `drop` and `rename` (old label to new) are the short way.
         shots: training cells a class, for few-shot; a task each. None: `reddino.evaluation.task_file.SHOTS`.
-        embedding: `view`, `side`, `unit`, `scale`, `pooling` and `image_size` as in `embed`, for `data`; with a task
-            file `image_size` alone, in place of that of its tasks.
+        embedding: `view`, `side`, `unit`, `scale`, `pooling` and `image_size` as in `embed`, for `data`; with
+            a task file `image_size` alone, in place of that of its tasks.
         device: as in `embed`.
         batch_size: as in `embed`.
         family: what the names of our models hold, for the improvements in the paper's layout; None: what the

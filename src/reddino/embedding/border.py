@@ -1,4 +1,4 @@
-"""Cells that the border of their image cuts: they are no whole cells, and left out of what describes cells."""
+"""Cells that the border of their image cuts: no whole cells, left out of what describes cells."""
 
 from __future__ import annotations
 
