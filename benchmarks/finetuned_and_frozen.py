@@ -73,8 +73,9 @@ def compare(options: argparse.Namespace) -> dict[str, Record]:
     split = grouped_folds(labels, names, options.folds, options.seed)
     pairs = (entry.partition("=")[::2] for entry in options.set)
     tuning: dict[str, Any] = {key: yaml.safe_load(value) for key, value in pairs}
-    how: dict[str, Any] = {"model": options.model, "side": options.side, "unit": options.unit, "seed": options.seed}
-    how |= {"scale": "source", "keep_border": True}  # as when its published figures were made
+    how: dict[str, Any] = {"model": options.model, "side": options.side, "unit": options.unit}
+    # Scale and border cells as when its published figures were made.
+    how |= {"seed": options.seed, "scale": "source", "keep_border": True}
     records = {FROZEN: Record(), TUNED: Record()}
     for fold, (train, test) in enumerate(split, 1):
         for kind, extra in ((FROZEN, {}), (TUNED, {"fine_tune": True, **tuning})):

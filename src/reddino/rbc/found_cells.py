@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from reddino.rbc.finding import Cells
 from reddino.rbc.measures import no_cells
-from reddino.rbc.picture_diameters import Measured, PictureDiameters
+from reddino.rbc.picture_diameters import PictureDiameter, PictureDiameters
 from reddino.smears.decode import decode_image
 from reddino.smears.failures import Failures, ImageError
 from reddino.smears.manifest import Manifest
@@ -47,7 +47,7 @@ def find_cells_in(
     names, codes = manifest.images()
     readings = Readings(manifest.table)
     first = np.unique(codes, return_index=True)[1]
-    found: list[tuple[Cells, Measured]] = []
+    found: list[tuple[Cells, PictureDiameter]] = []
     for number, name in enumerate(names):
         try:
             pixels = decode_image(manifest.root / name, **readings.of(name))
@@ -56,7 +56,7 @@ def find_cells_in(
                 failures.add(manifest.root / name, "no red cells stand out from the background")
         except ImageError as error:
             failures.add(error.path, error.reason)
-            found.append((no_cells(), Measured(float("nan"), "unknown")))
+            found.append((no_cells(), PictureDiameter(float("nan"), "unknown")))
         if progress is not None:
             progress(number + 1, len(names))
     counts = [len(cells) for cells, _ in found]

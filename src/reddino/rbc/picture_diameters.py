@@ -39,7 +39,7 @@ OTHER_CELLS = re.compile(
 
 
 @dataclass(frozen=True)
-class Measured:
+class PictureDiameter:
     """The red-cell diameter of a picture.
 
     Attributes:
@@ -78,21 +78,21 @@ class PictureDiameters:
         pictures, medians = group_medians(self._codes[given > 0], given[given > 0])
         self.given[pictures] = medians
         self._readings = Readings(manifest.table)
-        self._known: dict[int, Measured] = {}
+        self._known: dict[int, PictureDiameter] = {}
         self._lent: dict[tuple[str, tuple[int, int]], float] = {}
         self._lending = threading.Lock()
 
-    def of(self, number: int, pixels: Pixels) -> Measured:
+    def of(self, number: int, pixels: Pixels) -> PictureDiameter:
         """Return the diameter of picture `number`, whose pixels are (H, W, 3) uint8 RGB."""
         if number not in self._known:
             own = self._own(number, pixels)
             self._known[number] = self._or_borrowed(number, pixels, own)
         return self._known[number]
 
-    def find(self, number: int, pixels: Pixels) -> tuple[Cells, Measured]:
+    def find(self, number: int, pixels: Pixels) -> tuple[Cells, PictureDiameter]:
         """Find the red cells of picture `number`, at its own scale; return them and its diameter."""
         if np.isfinite(self.given[number]):
-            found = Measured(float(self.given[number]), "given")
+            found = PictureDiameter(float(self.given[number]), "given")
             self._known[number] = found
             return find_cells(pixels, found.diameter), found
         cells = find_cells(pixels)
@@ -137,21 +137,21 @@ class PictureDiameters:
         finite = [diameter for diameter in known if np.isfinite(diameter)]
         return float(np.median(finite)) if finite else float("nan")
 
-    def _own(self, number: int, pixels: Pixels) -> Measured:
+    def _own(self, number: int, pixels: Pixels) -> PictureDiameter:
         """Return what the picture shows by itself."""
         if np.isfinite(self.given[number]):
-            return Measured(float(self.given[number]), "given")
+            return PictureDiameter(float(self.given[number]), "given")
         found = _by_segmentation(find_cells(pixels))
         if found.origin == "measured":
             return found
         sides = self._sides(number, pixels.shape[1], pixels.shape[0])
-        return Measured(float(np.median(sides)), "boxes") if len(sides) >= FEW else found
+        return PictureDiameter(float(np.median(sides)), "boxes") if len(sides) >= FEW else found
 
-    def _or_borrowed(self, number: int, pixels: Pixels, own: Measured) -> Measured:
+    def _or_borrowed(self, number: int, pixels: Pixels, own: PictureDiameter) -> PictureDiameter:
         if own.origin not in ("few", "unknown"):
             return own
         lent = self._borrow(self._source[number], (pixels.shape[1], pixels.shape[0]))
-        return Measured(lent, "borrowed") if np.isfinite(lent) else own
+        return PictureDiameter(lent, "borrowed") if np.isfinite(lent) else own
 
     def _sides(self, number: int, width: int, height: int) -> NDArray[np.float64]:
         """Return the sides in pixels of the boxes of whole red cells that the manifest lists."""
@@ -169,7 +169,7 @@ class PictureDiameters:
                 self._lent[source, size] = float(np.median(found)) if found else float("nan")
             return self._lent[source, size]
 
-    def _lenders(self, source: str, size: tuple[int, int]) -> Iterator[Measured]:
+    def _lenders(self, source: str, size: tuple[int, int]) -> Iterator[PictureDiameter]:
         """Yield the diameters of pictures of a source and size that show one by themselves."""
         alike = self._shuffled(number for number, name in enumerate(self._source) if name == source)
         tried = 0
@@ -186,7 +186,7 @@ class PictureDiameters:
             if found is not None and found.origin in ("given", "measured", "boxes"):
                 yield found
 
-    def _decoded(self, number: int) -> Measured | None:
+    def _decoded(self, number: int) -> PictureDiameter | None:
         """Decode picture `number` and return what it shows by itself; None where it cannot be decoded."""
         try:
             pixels = decode_image(self._path(number), **self._readings.of(self._names[number]))
@@ -223,8 +223,8 @@ class PictureDiameters:
             )
 
 
-def _by_segmentation(cells: Cells) -> Measured:
+def _by_segmentation(cells: Cells) -> PictureDiameter:
     if len(cells) == 0 or not np.isfinite(cells.typical_diameter):
-        return Measured(float("nan"), "unknown")
+        return PictureDiameter(float("nan"), "unknown")
     whole = int((~cells.touches_border).sum())
-    return Measured(float(cells.typical_diameter), "measured" if whole >= FEW else "few")
+    return PictureDiameter(float(cells.typical_diameter), "measured" if whole >= FEW else "few")
