@@ -17,6 +17,7 @@ from reddino.classification.planned_views import PlannedViews, Progress, plan
 from reddino.classification.predict import Predictions
 from reddino.classification.predictions_file import write_predictions
 from reddino.classification.vector_cache import cache_path, embedded_in, vector_cache
+from reddino.embedding.border import whole_cells
 from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.view_encoder import ViewEncoder
 from reddino.evaluation.class_map import ClassMap, labelled_rows
@@ -132,6 +133,7 @@ def require_splittable(
     group_column: str | None,
     join_sources: Collection[str],
     classes: Mapping[str, str | None],
+    keep_border: bool = False,
 ) -> None:
     """Refuse classes and groups that cannot be split before the views are embedded, which may take hours.
 
@@ -140,7 +142,7 @@ def require_splittable(
     """
     every_view = np.arange(len(planned), dtype=np.int64)
     unseen = Embeddings(np.empty((len(planned), 0), np.float32), planned.table(every_view), {})
-    rows, labels = labelled_rows(unseen, label, classes)
+    rows, labels = labelled_rows(unseen if keep_border else whole_cells(unseen)[0], label, classes)
     grouped_folds(labels, groups_of(rows, group_column, join_sources), folds, seed)
 
 

@@ -81,6 +81,7 @@ class PictureDiameters:
         self._known: dict[int, PictureDiameter] = {}
         self._lent: dict[tuple[str, tuple[int, int]], float] = {}
         self._lending = threading.Lock()
+        self._said: set[str] = set()
 
     def of(self, number: int, pixels: Pixels) -> PictureDiameter:
         """Return the diameter of picture `number`, whose pixels are (H, W, 3) uint8 RGB."""
@@ -108,34 +109,22 @@ class PictureDiameters:
         """Log which pictures borrowed their diameter, and which sources are of several magnifications."""
         lent = self.borrowed()
         if lent:
-            _log.info(
-                "%s with too few red cells to measure took the median diameter of others of the same source "
-                "and size, the first is %s",
-                counted(len(lent), "picture"),
-                lent[0],
+            self._say(
+                f"{counted(len(lent), 'picture')} with too few red cells to measure took the median diameter "
+                f"of others of the same source and size, the first is {lent[0]}"
             )
         mixed = [spread for source in sorted(set(self._source)) for spread in self._spread(source)]
         if mixed:
-            _log.info(
-                "each picture is cut at its own scale: red cells measure %s (diameters differ more than %g "
-                "times within %s)",
-                "; ".join(mixed),
-                MIXED,
-                counted(len(mixed), "source"),
+            self._say(
+                f"each picture is cut at its own scale: red cells measure {'; '.join(mixed)} (diameters "
+                f"differ more than {MIXED:g} times within {counted(len(mixed), 'source')})"
             )
 
-    def typical(self, at_most: int = 24) -> float:
-        """Return the median diameter of up to `at_most` pictures; NaN where none shows any.
-
-        Those asked for before count, else some are read.
-        """
-        known = [found.diameter for found in self._known.values()]
-        known += self.given[np.isfinite(self.given)].tolist()
-        if not known:
-            order = self._shuffled(range(len(self._names)))[:at_most]
-            known = [found.diameter for found in map(self._decoded, order) if found is not None]
-        finite = [diameter for diameter in known if np.isfinite(diameter)]
-        return float(np.median(finite)) if finite else float("nan")
+    def _say(self, sentence: str) -> None:
+        """Log a sentence once."""
+        if sentence not in self._said:
+            _log.info("%s", sentence)
+        self._said.add(sentence)
 
     def _own(self, number: int, pixels: Pixels) -> PictureDiameter:
         """Return what the picture shows by itself."""
