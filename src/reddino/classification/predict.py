@@ -82,6 +82,10 @@ class Predictions:
         """Return (n,) the number of each view's most probable class."""
         return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
 
+    def counted(self) -> npt.NDArray[np.bool_]:
+        """Return (n,) which views count for their slide: all but cells that the border of an image cuts."""
+        return np.ones(len(self), np.bool_) if self.keep_border else ~cells_at_border(self.table)
+
     def strings(self, column: str) -> list[str]:
         """Return a column as text, "" where missing."""
         return ["" if value is None else str(value) for value in self.table.column(column).to_pylist()]
@@ -110,9 +114,8 @@ class Predictions:
 
         Cells that the border of their image cuts are left out of them unless `keep_border`, and counted.
         """
-        best = self.numbers()
+        best, counted = self.numbers(), self.counted()
         cut = cells_at_border(self.table)
-        counted = np.ones(len(self), np.bool_) if self.keep_border else ~cut
         slides, paths = self.strings("slide"), self.strings("path")
         keys = [
             (source, slide, "" if slide else path)

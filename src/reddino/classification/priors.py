@@ -34,7 +34,7 @@ class PriorShift:
     Attributes:
         method: `given`, or `EM` (Saerens, Latinne and Decaestecker 2002).
         source: of the cells; "" with several, or none named.
-        cells: that the estimate was made of, or that were adjusted.
+        cells: that count for their slide; the estimate is made of them, and all cells are adjusted.
         learned: fraction of each class among the cells that the classifier learned from.
         used: fraction of each class in its place.
         steps: of the estimate; 0 where the fractions were given.
@@ -74,8 +74,10 @@ def estimated(probabilities: Real, learned: Real) -> tuple[Real, int]:
         probabilities: (n, k) under the fractions `learned` (k,).
 
     Returns:
-        Fractions (k,) with sum 1, and the steps that it took.
+        Fractions (k,) with sum 1, and the steps that it took; `learned` where there are no cells.
     """
+    if not len(probabilities):
+        return learned, 0
     fractions = learned.copy()
     for step in range(1, MOST_STEPS + 1):
         changed = reweighed(probabilities, learned, fractions).mean(axis=0)
@@ -94,11 +96,12 @@ def adjusted(predictions: Predictions, learned: Real, wanted: Mapping[str, float
         wanted: fraction by class; None estimates them, for each source by itself.
     """
     before, names = predictions.probabilities, predictions.classes
-    after = before.copy()
+    after, counted = before.copy(), predictions.counted()
     shifts = []
     for source, rows in _parts(predictions, apart=wanted is None):
+        own = rows[counted[rows]]
         if wanted is None:
-            fractions, steps = estimated(before[rows], learned)
+            fractions, steps = estimated(before[own], learned)
         else:
             fractions, steps = np.array([wanted[name] for name in names]), 0
         after[rows] = reweighed(before[rows], learned, fractions)
@@ -106,7 +109,7 @@ def adjusted(predictions: Predictions, learned: Real, wanted: Mapping[str, float
             PriorShift(
                 "EM" if wanted is None else "given",
                 source,
-                len(rows),
+                len(own),
                 dict(zip(names, learned.tolist(), strict=True)),
                 dict(zip(names, fractions.tolist(), strict=True)),
                 steps,
