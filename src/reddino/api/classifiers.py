@@ -18,6 +18,7 @@ from reddino.classification.overlay import draw_overlays
 from reddino.classification.predict import Predictions, predict_embeddings, predict_smears
 from reddino.classification.prediction_paths import require_known_suffix
 from reddino.classification.priors import adjusted, learned_priors, read_priors
+from reddino.classification.trusted import require_answerable, with_trust
 from reddino.classification.vector_cache import cache_path, vector_cache
 from reddino.embedding.open_encoder import open_encoder
 from reddino.embedding.part_files import is_table
@@ -145,6 +146,7 @@ def predict(
     priors: Mapping[str, float] | str | Path | None = None,
     adjust_priors: bool = False,
     keep_border: bool = False,
+    risk: float | None = None,
     batch_size: int = 64,
     device: str = "auto",
     subfolders: Subfolders = "auto",
@@ -166,6 +168,8 @@ def predict(
             file of them), to adjust the probabilities to; None: as in the cells that it learned from.
         adjust_priors: estimate that from the predictions, for each source by itself, and adjust to it.
         keep_border: let cells that the border of their image cuts count for their slide.
+        risk: error rate among the answered cells; those that are too uncertain or too novel for it get no
+            answer. None answers all.
         batch_size: views that the network gets at once.
         device: `auto`, `cpu`, `cuda` or `cuda:<n>`.
         subfolders: what those of a folder of images stand for; `auto`: what their names look like.
@@ -177,6 +181,7 @@ def predict(
         RedDinoError: embeddings, a network or smears of another kind or scale than the classifier's.
     """
     opened = open_classifier(classifier)
+    rule = require_answerable(opened, risk)
     if not opened.report.get("evidence", True):
         (notice or log.warning)(fit_job.NO_EVIDENCE)
     failures = Failures() if failures is None else failures
@@ -214,6 +219,7 @@ def predict(
                 progress=progress,
                 vectors=vectors,
             )
+        found = with_trust(found, opened, rule)
         if learned is not None:
             found = adjusted(found, learned, wanted)
         if out is not None:

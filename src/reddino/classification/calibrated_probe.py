@@ -17,6 +17,7 @@ from reddino.classification.calibration import (
     calibration_report,
     choose_calibration,
     negative_log_likelihood,
+    softmax,
 )
 from reddino.classification.classifier import Head
 from reddino.classification.held_out import HeldOut
@@ -44,11 +45,15 @@ class FittedHead:
         head: fitted on all rows.
         temperature: from the folds' held-out logits.
         report: scores and likelihoods on held-out groups, as JSON values.
+        probabilities: (n, k) of each row by a head that did not learn from its group, calibrated.
+        truth: (n,) class numbers.
     """
 
     head: Head
     temperature: float
     report: dict[str, Any]
+    probabilities: Real
+    truth: Classes
 
 
 def fit_probe(
@@ -101,7 +106,7 @@ def fit_probe(
     }
     with stage("fitting the head"):
         head = fit_head(vectors, truth, strength, len(names))
-    return FittedHead(head, calibration.temperature, report)
+    return FittedHead(head, calibration.temperature, report, softmax(logits / calibration.temperature), truth)
 
 
 def fit_head(vectors: Vectors, truth: Classes, strength: float, classes: int) -> Head:

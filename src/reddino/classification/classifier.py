@@ -15,6 +15,11 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from reddino.classification.calibration import softmax
+from reddino.classification.training_cells import (
+    TrainingCells,
+    open_training_cells,
+    save_training_cells,
+)
 from reddino.embedding.table_meta import Preprocessing
 from reddino.embedding.view_encoder import Vectors
 from reddino.foundations import locks
@@ -74,6 +79,7 @@ class Classifier:
         priors: (k,) fraction of each class that the probabilities presume; empty in older classifiers.
         report: how it did on held-out groups.
         provenance: where it came from.
+        training: what is kept of the cells that it learned from; None in folders of earlier versions.
     """
 
     kind: str
@@ -91,6 +97,12 @@ class Classifier:
     priors: tuple[float, ...] = ()
     report: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    training: TrainingCells | None = None
+
+    def novelty(self, vectors: Vectors) -> Real | None:
+        """Return how novel each vector (n, d) is beside the training cells (n,); None where it is unknown."""
+        kept = None if self.training is None else self.training.novelty
+        return None if kept is None else kept.score(vectors)
 
     def probabilities(self, vectors: Vectors) -> Real:
         """Return calibrated probabilities (n, k) of vectors (n, d).
@@ -116,8 +128,10 @@ def save_classifier(folder: Path, classifier: Classifier) -> None:
         save_file(
             {name: np.ascontiguousarray(value) for name, value in vars(classifier.head).items()}, partial
         )
+    if classifier.training is not None:
+        save_training_cells(folder, classifier.training, classifier.head.fingerprint())
     content = {
-        **{key: value for key, value in vars(classifier).items() if key != "head"},
+        **{key: value for key, value in vars(classifier).items() if key not in ("head", "training")},
         "classes": list(classifier.classes),
         "offset": list(classifier.offset),
         "priors": list(classifier.priors),
@@ -158,7 +172,10 @@ def open_classifier(folder: str | Path) -> Classifier:
             f"{folder}: {HEAD} does not belong to {DESCRIPTION}; the folder was mixed or damaged"
         )
     kept = {name: value for name, value in content if name not in ("head_hash", "version")}
-    classifier = Classifier(**{**kept, "preprocessing": described["preprocessing"]}, head=head)
+    training = open_training_cells(folder, head.fingerprint())
+    classifier = Classifier(
+        **{**kept, "preprocessing": described["preprocessing"]}, head=head, training=training
+    )
     _require_usable(classifier, folder)
     return classifier
 

@@ -14,7 +14,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from reddino.classification.calibration import calibration_report, choose_calibration
+from reddino.classification.calibration import calibration_report, choose_calibration, softmax
 from reddino.classification.classifier import Head
 from reddino.classification.held_out import HeldOut
 from reddino.embedding.view_encoder import Images
@@ -82,6 +82,9 @@ class TunedHead:
         priors: (k,) fraction of each class that the calibrated probabilities presume.
         history: one entry per epoch.
         report: scores on the held-out groups, as JSON values.
+        held: (h,) rows of the held-out groups.
+        probabilities: (n, k) calibrated, of the held-out rows; 0 of the others.
+        truth: (n,) class numbers.
     """
 
     head: Head
@@ -90,6 +93,9 @@ class TunedHead:
     priors: tuple[float, ...]
     history: tuple[Epoch, ...]
     report: dict[str, Any]
+    held: Classes
+    probabilities: Real
+    truth: Classes
 
 
 class _Tuned(nn.Module):
@@ -181,6 +187,8 @@ def fine_tune(
             seed=settings.seed,
         ).report(),
     }
+    probabilities = np.zeros((len(truth), len(names)))
+    probabilities[held] = softmax(logits / calibration.temperature + calibration.offset)
     return TunedHead(
         _as_head(network.head),
         calibration.temperature,
@@ -188,6 +196,9 @@ def fine_tune(
         presumed_priors(truth[train], weights, undone=bool(calibration.offset.any())),
         tuple(history),
         report,
+        held,
+        probabilities,
+        truth,
     )
 
 

@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from reddino.classification.calibrated_probe import fit_probe
 from reddino.classification.classifier import MODEL, Classifier, require_free, save_classifier
 from reddino.classification.finetune import TuneSettings, fine_tune
 from reddino.classification.held_out_files import write_held_out
 from reddino.classification.planned_views import PlannedViews, Progress, cut_to_file, describe
+from reddino.classification.training_cells import keep_training_cells
 from reddino.embedding.border import whole_cells
 from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.finite import require_finite
+from reddino.embedding.view_encoder import Images, Vectors
 from reddino.evaluation.class_map import labelled_rows
 from reddino.evaluation.leaks import alike_notes, divided_notes, groups_of, leak_notes
 from reddino.evaluation.separation import Doubt, is_evidence, separation_doubts
@@ -24,6 +27,7 @@ from reddino.foundations.atomic import draft_folder
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.full_disk import writing
 from reddino.foundations.provenance import provenance
+from reddino.foundations.stages import watched
 from reddino.networks.encoder import Encoder
 from reddino.networks.folder import save_model_folder
 from reddino.smears.failures import Failures
@@ -45,6 +49,7 @@ def fit_on_table(
     keep_border: bool = False,
     folds: int = 5,
     seed: int = 0,
+    root: Path | None = None,
 ) -> Classifier:
     """Fit a frozen probe on embeddings, and save it.
 
@@ -59,6 +64,7 @@ def fit_on_table(
         keep_border: learn from cells that the border of their image cuts, too.
         folds: of the choice of strength and of the calibration.
         seed: of the folds.
+        root: folder of the pictures, whose looks are kept; None where only vectors are at hand.
 
     Raises:
         RedDinoError: the folder is taken, vectors are not finite, or classes and groups cannot be split.
@@ -82,6 +88,15 @@ def fit_on_table(
         temperature=fitted.temperature,
         priors=_fractions(labels),
         report=_report(fitted.report, labelled, len(emb), leaks, doubts) | {CUT: cut},
+        training=keep_training_cells(
+            labelled,
+            labels,
+            groups,
+            root=root,
+            probabilities=fitted.probabilities,
+            truth=fitted.truth,
+            seed=seed,
+        ),
     )
     write_held_out(out, classifier)
     save_classifier(out, classifier)
@@ -131,6 +146,7 @@ def fit_on_pixels(
             pooling=pooling,
             watch=progress,
         )
+        vectors = _embedded(encoder, pixels, rows, pooling)
     origin = {"start": encoder.weights_hash, "start_name": encoder.name, **settings.model_dump()}
     card = save_model_folder(out / MODEL, encoder.backbone, replace(encoder.card, training=origin))
     described = _described(labelled, labels, settings.seed)
@@ -142,10 +158,29 @@ def fit_on_pixels(
         offset=tuned.offset,
         priors=tuned.priors,
         report=_report(tuned.report, labelled, len(made), leaks, doubts) | {CUT: cut},
+        training=keep_training_cells(
+            replace(labelled, vectors=vectors),
+            labels,
+            groups,
+            root=plan.manifest.root,
+            probabilities=tuned.probabilities,
+            truth=tuned.truth,
+            held=tuned.held,
+            seed=settings.seed,
+        ),
     )
     write_held_out(out, classifier)
     save_classifier(out, classifier)
     return classifier
+
+
+def _embedded(encoder: Encoder, pixels: Images, rows: npt.NDArray[np.int64], pooling: str) -> Vectors:
+    """Return the vectors (n, d) of some views, which may lie on disk, by the network as it is now."""
+    parts = [
+        encoder.embed(np.asarray(pixels[rows[start : start + 256]]), pooling)
+        for start in watched(range(0, len(rows), 256), "embedding by the tuned network")
+    ]
+    return np.concatenate(parts)
 
 
 def _leaks(

@@ -11,11 +11,14 @@ import numpy as np
 from pydantic import ValidationError
 
 from reddino.classification.classifier import MODEL, Classifier, require_free
+from reddino.classification.domain_report import save_domain_figure
 from reddino.classification.finetune import TuneSettings
 from reddino.classification.fit import fit_on_pixels, fit_on_table
 from reddino.classification.planned_views import PlannedViews, Progress, plan
 from reddino.classification.predict import Predictions
+from reddino.classification.prediction_paths import domain_path
 from reddino.classification.predictions_file import write_predictions
+from reddino.classification.trusted import trust_note
 from reddino.classification.vector_cache import cache_path, embedded_in, vector_cache
 from reddino.embedding.border import whole_cells
 from reddino.embedding.embeddings import Embeddings
@@ -109,7 +112,7 @@ class FitJob:
                     progress=progress,
                     find_copies=True,
                 )
-                return fit_on_table(emb, out, folds=folds, seed=seed, **columns)
+                return fit_on_table(emb, out, folds=folds, seed=seed, root=self.manifest.root, **columns)
         if not isinstance(self.encoder, Network):
             raise RedDinoError(f"{self.encoder.name} has no weights to tune; leave --fine-tune out")
         return fit_on_pixels(
@@ -188,6 +191,9 @@ def write(predictions: Predictions, classifier: Classifier, out: Path, failures:
         "pictures_with_a_borrowed_diameter": list(predictions.borrowed),
         "left_out": failures.count,
         **({"priors": [shift.as_json() for shift in predictions.priors]} if predictions.priors else {}),
+        **trust_note(predictions),
     }
     failures.leave_at(out.with_name(f"{out.stem}.failures.csv"))
+    if predictions.domain is not None:
+        save_domain_figure(predictions.domain, domain_path(out))
     return write_predictions(predictions, out, origin)

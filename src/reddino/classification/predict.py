@@ -11,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from reddino.classification.abstention import AnswerRule
 from reddino.classification.classifier import Classifier
+from reddino.classification.domain_report import DomainReport
 from reddino.classification.fitting_input import (
     require_same_embeddings,
     require_same_network,
@@ -37,6 +39,7 @@ Real = npt.NDArray[np.float64]
 PREDICTED, PROBABILITY, PREFIX = "predicted", "probability", "p_"
 #: Before the name of a column that holds what was before an adjustment.
 UNADJUSTED = "unadjusted_"
+NOVELTY, ABSTAINED = "novelty", "abstained"
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,9 @@ class Predictions:
         unadjusted: (n, k), before they were adjusted to other fractions of the classes; None where they were
             not.
         priors: what they were adjusted to, `reddino.classification.priors.PriorShift`.
+        novelty: (n,) how far from the training cells, as a quantile of held-out ones; None: unknown.
+        rule: which cells get no answer; None: all get one.
+        domain: verdicts of slides and sources; None: none was asked for.
     """
 
     classes: tuple[str, ...]
@@ -69,6 +75,9 @@ class Predictions:
     priors: tuple[Any, ...] = ()
     keep_border: bool = False
     borrowed: tuple[str, ...] = ()
+    novelty: Real | None = None
+    rule: AnswerRule | None = None
+    domain: DomainReport | None = None
 
     def __len__(self) -> int:
         return len(self.probabilities)
@@ -86,6 +95,14 @@ class Predictions:
         """Return (n,) which views count for their slide: all but cells that the border of an image cuts."""
         return np.ones(len(self), np.bool_) if self.keep_border else ~cells_at_border(self.table)
 
+    def abstained(self) -> npt.NDArray[np.bool_]:
+        """Return which cells (n,) get no answer."""
+        if self.rule is None or self.novelty is None:
+            return np.zeros(len(self), dtype=np.bool_)
+        # The rule was calibrated on probabilities that were not adjusted.
+        plain = self.probabilities if self.unadjusted is None else self.unadjusted
+        return self.rule.abstained(plain.max(axis=1), self.novelty)
+
     def strings(self, column: str) -> list[str]:
         """Return a column as text, "" where missing."""
         return ["" if value is None else str(value) for value in self.table.column(column).to_pylist()]
@@ -99,7 +116,14 @@ class Predictions:
         """
         best = self.numbers()
         before = {} if self.unadjusted is None else _best(self.unadjusted, self.classes)
-        ours = (PREDICTED, PROBABILITY, *(PREFIX + name for name in self.classes), *before)
+        ours = (
+            PREDICTED,
+            PROBABILITY,
+            NOVELTY,
+            ABSTAINED,
+            *(PREFIX + name for name in self.classes),
+            *before,
+        )
         table = renamed(self.table, ours, "since the classifier's own columns have these names")
         table = table.append_column(PREDICTED, pa.array([self.classes[i] for i in best.tolist()]))
         table = table.append_column(PROBABILITY, pa.array(self.probabilities.max(axis=1)))
@@ -107,12 +131,17 @@ class Predictions:
             table = table.append_column(PREFIX + name, pa.array(self.probabilities[:, number]))
         for name, values in before.items():
             table = table.append_column(name, pa.array(values))
+        if self.novelty is not None:
+            table = table.append_column(NOVELTY, pa.array(self.novelty))
+        if self.rule is not None:
+            table = table.append_column(ABSTAINED, pa.array(self.abstained()))
         return table
 
     def counts(self) -> pa.Table:
         """Return one row per slide (or image): its views, and number and fraction of each class.
 
         Cells that the border of their image cuts are left out of them unless `keep_border`, and counted.
+        Where cells got no answer, fractions are those among the answered.
         """
         best, counted = self.numbers(), self.counted()
         cut = cells_at_border(self.table)
@@ -125,16 +154,20 @@ class Predictions:
         place = {key: number for number, key in enumerate(names)}
         table = np.zeros((len(names), len(self.classes)), dtype=np.int64)
         slide = np.array([place[key] for key in keys], dtype=np.int64)
-        np.add.at(table, (slide[counted], best[counted]), 1)
+        silent = counted & self.abstained()
+        answered = counted & ~silent
+        np.add.at(table, (slide[answered], best[answered]), 1)
         total = table.sum(axis=1)
         shares = table / np.maximum(total, 1)[:, None]
         columns: dict[str, Any] = {
             "source": [key[0] for key in names],
             "slide": [key[1] for key in names],
             "path": [key[2] for key in names],
-            "cells": total,
+            "cells": np.bincount(slide, counted, len(names)).astype(np.int64),
             "at_border": np.bincount(slide, cut, len(names)).astype(np.int64),
         }
+        if self.rule is not None:
+            columns[ABSTAINED] = np.bincount(slide, silent, len(names)).astype(np.int64)
         columns |= {f"n_{name}": table[:, number] for number, name in enumerate(self.classes)}
         columns |= {f"share_{name}": shares[:, number] for number, name in enumerate(self.classes)}
         return self._with_unadjusted(pa.table(columns))
@@ -174,6 +207,7 @@ def predict_embeddings(classifier: Classifier, emb: Embeddings, *, keep_border: 
         dropped=0,
         data=str(emb.meta.get("data", "")),
         keep_border=keep_border,
+        novelty=classifier.novelty(emb.vectors),
     )
 
 
@@ -224,6 +258,7 @@ def predict_smears(
         data=manifest.fingerprint(),
         keep_border=keep_border,
         borrowed=tuple((pictures if find else planned.views).borrowed()),
+        novelty=classifier.novelty(emb.vectors),
     )
 
 

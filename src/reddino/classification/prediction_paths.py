@@ -14,6 +14,11 @@ def counts_path(path: Path) -> Path:
     return path.with_name(f"{path.stem}.slides{path.suffix}")
 
 
+def domain_path(path: Path) -> Path:
+    """Return the picture of training cells beside those of each source, next to the file of the cells."""
+    return path.with_name(f"{path.stem}.domain.png")
+
+
 def require_known_suffix(path: Path) -> None:
     """Refuse a file that is neither Parquet nor CSV.
 

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 import reddino
 from reddino.classification.prediction_paths import counts_path
 from reddino.classification.priors import shift_notes
+from reddino.cli.domain_table import show_domain
 from reddino.cli.held_out_tables import held_out_tables
 from reddino.cli.options import Several, joined_sources, pair, priors_given
 from reddino.cli.program import app
@@ -142,6 +143,7 @@ def predict(
     priors: Annotated[Sequence[str], Several] = (),
     adjust_priors: Annotated[bool, Parameter(negative="")] = False,
     keep_border: Annotated[bool, Parameter(negative="")] = False,
+    risk: float | None = None,
     batch_size: int = 64,
     device: str = "auto",
     subfolders: Subfolders = "auto",
@@ -162,6 +164,7 @@ def predict(
         adjust_priors: estimate how frequent the classes are from the predictions (EM), for each source by
             itself, and adjust the probabilities to it.
         keep_border: let cells that the border of their image cuts count for their slide.
+        risk: error rate among the answered, such as 0.1; cells too uncertain or too novel for it get none.
         batch_size: views that the network gets at once.
         device: auto, cpu, cuda or cuda:N.
         subfolders: what those of a folder of images stand for; auto goes by their names, and prints it.
@@ -178,6 +181,7 @@ def predict(
             priors=priors_given(priors),
             adjust_priors=adjust_priors,
             keep_border=keep_border,
+            risk=risk,
             batch_size=batch_size,
             device=device,
             subfolders=subfolders,
@@ -201,4 +205,7 @@ def predict(
     if found.borrowed:
         complain(f"{len(found.borrowed)} images show too few red cells to measure; they took others' scale.")
     show_tables([prediction_table(found)])
+    show_domain(found.domain)
+    if found.rule is not None:
+        complain(f"{found.rule.sentence()}.")
     print_line(f"{out} and {counts_path(out)}: {len(found)} cells. Research use only, not a diagnosis.")

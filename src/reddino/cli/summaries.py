@@ -91,9 +91,10 @@ def prediction_table(predictions: reddino.Predictions, most: int = 20) -> Table:
     counts = predictions.counts()
     table = Table(title="cells by class")
     table.add_column("slide or image")
-    for name in ("cells", *short_names(predictions.classes, LETTERS)):
+    without = ("abstained",) if predictions.rule is not None else ()
+    for name in ("cells", *short_names(predictions.classes, LETTERS), *without):
         table.add_column(name, justify="right")
-    columns = ("cells", *(f"n_{name}" for name in predictions.classes))
+    columns = ("cells", *(f"n_{name}" for name in predictions.classes), *without)
     for row in counts.slice(0, most).to_pylist():
         table.add_row(short(row["slide"] or row["path"], LETTERS), *(str(row[name]) for name in columns))
     if counts.num_rows > most:

@@ -1,0 +1,61 @@
+"""Whether smears lie within what was learned from, as a table for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from reddino.classification.domain import Unit
+from reddino.classification.domain_report import DomainReport
+from reddino.cli.terminal import OUT, complain, show_tables
+from reddino.foundations.visible import short
+
+#: Rows, and letters of a name and of a verdict.
+MOST, LETTERS, VERDICT = 16, 28, 13
+_ORDER = ("outside", "at the edge", "too few cells", "within")
+
+
+def show_domain(report: DomainReport | None, learned: str = "training cells") -> None:
+    """Print the verdicts of sources and slides, and what could not be compared."""
+    if report is None:
+        return
+    if report.units:
+        show_tables([domain_table(report.units, OUT.width, learned)])
+    if report.note:
+        complain(f"{report.note}.")
+
+
+def domain_table(units: Sequence[Unit], width: int, learned: str = "training cells") -> Table:
+    """Return a row for each source, and for the slides that lie farthest out.
+
+    Args:
+        units: sources and slides.
+        width: of the terminal, which sentences are broken to fit.
+        learned: what the cells are called that they are compared with.
+    """
+    table = Table(title=f"beside the {learned}", show_lines=True)
+    table.add_column("source, slide", max_width=LETTERS, overflow="fold")
+    table.add_column("cells", justify="right")
+    longest = min(LETTERS, max((len(unit.source) + len(unit.slide) + 2 for unit in units), default=6))
+    table.add_column("verdict", no_wrap=True)
+    # 18: the borders, the blanks around them, and the counts.
+    table.add_column("why", overflow="fold", max_width=max(30, min(width, 100) - VERDICT - 18 - longest))
+    sources = [unit for unit in units if not unit.slide]
+    slides = sorted(
+        (unit for unit in units if unit.slide),
+        key=lambda unit: (_ORDER.index(unit.verdict), -(unit.far or 0.0), unit.source, unit.slide),
+    )
+    shown = [*sources, *slides][:MOST]
+    for unit in shown:
+        name = short(unit.source or "(none)", LETTERS)
+        table.add_row(
+            f"{name}, {short(unit.slide, LETTERS)}" if unit.slide else name,
+            str(unit.cells),
+            unit.verdict,
+            unit.sentence,
+        )
+    left = len(sources) + len(slides) - len(shown)
+    if left:
+        table.add_row(f"({left} more)", "", "", "the result file has them all")
+    return table
