@@ -20,6 +20,7 @@ from reddino.classification.prediction_paths import require_known_suffix
 from reddino.classification.priors import adjusted, learned_priors, read_priors
 from reddino.classification.trusted import require_answerable, with_trust
 from reddino.classification.vector_cache import cache_path, vector_cache
+from reddino.embedding.kinds import KindReader
 from reddino.embedding.open_encoder import open_encoder
 from reddino.embedding.part_files import is_table
 from reddino.embedding.table import read_embeddings
@@ -149,6 +150,7 @@ def predict(
     risk: float | None = None,
     batch_size: int = 64,
     device: str = "auto",
+    kinds: bool = True,
     subfolders: Subfolders = "auto",
     failures: Failures | None = None,
     progress: Advance | None = None,
@@ -172,6 +174,8 @@ def predict(
             answer. None answers all.
         batch_size: views that the network gets at once.
         device: `auto`, `cpu`, `cuda` or `cuda:<n>`.
+        kinds: read which cells are red cells at all, in the columns `kind` and `kind_probability`. Of cells
+            that were found, white cells, platelets, clumps and artefacts then count for no class.
         subfolders: what those of a folder of images stand for; `auto`: what their names look like.
         failures: takes the images that could not be used.
         progress: called with views done and views planned.
@@ -185,6 +189,7 @@ def predict(
     if not opened.report.get("evidence", True):
         (notice or log.warning)(fit_job.NO_EVIDENCE)
     failures = Failures() if failures is None else failures
+    reader = KindReader(device) if kinds else None
     if out is not None:
         require_known_suffix(Path(out))
     if priors is not None and adjust_priors:
@@ -203,7 +208,7 @@ def predict(
                 )
             table = read_embeddings(str(data))
             mention_findings([table.manifest()], notice)
-            found = predict_embeddings(opened, table, keep_border=keep_border)
+            found = predict_embeddings(opened, table, keep_border=keep_border, kinds=reader)
         else:
             name = fit_job.model_of(opened, Path(classifier), model)
             encoder = open_encoder(name, image_size=opened.view.output, device=device, precision="fp32")
@@ -218,6 +223,7 @@ def predict(
                 failures=failures,
                 progress=progress,
                 vectors=vectors,
+                kinds=reader,
             )
         found = with_trust(found, opened, rule)
         if learned is not None:

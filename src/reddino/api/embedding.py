@@ -15,6 +15,7 @@ from reddino.embedding.convert import save
 from reddino.embedding.embedding_pass import EmbedReport, embed_manifest
 from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.growth import find_growth
+from reddino.embedding.kinds import KindReader
 from reddino.embedding.note_copies import note_copies
 from reddino.embedding.note_seen import note_seen
 from reddino.embedding.open_encoder import open_encoder, seen_by
@@ -42,6 +43,7 @@ def embed(
     pooling: str = "cls",
     per: Per = "view",
     find_cells: bool = False,
+    kinds: bool = False,
     subfolders: Subfolders = "auto",
     batch_size: int = 64,
     image_size: int | None = None,
@@ -76,6 +78,8 @@ def embed(
         per: one row per `view`, or per `field` with the mean over its views.
         find_cells: find the cells of images that list none, by classical segmentation.
         subfolders: what those of a folder of images stand for; `auto`: what their names look like.
+        kinds: read which cells are red cells at all, in the columns `kind` and `kind_probability`; views must
+            have their usual side, 1.6 diameters.
         batch_size: views that the network gets at once.
         image_size: pixels of the network's input; None: the model's own.
         device: `auto`, `cpu`, `cuda` or `cuda:<n>`.
@@ -140,6 +144,7 @@ def embed(
         progress=progress,
         name=name,
         growth=growth,
+        kinds=KindReader(device) if kinds else None,
     )
     note_seen(seen, opened, Path(out), hashes)
     note_copies(opened, Path(out))

@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from reddino.api.sole_writer import sole_writer
+from reddino.classification.predicted_kinds import kinds_of_vectors
+from reddino.embedding.embeddings import Embeddings
+from reddino.embedding.kinds import KindReader, with_kinds
 from reddino.embedding.replaced_pictures import replaced_pictures
 from reddino.embedding.side_files import find_side_file
 from reddino.embedding.table import read_embeddings
@@ -43,6 +46,7 @@ def explore(
     label: str = "label",
     seed: int = 0,
     formats: Sequence[str] = ("png", "pdf"),
+    kinds: bool = False,
 ) -> Overview:
     """Draw an embedding table: the map by class, patient and source, and sheets of pictures.
 
@@ -55,6 +59,8 @@ def explore(
         label: column of the classes.
         seed: of the map, and of what is drawn at random.
         formats: of the map: png, pdf, svg. Sheets are written as png.
+        kinds: leave out white cells, platelets, clumps and artefacts, by the table's column `kind` or, where
+            the vectors are those of reddino-tiny, by themselves.
 
     Raises:
         RedDinoError: no such table, column or images, or a format that is not known.
@@ -62,7 +68,7 @@ def explore(
     unknown = sorted(set(formats) - {"png", "pdf", "svg"})
     if unknown:
         raise RedDinoError(f"figures are written as png, pdf or svg, not as {', '.join(unknown)}")
-    overview = _overview(table, images, method, label, seed)
+    overview = _overview(table, images, method, label, seed, kinds=kinds)
     maps, numbers = overview.maps(), Numbers()
     for kind in formats:
         save_figure(maps, Path(out) / f"map.{kind}", numbers=numbers)
@@ -179,9 +185,17 @@ def _refuse_of_a_run(**given: bool) -> None:
 
 
 def _overview(
-    table: str | Path, images: str | Path | None, method: Method, label: str, seed: int
+    table: str | Path,
+    images: str | Path | None,
+    method: Method,
+    label: str,
+    seed: int,
+    *,
+    kinds: bool = False,
 ) -> Overview:
     read = read_embeddings(table)
+    if kinds:
+        read = _without_other_kinds(read, str(table))
     overview = Overview.of(read, images=images, method=method, label=label, seed=seed)
     for note in overview.notes:
         log.warning("%s", note)
@@ -200,3 +214,22 @@ def _overview(
 def _origin(overview: Overview) -> dict[str, Any]:
     meta = overview.table.meta
     return provenance(seed=overview.seed, data=str(meta.get("data")), model=str(meta.get("weights_hash")))
+
+
+def _without_other_kinds(read: Embeddings, name: str) -> Embeddings:
+    """Return the rows of a table but those that are surely no red cells, with the columns of their kinds.
+
+    Raises:
+        RedDinoError: kinds cannot be told of it, or no row is left.
+    """
+    found = kinds_of_vectors(read, KindReader())
+    if found is None:
+        raise RedDinoError(
+            f"{name}: it has no column 'kind', and no vectors of reddino-tiny from which kinds can be read; "
+            "embed again with --kinds"
+        )
+    kept = ~found.not_red()
+    if not kept.any():
+        raise RedDinoError(f"{name}: no row seems to be a red cell ({found.counts()}); leave --kinds out")
+    log.warning("%s: %d of %d rows are left out (%s)", name, int((~kept).sum()), len(kept), found.counts())
+    return with_kinds(read, found).select(kept)

@@ -14,6 +14,7 @@ from matplotlib.patches import Ellipse, Patch, Rectangle
 from matplotlib.patheffects import withStroke
 
 from reddino.classification.predict import Predictions
+from reddino.embedding.kinds import KINDS
 from reddino.embedding.view_encoder import Images
 from reddino.figures.canvas import blank_figure, legend, save_figure
 from reddino.figures.lettering import Numbers, note_numbers
@@ -93,7 +94,7 @@ def draw_overlays(predictions: Predictions, folder: Path, most: int = 20) -> lis
     paths = predictions.strings("path")
     names = list(dict.fromkeys(paths))[:most]
     boxes, circled = _boxes(predictions)
-    numbers = predictions.numbers()
+    numbers, classes = _marked(predictions)
     readings = Readings(predictions.table)
     every = np.asarray(paths)
     drawn: list[Path] = []
@@ -105,7 +106,7 @@ def draw_overlays(predictions: Predictions, folder: Path, most: int = 20) -> lis
             decode_image(predictions.root / name, **readings.of(name)),
             boxes[rows],
             numbers[rows],
-            predictions.classes,
+            classes,
             round_cells=circled[rows],
             title=f"{title}: {int(rows.sum())} cells, research use only",
         )
@@ -118,6 +119,17 @@ def draw_overlays(predictions: Predictions, folder: Path, most: int = 20) -> lis
         drawn.append(file)
     note_numbers(undrawn, folder)
     return drawn
+
+
+def _marked(predictions: Predictions) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
+    """Return the class number of each cell (n,) and the names; what is left out has its kind in its place."""
+    numbers, left_out = predictions.numbers(), predictions.left_out()
+    if predictions.kinds is None or not left_out.any():
+        return numbers, predictions.classes
+    first = len(predictions.classes)
+    kinds = np.array([KINDS.index(name) if name in KINDS else 0 for name in predictions.kinds.names])
+    names = tuple(f"({kind}, left out)" for kind in KINDS)
+    return np.where(left_out, first + kinds, numbers), (*predictions.classes, *names)
 
 
 def _boxes(predictions: Predictions) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:

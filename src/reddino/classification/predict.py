@@ -20,11 +20,13 @@ from reddino.classification.fitting_input import (
     require_same_scale,
 )
 from reddino.classification.planned_views import Progress, embedded, plan
+from reddino.classification.predicted_kinds import kinds_of_cells, kinds_of_vectors
 from reddino.classification.vector_cache import embedded_in
 from reddino.embedding.border import cells_at_border
 from reddino.embedding.column_names import renamed
 from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.finite import require_finite
+from reddino.embedding.kinds import KIND, KIND_COLUMNS, KINDS, UNKNOWN, CellKinds, KindReader
 from reddino.embedding.view_encoder import ViewEncoder
 from reddino.foundations.errors import RedDinoError
 from reddino.rbc.diameters import cell_diameters, source_diameters
@@ -62,6 +64,7 @@ class Predictions:
         novelty: (n,) how far from the training cells, as a quantile of held-out ones; None: unknown.
         rule: which cells get no answer; None: all get one.
         domain: verdicts of slides and sources; None: none was asked for.
+        kinds: what each view shows; None where it was not asked, or cannot be told.
     """
 
     classes: tuple[str, ...]
@@ -78,6 +81,7 @@ class Predictions:
     novelty: Real | None = None
     rule: AnswerRule | None = None
     domain: DomainReport | None = None
+    kinds: CellKinds | None = None
 
     def __len__(self) -> int:
         return len(self.probabilities)
@@ -92,7 +96,11 @@ class Predictions:
         return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
 
     def counted(self) -> npt.NDArray[np.bool_]:
-        """Return (n,) which views count for their slide: all but cells that the border of an image cuts."""
+        """Return (n,) which views count for their slide: `whole` ones that are not `left_out`."""
+        return self.whole() & ~self.left_out()
+
+    def whole(self) -> npt.NDArray[np.bool_]:
+        """Return (n,) all views but those of cells that a border cuts, unless these are kept."""
         return np.ones(len(self), np.bool_) if self.keep_border else ~cells_at_border(self.table)
 
     def abstained(self) -> npt.NDArray[np.bool_]:
@@ -103,6 +111,15 @@ class Predictions:
         plain = self.probabilities if self.unadjusted is None else self.unadjusted
         return self.rule.abstained(plain.max(axis=1), self.novelty)
 
+    def left_out(self) -> npt.NDArray[np.bool_]:
+        """Return (n,) which views do not count for their slide: found ones that are surely no red cell.
+
+        Cells that the user listed all count, whatever they seem to be.
+        """
+        if self.kinds is None or not self.found:
+            return np.zeros(len(self), dtype=np.bool_)
+        return self.kinds.not_red()
+
     def strings(self, column: str) -> list[str]:
         """Return a column as text, "" where missing."""
         return ["" if value is None else str(value) for value in self.table.column(column).to_pylist()]
@@ -111,11 +128,13 @@ class Predictions:
         """Return one row per view: its columns, `predicted`, its `probability`, and `p_<class>` of each.
 
         Where probabilities were adjusted, `unadjusted_predicted` and `unadjusted_probability` too.
+        Where kinds were read, `kind` and `kind_probability` too.
 
         A column of the smears that has one of these names gets another, which is logged.
         """
         best = self.numbers()
         before = {} if self.unadjusted is None else _best(self.unadjusted, self.classes)
+        kinds = {} if self.kinds is None else self.kinds.columns()
         ours = (
             PREDICTED,
             PROBABILITY,
@@ -123,6 +142,7 @@ class Predictions:
             ABSTAINED,
             *(PREFIX + name for name in self.classes),
             *before,
+            *kinds,
         )
         table = renamed(self.table, ours, "since the classifier's own columns have these names")
         table = table.append_column(PREDICTED, pa.array([self.classes[i] for i in best.tolist()]))
@@ -135,6 +155,8 @@ class Predictions:
             table = table.append_column(NOVELTY, pa.array(self.novelty))
         if self.rule is not None:
             table = table.append_column(ABSTAINED, pa.array(self.abstained()))
+        for name, values in kinds.items():
+            table = table.append_column(name, pa.array(values, KIND_COLUMNS[name]))
         return table
 
     def counts(self) -> pa.Table:
@@ -142,6 +164,8 @@ class Predictions:
 
         Cells that the border of their image cuts are left out of them unless `keep_border`, and counted.
         Where cells got no answer, fractions are those among the answered.
+        Where kinds were read, `kind_<name>` is the number of the other views of each; of views that are
+        `left_out` neither `cells` nor a class counts any.
         """
         best, counted = self.numbers(), self.counted()
         cut = cells_at_border(self.table)
@@ -152,8 +176,8 @@ class Predictions:
         ]
         names = sorted(set(keys))
         place = {key: number for number, key in enumerate(names)}
-        table = np.zeros((len(names), len(self.classes)), dtype=np.int64)
         slide = np.array([place[key] for key in keys], dtype=np.int64)
+        table = np.zeros((len(names), len(self.classes)), dtype=np.int64)
         silent = counted & self.abstained()
         answered = counted & ~silent
         np.add.at(table, (slide[answered], best[answered]), 1)
@@ -170,6 +194,11 @@ class Predictions:
             columns[ABSTAINED] = np.bincount(slide, silent, len(names)).astype(np.int64)
         columns |= {f"n_{name}": table[:, number] for number, name in enumerate(self.classes)}
         columns |= {f"share_{name}": shares[:, number] for number, name in enumerate(self.classes)}
+        if self.kinds is not None:
+            of_kind = np.array(self.kinds.names)
+            for name in (*KINDS, UNKNOWN):
+                mine = np.bincount(slide[self.whole() & (of_kind == name)], minlength=len(names))
+                columns[f"{KIND}_{name}"] = mine.astype(np.int64)
         return self._with_unadjusted(pa.table(columns))
 
     def _with_unadjusted(self, counts: pa.Table) -> pa.Table:
@@ -188,8 +217,19 @@ def _best(probabilities: Real, classes: tuple[str, ...]) -> dict[str, list[Any]]
     return {UNADJUSTED + PREDICTED: names, UNADJUSTED + PROBABILITY: probabilities.max(axis=1).tolist()}
 
 
-def predict_embeddings(classifier: Classifier, emb: Embeddings, *, keep_border: bool = False) -> Predictions:
+def predict_embeddings(
+    classifier: Classifier,
+    emb: Embeddings,
+    *,
+    keep_border: bool = False,
+    kinds: KindReader | None = None,
+) -> Predictions:
     """Classify the rows of an embedding table; `keep_border` as for `predict_smears`.
+
+    Args:
+        classifier: that was fitted.
+        emb: of its network.
+        kinds: reads what is no red cell, where the table's columns or vectors tell.
 
     Raises:
         RedDinoError: it is of another network, pooling, view or preprocessing, of cells of another size, or
@@ -203,11 +243,12 @@ def predict_embeddings(classifier: Classifier, emb: Embeddings, *, keep_border: 
         classifier.probabilities(emb.vectors),
         emb.table,
         root=None,
-        found=False,
+        found=emb.meta.get("cells") == "found",
         dropped=0,
         data=str(emb.meta.get("data", "")),
         keep_border=keep_border,
         novelty=classifier.novelty(emb.vectors),
+        kinds=kinds_of_vectors(emb, kinds) if kinds else None,
     )
 
 
@@ -221,6 +262,7 @@ def predict_smears(
     failures: Failures,
     progress: Progress | None = None,
     vectors: Path | None = None,
+    kinds: KindReader | None = None,
 ) -> Predictions:
     """Classify the cells (or images) of new smears; where no cell is marked they are found first.
 
@@ -233,6 +275,7 @@ def predict_smears(
         failures: takes the images that could not be used.
         progress: called with views done and views planned.
         vectors: folder for the vectors, from which a call that was stopped continues; None: in memory alone.
+        kinds: reads what is no red cell.
 
     Raises:
         RedDinoError: another network or scale, or nothing to classify.
@@ -259,6 +302,7 @@ def predict_smears(
         keep_border=keep_border,
         borrowed=tuple((pictures if find else planned.views).borrowed()),
         novelty=classifier.novelty(emb.vectors),
+        kinds=kinds_of_cells(emb, manifest, kinds) if kinds else None,
     )
 
 

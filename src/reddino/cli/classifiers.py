@@ -146,6 +146,7 @@ def predict(
     risk: float | None = None,
     batch_size: int = 64,
     device: str = "auto",
+    kinds: bool = True,
     subfolders: Subfolders = "auto",
 ) -> None:
     """Classify new smears: a class with probabilities for every cell, and counts for every slide.
@@ -167,6 +168,8 @@ def predict(
         risk: error rate among the answered, such as 0.1; cells too uncertain or too novel for it get none.
         batch_size: views that the network gets at once.
         device: auto, cpu, cuda or cuda:N.
+        kinds: tell white cells, platelets, clumps and artefacts, which then count for no class where the
+            cells were found.
         subfolders: what those of a folder of images stand for; auto goes by their names, and prints it.
     """
     failures = reddino.Failures()
@@ -184,6 +187,7 @@ def predict(
             risk=risk,
             batch_size=batch_size,
             device=device,
+            kinds=kinds,
             subfolders=subfolders,
             failures=failures,
             progress=progress,
@@ -204,6 +208,9 @@ def predict(
         )
     if found.borrowed:
         complain(f"{len(found.borrowed)} images show too few red cells to measure; they took others' scale.")
+    if found.kinds is not None and (others := found.kinds.counts()):
+        fate = "left out of the counts, but for the unknown" if found.found else "counted all the same"
+        complain(f"not every cell is a single red cell ({fate}): {others}.")
     show_tables([prediction_table(found)])
     show_domain(found.domain)
     if found.rule is not None:

@@ -36,6 +36,7 @@ def embed(
     pooling: Pooling = "cls",
     per: Per = "view",
     find_cells: Annotated[bool, Parameter(negative=())] = False,
+    kinds: Annotated[bool, Parameter(negative=())] = False,
     batch_size: int = 64,
     image_size: int | None = None,
     device: str = "auto",
@@ -65,6 +66,8 @@ def embed(
         pooling: class token, mean of the patch tokens, both, or one row per patch token.
         per: one row per view, or one row per field (image): the mean over its views.
         find_cells: find the cells of images that list none, by classical segmentation.
+        kinds: tell red cells from white cells, platelets, clumps and artefacts, in the columns kind and
+            kind_probability.
         batch_size: views that the network gets at once.
         image_size: pixels of the network's input; the model's own if not given.
         device: auto, cpu, cuda or cuda:N.
@@ -95,6 +98,7 @@ def embed(
             pooling=pooling,
             per=per,
             find_cells=find_cells,
+            kinds=kinds,
             batch_size=batch_size,
             image_size=image_size,
             device=device,

@@ -29,6 +29,7 @@ def explore(
     label: str = "label",
     seed: int = 0,
     formats: Annotated[Sequence[FigureFormat], Several] = ("png", "pdf"),
+    kinds: Annotated[bool, Parameter(negative=())] = False,
     serve: Annotated[bool, Parameter(negative="")] = False,
     port: int = 5055,
 ) -> None:
@@ -42,6 +43,7 @@ def explore(
         label: column of the classes.
         seed: of the map, and of what is drawn at random.
         formats: of the map.
+        kinds: leave out white cells, platelets, clumps and artefacts.
         serve: open Embedding Atlas on the table, on this machine alone, until Ctrl-C.
         port: for --serve.
     """
@@ -49,7 +51,7 @@ def explore(
         # Checked before the map is made, which takes a while.
         atlas.require()
     overview = reddino.explore(
-        table, out, images=images, method=method, label=label, seed=seed, formats=formats
+        table, out, images=images, method=method, label=label, seed=seed, formats=formats, kinds=kinds
     )
     if images is None:
         complain("no sheets of pictures were drawn; give --images with the manifest that was embedded.")

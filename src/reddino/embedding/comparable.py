@@ -15,7 +15,7 @@ from reddino.smears.contents import what_changed
 # Precision and runtime move vectors a little: between tables that is for the user to judge, within one they
 # are not mixed.
 COMPARED = ("weights_hash", "pooling", "per", "view", "preprocessing")
-CONTINUED = (*COMPARED, "precision", "runtime", "data", "plan", "dim", "dtype", "part_rows")
+CONTINUED = (*COMPARED, "precision", "runtime", "data", "plan", "dim", "dtype", "part_rows", "kinds")
 NAMES = {
     "weights_hash": "the model's weights",
     "per": "the meaning of a row",
@@ -27,6 +27,7 @@ NAMES = {
     "dim": "the length of the vectors",
     "dtype": "the number type",
     "part_rows": "the rows a part",
+    "kinds": "the kinds of cells",
 }
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from reddino.embedding.batches import Dealer, Forecast, PartEnd, relative_failures
 from reddino.embedding.choices import Per, StoredType
 from reddino.embedding.growth import Growth, note_pictures, plan_hash
+from reddino.embedding.kinds import KIND_COLUMNS, KindReader, require_kind_views
 from reddino.embedding.output_writer import EmbeddedBatch, OutputWriter
 from reddino.embedding.prefetch import prefetch
 from reddino.embedding.replaced_pictures import require_same_pictures
@@ -94,6 +95,7 @@ def embed_manifest(
     threads: int = 0,
     name: str | None = None,
     growth: Growth | None = None,
+    kinds: KindReader | None = None,
 ) -> EmbedReport:
     """Embed every view of a manifest.
 
@@ -119,6 +121,8 @@ def embed_manifest(
         threads: that open images; 0 takes a few, by the cores there are.
         name: of the model in tables; None takes the encoder's own name.
         growth: how the manifest came to the table (`find_growth`); None: in one pass.
+        kinds: tells red cells from what is none, in the columns `kind` and `kind_probability`; None: no such
+            columns.
 
     Raises:
         RedDinoError: nothing to embed, sizes or options that do not fit, a folder of another table, or one
@@ -127,7 +131,9 @@ def embed_manifest(
     _require_sizes(view, encoder, batch_size=batch_size, part_rows=part_rows, threads=threads)
     started = time.perf_counter()
     pooler = choose_pooler(pooling, per)
-    columns = RowColumns(manifest, pooler, cells=view.kind == "cells")
+    if kinds is not None:
+        require_kind_views(view, pooling, per)
+    columns = RowColumns(manifest, pooler, KIND_COLUMNS if kinds else {}, cells=view.kind == "cells")
     views = ViewsByImage(manifest, view, diameters=diameters, find_cells=find_cells)
     dealer = Dealer(views, part_rows, batch_size, threads or min(MOST_THREADS, usable_cores()))
     meta = (
@@ -135,13 +141,15 @@ def embed_manifest(
         | {"per": per, "images": len(views), "dtype": dtype, "part_rows": part_rows}
         | _describe_data(views, encoder, diameters)
         | ({"grown_from": [dict(one) for one in growth.earlier]} if growth and growth.earlier else {})
+        | ({"kinds": kinds.head.fingerprint()} if kinds else {})
     )
     with only_writer(Path(out)):
         writer = TableWriter(Path(out), meta, columns.schema)
         require_same_pictures(Path(out), writer.records.values(), manifest.root, views.names)
         note_pictures(Path(out), growth.generations if growth else [views.names])
         resumed = sum(record.rows for record in writer.records.values())
-        _embed_missing(dealer, encoder, writer, OutputWriter(writer, columns, pooler, views.names), progress)
+        filler = OutputWriter(writer, columns, pooler, views.names)
+        _embed_missing(dealer, encoder, writer, filler, kinds=kinds, progress=progress)
         failed = _list_failures(writer, left_out, manifest)
         report = _report(writer, views.images_to_open(), failed, resumed)
         if report.rows == 0:
@@ -192,7 +200,13 @@ def _require_sizes(
 
 
 def _embed_missing(
-    dealer: Dealer, encoder: ViewEncoder, writer: TableWriter, filler: OutputWriter, progress: Progress | None
+    dealer: Dealer,
+    encoder: ViewEncoder,
+    writer: TableWriter,
+    filler: OutputWriter,
+    *,
+    kinds: KindReader | None,
+    progress: Progress | None,
 ) -> None:
     """Embed and write the parts that the table lacks."""
     runs = writer.missing()
@@ -207,7 +221,9 @@ def _embed_missing(
                 if isinstance(item, PartEnd):
                     behind.put(item)
                     continue
-                behind.put(EmbeddedBatch(item.part, item.squares, encoder.embed(item.images, pooling)))
+                output = encoder.embed(item.images, pooling)
+                of = kinds.of_batch(encoder, pooling, item.images, output).columns() if kinds else {}
+                behind.put(EmbeddedBatch(item.part, item.squares, output, of))
                 done += len(item.squares)
                 if progress:
                     progress(done, max(done, item.expected))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from reddino.embedding.batches import PartEnd
 from reddino.embedding.finite import Mask, finite_rows, why_left_out
@@ -19,11 +21,15 @@ from reddino.views.placing import Squares
 
 @dataclass(frozen=True)
 class EmbeddedBatch:
-    """The network's output (n, ...) for squares (n,) of the part whose first image is number `part`."""
+    """The network's output (n, ...) for squares (n,) of the part whose first image is number `part`.
+
+    `extra` holds further columns (n,) of the squares, where each has a row of its own.
+    """
 
     part: int
     squares: Squares
     output: Vectors
+    extra: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
 
 
 class OutputWriter:
@@ -60,7 +66,7 @@ class OutputWriter:
         if self._pooler.placed:  # a view is kept whole or not at all; of a field the mean shows what is wrong
             item = self._finite(item)
         for rows in self._pooler.add(item.squares, item.output):
-            self._append(part, rows)
+            self._append(part, replace(rows, extra={**rows.extra, **item.extra}) if item.extra else rows)
 
     def abandon(self) -> None:
         """Drop a part that was begun and will not be finished."""
@@ -79,7 +85,10 @@ class OutputWriter:
     def _finite(self, item: EmbeddedBatch) -> EmbeddedBatch:
         """Return the batch without the squares whose output cannot be stored."""
         kept = self._note_lost(item.squares, item.output)
-        return item if kept.all() else replace(item, squares=item.squares[kept], output=item.output[kept])
+        if kept.all():
+            return item
+        extra = {name: values[kept] for name, values in item.extra.items()}
+        return replace(item, squares=item.squares[kept], output=item.output[kept], extra=extra)
 
     def _append(self, part: PartWriter, rows: TableRows) -> None:
         if not self._pooler.placed and not self._note_lost(rows.squares, rows.vectors).all():

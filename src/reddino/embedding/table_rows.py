@@ -144,14 +144,23 @@ class RowColumns:
     Args:
         manifest: that the squares were planned on.
         pooler: that makes the rows.
+        extra: further columns of the rows, next to those of the pooler, with their types.
         cells: whether views are cut around cells, which have a column on whether the border cuts them.
 
     Raises:
         RedDinoError: the manifest has a column of a name that the table needs.
     """
 
-    def __init__(self, manifest: Manifest, pooler: type[Pooler], *, cells: bool = False) -> None:
-        taken = set(manifest.table.column_names) & {"embedding", *PLACE_COLUMNS, *pooler.extra}
+    def __init__(
+        self,
+        manifest: Manifest,
+        pooler: type[Pooler],
+        extra: Mapping[str, pa.DataType] | None = None,
+        *,
+        cells: bool = False,
+    ) -> None:
+        self._extra = {**pooler.extra, **(extra or {})}
+        taken = set(manifest.table.column_names) & {"embedding", *PLACE_COLUMNS, *self._extra}
         if taken:
             raise RedDinoError(
                 f"the manifest has a column '{min(taken)}', which an embedding table uses itself: rename it"
@@ -168,7 +177,7 @@ class RowColumns:
     def schema(self) -> pa.Schema:
         """Of the columns that `of` returns."""
         places = [pa.field(name, pa.float64()) for name in PLACE_COLUMNS]
-        extra = [pa.field(name, kind) for name, kind in self._pooler.extra.items()]
+        extra = [pa.field(name, kind) for name, kind in self._extra.items()]
         border = [pa.field(AT_BORDER, pa.bool_())] if self._borders else []
         return pa.schema([*self._manifest.table.schema, *places, *border, *extra])
 
@@ -187,7 +196,7 @@ class RowColumns:
             table = table.append_column(name, _numbers(given))
         if self._borders:
             table = table.append_column(AT_BORDER, _flags(squares[AT_BORDER]))
-        for name, kind in self._pooler.extra.items():
+        for name, kind in self._extra.items():
             table = table.append_column(name, pa.array(rows.extra[name], kind))
         return table
 

@@ -1,0 +1,73 @@
+"""The kinds of the cells that a classifier is applied to: red cells, and what is none."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from reddino.classification.planned_views import batches, plan
+from reddino.embedding.embeddings import Embeddings
+from reddino.embedding.kinds import INPUT, KIND, KIND_PROBABILITY, KINDS, SIDE, CellKinds, KindReader
+from reddino.foundations.errors import RedDinoError
+from reddino.rbc.diameters import missing_diameters
+from reddino.smears.failures import Failures
+from reddino.smears.manifest import Manifest
+from reddino.smears.manifest_columns import READING_COLUMNS
+from reddino.views.spec import ViewSpec
+
+#: Of the views from which kinds are read.
+VIEW = ViewSpec(kind="cells", side=SIDE, unit="diameters", output=INPUT)
+
+
+def kinds_of_vectors(emb: Embeddings, reader: KindReader) -> CellKinds | None:
+    """Return the kinds of the rows of a table, from its own columns or from its vectors.
+
+    None where neither is possible: it has no such columns, and vectors of another network or other views.
+    """
+    names = emb.table.column_names
+    if KIND in names and KIND_PROBABILITY in names and set(emb.strings(KIND)) <= {*KINDS, "unknown"}:
+        return CellKinds(tuple(emb.strings(KIND)), emb.numbers(KIND_PROBABILITY))
+    view = emb.meta.get("view", {})
+    same = (view.get("kind"), view.get("side"), view.get("unit")) == ("cells", SIDE, "diameters")
+    plain = same and not view.get("mask_centre") and emb.meta.get("per", "view") == "view"
+    made = (str(emb.meta["weights_hash"]), str(emb.meta["pooling"]), emb.meta["preprocessing"])
+    return reader.head.read(emb.vectors) if plain and reader.head.takes(*made) else None
+
+
+def kinds_of_cells(emb: Embeddings, manifest: Manifest, reader: KindReader) -> CellKinds | None:
+    """Return the kinds of the cells of smears that were embedded; None where the views are not of cells.
+
+    Where the vectors are of another network than the head's, or of other views, the cells are cut and
+    embedded again: the time of reddino-tiny on top.
+
+    Args:
+        emb: of the cells, by any network.
+        manifest: of which they are; its folder holds the pictures.
+        reader: of kinds.
+    """
+    if emb.meta["view"]["kind"] != "cells" or emb.meta["view"].get("mask_centre"):
+        return None
+    return kinds_of_vectors(emb, reader) or _read_again(emb, manifest, reader)
+
+
+def _read_again(emb: Embeddings, manifest: Manifest, reader: KindReader) -> CellKinds | None:
+    """Cut the cells of a table at the head's scale and read what they are."""
+    view, table = emb.meta["view"], emb.table
+    known = emb.numbers("cell_diameter")
+    if view["unit"] == "diameters":
+        known = emb.numbers("view_side") / float(view["side"])
+    columns = {name: table.column(name) for name in ("path", "source")}
+    columns |= {name: table.column(name) for name in READING_COLUMNS if name in table.column_names}
+    columns |= {"x": table.column("view_x"), "y": table.column("view_y")}
+    columns["cell_diameter"] = pa.array(known, pa.float64(), from_pandas=True)
+    cells = Manifest(pa.table(columns), manifest.root)
+    unread = Failures()  # each of them was read before, or stands among the failures already
+    try:
+        planned = plan(cells, VIEW, missing_diameters(cells), unread)
+    except RedDinoError:
+        return None  # no red cell could be measured, so that their scale is not known
+    found = np.full((len(emb), len(KINDS)), 1 / len(KINDS))
+    for numbers, images in batches(planned, 64, unread):
+        rows = planned.squares["row"][numbers]
+        found[rows] = reader.head.probabilities(reader.network.embed(images, "cls"))
+    return reader.head.decide(found)
