@@ -34,8 +34,9 @@ def test_lengthened_run__goes_on_with_the_next_sample(tmp_path: Path) -> None:
 
 
 def test_lengthened_run__has_the_rates_of_its_new_length_and_says_so(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(logging.getLogger("reddino"), "propagate", True)  # commands switch it off
     images = draw_images(tmp_path / "images")
     run_micro(images, tmp_path / "run", ["runtime.log_every=1"])
     with caplog.at_level(logging.WARNING, logger="reddino"):
