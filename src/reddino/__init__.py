@@ -20,6 +20,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
+    from reddino.api.citation import cite
     from reddino.api.classifiers import fit, predict
     from reddino.api.data import cells, check, manifest, synthesise
     from reddino.api.demonstration import demo
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 #: Module -> what it gives to the package; the same as above, for when the program runs.
 _EXPORTS = {
+    "reddino.api.citation": ("cite",),
     "reddino.api.classifiers": ("fit", "predict"),
     "reddino.api.data": ("cells", "check", "manifest", "synthesise"),
     "reddino.api.demonstration": ("demo",),
@@ -78,6 +80,7 @@ __all__ = [
     "batch",
     "cells",
     "check",
+    "cite",
     "convert",
     "demo",
     "embed",

@@ -67,6 +67,13 @@ def test_fit_and_predict__from_a_table_to_counts_and_overlays(
     assert len(list((folder / "o").iterdir())) == 1
     assert cli.main(fit) == 1
     assert "already holds a classifier" in capsys.readouterr().err
+    both = [f"{folder}/smears/{lab}" for lab in ("lilac", "night")]
+    assert cli.main(["predict", f"{folder}/c", *both, "--out", f"{folder}/both.csv"]) == 0
+    found = (folder / "both.csv").read_text()
+    assert "lilac/" in found
+    assert "night/" in found
+    assert cli.main(["predict", f"{folder}/c", f"{folder}/table", both[0], "--out", f"{folder}/x.csv"]) == 1
+    assert "is an embedding table, which cannot be joined: give it alone" in capsys.readouterr().err
 
 
 def test_fit_and_predict__list_what_could_not_even_be_opened(

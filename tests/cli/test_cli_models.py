@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
+import torch
 from PIL import Image
 
 import reddino
@@ -16,6 +18,7 @@ from reddino.embedding.runtimes.check import drawn_cells
 from reddino.embedding.table import read_embeddings
 from reddino.networks.create_backbone import initialise
 from reddino.networks.folder import ModelCard, save_model_folder
+from reddino.synthetic.write import write_smears
 
 
 @pytest.fixture()
@@ -122,3 +125,32 @@ def test_models__lists_every_family(capsys: pytest.CaptureFixture[str]) -> None:
     printed = capsys.readouterr().out
     for name in ("reddino-small", "dinobloom-g", "dinov2-large", "resnet50", "FILE.pth", "hf_hub:ID"):
         assert name in printed
+
+
+def test_embed__opens_a_plain_checkpoint_of_the_architecture_that_is_named(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(0)
+    network = timm.create_model("test_efficientnet", pretrained=False, num_classes=3)
+    torch.save(network.state_dict(), tmp_path / "last.pth")
+    plain = ["embed", str(pictures), "--model", str(tmp_path / "last.pth"), "--out", str(tmp_path / "t")]
+    assert main(plain) == 1
+    assert "--architecture" in capsys.readouterr().err
+    assert main([*plain, "--architecture", "test_efficientnet"]) == 0
+    assert read_meta(tmp_path / "t")["model"] == f"test_efficientnet@{tmp_path / 'last.pth'}"
+
+
+def test_embed__of_whole_fields_says_how_to_embed_cells(
+    tmp_path: Path, pictures: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_smears(
+        tmp_path / "fields", sources=("lilac",), patients_per_source=2, fields_per_patient=1, field_um=60
+    )
+    (tmp_path / "fields" / "manifest.csv").unlink()
+    assert embed(tmp_path / "fields" / "lilac", model, tmp_path / "whole") == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if "--find-cells" in line]
+    assert len(said) == 1
+    assert "each whole picture gets one vector" in said[0]
+    assert embed(tmp_path / "fields" / "lilac", model, tmp_path / "asked", "--view", "image") == 0
+    assert embed(pictures, model, tmp_path / "crops") == 0
+    assert "each whole picture" not in capsys.readouterr().err

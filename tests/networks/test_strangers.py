@@ -255,7 +255,8 @@ def test_weights__refuse_few_numbers_shown_as_many(tmp_path: Path) -> None:
 
 
 def test_weights__refuse_two_tensors_of_one_name(tmp_path: Path) -> None:
-    torch.save({"blocks.0.x": torch.ones(1), "blocks.0.0.x": torch.zeros(1)}, tmp_path / "a.pth")
+    patches = {"patch_embed.proj.weight": torch.ones(1)}
+    torch.save({**patches, "blocks.0.x": torch.ones(1), "blocks.0.0.x": torch.zeros(1)}, tmp_path / "a.pth")
     with pytest.raises(RedDinoError, match=r"two tensors are called 'blocks\.0\.x'"):
         read_tensors(tmp_path / "a.pth")
 

@@ -168,7 +168,7 @@ def without(word: str) -> Callable[[Tensors], Tensors]:
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
-        (without("gamma"), r"lost its LayerScale \('blocks\.0\.ls1\.gamma' is missing\)"),
+        (without("gamma"), r"without LayerScale \('blocks\.0\.ls1\.gamma' is missing\)"),
         (without("blocks.1.ls2"), r"1 missing \(first: blocks\.1\.ls2\.gamma\)"),
         (without("norm.bias"), r"1 missing \(first: norm\.bias\)"),
         (without("pos_embed"), r"tensor 'pos_embed' is missing"),

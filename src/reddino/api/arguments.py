@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
+from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from reddino.embedding.part_files import is_table
 from reddino.foundations.errors import RedDinoError
 from reddino.smears.manifest import Manifest
+from reddino.smears.opening import Data
 from reddino.views.choices import Side, Unit, ViewKind
 from reddino.views.spec import DEFAULT_SIDES
 
@@ -39,6 +42,22 @@ def with_former_names(**names: str) -> Callable[[Callable[P, T]], Callable[P, T]
         return call
 
     return decorate
+
+
+def one_or_several(data: Data | Sequence[Data]) -> Data | Sequence[Data]:
+    """Return what is given as data, where one of one is itself.
+
+    Raises:
+        RedDinoError: an embedding table among several.
+    """
+    if isinstance(data, str | Path | Manifest):
+        return data
+    if len(data) == 1:
+        return data[0]
+    tables = [one for one in data if is_table(one)]
+    if tables:
+        raise RedDinoError(f"{tables[0]} is an embedding table, which cannot be joined: give it alone")
+    return data
 
 
 def view_side(

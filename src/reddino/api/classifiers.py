@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from reddino.api.arguments import Advance, view_side
+from reddino.api.arguments import Advance, one_or_several, view_side
 from reddino.api.sole_writer import sole_writer
 from reddino.checks.notice import Notice, mention_findings
 from reddino.classification import fit_job
@@ -138,7 +138,7 @@ def fit(
 @sole_writer(folders=("overlays",), files=("out",))
 def predict(
     classifier: str | Path,
-    data: Data,
+    data: Data | Sequence[Data],
     out: str | Path | None = None,
     *,
     model: str | None = None,
@@ -160,8 +160,8 @@ def predict(
 
     Args:
         classifier: a folder that `fit` made.
-        data: new smears (a manifest, its file, or a folder of images), whose cells are found where none is
-            marked; or an embedding table.
+        data: new smears (manifests, their files, or folders of images, of which several are joined), whose
+            cells are found where none is marked; or an embedding table.
         out: file for the cells, .parquet or .csv; the slides go next to it as <name>.slides.<suffix>.
         model: the classifier's network, where it is no longer where the classifier found it.
         overlays: folder for pictures of the fields with the cells marked by class.
@@ -186,6 +186,7 @@ def predict(
     """
     opened = open_classifier(classifier)
     rule = require_answerable(opened, risk)
+    data = one_or_several(data)
     if not opened.report.get("evidence", True):
         (notice or log.warning)(fit_job.NO_EVIDENCE)
     failures = Failures() if failures is None else failures

@@ -21,6 +21,7 @@ from reddino.embedding.note_seen import note_seen
 from reddino.embedding.open_encoder import open_encoder, seen_by
 from reddino.embedding.runtimes.pass_runtime import put_in_runtime
 from reddino.embedding.table import read_embeddings
+from reddino.rbc.whole_fields import shows_whole_fields
 from reddino.smears.choices import Subfolders
 from reddino.smears.failures import Failures
 from reddino.smears.opening import Data, open_data
@@ -29,6 +30,11 @@ from reddino.views.scales import view_diameters
 from reddino.views.spec import make_view
 
 log = logging.getLogger(__name__)
+
+WHOLE_PICTURES = (
+    "no cell is marked, so each whole picture gets one vector; to embed the cells in them, add --find-cells "
+    "(find_cells), or give a manifest that `reddino cells` made"
+)
 
 
 def embed(
@@ -107,6 +113,8 @@ def embed(
     opened = growth.manifest
     if growth.added:
         log.info("%s holds %s pictures; %s are new", out, f"{growth.held:,}", f"{growth.added:,}")
+    if not find_cells and view is None and not opened.is_cell().any() and shows_whole_fields(opened):
+        (notice or log.warning)(WHOLE_PICTURES)
     kind = view or ("cells" if find_cells or opened.is_cell().any() else "image")
     length, measure = view_side(opened, kind, side, unit)
     encoder = open_encoder(

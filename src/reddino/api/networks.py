@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,11 @@ from reddino.embedding.export import Export, export_model
 from reddino.embedding.known_models import KnownModel, known_models
 from reddino.embedding.push import push_folder
 from reddino.networks.encoder import Encoder
+from reddino.networks.licences import licence_of
+from reddino.networks.plain_checkpoint import with_architecture
 from reddino.networks.training_images import seen_before
+
+log = logging.getLogger(__name__)
 
 
 def models() -> list[KnownModel]:
@@ -40,6 +45,7 @@ def export(
     channel_order: str | None = None,
     scores: Mapping[str, float] | None = None,
     licence: str | None = None,
+    architecture: str | None = None,
     half: bool = False,
 ) -> Export:
     """Write a model for other programs; what it computes is checked against torch.
@@ -52,12 +58,17 @@ def export(
         image_size: pixels of the network's input; None: as for `load`.
         channel_order: `RGB` or `BGR`, the order that the network sees; None: as the model's card has it.
         scores: for the model card.
-        licence: of the weights, for the model card.
+        licence: of the weights, for a hub folder's card; None: as their makers state it, if they do.
+        architecture: of timm, where `model` is a state dict of another network than DINOv2's.
         half: a hub folder's weights in float16.
 
     Raises:
         RedDinoError: an extra is not installed, the folder is not empty, or the file computes something else.
     """
+    model = with_architecture(model, architecture)
+    stated = licence_of(model) if form == "hub" else None
+    if licence is not None and stated is not None and licence != stated:
+        log.warning("the licence of %s is %s, and the card will have %s", model, stated, licence)
     encoder = load(model, image_size=image_size, channel_order=channel_order, device="cpu", precision="fp32")
     listed = seen_before(str(model))
     return export_model(
@@ -66,7 +77,7 @@ def export(
         form=form,
         pooling=pooling,
         scores=scores,
-        licence=licence,
+        licence=licence or stated,
         seen=listed if listed.sources else None,
         half=half,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from reddino.cli.citation import cite
 from reddino.cli.classifiers import fit, predict
 from reddino.cli.data import cells, check, manifest, synthesise
 from reddino.cli.demonstration import demo
@@ -23,6 +24,7 @@ __all__ = [
     "batch",
     "cells",
     "check",
+    "cite",
     "convert",
     "data_app",
     "demo",

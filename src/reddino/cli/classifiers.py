@@ -133,7 +133,7 @@ def fit(
 @app.command
 def predict(
     classifier: Path,
-    data: Path,
+    data: Annotated[list[str], Parameter(negative_iterable="")],
     /,
     *,
     out: Path,
@@ -155,7 +155,7 @@ def predict(
 
     Args:
         classifier: a folder that `reddino fit` made.
-        data: new smears, a manifest or a folder of images; or an embedding table.
+        data: new smears: manifests, images or folders; or an embedding table.
         out: file for the cells, .parquet or .csv; the slides go next to it as NAME.slides.
         model: the classifier's network, where it has moved.
         overlays: folder for pictures of the fields with their cells marked by class.

@@ -16,6 +16,7 @@ from reddino.embedding.choices import Per, RuntimeName, StoredType
 from reddino.embedding.side_files import side_path
 from reddino.foundations.choices import Precision
 from reddino.networks.choices import ChannelOrder, Pooling
+from reddino.networks.plain_checkpoint import with_architecture
 from reddino.networks.shipped import DEFAULT_MODEL
 from reddino.smears.choices import Subfolders
 from reddino.smears.failures import FAILURES_FILE
@@ -29,6 +30,7 @@ def embed(
     *,
     out: Path,
     model: str = DEFAULT_MODEL,
+    architecture: str | None = None,
     view: ViewKind | None = None,
     side: float | None = None,
     unit: Unit | None = None,
@@ -58,6 +60,7 @@ def embed(
     Args:
         data: manifests, images, folders, tar shards, or quoted patterns of them ("**/*.png", "{00..10}.tar").
         model: a model folder, or a name of `reddino models`; the one that comes with RedDino, if not given.
+        architecture: of timm, such as resnet50, where --model is the state dict of such a network.
         out: folder of the table; images that could not be used are listed in its _failures.csv.
         view: what is cut; cells where the manifest has any, else the whole image, if not given.
         side: side of a view in the image; 1.6 diameters for cells and 224 px for patches, if not given.
@@ -89,7 +92,7 @@ def embed(
     with _resumable(), progress_bar("views") as progress:
         report = reddino.embed(
             data,
-            model,
+            with_architecture(model, architecture),
             out,
             view=view,
             side=side,

@@ -12,7 +12,7 @@ import reddino
 from reddino.cli.options import Several
 from reddino.cli.program import app
 from reddino.cli.summaries import model_table
-from reddino.cli.terminal import print_line, show_tables
+from reddino.cli.terminal import complain, print_line, show_tables
 from reddino.embedding.choices import ExportFormat
 from reddino.foundations.errors import RedDinoError
 from reddino.networks.choices import ChannelOrder, VectorPooling
@@ -36,6 +36,7 @@ def export(
     channel_order: ChannelOrder | None = None,
     scores: Annotated[Sequence[str], Several] = (),
     licence: str | None = None,
+    architecture: str | None = None,
     half: bool = False,
 ) -> None:
     """Write a model for other programs, checked against torch: ONNX, OpenVINO, or a folder for the hub.
@@ -48,7 +49,8 @@ def export(
         image_size: pixels of the network's input; the model's own if not given.
         channel_order: in which the network sees the colours; as its model folder has it, if not given.
         scores: for the model card, as name=number.
-        licence: of the weights, for the model card, such as apache-2.0.
+        licence: of the weights, for the model card, such as mit; as their makers state it, if not given.
+        architecture: of timm, such as resnet50, where MODEL is a state dict of such a network.
         half: weights in float16 (hub only).
     """
     written = reddino.export(
@@ -60,12 +62,19 @@ def export(
         channel_order=channel_order,
         scores={name: _number(name, value) for name, value in map(_score, scores)},
         licence=licence,
+        architecture=architecture,
         half=half,
     )
     checked = (
         "" if written.difference is None else f"; largest difference from torch {written.difference:.1e}"
     )
     print_line(f"{written.folder}: {', '.join(written.files)}{checked}")
+    if form == "hub":
+        print_line(f"licence of the weights, in README.md: {written.licence or 'unknown'}")
+        if written.licence is None:
+            complain(
+                "nothing states the licence of these weights: name it by --licence before they are pushed."
+            )
 
 
 @app.command

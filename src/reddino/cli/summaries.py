@@ -77,12 +77,13 @@ def findings_table(findings: Sequence[reddino.Finding], width: int) -> Table:
 
 
 def model_table(models: Sequence[reddino.KnownModel]) -> Table:
-    """Return the names of models, and where their weights come from."""
+    """Return the names of models, where their weights come from, and the licences of these."""
     table = Table(title="models")
     table.add_column("name", no_wrap=True)
     table.add_column("weights")
+    table.add_column("licence", no_wrap=True)
     for model in models:
-        table.add_row(model.name, model.weights)
+        table.add_row(model.name, model.weights, model.licence)
     return table
 
 

@@ -46,11 +46,13 @@ class Export:
         files: their names.
         difference: largest difference from torch on the check images, relative to the largest number; None
             for a hub folder, whose weights are the same bytes.
+        licence: of the weights, as the card of a hub folder has it; None: unknown.
     """
 
     folder: Path
     files: tuple[str, ...]
     difference: float | None
+    licence: str | None = None
 
 
 def export_model(
@@ -111,7 +113,7 @@ def export_model(
         # What describes the others comes last.
         for name in sorted(files, key=lambda name: (name in (DESCRIPTION, CARD), name)):
             move_into_place(draft / name, folder / name)
-    return Export(folder, files, difference)
+    return Export(folder, files, difference, licence)
 
 
 def _require_empty(folder: Path) -> None:

@@ -24,7 +24,13 @@ def model_card(
         licence: of the weights; None: unknown.
     """
     return "\n".join(
-        [*_front_matter(licence), *_about(card, name, dim), *_training(card), *_scores(scores), *_limits()]
+        [
+            *_front_matter(licence),
+            *_about(card, name, dim, licence),
+            *_training(card),
+            *_scores(scores),
+            *_limits(),
+        ]
     )
 
 
@@ -37,7 +43,7 @@ def _front_matter(licence: str | None) -> Iterator[str]:
     yield "---"
 
 
-def _about(card: ModelCard, name: str, dim: int) -> Iterator[str]:
+def _about(card: ModelCard, name: str, dim: int, licence: str | None) -> Iterator[str]:
     yield f"# {name.rstrip('/').rsplit('/', 1)[-1]}"
     yield ""
     yield f"Image encoder for red blood cell smears, written by RedDino {__version__}."
@@ -51,6 +57,7 @@ def _about(card: ModelCard, name: str, dim: int) -> Iterator[str]:
     if card.resampled_from:
         yield f"| position embedding | {card.position_resampling}, from {card.resampled_from} px |"
     yield f"| weights hash | `{card.weights_hash}` |"
+    yield f"| licence of the weights | {licence or 'unknown: nothing states it'} |"
     yield ""
     yield "```python"
     yield "import timm"

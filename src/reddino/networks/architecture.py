@@ -19,6 +19,11 @@ _STANDARD = {"small": (384, 12), "base": (768, 12), "large": (1024, 24), "giant"
 _BY_WIDTH = {384: "small", 768: "base", 1024: "large"}
 #: Gate and value of the giant's SwiGLU, packed into one matrix.
 GIANT_HIDDEN = 8192
+#: How to open the weights of another network.
+OTHERS = (
+    "name timm's architecture if it is of another family (--architecture resnet50, or resnet50@FILE as the "
+    "model), or give a model folder with a config.json"
+)
 _BLOCK = re.compile(r"^blocks\.(\d{1,4})\.")
 
 
@@ -43,7 +48,7 @@ def recognise(tensors: Mapping[str, Tensor], origin: str) -> ModelCard:
     if not width or width % HEAD_WIDTH:
         raise RedDinoError(
             f"{origin}: {width} numbers a token are no multiple of {HEAD_WIDTH}, the width of DINOv2's "
-            "heads, so the number of heads is unknown; give a model folder with a config.json"
+            f"heads, so the number of heads is unknown; {OTHERS}"
         )
     depth = 1 + max(int(match[1]) for match in map(_BLOCK.match, tensors) if match)
     swiglu = fc1.shape[0] == 2 * fc2.shape[1]
@@ -84,8 +89,7 @@ def _require(tensors: Mapping[str, Tensor], name: str, axes: int, origin: str) -
         held = ", ".join(sorted(tensors)[:3]) or "nothing"
         raise RedDinoError(
             f"{origin} is not the backbone of a DINOv2-family network: tensor '{name}' is "
-            f"{'missing' if found is None else 'of another rank'} (it holds {held}, ...); others open "
-            "from a model folder with a config.json"
+            f"{'missing' if found is None else 'of another rank'} (it holds {held}, ...); {OTHERS}"
         )
     return found
 
@@ -94,6 +98,6 @@ def _require_layer_scale(tensors: Mapping[str, Tensor], origin: str) -> None:
     lost = [name for name in ("blocks.0.ls1.gamma", "blocks.0.ls2.gamma") if name not in tensors]
     if lost:
         raise RedDinoError(
-            f"{origin} has lost its LayerScale ('{lost[0]}' is missing), without which such a network "
-            "computes something else; get the file from its source again"
+            f"{origin} holds a ViT without LayerScale ('{lost[0]}' is missing), which one of DINOv2's family "
+            f"has lost, so that it would compute something else; {OTHERS}"
         )

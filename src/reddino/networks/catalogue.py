@@ -13,8 +13,10 @@ from reddino.networks.architecture import recognise
 from reddino.networks.backbone import Backbone
 from reddino.networks.create_backbone import RESNET50_CUT, create_backbone, cut_last_stage, initialise, wrap
 from reddino.networks.folder import CARD, CONFIG, WEIGHTS, ModelCard, at_size, open_model_folder, open_tensors
+from reddino.networks.plain_checkpoint import open_plain_checkpoint, split_architecture
 from reddino.networks.shipped import as_folder, shipped_models
 from reddino.networks.weights import (
+    FILES,
     hash_weights,
     load_strictly,
     read_tensors,
@@ -30,10 +32,12 @@ class Published:
     Attributes:
         repository: of the Hugging Face hub.
         file: a bare weights file there; None: timm's hub format.
+        licence: of the weights, as their makers state it; None where they state none on the hub.
     """
 
     repository: str
     file: str | None = None
+    licence: str | None = None
 
     def __str__(self) -> str:
         return f"{self.repository}/{self.file}" if self.file else self.repository
@@ -42,16 +46,16 @@ class Published:
 #: Short names of published weights. DinoBloom's file names on the hub are those that programs which fetch
 #: them use; its training checkpoints (DinoBloom-S.pth, ...) open as local files.
 PUBLISHED = {
-    "reddino-small": Published("Snarcy/RedDino-small"),
-    "reddino-base": Published("Snarcy/RedDino-base"),
-    "reddino-large": Published("Snarcy/RedDino-large"),
+    "reddino-small": Published("Snarcy/RedDino-small", licence="apache-2.0"),
+    "reddino-base": Published("Snarcy/RedDino-base", licence="apache-2.0"),
+    "reddino-large": Published("Snarcy/RedDino-large", licence="apache-2.0"),
     "dinobloom-s": Published("MarrLab/DinoBloom", "pytorch_model_s.bin"),
     "dinobloom-b": Published("MarrLab/DinoBloom", "pytorch_model_b.bin"),
     "dinobloom-l": Published("MarrLab/DinoBloom", "pytorch_model_l.bin"),
     "dinobloom-g": Published("MarrLab/DinoBloom", "pytorch_model_g.bin"),
-    "dinov2-small": Published("timm/vit_small_patch14_dinov2.lvd142m"),
-    "dinov2-base": Published("timm/vit_base_patch14_dinov2.lvd142m"),
-    "dinov2-large": Published("timm/vit_large_patch14_dinov2.lvd142m"),
+    "dinov2-small": Published("timm/vit_small_patch14_dinov2.lvd142m", licence="apache-2.0"),
+    "dinov2-base": Published("timm/vit_base_patch14_dinov2.lvd142m", licence="apache-2.0"),
+    "dinov2-large": Published("timm/vit_large_patch14_dinov2.lvd142m", licence="apache-2.0"),
 }
 #: Input of the short names where no other is chosen: the paper embeds everything at 224 px.
 PUBLISHED_SIZE = 224
@@ -59,19 +63,21 @@ EFFICIENTNET_LITE0 = "efficientnet-lite0"
 RESNET50 = "resnet50"
 #: ImageNet weights of the paper's ResNet50 baseline (torchvision's second set), by timm's name.
 RESNET50_WEIGHTS = "resnet50.tv2_in1k"
+#: Licences of the weights of these two, by timm and by the LICENSE of the package.
+RESNET50_LICENCE, EFFICIENTNET_LITE0_LICENCE = "bsd-3-clause", "apache-2.0"
 UNTRAINED = "untrained:"
 #: Before a model's name: it sees each image in its four quarter turns, and its vectors are their means.
 TURNED = "turned:"
 HUB, TIMM = ("hf_hub:", "hf-hub:"), "timm:"
 SHORT_NAMES = (*PUBLISHED, RESNET50, EFFICIENTNET_LITE0)
-_FILES = (".pth", ".pt", ".bin", ".safetensors")
 
 
 def open_backbone(name: str, *, image_size: int | None = None, seed: int = 0) -> tuple[Backbone, ModelCard]:
     """Open a backbone with its weights, strictly.
 
     Args:
-        name: a model folder; a weights file of the DINOv2 family (a training checkpoint or a state dict); a
+        name: a model folder; a weights file of the DINOv2 family (a training checkpoint or a state dict); the
+            state dict of any network of timm, after its architecture (`resnet50@FILE`); a
             model that comes with the package (`reddino-tiny`); a
             short name (`reddino-small`, `dinobloom-s`, `dinov2-base`, `resnet50`, ...); `hf_hub:<id>` in
             timm's hub format or `timm:<name>`, fetched from the Hugging Face hub; or `untrained:` before a
@@ -89,7 +95,10 @@ def open_backbone(name: str, *, image_size: int | None = None, seed: int = 0) ->
     name = as_folder(name)
     if Path(name).is_dir():
         return open_model_folder(Path(name), image_size)
-    if Path(name).is_file() or name.endswith(_FILES):
+    named = split_architecture(name)
+    if named is not None:
+        return open_plain_checkpoint(*named, image_size)
+    if Path(name).is_file() or name.endswith(FILES):
         return open_weights_file(Path(name), image_size)
     return _open_by_name(name, image_size)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -17,16 +18,20 @@ from reddino.networks.backbone import Backbone, PooledBackbone, ViTBackbone
 from reddino.networks.position import position_side, resample_positions
 
 MASK_TOKEN = "mask_token"
+#: Suffixes of weights files.
+FILES = (".pth", ".pt", ".bin", ".safetensors")
 #: Keys under which training code keeps a state dict, outermost first.
 _WRAPPERS = ("model", "state_dict", "teacher")
 _PREFIXES = ("teacher.backbone.", "module.backbone.", "backbone.", "module.")
+#: A tensor of every ViT.
+_PATCHES = "patch_embed.proj.weight"
 _CHUNKED_BLOCK = re.compile(r"^blocks\.\d+\.(\d+)\.")
 #: SwiGLU as DINOv2 names it, and as timm does; both pack the gate before the value.
 _SWIGLU = ((re.compile(r"\.mlp\.w12\."), ".mlp.fc1."), (re.compile(r"\.mlp\.w3\."), ".mlp.fc2."))
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read a weights file: `.safetensors`, or a `.pth`/`.pt`/`.bin` of plain tensors, under timm's names.
+    """Read a weights file of the DINOv2 family: `.safetensors` or plain tensors, under timm's names.
 
     A training checkpoint in the layout of DINOv2, RedDino or DinoBloom (`teacher` → `backbone.*`) gives the
     teacher's backbone; block-chunked names become plain ones, and DINOv2's names of SwiGLU and registers
@@ -36,13 +41,28 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         RedDinoError: the file is missing, is not weights, or holds more than tensors (which could execute
             code).
     """
+    content = _read_content(path)
+    # Tensors of safetensors are under the names of the program that wrote them, mostly ours.
+    return content if path.suffix == ".safetensors" else teacher_backbone(content, path)
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """Read a weights file of any network, under the names in it; wrappers and prefixes of trainers go.
+
+    Raises:
+        RedDinoError: as `read_tensors`.
+    """
+    return state_dict_of(_read_content(path), path)
+
+
+def _read_content(path: Path) -> Any:
     if not path.is_file():
         raise RedDinoError(f"weights file {path} does not exist; give a .safetensors, .pth, .pt or .bin file")
     try:
         if path.suffix == ".safetensors":
             return dict(load_file(path))
         require_stored(path, path.stat().st_size, str(path))
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except RedDinoError:
         raise
     except Exception as error:  # on bytes that are no weights, torch's reader raises errors of many kinds
@@ -50,11 +70,28 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise RedDinoError(
             f"{path} cannot be read as weights (plain tensors only, code is never executed): {reason}"
         ) from error
-    return teacher_backbone(content, path)
 
 
 def teacher_backbone(content: object, path: Path) -> dict[str, Tensor]:
     """Return the backbone in the content of a file of the DINOv2 family, under timm's names.
+
+    Raises:
+        RedDinoError: it is no dictionary of tensors.
+    """
+    found = state_dict_of(content, path)
+    if _PATCHES not in found:
+        return found  # of another family, whose names mean something else
+    tensors: dict[str, Tensor] = {}
+    for given, value in found.items():
+        name = _timm_name(given)
+        if name in tensors:
+            raise RedDinoError(f"{path}: two tensors are called '{name}' once their names are timm's")
+        tensors[name] = value
+    return _timm_registers(tensors)
+
+
+def state_dict_of(content: object, path: Path) -> dict[str, Tensor]:
+    """Return the tensors in the content of a file, without wrappers and prefixes of trainers.
 
     Raises:
         RedDinoError: it is no dictionary of tensors.
@@ -79,14 +116,9 @@ def teacher_backbone(content: object, path: Path) -> dict[str, Tensor]:
         raise RedDinoError(
             f"{path}: entry '{strangers[0]}' is no tensor; give a state dict or a DINOv2 training checkpoint"
         )
-    tensors: dict[str, Tensor] = {}
     for given, value in content.items():
         _require_plain(str(given), value, str(path))
-        name = _timm_name(str(given))
-        if name in tensors:
-            raise RedDinoError(f"{path}: two tensors are called '{name}' once their names are timm's")
-        tensors[name] = value
-    return _timm_registers(tensors)
+    return {str(given): value for given, value in content.items()}
 
 
 def _require_plain(name: str, value: Tensor, origin: str) -> None:
