@@ -390,6 +390,7 @@ def test_embed__writes_a_row_a_cell(tables: list[str], smear_folder: Path) -> No
         "unit": "diameters",
         "output": 56,
         "border": "pad",
+        "scale": "picture",
     }
     assert table.meta["model"] == "trained"
 
@@ -461,7 +462,7 @@ def test_embed__stopped_by_the_keyboard_says_how_to_go_on(
 
     monkeypatch.setattr(ColourHistogram, "embed", stop)
     command = ["embed", f"{smear_folder}/phone", "--model", "colour-histogram", "--out", str(tmp_path / "t")]
-    assert cli.main(command) == 130
+    assert cli.main([*command, "--view", "image"]) == 130
     assert "the same command continues" in one_sentence(capsys.readouterr().err)
 
 

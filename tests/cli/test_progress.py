@@ -46,6 +46,14 @@ def test_lines__are_of_the_innermost_stage(lines: list[str]) -> None:
     assert lines[0] == "opening reddino-tiny ..."
 
 
+def test_lines__of_a_stage_that_failed_do_not_call_it_done(lines: list[str]) -> None:
+    show = progress.Lines(lines.append)
+    with pytest.raises(ValueError, match="no"), stages.shown_by(show), stages.stage("views"):
+        _until(lambda: lines)
+        raise ValueError("no")
+    assert lines == ["views ..."]
+
+
 def test_lines__of_a_stage_that_is_over_at_once_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[str] = []
     with stages.shown_by(progress.Lines(written.append)):

@@ -165,10 +165,12 @@ class Lines:
         def advance(done: int, total: int) -> None:
             mine.done, mine.total = done, total
 
+        finished = False
         try:
             yield advance
+            finished = True
         finally:
-            self._end(mine)
+            self._end(mine, finished)
 
     def _watch(self) -> None:
         if self._thread is None:
@@ -184,12 +186,12 @@ class Lines:
                     inner.lines += 1
                     self._write(inner.text())
 
-    def _end(self, ended: _Stage) -> None:
+    def _end(self, ended: _Stage, finished: bool) -> None:
         with self._lock:
             if ended not in self._stages:
                 return  # closed before: the stage was left by an error
             self._stages.remove(ended)
-            if ended.lines:
+            if ended.lines and finished:
                 count = f" {ended.done:,}" if ended.done else ""
                 self._write(f"{ended.name}:{count} done in {ended.seconds:,.0f} s")
             last = not self._stages
