@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -90,6 +91,13 @@ def test_doubts__mixed_pictures_without_slides_are_groups_unknown() -> None:
     assert kinds == ["unknown groups"]
     assert evidence
     assert "no row names its slide or patient. Only pictures are kept together" in notes[0]
+    emb, labels = smears(cells=5, mixed=True, kind="cells", side=64)
+    place = emb.table.column_names.index("group")
+    fields = emb.table.set_column(place, "group", pa.array([path[:3] for path in emb.strings("path")]))
+    assert (
+        "Only pictures, and rows of one group, are kept"
+        in doubts_of((replace(emb, table=fields), labels))[1][0]
+    )
     crops = doubts_of(smears(side=80))
     assert crops[0] == ["unknown groups"]
     assert "Every picture is a group by itself" in crops[1][0]

@@ -116,6 +116,8 @@ def _unknown(emb: Embeddings, labels: Sequence[str], pictures: Sequence[str], un
             fatal=True,
         )
     kept = "Every picture is a group by itself" if not together else "Only pictures are kept together"
+    if any(_column(emb, "group")):
+        kept = "Only pictures, and rows of one group, are kept together"
     return Doubt(
         "unknown groups",
         f"Groups unknown: {who} its slide or patient. {kept}, so that cells of one slide may train and "
