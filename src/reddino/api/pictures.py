@@ -22,6 +22,7 @@ from reddino.figures.overview import Overview
 from reddino.figures.page.measures import read_document
 from reddino.figures.page.table_report import table_report
 from reddino.figures.patches import patch_pictures
+from reddino.figures.prediction_file import SUFFIXES, read_prediction_file
 from reddino.figures.run_report import is_run, run_report
 from reddino.foundations.atomic import write_text
 from reddino.foundations.errors import RedDinoError
@@ -47,6 +48,7 @@ def explore(
     seed: int = 0,
     formats: Sequence[str] = ("png", "pdf"),
     kinds: bool = False,
+    predictions: str | Path | None = None,
 ) -> Overview:
     """Draw an embedding table: the map by class, patient and source, and sheets of pictures.
 
@@ -61,6 +63,7 @@ def explore(
         formats: of the map: png, pdf, svg. Sheets are written as png.
         kinds: leave out white cells, platelets, clumps and artefacts, by the table's column `kind` or, where
             the vectors are those of reddino-tiny, by themselves.
+        predictions: file (or folder) of `predict` on the same cells: a map by predicted class.
 
     Raises:
         RedDinoError: no such table, column or images, or a format that is not known.
@@ -68,7 +71,7 @@ def explore(
     unknown = sorted(set(formats) - {"png", "pdf", "svg"})
     if unknown:
         raise RedDinoError(f"figures are written as png, pdf or svg, not as {', '.join(unknown)}")
-    overview = _overview(table, images, method, label, seed, kinds=kinds)
+    overview = _overview(table, images, method, label, seed, kinds=kinds, predictions=predictions)
     maps, numbers = overview.maps(), Numbers()
     for kind in formats:
         save_figure(maps, Path(out) / f"map.{kind}", numbers=numbers)
@@ -124,6 +127,7 @@ def report(
     images: str | Path | None = None,
     scores: Sequence[str | Path] = (),
     batch_effect: str | Path | None = None,
+    predictions: str | Path | None = None,
     method: Method = "umap",
     label: str = "label",
     seed: int = 0,
@@ -131,11 +135,14 @@ def report(
     """Write a report of an embedding table or of a run as one HTML file that needs nothing else.
 
     Args:
-        of: folder of an embedding table, or of a pretraining run.
+        of: folder of an embedding table or of a pretraining run; or a file of `predict`, whose class
+            probabilities then make the map.
         out: the file; None: report.html in that folder.
         images: for a table: the manifest that was embedded, or the folder that its paths start from.
         scores: for a table: files that `evaluate` wrote.
         batch_effect: for a table: file that `batch` wrote.
+        predictions: for a table: file (or folder) that `predict` wrote of the same cells: the report opens
+            with their counts.
         method: of the map, `umap` or `pca`.
         label: column of the classes.
         seed: of the map, and of what is drawn at random.
@@ -147,12 +154,13 @@ def report(
         RedDinoError: neither a table nor a run, files that do not fit, or options of the other kind.
     """
     folder = Path(of)
-    target = Path(out) if out is not None else folder / "report.html"
+    target = Path(out) if out is not None else _beside(folder)
     if is_run(folder):
         _refuse_of_a_run(
             images=images is not None,
             scores=bool(scores),
             batch_effect=batch_effect is not None,
+            predictions=predictions is not None,
             method=method != "umap",
             label=label != "label",
             seed=seed != 0,
@@ -162,7 +170,7 @@ def report(
     # Before the map, which takes longest.
     documents = [read_document(file) for file in scores]
     measures = read_document(batch_effect) if batch_effect is not None else None
-    overview = _overview(folder, images, method, label, seed)
+    overview = _overview(folder, images, method, label, seed, predictions=predictions)
     page = table_report(
         overview,
         _origin(overview),
@@ -184,6 +192,11 @@ def _refuse_of_a_run(**given: bool) -> None:
         )
 
 
+def _beside(of: Path) -> Path:
+    """Return where the report of a folder, or of a file, goes."""
+    return of / "report.html" if of.is_dir() else of.with_suffix(".html")
+
+
 def _overview(
     table: str | Path,
     images: str | Path | None,
@@ -192,15 +205,25 @@ def _overview(
     seed: int,
     *,
     kinds: bool = False,
+    predictions: str | Path | None = None,
 ) -> Overview:
-    read = read_embeddings(table)
+    file = read_prediction_file(predictions) if predictions is not None else None
+    if Path(table).suffix in SUFFIXES and Path(table).is_file():
+        if file is not None:
+            raise RedDinoError(f"{table} holds predictions itself: leave the other predictions out")
+        file = read_prediction_file(table)
+        read = file.as_embeddings()
+    else:
+        read = read_embeddings(table)
     if kinds:
         read = _without_other_kinds(read, str(table))
-    overview = Overview.of(read, images=images, method=method, label=label, seed=seed)
+    overview = Overview.of(read, images=images, method=method, label=label, seed=seed, predictions=file)
     for note in overview.notes:
         log.warning("%s", note)
-    if overview.pictures is not None and (
-        others := replaced_pictures(Path(table), read, overview.pictures.root)
+    if (
+        overview.pictures is not None
+        and Path(table).is_dir()
+        and (others := replaced_pictures(Path(table), read, overview.pictures.root))
     ):
         log.warning(
             "pictures were replaced since they were embedded (%d, the first is %s), so that what is shown is "

@@ -30,6 +30,7 @@ def explore(
     seed: int = 0,
     formats: Annotated[Sequence[FigureFormat], Several] = ("png", "pdf"),
     kinds: Annotated[bool, Parameter(negative=())] = False,
+    predictions: Path | None = None,
     serve: Annotated[bool, Parameter(negative="")] = False,
     port: int = 5055,
 ) -> None:
@@ -44,6 +45,7 @@ def explore(
         seed: of the map, and of what is drawn at random.
         formats: of the map.
         kinds: leave out white cells, platelets, clumps and artefacts.
+        predictions: file of `reddino predict --out` on the same cells, for a map by predicted class.
         serve: open Embedding Atlas on the table, on this machine alone, until Ctrl-C.
         port: for --serve.
     """
@@ -51,7 +53,15 @@ def explore(
         # Checked before the map is made, which takes a while.
         atlas.require()
     overview = reddino.explore(
-        table, out, images=images, method=method, label=label, seed=seed, formats=formats, kinds=kinds
+        table,
+        out,
+        images=images,
+        method=method,
+        label=label,
+        seed=seed,
+        formats=formats,
+        kinds=kinds,
+        predictions=predictions,
     )
     if images is None:
         complain("no sheets of pictures were drawn; give --images with the manifest that was embedded.")
@@ -120,6 +130,7 @@ def report(
     images: Path | None = None,
     scores: Annotated[Sequence[Path], Several] = (),
     batch_effect: Path | None = None,
+    predictions: Path | None = None,
     method: Method = "umap",
     label: str = "label",
     seed: int = 0,
@@ -127,11 +138,12 @@ def report(
     """Write a report of an embedding table or of a pretraining run: one HTML file that needs no network.
 
     Args:
-        of: folder of an embedding table, or of a run.
+        of: folder of an embedding table, or of a run; or a file of `reddino predict --out`.
         out: the file; report.html in that folder if not given.
         images: the manifest that was embedded, or the folder its paths start from; without it, no pictures.
         scores: JSON files of `reddino evaluate --out`, to show their tables.
         batch_effect: JSON file of `reddino batch --out`, to show its measures.
+        predictions: file of `reddino predict --out` on the same cells: the report opens with their counts.
         method: how the map is made.
         label: column of the classes.
         seed: of the map, and of what is drawn at random.
@@ -142,6 +154,7 @@ def report(
         images=images,
         scores=scores,
         batch_effect=batch_effect,
+        predictions=predictions,
         method=method,
         label=label,
         seed=seed,

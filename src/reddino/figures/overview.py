@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from matplotlib.figure import Figure
 
@@ -18,8 +20,10 @@ from reddino.embedding.finite import require_finite
 from reddino.embedding.view_encoder import Images
 from reddino.figures.atlas_data import write_atlas_data
 from reddino.figures.choices import Method
+from reddino.figures.clusters import cluster_names
 from reddino.figures.maps import maps_figure
 from reddino.figures.outliers import outlier_scores
+from reddino.figures.prediction_file import PREDICTED, PROBABILITIES, PredictionFile, with_predictions
 from reddino.figures.projection import Points, layout
 from reddino.figures.row_pictures import Pictures
 from reddino.figures.sheets import (
@@ -43,6 +47,10 @@ PANELS: Mapping[str, tuple[str, ...]] = {
     "by patient": ("patient", "slide"),
     "by source": ("source",),
 }
+#: The column of groups of similar cells.
+GROUP = "group of similar cells"
+#: Panels of columns that stand in for labels.
+PANEL_OF = {GROUP: "by group of similar cells (no classes)", "predicted": "by predicted class"}
 NAMES = {"umap": "UMAP", "pca": "first two principal components"}
 
 
@@ -59,6 +67,7 @@ class Overview:
         seed: that map and choices follow from.
         label: column of the classes.
         notes: for the reader of the figures, such as how many vectors are equal.
+        predictions: of these cells, by a classifier; None where none were given.
     """
 
     table: Embeddings
@@ -69,6 +78,7 @@ class Overview:
     seed: int
     label: str
     notes: tuple[str, ...] = ()
+    predictions: PredictionFile | None = None
 
     @classmethod
     def of(
@@ -79,6 +89,7 @@ class Overview:
         method: Method = "umap",
         seed: int = 0,
         label: str = "label",
+        predictions: PredictionFile | None = None,
     ) -> Overview:
         """Lay out the map and score outliers.
 
@@ -88,17 +99,41 @@ class Overview:
             method: `umap`, or `pca` where a second must do.
             seed: of the map, and of what is drawn at random.
             label: column of the classes.
+            predictions: of the same cells, whose classes and verdicts become columns.
 
         Raises:
-            RedDinoError: no such column, the images are not there, or vectors are not finite.
+            RedDinoError: no such column, predictions of other cells, the images are not there, or vectors are
+                not finite.
         """
         require_finite(table)
         table.strings(label)
+        unmatched = ""
+        if predictions is not None and PREDICTED not in table.table.column_names:
+            table, unmatched = with_predictions(table, predictions)
         pictures = Pictures.of(table, images) if images is not None else None
         made = layout(table.vectors, method, seed)
         with stage("scoring outliers"):
-            scores = outlier_scores(table.vectors, table.strings("source"), seed=seed)
-        return cls(table, made.xy, scores, pictures, made.method, seed, label, made.notes)
+            scores = _outliers(table, seed)
+        notes = (*made.notes, *([unmatched] if unmatched else []))
+        return cls(table, made.xy, scores, pictures, made.method, seed, label, notes, predictions)
+
+    @cached_property
+    def groups(self) -> list[str]:
+        """Names (n,) of groups of similar cells, for tables that neither labels nor predictions divide."""
+        return cluster_names(self.table.vectors, self.seed)
+
+    @property
+    def has_vectors(self) -> bool:
+        """Whether vectors of a network were given; of class probabilities no neighbours are shown."""
+        return self.table.meta.get("pooling") != PROBABILITIES
+
+    @property
+    def shown(self) -> tuple[str, list[str]]:
+        """Name and values (n,) of the column that figures go by: labels, else predictions, else groups."""
+        for column in (self.label, PREDICTED):
+            if column in self.table.table.column_names and any(values := self.table.strings(column)):
+                return column, values
+        return GROUP, self.groups
 
     @property
     def title(self) -> str:
@@ -114,6 +149,11 @@ class Overview:
                 if len(set(values) - {""}) > 1:
                     found[title if column == columns[0] else f"by {column}"] = values
                     break
+        column, values = self.shown
+        if column != self.label and len(set(values) - {""}) > 1:
+            found = {PANEL_OF[column]: values, **found}
+        elif PREDICTED in self.table.table.column_names and len(set(self.table.strings(PREDICTED))) > 1:
+            found = {**found, PANEL_OF[PREDICTED]: self.table.strings(PREDICTED)}
         return found or {"one source, one class": [""] * len(self.table)}
 
     def maps(self) -> Figure:
@@ -121,17 +161,32 @@ class Overview:
         return maps_figure(self.xy, self.panels(), self.title)
 
     def sheets(self) -> dict[str, Figure]:
-        """Draw sheets of pictures by name: neighbours, classes (where there are labels) and outliers."""
+        """Draw sheets of pictures by name: classes (or groups of similar cells), outliers and neighbours.
+
+        Cells that the border of their image cuts are on none of them.
+        """
         if self.pictures is None:
             return {}
-        labels, sources = self.table.strings(self.label), self.table.strings("source")
-        with stage("finding neighbours"):
-            queries = typical_queries(self.table.vectors, labels, sources)
-            found = find_neighbourhoods(self.table.vectors, sources, self.table.strings("path"), queries)
-        sheets = {"neighbours": neighbours_figure(found, self.cut, labels, sources)}
+        whole = np.flatnonzero(~cells_cut(self.table))
+        whole = whole if len(whole) else np.arange(len(self.table))
+        part = self.table.select(whole)
+        column, values = self.shown
+        labels, sources = [values[row] for row in whole.tolist()], part.strings("source")
+
+        def cut(rows: Indices) -> Images:
+            return self.cut(whole[rows])
+
+        sheets = {}
         if any(labels):
-            sheets["classes"] = classes_figure(self.table.vectors, labels, self.cut, seed=self.seed)
-        sheets["outliers"] = outliers_figure(self.scores, sources, labels, self.cut)
+            name = "groups" if column == GROUP else "classes"
+            sheets[name] = classes_figure(part.vectors, labels, cut, seed=self.seed)
+        if not self.has_vectors:
+            return sheets
+        sheets["outliers"] = outliers_figure(self.scores[whole], sources, labels, cut)
+        with stage("finding neighbours"):
+            queries = typical_queries(part.vectors, labels, sources)
+            found = find_neighbourhoods(part.vectors, sources, part.strings("path"), queries)
+        sheets["neighbours"] = neighbours_figure(found, cut, labels, sources)
         return sheets
 
     def cut(self, rows: Indices, side: int = PICTURE) -> Images:
@@ -160,3 +215,22 @@ class Overview:
     def save_atlas_data(self, path: Path) -> None:
         """Write what Embedding Atlas reads; see `reddino.figures.atlas_data.write_atlas_data`."""
         write_atlas_data(self.columns(), path, self.cut if self.pictures is not None else None)
+
+
+def cells_cut(table: Embeddings) -> npt.NDArray[np.bool_]:
+    """Return which cells (n,) the border of their image cuts, where the table tells."""
+    if "at_border" not in table.table.column_names:
+        return np.zeros(len(table), dtype=np.bool_)
+    return np.array([value.casefold() == "true" for value in table.strings("at_border")], dtype=np.bool_)
+
+
+def _outliers(table: Embeddings, seed: int) -> Points:
+    """Return outlier scores (n,) among whole cells; nan for those that the border cuts: half are mirrored."""
+    scores = np.full(len(table), np.nan)
+    if table.meta.get("pooling") == PROBABILITIES:
+        return scores
+    whole = np.flatnonzero(~cells_cut(table))
+    if len(whole):
+        part = table.select(whole)
+        scores[whole] = outlier_scores(part.vectors, part.strings("source"), seed=seed)
+    return scores

@@ -107,7 +107,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Any]], numbers: Sequenc
 
     head = f"<thead><tr>{cells('th', header)}</tr></thead>" if header else ""
     body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
-    return f"<table>{head}<tbody>{body}</tbody></table>"
+    return f'<div class="wide"><table>{head}<tbody>{body}</tbody></table></div>'
 
 
 def facts(values: Mapping[str, Any]) -> str:

@@ -31,25 +31,46 @@
   const GREY = rgb(data.grey);
   const FADED = [228, 228, 228];
   const RAMP = new Uint8Array(bytes(data.ramp));
-  const mix = (a, b, share) => a.map((value, i) => Math.round(value + (b[i] - value) * share));
-  const categoryColour = (place) => {
-    const base = PALETTE[place % PALETTE.length];
-    const turn = Math.floor(place / PALETTE.length) % 3;
-    return turn === 0 ? base : turn === 1 ? mix(base, [255, 255, 255], 0.45) : mix(base, [0, 0, 0], 0.4);
-  };
+  // A category has a colour and, beyond the first eight, another marker: fourteen classes stay apart.
+  const SHAPES = ["circle", "triangle", "square", "diamond", "down", "plus", "cross", "star"];
+  const styleOf = (place) => ({
+    colour: PALETTE[place % PALETTE.length],
+    shape: Math.floor(place / PALETTE.length) % SHAPES.length,
+    dash: data.dashes[Math.floor(place / PALETTE.length) % data.dashes.length],
+  });
+  const NONE = { colour: GREY, shape: 0, dash: "" };
+  // Whether a marker of radius 1 holds a point of the plane, y downwards.
+  const HOLDS = [
+    (u, v) => u * u + v * v <= 1,
+    (u, v) => v <= 0.8 && v >= 2 * Math.abs(u) - 1.1,
+    (u, v) => Math.max(Math.abs(u), Math.abs(v)) <= 0.88,
+    (u, v) => Math.abs(u) + Math.abs(v) <= 1.2,
+    (u, v) => v >= -0.8 && -v >= 2 * Math.abs(u) - 1.1,
+    (u, v) => Math.min(Math.abs(u), Math.abs(v)) <= 0.32 && Math.max(Math.abs(u), Math.abs(v)) <= 1.1,
+    (u, v) => Math.abs(Math.abs(u) - Math.abs(v)) <= 0.42 && Math.max(Math.abs(u), Math.abs(v)) <= 0.95,
+    (u, v) => Math.hypot(u, v) <= 0.55 + 0.6 * Math.max(0, Math.cos(2.5 * (Math.atan2(u, -v)))) ** 2,
+  ];
 
   const pointColour = new Uint8Array(3 * n);
   const bright = new Uint8Array(n);
   let chosen = null; // names of the legend that stand out, as numbers of the category; null = all
   let selected = null; // rows in the lasso, as a mask; null = no lasso
   let current = null;
+  let emphasis = null; // a name of the legend that the cursor is on, as its number; null = none
+  let searched = null; // rows that a search found, as a mask; null = no search
+  let pickedRow = -1;
+  const pointShape = new Uint8Array(n);
+  const listeners = [];
+  const changed = () => listeners.forEach((listener) => listener());
 
   function colourBy(name) {
     current = columns.get(name);
-    chosen = null;
+    chosen = emphasis = null;
+    byId("colour").value = name;
     paint();
     drawLegend();
     schedule();
+    changed();
   }
 
   function numberRange(values) {
@@ -64,7 +85,7 @@
     const values = decode(current);
     const isNumber = current.kind === "number";
     if (isNumber) current.range ??= numberRange(values);
-    const colours = isNumber ? null : legendOrder().colours;
+    const styles = isNumber ? null : legendOrder().styles;
     for (let i = 0; i < n; i++) {
       let colour = GREY;
       if (isNumber) {
@@ -75,21 +96,25 @@
           colour = [RAMP[at], RAMP[at + 1], RAMP[at + 2]];
         }
       } else {
-        colour = colours[values[i]];
+        colour = styles[values[i]].colour;
       }
-      bright[i] = (!chosen || chosen.has(values[i])) && (!selected || selected[i]) ? 1 : 0;
+      pointShape[i] = isNumber ? 0 : styles[values[i]].shape;
+      bright[i] = shows(i, values) && (emphasis === null || values[i] === emphasis) ? 1 : 0;
       pointColour.set(bright[i] ? colour : FADED, 3 * i);
     }
   }
+
+  // Whether a row is among those chosen in the legend, in the lasso and found by the search.
+  const shows = (i, values) =>
+    (!chosen || chosen.has(values[i])) && (!selected || selected[i]) && (!searched || searched[i]);
 
   function legendOrder() {
     if (!current.order) {
       const counts = new Array(current.names.length).fill(0);
       for (const code of decode(current)) counts[code]++;
-      const colours = [];
       let place = 0;
-      current.names.forEach((name, code) => colours.push(name === "" ? GREY : categoryColour(place++)));
-      current.order = { counts, colours };
+      const styles = current.names.map((name) => (name === "" ? NONE : styleOf(place++)));
+      current.order = { counts, styles };
     }
     return current.order;
   }
@@ -108,25 +133,49 @@
       legend.append(bar, ends);
       return;
     }
-    const { counts, colours } = legendOrder();
+    const { counts, styles } = legendOrder();
     current.names.forEach((name, code) => {
       const item = document.createElement("button");
       item.type = "button";
       item.setAttribute("aria-pressed", String(Boolean(chosen && chosen.has(code))));
-      const swatch = element("span", "");
-      swatch.className = "swatch";
-      swatch.style.background = `rgb(${colours[code].join(",")})`;
-      item.append(swatch, element("span", name || "none given"), element("small", String(counts[code])));
+      item.append(swatch(styles[code]), element("span", name || "none given"), element("small", String(counts[code])));
       item.addEventListener("click", () => {
         chosen = new Set(chosen);
         if (!chosen.delete(code)) chosen.add(code);
         if (!chosen.size) chosen = null;
         paint();
-        drawLegend();
+        item.setAttribute("aria-pressed", String(Boolean(chosen && chosen.has(code))));
+        legend.querySelectorAll("button").forEach((other) => {
+          if (!chosen) other.setAttribute("aria-pressed", "false");
+        });
         schedule();
+        changed();
       });
+      // Pointing at a name, or reaching it by the keyboard, fades all others.
+      for (const [on, value] of [["mouseenter", code], ["focus", code], ["mouseleave", null], ["blur", null]]) {
+        item.addEventListener(on, () => {
+          emphasis = value;
+          paint();
+          schedule();
+        });
+      }
       legend.append(item);
     });
+  }
+
+  // A marker of the legend, drawn as the map draws it.
+  function swatch({ colour, shape }) {
+    const side = 14 * 2;
+    const small = Object.assign(document.createElement("canvas"), { width: side, height: side, className: "swatch" });
+    const ink = small.getContext("2d");
+    const picture = ink.createImageData(side, side);
+    for (let at = 0; at < side * side; at++) {
+      const u = ((at % side) + 0.5 - side / 2) / (0.42 * side);
+      const v = (Math.floor(at / side) + 0.5 - side / 2) / (0.42 * side);
+      if (HOLDS[shape](u, v)) picture.data.set([...colour, 255], 4 * at);
+    }
+    ink.putImageData(picture, 0, 0);
+    return small;
   }
 
   const element = (kind, text) => Object.assign(document.createElement(kind), { textContent: text });
@@ -185,16 +234,26 @@
     [order[i], order[j]] = [order[j], order[i]];
   }
 
-  function stamp() {
+  function stamp(shape) {
     const base = n > 50000 ? 0.9 : n > 10000 ? 1.4 : n > 2000 ? 2.2 : 3.2;
-    const radius = Math.min(base * Math.pow(view.zoom, 0.4), 7) * density;
-    const reach = Math.ceil(radius + 0.5);
+    // Markers other than discs need some pixels to be told apart.
+    const radius = Math.min(base * Math.pow(view.zoom, 0.4), 7) * density * (shape ? 1.25 : 1);
+    const reach = Math.ceil(radius * 1.2 + 0.5);
     const alpha = n > 20000 && view.zoom < 4 ? 0.5 : 0.85;
     const offsets = [];
     const shares = [];
     for (let dy = -reach; dy <= reach; dy++) {
       for (let dx = -reach; dx <= reach; dx++) {
-        const cover = Math.min(1, Math.max(0, radius + 0.5 - Math.hypot(dx, dy)));
+        let cover = 0;
+        if (shape === 0) {
+          cover = Math.min(1, Math.max(0, radius + 0.5 - Math.hypot(dx, dy)));
+        } else {
+          for (const sx of [-0.25, 0.25]) {
+            for (const sy of [-0.25, 0.25]) {
+              cover += HOLDS[shape]((dx + sx) / (radius + 0.3), (dy + sy) / (radius + 0.3)) ? 0.25 : 0;
+            }
+          }
+        }
         if (cover <= 0) continue;
         offsets.push(4 * (dy * canvas.width + dx));
         shares.push(cover * alpha);
@@ -207,8 +266,9 @@
     const { width, height } = canvas;
     const picture = pen.createImageData(width, height);
     const pixels = picture.data.fill(255);
-    const { offsets, shares, reach } = stamp();
+    const stamps = SHAPES.map((_, shape) => stamp(shape));
     const plot = (i) => {
+      const { offsets, shares, reach } = stamps[pointShape[i]];
       const px = Math.round(toX(x[i]));
       const py = Math.round(toY(y[i]));
       if (px < reach || py < reach || px >= width - reach || py >= height - reach) return;
@@ -222,12 +282,25 @@
         pixels[at + 2] += (b - pixels[at + 2]) * share;
       }
     };
-    if (chosen || selected) for (let k = 0; k < n; k++) if (!bright[order[k]]) plot(order[k]);
+    if (chosen || selected || searched || emphasis !== null) for (let k = 0; k < n; k++) if (!bright[order[k]]) plot(order[k]);
     for (let k = 0; k < n; k++) if (bright[order[k]]) plot(order[k]);
     pen.putImageData(picture, 0, 0);
     drawLasso();
+    drawPicked();
     canvas.dataset.zoom = view.zoom.toFixed(3);
     canvas.dataset.frames = String(1 + Number(canvas.dataset.frames || 0));
+  }
+
+  function drawPicked() {
+    if (pickedRow < 0) return;
+    const [px, py] = [toX(x[pickedRow]), toY(y[pickedRow])];
+    for (const [width, colour] of [[5, "#fff"], [2.5, "#000"]]) {
+      pen.beginPath();
+      pen.arc(px, py, 9 * density, 0, 2 * Math.PI);
+      pen.lineWidth = width * density;
+      pen.strokeStyle = colour;
+      pen.stroke();
+    }
   }
 
   let waiting = false;
@@ -290,23 +363,35 @@
     return Number.isFinite(value) ? String(Number(value.toPrecision(7))) : value > 0 ? "inf" : "-inf";
   }
 
+  function thumbnail(row) {
+    if (!pictures.has(row)) return null;
+    const { side, across, sheets } = data.pictures;
+    const place = pictures.get(row);
+    const within = place % (across * across);
+    const picture = element("div", "");
+    picture.className = "picture";
+    picture.style.width = picture.style.height = `${side}px`;
+    picture.style.backgroundImage = `url(${sheets[Math.floor(place / (across * across))]})`;
+    picture.style.backgroundPosition = `-${(within % across) * side}px -${Math.floor(within / across) * side}px`;
+    return picture;
+  }
+
+  function pick(row) {
+    pickedRow = row;
+    showTip(-1);
+    schedule();
+    pickers.forEach((picker) => picker(row));
+  }
+  const pickers = [];
+
   function showTip(row, clientX, clientY) {
     const tip = byId("tip");
     tip.hidden = row < 0;
     if (row < 0) return;
     tip.replaceChildren();
     tip.dataset.row = String(row);
-    if (pictures.has(row)) {
-      const { side, across, sheets } = data.pictures;
-      const place = pictures.get(row);
-      const within = place % (across * across);
-      const picture = element("div", "");
-      picture.className = "picture";
-      picture.style.width = picture.style.height = `${side}px`;
-      picture.style.backgroundImage = `url(${sheets[Math.floor(place / (across * across))]})`;
-      picture.style.backgroundPosition = `-${(within % across) * side}px -${Math.floor(within / across) * side}px`;
-      tip.append(picture);
-    }
+    const picture = thumbnail(row);
+    if (picture) tip.append(picture);
     const list = document.createElement("dl");
     list.append(element("dt", "row"), element("dd", String(row)));
     for (const name of new Set([...data.shown, current.name])) {
@@ -363,6 +448,7 @@
     byId("download").disabled = byId("clear").disabled = false;
     paint();
     schedule();
+    changed();
   }
 
   function clearLasso() {
@@ -372,6 +458,7 @@
     byId("download").disabled = byId("clear").disabled = true;
     paint();
     schedule();
+    changed();
   }
 
   // An apostrophe before what a spreadsheet would compute, as reddino.exports does.
@@ -408,9 +495,11 @@
     return [(event.clientX - box.left) * density, (event.clientY - box.top) * density];
   };
   let held = null;
+  let pressed = null; // where the pointer went down: a click picks, a drag moves
   canvas.addEventListener("pointerdown", (event) => {
     canvas.setPointerCapture(event.pointerId);
     held = at(event);
+    pressed = held;
     lassoing = event.shiftKey || byId("lasso").getAttribute("aria-pressed") === "true";
     if (lassoing) polygon = [];
     showTip(-1);
@@ -427,8 +516,13 @@
     }
     schedule();
   });
-  const release = () => {
+  const release = (event) => {
     if (held && lassoing && polygon.length > 2) select();
+    else if (held && !lassoing && event.type === "pointerup" && pressed) {
+      const [px, py] = at(event);
+      const row = Math.hypot(px - pressed[0], py - pressed[1]) < 5 * density ? pointAt(px, py) : -1;
+      if (row >= 0) pick(row);
+    }
     held = null;
     lassoing = false;
   };
@@ -445,7 +539,10 @@
     if (event.key === "+" || event.key === "=") middle(1.5);
     else if (event.key === "-") middle(1 / 1.5);
     else if (event.key === "0") reset();
-    else if (event.key === "Escape") clearLasso();
+    else if (event.key === "Escape") {
+      if (pickedRow >= 0) pick(-1);
+      else clearLasso();
+    }
   });
   byId("closer").addEventListener("click", () => middle(1.5));
   byId("farther").addEventListener("click", () => middle(1 / 1.5));
@@ -466,8 +563,31 @@
   resize();
   colourBy(data.first);
 
-  // Where a row is drawn, in pixels of the window: for other scripts of the page.
+  // For the table and the fields of the page.
   window.reddinoMap = {
+    data, columns, decode, valueOf, thumbnail, pick,
+    picked: () => pickedRow,
+    onPick: (picker) => pickers.push(picker),
+    onChange: (listener) => listeners.push(listener),
+    // Numbers of the rows that are chosen, in the lasso and found.
+    rows() {
+      const values = decode(current);
+      const found = [];
+      for (let i = 0; i < n; i++) if (shows(i, values)) found.push(i);
+      return found;
+    },
+    search(mask) {
+      searched = mask;
+      paint();
+      schedule();
+      changed();
+    },
+    // Colour and dash of a row by the column that the map is coloured by.
+    styleOf(row) {
+      if (current.kind === "number") return { colour: [...pointColour.slice(3 * row, 3 * row + 3)], dash: "" };
+      return legendOrder().styles[decode(current)[row]];
+    },
+    // Where a row is drawn, in pixels of the window.
     place(row) {
       const box = canvas.getBoundingClientRect();
       return [box.left + toX(x[row]) / density, box.top + toY(y[row]) / density];

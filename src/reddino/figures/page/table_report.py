@@ -10,9 +10,12 @@ from typing import Any
 
 from reddino.figures.overview import Overview
 from reddino.figures.page.document import Document, facts, paragraph, picture, table
+from reddino.figures.page.field_pictures import field_pictures, first_fields
+from reddino.figures.page.finding import finding
 from reddino.figures.page.interactive import interactive_map
 from reddino.figures.page.measures import batch_effect_parts, score_parts
 from reddino.foundations.exports import original
+from reddino.foundations.stages import stage
 
 #: A report that mails and browsers still take.
 MOST_CHARACTERS = 19_500_000
@@ -30,6 +33,12 @@ CAPTIONS = {
         "its own source (from other images), then the nearest of other sources. Green frames: the same "
         "class; vermilion: another. A network that sees cells and not cameras finds the same class in other "
         "sources.",
+    ),
+    "groups": (
+        "Groups of similar cells",
+        "No cell carries a label, so they are grouped by the similarity of their vectors (k-means): the mean "
+        "picture of each group, and the cells nearest to the mean of its vectors. Groups are for finding "
+        "one's way; what they are, a morphologist names.",
     ),
     "classes": (
         "Classes",
@@ -62,16 +71,11 @@ def table_report(
         failures: the table's failures.csv.
     """
     meta = overview.table.meta
-    page = Document(f"{meta['model']}: {len(overview.table)} views", "A report of RedDino. Research only.")
-    page.add("What was embedded", *_contents(overview), facts(_origin(meta, provenance)))
-    page.add("Scores", *(part for document in scores for part in score_parts(document)))
-    if batch_effect is not None:
-        page.add("Batch effect", *batch_effect_parts(batch_effect))
-    page.add(
-        "Map",
-        *(paragraph(note, note=True) for note in overview.notes),
-        picture(overview.maps(), MAP_CAPTION, page.numbers),
-    )
+    page = Document(_title(overview), "A report of RedDino. Research only, not a diagnosis.")
+    page.add("Finding", *finding(overview, scores=scores, batch_effect=batch_effect))
+    with stage("cutting fields"):
+        fields = field_pictures(overview)
+    page.add("Fields with their cells", *first_fields(overview, fields))
     place = len(page.sections)
     sheets = overview.sheets()
     for name, figure in sheets.items():
@@ -79,16 +83,38 @@ def table_report(
         page.add(title, picture(figure, caption, page.numbers))
     if not sheets:
         page.add("Pictures", paragraph("Left out: the images were not given (--images)."))
+    page.add(
+        "Map",
+        *(paragraph(note, note=True) for note in overview.notes),
+        picture(overview.maps(), MAP_CAPTION, page.numbers),
+    )
+    page.add("Scores", *(part for document in scores for part in score_parts(document)))
+    if batch_effect is not None:
+        page.add("Batch effect", *batch_effect_parts(batch_effect))
+    page.add("Method: what was embedded", *_contents(overview), facts(_origin(meta, provenance)))
     if page.numbers:
         note = (
             "No font on the computer that made this report draws these names: numbers stand for them above."
         )
         page.add("Names", paragraph(note), table(("in the figures", "name"), page.numbers.rows()))
     page.add("Left out", *_failures(failures, overview))
-    parts, script = interactive_map(overview, MOST_CHARACTERS - len(page.html()) - len(MAP_CAPTION))
-    page.sections.insert(place, ("Interactive map", "\n".join(parts)))
-    page.scripts.append(script)
+    left = MOST_CHARACTERS - len(page.html())
+    parts, scripts = interactive_map(overview, fields, left - len(MAP_CAPTION))
+    page.sections.insert(place, ("Every cell: map and table", "\n".join(parts)))
+    page.scripts += scripts
     return page.html()
+
+
+def _title(overview: Overview) -> str:
+    """Return what the page is about, for a browser's tab and the first line."""
+    rows = overview.table
+    slides = len({key for key in zip(rows.strings("source"), rows.strings("slide"), strict=True) if key[1]})
+    where = (
+        f"{slides} slide{'s' if slides > 1 else ''}" if slides else f"{len(set(rows.strings('path')))} images"
+    )
+    if overview.predictions is not None:
+        return f"{len(rows)} cells of {where}, by class"
+    return f"{rows.meta['model']}: {len(rows)} views of {where}"
 
 
 def _contents(overview: Overview) -> list[str]:

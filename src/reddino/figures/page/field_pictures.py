@@ -1,0 +1,167 @@
+"""Whole fields in a page: which are taken, their pictures, and the cells marked on those shown first."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from reddino.figures.overview import Overview
+from reddino.figures.page.document import escape
+from reddino.figures.palette import NO_LABEL, PALETTE, Groups
+from reddino.figures.prediction_file import PREDICTED, PredictionFile
+from reddino.foundations.visible import short
+from reddino.smears.decode import decode_image
+from reddino.smears.failures import ImageError
+from reddino.smears.readings import Readings
+
+Real = npt.NDArray[np.float64]
+
+#: Longest side of a field's picture in a page, and its JPEG quality.
+LONGEST, QUALITY = 1000, 78
+#: Fields with their cells marked that the page shows without a click.
+FIRST = 6
+#: What cells without a label, or left out of the counts, are called.
+NO_CLASS = "none, or left out"
+#: Fields that a page takes, at most, and characters that they may take together.
+MOST, SPACE = 60, 6_000_000
+#: Dashes of marks beyond the first colours, as (dash, gap) in widths of the line.
+DASHES = ("", "4 2", "1.5 1.5", "6 2 1.5 2")
+
+
+def choose_fields(overview: Overview, most: int = MOST) -> list[str]:
+    """Return images: of each slide (or source) in turn, the one nearest its median number of cells first.
+
+    Images of the highest outlier scores follow on the first round, so that a cell that is looked up is likely
+    to have its field in the page.
+    """
+    rows = overview.table
+    paths, slides, sources = rows.strings("path"), rows.strings("slide"), rows.strings("source")
+    cells = Counter(paths)
+    home = dict(zip(paths, zip(sources, slides, strict=True), strict=True))
+    by_home: dict[tuple[str, str], list[str]] = {}
+    for path in cells:
+        by_home.setdefault(home[path], []).append(path)
+    turns: list[list[str]] = []
+    for key in sorted(by_home):
+        middle = float(np.median([cells[path] for path in by_home[key]]))
+        turns.append(sorted(by_home[key], key=lambda path: (abs(cells[path] - middle), path)))
+    typical = [turn[0] for turn in turns]
+    scores = np.nan_to_num(overview.scores, nan=-1.0, posinf=1e9)
+    odd = [paths[row] for row in np.argsort(-scores, kind="stable")[: 4 * most].tolist()]
+    rest = [turn[i] for i in range(1, max(map(len, turns))) for turn in turns if i < len(turn)]
+    return list(dict.fromkeys([*typical[: most // 2], *odd[:most], *typical, *rest]))[:most]
+
+
+def field_pictures(overview: Overview, space: int = SPACE) -> list[dict[str, Any]]:
+    """Return fields as a page takes them: path, width and height of the image, and a JPEG as a data URL."""
+    if overview.pictures is None:
+        return []
+    readings, root = Readings(overview.table.table), overview.pictures.root
+    found: list[dict[str, Any]] = []
+    for path in choose_fields(overview):
+        try:
+            image = decode_image(root / path, **readings.of(path))
+        except ImageError as error:
+            overview.pictures.failures.add(path, error.reason)
+            continue
+        url = _jpeg(image)
+        if len(url) > space:
+            break
+        space -= len(url)
+        found.append({"path": path, "width": image.shape[1], "height": image.shape[0], "url": url})
+    return found
+
+
+def marks(overview: Overview) -> tuple[Real, Real, Real]:
+    """Return centre x, centre y and radius (n,) of each cell in pixels of its image; NaN without a place."""
+    rows = overview.table
+    names = rows.table.column_names
+    x, y, side = (
+        rows.numbers(name) if name in names else np.full(len(rows), np.nan)
+        for name in ("view_x", "view_y", "view_side")
+    )
+    diameter = rows.numbers("cell_diameter") if "cell_diameter" in names else np.full(len(rows), np.nan)
+    # Views of cells are 1.6 diameters wide unless the user says otherwise.
+    radius = np.where(np.isfinite(diameter), diameter, side / 1.6) / 2
+    return x, y, np.where(np.isnan(side), np.nan, radius)
+
+
+def first_fields(overview: Overview, fields: Sequence[dict[str, Any]]) -> list[str]:
+    """Return HTML of the first fields, each cell marked with the colour of its class.
+
+    They need no script, so that they print; the page's script finds their pictures by their number.
+    """
+    rows = overview.table
+    column, values = overview.shown
+    if PREDICTED in rows.table.column_names:
+        column, values = PREDICTED, _counted_classes(overview)
+    groups = Groups.of(values)
+    place = {number: order for order, number in enumerate(groups.named)}
+    x, y, radius = marks(overview)
+    paths = np.asarray(rows.strings("path"), dtype=object)
+    parts = []
+    for number, field in enumerate(fields[:FIRST]):
+        inside = np.flatnonzero((paths == field["path"]) & np.isfinite(radius))
+        circles = [
+            f'<circle cx="{x[row]:.1f}" cy="{y[row]:.1f}" r="{radius[row]:.1f}" data-row="{row}" '
+            f"{mark_style(place.get(int(groups.index[row])))}>"
+            f"<title>{escape(values[row] or NO_CLASS)}</title></circle>"
+            for row in inside.tolist()
+        ]
+        counts = Counter(values[row] or NO_CLASS for row in inside.tolist())
+        listed = ", ".join(f"{short(name, 28)} {count}" for name, count in counts.most_common(8))
+        source = rows.strings("source")[int(inside[0])] if len(inside) else ""
+        caption = f"{field['path']} ({source}): {len(inside)} cells by {column}: {listed}"
+        parts.append(
+            f'<figure class="field"><svg viewBox="0 0 {field["width"]} {field["height"]}" role="img" '
+            f'aria-label="{escape(field["path"])}"><image id="field-{number}" width="{field["width"]}" '
+            f'height="{field["height"]}" href="{field["url"]}"/>{"".join(circles)}</svg>'
+            f"<figcaption>{escape(caption)}</figcaption></figure>"
+        )
+    used = {groups.index[row] for field in fields[:FIRST] for row in np.flatnonzero(paths == field["path"])}
+    keys = "".join(
+        f'<span class="key"><svg width="22" height="12" aria-hidden="true"><line y1="6" x2="22" y2="6" '
+        f"{mark_style(place.get(number))}/></svg> {escape(groups.names[number] or NO_CLASS)}</span>"
+        for number in sorted(int(one) for one in used)
+    )
+    return [f'<p class="keys">{keys}</p>', '<div class="fields">', *parts, "</div>"] if parts else []
+
+
+def _counted_classes(overview: Overview) -> list[str]:
+    """Return the predicted class (n,) of each cell that counts for one; "" for those left out."""
+    table = overview.table.table
+    file = PredictionFile(Path(), table, (), {})
+    return [
+        value if counts else ""
+        for value, counts in zip(file.strings(PREDICTED), file.counted().tolist(), strict=True)
+    ]
+
+
+def mark_style(place: int | None) -> str:
+    """Return how cells of group number `place` are outlined: colour, and dashes beyond the first colours."""
+    if place is None:
+        return f'fill="none" stroke="{NO_LABEL}" stroke-width="2" vector-effect="non-scaling-stroke"'
+    dash = DASHES[place // len(PALETTE) % len(DASHES)]
+    dashes = f' stroke-dasharray="{dash}"' if dash else ""
+    colour = PALETTE[place % len(PALETTE)]
+    return f'fill="none" stroke="{colour}" stroke-width="2" vector-effect="non-scaling-stroke"{dashes}'
+
+
+def _jpeg(image: npt.NDArray[np.uint8]) -> str:
+    scale = min(1.0, LONGEST / max(image.shape[:2]))
+    if scale < 1:
+        image = np.asarray(
+            cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8
+        )
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG", quality=QUALITY)
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")

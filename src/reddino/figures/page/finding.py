@@ -1,0 +1,306 @@
+"""The finding that a page opens with: what was seen, how far to trust it, and each slide."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from reddino.figures.maps import same_label_fraction
+from reddino.figures.overview import Overview, cells_cut
+from reddino.figures.page.document import escape, paragraph, table
+from reddino.figures.page.slides import (
+    FEW,
+    MOST_SLIDES,
+    Slide,
+    frequent,
+    left_out,
+    percent,
+    pooled,
+    slide_bars,
+    slide_table,
+    slides_of,
+)
+from reddino.figures.palette import Groups
+from reddino.figures.prediction_file import PredictionFile
+from reddino.foundations.visible import short
+
+#: Classes that the first sentence names.
+NAMED = 4
+#: Sources that have a sentence of their own.
+MOST_SOURCES = 6
+#: From this score on a cell is called odd: three times as far from its neighbours as is usual.
+ODD = 3.0
+#: Counted cells of a slide from which its fractions are compared with others'.
+LEAST_COMPARED = 30
+#: How much verdicts weigh, the worst first.
+VERDICTS = ("outside", "at the edge", "too few cells", "within")
+
+
+def finding(
+    overview: Overview,
+    *,
+    scores: Sequence[Mapping[str, Any]] = (),
+    batch_effect: Mapping[str, Any] | None = None,
+) -> list[str]:
+    """Return the HTML of the finding: from predictions where there are, else from the map."""
+    if overview.predictions is not None and len(overview.predictions):
+        return [*_of_predictions(overview.predictions), *_also(scores, batch_effect)]
+    return [*_of_map(overview), *_also(scores, batch_effect)]
+
+
+def _of_predictions(file: PredictionFile) -> list[str]:
+    slides = slides_of(file)
+    counted = sum(slide.counted for slide in slides)
+    fields = sum(len(slide.by_field) for slide in slides)
+    sources = len({slide.source for slide in slides})
+    where = f"{_count(len(slides), 'slide')} ({_count(fields, 'field')}, {_count(sources, 'source')})"
+    order = frequent(slides)
+    if not counted:
+        return [_headline(f"None of {len(file)} cells on {where} counts for a class."), *_trust(file, slides)]
+    header, rows = slide_table(slides, file.classes)
+    parts = [
+        _headline(f"{counted} cells were counted on {where}."),
+        *_by_source(file, slides),
+        paragraph(
+            "In brackets: 95 % intervals, by slides where there are several, else by fields.", note=True
+        ),
+        *_trust(file, slides),
+        *_range(file, slides, order[0]),
+        slide_bars(slides, file.classes, file.strings("predicted")),
+        table(header, rows, range(2, 4)),
+    ]
+    if len(slides) > MOST_SLIDES:
+        parts.append(paragraph(f"The first {MOST_SLIDES} of {len(slides)} slides.", note=True))
+    if any(not name for name in file.strings("slide")):
+        parts.append(paragraph("Where no slide is named, each image stands for one.", note=True))
+    return parts
+
+
+def _by_source(file: PredictionFile, slides: Sequence[Slide]) -> list[str]:
+    """Return the most frequent classes of each source: an average over laboratories would mean nothing."""
+    parts = []
+    names = sorted({slide.source for slide in slides})
+    for source in names[:MOST_SOURCES]:
+        every = [slide for slide in slides if slide.source == source and slide.counted]
+        own = [slide for slide in every if slide.verdict != VERDICTS[0]]
+        whose = f"{short(source, 40) or 'no source named'} ({_count(len(every), 'slide')}): "
+        if every and not own:
+            parts.append(
+                _headline(f"{whose}outside what the classifier learned from, so no fractions are given here.")
+            )
+        if not own:
+            continue
+        order = frequent(own)
+        named = ", ".join(f"{percent(*pooled(own, i))} {short(file.classes[i])}" for i in order[:NAMED])
+        more = (
+            f", and {_count(len(order) - NAMED, 'rarer class', 'rarer classes')}"
+            if len(order) > NAMED
+            else ""
+        )
+        those = "" if len(own) == len(every) else f", on {len(own)} of its slides, as the others lie outside"
+        parts.append(_headline(f"{whose if len(names) > 1 else ''}{named}{more}{those}."))
+    if len(names) > MOST_SOURCES:
+        parts.append(
+            paragraph(f"The first {MOST_SOURCES} of {len(names)} sources; slides of all stand below.")
+        )
+    return parts
+
+
+def _trust(file: PredictionFile, slides: Sequence[Slide]) -> list[str]:
+    """Return what is known of how far the counts can be trusted, as a list with the worst first."""
+    lines = [*_domain_lines(file, slides), *_left_out_lines(slides)]
+    few = [slide for slide in slides if 0 < slide.counted < FEW]
+    if few:
+        lines.append(
+            f"{_count(len(few), 'slide')} with fewer than {FEW} counted cells: read their intervals."
+        )
+    unsure = _unsure(file)
+    if unsure:
+        lines.append(unsure)
+    lines.append(
+        "The classes are a program's, not a morphologist's: look at the marked fields below before any use. "
+        "For research only."
+    )
+    items = "".join(f"<li>{line if line.startswith('<b') else escape(line)}</li>" for line in lines)
+    return [f'<h3>How far to trust it</h3><ul class="trust">{items}</ul>']
+
+
+def _domain_lines(file: PredictionFile, slides: Sequence[Slide]) -> list[str]:
+    verdicts = Counter(slide.verdict for slide in slides if slide.verdict)
+    if not verdicts:
+        reason = file.note or "the predictions hold no comparison with the classifier's training cells"
+        return [f"Whether these slides look like what the classifier learned from is not known: {reason}."]
+    lines = []
+    meanings = {
+        "outside": "do not use their fractions",
+        "at the edge": "check their cells before their fractions are used",
+        "too few cells": "too few cells to be compared",
+        "within": "like the training cells",
+    }
+    for verdict in (name for name in VERDICTS if verdicts[name]):
+        those = [slide for slide in slides if slide.verdict == verdict]
+        names = ", ".join(short(slide.name, 30) for slide in those[:5]) + (" ..." if len(those) > 5 else "")
+        kind = verdict.replace(" ", "-")
+        said = escape(f"{_count(len(those), 'slide')} ({names}): {meanings[verdict]}.")
+        lines.append(f'<b class="verdict {kind}">{escape(verdict)}</b> {said}')
+        if verdict in VERDICTS[:2] and those[0].sentence:
+            lines.append(f"{short(those[0].name, 30)}: {those[0].sentence}.")
+    return lines
+
+
+def _left_out_lines(slides: Sequence[Slide]) -> list[str]:
+    sums = (sum(getattr(slide, name) for slide in slides) for name in ("border", "other", "unanswered"))
+    text = left_out(*sums)
+    cells = sum(slide.cells for slide in slides)
+    return [f"Of {cells} cells found, left out of the counts: {text}."] if text else []
+
+
+def _unsure(file: PredictionFile) -> str:
+    if "probability" not in file.table.column_names:
+        return ""
+    values = file.table.column("probability").to_numpy(zero_copy_only=False)[file.counted()]
+    if not len(values) or not (share := float((values < 0.5).mean())) > 0:
+        return ""
+    return f"{100 * share:.0f} % of the counted cells have a class with a probability below one half."
+
+
+def _range(file: PredictionFile, slides: Sequence[Slide], first: int) -> list[str]:
+    """Tell how far slides differ in the most frequent class, which an overall fraction hides."""
+    values = [slide.fraction(first)[0] for slide in slides if slide.counted >= LEAST_COMPARED]
+    if len(values) < 2 or max(values) - min(values) < 0.1:
+        return []
+    return [
+        paragraph(
+            f"Slides differ: {short(file.classes[first])} makes up {100 * min(values):.0f} % to "
+            f"{100 * max(values):.0f} % of their cells."
+        )
+    ]
+
+
+def _of_map(overview: Overview) -> list[str]:
+    rows = overview.table
+    sources = rows.strings("source")
+    images = len(set(rows.strings("path")))
+    column, values = overview.shown
+    names = sorted(set(values) - {""})
+    labelled = sum(value != "" for value in values) if column == overview.label else 0
+    cut = int(cells_cut(rows).sum())
+    odd = int((np.nan_to_num(overview.scores, nan=0.0) >= ODD).sum())
+    counted = (
+        f"{_count(len(rows), 'view')} of {_count(images, 'image')} ({_count(len(set(sources)), 'source')})"
+    )
+    model = short(str(rows.meta.get("model")), 40)
+    said = (
+        f"{labelled} of them carry {_count(len(names), 'label')}"
+        if labelled
+        else "none of them carries a label"
+    )
+    lines = [
+        _odd_line(odd, len(rows)),
+        *([f"{cut} cells at the border of their image are no outliers and on no sheet."] if cut else []),
+        *_source_line(overview, sources),
+        *_seen_line(rows.meta),
+        "No classes were predicted, so nothing is counted here: `reddino predict`, and its file with "
+        "--predictions, add counts of each slide. For research only.",
+    ]
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    what = "Groups below are of similar cells by k-means: they are no classes." if not labelled else ""
+    parts = [_headline(f"{counted} as {model} sees them; {said}.")]
+    if what:
+        parts.append(paragraph(what))
+    parts += [f'<h3>How far to trust it</h3><ul class="trust">{items}</ul>', *_units(overview, values)]
+    return parts
+
+
+def _odd_line(odd: int, total: int) -> str:
+    if not odd:
+        return "No cell lies three times as far from its like as is usual in its source."
+    return (
+        f"{odd} of {total} lie at least three times as far from their like as is usual in their source "
+        "(Outliers, below): often debris, overlaps, white cells or bad focus; look at them first."
+    )
+
+
+def _source_line(overview: Overview, sources: Sequence[str]) -> list[str]:
+    if len(set(sources)) < 2:
+        return []
+    groups = Groups.of(sources)
+    fraction, chance = same_label_fraction(overview.xy, groups)
+    mean = float(np.average(fraction, weights=groups.counts))
+    apart = "the laboratories lie apart" if mean > (1 + chance) / 2 else "the laboratories mix in good part"
+    return [
+        f"Of ten neighbours on the map, {100 * mean:.0f} % are of the same source "
+        f"({100 * chance:.0f} % by chance): {apart}. `reddino batch` gives a verdict."
+    ]
+
+
+def _seen_line(meta: Mapping[str, Any]) -> list[str]:
+    seen = sorted(source for source, status in (meta.get("seen") or {}).items() if status == "seen")
+    if not seen:
+        return []
+    return [
+        f"The network saw these sources in its pretraining: {', '.join(short(one, 30) for one in seen[:6])}."
+    ]
+
+
+def _units(overview: Overview, values: Sequence[str]) -> list[str]:
+    """Return a table of slides (sources where none are named): views, labels or groups, odd cells."""
+    rows = overview.table
+    slides, sources = rows.strings("slide"), rows.strings("source")
+    keys = list(zip(sources, slides, strict=True))
+    names = [name for name, _ in Counter(value for value in values if value).most_common(6)]
+    cells = Counter(keys)
+    odd: Counter[tuple[str, str]] = Counter()
+    for key, score in zip(keys, overview.scores.tolist(), strict=True):
+        odd[key] += int(score >= ODD)
+    by_name = Counter(zip(keys, values, strict=True))
+    header = ("slide", "source", "views", *names, f"outlier score {ODD:g} or more")
+    lines = [
+        (
+            slide or "(not named)",
+            source,
+            cells[source, slide],
+            *(by_name[(source, slide), name] for name in names),
+            odd[source, slide],
+        )
+        for source, slide in sorted(cells)[:MOST_SLIDES]
+    ]
+    return [table(header, lines, range(2, len(header)))]
+
+
+def _also(scores: Sequence[Mapping[str, Any]], batch_effect: Mapping[str, Any] | None) -> list[str]:
+    """Return verdicts and best scores of other files that were given."""
+    parts = []
+    for report in (batch_effect or {}).get("reports") or []:
+        if isinstance(report, dict) and isinstance(report.get("verdict"), str):
+            parts.append(paragraph(f"Laboratories ({report.get('model', '')}): {report['verdict']}"))
+    for document in scores:
+        best = _best(document)
+        if best is not None:
+            parts.append(paragraph(best))
+    return parts
+
+
+def _best(document: Mapping[str, Any]) -> str | None:
+    """Return the best wF1 of a document of `reddino evaluate`, in words; None where it has none."""
+    found = []
+    for result in document.get("results") or []:
+        for classifier, summary in (result.get("scores") or {}).items():
+            value = (summary.get("mean") or {}).get("weighted_f1")
+            if value is not None:
+                found.append((value, result.get("model"), classifier, result.get("task") or "the task"))
+    if not found:
+        return None
+    value, model, classifier, task = max(found, key=lambda one: one[0])
+    return f"Known labels ({task}): at best wF1 {value:.3f}, by the {classifier} of {model}; see Scores."
+
+
+def _headline(text: str) -> str:
+    return f'<p class="headline">{escape(text)}</p>'
+
+
+def _count(number: int, what: str, several: str = "") -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {several or what + 's'}"

@@ -1,0 +1,206 @@
+"""Predictions that `reddino predict` wrote: its cells, and how they lie to what was learned from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from reddino.embedding.embeddings import Embeddings
+from reddino.foundations.errors import RedDinoError
+from reddino.foundations.exports import original_table
+from reddino.foundations.structured import read_json
+
+Flags = npt.NDArray[np.bool_]
+
+PREDICTED, PREFIX = "predicted", "p_"
+#: What stands for the pooling of vectors that are class probabilities.
+PROBABILITIES = "class probabilities"
+#: What of the predictions a table of the same cells takes along.
+TAKEN = (PREDICTED, "probability", "novelty", "abstained", "kind", "kind_probability", "at_border")
+SUFFIXES = (".parquet", ".csv")
+#: Columns of a CSV that are text whatever they hold, such as slide 007.
+TEXTS = ("path", "source", "slide", "patient", "group", "label", PREDICTED, "kind")
+#: The kind that counts among the classes; of predictions without kinds every cell does.
+RED = ("", "red cell")
+
+
+@dataclass(frozen=True)
+class PredictionFile:
+    """The cells of a file of `reddino predict`.
+
+    Attributes:
+        path: of the file.
+        table: one row per cell.
+        classes: in the order of the columns `p_<class>`, else by name.
+        domain: (source, slide) -> verdict and sentence; the slide is "" for a whole source.
+        note: what could not be compared with the classifier's cells; "" where nothing is said.
+    """
+
+    path: Path
+    table: pa.Table
+    classes: tuple[str, ...]
+    domain: Mapping[tuple[str, str], tuple[str, str]]
+    note: str = ""
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def strings(self, column: str) -> list[str]:
+        """Return a column as text, "" where missing or where there is no such column."""
+        if column not in self.table.column_names:
+            return [""] * len(self)
+        return ["" if value is None else str(value) for value in self.table.column(column).to_pylist()]
+
+    def flags(self, column: str) -> Flags:
+        """Return a column of yes and no, False where missing or where there is no such column."""
+        return np.array([value.casefold() in ("true", "1") for value in self.strings(column)], dtype=np.bool_)
+
+    def counted(self) -> Flags:
+        """Return which cells count among the classes: red cells, whole, and with an answer."""
+        red = np.array([kind in RED for kind in self.strings("kind")], dtype=np.bool_)
+        return np.asarray(red & ~self.flags("at_border") & ~self.flags("abstained"))
+
+    def as_embeddings(self) -> Embeddings:
+        """Return the cells with their class probabilities in place of vectors, for a map of them.
+
+        Raises:
+            RedDinoError: the file lacks probabilities or places.
+        """
+        names = [f"{PREFIX}{name}" for name in self.classes]
+        lacking = [
+            name for name in (*names, "view_x", "view_y", "source") if name not in self.table.column_names
+        ]
+        if lacking:
+            raise RedDinoError(f"{self.path} lacks the columns {', '.join(lacking[:3])}: predict again")
+        vectors = np.stack([self.table.column(name).to_numpy() for name in names], axis=1).astype(np.float32)
+        table = self.table.drop_columns(names)
+        for name in ("path", "slide", "patient", "label"):
+            if name not in table.column_names:
+                table = table.append_column(name, pa.nulls(len(self), pa.string()))
+        meta = {"model": f"{len(self.classes)} class probabilities", "pooling": PROBABILITIES}
+        return Embeddings(vectors, table, {**meta, "dim": len(names)})
+
+
+def read_prediction_file(path: str | Path) -> PredictionFile:
+    """Read the cells that `reddino predict --out` wrote, and what stands next to them.
+
+    Args:
+        path: the file, .parquet or .csv; or a folder with one such file.
+
+    Raises:
+        RedDinoError: no such file, or one of something else.
+    """
+    file = _file(Path(path))
+    table = _read(file)
+    if PREDICTED not in table.column_names or "path" not in table.column_names:
+        raise RedDinoError(
+            f"{file} is no file of `reddino predict`: it lacks the columns 'path' and '{PREDICTED}'"
+        )
+    listed = [name[len(PREFIX) :] for name in table.column_names if name.startswith(PREFIX)]
+    found = {value for value in table.column(PREDICTED).to_pylist() if value}
+    classes = tuple(listed) if found <= set(listed) else tuple(sorted(found))
+    units, note = _domain(file)
+    return PredictionFile(file, table, classes, units, note)
+
+
+def with_predictions(table: Embeddings, file: PredictionFile) -> tuple[Embeddings, str]:
+    """Return a table with the predictions of its cells as columns, and a note on cells without one.
+
+    A cell is found by its image and the pixel of its centre.
+
+    Raises:
+        RedDinoError: not one cell of the table is among the predictions.
+    """
+    place = {key: row for row, key in enumerate(_keys(file.strings("path"), file.table))}
+    if "view_x" not in table.table.column_names or "view_x" not in file.table.column_names:
+        raise RedDinoError(f"{file.path} and the table name no places of cells, so they cannot be joined")
+    rows = [place.get(key) for key in _keys(table.strings("path"), table.table)]
+    matched = sum(row is not None for row in rows)
+    if not matched:
+        raise RedDinoError(
+            f"no cell of the table is among the predictions of {file.path}: embed and predict one manifest"
+        )
+    columns = table.table
+    index = pa.array(rows, pa.int64())
+    for name in TAKEN:
+        if name not in file.table.column_names:
+            continue
+        values = file.table.column(name).take(index)
+        if name in columns.column_names:
+            columns = columns.drop_columns([name])
+        columns = columns.append_column(name, values)
+    note = "" if matched == len(table) else f"{len(table) - matched} of {len(table)} cells have no prediction"
+    return replace(table, table=columns), note
+
+
+def _file(path: Path) -> Path:
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.suffix in SUFFIXES)
+        cells = [file for file in files if any(_slides(file).with_suffix(end).is_file() for end in SUFFIXES)]
+        if len(cells) != 1:
+            raise RedDinoError(
+                f"{path} holds {len(cells)} files of `reddino predict`: name the file of the cells"
+            )
+        return cells[0]
+    if path.suffix not in SUFFIXES or not path.is_file():
+        raise RedDinoError(f"{path} is no file of `reddino predict --out`: give its .parquet or .csv")
+    return path
+
+
+def _slides(file: Path) -> Path:
+    return file.with_name(f"{file.stem}.slides{file.suffix}")
+
+
+def _read(file: Path) -> pa.Table:
+    try:
+        if file.suffix == ".parquet":
+            return pq.read_table(file)
+        texts = dict.fromkeys(TEXTS, pa.string())
+        options = pa_csv.ConvertOptions(strings_can_be_null=True, null_values=[""], column_types=texts)
+        return original_table(pa_csv.read_csv(file, convert_options=options))
+    except (pa.ArrowException, OSError) as error:
+        raise RedDinoError(f"{file} cannot be read: {str(error).splitlines()[0][:160]}") from error
+
+
+def _domain(file: Path) -> tuple[dict[tuple[str, str], tuple[str, str]], str]:
+    """Return the verdicts that stand in the note next to the cells, or in a file of their own."""
+    for path in (
+        file.with_suffix(".json"),
+        file.with_name(f"{file.stem}.domain.json"),
+        file.parent / "domain.json",
+    ):
+        if not path.is_file():
+            continue
+        content = read_json(path, nan=True)
+        found = content.get("domain", content) if isinstance(content, dict) else {}
+        if isinstance(found, dict) and isinstance(found.get("units"), list):
+            return _units(found["units"]), str(found.get("note") or "")
+    return {}, ""
+
+
+def _units(units: Sequence[Any]) -> dict[tuple[str, str], tuple[str, str]]:
+    kept = [unit for unit in units if isinstance(unit, dict) and isinstance(unit.get("verdict"), str)]
+    return {
+        (str(unit.get("source") or ""), str(unit.get("slide") or "")): (
+            unit["verdict"],
+            str(unit.get("sentence") or ""),
+        )
+        for unit in kept
+    }
+
+
+def _keys(paths: Sequence[str], table: pa.Table) -> list[tuple[str, int, int]]:
+    """Return image and pixel of each row; rows without a place stand for their image."""
+    places = []
+    for name in ("view_x", "view_y"):
+        column = table.column(name).cast(pa.float64()).to_numpy(zero_copy_only=False)
+        places.append(np.where(np.isnan(column), -1, np.rint(column)).astype(np.int64).tolist())
+    return list(zip(paths, *places, strict=True))

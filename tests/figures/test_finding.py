@@ -1,0 +1,204 @@
+"""The finding that a report opens with: counts, how far to trust them, and what is shown without any."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+import pytest
+from prediction_files import write_prediction_file
+
+import reddino
+from reddino.embedding.embeddings import Embeddings
+from reddino.embedding.table import read_embeddings
+from reddino.figures.fractions import fraction_interval
+from reddino.figures.overview import GROUP, Overview
+from reddino.figures.page.slides import slides_of
+from reddino.figures.prediction_file import read_prediction_file, with_predictions
+from reddino.foundations.errors import RedDinoError
+
+
+def report(folder: Path, of: Path, **options: object) -> str:
+    out = folder / "out.html"
+    return reddino.report(of, out, images=folder / "images", method="pca", **options).read_text("utf-8")
+
+
+def opening(page: str) -> str:
+    """Return the text of the page's first section."""
+    section = re.search(r"<section>(.*?)</section>", page, re.DOTALL)
+    assert section is not None
+    return re.sub(r"<[^>]+>", " ", section[1]).replace("\xa0", " ")
+
+
+def rows_of(page: str) -> list[list[str]]:
+    section = page.split("</section>", maxsplit=1)[0]
+    found = [re.findall(r"<t[hd][^>]*>([^<]*)</t[hd]>", row) for row in re.findall(r"<tr>.*?</tr>", section)]
+    return [[cell.replace("\xa0", " ") for cell in row] for row in found]
+
+
+def test_finding__opens_the_report_with_counts_of_every_slide(table_folder: Path) -> None:
+    file = write_prediction_file(table_folder.parent)
+    page = report(table_folder.parent, table_folder, predictions=file)
+    text = opening(page)
+    assert page.index(">Finding<") < page.index(">Fields with their cells<") < page.index(">Method:")
+    assert "48 cells were counted on 4 slides (4 fields, 2 sources)" in text
+    assert "lab-0 (2 slides): 33 %" in text
+    header, *rows = rows_of(page)
+    assert header[:4] == ["slide", "source", "fields", "cells counted"]
+    assert [row[0] for row in rows] == ["s0", "s2", "s1", "s3"]
+    assert rows[0][3:5] == ["12 (few)", "33 % (14–61)"]
+    assert "is not known" in text and "25 % of the counted cells" in text
+
+
+def test_finding__names_what_lies_outside_and_gives_no_fractions_of_it(table_folder: Path) -> None:
+    units = [
+        {"source": "lab-0", "slide": "", "verdict": "outside", "sentence": "80 % of its cells <lie> far off"},
+        {"source": "lab-1", "slide": "s1", "verdict": "at the edge", "sentence": "its stain is stronger"},
+        {"source": "lab-1", "slide": "s3", "verdict": "within", "sentence": ""},
+    ]
+    file = write_prediction_file(table_folder.parent, units=units)
+    page = report(table_folder.parent, file)
+    text = opening(page)
+    assert "lab-0 (2 slides): outside what the classifier learned from, so no fractions" in text
+    assert re.search(r"outside\s+2 slides \(s0, s2\): do not use their fractions", text)
+    assert "80 % of its cells &lt;lie&gt; far off" in text
+    assert re.search(r"at the edge\s+1 slide \(s1\)", text)
+    assert [row[-1] for row in rows_of(page)[1:]] == ["outside", "outside", "at the edge", "within"]
+
+
+def test_finding__leaves_border_cells_other_kinds_and_abstentions_out_of_the_counts(
+    table_folder: Path,
+) -> None:
+    numbers = np.arange(48)
+    file = write_prediction_file(
+        table_folder.parent,
+        at_border=numbers % 12 == 0,
+        kind=["white cell" if i % 12 == 1 else "red cell" for i in numbers],
+        abstained=numbers % 12 == 2,
+        novelty=numbers / 48,
+    )
+    page = report(table_folder.parent, file)
+    assert "36 cells were counted" in opening(page)
+    assert "left out of the counts: 4 at the border, 4 no red cell, 4 without an answer" in opening(page)
+    assert all("1 at the border, 1 no red cell, 1 without an answer" in row for row in rows_of(page)[1:])
+    (slide, *_) = slides_of(read_prediction_file(file))
+    assert (slide.cells, slide.counted) == (12, 9)
+    grey = re.findall(r'<circle [^>]*stroke="#BBBBBB"[^>]*>', page)
+    assert len(grey) == 12
+
+
+def test_report__of_predictions_alone_maps_probabilities_and_shows_no_outliers(table_folder: Path) -> None:
+    file = write_prediction_file(table_folder.parent)
+    page = report(table_folder.parent, file)
+    titles = re.findall(r"<h2[^>]*>([^<]+)</h2>", page)
+    assert "Outliers" not in titles and "Neighbours" not in titles and "Classes" in titles
+    assert reddino.report(file, images=table_folder.parent / "images", method="pca") == file.with_suffix(
+        ".html"
+    )
+    assert "48 cells of 4 slides, by class" in page
+
+
+def test_read_prediction_file__reads_csv_as_parquet_and_finds_it_in_its_folder(table_folder: Path) -> None:
+    file = write_prediction_file(table_folder.parent, abstained=[i % 2 == 0 for i in range(48)])
+    read = read_prediction_file(file)
+    assert read_prediction_file(file.parent).path == file
+    table = pq.read_table(file)
+    slides = pa.array([f"00{i % 2}" for i in range(48)])
+    table = table.set_column(table.column_names.index("slide"), "slide", slides)
+    pa_csv.write_csv(table, file.with_name("other.csv"))
+    other = read_prediction_file(file.with_name("other.csv"))
+    assert set(other.strings("slide")) == {"000", "001"}
+    assert other.classes == read.classes
+    assert (other.counted() == read.counted()).all()
+    with pytest.raises(RedDinoError, match="is no file of `reddino predict`"):
+        read_prediction_file(file.with_name("cells.slides.parquet"))
+    with pytest.raises(RedDinoError, match=r"give its \.parquet or \.csv"):
+        read_prediction_file(table_folder / "nothing.parquet")
+
+
+def test_with_predictions__joins_by_image_and_place_and_counts_the_others(table_folder: Path) -> None:
+    file = read_prediction_file(write_prediction_file(table_folder.parent, rows=range(40, 0, -1)))
+    joined, note = with_predictions(read_embeddings(table_folder), file)
+    wanted = ["normal", "sickle", "target"] * 16
+    assert joined.strings("predicted") == ["", *wanted[1:41], *[""] * 7]
+    assert note == "8 of 48 cells have no prediction"
+    moved = file.table.set_column(
+        file.table.column_names.index("path"), "path", pa.array(["elsewhere.png"] * 40)
+    )
+    with pytest.raises(RedDinoError, match="no cell of the table is among the predictions"):
+        with_predictions(read_embeddings(table_folder), type(file)(file.path, moved, file.classes, {}))
+
+
+def test_report__refuses_predictions_of_predictions(table_folder: Path) -> None:
+    file = write_prediction_file(table_folder.parent)
+    with pytest.raises(RedDinoError, match="holds predictions itself"):
+        reddino.report(file, table_folder.parent / "x.html", predictions=file, method="pca")
+
+
+def test_explore__maps_by_predicted_class(table_folder: Path) -> None:
+    file = write_prediction_file(table_folder.parent)
+    out = table_folder.parent / "figures"
+    overview = reddino.explore(table_folder, out, method="pca", formats=["png"], predictions=file)
+    assert "by predicted class" in overview.panels()
+    assert "predicted" in pq.read_table(out / "map.parquet").column_names
+
+
+def _unlabelled(folder: Path) -> Embeddings:
+    table = read_embeddings(folder)
+    rows = table.table
+    for name in ("label", "patient", "slide"):
+        rows = rows.set_column(rows.column_names.index(name), name, pa.nulls(48, pa.string()))
+    rows = rows.set_column(rows.column_names.index("source"), "source", pa.array(["one"] * 48))
+    return Embeddings(table.vectors, rows, table.meta)
+
+
+def test_overview__of_unlabelled_cells_is_no_grey_panel(table_folder: Path) -> None:
+    overview = Overview.of(_unlabelled(table_folder), images=table_folder.parent / "images", method="pca")
+    ((title, values),) = overview.panels().items()
+    assert "group of similar cells" in title and len(set(values)) > 1
+    assert overview.shown[0] == GROUP
+    assert list(overview.sheets()) == ["groups", "outliers", "neighbours"]
+    # The one direction in which the vectors differ much divides the groups.
+    large = [values[row] for row in range(48) if row % 3 == 1]
+    assert not set(large) & {values[row] for row in range(48) if row % 3 != 1}
+
+
+def test_overview__leaves_border_cells_out_of_outliers_and_sheets(table_folder: Path) -> None:
+    table = read_embeddings(table_folder)
+    cut = np.arange(48) < 10
+    rows = table.table.append_column("at_border", pa.array(cut))
+    overview = Overview.of(
+        Embeddings(table.vectors, rows, table.meta), images=table_folder.parent / "images", method="pca"
+    )
+    assert np.array_equal(np.isnan(overview.scores), cut)
+    part = table.select(~cut)
+    assert np.array_equal(overview.scores[~cut], Overview.of(part, method="pca").scores)
+    asked: list[int] = []
+    whole = overview.pictures.cut
+    object.__setattr__(
+        overview,
+        "pictures",
+        type(
+            "Watch", (), {"cut": lambda self, rows, side: asked.extend(rows.tolist()) or whole(rows, side)}
+        )(),
+    )
+    overview.sheets()
+    assert min(asked) >= 10
+
+
+def test_fraction_interval__is_wilsons_of_one_field_and_wider_where_fields_differ() -> None:
+    fraction, low, high = fraction_interval(np.array([3.0]), np.array([10.0]))
+    assert (fraction, low, high) == pytest.approx((0.3, 0.1078, 0.6032), abs=1e-4)
+    alike = fraction_interval(np.full(10, 3.0), np.full(10, 10.0))
+    unlike = fraction_interval(np.array([10.0] * 3 + [0.0] * 7), np.full(10, 10.0))
+    assert alike[0] == unlike[0] == pytest.approx(0.3)
+    # Fields that are all or nothing are worth one cell each, but for the correction of a small sample.
+    whole = fraction_interval(np.array([2.7]), np.array([9.0]))
+    assert unlike[1:] == pytest.approx(whole[1:], abs=1e-9)
+    assert alike[2] - alike[1] < unlike[2] - unlike[1]
+    assert fraction_interval(np.zeros(3), np.full(3, 5.0))[0] == 0.0
+    assert np.isnan(fraction_interval(np.zeros(2), np.zeros(2))).all()
