@@ -61,7 +61,7 @@ def test_overview__of_an_extreme_table_gives_finite_maps_and_a_page(
     assert np.isfinite(overview.xy).all()
     save_figure(overview.maps(), tmp_path / "map.png", dpi=30)
     page = table_report(overview, ORIGIN)
-    assert ">Interactive map<" in page
+    assert ">Every cell: map and table<" in page
     assert ">Outliers<" in page
     assert ("vectors are equal" in page) == ("equal" in kind or kind == "zero")
     if kind in ("equal", "zero", "nearly equal"):

@@ -14,7 +14,7 @@ from reddino.figures.page.document import escape, paragraph, table
 from reddino.figures.page.slides import (
     FEW,
     MOST_SLIDES,
-    Slide,
+    SlideCounts,
     frequent,
     left_out,
     percent,
@@ -79,7 +79,7 @@ def _of_predictions(file: PredictionFile) -> list[str]:
     return parts
 
 
-def _by_source(file: PredictionFile, slides: Sequence[Slide]) -> list[str]:
+def _by_source(file: PredictionFile, slides: Sequence[SlideCounts]) -> list[str]:
     """Return the most frequent classes of each source: an average over laboratories would mean nothing."""
     parts = []
     names = sorted({slide.source for slide in slides})
@@ -109,7 +109,7 @@ def _by_source(file: PredictionFile, slides: Sequence[Slide]) -> list[str]:
     return parts
 
 
-def _trust(file: PredictionFile, slides: Sequence[Slide]) -> list[str]:
+def _trust(file: PredictionFile, slides: Sequence[SlideCounts]) -> list[str]:
     """Return what is known of how far the counts can be trusted, as a list with the worst first."""
     lines = [*_domain_lines(file, slides), *_left_out_lines(slides)]
     few = [slide for slide in slides if 0 < slide.counted < FEW]
@@ -128,7 +128,7 @@ def _trust(file: PredictionFile, slides: Sequence[Slide]) -> list[str]:
     return [f'<h3>How far to trust it</h3><ul class="trust">{items}</ul>']
 
 
-def _domain_lines(file: PredictionFile, slides: Sequence[Slide]) -> list[str]:
+def _domain_lines(file: PredictionFile, slides: Sequence[SlideCounts]) -> list[str]:
     verdicts = Counter(slide.verdict for slide in slides if slide.verdict)
     if not verdicts:
         reason = file.note or "the predictions hold no comparison with the classifier's training cells"
@@ -151,7 +151,7 @@ def _domain_lines(file: PredictionFile, slides: Sequence[Slide]) -> list[str]:
     return lines
 
 
-def _left_out_lines(slides: Sequence[Slide]) -> list[str]:
+def _left_out_lines(slides: Sequence[SlideCounts]) -> list[str]:
     sums = (sum(getattr(slide, name) for slide in slides) for name in ("border", "other", "unanswered"))
     text = left_out(*sums)
     cells = sum(slide.cells for slide in slides)
@@ -167,7 +167,7 @@ def _unsure(file: PredictionFile) -> str:
     return f"{100 * share:.0f} % of the counted cells have a class with a probability below one half."
 
 
-def _range(file: PredictionFile, slides: Sequence[Slide], first: int) -> list[str]:
+def _range(file: PredictionFile, slides: Sequence[SlideCounts], first: int) -> list[str]:
     """Tell how far slides differ in the most frequent class, which an overall fraction hides."""
     values = [slide.fraction(first)[0] for slide in slides if slide.counted >= LEAST_COMPARED]
     if len(values) < 2 or max(values) - min(values) < 0.1:

@@ -34,7 +34,7 @@ HATCH = (
 
 
 @dataclass(frozen=True)
-class Slide:
+class SlideCounts:
     """The counted cells of a slide (of an image where no slide is named).
 
     Attributes:
@@ -65,7 +65,7 @@ class Slide:
         return fraction_interval(self.by_field[:, number], self.by_field.sum(axis=1))
 
 
-def slides_of(file: PredictionFile) -> list[Slide]:
+def slides_of(file: PredictionFile) -> list[SlideCounts]:
     """Return the slides of predictions, in order of source and name."""
     sources, names, paths = file.strings("source"), file.strings("slide"), file.strings("path")
     keys = [(source, name or path) for source, name, path in zip(sources, names, paths, strict=True)]
@@ -87,7 +87,7 @@ def slides_of(file: PredictionFile) -> list[Slide]:
         verdict, sentence = file.domain.get((source, name)) or file.domain.get((source, "")) or ("", "")
         whole = ~border[rows]
         found.append(
-            Slide(
+            SlideCounts(
                 source,
                 name,
                 by_field,
@@ -102,13 +102,13 @@ def slides_of(file: PredictionFile) -> list[Slide]:
     return found
 
 
-def frequent(slides: Sequence[Slide]) -> list[int]:
+def frequent(slides: Sequence[SlideCounts]) -> list[int]:
     """Return class numbers by their counted cells over all slides, those that occur, most frequent first."""
     totals = sum((slide.by_field.sum(axis=0) for slide in slides), np.zeros(slides[0].by_field.shape[1]))
     return [int(i) for i in np.argsort(-totals, kind="stable") if totals[i] > 0]
 
 
-def pooled(slides: Sequence[Slide], number: int) -> tuple[float, float, float]:
+def pooled(slides: Sequence[SlideCounts], number: int) -> tuple[float, float, float]:
     """Return the fraction of a class over all fields of all slides, with its interval."""
     by_field = np.concatenate([slide.by_field for slide in slides])
     if len(slides) > 1:
@@ -122,7 +122,7 @@ def percent(fraction: float, low: float, high: float) -> str:
     return "-" if np.isnan(fraction) else f"{100 * fraction:.0f}\u00a0% ({100 * low:.0f}–{100 * high:.0f})"
 
 
-def slide_table(slides: Sequence[Slide], classes: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+def slide_table(slides: Sequence[SlideCounts], classes: Sequence[str]) -> tuple[list[str], list[list[str]]]:
     """Return the header and a row per slide: counted cells, classes with intervals, what was left out."""
     listed = frequent(slides)[:MOST_CLASSES]
     compared = any(slide.verdict for slide in slides)
@@ -144,7 +144,7 @@ def left_out(border: int, other: int, unanswered: int) -> str:
     return ", ".join(f"{count} {why}" for count, why in parts if count)
 
 
-def slide_bars(slides: Sequence[Slide], classes: Sequence[str], occurring: Sequence[str]) -> str:
+def slide_bars(slides: Sequence[SlideCounts], classes: Sequence[str], occurring: Sequence[str]) -> str:
     """Return an SVG of a stacked bar per slide, with a legend.
 
     Args:
