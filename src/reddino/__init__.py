@@ -24,12 +24,14 @@ if TYPE_CHECKING:
     from reddino.api.classifiers import fit, predict
     from reddino.api.data import cells, check, manifest, synthesise
     from reddino.api.demonstration import demo
+    from reddino.api.domain import compare
     from reddino.api.embedding import convert, embed
     from reddino.api.networks import export, load, models, push
     from reddino.api.pictures import explore, patches, report
     from reddino.api.scores import batch, evaluate
     from reddino.api.training import pack, plan, pretrain
     from reddino.classification.classifier import Classifier
+    from reddino.classification.domain_report import DomainReport
     from reddino.classification.predict import Predictions
     from reddino.embedding.known_models import KnownModel
     from reddino.embedding.table import read_embeddings
@@ -47,12 +49,14 @@ _EXPORTS = {
     "reddino.api.classifiers": ("fit", "predict"),
     "reddino.api.data": ("cells", "check", "manifest", "synthesise"),
     "reddino.api.demonstration": ("demo",),
+    "reddino.api.domain": ("compare",),
     "reddino.api.embedding": ("convert", "embed"),
     "reddino.api.networks": ("export", "load", "models", "push"),
     "reddino.api.pictures": ("explore", "patches", "report"),
     "reddino.api.scores": ("batch", "evaluate"),
     "reddino.api.training": ("pack", "plan", "pretrain"),
     "reddino.classification.classifier": ("Classifier",),
+    "reddino.classification.domain_report": ("DomainReport",),
     "reddino.classification.predict": ("Predictions",),
     "reddino.embedding.known_models": ("KnownModel",),
     "reddino.embedding.table": ("read_embeddings",),
@@ -68,6 +72,7 @@ _MODULE_OF = {name: module for module, names in _EXPORTS.items() for name in nam
 
 __all__ = [
     "Classifier",
+    "DomainReport",
     "EmbeddingTransformer",
     "Encoder",
     "Failures",
@@ -81,6 +86,7 @@ __all__ = [
     "cells",
     "check",
     "cite",
+    "compare",
     "convert",
     "demo",
     "embed",

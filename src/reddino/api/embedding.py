@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from reddino.api.arguments import Advance, view_side
 from reddino.api.sole_writer import sole_writer
 from reddino.checks.notice import Notice, mention_findings
+from reddino.classification.domain_report import DomainReport
+from reddino.classification.table_domain import note_domain
 from reddino.embedding.choices import Per, StoredType
 from reddino.embedding.convert import save
 from reddino.embedding.embedding_pass import EmbedReport, embed_manifest
@@ -65,6 +67,7 @@ def embed(
     failures: Failures | None = None,
     progress: Advance | None = None,
     notice: Notice | None = None,
+    compared: Callable[[DomainReport], None] | None = None,
     **options: Any,
 ) -> EmbedReport:
     """Embed cells or images into a table; the same call continues a pass that was interrupted.
@@ -100,6 +103,7 @@ def embed(
         failures: takes the images that could not be used.
         progress: called with views done and views planned.
         notice: called with what is odd about the input, if anything; None logs it.
+        compared: called with how the cells lie to those of the model's pretraining, where it keeps any.
         options: further fields of `reddino.views.spec.ViewSpec`: `border`, `per_image`, `seed`,
             `mask_centre`.
 
@@ -156,6 +160,18 @@ def embed(
     )
     note_seen(seen, opened, Path(out), hashes)
     note_copies(opened, Path(out))
+    if per == "view":
+        domain = note_domain(
+            Path(out),
+            opened.root,
+            model,
+            encoder=encoder,
+            spec=spec,
+            pooling=pooling,
+            rows=report.rows,
+        )
+        if domain is not None and compared is not None:
+            compared(domain)
     return report
 
 

@@ -62,7 +62,7 @@ class Appearance:
 
 
 @dataclass(frozen=True)
-class Unit:
+class UnitVerdict:
     """A slide or source beside what was learned from.
 
     Attributes:
@@ -100,7 +100,7 @@ def judge(
     *,
     cells: int,
     learned: str = "training cells",
-) -> Unit:
+) -> UnitVerdict:
     """Compare a slide or source with what was learned from.
 
     The vectors decide between within and outside; looks that are outside make a unit at least 'at the edge':
@@ -133,7 +133,7 @@ def judge(
         learned=learned,
     )
     middle = None if novelty is None or not len(novelty) else float(np.median(novelty))
-    return Unit(source, slide, cells, verdict, said, far, middle, nearest, looks)
+    return UnitVerdict(source, slide, cells, verdict, said, far, middle, nearest, looks)
 
 
 def compare(look: Real, appearance: Appearance) -> tuple[str | None, dict[str, dict[str, Any]]]:

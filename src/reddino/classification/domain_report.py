@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from matplotlib.figure import Figure
 
-from reddino.classification.domain import Unit, judge, unit_keys
+from reddino.classification.domain import UnitVerdict, judge, unit_keys
 from reddino.classification.looks import Looks, look_at, nanmedian
 from reddino.classification.training_cells import TrainingCells, strip_of
 from reddino.embedding.border import cells_at_border
@@ -39,11 +39,11 @@ class DomainReport:
         strips: (name, cells side by side) of the training cells and of each source.
     """
 
-    units: tuple[Unit, ...]
+    units: tuple[UnitVerdict, ...]
     note: str
     strips: tuple[tuple[str, Images], ...] = ()
 
-    def sources(self) -> tuple[Unit, ...]:
+    def sources(self) -> tuple[UnitVerdict, ...]:
         """Return the units that are whole sources."""
         return tuple(unit for unit in self.units if not unit.slide)
 

@@ -68,6 +68,7 @@ def fit_novelty(
     groups: Sequence[str],
     *,
     held: Numbers | None = None,
+    kept: int = KEPT,
     seed: int = 0,
 ) -> tuple[Novelty, Numbers, Real] | None:
     """Keep a sample of training vectors, and measure held-out ones against those of other groups.
@@ -77,6 +78,7 @@ def fit_novelty(
         labels: (n,) their classes.
         groups: (n,) what stays on one side of a split.
         held: rows that the network itself did not learn from, where it learned; None: all.
+        kept: vectors to keep, at most.
         seed: of the sample.
 
     Returns:
@@ -87,18 +89,18 @@ def fit_novelty(
     if len(names) < 2:
         return None
     unit = float(np.sqrt((vectors.astype(np.float64) ** 2).mean() * vectors.shape[1])) or 1.0
-    chosen = balanced_sample(labels, groups, KEPT, seed)
-    kept = (vectors[chosen] / unit).astype(np.float16)
+    chosen = balanced_sample(labels, groups, kept, seed)
+    sample = (vectors[chosen] / unit).astype(np.float16)
     candidates = np.arange(len(vectors)) if held is None else held
     rows = np.sort(np.random.default_rng(seed).permutation(candidates)[:SCALED_BY])
     distance = nearest_distances(
-        vectors[rows] / unit, kept.astype(np.float32), apart=(group[rows], group[chosen])
+        vectors[rows] / unit, sample.astype(np.float32), apart=(group[rows], group[chosen])
     )
     known = np.isfinite(distance)
     rows, distance = rows[known], distance[known]
     if not len(rows):
         return None
-    novelty = Novelty(kept, unit, np.quantile(distance, np.linspace(0, 1, STEPS + 1)))
+    novelty = Novelty(sample, unit, np.quantile(distance, np.linspace(0, 1, STEPS + 1)))
     order = np.searchsorted(np.sort(distance), distance, side="right") / len(distance)
     return novelty, rows, order
 

@@ -8,6 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 import reddino
+from reddino.cli.domain_table import show_domain
 from reddino.cli.options import Several
 from reddino.cli.program import app
 from reddino.cli.summaries import findings_table, label_table, source_table
@@ -73,6 +74,7 @@ def check(
     *,
     pictures: bool = True,
     strict: Annotated[bool, Parameter(negative=())] = False,
+    model: str | None = None,
     out: Path | None = None,
     subfolders: Subfolders = "auto",
 ) -> None:
@@ -82,6 +84,7 @@ def check(
         data: manifests, images, folders or tar shards.
         pictures: decode every picture too; --no-pictures reads rows and headers alone.
         strict: exit with 1 where something was found that may be misread.
+        model: a classifier's folder or a model: compare a sample of the cells with those it learned from.
         out: file for the findings too, .csv or .json; it holds none where nothing was found.
         subfolders: what those of a folder of images stand for; auto goes by their names, and prints it.
     """
@@ -95,6 +98,10 @@ def check(
     if findings:
         tables.append(findings_table(findings, OUT.width))
     show_tables(tables)
+    if model is not None:
+        with progress_bar("views") as progress:
+            compared = reddino.compare(named, model, subfolders=subfolders, progress=progress)
+        show_domain(compared, "cells that it learned from")
     name = ", ".join(data)
     serious = [finding for finding in findings if not finding.harmless]
     if strict and serious:

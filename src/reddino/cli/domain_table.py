@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from rich.table import Table
 
-from reddino.classification.domain import Unit
-from reddino.classification.domain_report import DomainReport
+import reddino
 from reddino.cli.terminal import OUT, complain, show_tables
 from reddino.foundations.visible import short
 
@@ -16,24 +13,25 @@ MOST, LETTERS, VERDICT = 16, 28, 13
 _ORDER = ("outside", "at the edge", "too few cells", "within")
 
 
-def show_domain(report: DomainReport | None, learned: str = "training cells") -> None:
+def show_domain(report: reddino.DomainReport | None, learned: str = "training cells") -> None:
     """Print the verdicts of sources and slides, and what could not be compared."""
     if report is None:
         return
     if report.units:
-        show_tables([domain_table(report.units, OUT.width, learned)])
+        show_tables([domain_table(report, OUT.width, learned)])
     if report.note:
         complain(f"{report.note}.")
 
 
-def domain_table(units: Sequence[Unit], width: int, learned: str = "training cells") -> Table:
+def domain_table(report: reddino.DomainReport, width: int, learned: str = "training cells") -> Table:
     """Return a row for each source, and for the slides that lie farthest out.
 
     Args:
-        units: sources and slides.
+        report: of smears.
         width: of the terminal, which sentences are broken to fit.
         learned: what the cells are called that they are compared with.
     """
+    units = report.units
     table = Table(title=f"beside the {learned}", show_lines=True)
     table.add_column("source, slide", max_width=LETTERS, overflow="fold")
     table.add_column("cells", justify="right")

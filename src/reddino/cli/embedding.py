@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 import reddino
+from reddino.cli.domain_table import show_domain
 from reddino.cli.program import app
 from reddino.cli.terminal import complain, print_line, progress_bar, show_log
 from reddino.embedding.choices import Per, RuntimeName, StoredType
@@ -89,6 +90,7 @@ def embed(
     """
     show_log()
     failures = reddino.Failures()
+    verdicts: list[Any] = []
     with _resumable(), progress_bar("views") as progress:
         report = reddino.embed(
             data,
@@ -120,6 +122,7 @@ def embed(
             failures=failures,
             progress=progress,
             notice=complain,
+            compared=verdicts.append,
         )
     if failures.count:
         complain(f"{failures.summary()}; all are listed in {side_path(out, FAILURES_FILE)}")
@@ -131,6 +134,8 @@ def embed(
         complain(f"{report.at_border} cells are cut by the border of their image (column at_border).")
     if report.borrowed:
         complain(f"{report.borrowed} images show too few red cells to measure; they took others' scale.")
+    for verdict in verdicts:
+        show_domain(verdict, "pretraining cells")
     resumed = f" ({report.resumed} of them from before)" if report.resumed else ""
     how = f"{report.runtime} {report.precision}" if report.runtime != "none" else "no network"
     print_line(f"{out}: {report.rows} vectors{resumed}, {report.rows_per_second:.1f} a second ({how})")
