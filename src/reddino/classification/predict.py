@@ -155,8 +155,8 @@ class Predictions:
             table = table.append_column(NOVELTY, pa.array(self.novelty))
         if self.rule is not None:
             table = table.append_column(ABSTAINED, pa.array(self.abstained()))
-        for name, values in kinds.items():
-            table = table.append_column(name, pa.array(values, KIND_COLUMNS[name]))
+        for name, read in kinds.items():
+            table = table.append_column(name, pa.array(read, KIND_COLUMNS[name]))
         return table
 
     def counts(self) -> pa.Table:

@@ -21,8 +21,6 @@ from reddino.foundations.structured import decode, in_line, read_bytes, read_yam
 Real = npt.NDArray[np.float64]
 #: Steps of the estimate, and the change of a fraction below which it ends.
 MOST_STEPS, TOLERANCE = 1000, 1e-6
-#: With fewer cells an estimate says little.
-FEW_CELLS = 100
 #: Bytes of a file of priors.
 LIMIT = 1 << 20
 
@@ -197,25 +195,3 @@ def _read_file(path: Path) -> dict[str, Any]:
             raise RedDinoError(f"{path}: class '{in_line(name)}' stands there twice; remove one")
         numbers[name] = row[1]
     return numbers
-
-
-def shift_notes(predictions: Predictions) -> list[str]:
-    """Return sentences on what was adjusted, for the reader of the counts."""
-    notes = []
-    for shift in predictions.priors:
-        largest = sorted(shift.used, key=lambda name: -abs(shift.used[name] - shift.learned[name]))[:3]
-        changes = ", ".join(
-            f"'{name}' {shift.learned[name]:.3f} to {shift.used[name]:.3f}" for name in largest
-        )
-        of = f" of source '{shift.source}'" if shift.source else ""
-        how = "given" if shift.method == "given" else f"estimated from these {shift.cells} cells{of} by EM"
-        few = (
-            " These are few cells for an estimate."
-            if shift.method == "EM" and shift.cells < FEW_CELLS
-            else ""
-        )
-        notes.append(
-            f"Probabilities were adjusted to fractions of the classes that were {how} (largest changes: "
-            f"{changes}). That presumes that cells of a class look as they did in training.{few}"
-        )
-    return notes

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import Any
 
+import numpy as np
+
 from reddino.classification.abstention import AnswerRule, answer_rule
 from reddino.classification.classifier import Classifier
 from reddino.classification.domain_report import domain_report
@@ -29,12 +31,16 @@ def require_answerable(classifier: Classifier, risk: float | None) -> AnswerRule
 
 
 def with_trust(predictions: Predictions, classifier: Classifier, rule: AnswerRule | None) -> Predictions:
-    """Return predictions with the rule of their answers, and the verdicts of their slides and sources."""
+    """Return predictions with the rule of their answers, and the verdicts of their slides and sources.
+
+    Only views that count for their slide are compared with the training cells.
+    """
+    rows = np.flatnonzero(predictions.counted())
     domain = domain_report(
-        predictions.table,
+        predictions.table.take(rows),
         classifier.view,
         classifier.training,
-        predictions.novelty,
+        None if predictions.novelty is None else predictions.novelty[rows],
         predictions.root,
     )
     return replace(predictions, rule=rule, domain=domain)

@@ -10,10 +10,10 @@ from cyclopts import Parameter
 
 import reddino
 from reddino.classification.prediction_paths import counts_path
-from reddino.classification.priors import shift_notes
 from reddino.cli.domain_table import show_domain
 from reddino.cli.held_out_tables import held_out_tables
 from reddino.cli.options import Several, joined_sources, pair, priors_given
+from reddino.cli.prior_notes import shift_notes
 from reddino.cli.program import app
 from reddino.cli.summaries import prediction_table
 from reddino.cli.terminal import complain, print_line, progress_bar, show_tables

@@ -1,0 +1,30 @@
+"""What was adjusted to other fractions of the classes, in sentences for the terminal."""
+
+from __future__ import annotations
+
+import reddino
+
+#: With fewer cells an estimate says little.
+FEW_CELLS = 100
+
+
+def shift_notes(predictions: reddino.Predictions) -> list[str]:
+    """Return sentences on what was adjusted, for the reader of the counts."""
+    notes = []
+    for shift in predictions.priors:
+        largest = sorted(shift.used, key=lambda name: -abs(shift.used[name] - shift.learned[name]))[:3]
+        changes = ", ".join(
+            f"'{name}' {shift.learned[name]:.3f} to {shift.used[name]:.3f}" for name in largest
+        )
+        of = f" of source '{shift.source}'" if shift.source else ""
+        how = "given" if shift.method == "given" else f"estimated from these {shift.cells} cells{of} by EM"
+        few = (
+            " These are few cells for an estimate."
+            if shift.method == "EM" and shift.cells < FEW_CELLS
+            else ""
+        )
+        notes.append(
+            f"Probabilities were adjusted to fractions of the classes that were {how} (largest changes: "
+            f"{changes}). That presumes that cells of a class look as they did in training.{few}"
+        )
+    return notes
