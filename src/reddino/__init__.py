@@ -10,6 +10,7 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from reddino.foundations.stages import stage
 from reddino.foundations.version import __version__
 
 # OpenMP threads that spin while another process holds their core make a training step 3-7 times slower; the
@@ -116,7 +117,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'reddino' has no attribute '{name}'")
-    found = globals()[name] = getattr(import_module(_MODULE_OF[name]), name)
+    with stage("loading libraries"):
+        found = globals()[name] = getattr(import_module(_MODULE_OF[name]), name)
     return found
 
 

@@ -28,6 +28,7 @@ from reddino.embedding.part_files import (
 from reddino.embedding.seen_file import read_seen_file
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.parquet import reading_parquet, require_size
+from reddino.foundations.stages import watched
 
 
 def read_embeddings(path: str | Path, *, partial: bool = False) -> Embeddings:
@@ -60,7 +61,7 @@ def read_embeddings(path: str | Path, *, partial: bool = False) -> Embeddings:
     vectors = np.empty((sum(record.rows for record in records), int(meta["dim"])), dtype=np.float32)
     columns: list[pa.Table] = []
     start = 0
-    for part, record in zip(parts, records, strict=True):
+    for part, record in watched(list(zip(parts, records, strict=True)), "reading the table"):
         with readable(part) as file:
             require_size(file, part)
             table = file.read()

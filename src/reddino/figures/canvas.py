@@ -21,6 +21,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator
 from reddino.embedding.view_encoder import Images
 from reddino.figures.lettering import Lettering, Numbers
 from reddino.foundations.atomic import atomic_path
+from reddino.foundations.stages import stage
 from reddino.foundations.visible import short, visible
 
 #: What would make two drawings of the same figure differ as files.
@@ -106,7 +107,8 @@ def _save(figure: Figure, target: Any, numbers: Numbers, **options: Any) -> None
         # Combining characters and the like, which no list of letters names beforehand.
         warnings.filterwarnings("ignore", message=r"Glyph \d+", category=UserWarning)
         _letter(figure, numbers)
-        figure.savefig(target, bbox_inches="tight", **options)
+        with stage("drawing a figure"):
+            figure.savefig(target, bbox_inches="tight", **options)
 
 
 def _letter(figure: Figure, numbers: Numbers) -> None:

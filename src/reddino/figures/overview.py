@@ -158,7 +158,8 @@ class Overview:
 
     def maps(self) -> Figure:
         """Draw the map by class, by patient (or slide) and by source."""
-        return maps_figure(self.xy, self.panels(), self.title)
+        with stage("drawing the map"):
+            return maps_figure(self.xy, self.panels(), self.title)
 
     def sheets(self) -> dict[str, Figure]:
         """Draw sheets of pictures by name: classes (or groups of similar cells), outliers and neighbours.
@@ -179,14 +180,17 @@ class Overview:
         sheets = {}
         if any(labels):
             name = "groups" if column == GROUP else "classes"
-            sheets[name] = classes_figure(part.vectors, labels, cut, seed=self.seed)
+            with stage(f"drawing the sheet of {name}"):
+                sheets[name] = classes_figure(part.vectors, labels, cut, seed=self.seed)
         if not self.has_vectors:
             return sheets
-        sheets["outliers"] = outliers_figure(self.scores[whole], sources, labels, cut)
+        with stage("drawing the sheet of outliers"):
+            sheets["outliers"] = outliers_figure(self.scores[whole], sources, labels, cut)
         with stage("finding neighbours"):
             queries = typical_queries(part.vectors, labels, sources)
             found = find_neighbourhoods(part.vectors, sources, part.strings("path"), queries)
-        sheets["neighbours"] = neighbours_figure(found, cut, labels, sources)
+        with stage("drawing the sheet of neighbours"):
+            sheets["neighbours"] = neighbours_figure(found, cut, labels, sources)
         return sheets
 
     def cut(self, rows: Indices, side: int = PICTURE) -> Images:
