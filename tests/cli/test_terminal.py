@@ -168,3 +168,13 @@ def test_log__lines_break_in_tracebacks_alone(capsys: pytest.CaptureFixture[str]
     printed = capsys.readouterr().err
     assert r"WARNING label a\nb" in printed
     assert "\nValueError: no\n" in printed
+
+
+def test_command_line__loads_no_heavy_library_before_a_command_needs_it() -> None:
+    heavy = ("torch", "timm", "sklearn", "scipy", "skimage", "matplotlib", "pandas", "umap")
+    code = (
+        "import sys\nfrom reddino import cli\ncli.main(['--help'])\n"
+        f"print(*(name for name in {heavy!r} if name in sys.modules), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == ""

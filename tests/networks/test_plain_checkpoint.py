@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from reddino.foundations.errors import RedDinoError
 from reddino.networks.encoder import open_model
 from reddino.networks.folder import open_model_folder, save_model_folder
-from reddino.networks.plain_checkpoint import split_architecture, with_architecture
+from reddino.networks.model_names import split_architecture, with_architecture
 
 CNN, VIT = "test_efficientnet", "test_vit"
 

@@ -15,7 +15,7 @@ from reddino.embedding.known_models import KnownModel, known_models
 from reddino.embedding.push import push_folder
 from reddino.networks.encoder import Encoder
 from reddino.networks.licences import licence_of
-from reddino.networks.plain_checkpoint import with_architecture
+from reddino.networks.model_names import with_architecture
 from reddino.networks.training_images import seen_before
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from reddino.embedding.choices import Per, RuntimeName, StoredType
 from reddino.embedding.side_files import side_path
 from reddino.foundations.choices import Precision
 from reddino.networks.choices import ChannelOrder, Pooling
-from reddino.networks.plain_checkpoint import with_architecture
+from reddino.networks.model_names import with_architecture
 from reddino.networks.shipped import DEFAULT_MODEL
 from reddino.smears.choices import Subfolders
 from reddino.smears.failures import FAILURES_FILE

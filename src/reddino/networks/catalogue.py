@@ -13,10 +13,10 @@ from reddino.networks.architecture import recognise
 from reddino.networks.backbone import Backbone
 from reddino.networks.create_backbone import RESNET50_CUT, create_backbone, cut_last_stage, initialise, wrap
 from reddino.networks.folder import CARD, CONFIG, WEIGHTS, ModelCard, at_size, open_model_folder, open_tensors
-from reddino.networks.plain_checkpoint import open_plain_checkpoint, split_architecture
+from reddino.networks.model_names import FILES, split_architecture
+from reddino.networks.plain_checkpoint import open_plain_checkpoint
 from reddino.networks.shipped import as_folder, shipped_models
 from reddino.networks.weights import (
-    FILES,
     hash_weights,
     load_strictly,
     read_tensors,

@@ -17,7 +17,7 @@ from reddino.networks.catalogue import (
     TURNED,
     UNTRAINED,
 )
-from reddino.networks.plain_checkpoint import AT
+from reddino.networks.model_names import AT
 from reddino.networks.shipped import as_folder
 
 README = "README.md"

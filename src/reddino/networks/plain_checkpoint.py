@@ -11,36 +11,9 @@ from reddino.networks.backbone import Backbone
 from reddino.networks.create_backbone import is_vit
 from reddino.networks.folder import ModelCard, open_tensors
 from reddino.networks.position import position_side
-from reddino.networks.weights import FILES, read_state_dict
+from reddino.networks.weights import read_state_dict
 
 log = logging.getLogger(__name__)
-
-#: Between an architecture and the file of its weights.
-AT = "@"
-
-
-def with_architecture(model: str, architecture: str | None) -> str:
-    """Return the name of a model whose file holds the weights of `architecture`; None: as it is.
-
-    Raises:
-        RedDinoError: the model is not a file.
-    """
-    if architecture is None:
-        return model
-    if not model.endswith(FILES):
-        raise RedDinoError(
-            f"the architecture {architecture} was given for '{model}', which is not a weights file "
-            f"({', '.join(FILES)}): leave it out"
-        )
-    return f"{architecture}{AT}{model}"
-
-
-def split_architecture(name: str) -> tuple[str, Path] | None:
-    """Split `resnet50@FILE`; None for every other name."""
-    architecture, at, file = name.partition(AT)
-    if not at or not file.endswith(FILES) or "/" in architecture or Path(name).exists():
-        return None
-    return architecture, Path(file)
 
 
 def open_plain_checkpoint(

@@ -18,8 +18,6 @@ from reddino.networks.backbone import Backbone, PooledBackbone, ViTBackbone
 from reddino.networks.position import position_side, resample_positions
 
 MASK_TOKEN = "mask_token"
-#: Suffixes of weights files.
-FILES = (".pth", ".pt", ".bin", ".safetensors")
 #: Keys under which training code keeps a state dict, outermost first.
 _WRAPPERS = ("model", "state_dict", "teacher")
 _PREFIXES = ("teacher.backbone.", "module.backbone.", "backbone.", "module.")
