@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from matplotlib.figure import Figure
 
+from reddino.embedding.border import cells_at_border
 from reddino.embedding.column_names import renamed
 from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.finite import require_finite
@@ -223,9 +224,7 @@ class Overview:
 
 def cells_cut(table: Embeddings) -> npt.NDArray[np.bool_]:
     """Return which cells (n,) the border of their image cuts, where the table tells."""
-    if "at_border" not in table.table.column_names:
-        return np.zeros(len(table), dtype=np.bool_)
-    return np.array([value.casefold() == "true" for value in table.strings("at_border")], dtype=np.bool_)
+    return cells_at_border(table.table)
 
 
 def _outliers(table: Embeddings, seed: int) -> Points:

@@ -28,8 +28,8 @@ TAKEN = (PREDICTED, "probability", "novelty", "abstained", "kind", "kind_probabi
 SUFFIXES = (".parquet", ".csv")
 #: Columns of a CSV that are text whatever they hold, such as slide 007.
 TEXTS = ("path", "source", "slide", "patient", "group", "label", PREDICTED, "kind")
-#: The kind that counts among the classes; of predictions without kinds every cell does.
-RED = ("", "red cell")
+#: Kinds that count among the classes: red cells, and what is not surely anything else.
+RED = ("", "red cell", "unknown")
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ class PredictionFile:
         classes: in the order of the columns `p_<class>`, else by name.
         domain: (source, slide) -> verdict and sentence; the slide is "" for a whole source.
         note: what could not be compared with the classifier's cells; "" where nothing is said.
+        found: whether the cells were found by segmentation; those that a user listed all count, of any kind.
+        keep_border: whether cells that the border of their image cuts count too.
     """
 
     path: Path
@@ -49,6 +51,8 @@ class PredictionFile:
     classes: tuple[str, ...]
     domain: Mapping[tuple[str, str], tuple[str, str]]
     note: str = ""
+    found: bool = True
+    keep_border: bool = False
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -65,8 +69,15 @@ class PredictionFile:
 
     def counted(self) -> Flags:
         """Return which cells count among the classes: red cells, whole, and with an answer."""
-        red = np.array([kind in RED for kind in self.strings("kind")], dtype=np.bool_)
-        return np.asarray(red & ~self.flags("at_border") & ~self.flags("abstained"))
+        return np.asarray(~self.cut() & ~self.other() & ~self.flags("abstained"))
+
+    def cut(self) -> Flags:
+        """Return which cells the border of their image cuts, and count for nothing."""
+        return np.zeros(len(self), np.bool_) if self.keep_border else self.flags("at_border")
+
+    def other(self) -> Flags:
+        """Return which cells are surely no red cell, and count for no class."""
+        return np.array([self.found and kind not in RED for kind in self.strings("kind")], dtype=np.bool_)
 
     def as_embeddings(self) -> Embeddings:
         """Return the cells with their class probabilities in place of vectors, for a map of them.
@@ -107,8 +118,11 @@ def read_prediction_file(path: str | Path) -> PredictionFile:
     listed = [name[len(PREFIX) :] for name in table.column_names if name.startswith(PREFIX)]
     found = {value for value in table.column(PREDICTED).to_pylist() if value}
     classes = tuple(listed) if found <= set(listed) else tuple(sorted(found))
-    units, note = _domain(file)
-    return PredictionFile(file, table, classes, units, note)
+    origin = _origin(file)
+    units, note = _domain(origin)
+    found = origin.get("found_by_segmentation") is not False
+    kept = origin.get("cells_at_the_border_counted") is True
+    return PredictionFile(file, table, classes, units, note, found, kept)
 
 
 def with_predictions(table: Embeddings, file: PredictionFile) -> tuple[Embeddings, str]:
@@ -170,20 +184,20 @@ def _read(file: Path) -> pa.Table:
         raise RedDinoError(f"{file} cannot be read: {str(error).splitlines()[0][:160]}") from error
 
 
-def _domain(file: Path) -> tuple[dict[tuple[str, str], tuple[str, str]], str]:
-    """Return the verdicts that stand in the note next to the cells, or in a file of their own."""
-    for path in (
-        file.with_suffix(".json"),
-        file.with_name(f"{file.stem}.domain.json"),
-        file.parent / "domain.json",
-    ):
-        if not path.is_file():
-            continue
-        content = read_json(path, nan=True)
-        found = content.get("domain", content) if isinstance(content, dict) else {}
-        if isinstance(found, dict) and isinstance(found.get("units"), list):
-            return _units(found["units"]), str(found.get("note") or "")
-    return {}, ""
+def _origin(file: Path) -> dict[str, Any]:
+    """Return the note that stands next to the cells; empty where it does not."""
+    path = file.with_suffix(".json")
+    content: dict[str, Any] = read_json(path, nan=True) if path.is_file() else {}
+    return content
+
+
+def _domain(origin: Mapping[str, Any]) -> tuple[dict[tuple[str, str], tuple[str, str]], str]:
+    """Return the verdicts of slides and sources that a note holds, and what could not be compared."""
+    found = origin.get("domain")
+    if not isinstance(found, dict):
+        return {}, ""
+    units = found.get("units")
+    return _units(units if isinstance(units, list) else []), str(found.get("note") or "")
 
 
 def _units(units: Sequence[Any]) -> dict[tuple[str, str], tuple[str, str]]:

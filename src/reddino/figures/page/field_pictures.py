@@ -6,6 +6,7 @@ import base64
 import io
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -138,8 +139,8 @@ def first_fields(overview: Overview, fields: Sequence[dict[str, Any]]) -> list[s
 
 def _counted_classes(overview: Overview) -> list[str]:
     """Return the predicted class (n,) of each cell that counts for one; "" for those left out."""
-    table = overview.table.table
-    file = PredictionFile(Path(), table, (), {})
+    given, table = overview.predictions, overview.table.table
+    file = PredictionFile(Path(), table, (), {}) if given is None else replace(given, table=table)
     return [
         value if counts else ""
         for value, counts in zip(file.strings(PREDICTED), file.counted().tolist(), strict=True)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from reddino.figures.fractions import fraction_interval
 from reddino.figures.page.document import escape
 from reddino.figures.palette import NO_LABEL, PALETTE, Groups
-from reddino.figures.prediction_file import RED, PredictionFile
+from reddino.figures.prediction_file import PredictionFile
 from reddino.foundations.visible import short
 
 Counts = npt.NDArray[np.float64]
@@ -71,8 +71,7 @@ def slides_of(file: PredictionFile) -> list[SlideCounts]:
     keys = [(source, name or path) for source, name, path in zip(sources, names, paths, strict=True)]
     place = {name: number for number, name in enumerate(file.classes)}
     classes = np.array([place.get(name, -1) for name in file.strings("predicted")], dtype=np.int64)
-    border, unanswered = file.flags("at_border"), file.flags("abstained")
-    other = np.array([kind not in RED for kind in file.strings("kind")], dtype=np.bool_)
+    border, other, unanswered = file.cut(), file.other(), file.flags("abstained")
     counted = file.counted() & (classes >= 0)
     rows_of: dict[tuple[str, str], list[int]] = {}
     for row, key in enumerate(keys):
