@@ -31,8 +31,8 @@ from reddino.foundations.visible import short
 NAMED = 4
 #: Sources that have a sentence of their own.
 MOST_SOURCES = 6
-#: From this score on a cell is called odd: three times as far from its neighbours as is usual.
-ODD = 3.0
+#: From this score on a cell is called odd: half as far again from its like as is usual.
+ODD = 1.5
 #: Counted cells of a slide from which its fractions are compared with others'.
 LEAST_COMPARED = 30
 #: How much verdicts weigh, the worst first.
@@ -217,9 +217,9 @@ def _of_map(overview: Overview) -> list[str]:
 
 def _odd_line(odd: int, total: int) -> str:
     if not odd:
-        return "No cell lies three times as far from its like as is usual in its source."
+        return "No cell lies half as far again from its like as is usual in its source."
     return (
-        f"{odd} of {total} lie at least three times as far from their like as is usual in their source "
+        f"{odd} of {total} lie at least half as far again from their like as is usual in their source "
         "(Outliers, below): often debris, overlaps, white cells or bad focus; look at them first."
     )
 
@@ -230,10 +230,11 @@ def _source_line(overview: Overview, sources: Sequence[str]) -> list[str]:
     groups = Groups.of(sources)
     fraction, chance = same_label_fraction(overview.xy, groups)
     mean = float(np.average(fraction, weights=groups.counts))
-    apart = "the laboratories lie apart" if mean > (1 + chance) / 2 else "the laboratories mix in good part"
+    apart = "there the laboratories lie apart" if mean > (1 + chance) / 2 else "there the laboratories mix"
     return [
         f"Of ten neighbours on the map, {100 * mean:.0f} % are of the same source "
-        f"({100 * chance:.0f} % by chance): {apart}. `reddino batch` gives a verdict."
+        f"({100 * chance:.0f} % by chance): {apart}. `reddino batch` measures the vectors themselves, and gives "
+        "a verdict."
     ]
 
 
