@@ -233,8 +233,8 @@ def _source_line(overview: Overview, sources: Sequence[str]) -> list[str]:
     apart = "there the laboratories lie apart" if mean > (1 + chance) / 2 else "there the laboratories mix"
     return [
         f"Of ten neighbours on the map, {100 * mean:.0f} % are of the same source "
-        f"({100 * chance:.0f} % by chance): {apart}. `reddino batch` measures the vectors themselves, and gives "
-        "a verdict."
+        f"({100 * chance:.0f} % by chance): {apart}. `reddino batch` measures the vectors themselves, and "
+        "gives a verdict."
     ]
 
 
