@@ -56,7 +56,7 @@ class Field:
     def alone(self) -> NDArray[np.bool_]:
         """Return which bodies (n,) are red cells that no other labelled one overlaps by much."""
         if not self.boxes[:, 2].any():
-            return self.kinds == RED
+            return np.asarray(self.kinds == RED, dtype=np.bool_)
         low = np.maximum(self.boxes[:, None, :2], self.boxes[None, :, :2])
         ends = self.boxes[:, :2] + self.boxes[:, 2:]
         common = np.clip(np.minimum(ends[:, None], ends[None]) - low, 0, None).prod(axis=2)

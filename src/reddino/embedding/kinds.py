@@ -42,7 +42,7 @@ KINDS = ("red cell", "white cell", "platelet", "clump", "artefact")
 RED, UNKNOWN = KINDS[0], "unknown"
 #: Columns of tables and predictions.
 KIND, KIND_PROBABILITY = "kind", "kind_probability"
-KIND_COLUMNS = {KIND: pa.string(), KIND_PROBABILITY: pa.float64()}
+KIND_COLUMNS: Mapping[str, pa.DataType] = {KIND: pa.string(), KIND_PROBABILITY: pa.float64()}
 #: Side of the views that the head was taught, in red-cell diameters.
 SIDE = 1.6
 #: Side in pixels at which the network sees them.
@@ -180,6 +180,8 @@ def save_kind_head(folder: Path, head: KindHead, made_by: str) -> None:
         name: np.ascontiguousarray(getattr(head, name), dtype=np.float32)
         for name in ("mean", "scale", "weights", "bias")
     }
+    kept = {name: values.astype(np.float64) for name, values in arrays.items()}
+    rounded = KindHead(head.weights_hash, **kept, red=head.red, other=head.other)
     with atomic_path(folder / f"{NAME}.safetensors") as partial:
         save_file(arrays, partial)
     content = {
@@ -189,7 +191,7 @@ def save_kind_head(folder: Path, head: KindHead, made_by: str) -> None:
         "side": SIDE,
         "red": head.red,
         "other": head.other,
-        "head_hash": replace(head, **{k: v.astype(np.float64) for k, v in arrays.items()}).fingerprint(),
+        "head_hash": rounded.fingerprint(),
         "made_by": made_by,
         "licence": "Apache-2.0",
     }
