@@ -302,7 +302,7 @@ def predict_smears(
         keep_border=keep_border,
         borrowed=tuple((pictures if find else planned.views).borrowed()),
         novelty=classifier.novelty(emb.vectors),
-        kinds=kinds_of_cells(emb, manifest, kinds) if kinds else None,
+        kinds=kinds_of_cells(emb, manifest, kinds, found=find) if kinds else None,
     )
 
 

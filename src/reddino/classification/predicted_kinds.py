@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from reddino.classification.planned_views import batches, plan
@@ -15,14 +16,21 @@ from reddino.smears.manifest import Manifest
 from reddino.smears.manifest_columns import READING_COLUMNS
 from reddino.views.spec import ViewSpec
 
+Real = npt.NDArray[np.float64]
+
 #: Of the views from which kinds are read.
 VIEW = ViewSpec(kind="cells", side=SIDE, unit="diameters", output=INPUT)
 
 
-def kinds_of_vectors(emb: Embeddings, reader: KindReader) -> CellKinds | None:
+def kinds_of_vectors(emb: Embeddings, reader: KindReader, *, found: bool = False) -> CellKinds | None:
     """Return the kinds of the rows of a table, from its own columns or from its vectors.
 
     None where neither is possible: it has no such columns, and vectors of another network or other views.
+
+    Args:
+        emb: the table.
+        reader: of kinds.
+        found: whether its cells were found by segmentation, though it does not note that itself.
     """
     names = emb.table.column_names
     if KIND in names and KIND_PROBABILITY in names and set(emb.strings(KIND)) <= {*KINDS, "unknown"}:
@@ -31,10 +39,14 @@ def kinds_of_vectors(emb: Embeddings, reader: KindReader) -> CellKinds | None:
     same = (view.get("kind"), view.get("side"), view.get("unit")) == ("cells", SIDE, "diameters")
     plain = same and not view.get("mask_centre") and emb.meta.get("per", "view") == "view"
     made = (str(emb.meta["weights_hash"]), str(emb.meta["pooling"]), emb.meta["preprocessing"])
-    return reader.head.read(emb.vectors) if plain and reader.head.takes(*made) else None
+    if not plain or not reader.head.takes(*made):
+        return None
+    return reader.head.read(emb.vectors, _sides(emb, found))
 
 
-def kinds_of_cells(emb: Embeddings, manifest: Manifest, reader: KindReader) -> CellKinds | None:
+def kinds_of_cells(
+    emb: Embeddings, manifest: Manifest, reader: KindReader, *, found: bool
+) -> CellKinds | None:
     """Return the kinds of the cells of smears that were embedded; None where the views are not of cells.
 
     Where the vectors are of another network than the head's, or of other views, the cells are cut and
@@ -44,13 +56,21 @@ def kinds_of_cells(emb: Embeddings, manifest: Manifest, reader: KindReader) -> C
         emb: of the cells, by any network.
         manifest: of which they are; its folder holds the pictures.
         reader: of kinds.
+        found: whether they were found by segmentation, so that their boxes are those of whole pieces.
     """
     if emb.meta["view"]["kind"] != "cells" or emb.meta["view"].get("mask_centre"):
         return None
-    return kinds_of_vectors(emb, reader) or _read_again(emb, manifest, reader)
+    return kinds_of_vectors(emb, reader, found=found) or _read_again(emb, manifest, reader, found)
 
 
-def _read_again(emb: Embeddings, manifest: Manifest, reader: KindReader) -> CellKinds | None:
+def _sides(emb: Embeddings, found: bool) -> Real | None:
+    """Return the width and height (n, 2) of found cells in diameters; None of cells that the user listed."""
+    if not (found or emb.meta.get("cells") == "found"):
+        return None
+    return np.stack([emb.numbers("w"), emb.numbers("h")], axis=1) / emb.numbers("cell_diameter")[:, None]
+
+
+def _read_again(emb: Embeddings, manifest: Manifest, reader: KindReader, found: bool) -> CellKinds | None:
     """Cut the cells of a table at the head's scale and read what they are."""
     view, table = emb.meta["view"], emb.table
     known = emb.numbers("cell_diameter")
@@ -66,8 +86,8 @@ def _read_again(emb: Embeddings, manifest: Manifest, reader: KindReader) -> Cell
         planned = plan(cells, VIEW, missing_diameters(cells), unread)
     except RedDinoError:
         return None  # no red cell could be measured, so that their scale is not known
-    found = np.full((len(emb), len(KINDS)), 1 / len(KINDS))
+    read = np.full((len(emb), len(KINDS)), 1 / len(KINDS))
     for numbers, images in batches(planned, 64, unread):
         rows = planned.squares["row"][numbers]
-        found[rows] = reader.head.probabilities(reader.network.embed(images, "cls"))
-    return reader.head.decide(found)
+        read[rows] = reader.head.probabilities(reader.network.embed(images, "cls"))
+    return reader.head.decide(read, _sides(emb, found))

@@ -222,8 +222,8 @@ def _embed_missing(
                     behind.put(item)
                     continue
                 output = encoder.embed(item.images, pooling)
-                of = kinds.of_batch(encoder, pooling, item.images, output).columns() if kinds else {}
-                behind.put(EmbeddedBatch(item.part, item.squares, output, of))
+                read = kinds.of_batch(encoder, pooling, item, output) if kinds else None
+                behind.put(EmbeddedBatch(item.part, item.squares, output, read.columns() if read else {}))
                 done += len(item.squares)
                 if progress:
                     progress(done, max(done, item.expected))

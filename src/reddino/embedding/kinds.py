@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from reddino.embedding.batches import Batch
 from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.view_encoder import Images, Vectors, ViewEncoder, preprocessing
 from reddino.foundations.atomic import atomic_path, write_text
@@ -40,11 +41,17 @@ Flags = npt.NDArray[np.bool_]
 
 KINDS = ("red cell", "white cell", "platelet", "clump", "artefact")
 RED, UNKNOWN = KINDS[0], "unknown"
+_CLUMP = KINDS.index("clump")
 #: Columns of tables and predictions.
 KIND, KIND_PROBABILITY = "kind", "kind_probability"
 KIND_COLUMNS: Mapping[str, pa.DataType] = {KIND: pa.string(), KIND_PROBABILITY: pa.float64()}
 #: Side of the views that the head was taught, in red-cell diameters.
 SIDE = 1.6
+#: A found piece is called a clump at a low probability too where its box is at least so long and so wide, in
+#: red-cell diameters: no view shows better than its size that two cells lie on one another.
+CLUMP_LONG, CLUMP_WIDE = 1.3, 1.0
+#: The least probability of a clump, against a red cell, for such a piece.
+CLUMP = 0.2
 #: Side in pixels at which the network sees them.
 INPUT = 112
 NAME = "cell-kinds"
@@ -130,12 +137,18 @@ class KindHead:
         raised = np.exp(logits - logits.max(axis=1, keepdims=True))
         return np.asarray(raised / raised.sum(axis=1, keepdims=True))
 
-    def read(self, vectors: Vectors) -> CellKinds:
-        """Return the kind of each of the views with these vectors (n, d)."""
-        return self.decide(self.probabilities(vectors))
+    def read(self, vectors: Vectors, sides: Real | None = None) -> CellKinds:
+        """Return the kind of each of the views with these vectors (n, d); `sides` as for `decide`."""
+        return self.decide(self.probabilities(vectors), sides)
 
-    def decide(self, probabilities: Real) -> CellKinds:
-        """Return the kinds of views with these probabilities (n, 5)."""
+    def decide(self, probabilities: Real, sides: Real | None = None) -> CellKinds:
+        """Return the kinds of views with these probabilities (n, 5).
+
+        Args:
+            probabilities: in the order of `KINDS`.
+            sides: (n, 2) width and height of the pieces that segmentation found, in red-cell diameters; NaN,
+                or None for all, where a cell was not found that way.
+        """
         likeliest = 1 + probabilities[:, 1:].argmax(axis=1) if len(probabilities) else np.zeros(0, np.int64)
         red = probabilities[:, 0]
         names = [
@@ -148,6 +161,12 @@ class KindHead:
         best = np.where(
             red >= self.red, red, np.where(1 - red >= self.other, others, np.maximum(red, others))
         )
+        if sides is not None:
+            against = probabilities[:, _CLUMP] / np.maximum(red + probabilities[:, _CLUMP], 1e-9)
+            large = (sides.max(axis=1) >= CLUMP_LONG) & (sides.min(axis=1) >= CLUMP_WIDE) & (against >= CLUMP)
+            for row in np.flatnonzero(large).tolist():
+                if names[row] in (RED, UNKNOWN):
+                    names[row], best[row] = KINDS[_CLUMP], against[row]
         return CellKinds(tuple(names), best)
 
     def fingerprint(self) -> str:
@@ -246,17 +265,21 @@ class KindReader:
         """Return whether the vectors of an encoder are those that the head was taught on."""
         return self.head.takes(encoder.weights_hash, pooling, preprocessing(encoder))
 
-    def of_batch(self, encoder: ViewEncoder, pooling: str, images: Images, vectors: Vectors) -> CellKinds:
-        """Return the kinds of views (n, s, s, 3) that an encoder turned into vectors (n, d)."""
-        return self.head.read(vectors) if self.takes(encoder, pooling) else self.of_images(images)
+    def of_batch(self, encoder: ViewEncoder, pooling: str, batch: Batch, vectors: Vectors) -> CellKinds:
+        """Return the kinds of the views of a batch, which an encoder turned into vectors (n, d)."""
+        squares = batch.squares  # of these only found cells have a box
+        sides = np.stack([squares["w"], squares["h"]], axis=1) / squares["cell_diameter"][:, None]
+        if self.takes(encoder, pooling):
+            return self.head.read(vectors, sides)
+        return self.of_images(batch.images, sides)
 
-    def of_images(self, images: Images) -> CellKinds:
+    def of_images(self, images: Images, sides: Real | None = None) -> CellKinds:
         """Return the kinds of views (n, s, s, 3) whose side is `SIDE` diameters; another s is resized."""
         side = self.network.input_size
         if images.shape[1] != side:
             way = cv2.INTER_AREA if images.shape[1] > side else cv2.INTER_CUBIC
             images = np.stack([cv2.resize(image, (side, side), interpolation=way) for image in images])
-        return self.head.read(self.network.embed(images, "cls"))
+        return self.head.read(self.network.embed(images, "cls"), sides)
 
 
 def require_kind_views(view: ViewSpec, pooling: str, per: str) -> None:
