@@ -45,6 +45,7 @@ def explore(
     images: str | Path | None = None,
     method: Method = "umap",
     label: str = "label",
+    keep_border: bool = False,
     seed: int = 0,
     formats: Sequence[str] = ("png", "pdf"),
     kinds: bool = False,
@@ -59,6 +60,7 @@ def explore(
             no sheets.
         method: `umap` or `pca`.
         label: column of the classes.
+        keep_border: let cells that the border of their image cuts be outliers, neighbours and examples.
         seed: of the map, and of what is drawn at random.
         formats: of the map: png, pdf, svg. Sheets are written as png.
         kinds: leave out white cells, platelets, clumps and artefacts, by the table's column `kind` or, where
@@ -71,7 +73,16 @@ def explore(
     unknown = sorted(set(formats) - {"png", "pdf", "svg"})
     if unknown:
         raise RedDinoError(f"figures are written as png, pdf or svg, not as {', '.join(unknown)}")
-    overview = _overview(table, images, method, label, seed, kinds=kinds, predictions=predictions)
+    overview = _overview(
+        table,
+        images,
+        kinds=kinds,
+        predictions=predictions,
+        method=method,
+        label=label,
+        seed=seed,
+        keep_border=keep_border,
+    )
     maps, numbers = overview.maps(), Numbers()
     for kind in formats:
         save_figure(maps, Path(out) / f"map.{kind}", numbers=numbers)
@@ -130,6 +141,7 @@ def report(
     predictions: str | Path | None = None,
     method: Method = "umap",
     label: str = "label",
+    keep_border: bool = False,
     seed: int = 0,
 ) -> Path:
     """Write a report of an embedding table or of a run as one HTML file that needs nothing else.
@@ -145,6 +157,7 @@ def report(
             with their counts.
         method: of the map, `umap` or `pca`.
         label: column of the classes.
+        keep_border: let cells that the border of their image cuts be outliers, neighbours and examples.
         seed: of the map, and of what is drawn at random.
 
     Returns:
@@ -163,6 +176,7 @@ def report(
             predictions=predictions is not None,
             method=method != "umap",
             label=label != "label",
+            keep_border=keep_border,
             seed=seed != 0,
         )
         write_text(target, run_report(folder, provenance()))
@@ -170,7 +184,15 @@ def report(
     # Before the map, which takes longest.
     documents = [read_document(file) for file in scores]
     measures = read_document(batch_effect) if batch_effect is not None else None
-    overview = _overview(folder, images, method, label, seed, predictions=predictions)
+    overview = _overview(
+        folder,
+        images,
+        predictions=predictions,
+        method=method,
+        label=label,
+        seed=seed,
+        keep_border=keep_border,
+    )
     page = table_report(
         overview,
         _origin(overview),
@@ -200,12 +222,10 @@ def _beside(of: Path) -> Path:
 def _overview(
     table: str | Path,
     images: str | Path | None,
-    method: Method,
-    label: str,
-    seed: int,
     *,
     kinds: bool = False,
     predictions: str | Path | None = None,
+    **options: Any,
 ) -> Overview:
     file = read_prediction_file(predictions) if predictions is not None else None
     if Path(table).suffix in SUFFIXES and Path(table).is_file():
@@ -217,7 +237,7 @@ def _overview(
         read = read_embeddings(table)
     if kinds:
         read = _without_other_kinds(read, str(table))
-    overview = Overview.of(read, images=images, method=method, label=label, seed=seed, predictions=file)
+    overview = Overview.of(read, images=images, predictions=file, **options)
     for note in overview.notes:
         log.warning("%s", note)
     if (

@@ -29,7 +29,7 @@ from reddino.embedding.finite import require_finite
 from reddino.embedding.kinds import KIND, KIND_COLUMNS, KINDS, UNKNOWN, CellKinds, KindReader
 from reddino.embedding.view_encoder import ViewEncoder
 from reddino.foundations.errors import RedDinoError
-from reddino.rbc.diameters import cell_diameters, source_diameters
+from reddino.rbc.diameters import cell_diameters, refuse_mixed_sources, source_diameters
 from reddino.rbc.found_cells import find_cells_in
 from reddino.rbc.picture_diameters import PictureDiameters
 from reddino.smears.failures import Failures
@@ -315,13 +315,14 @@ def find_marked(
     pictures of several magnifications, each has its own.
 
     Raises:
-        RedDinoError: not one was found.
+        RedDinoError: not one was found; or with scale `source`, pictures of a source differ too much.
     """
     found = find_cells_in(manifest, failures=failures, pictures=pictures)
     if len(found) == 0:
         raise RedDinoError(f"no red cells were found; {failures.summary()}")
     if scale == "picture":
         return found
+    refuse_mixed_sources(found)
     typical = source_diameters(found)
     unmeasured = found.with_column("cell_diameter", np.full(len(found), np.nan))
     every_row = np.arange(len(found), dtype=np.int64)

@@ -27,6 +27,7 @@ def explore(
     images: Path | None = None,
     method: Method = "umap",
     label: str = "label",
+    keep_border: Annotated[bool, Parameter(negative="")] = False,
     seed: int = 0,
     formats: Annotated[Sequence[FigureFormat], Several] = ("png", "pdf"),
     kinds: Annotated[bool, Parameter(negative=())] = False,
@@ -42,6 +43,7 @@ def explore(
         images: the manifest that was embedded, or the folder its paths start from; without it, no pictures.
         method: how the map is made.
         label: column of the classes.
+        keep_border: let cells that the border of their image cuts be outliers, neighbours and examples.
         seed: of the map, and of what is drawn at random.
         formats: of the map.
         kinds: leave out white cells, platelets, clumps and artefacts.
@@ -58,6 +60,7 @@ def explore(
         images=images,
         method=method,
         label=label,
+        keep_border=keep_border,
         seed=seed,
         formats=formats,
         kinds=kinds,
@@ -133,6 +136,7 @@ def report(
     predictions: Path | None = None,
     method: Method = "umap",
     label: str = "label",
+    keep_border: Annotated[bool, Parameter(negative="")] = False,
     seed: int = 0,
 ) -> None:
     """Write a report of an embedding table or of a pretraining run: one HTML file that needs no network.
@@ -146,6 +150,7 @@ def report(
         predictions: file of `reddino predict --out` on the same cells: the report opens with their counts.
         method: how the map is made.
         label: column of the classes.
+        keep_border: let cells that the border of their image cuts be outliers, neighbours and examples.
         seed: of the map, and of what is drawn at random.
     """
     written = reddino.report(
@@ -157,6 +162,7 @@ def report(
         predictions=predictions,
         method=method,
         label=label,
+        keep_border=keep_border,
         seed=seed,
     )
     print_line(f"{written}: {written.stat().st_size / 1e6:.1f} MB")

@@ -17,7 +17,8 @@ def cells_at_border(table: pa.Table) -> NDArray[np.bool_]:
     """
     if AT_BORDER not in table.column_names:
         return np.zeros(table.num_rows, np.bool_)
-    return np.array([value is True for value in table.column(AT_BORDER).to_pylist()], np.bool_)
+    said = table.column(AT_BORDER).to_pylist()
+    return np.array([str(value).strip().lower() in ("true", "1") for value in said], np.bool_)
 
 
 def whole_cells(table: Embeddings) -> tuple[Embeddings, int]:

@@ -39,6 +39,7 @@ from reddino.foundations.atomic import atomic_path
 from reddino.foundations.parquet import write_parquet
 from reddino.foundations.stages import stage
 from reddino.foundations.visible import short
+from reddino.smears.findings import counted
 
 #: Side in pixels of the pictures on sheets.
 PICTURE = 96
@@ -69,6 +70,8 @@ class Overview:
         label: column of the classes.
         notes: for the reader of the figures, such as how many vectors are equal.
         predictions: of these cells, by a classifier; None where none were given.
+        whole: (n,) rows that sheets and outliers are of: all but cells that the border of their image cuts;
+            None: all.
     """
 
     table: Embeddings
@@ -80,6 +83,7 @@ class Overview:
     label: str
     notes: tuple[str, ...] = ()
     predictions: PredictionFile | None = None
+    whole: npt.NDArray[np.bool_] | None = None
 
     @classmethod
     def of(
@@ -91,6 +95,7 @@ class Overview:
         seed: int = 0,
         label: str = "label",
         predictions: PredictionFile | None = None,
+        keep_border: bool = False,
     ) -> Overview:
         """Lay out the map and score outliers.
 
@@ -101,6 +106,7 @@ class Overview:
             seed: of the map, and of what is drawn at random.
             label: column of the classes.
             predictions: of the same cells, whose classes and verdicts become columns.
+            keep_border: let cells that the border of their image cuts be outliers, neighbours and examples.
 
         Raises:
             RedDinoError: no such column, predictions of other cells, the images are not there, or vectors are
@@ -114,9 +120,9 @@ class Overview:
         pictures = Pictures.of(table, images) if images is not None else None
         made = layout(table.vectors, method, seed)
         with stage("scoring outliers"):
-            scores = _outliers(table, seed)
-        notes = (*made.notes, *([unmatched] if unmatched else []))
-        return cls(table, made.xy, scores, pictures, made.method, seed, label, notes, predictions)
+            scores, whole = _outliers(table, seed, keep_border)
+        notes = (*made.notes, *([unmatched] if unmatched else []), *_cut_note(whole))
+        return cls(table, made.xy, scores, pictures, made.method, seed, label, notes, predictions, whole)
 
     @cached_property
     def groups(self) -> list[str]:
@@ -169,8 +175,7 @@ class Overview:
         """
         if self.pictures is None:
             return {}
-        whole = np.flatnonzero(~cells_cut(self.table))
-        whole = whole if len(whole) else np.arange(len(self.table))
+        whole = np.arange(len(self.table)) if self.whole is None else np.flatnonzero(self.whole)
         part = self.table.select(whole)
         column, values = self.shown
         labels, sources = [values[row] for row in whole.tolist()], part.strings("source")
@@ -222,18 +227,23 @@ class Overview:
         write_atlas_data(self.columns(), path, self.cut if self.pictures is not None else None)
 
 
-def cells_cut(table: Embeddings) -> npt.NDArray[np.bool_]:
-    """Return which cells (n,) the border of their image cuts, where the table tells."""
-    return cells_at_border(table.table)
+def _outliers(table: Embeddings, seed: int, keep_border: bool) -> tuple[Points, npt.NDArray[np.bool_]]:
+    """Return outlier scores (n,), and of which rows (n,): nan for cells that the border cuts.
 
-
-def _outliers(table: Embeddings, seed: int) -> Points:
-    """Return outlier scores (n,) among whole cells; nan for those that the border cuts: half are mirrored."""
+    Half of these are mirror images. Where the border cuts all, all have a score.
+    """
+    cut = cells_at_border(table.table)
+    whole = np.ones(len(table), np.bool_) if keep_border or cut.all() else ~cut
     scores = np.full(len(table), np.nan)
-    if table.meta.get("pooling") == PROBABILITIES:
-        return scores
-    whole = np.flatnonzero(~cells_cut(table))
-    if len(whole):
+    if table.meta.get("pooling") != PROBABILITIES:
         part = table.select(whole)
         scores[whole] = outlier_scores(part.vectors, part.strings("source"), seed=seed)
-    return scores
+    return scores, whole
+
+
+def _cut_note(whole: npt.NDArray[np.bool_]) -> tuple[str, ...]:
+    """Return a note on the cells that the border cuts; none where there is none."""
+    cut = int((~whole).sum())
+    if not cut:
+        return ()
+    return (f"{counted(cut, 'cell')} cut by the border of their image: on the map, but on no sheet",)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.stages import stage
 from reddino.rbc.finding import find_cells
-from reddino.rbc.magnification import MIXED, picture_scales
+from reddino.rbc.magnification import MIXED, group_medians, picture_scales
 from reddino.rbc.picture_diameters import FEW
 from reddino.smears.decode import decode_image
 from reddino.smears.manifest import Manifest
@@ -128,19 +128,43 @@ def _estimated_diameter(
     typical = float(np.median(found))
     odd = sure if refuse else found
     if odd and (max(odd) > MIXED * typical or min(odd) < typical / MIXED):
-        spread = f"{min(odd):.0f} to {max(odd):.0f} pixels in {len(odd)} of its pictures"
         if refuse:
-            raise RedDinoError(
-                f"source '{source}' has no one scale: red cells measure {spread}, more than {MIXED:g} times "
-                "their median or less; cut each picture at its own scale (scale picture), give cell_diameter "
-                "for each picture, or a source for each magnification"
-            )
+            raise RedDinoError(_mixed(source, odd))
+        spread = f"{min(odd):.0f} to {max(odd):.0f} pixels in {len(odd)} of its pictures"
         _log.warning(
             "source %s: red cells measure %s, and all are taken for %.0f; give cell_diameter for each "
             "picture, or a source for each magnification",
             *(source, spread, typical),
         )
     return typical
+
+
+def refuse_mixed_sources(found: Manifest) -> None:
+    """Refuse found cells, each with its picture's `cell_diameter`, whose source has no one scale.
+
+    Raises:
+        RedDinoError: the diameters of a source's pictures differ more than `MIXED` times from their median.
+    """
+    pictures, medians = group_medians(found.images()[1], found.numbers("cell_diameter"))
+    first = np.unique(found.images()[1], return_index=True)[1][pictures]
+    sources = np.array(found.strings("source"), dtype=object)[first]
+    # Of a few cells no picture has a scale of its own.
+    enough = np.bincount(found.images()[1])[pictures] >= FEW
+    for source in sorted(set(sources[enough].tolist())):
+        diameters = medians[enough & (sources == source)]
+        typical = float(np.median(diameters))
+        if diameters.max() > MIXED * typical or diameters.min() < typical / MIXED:
+            raise RedDinoError(_mixed(source, diameters.tolist()))
+
+
+def _mixed(source: str, diameters: Sequence[float]) -> str:
+    """Return why a source of these diameters, one of each measured picture, has no one scale."""
+    return (
+        f"source '{source}' has no one scale: red cells measure {min(diameters):.0f} to "
+        f"{max(diameters):.0f} pixels in {len(diameters)} of its pictures, more than {MIXED:g} times their "
+        "median or less; cut each picture at its own scale (scale picture, for a classifier: fit it anew), "
+        "give cell_diameter for each picture, or a source for each magnification"
+    )
 
 
 def missing_diameters(manifest: Manifest, *, refuse_mixed: bool = False) -> dict[str, float] | None:

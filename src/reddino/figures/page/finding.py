@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from reddino.embedding.border import cells_at_border
 from reddino.figures.maps import same_label_fraction
-from reddino.figures.overview import Overview, cells_cut
+from reddino.figures.overview import Overview
 from reddino.figures.page.document import escape, paragraph, table
 from reddino.figures.page.slides import (
     FEW,
@@ -187,7 +188,7 @@ def _of_map(overview: Overview) -> list[str]:
     column, values = overview.shown
     names = sorted(set(values) - {""})
     labelled = sum(value != "" for value in values) if column == overview.label else 0
-    cut = int(cells_cut(rows).sum())
+    cut = int(cells_at_border(rows.table).sum())
     odd = int((np.nan_to_num(overview.scores, nan=0.0) >= ODD).sum())
     counted = (
         f"{_count(len(rows), 'view')} of {_count(images, 'image')} ({_count(len(set(sources)), 'source')})"
