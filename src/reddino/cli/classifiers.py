@@ -19,6 +19,7 @@ from reddino.cli.summaries import prediction_table
 from reddino.cli.terminal import complain, print_line, progress_bar, show_tables
 from reddino.networks.choices import VectorPooling
 from reddino.smears.choices import Subfolders
+from reddino.smears.findings import counted
 from reddino.views.choices import Border, Scale, Unit
 
 
@@ -196,7 +197,7 @@ def predict(
     if failures.count:
         complain(f"{failures.summary()}; all are listed in {out.with_name(f'{out.stem}.failures.csv')}")
     if found.dropped:
-        complain(f"{found.dropped} views were left out, since they reach past their image.")
+        complain(f"{counted(found.dropped, 'view')} left out: beyond the border of the image.")
     if found.found:
         complain("no cell is marked in these smears; they were found by segmentation.")
     for note in shift_notes(found):
@@ -215,4 +216,6 @@ def predict(
     show_domain(found.domain)
     if found.rule is not None:
         complain(f"{found.rule.sentence()}.")
-    print_line(f"{out} and {counts_path(out)}: {len(found)} cells. Research use only, not a diagnosis.")
+    print_line(
+        f"{out} and {counts_path(out)}: {counted(len(found), 'cell')}. Research use only, not a diagnosis."
+    )

@@ -15,6 +15,7 @@ from reddino.cli.summaries import findings_table, label_table, source_table
 from reddino.cli.terminal import OUT, complain, print_line, progress_bar, show_tables
 from reddino.foundations.errors import RedDinoError
 from reddino.smears.choices import Drawn, Layout, Subfolders
+from reddino.smears.findings import counted
 from reddino.synthetic.choices import Parasites
 
 
@@ -64,7 +65,7 @@ def manifest(
     if made.findings:
         show_tables([findings_table(made.findings, OUT.width)])
     _report_failures(failures, out)
-    print_line(f"{out}: {len(made)} rows, {len(made.images()[0])} images")
+    print_line(f"{out}: {counted(len(made), 'row')}, {counted(len(made.images()[0]), 'image')}")
 
 
 @app.command
@@ -150,7 +151,9 @@ def synthesise(
         parasites=parasites,
         **chosen,
     )
-    print_line(f"{out / 'manifest.csv'}: {len(made)} cells in {len(made.images()[0])} images")
+    print_line(
+        f"{out / 'manifest.csv'}: {counted(len(made), 'cell')} in {counted(len(made.images()[0]), 'image')}"
+    )
 
 
 @app.command
@@ -169,7 +172,7 @@ def cells(data: Path, /, *, out: Path = Path("cells.csv"), subfolders: Subfolder
         found = reddino.cells(data, out, subfolders=subfolders, failures=failures, progress=progress)
     show_tables([source_table(found)])
     _report_failures(failures, out)
-    print_line(f"{out}: {len(found)} cells in {len(found.images()[0])} images")
+    print_line(f"{out}: {counted(len(found), 'cell')} in {counted(len(found.images()[0]), 'image')}")
 
 
 def _report_failures(failures: reddino.Failures, manifest: Path) -> None:

@@ -21,6 +21,7 @@ from reddino.networks.model_names import with_architecture
 from reddino.networks.shipped import DEFAULT_MODEL
 from reddino.smears.choices import Subfolders
 from reddino.smears.failures import FAILURES_FILE
+from reddino.smears.findings import counted
 from reddino.views.choices import Border, Scale, Unit, ViewKind
 
 
@@ -127,18 +128,22 @@ def embed(
     if failures.count:
         complain(f"{failures.summary()}; all are listed in {side_path(out, FAILURES_FILE)}")
     if report.not_finite:
-        complain(f"{report.not_finite} vectors were left out: they hold NaN, infinity or too large numbers.")
+        complain(
+            f"{counted(report.not_finite, 'vector')} left out: they hold NaN, infinity or too large numbers."
+        )
     if report.dropped:
-        complain(f"{report.dropped} views were left out, since they reach past their image.")
+        complain(f"{counted(report.dropped, 'view')} left out: beyond the border of the image.")
     if report.at_border:
         complain(f"{report.at_border} cells are cut by the border of their image (column at_border).")
     if report.borrowed:
         complain(f"{report.borrowed} images show too few red cells to measure; they took others' scale.")
     for verdict in verdicts:
         show_domain(verdict, "pretraining cells")
-    resumed = f" ({report.resumed} of them from before)" if report.resumed else ""
+    resumed = f" ({report.resumed:,} of them from before)" if report.resumed else ""
     how = f"{report.runtime} {report.precision}" if report.runtime != "none" else "no network"
-    print_line(f"{out}: {report.rows} vectors{resumed}, {report.rows_per_second:.1f} a second ({how})")
+    print_line(
+        f"{out}: {counted(report.rows, 'vector')}{resumed}, {report.rows_per_second:,.1f} a second ({how})"
+    )
 
 
 @contextmanager
@@ -159,4 +164,4 @@ def convert(table: Path, out: Path, /) -> None:
         out: .h5ad (AnnData), .npz (NumPy) or .csv.
     """
     show_log()
-    print_line(f"{out}: {len(reddino.convert(table, out))} vectors")
+    print_line(f"{out}: {counted(len(reddino.convert(table, out)), 'vector')}")

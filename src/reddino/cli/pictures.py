@@ -16,6 +16,7 @@ from reddino.figures import atlas
 from reddino.figures.choices import FigureFormat, Method
 from reddino.networks.shipped import DEFAULT_MODEL
 from reddino.smears.choices import Subfolders
+from reddino.smears.findings import counted
 
 
 @app.command
@@ -121,7 +122,7 @@ def patches(
     )
     if failures.count:
         complain(f"{failures.summary()}; all are listed in {out / 'failures.csv'}")
-    print_line(f"{out}: {len(drawn)} pictures")
+    print_line(f"{out}: {counted(len(drawn), 'picture')}")
 
 
 @app.command

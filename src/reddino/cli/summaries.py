@@ -33,8 +33,8 @@ def source_table(manifest: reddino.Manifest) -> Table:
         known = [value for value in part.numbers("cell_diameter").tolist() if not isnan(value)]
         table.add_row(
             shown or "(none)",
-            str(len(part.images()[0])),
-            str(int(part.is_cell().sum())),
+            f"{len(part.images()[0]):,}",
+            f"{int(part.is_cell().sum()):,}",
             *(str(len(set(part.strings(name)) - {""}) or "-") for name in ("slide", "patient")),
             f"{median(known):.1f}" if known else "-",
         )

@@ -12,6 +12,7 @@ import reddino
 from reddino.cli.options import Several
 from reddino.cli.program import app
 from reddino.cli.terminal import INTERRUPTED, complain, is_main_process, print_line, progress_bar, show_log
+from reddino.smears.findings import counted
 from reddino.views.choices import Unit
 
 
@@ -58,10 +59,12 @@ def pretrain(
         )
     if not outcome.finished:
         if is_main_process():
-            complain(f"stopped after step {outcome.steps} of {outcome.planned}; the same command continues.")
+            complain(
+                f"stopped after step {outcome.steps:,} of {outcome.planned:,}; the same command continues."
+            )
         return INTERRUPTED
     if is_main_process():
-        print_line(f"{outcome.model}: all {outcome.steps} steps are done")
+        print_line(f"{outcome.model}: all {outcome.steps:,} steps are done")
     return 0
 
 
@@ -91,7 +94,7 @@ def pack(
         packed = reddino.pack(data, out, recipe=recipe, failures=failures, progress=progress)
     if failures.count:
         complain(f"{failures.summary()}; all are listed in {out / 'failures.csv'}")
-    print_line(f"{out}: {len(packed)} images (fingerprint {packed.fingerprint()})")
+    print_line(f"{out}: {counted(len(packed), 'image')} (fingerprint {packed.fingerprint()})")
 
 
 @app.command

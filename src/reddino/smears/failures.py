@@ -81,4 +81,4 @@ class Failures:
         path, reason = next(iter(self._entries))
         if self.count == 1:
             return f"1 entry was left out: {path} ({reason})"
-        return f"{self.count} entries were left out, the first: {path} ({reason})"
+        return f"{self.count:,} entries were left out, the first: {path} ({reason})"

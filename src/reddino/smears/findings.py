@@ -33,8 +33,8 @@ class Finding:
 
 
 def counted(number: int, what: str) -> str:
-    """Return a count with its noun: `1 picture`, `2 pictures`."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+    """Return a count with its noun: `1 picture`, `2,000 pictures`."""
+    return f"{number} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def write_findings(findings: Sequence[Finding], path: Path) -> None:
