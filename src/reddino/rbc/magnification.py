@@ -84,8 +84,8 @@ def mixed_magnifications(manifest: Manifest) -> Iterator[Finding]:
         yield Finding(
             "pictures of several magnifications",
             f"in {counted(len(mixed), 'source')} boxes differ more than {MIXED:g} times between pictures; "
-            "where cell_diameter is missing, views in diameters follow the boxes of one class; give "
-            "cell_diameter for each picture, or a source for each magnification",
+            "each picture is cut at its own scale; for pretraining and scale source give cell_diameter for "
+            "each picture, or a source for each magnification",
             len(mixed),
             f"source {source}: {manifest.images()[0][odd]} has boxes {ratio:.2f} times the typical size",
         )

@@ -90,8 +90,7 @@ def _by_names(names: Sequence[str], folder: Path) -> tuple[Subfolders, str]:
         if all(pattern.fullmatch(name) for name in names):
             return what, f"{shown} are taken as {what}s of one source; if they are something else, {other}"
     return "source", (
-        f"{shown} are taken as sources (laboratories), each with its own scale; if they are slides, patients "
-        f"or classes, {other}"
+        f"{shown} are taken as sources (laboratories); if they are slides, patients or classes, {other}"
     )
 
 
