@@ -74,7 +74,7 @@ def open_learner(name: str | Path, device: str = "auto") -> Learner:
         )
     encoder = open_encoder(str(name), device=device, precision="fp32")
     side, unit = DEFAULT_SIDES["cells"]
-    view = make_view(kind="cells", side=side, unit=unit, output=encoder.input_size)
+    view = make_view(kind="cells", side=side, unit=unit, scale="picture", output=encoder.input_size)
     kept = kept_by_network(str(name), encoder)
     return Learner(encoder, view, "cls", kept, PRETRAINING, f"'{name}'")
 
