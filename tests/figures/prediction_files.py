@@ -22,6 +22,7 @@ def write_prediction_file(
     units: Sequence[Mapping[str, Any]] = (),
     classes: Sequence[str] = CLASSES,
     rows: Sequence[int] = tuple(range(48)),
+    held_out: Mapping[str, Any] | None = None,
     **columns: Sequence[Any],
 ) -> Path:
     """Write predictions of the table in `folder`: the class of row i is `classes[i % k]`."""
@@ -41,6 +42,7 @@ def write_prediction_file(
     file.parent.mkdir(exist_ok=True)
     pq.write_table(table.take(list(rows)), file)
     pq.write_table(pa.table({"slide": ["s0"]}), file.with_name("cells.slides.parquet"))
-    note = {"domain": {"note": "", "units": list(units)}} if units else {}
+    note: dict[str, Any] = {"domain": {"note": "", "units": list(units)}} if units else {}
+    note["classifier"] = {"held_out": dict(held_out or {})}
     file.with_suffix(".json").write_text(json.dumps(note))
     return file

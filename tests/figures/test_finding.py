@@ -91,6 +91,23 @@ def test_finding__leaves_border_cells_other_kinds_and_abstentions_out_of_the_cou
     assert len(grey) == 12
 
 
+@pytest.mark.parametrize(
+    ("held_out", "said"),
+    [
+        (
+            {"cells": 900, "balanced_accuracy": 0.784, "evidence": True},
+            "On 900 held-out cells .* 78 % of a\\s+class",
+        ),
+        ({"cells": 900, "balanced_accuracy": 0.95, "evidence": False}, "is not known: its training cells"),
+    ],
+)
+def test_finding__says_how_the_classifier_did_on_cells_held_out(
+    table_folder: Path, held_out: dict[str, object], said: str
+) -> None:
+    file = write_prediction_file(table_folder.parent, held_out=held_out)
+    assert re.search(said, opening(report(table_folder.parent, file)))
+
+
 def test_report__of_predictions_alone_maps_probabilities_and_shows_no_outliers(table_folder: Path) -> None:
     file = write_prediction_file(table_folder.parent)
     page = report(table_folder.parent, file)

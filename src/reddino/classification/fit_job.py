@@ -182,6 +182,7 @@ def write(predictions: Predictions, classifier: Classifier, out: Path, failures:
             "classes": list(classifier.classes),
             "view": classifier.view.metadata(),
             "provenance": dict(classifier.provenance),
+            "held_out": _held_out(classifier),
         },
         "cells": len(predictions),
         "found_by_segmentation": predictions.found,
@@ -197,3 +198,11 @@ def write(predictions: Predictions, classifier: Classifier, out: Path, failures:
     if predictions.domain is not None:
         save_domain_figure(predictions.domain, domain_path(out))
     return write_predictions(predictions, out, origin)
+
+
+def _held_out(classifier: Classifier) -> dict[str, Any]:
+    """Return what the report of `fit` comes to, for readers of the predictions."""
+    report = classifier.report
+    scores = report.get("scores") or {}
+    found = {"cells": report.get("cells"), "balanced_accuracy": scores.get("balanced_accuracy")}
+    return {**found, "evidence": report.get("evidence", True)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ class PredictionFile:
         note: what could not be compared with the classifier's cells; "" where nothing is said.
         found: whether the cells were found by segmentation; those that a user listed all count, of any kind.
         keep_border: whether cells that the border of their image cuts count too.
+        held_out: what the classifier's own held-out cells came to: `cells`, `balanced_accuracy`, `evidence`.
     """
 
     path: Path
@@ -53,6 +54,7 @@ class PredictionFile:
     note: str = ""
     found: bool = True
     keep_border: bool = False
+    held_out: Mapping[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -122,7 +124,10 @@ def read_prediction_file(path: str | Path) -> PredictionFile:
     units, note = _domain(origin)
     found = origin.get("found_by_segmentation") is not False
     kept = origin.get("cells_at_the_border_counted") is True
-    return PredictionFile(file, table, classes, units, note, found, kept)
+    classifier = origin.get("classifier")
+    held_out = classifier.get("held_out") if isinstance(classifier, dict) else None
+    tested = held_out if isinstance(held_out, dict) else {}
+    return PredictionFile(file, table, classes, units, note, found, kept, tested)
 
 
 def with_predictions(table: Embeddings, file: PredictionFile) -> tuple[Embeddings, str]:

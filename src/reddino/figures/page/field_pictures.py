@@ -108,7 +108,7 @@ def first_fields(overview: Overview, fields: Sequence[dict[str, Any]]) -> list[s
     groups = Groups.of(values)
     place = {number: order for order, number in enumerate(groups.named)}
     x, y, radius = marks(overview)
-    paths = np.asarray(rows.strings("path"), dtype=object)
+    paths, sources = np.asarray(rows.strings("path"), dtype=object), rows.strings("source")
     parts = []
     for number, field in enumerate(fields[:FIRST]):
         inside = np.flatnonzero((paths == field["path"]) & np.isfinite(radius))
@@ -120,8 +120,9 @@ def first_fields(overview: Overview, fields: Sequence[dict[str, Any]]) -> list[s
         ]
         counts = Counter(values[row] or NO_CLASS for row in inside.tolist())
         listed = ", ".join(f"{short(name, 28)} {count}" for name, count in counts.most_common(8))
-        source = rows.strings("source")[int(inside[0])] if len(inside) else ""
-        caption = f"{field['path']} ({source}): {len(inside)} cells by {column}: {listed}"
+        source = sources[int(np.flatnonzero(paths == field["path"])[0])]
+        said = f"{len(inside)} cells by {column}: {listed}" if len(inside) else "the image is one view"
+        caption = f"{field['path']} ({source}): {said}"
         parts.append(
             f'<figure class="field"><svg viewBox="0 0 {field["width"]} {field["height"]}" role="img" '
             f'aria-label="{escape(field["path"])}"><image id="field-{number}" width="{field["width"]}" '

@@ -118,6 +118,7 @@ def _trust(file: PredictionFile, slides: Sequence[SlideCounts]) -> list[str]:
         lines.append(
             f"{_count(len(few), 'slide')} with fewer than {FEW} counted cells: read their intervals."
         )
+    lines += _tested(file)
     unsure = _unsure(file)
     if unsure:
         lines.append(unsure)
@@ -157,6 +158,22 @@ def _left_out_lines(slides: Sequence[SlideCounts]) -> list[str]:
     text = left_out(*sums)
     cells = sum(slide.cells for slide in slides)
     return [f"Of {cells} cells found, left out of the counts: {text}."] if text else []
+
+
+def _tested(file: PredictionFile) -> list[str]:
+    """Return how the classifier did on held-out cells, or that its folds could not tell."""
+    if file.held_out.get("evidence") is False:
+        return [
+            "How well the classifier tells these classes is not known: its training cells could not show it "
+            "(such as one slide a class)."
+        ]
+    cells, score = file.held_out.get("cells"), file.held_out.get("balanced_accuracy")
+    if not isinstance(score, int | float) or not isinstance(cells, int):
+        return []
+    return [
+        f"On {cells} held-out cells like its training cells the classifier found {100 * score:.0f} % of a "
+        "class, on average over the classes; elsewhere it may do worse."
+    ]
 
 
 def _unsure(file: PredictionFile) -> str:
