@@ -14,8 +14,9 @@ from labelled_smears import draw_fields, noisy_table
 from scipy.stats import norm
 
 import reddino
-from reddino import cli
 from reddino.classification.classifier import open_classifier
+from reddino.classification.domain import UnitVerdict
+from reddino.classification.domain_report import DomainReport
 from reddino.classification.finetune import presumed_priors
 from reddino.classification.fit import fit_on_table
 from reddino.classification.predict import predict_embeddings
@@ -27,7 +28,6 @@ from reddino.classification.priors import (
     reweighed,
 )
 from reddino.foundations.errors import RedDinoError
-from reddino.smears.manifest import write_manifest
 
 CLASSES = ("class 0", "class 1", "class 2")
 
@@ -87,6 +87,22 @@ def test_adjusted__estimates_each_source_by_itself_and_keeps_what_was_before(tmp
     assert "unadjusted_predicted" not in before.rows().column_names
 
 
+def test_adjusted__estimates_nothing_where_a_source_lies_outside_of_what_was_learned(tmp_path: Path) -> None:
+    made = fit_on_table(noisy_table(300, d=5, signal=2.5), tmp_path / "c")
+    before = predict_embeddings(made, noisy_table(300, d=5, seed=1, signal=2.5))
+    unit = UnitVerdict("lab", "", 300, "outside", "all of its cells are novel", 1.0, 1.0, None, {})
+    strange = replace(before, domain=DomainReport((unit,), ""))
+    found = adjusted(strange, learned_priors(made), None)
+    assert np.array_equal(found.probabilities, before.probabilities)
+    assert found.priors[0].refused == "all of its cells are novel"
+    wanted = {"class 0": 0.98, "class 1": 0.01, "class 2": 0.01}
+    assert not np.array_equal(
+        adjusted(strange, learned_priors(made), wanted).probabilities, before.probabilities
+    )
+    near = replace(before, domain=DomainReport((replace(unit, verdict="at the edge"),), ""))
+    assert adjusted(near, learned_priors(made), None).priors[0].steps > 0
+
+
 def test_read_priors__takes_counts_per_cent_and_files(tmp_path: Path) -> None:
     wanted = {"class 0": 0.7, "class 1": 0.2, "class 2": 0.1}
     assert read_priors({"class 0": 70, "class 1": 20, "class 2": 10}, CLASSES) == pytest.approx(wanted)
@@ -134,28 +150,18 @@ def test_presumed_priors__are_even_where_class_weights_were_not_undone() -> None
     assert presumed_priors(truth, weights, undone=False) == pytest.approx((0.5, 0.5))
 
 
-def test_predict__says_what_it_adjusted_and_counts_both(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_predict__keeps_and_counts_both(tmp_path: Path) -> None:
     smears = draw_fields(tmp_path / "smears", fields=8)
     reddino.fit(smears, tmp_path / "c", model="morphology")
-    write_manifest(smears, tmp_path / "smears" / "m.csv")
-    command = ["predict", f"{tmp_path}/c", f"{tmp_path}/smears/m.csv", "--out", f"{tmp_path}/p.csv"]
-    assert cli.main([*command, "--priors", "dark=0.98", "disc=0.01", "ellipse=0.01"]) == 0
-    shown = capsys.readouterr()
-    assert "fractions of the classes that were given" in shown.err
-    assert "all, not adjusted" in shown.out
+    wanted = {"dark": 0.98, "disc": 0.01, "ellipse": 0.01}
+    reddino.predict(tmp_path / "c", smears, tmp_path / "p.csv", priors=wanted, kinds=False)
     note = json.loads((tmp_path / "p.json").read_text())["priors"]
     assert [(one["method"], one["used"]["dark"]) for one in note] == [("given", 0.98)]
     slides = pa_csv.read_csv(tmp_path / "p.slides.csv")
     dark, before = (sum(slides.column(name).to_pylist()) for name in ("n_dark", "unadjusted_n_dark"))
     assert dark > before
-    assert cli.main([*command, "--adjust-priors"]) == 0
-    assert "estimated from these 96 cells of source 'lab' by EM" in capsys.readouterr().err
-    assert cli.main([*command, "--adjust-priors", "--priors", "dark=1"]) == 1
-    assert "leave one of --priors and --adjust-priors out" in capsys.readouterr().err
-    assert cli.main([*command, "--priors", "dark"]) == 1
-    assert "--priors takes class=number" in capsys.readouterr().err
-    assert cli.main(command) == 0
-    assert "unadjusted" not in (tmp_path / "p.csv").read_text().splitlines()[0]
-    assert "priors" not in json.loads((tmp_path / "p.json").read_text())
+    reddino.predict(tmp_path / "c", smears, tmp_path / "q.csv", kinds=False)
+    assert "unadjusted" not in (tmp_path / "q.csv").read_text().splitlines()[0]
+    assert "priors" not in json.loads((tmp_path / "q.json").read_text())
+    with pytest.raises(RedDinoError, match="leave one of --priors and --adjust-priors out"):
+        reddino.predict(tmp_path / "c", smears, priors=wanted, adjust_priors=True)

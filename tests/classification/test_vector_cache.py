@@ -17,7 +17,6 @@ import pytest
 from labelled_smears import draw_fields
 
 import reddino
-from reddino import cli
 from reddino.classification import vector_cache
 from reddino.embedding.part_files import finished_parts
 from reddino.foundations.errors import RedDinoError
@@ -143,7 +142,7 @@ def test_fit__leaves_no_vectors_where_it_fails(tmp_path: Path, monkeypatch: pyte
 
 
 def test_predict__continues_after_a_stop_and_ends_as_an_undisturbed_one(
-    tmp_path: Path, embedded: list[int], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, embedded: list[int]
 ) -> None:
     smears = draw_fields(tmp_path / "smears", fields=FIELDS)
     reddino.fit(smears, tmp_path / "c", model="morphology")
@@ -151,7 +150,6 @@ def test_predict__continues_after_a_stop_and_ends_as_an_undisturbed_one(
     with pytest.raises(KeyboardInterrupt):
         reddino.predict(tmp_path / "c", smears, tmp_path / "p.csv", progress=stopping(60))
     assert finished_parts(tmp_path / ".p.csv.vectors")
-    write_manifest(smears, tmp_path / "smears" / "m.csv")
     embedded.clear()
     found = reddino.predict(tmp_path / "c", smears, tmp_path / "p.csv")
     assert 0 < sum(embedded) <= CELLS - 36
@@ -160,10 +158,6 @@ def test_predict__continues_after_a_stop_and_ends_as_an_undisturbed_one(
     assert not list(tmp_path.glob(".*"))
     in_memory = reddino.predict(tmp_path / "c", smears)
     assert np.array_equal(in_memory.probabilities, whole.probabilities)
-    assert (
-        cli.main(["predict", f"{tmp_path}/c", f"{tmp_path}/smears/m.csv", "--out", f"{tmp_path}/q.csv"]) == 0
-    )
-    capsys.readouterr()
 
 
 KILLED = """

@@ -120,3 +120,24 @@ def test_fit_and_predict__call_a_score_that_tells_slides_apart_by_its_name(
     assert [doubt["kind"] for doubt in kept["doubts"]] == ["slides", "whole pictures"]
     assert cli.main(["predict", f"{tmp_path}/c", f"{tmp_path}/m.csv", "--out", f"{tmp_path}/p.csv"]) == 0
     assert "no evidence that it tells its classes" in capsys.readouterr().err
+
+
+def test_predict__says_what_it_adjusted_to_other_fractions_of_the_classes(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drawn = (folder / "smears" / "manifest.csv").read_text().splitlines()
+    dropped = sorted({line.split(",")[9] for line in drawn[1:]} - {"normal", "target"})
+    fit = ["fit", f"{folder}/table", "--out", f"{tmp_path}/c", "--folds", "2", "--drop", *dropped]
+    assert cli.main(fit) == 0, capsys.readouterr().err
+    predict = ["predict", f"{tmp_path}/c", f"{folder}/table", "--out", f"{tmp_path}/p.csv"]
+    assert cli.main([*predict, "--priors", "normal=98", "target=2"]) == 0
+    shown = capsys.readouterr()
+    assert "fractions of the classes that were given" in shown.err
+    assert "all, not adjusted" in shown.out
+    assert cli.main([*predict, "--adjust-priors"]) == 0
+    said = capsys.readouterr().err
+    assert "cells of source 'drawn-lilac' by EM" in said or "'drawn-lilac' was not adjusted" in said
+    assert cli.main([*predict, "--priors", "normal"]) == 1
+    assert "--priors takes class=number" in capsys.readouterr().err
+    assert cli.main([*predict, "--priors", "normal=1", "normal=2"]) == 1
+    assert "names 'normal' twice" in capsys.readouterr().err

@@ -36,6 +36,7 @@ class PriorShift:
         learned: fraction of each class among the cells that the classifier learned from.
         used: fraction of each class in its place.
         steps: of the estimate; 0 where the fractions were given.
+        refused: why nothing was estimated, so that nothing was adjusted; "" where it was.
     """
 
     method: Literal["given", "EM"]
@@ -44,6 +45,7 @@ class PriorShift:
     learned: dict[str, float]
     used: dict[str, float]
     steps: int = 0
+    refused: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Return what the note of predictions keeps."""
@@ -88,21 +90,28 @@ def estimated(probabilities: Real, learned: Real) -> tuple[Real, int]:
 def adjusted(predictions: Predictions, learned: Real, wanted: Mapping[str, float] | None) -> Predictions:
     """Return predictions under other fractions of the classes; the former probabilities are kept beside them.
 
+    Where a source lies outside of what was learned from, nothing is estimated: its cells look different, and
+    EM would take that for other fractions.
+
     Args:
         predictions: of a classifier.
         learned: (k,) fractions of its classes among the cells that it learned from.
         wanted: fraction by class; None estimates them, for each source by itself.
     """
-    before, names = predictions.probabilities, predictions.classes
-    after, counted = before.copy(), predictions.counted()
+    before, names, counted = predictions.probabilities, predictions.classes, predictions.counted()
+    after = before.copy()
+    outside = _outside(predictions)
     shifts = []
     for source, rows in _parts(predictions, apart=wanted is None):
-        own = rows[counted[rows]]
-        if wanted is None:
-            fractions, steps = estimated(before[own], learned)
+        own, refused, steps = rows[counted[rows]], "", 0
+        if wanted is not None:
+            fractions = np.array([wanted[name] for name in names])
+        elif source in outside:
+            fractions, refused = learned, outside[source]
         else:
-            fractions, steps = np.array([wanted[name] for name in names]), 0
-        after[rows] = reweighed(before[rows], learned, fractions)
+            fractions, steps = estimated(before[own], learned)
+        if not refused:
+            after[rows] = reweighed(before[rows], learned, fractions)
         shifts.append(
             PriorShift(
                 "EM" if wanted is None else "given",
@@ -111,9 +120,18 @@ def adjusted(predictions: Predictions, learned: Real, wanted: Mapping[str, float
                 dict(zip(names, learned.tolist(), strict=True)),
                 dict(zip(names, fractions.tolist(), strict=True)),
                 steps,
+                refused,
             )
         )
     return replace(predictions, probabilities=after, unadjusted=before, priors=tuple(shifts))
+
+
+def _outside(predictions: Predictions) -> dict[str, str]:
+    """Return the sources that lie outside of what was learned from, and the sentence of each verdict."""
+    if predictions.domain is None:
+        return {}
+    units = predictions.domain.sources()
+    return {unit.source: unit.sentence or unit.verdict for unit in units if unit.verdict == "outside"}
 
 
 def _parts(predictions: Predictions, *, apart: bool) -> list[tuple[str, npt.NDArray[np.int64]]]:

@@ -12,6 +12,12 @@ def shift_notes(predictions: reddino.Predictions) -> list[str]:
     """Return sentences on what was adjusted, for the reader of the counts."""
     notes = []
     for shift in predictions.priors:
+        if shift.refused:
+            notes.append(
+                f"Source '{shift.source}' was not adjusted: it lies outside of what the classifier learned "
+                "from, and an estimate would take its other look for other fractions of the classes."
+            )
+            continue
         largest = sorted(shift.used, key=lambda name: -abs(shift.used[name] - shift.learned[name]))[:3]
         changes = ", ".join(
             f"'{name}' {shift.learned[name]:.3f} to {shift.used[name]:.3f}" for name in largest
