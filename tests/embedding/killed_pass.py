@@ -88,7 +88,7 @@ def die_at(place: str, passes: int) -> None:
     elif place == "inside the list of failures":
 
         def written_in_part(_: Failures, path: Path) -> None:
-            path.with_name("._failures.csv.1.partial").write_text("path,rea")
+            path.with_name(".failures.csv.1.partial").write_text("path,rea")
             die()
 
         Failures.write = written_in_part

@@ -111,7 +111,7 @@ def test_embed__a_folder_with_one_broken_file_in_twenty_lists_exactly_those(fold
     assert len(BROKEN) / (WHOLE + len(BROKEN)) == 0.05
     # The two folders are not among the images that were to be opened.
     assert (rows, failed, images) == (WHOLE, len(BROKEN), WHOLE + len(BROKEN) - 2)
-    with (folder / "t" / "_failures.csv").open(newline="") as file:
+    with (folder / "t" / "failures.csv").open(newline="") as file:
         listed = {row["path"]: row["reason"] for row in csv.DictReader(file)}
     assert listed.keys() == BROKEN.keys()
     for path, reason in listed.items():
@@ -130,4 +130,4 @@ def test_embed__a_folder_of_broken_files_alone_says_so(tmp_path: Path) -> None:
     (tmp_path / "images" / "empty.png").write_bytes(b"")
     with pytest.raises(RedDinoError, match=r"no image could be embedded: .*empty\.png \(the file is empty\)"):
         reddino.embed(tmp_path / "images", "colour-histogram", tmp_path / "t", image_size=16)
-    assert (tmp_path / "t" / "_failures.csv").read_text() == "path,reason\nempty.png,the file is empty\n"
+    assert (tmp_path / "t" / "failures.csv").read_text() == "path,reason\nempty.png,the file is empty\n"

@@ -91,7 +91,7 @@ def test_embed_manifest__lists_bad_images_and_goes_on(tmp_path: Path) -> None:
     )
     assert (report.rows, report.failed) == (70, 2)
     assert {path for path, _ in failures} == {"field04.png", "field09.png"}
-    listed = (tmp_path / "t" / "_failures.csv").read_text().splitlines()
+    listed = (tmp_path / "t" / "failures.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in listed] == ["path", "field04.png", "field09.png"]
     emb = read_embeddings(tmp_path / "t")
     assert set(emb.strings("path")) == {f"field{i:02d}.png" for i in range(12) if i not in (4, 9)}
@@ -104,12 +104,12 @@ def test_embed_manifest__a_second_call_embeds_nothing_and_still_knows_the_failur
     manifest = make_fields(tmp_path / "fields")
     (tmp_path / "fields" / "field04.png").write_bytes(b"not an image")
     embed_manifest(manifest, Projection(), tmp_path / "t", view=VIEW, part_rows=7)
-    (tmp_path / "t" / "_failures.csv").unlink()
+    (tmp_path / "t" / "failures.csv").unlink()
     encoder = Projection()
     report = embed_manifest(manifest, encoder, tmp_path / "t", view=VIEW, part_rows=7)
     assert (report.rows, report.resumed, report.failed) == (77, 77, 1)
     assert encoder.seen == [1]  # the blank view that shows the length of a vector
-    assert "field04.png" in (tmp_path / "t" / "_failures.csv").read_text()
+    assert "field04.png" in (tmp_path / "t" / "failures.csv").read_text()
 
 
 def test_embed_manifest__refuses_a_folder_of_another_model(tmp_path: Path) -> None:
@@ -256,7 +256,7 @@ def test_embed_manifest__any_number_of_threads_gives_the_same_table(tmp_path: Pa
     one, five = read_embeddings(tmp_path / "1"), read_embeddings(tmp_path / "5")
     assert one.table.equals(five.table)
     assert np.array_equal(one.vectors, five.vectors)
-    assert (tmp_path / "1" / "_failures.csv").read_text() == (tmp_path / "5" / "_failures.csv").read_text()
+    assert (tmp_path / "1" / "failures.csv").read_text() == (tmp_path / "5" / "failures.csv").read_text()
 
 
 def test_embed_manifest__the_end_leaves_no_thread(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def require_the_same(folder: Path, fields: int, kept: dict[str, bytes]) -> None:
     undisturbed, after = read_embeddings(folder / "whole"), read_embeddings(folder / "t")
     assert after.table.equals(undisturbed.table)
     assert np.array_equal(after.vectors, undisturbed.vectors)
-    assert "field05.png" in (folder / "t" / "_failures.csv").read_text()
+    assert "field05.png" in (folder / "t" / "failures.csv").read_text()
     assert not list((folder / "t").glob(".*"))
 
 
@@ -130,5 +130,5 @@ def test_killed_pass__inside_a_write_ends_as_the_undisturbed_one(
     assert len(kept) == parts
     if place in ("first bytes of a part", "half a part", "before the rename", "inside the list of failures"):
         assert len(list((tmp_path / "t").glob(".*.partial"))) == 1
-    assert not (tmp_path / "t" / "_failures.csv").exists()
+    assert not (tmp_path / "t" / "failures.csv").exists()
     require_the_same(tmp_path, FEW, kept)

@@ -13,8 +13,10 @@ from reddino.embedding.copies_file import COPIES_FILE, read_copies, write_copies
 from reddino.embedding.embedding_pass import embed_manifest
 from reddino.embedding.growth import find_growth
 from reddino.embedding.seen_file import SEEN_FILE, read_seen_file, write_seen_file
-from reddino.embedding.side_files import find_side_file
 from reddino.embedding.table import read_embeddings
+
+#: What programs that read folders of Parquet are told to pass over (docs/reference/formats.md).
+PASSED_OVER = ["_", ".", "failures"]
 
 
 @pytest.fixture
@@ -41,7 +43,7 @@ def table(tmp_path: Path) -> Path:
 
 def test_table__opens_in_pandas_in_one_line(table: Path) -> None:
     pandas = pytest.importorskip("pandas")
-    frame = pandas.read_parquet(str(table))
+    frame = pandas.read_parquet(str(table), ignore_prefixes=PASSED_OVER)
     read = read_embeddings(table)
     assert len(frame) == len(read) == 11 * 7
     assert frame["cell_id"].tolist() == read.strings("cell_id")
@@ -49,8 +51,14 @@ def test_table__opens_in_pandas_in_one_line(table: Path) -> None:
 
 
 def test_table__opens_in_pyarrow_in_one_line(table: Path) -> None:
-    found = pq.read_table(table)
+    found = pq.read_table(table, ignore_prefixes=PASSED_OVER)
     assert found.column("cell_id").to_pylist() == read_embeddings(table).strings("cell_id")
+
+
+def test_table__without_failures_opens_by_its_folder_alone(tmp_path: Path) -> None:
+    embed_manifest(make_fields(tmp_path / "fields"), Projection(), tmp_path / "t", view=VIEW)
+    write_seen_file(tmp_path / "t", {"lab": {"status": "unseen"}})
+    assert pq.read_table(tmp_path / "t").num_rows == len(read_embeddings(tmp_path / "t"))
 
 
 def test_table__opens_in_polars_in_one_line(table: Path) -> None:
@@ -61,11 +69,10 @@ def test_table__opens_in_polars_in_one_line(table: Path) -> None:
 
 
 def test_table__of_an_earlier_version_keeps_its_notes_until_they_are_written_anew(table: Path) -> None:
-    for name in (COPIES_FILE, SEEN_FILE, "failures.csv"):
+    for name in (COPIES_FILE, SEEN_FILE):
         (table / f"_{name}").rename(table / name)
     assert read_copies(table) == {}
     assert read_seen_file(table) == {"lab": "unseen"}
-    assert find_side_file(table, "failures.csv") == table / "failures.csv"
     write_copies_file(table, {"copies": [["a.png", "b.png"]]})
     assert read_copies(table) == {"a.png": "a.png", "b.png": "a.png"}
     assert not (table / COPIES_FILE).exists()

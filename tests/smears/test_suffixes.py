@@ -87,7 +87,7 @@ def test_open_data__names_them_where_a_folder_holds_nothing_else(folder: Path, t
 
 def test_embed__lists_them_in_its_failures(folder: Path, tmp_path: Path) -> None:
     report = reddino.embed(folder, "colour-histogram", tmp_path / "t", view="image", image_size=16)
-    text = (tmp_path / "t" / "_failures.csv").read_text()
+    text = (tmp_path / "t" / "failures.csv").read_text()
     assert all(name in text for name in UNREAD)
     assert report is not None
 

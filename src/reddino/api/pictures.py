@@ -12,7 +12,6 @@ from reddino.classification.predicted_kinds import kinds_of_vectors
 from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.kinds import KindReader, with_kinds
 from reddino.embedding.replaced_pictures import replaced_pictures
-from reddino.embedding.side_files import find_side_file
 from reddino.embedding.table import read_embeddings
 from reddino.figures.canvas import save_figure
 from reddino.figures.choices import Method
@@ -198,7 +197,7 @@ def report(
         _origin(overview),
         scores=documents,
         batch_effect=measures,
-        failures=find_side_file(folder, FAILURES_FILE),
+        failures=folder / FAILURES_FILE,
     )
     write_text(target, page)
     return target

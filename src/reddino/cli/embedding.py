@@ -14,7 +14,6 @@ from reddino.cli.domain_table import show_domain
 from reddino.cli.program import app
 from reddino.cli.terminal import complain, print_line, progress_bar, show_log
 from reddino.embedding.choices import Per, RuntimeName, StoredType
-from reddino.embedding.side_files import side_path
 from reddino.foundations.choices import Precision
 from reddino.networks.choices import ChannelOrder, Pooling
 from reddino.networks.model_names import with_architecture
@@ -63,7 +62,7 @@ def embed(
         data: manifests, images, folders, tar shards, or quoted patterns of them ("**/*.png", "{00..10}.tar").
         model: a model folder, or a name of `reddino models`; the one that comes with RedDino, if not given.
         architecture: of timm, such as resnet50, where --model is the state dict of such a network.
-        out: folder of the table; images that could not be used are listed in its _failures.csv.
+        out: folder of the table; images that could not be used are listed in its failures.csv.
         view: what is cut; cells where the manifest has any, else the whole image, if not given.
         side: side of a view in the image; 1.6 diameters for cells and 224 px for patches, if not given.
         unit: of the side: diameters of a red cell, or pixels.
@@ -126,7 +125,7 @@ def embed(
             compared=verdicts.append,
         )
     if failures.count:
-        complain(f"{failures.summary()}; all are listed in {side_path(out, FAILURES_FILE)}")
+        complain(f"{failures.summary()}; all are listed in {out / FAILURES_FILE}")
     if report.not_finite:
         complain(
             f"{counted(report.not_finite, 'vector')} left out: they hold NaN, infinity or too large numbers."

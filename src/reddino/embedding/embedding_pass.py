@@ -45,7 +45,7 @@ class EmbedReport:
     Attributes:
         rows: rows in the table.
         images: images that the pass was to open.
-        failed: images that could not be used; they stand in the table's _failures.csv.
+        failed: images that could not be used; they stand in the table's failures.csv.
         dropped: views that were left out since they leave their image.
         at_border: rows of cells that the border of their image cuts.
         borrowed: images, of those opened by this pass, with too few red cells to measure, which took the

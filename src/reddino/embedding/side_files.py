@@ -29,6 +29,5 @@ def write_side_file(table: Path, name: str, text: str) -> None:
 
 
 def write_table_failures(table: Path, failures: Failures) -> None:
-    """List what a pass could not use, next to the parts."""
-    failures.write(side_path(table, FAILURES_FILE))
-    (table / FAILURES_FILE).unlink(missing_ok=True)
+    """List what a pass could not use next to the parts, if anything, in a file that people find by its name."""
+    failures.leave_at(table / FAILURES_FILE)
