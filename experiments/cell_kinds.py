@@ -22,7 +22,7 @@ from sklearn.linear_model import LogisticRegression
 
 from kinds.fields import RED, real_fields, synthetic_fields
 from kinds.inclusions import INCLUSIONS, altered_views
-from kinds.views import View, abnormal_views, field_views
+from kinds.views import View, abnormal_views, field_views, long_pieces
 from reddino.embedding.kinds import KINDS, UNKNOWN, KindHead, save_kind_head
 from reddino.foundations.atomic import atomic_path
 from reddino.networks.encoder import Encoder, open_model
@@ -34,6 +34,8 @@ Integers = NDArray[np.int64]
 LEARNED = {"bccd": 180, "draaslan_bcd": 100, "txl_pbc": 300, "bangkok_wbc_fields": 26, "chula_rbc12": 200}
 #: Pictures in whose red cells something is drawn.
 ALTERED = {"bccd": 60, "draaslan_bcd": 50, "txl_pbc": 110, "chula_rbc12": 90}
+#: Pictures whose long pieces are measured.
+CLUMPS = {"draaslan_bcd": 50, "txl_pbc": 170, "bccd": 40, "chula_rbc12": 70}
 #: Those that are measured alone: their label tables, and the labels that are usual.
 MEASURED = {"iml_malaria": ("manifest.csv",), "uganda_sickle": ("manifest.csv", "weak_boxes.csv")}
 USUAL = frozenset(("red blood cell", "auto_round", "normal", "RBC"))
@@ -50,13 +52,14 @@ SURELY_RED = 0.5
 
 @dataclass(frozen=True)
 class Vectors:
-    """Vectors of n views (n, 1280), their kinds (n,), and laboratory, picture and label (n,)."""
+    """Vectors of n views (n, 1280), their kinds, laboratories, pictures and labels (n,), and sides (n, 2)."""
 
     vectors: NDArray[np.float32]
     kinds: Integers
     labs: NDArray[np.str_]
     pictures: NDArray[np.str_]
     labels: NDArray[np.str_]
+    sides: Real
 
     def with_(self, more: Vectors) -> Vectors:
         pairs = zip(vars(self).values(), vars(more).values(), strict=True)
@@ -98,19 +101,45 @@ def embedded(views: Iterable[View], encoder: Encoder, file: Path) -> Vectors:
         for view in views:
             pixels.append(view.pixels)
             small.append(cv2.resize(view.pixels, (56, 56), interpolation=cv2.INTER_AREA))
-            rows.append((view.kind, view.lab, view.picture, view.label))
+            rows.append((view.kind, view.lab, view.picture, view.label, view.sides))
             if len(pixels) == 64:
                 vectors.append(encoder.embed(np.stack(pixels)))
                 pixels = []
         if pixels:
             vectors.append(encoder.embed(np.stack(pixels)))
-        kinds, labs, pictures, labels = zip(*rows, strict=True)
+        names = ("kinds", "labs", "pictures", "labels", "sides")
+        columns = {
+            name: np.array(values) for name, values in zip(names, zip(*rows, strict=True), strict=True)
+        }
+        columns |= {"vectors": np.concatenate(vectors), "small": np.stack(small)}
         with atomic_path(file) as partial, partial.open("wb") as stream:
-            columns = {"kinds": kinds, "labs": labs, "pictures": pictures, "labels": labels}
-            np.savez(stream, vectors=np.concatenate(vectors), small=np.stack(small), **columns)
+            np.savez(stream, allow_pickle=False, **columns)
     with np.load(file) as held:
-        names = ("vectors", "kinds", "labs", "pictures", "labels")
-        return Vectors(*(held[name] for name in names))
+        return Vectors(*(held[name] for name in Vectors.__dataclass_fields__))
+
+
+def clump_views(smears: Path) -> Iterator[View]:
+    """Yield long pieces of the collections with boxes or points."""
+    for collection, limit in CLUMPS.items():
+        for field in real_fields(smears, collection, limit):
+            yield from long_pieces(field)
+
+
+def clump_table(data: Vectors, pieces: Vectors, network: Encoder, other: float) -> str:
+    """Return how many long pieces of each laboratory a head that never saw it calls clumps, as Markdown."""
+    lines = [
+        "| laboratory | long pieces of several cells | called clumps | of one, by the labels | called clumps |"
+    ]
+    lines.append("|" + "---|" * 5)
+    for lab in np.unique(pieces.labs):
+        mine = pieces.of(pieces.labs == lab)
+        said = np.array(
+            fitted(data.of(data.labs != lab), network, other).read(mine.vectors, mine.sides).names
+        )
+        several = mine.kinds == KINDS.index("clump")
+        hits = [int((said[flags] == "clump").sum()) for flags in (several, ~several)]
+        lines.append(f"| {lab} | {int(several.sum())} | {hits[0]} | {int((~several).sum())} | {hits[1]} |")
+    return "\n".join(lines)
 
 
 def weights(data: Vectors) -> Real:
@@ -130,9 +159,9 @@ def fitted(data: Vectors, network: Encoder, other: float) -> KindHead:
     scale = scale + 1e-3
     model = LogisticRegression(C=STRENGTH, max_iter=1000, tol=1e-3)
     model.fit((data.vectors - mean) / scale, data.kinds, sample_weight=weights(data))
-    arrays = (mean, scale, model.coef_, model.intercept_)
-    rounded = (values.astype(np.float32).astype(np.float64) for values in arrays)
-    return KindHead(network.weights_hash, *rounded, red=SURELY_RED, other=other)
+    arrays = {"mean": mean, "scale": scale, "weights": model.coef_, "bias": model.intercept_}
+    rounded = {name: values.astype(np.float32).astype(np.float64) for name, values in arrays.items()}
+    return KindHead(network.weights_hash, **rounded, red=SURELY_RED, other=other)
 
 
 def left_out(data: Vectors, network: Encoder) -> Real:
@@ -224,6 +253,11 @@ def main() -> None:
     print("\nRed cells of chula_bangkok, left out, by their shape:\n")
     chula = shapes != ""
     print(table(data.of(chula), held[chula], head, shapes[chula]))
+    pieces = embedded(clump_views(given.smears), network, given.out / "clumps.npz")
+    print(
+        "\nPieces longer than 1.2 diameters, with their size, each laboratory by a head that never saw it:\n"
+    )
+    print(clump_table(data, pieces, network, head.other))
     if given.save:
         save_kind_head(given.save, head, f"experiments/cell_kinds.py --seed {given.seed}")
         print(f"\n{given.save}: {head.fingerprint()}")

@@ -65,7 +65,7 @@ def altered(pixels: Picture, diameter: float, rng: np.random.Generator) -> Pictu
         dots = np.maximum(dots, spot * float(rng.uniform(0.2, 1.0)))
     added += cv2.GaussianBlur(dots, (0, 0), float(rng.uniform(0.6, 1.6)))[..., None] * _dye(rng)
     made = np.exp(-(density + within[..., None] * added)) * ground
-    return np.clip(np.rint(made), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(made), 0, 255), dtype=np.uint8)
 
 
 def altered_views(field: Field, seed: int) -> Iterator[View]:

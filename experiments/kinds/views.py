@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,6 +25,8 @@ LISTED = 2
 PLAIN, LARGEST_PLAIN = frozenset(("RBC", "red blood cell", "auto_round")), 1.3
 #: Diameter, in typical ones, of what the border must leave of a piece: its view is half a mirror image.
 LEAST_OF_CUT = 0.75
+#: Length in diameters from which a piece may be a clump.
+LONG = 1.2
 #: Spread (standard deviation of the logarithm) of the sides of the views: a diameter is never quite right.
 SPREAD = 0.06
 
@@ -38,6 +40,7 @@ class View:
         kind: number of the kind.
         lab, picture: where it comes from.
         label: of a red cell its shape, else how the view was come by.
+        sides: width and height of a found piece in red-cell diameters, where they are of interest.
     """
 
     pixels: Picture
@@ -45,6 +48,7 @@ class View:
     lab: str
     picture: str
     label: str
+    sides: tuple[float, float] = (np.nan, np.nan)
 
 
 @dataclass(frozen=True)
@@ -139,7 +143,7 @@ def _artefacts(field: Field, cells: Cells, rng: np.random.Generator) -> Iterator
 
 def _reach(field: Field, typical: float) -> Floats:
     """Return how far (n,) from its centre a labelled body reaches, in pixels, and a little less."""
-    return np.maximum(0.45 * typical, 0.45 * field.boxes[:, 2:].max(axis=1, initial=0))
+    return np.asarray(np.maximum(0.45 * typical, 0.45 * field.boxes[:, 2:].max(axis=1, initial=0)))
 
 
 def _near(centre: Floats, bodies: Floats, reach: Floats) -> bool:
@@ -163,3 +167,17 @@ def abnormal_views(field: Field, most_normal: int, normal: frozenset[str]) -> It
     chosen = [common[row] for row in rng.permutation(len(common))[:most_normal].tolist()]
     for place in [place for place in places if place.label not in normal] + chosen:
         yield _cut(field, field.image, cells.typical_diameter, place)
+
+
+def long_pieces(field: Field) -> Iterator[View]:
+    """Yield the found pieces of a field longer than `LONG`: of one red cell or several by the labels."""
+    cells = find_cells(field.image)
+    typical = cells.typical_diameter
+    if not np.isfinite(typical):
+        return
+    for box, cut in zip(_boxes(cells), cells.touches_border.tolist(), strict=True):
+        known = field.kind_of(box)
+        width, height = (box[2:] / typical).tolist()
+        if not cut and known is not None and known[0] in (RED, CLUMP) and max(width, height) >= LONG:
+            view = _cut(field, field.image, typical, _Place(box[:2] + box[2:] / 2, *known))
+            yield replace(view, sides=(width, height))

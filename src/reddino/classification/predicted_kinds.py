@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -76,7 +78,7 @@ def _read_again(emb: Embeddings, manifest: Manifest, reader: KindReader, found: 
     known = emb.numbers("cell_diameter")
     if view["unit"] == "diameters":
         known = emb.numbers("view_side") / float(view["side"])
-    columns = {name: table.column(name) for name in ("path", "source")}
+    columns: dict[str, Any] = {name: table.column(name) for name in ("path", "source")}
     columns |= {name: table.column(name) for name in READING_COLUMNS if name in table.column_names}
     columns |= {"x": table.column("view_x"), "y": table.column("view_y")}
     columns["cell_diameter"] = pa.array(known, pa.float64(), from_pandas=True)
