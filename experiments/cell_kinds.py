@@ -128,7 +128,7 @@ def clump_views(smears: Path) -> Iterator[View]:
 def clump_table(data: Vectors, pieces: Vectors, network: Encoder, other: float) -> str:
     """Return how many long pieces of each laboratory a head that never saw it calls clumps, as Markdown."""
     lines = [
-        "| laboratory | long pieces of several cells | called clumps | of one, by the labels | called clumps |"
+        "| laboratory | long pieces of several cells | called clumps | of one by labels | called clumps |"
     ]
     lines.append("|" + "---|" * 5)
     for lab in np.unique(pieces.labs):
