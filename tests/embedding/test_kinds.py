@@ -73,14 +73,14 @@ def test_decide__says_unknown_rather_than_guess() -> None:
 
 
 def test_decide__calls_large_pieces_clumps_where_they_may_be() -> None:
-    doubtful, red = [0.7, 0.0, 0.0, 0.3, 0.0], [0.95, 0.0, 0.0, 0.05, 0.0]
+    doubtful, red = [0.55, 0.0, 0.0, 0.45, 0.0], [0.75, 0.0, 0.0, 0.25, 0.0]
     found = small_head().decide(
         np.array([doubtful, doubtful, doubtful, doubtful, red, [0.01, 0.99, 0.0, 0.0, 0.0]]),
         np.array([[1.0, 1.4], [1.2, 1.2], [0.7, 1.9], [np.nan, np.nan], [1.3, 1.5], [1.5, 1.5]]),
     )
     # two cells are long and wide; an elliptocyte is long alone, and a box of the user says nothing
     assert found.names == ("clump", "red cell", "red cell", "red cell", "red cell", "white cell")
-    assert found.probabilities[0] == pytest.approx(0.3)
+    assert found.probabilities[0] == pytest.approx(0.45)
 
 
 def test_read__of_no_view_is_nothing() -> None:
