@@ -24,6 +24,7 @@ from reddino.foundations.errors import RedDinoError
 from reddino.foundations.full_disk import writing
 from reddino.foundations.locks import FOLDER_LOCK, is_continued
 from reddino.foundations.provenance import provenance
+from reddino.foundations.stages import stage
 from reddino.networks.backbone import PooledBackbone
 from reddino.networks.catalogue import TURNED
 from reddino.networks.create_backbone import is_cut
@@ -134,12 +135,14 @@ def _write_graph(encoder: Encoder, draft: Path, form: Literal["onnx", "openvino"
     images = drawn_cells(3, size)
     graph = embedding_graph(encoder.backbone, encoder.card, pooling)
     path = (draft if form == "onnx" else draft.parent) / "model.onnx"
-    write_onnx(graph, size, path, "dynamo" if form == "onnx" else "tracing")
-    if form == "openvino":
-        path = _convert_to_ir(path, draft / "model.xml")
+    with stage(f"writing the {form} graph"):
+        write_onnx(graph, size, path, "dynamo" if form == "onnx" else "tracing")
+        if form == "openvino":
+            path = _convert_to_ir(path, draft / "model.xml")
     runtime = replace(encoder.runtime, precision="fp32", device=torch.device("cpu"))
-    wanted = TorchEngine(encoder.backbone, encoder.card, runtime).vectors(images, pooling)
-    found = _run(path, images, runtime.threads)
+    with stage("comparing it with torch"):
+        wanted = TorchEngine(encoder.backbone, encoder.card, runtime).vectors(images, pooling)
+        found = _run(path, images, runtime.threads)
     difference = _largest_difference(found, wanted)
     if not difference <= TOLERANCE:
         raise RedDinoError(

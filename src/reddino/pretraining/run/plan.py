@@ -10,6 +10,7 @@ from statistics import median
 import numpy as np
 
 from reddino.foundations.errors import RedDinoError
+from reddino.foundations.stages import stage
 from reddino.pretraining.run.recipe import Recipe
 from reddino.pretraining.run.step_cost import (
     STEPS,
@@ -144,15 +145,18 @@ def make_plan(
         check = check.select(np.linspace(0, len(check) - 1, min(len(check), _PRECOMPUTED)).astype(np.int64))
     with tempfile.TemporaryDirectory(prefix="reddino-plan-") as folder:
         images = noise_images(Path(folder))
-        counts = at_full_depth(recipe, lambda shallow: count_step(shallow, images))
+        with stage("counting operations"):
+            counts = at_full_depth(recipe, lambda shallow: count_step(shallow, images))
         real: list[float] = []
         if peak is None:
             rates = []
             for _ in range(1 if check is None else _TURNS):
-                rate, origin = probe(recipe, images, counts.flops)
+                with stage("timing steps"):
+                    rate, origin = probe(recipe, images, counts.flops)
                 rates.append(rate)
                 if check is not None:
-                    real.append(samples_per_second(recipe, check, STEPS, cell_diameters))
+                    with stage("timing steps on these images"):
+                        real.append(samples_per_second(recipe, check, STEPS, cell_diameters))
             rate = median(rates)
         else:
             rate = UTILISATION * peak[0] * 1e12 / counts.flops
