@@ -70,6 +70,14 @@ def test_finding__names_what_lies_outside_and_gives_no_fractions_of_it(table_fol
     assert [row[-1] for row in rows_of(page)[1:]] == ["outside", "outside", "at the edge", "within"]
 
 
+def test_finding__marks_a_source_at_the_edge_where_its_fractions_stand(table_folder: Path) -> None:
+    units = [{"source": f"lab-{i}", "slide": "", "verdict": ("at the edge", "within")[i]} for i in range(2)]
+    file = write_prediction_file(table_folder.parent, units=units)
+    first, second = opening(report(table_folder.parent, file)).split("lab-1 (2 slides)")[:2]
+    assert "(at the edge of what the classifier learned from: check)" in first
+    assert "learned from: check)" not in second.split("How far")[0]
+
+
 def test_finding__leaves_border_cells_other_kinds_and_abstentions_out_of_the_counts(
     table_folder: Path,
 ) -> None:

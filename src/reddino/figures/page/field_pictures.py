@@ -31,7 +31,7 @@ LONGEST, QUALITY = 1000, 78
 #: Fields with their cells marked that the page shows without a click.
 FIRST = 6
 #: What cells without a label, or left out of the counts, are called.
-NO_CLASS = "none, or left out"
+NO_CLASS, LEFT_OUT = "none", "left out of the counts"
 #: Fields that a page takes, at most, and characters that they may take together.
 MOST, SPACE = 60, 6_000_000
 #: Dashes of marks beyond the first colours, as (dash, gap) in widths of the line.
@@ -103,7 +103,9 @@ def first_fields(overview: Overview, fields: Sequence[dict[str, Any]]) -> list[s
     """
     rows = overview.table
     column, values = overview.shown
+    nothing = NO_CLASS
     if PREDICTED in rows.table.column_names:
+        nothing = LEFT_OUT
         column, values = PREDICTED, _counted_classes(overview)
     groups = Groups.of(values)
     place = {number: order for order, number in enumerate(groups.named)}
@@ -115,13 +117,13 @@ def first_fields(overview: Overview, fields: Sequence[dict[str, Any]]) -> list[s
         circles = [
             f'<circle cx="{x[row]:.1f}" cy="{y[row]:.1f}" r="{radius[row]:.1f}" data-row="{row}" '
             f"{mark_style(place.get(int(groups.index[row])))}>"
-            f"<title>{escape(values[row] or NO_CLASS)}</title></circle>"
+            f"<title>{escape(values[row] or nothing)}</title></circle>"
             for row in inside.tolist()
         ]
-        counts = Counter(values[row] or NO_CLASS for row in inside.tolist())
+        counts = Counter(values[row] or nothing for row in inside.tolist())
         listed = ", ".join(f"{short(name, 28)} {count}" for name, count in counts.most_common(8))
         source = sources[int(np.flatnonzero(paths == field["path"])[0])]
-        said = f"{len(inside)} cells by {column}: {listed}" if len(inside) else "the image is one view"
+        said = f"{len(inside)} cells, by {column}: {listed}" if len(inside) else "the image is one view"
         caption = f"{field['path']} ({source}): {said}"
         parts.append(
             f'<figure class="field"><svg viewBox="0 0 {field["width"]} {field["height"]}" role="img" '
@@ -132,7 +134,7 @@ def first_fields(overview: Overview, fields: Sequence[dict[str, Any]]) -> list[s
     used = {groups.index[row] for field in fields[:FIRST] for row in np.flatnonzero(paths == field["path"])}
     keys = "".join(
         f'<span class="key"><svg width="22" height="12" aria-hidden="true"><line y1="6" x2="22" y2="6" '
-        f"{mark_style(place.get(number))}/></svg> {escape(groups.names[number] or NO_CLASS)}</span>"
+        f"{mark_style(place.get(number))}/></svg> {escape(groups.names[number] or nothing)}</span>"
         for number in sorted(int(one) for one in used)
     )
     return [f'<p class="keys">{keys}</p>', '<div class="fields">', *parts, "</div>"] if parts else []

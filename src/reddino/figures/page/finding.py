@@ -63,7 +63,7 @@ def _of_predictions(file: PredictionFile) -> list[str]:
         return [_headline(f"None of {len(file)} cells on {where} counts for a class."), *_trust(file, slides)]
     header, rows = slide_table(slides, file.classes)
     parts = [
-        _headline(f"{counted} cells were counted on {where}."),
+        _headline(f"{counted:,} cells were counted on {where}."),
         *_by_source(file, slides),
         paragraph(
             "In brackets: 95 % intervals, by slides where there are several, else by fields.", note=True
@@ -102,6 +102,8 @@ def _by_source(file: PredictionFile, slides: Sequence[SlideCounts]) -> list[str]
             else ""
         )
         those = "" if len(own) == len(every) else f", on {len(own)} of its slides, as the others lie outside"
+        if all(slide.verdict == VERDICTS[1] for slide in own):
+            those += " (at the edge of what the classifier learned from: check)"
         parts.append(_headline(f"{whose if len(names) > 1 else ''}{named}{more}{those}."))
     if len(names) > MOST_SOURCES:
         parts.append(
@@ -157,7 +159,7 @@ def _left_out_lines(slides: Sequence[SlideCounts]) -> list[str]:
     sums = (sum(getattr(slide, name) for slide in slides) for name in ("border", "other", "unanswered"))
     text = left_out(*sums)
     cells = sum(slide.cells for slide in slides)
-    return [f"Of {cells} cells found, left out of the counts: {text}."] if text else []
+    return [f"Of {cells:,} cells found, left out of the counts: {text}."] if text else []
 
 
 def _tested(file: PredictionFile) -> list[str]:
@@ -171,7 +173,7 @@ def _tested(file: PredictionFile) -> list[str]:
     if not isinstance(score, int | float) or not isinstance(cells, int):
         return []
     return [
-        f"On {cells} held-out cells like its training cells the classifier found {100 * score:.0f} % of a "
+        f"On {cells:,} held-out cells like its training cells the classifier found {100 * score:.0f} % of a "
         "class, on average over the classes; elsewhere it may do worse."
     ]
 
