@@ -122,12 +122,12 @@ def read_prediction_file(path: str | Path) -> PredictionFile:
     classes = tuple(listed) if found <= set(listed) else tuple(sorted(found))
     origin = _origin(file)
     units, note = _domain(origin)
-    found = origin.get("found_by_segmentation") is not False
+    segmented = origin.get("found_by_segmentation") is not False
     kept = origin.get("cells_at_the_border_counted") is True
     classifier = origin.get("classifier")
     held_out = classifier.get("held_out") if isinstance(classifier, dict) else None
     tested = held_out if isinstance(held_out, dict) else {}
-    return PredictionFile(file, table, classes, units, note, found, kept, tested)
+    return PredictionFile(file, table, classes, units, note, segmented, kept, tested)
 
 
 def with_predictions(table: Embeddings, file: PredictionFile) -> tuple[Embeddings, str]:
