@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ import reddino
 from reddino import cli
 from reddino.embedding.table import read_embeddings
 from reddino.evaluation.results import CHANCE
+from reddino.evaluation.run_tasks import table_options
 from reddino.evaluation.task_file import Task, named_paths, read_task_file, shipped_tasks
 from reddino.foundations.errors import RedDinoError
 from reddino.smears.manifest import Manifest, read_manifest, write_manifest
@@ -296,3 +298,26 @@ def test_task__takes_a_class_map_from_a_file_beside_it(tmp_path: Path) -> None:
 def test_named_paths__a_manifest_is_called_after_its_folder() -> None:
     found = named_paths(["one=a.csv", "lab/manifest.csv", "cells.csv"])
     assert list(found) == ["one", "lab", "cells"]
+
+
+def test_tables__of_the_source_s_scale_keep_their_name_and_others_get_one(tmp_path: Path) -> None:
+    def name(**settings: Any) -> dict[str, Any]:
+        return table_options(Task(data="d", view="cells", **settings))
+
+    own, former = name(side=1.6, unit="diameters"), name(side=1.6, unit="diameters", scale="source")
+    assert own == {**former, "scale": "picture"}
+    # Views in pixels have no scale.
+    assert "scale" not in name(side=64, unit="px")
+    file = tmp_path / "tasks.yaml"
+    file.write_text("tasks: {a: {data: d, view: cells}, b: {data: d, view: cells, scale: source}}")
+    tasks = read_task_file(file).tasks
+    assert [tasks[title].embedding()["scale"] for title in "ab"] == ["picture", "source"]
+    with pytest.raises(RedDinoError, match="scale"):
+        file.write_text("tasks: {a: {data: d, scale: slide}}")
+        read_task_file(file)
+
+
+def test_shipped_tasks__in_diameters_have_the_scale_of_their_published_figures() -> None:
+    for path in shipped_tasks().values():
+        for task in read_task_file(path).tasks.values():
+            assert task.unit != "diameters" or task.scale == "source"

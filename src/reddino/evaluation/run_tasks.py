@@ -86,7 +86,7 @@ class Embedder:
         An earlier table in its place is taken if its metadata agree; another one is refused.
         """
         name, spec = _named(model)
-        seen_how = hash_bytes(repr(sorted(_seen_how(task).items())).encode())[:8]
+        seen_how = hash_bytes(repr(sorted(table_options(task).items())).encode())[:8]
         data = manifest.fingerprint()
         out = self.folder / f"{_slug('-'.join(task.data))}-{data[:8]}" / f"{_slug(name)}-{seen_how}"
         keep = self.folder / f"hashes-{data}"
@@ -97,7 +97,7 @@ class Embedder:
         return read_embeddings(out)
 
 
-def _seen_how(task: Task) -> dict[str, Any]:
+def table_options(task: Task) -> dict[str, Any]:
     """Return the options of `embed` that name a table; the scale only where views follow it.
 
     Tables of the source's scale are found under the name that they had before there was another.

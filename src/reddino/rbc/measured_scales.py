@@ -72,8 +72,8 @@ class MeasuredScales:
                     "measured cells of several sizes",
                     f"source {source}: red cells measure {np.median(diameters):.0f} pixels in most of "
                     f"{counted(len(found), 'picture')}, and more than {MIXED:g} times more or less in "
-                    f"{int(odd.sum())}; each picture is cut at its own scale; for pretraining and scale source "
-                    "give cell_diameter for each picture, or a source for each magnification",
+                    f"{int(odd.sum())}; each picture is cut at its own scale; for pretraining and scale "
+                    "source give cell_diameter for each picture, or a source for each magnification",
                     int(odd.sum()),
                     f"{path}: {diameter:.0f} pixels",
                 )
