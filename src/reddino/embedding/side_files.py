@@ -29,5 +29,5 @@ def write_side_file(table: Path, name: str, text: str) -> None:
 
 
 def write_table_failures(table: Path, failures: Failures) -> None:
-    """List what a pass could not use next to the parts, if anything, in a file that people find by its name."""
+    """List what a pass could not use next to the parts, if anything, under the name that people look for."""
     failures.leave_at(table / FAILURES_FILE)
