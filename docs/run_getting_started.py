@@ -23,6 +23,8 @@ PAGES = [
     for name in ("install", "first-map", "first-classifier", "first-model")
 ]
 EXCHANGE = re.compile(r"```sh\n(reddino [^`]*?)\n```\n\n```text\n(.*?)```", re.DOTALL)
+#: Log lines of stages that last, which depend on the machine's speed.
+STAGE = re.compile(r"\d\d:\d\d:\d\d INFO .*( \.\.\.|:.* done in [\d,]+ s|: .* after [\d,]+ s)$")
 #: Where the pages show a picture that a command made.
 PICTURES = {"figures/first/map.png": DOCS / "figures" / "first-map.png"}
 
@@ -43,7 +45,8 @@ def printed(command: str, folder: Path) -> str:
     print(ended.stdout, flush=True)
     if ended.returncode:
         raise SystemExit(f"exit code {ended.returncode}")
-    return "".join(f"{line.rstrip()}\n" for line in ended.stdout.splitlines())
+    lines = (line.rstrip() for line in ended.stdout.splitlines() if not STAGE.match(line))
+    return "".join(f"{line}\n" for line in lines)
 
 
 def main() -> None:
