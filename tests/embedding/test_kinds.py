@@ -142,7 +142,7 @@ def test_kinds__are_refused_of_other_views(spec: ViewSpec, pooling: str, per: st
 
 
 @pytest.fixture(scope="module")
-def smears(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
     """Synthetic fields of laboratories and patients that the head was not taught, hard parasites in them."""
     folder = tmp_path_factory.mktemp("smears")
     return write_smears(
@@ -158,9 +158,9 @@ def smears(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 
 
 @pytest.fixture(scope="module")
-def table(smears: Manifest) -> Embeddings:
-    reddino.embed(smears, DEFAULT_MODEL, smears.root / "table", kinds=True, runtime="torch", precision="fp32")
-    return read_embeddings(smears.root / "table")
+def table(drawn: Manifest) -> Embeddings:
+    reddino.embed(drawn, DEFAULT_MODEL, drawn.root / "table", kinds=True, runtime="torch", precision="fp32")
+    return read_embeddings(drawn.root / "table")
 
 
 def test_embed__keeps_red_cells_with_parasites_and_remnants(table: Embeddings) -> None:
@@ -174,9 +174,9 @@ def test_embed__keeps_red_cells_with_parasites_and_remnants(table: Embeddings) -
 
 
 def test_embed__reads_the_same_kinds_next_to_another_network(
-    table: Embeddings, smears: Manifest, tmp_path: Path
+    table: Embeddings, drawn: Manifest, tmp_path: Path
 ) -> None:
-    reddino.embed(smears, "morphology", tmp_path / "other", kinds=True)
+    reddino.embed(drawn, "morphology", tmp_path / "other", kinds=True)
     other = read_embeddings(tmp_path / "other")
     mine, theirs = np.array(table.strings("kind")), np.array(other.strings("kind"))
     # its views are of another size, and brought to that of the head's network
@@ -184,14 +184,14 @@ def test_embed__reads_the_same_kinds_next_to_another_network(
     assert (mine == theirs).mean() > 0.9
 
 
-def test_embed__continues_only_with_the_same_kinds(smears: Manifest, table: Embeddings) -> None:
+def test_embed__continues_only_with_the_same_kinds(drawn: Manifest, table: Embeddings) -> None:
     assert table.meta["kinds"] == shipped_kind_head().fingerprint()
     with pytest.raises(RedDinoError, match="the kinds of cells"):
-        reddino.embed(smears, DEFAULT_MODEL, smears.root / "table", runtime="torch", precision="fp32")
+        reddino.embed(drawn, DEFAULT_MODEL, drawn.root / "table", runtime="torch", precision="fp32")
 
 
-def test_embed__without_the_option_has_no_such_columns(smears: Manifest, tmp_path: Path) -> None:
-    few = smears.select(np.arange(5))
+def test_embed__without_the_option_has_no_such_columns(drawn: Manifest, tmp_path: Path) -> None:
+    few = drawn.select(np.arange(5))
     reddino.embed(few, "morphology", tmp_path / "plain")
     part = pq.read_table(next((tmp_path / "plain").glob("*.parquet")))
     assert not {"kind", "kind_probability"} & set(part.column_names)
@@ -203,3 +203,18 @@ def test_with_kinds__takes_the_place_of_older_columns(table: Embeddings) -> None
     changed = with_kinds(few, small_head().decide(np.eye(5)[[0, 3, 4]]))
     assert changed.strings("kind") == [KINDS[0], KINDS[3], KINDS[4]]
     assert changed.table.column_names == few.table.column_names
+
+
+@pytest.mark.smears
+def test_embed__takes_the_pointer_of_a_microscope_for_an_artefact(smears: Path, tmp_path: Path) -> None:
+    """It reaches into these fields from below, right of the middle, and the finder cuts it into pieces."""
+    fields = [smears / f"chula_diseases/images/HS/{name}.JPG" for name in (5, 7)]
+    reddino.embed(
+        fields, DEFAULT_MODEL, tmp_path / "t", find_cells=True, kinds=True, runtime="torch", precision="fp32"
+    )
+    table = read_embeddings(tmp_path / "t")
+    kinds = np.array(table.strings("kind"))
+    long = table.numbers("h") > 1.4 * table.numbers("w")
+    pointer = long & (table.numbers("x") > 500) & (table.numbers("y") > 220) & (table.numbers("h") > 45)
+    assert (kinds[pointer] == "artefact").sum() >= 4
+    assert np.isin(kinds, ("red cell", UNKNOWN)).mean() > 0.9
