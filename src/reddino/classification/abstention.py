@@ -101,8 +101,8 @@ def answer_rule(held: HeldOutCells, risk: float) -> AnswerRule:
     whole = max(1.0, _design_effect(~held.correct, held.group))
     for probability in _thresholds(held):
         tried = _judged(held, risk, probability, whole)
-        if tried.groups < LEAST_GROUPS or _upper_bound(0, tried.answered / whole) > risk:
-            continue  # so few that not even without an error could they show it
+        if tried.groups < LEAST_GROUPS or _upper_bound(risk / 2, tried.answered / whole) > risk:
+            continue  # so few that they could hardly show it, even at half of the rate
         if tried.bound > risk:
             break
         best = tried
