@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import cv2
@@ -114,6 +115,8 @@ def test_predict__reads_kinds_where_cells_are_found(
     counts = found.counts().to_pylist()
     assert sum(row["cells"] for row in counts) == len(found) - int(found.left_out().sum())
     assert sum(row["kind_red cell"] for row in counts) == names.count("red cell")
+    note = json.loads((tmp_path / "p.json").read_text())
+    assert note["kinds"]["left_out"] == int(found.left_out().sum())
     without = reddino.predict(classifier, bare(fields), kinds=False, keep_border=True)
     assert without.kinds is None
     assert sum(row["cells"] for row in without.counts().to_pylist()) == len(found)

@@ -22,6 +22,7 @@ from reddino.classification.trusted import trust_note
 from reddino.classification.vector_cache import cache_path, embedded_in, vector_cache
 from reddino.embedding.border import whole_cells
 from reddino.embedding.embeddings import Embeddings
+from reddino.embedding.kinds import shipped_kind_head
 from reddino.embedding.view_encoder import ViewEncoder
 from reddino.evaluation.class_map import ClassMap, labelled_rows
 from reddino.evaluation.leaks import groups_of
@@ -191,6 +192,7 @@ def write(predictions: Predictions, classifier: Classifier, out: Path, failures:
         "cells_at_the_border_counted": predictions.keep_border,
         "pictures_with_a_borrowed_diameter": list(predictions.borrowed),
         "left_out": failures.count,
+        "kinds": None if predictions.kinds is None else _kinds(predictions),
         **({"priors": [shift.as_json() for shift in predictions.priors]} if predictions.priors else {}),
         **trust_note(predictions),
     }
@@ -206,3 +208,8 @@ def _held_out(classifier: Classifier) -> dict[str, Any]:
     scores = report.get("scores") or {}
     found = {"cells": report.get("cells"), "balanced_accuracy": scores.get("balanced_accuracy")}
     return {**found, "evidence": report.get("evidence", True)}
+
+
+def _kinds(predictions: Predictions) -> dict[str, object]:
+    """Return by which head kinds were read, and how many cells count for no class for theirs."""
+    return {"head": shipped_kind_head().fingerprint(), "left_out": int(predictions.left_out().sum())}
