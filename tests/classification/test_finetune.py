@@ -11,16 +11,16 @@ import torch
 from labelled_smears import draw_fields
 
 import reddino
+from reddino.classification.class_weights import class_weights
 from reddino.classification.classifier import Classifier, open_classifier
 from reddino.classification.finetune import (
     TuneSettings,
     _Job,
     _Tuned,
-    augmented,
-    class_weights,
     parameter_groups,
     rate_at,
 )
+from reddino.classification.turned_views import augmented
 from reddino.embedding.open_encoder import open_encoder
 from reddino.foundations.errors import RedDinoError
 from reddino.networks.encoder import Encoder, open_model

@@ -14,10 +14,10 @@ from labelled_smears import draw_fields, noisy_table
 from scipy.stats import norm
 
 import reddino
+from reddino.classification.class_weights import presumed_priors
 from reddino.classification.classifier import open_classifier
 from reddino.classification.domain import UnitVerdict
 from reddino.classification.domain_report import DomainReport
-from reddino.classification.finetune import presumed_priors
 from reddino.classification.fit import fit_on_table
 from reddino.classification.predict import predict_embeddings
 from reddino.classification.priors import (

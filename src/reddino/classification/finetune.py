@@ -14,9 +14,11 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from reddino.classification.calibration import calibration_report, choose_calibration, softmax
+from reddino.classification.calibration import Calibration, calibration_report, choose_calibration, softmax
+from reddino.classification.class_weights import class_weights, presumed_priors
 from reddino.classification.classifier import Head
 from reddino.classification.held_out import HeldOut
+from reddino.classification.turned_views import augmented
 from reddino.embedding.view_encoder import Images
 from reddino.evaluation.metrics import score
 from reddino.evaluation.splits import folds_of_groups, grouped_folds, untested_classes
@@ -164,8 +166,9 @@ def fine_tune(
     # The weighted loss raises rare classes by their weight; taking its logarithm off again undoes that.
     known = np.isin(truth[held], truth[train])
     tested, owners = truth[held][known], [groups[row] for row in held[known].tolist()]
-    folds = folds_of_groups(owners, settings.folds, settings.seed)
-    calibration = choose_calibration(logits[known], tested, folds, offset)
+    calibration, scores = _held_out(
+        logits[known], tested, owners, names.tolist(), offset=offset, settings=settings
+    )
     report = {
         "settings": settings.model_dump(),
         "trained_on": len(train),
@@ -177,15 +180,7 @@ def fine_tune(
             *untested_classes([("the held-out groups", truth[held])], names.tolist()),
         ],
         "epochs": [asdict(epoch) for epoch in history],
-        **calibration_report(calibration, logits[known], tested),
-        **HeldOut(
-            names.tolist(),
-            tested,
-            calibration.judged.argmax(axis=1),
-            owners,
-            [np.arange(len(tested))],
-            seed=settings.seed,
-        ).report(),
+        **scores,
     }
     probabilities = np.zeros((len(truth), len(names)))
     probabilities[held] = softmax(logits / calibration.temperature + calibration.offset)
@@ -200,6 +195,23 @@ def fine_tune(
         probabilities,
         truth,
     )
+
+
+def _held_out(
+    logits: Real,
+    truth: Classes,
+    groups: Sequence[str],
+    names: Sequence[str],
+    *,
+    offset: Real,
+    settings: TuneSettings,
+) -> tuple[Calibration, dict[str, Any]]:
+    """Calibrate logits (n, k) of held-out rows, and report how they do when other groups calibrated them."""
+    folds = folds_of_groups(groups, settings.folds, settings.seed)
+    calibration = choose_calibration(logits, truth, folds, offset)
+    predicted = calibration.judged.argmax(axis=1)
+    held = HeldOut(names, truth, predicted, groups, [np.arange(len(truth))], seed=settings.seed)
+    return calibration, {**calibration_report(calibration, logits, truth), **held.report()}
 
 
 class _Job:
@@ -295,43 +307,12 @@ class _Job:
         return normalise(batch, self.encoder.mean, self.encoder.std)
 
 
-def class_weights(truth: Classes, classes: int) -> Real:
-    """Return weights (k,) against the classes' numbers, with mean 1 over the cells; 1 for absent classes."""
-    counts = np.bincount(truth, minlength=classes)
-    present = counts > 0
-    return np.where(present, len(truth) / (present.sum() * np.maximum(counts, 1)), 1.0)
-
-
-def presumed_priors(truth: Classes, weights: Real, *, undone: bool) -> tuple[float, ...]:
-    """Return the fraction (k,) of each class that a head presumes which learned with class weights (k,).
-
-    Args:
-        undone: whether an offset takes the weights off again.
-    """
-    counts = np.maximum(np.bincount(truth, minlength=len(weights)), 0.5) * (1.0 if undone else weights)
-    return tuple((counts / counts.sum()).tolist())
-
-
 def rate_at(step: int, planned: int, settings: TuneSettings) -> float:
     """Return the rate of a step: linear warm-up, then half a cosine to 0."""
     warmup = round(settings.warmup * planned)
     if step < warmup:
         return settings.lr * (step + 1) / warmup
     return settings.lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, planned - warmup)))
-
-
-def augmented(images: Images, rng: np.random.Generator) -> Images:
-    """Flip and turn each view by right angles at random, its channels up to 10 % brighter or darker.
-
-    A cell has no upper side, and stains and lamps differ from slide to slide.
-    """
-    changed = np.empty_like(images)
-    for place, image in enumerate(images):
-        turned = np.rot90(image, int(rng.integers(4)))
-        turned = turned[:, ::-1] if rng.random() < 0.5 else turned
-        gain = rng.uniform(0.95, 1.05) * rng.uniform(0.95, 1.05, 3)
-        changed[place] = np.clip(np.rint(turned * gain), 0, 255)
-    return changed
 
 
 def parameter_groups(network: _Tuned, settings: TuneSettings) -> list[dict[str, Any]]:
