@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,23 @@ def smears() -> Path:
     if folder is None:
         pytest.skip("the real smear collection is absent: set REDDINO_SMEARS to its folder")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _log_lines_reach_pytest() -> Iterator[None]:
+    """Commands set the package's logger up for people, and import-linter switches all loggers off."""
+    loggers = logging.root.manager.loggerDict
+    ours = [loggers[name] for name in loggers if name == "reddino" or name.startswith("reddino.")]
+    for one in ours:
+        if isinstance(one, logging.Logger):
+            one.disabled = False
+    logger = logging.getLogger("reddino")
+    before = logger.propagate, logger.level, list(logger.handlers)
+    logger.propagate = True
+    logger.setLevel(logging.NOTSET)
+    yield
+    logger.propagate, logger.handlers[:] = before[0], before[2]
+    logger.setLevel(before[1])
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

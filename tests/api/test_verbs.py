@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
-import logging
 import pkgutil
 import subprocess
 import sys
@@ -106,7 +105,6 @@ def test_former_names__of_arguments_are_accepted_and_logged(caplog: pytest.LogCa
     def verb(place: str, *, online_data: str = "none") -> str:
         return f"{place} {online_data}"
 
-    logging.getLogger("reddino").propagate = True
     assert verb("here") == "here none" and verb("here", online_data="cells") == "here cells"
     assert "former" not in caplog.text and "online_data" not in caplog.text
     assert verb("here", **{"labelled": "cells"}) == "here cells"

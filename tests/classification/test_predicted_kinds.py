@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,6 +15,7 @@ import pytest
 import reddino
 from reddino.classification.overlay import draw_overlays
 from reddino.classification.predict import Predictions
+from reddino.classification.predicted_kinds import kinds_among
 from reddino.embedding.kinds import CellKinds
 from reddino.foundations.errors import RedDinoError
 from reddino.smears.decode import decode_image
@@ -51,6 +53,16 @@ def test_counts__keep_every_cell_that_the_user_listed() -> None:
     rows = predictions(found=False).counts().to_pylist()
     assert [row["cells"] for row in rows] == [4, 2]
     assert rows[1]["kind_artefact"] == 2
+
+
+def test_counts__keep_the_kinds_that_the_classifier_has_classes_for() -> None:
+    own = replace(predictions(found=True), classes=("round", "Clumped cells"))
+    assert [row["cells"] for row in own.counts().to_pylist()] == [4, 0]
+    assert kinds_among(("WBC", "Platelets", "RBC")) == {"white cell", "platelet"}
+    assert kinds_among(("Neutrophil", "artifact")) == {"white cell", "artefact"}
+    assert not kinds_among(
+        ("normal", "spherocyte", "Stomatocyte", "uncategorised", "trophozoite", "burr cell")
+    )
 
 
 def test_rows__hold_the_kinds_next_to_the_manifests_own_column() -> None:

@@ -20,7 +20,7 @@ from reddino.classification.fitting_input import (
     require_same_scale,
 )
 from reddino.classification.planned_views import Progress, embedded, plan
-from reddino.classification.predicted_kinds import kinds_of_cells, kinds_of_vectors
+from reddino.classification.predicted_kinds import kinds_among, kinds_of_cells, kinds_of_vectors
 from reddino.classification.vector_cache import embedded_in
 from reddino.embedding.border import cells_at_border
 from reddino.embedding.column_names import renamed
@@ -114,11 +114,12 @@ class Predictions:
     def left_out(self) -> npt.NDArray[np.bool_]:
         """Return (n,) which views do not count for their slide: found ones that are surely no red cell.
 
-        Cells that the user listed all count, whatever they seem to be.
+        Cells that the user listed all count, whatever they seem to be, and so do kinds that are a class.
         """
         if self.kinds is None or not self.found:
             return np.zeros(len(self), dtype=np.bool_)
-        return self.kinds.not_red()
+        own = np.isin(np.array(self.kinds.names), sorted(kinds_among(self.classes)))
+        return self.kinds.not_red() & ~own
 
     def strings(self, column: str) -> list[str]:
         """Return a column as text, "" where missing."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,21 @@ Real = npt.NDArray[np.float64]
 
 #: Of the views from which kinds are read.
 VIEW = ViewSpec(kind="cells", side=SIDE, unit="diameters", output=INPUT)
+
+#: Names of classes that are a kind of their own.
+_CLASS_WORDS = {
+    "white cell": re.compile(
+        r"\bwbc|white|leu[ck]o|lympho|monocyt|neutro|eosino|baso(phil)?|\bblasts?\b|granulocyt", re.IGNORECASE
+    ),
+    "platelet": re.compile(r"\bplts?\b|platelet|thrombo", re.IGNORECASE),
+    "clump": re.compile(r"clump|aggregat|overlap|cluster|doublet|rouleau", re.IGNORECASE),
+    "artefact": re.compile(r"art[ei]fact|debris|dirt|\bjunk", re.IGNORECASE),
+}
+
+
+def kinds_among(classes: Iterable[str]) -> set[str]:
+    """Return the kinds that a classifier tells by classes of its own, by the names of its classes."""
+    return {kind for kind, words in _CLASS_WORDS.items() if any(map(words.search, classes))}
 
 
 def kinds_of_vectors(emb: Embeddings, reader: KindReader, *, found: bool = False) -> CellKinds | None:
