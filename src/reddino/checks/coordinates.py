@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from reddino.smears.findings import Finding, counted
+from reddino.foundations.counting import counted
+from reddino.smears.findings import Finding
 from reddino.smears.manifest import Manifest
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from reddino.foundations.counting import counted
 from reddino.foundations.stages import stage
 from reddino.smears.copies import find_copies
 from reddino.smears.decode import ImageError, decode_image
-from reddino.smears.findings import Finding, counted
+from reddino.smears.findings import Finding
 from reddino.smears.manifest import Manifest
 from reddino.smears.readings import Readings
 from reddino.smears.sides import side_of_folder, sides_of, split_columns

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from reddino.foundations.counting import counted
 from reddino.rbc.magnification import group_medians
 from reddino.rbc.picture_diameters import OTHER_CELLS
-from reddino.smears.findings import Finding, counted
+from reddino.smears.findings import Finding
 from reddino.smears.manifest import Manifest
 
 #: Diameters of a red cell in micrometres, and sides of boxes that are no such diameters.

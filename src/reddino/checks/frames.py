@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from reddino.foundations.counting import counted
 from reddino.smears.decode import ImageError
-from reddino.smears.findings import Finding, counted
+from reddino.smears.findings import Finding
 from reddino.smears.frames import DRAWN_COLUMN, UPRIGHT, Frame, read_frame
 from reddino.smears.manifest import Manifest
 

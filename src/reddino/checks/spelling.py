@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from reddino.smears.findings import Finding, counted
+from reddino.foundations.counting import counted
+from reddino.smears.findings import Finding
 from reddino.smears.manifest import Manifest
 from reddino.smears.manifest_columns import COLUMNS, ID_COLUMNS, NUMBER_COLUMNS
 from reddino.smears.manifest_values import Column

@@ -17,9 +17,9 @@ from reddino.cli.prior_notes import shift_notes
 from reddino.cli.program import app
 from reddino.cli.summaries import prediction_table
 from reddino.cli.terminal import complain, print_line, progress_bar, show_tables
+from reddino.foundations.counting import counted
 from reddino.networks.choices import VectorPooling
 from reddino.smears.choices import Subfolders
-from reddino.smears.findings import counted
 from reddino.views.choices import Border, Scale, Unit
 
 

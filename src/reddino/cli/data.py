@@ -13,9 +13,9 @@ from reddino.cli.options import Several
 from reddino.cli.program import app
 from reddino.cli.summaries import findings_table, label_table, source_table
 from reddino.cli.terminal import OUT, complain, print_line, progress_bar, show_tables
+from reddino.foundations.counting import counted
 from reddino.foundations.errors import RedDinoError
 from reddino.smears.choices import Drawn, Layout, Subfolders
-from reddino.smears.findings import counted
 from reddino.synthetic.choices import Parasites
 
 

@@ -15,12 +15,11 @@ from reddino.cli.program import app
 from reddino.cli.terminal import complain, print_line, progress_bar, show_log
 from reddino.embedding.choices import Per, RuntimeName, StoredType
 from reddino.foundations.choices import Precision
+from reddino.foundations.counting import counted
 from reddino.networks.choices import ChannelOrder, Pooling
 from reddino.networks.model_names import with_architecture
 from reddino.networks.shipped import DEFAULT_MODEL
 from reddino.smears.choices import Subfolders
-from reddino.smears.failures import FAILURES_FILE
-from reddino.smears.findings import counted
 from reddino.views.choices import Border, Scale, Unit, ViewKind
 
 
@@ -125,7 +124,7 @@ def embed(
             compared=verdicts.append,
         )
     if failures.count:
-        complain(f"{failures.summary()}; all are listed in {out / FAILURES_FILE}")
+        complain(f"{failures.summary()}; all are listed in {out / 'failures.csv'}")
     if report.not_finite:
         complain(
             f"{counted(report.not_finite, 'vector')} left out: they hold NaN, infinity or too large numbers."

@@ -14,9 +14,9 @@ from reddino.cli.program import app
 from reddino.cli.terminal import complain, print_line
 from reddino.figures import atlas
 from reddino.figures.choices import FigureFormat, Method
+from reddino.foundations.counting import counted
 from reddino.networks.shipped import DEFAULT_MODEL
 from reddino.smears.choices import Subfolders
-from reddino.smears.findings import counted
 
 
 @app.command

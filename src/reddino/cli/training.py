@@ -12,7 +12,7 @@ import reddino
 from reddino.cli.options import Several
 from reddino.cli.program import app
 from reddino.cli.terminal import INTERRUPTED, complain, is_main_process, print_line, progress_bar, show_log
-from reddino.smears.findings import counted
+from reddino.foundations.counting import counted
 from reddino.views.choices import Unit
 
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from reddino.embedding.embeddings import Embeddings
 from reddino.evaluation.splits import Split
+from reddino.foundations.counting import counted
 from reddino.foundations.errors import RedDinoError
 from reddino.smears.choices import IDENTITIES
-from reddino.smears.findings import counted
 from reddino.smears.groups import joined_groups
 from reddino.smears.identities import several_of, under_several
 from reddino.smears.manifest import Manifest

@@ -36,10 +36,10 @@ from reddino.figures.sheets import (
     typical_queries,
 )
 from reddino.foundations.atomic import atomic_path
+from reddino.foundations.counting import counted
 from reddino.foundations.parquet import write_parquet
 from reddino.foundations.stages import stage
 from reddino.foundations.visible import short
-from reddino.smears.findings import counted
 
 #: Side in pixels of the pictures on sheets.
 PICTURE = 96

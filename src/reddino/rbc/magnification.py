@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from reddino.smears.findings import Finding, counted
+from reddino.foundations.counting import counted
+from reddino.smears.findings import Finding
 from reddino.smears.manifest import Manifest
 
 Floats = NDArray[np.float64]

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from reddino.foundations.counting import counted
 from reddino.foundations.errors import RedDinoError
 from reddino.rbc.finding import find_cells
 from reddino.rbc.magnification import MIXED, group_medians
-from reddino.smears.findings import Finding, counted
+from reddino.smears.findings import Finding
 from reddino.smears.manifest import Manifest
 
 #: Pictures of a source that are measured, spread over it, and further ones of each size of picture.

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from reddino.foundations.counting import counted
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.provenance import hash_bytes
 from reddino.rbc.finding import find_cells
@@ -20,7 +21,6 @@ from reddino.rbc.magnification import MIXED, group_medians
 from reddino.rbc.measures import Cells
 from reddino.smears.decode import decode_image, image_size
 from reddino.smears.failures import ImageError
-from reddino.smears.findings import counted
 from reddino.smears.manifest import Manifest
 from reddino.smears.readings import Readings
 

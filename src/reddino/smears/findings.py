@@ -32,11 +32,6 @@ class Finding:
     harmless: bool = False
 
 
-def counted(number: int, what: str) -> str:
-    """Return a count with its noun: `1 picture`, `2,000 pictures`."""
-    return f"{number} {what}" if number == 1 else f"{number:,} {what}s"
-
-
 def write_findings(findings: Sequence[Finding], path: Path) -> None:
     """Write findings as CSV (one a row) or JSON (a list of objects), by suffix, whole or not at all.
 

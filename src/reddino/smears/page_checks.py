@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from reddino.foundations.counting import counted
 from reddino.smears.decode import PictureHeader
-from reddino.smears.findings import Finding, counted
+from reddino.smears.findings import Finding
 
 
 def pages_passed_over(headers: Mapping[str, PictureHeader]) -> Iterator[Finding]:

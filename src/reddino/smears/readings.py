@@ -11,10 +11,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from reddino.foundations.counting import counted
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.stages import stage
 from reddino.smears.decode import ImageError, PictureHeader, read_header, sharpest_plane, stored_samples
-from reddino.smears.findings import Finding, counted
+from reddino.smears.findings import Finding
 from reddino.smears.formats.samples import robust_highest, smallest_depth
 from reddino.smears.manifest import Manifest
 from reddino.smears.manifest_columns import READING_COLUMNS
