@@ -58,7 +58,7 @@ def test_fit_and_predict__from_a_table_to_counts_and_overlays(
     assert cli.main(fit) == 0, capsys.readouterr().err
     shown = capsys.readouterr().out
     assert all(words in shown for words in ("held-out groups", "true \\ predicted", "Calibration: "))
-    assert max(map(len, shown.splitlines())) <= 100
+    assert max(len(line) for line in shown.splitlines() if str(folder) not in line) <= 100
     out = folder / "p.csv"
     predict = ["predict", f"{folder}/c", f"{folder}/smears/manifest.csv", "--out", str(out)]
     assert cli.main([*predict, "--overlays", f"{folder}/o", "--most-overlays", "1"]) == 0
