@@ -8,7 +8,10 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
+from reddino.classification.domain import UnitVerdict, Verdict
+from reddino.classification.domain_report import DomainReport
 from reddino.cli import tables, terminal
+from reddino.cli.domain_table import domain_table
 
 
 def _wide(numbers: int, name: str = "reddino-tiny") -> Table:
@@ -62,3 +65,15 @@ def test_room__is_that_of_the_terminal() -> None:
     assert tables.room(Console(file=io.StringIO(), width=80, force_terminal=True)) == 80
     assert tables.room(Console(file=io.StringIO(), width=80)) == 100
     assert tables.room(Console(file=io.StringIO(), width=180)) == 180
+
+
+def _unit(slide: str, cells: int, verdict: Verdict) -> UnitVerdict:
+    return UnitVerdict("lab", slide, cells, verdict, "a sentence", 0.1, 0.5, None, {})
+
+
+def test_domain_table__lists_sources_and_slides_that_are_not_within() -> None:
+    within = [_unit(f"slide {n}", 10, "within") for n in range(8)]
+    units = (_unit("", 90, "within"), *within, _unit("slide 8", 10, "outside"))
+    table = domain_table(DomainReport(units, ""), 100)
+    assert list(table.columns[0].cells) == ["lab", "lab, slide 8", "8 slides"]
+    assert list(table.columns[2].cells) == ["within", "outside", "within"]

@@ -6,6 +6,7 @@ from rich.table import Table
 
 import reddino
 from reddino.cli.terminal import OUT, complain, show_tables
+from reddino.foundations.counting import counted
 from reddino.foundations.visible import short
 
 #: Rows, and letters of a name and of a verdict.
@@ -24,7 +25,7 @@ def show_domain(report: reddino.DomainReport | None, learned: str = "training ce
 
 
 def domain_table(report: reddino.DomainReport, width: int, learned: str = "training cells") -> Table:
-    """Return a row for each source, and for the slides that lie farthest out.
+    """Return a row for each source, and for the slides that lie farthest out; those within are counted.
 
     Args:
         report: of smears.
@@ -44,7 +45,8 @@ def domain_table(report: reddino.DomainReport, width: int, learned: str = "train
         (unit for unit in units if unit.slide),
         key=lambda unit: (_ORDER.index(unit.verdict), -(unit.far or 0.0), unit.source, unit.slide),
     )
-    shown = [*sources, *slides][:MOST]
+    listed = [*sources, *(unit for unit in slides if unit.verdict != "within")]
+    shown = listed[:MOST]
     for unit in shown:
         name = short(unit.source or "(none)", LETTERS)
         table.add_row(
@@ -53,7 +55,9 @@ def domain_table(report: reddino.DomainReport, width: int, learned: str = "train
             unit.verdict,
             unit.sentence,
         )
-    left = len(sources) + len(slides) - len(shown)
-    if left:
-        table.add_row(f"({left} more)", "", "", "the result file has them all")
+    if len(listed) > len(shown):
+        table.add_row(f"({len(listed) - len(shown)} more)", "", "", "the result file has them all")
+    within = len(sources) + len(slides) - len(listed)
+    if within:
+        table.add_row(counted(within, "slide"), "", "within", "the result file has each")
     return table
