@@ -270,3 +270,12 @@ def test_predict__says_what_is_odd_about_the_smears(fitted: Path, tmp_path: Path
     assert "slide of several patients (1)" in sentence
     reddino.predict(fitted / "c", smears.with_column("patient", ["p"] * len(smears)), notice=said.append)
     assert len(said) == 1
+
+
+def test_predict__names_pictures_that_list_no_cell_among_those_that_do(fitted: Path, tmp_path: Path) -> None:
+    rows = draw_fields(tmp_path / "new", 1)
+    bare = draw_fields(tmp_path / "bare", 1, marked=False)
+    notes: list[str] = []
+    found = reddino.predict(fitted / "c", reddino.join_manifests([rows, bare]), notice=notes.append)
+    assert len(found) == len(rows)
+    assert any("of 1 picture no cell is listed" in note and "bare" in note for note in notes)

@@ -27,6 +27,7 @@ from reddino.classification.priors import (
     read_priors,
     reweighed,
 )
+from reddino.cli.prior_notes import shift_notes
 from reddino.foundations.errors import RedDinoError
 
 CLASSES = ("class 0", "class 1", "class 2")
@@ -99,6 +100,10 @@ def test_adjusted__estimates_nothing_where_a_source_lies_outside_of_what_was_lea
     assert not np.array_equal(
         adjusted(strange, learned_priors(made), wanted).probabilities, before.probabilities
     )
+    few = predict_embeddings(made, noisy_table(9, d=5, seed=1, signal=2.5))
+    found = adjusted(few, learned_priors(made), None)
+    assert found.priors[0].refused == "too few cells count: 9 cells"
+    assert any("only 9 cells of it count" in note for note in shift_notes(found))
     near = replace(before, domain=DomainReport((replace(unit, verdict="at the edge"),), ""))
     assert adjusted(near, learned_priors(made), None).priors[0].steps > 0
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from smear_fields import VIEW, Projection, make_fields
 
+from reddino.embedding import growth
 from reddino.embedding.embedding_pass import EmbedReport, embed_manifest
 from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.growth import PICTURES_FILE, find_growth
@@ -196,3 +197,14 @@ def test_growth__of_rows_with_other_columns_is_refused(tmp_path: Path) -> None:
     wider = Manifest(every.table.append_column("batch", pa.array(["b"] * len(every))), every.root)
     with pytest.raises(RedDinoError, match="column 'batch' of the manifest, which is new"):
         _embed(wider, tmp_path / "t")
+
+
+def test_table__of_before_border_cells_were_told_does_not_grow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = make_fields(tmp_path / "fields")
+    _embed(_of(every, 1, 3), tmp_path / "t")
+    monkeypatch.setattr(growth, "AT_BORDER", "a column that it lacks")
+    _embed(_of(every, 1, 3), tmp_path / "t")
+    with pytest.raises(RedDinoError, match="cannot grow, it was made before cells at the border were told"):
+        _embed(every, tmp_path / "t")

@@ -105,3 +105,9 @@ def test_check__takes_subfolders_as_told(tmp_path: Path) -> None:
     folder = collection(tmp_path / "all", "bangkok/1.png", "lahore/1.png")
     assert reddino.check(folder, pictures=False).strings("source") == ["bangkok", "lahore"]
     assert reddino.check(folder, pictures=False, subfolders="none").strings("source") == ["all", "all"]
+
+
+def test_subfolders__that_the_user_named_count_where_there_is_one_alone(tmp_path: Path) -> None:
+    folder = collection(tmp_path / "s", "P1/1.png", "P1/2.png")
+    assert open_data(folder, subfolders="patient").strings("patient") == ["P1", "P1"]
+    assert open_data(folder, subfolders="auto").strings("patient") == ["", ""]

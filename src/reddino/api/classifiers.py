@@ -215,6 +215,8 @@ def predict(
             encoder = open_encoder(name, image_size=opened.view.output, device=device, precision="fp32")
             manifest = open_data(data, failures, subfolders=subfolders)
             mention_findings([manifest], notice)
+            if opened.view.kind == "cells":
+                fit_job.mention_unmarked(manifest, notice or log.warning)
             found = predict_smears(
                 opened,
                 encoder,

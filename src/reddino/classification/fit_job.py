@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import ValidationError
 
+from reddino.checks.notice import Notice
 from reddino.classification.classifier import MODEL, Classifier, require_free
 from reddino.classification.domain_report import save_domain_figure
 from reddino.classification.finetune import TuneSettings
@@ -27,6 +28,7 @@ from reddino.embedding.view_encoder import ViewEncoder
 from reddino.evaluation.class_map import ClassMap, labelled_rows
 from reddino.evaluation.leaks import groups_of
 from reddino.evaluation.splits import grouped_folds
+from reddino.foundations.counting import counted
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.provenance import provenance
 from reddino.networks.catalogue import TURNED
@@ -173,6 +175,18 @@ def model_of(classifier: Classifier, folder: Path, moved: str | None = None) -> 
     return f"{TURNED}{moved}" if turned else moved
 
 
+def mention_unmarked(manifest: Manifest, notice: Notice) -> None:
+    """Name the pictures without a cell where others list theirs: no cell is found in them."""
+    marked = manifest.is_cell()
+    names, codes = manifest.images()
+    without = np.flatnonzero(np.bincount(codes[marked], minlength=len(names)) == 0)
+    if marked.any() and len(without):
+        notice(
+            f"of {counted(len(without), 'picture')} no cell is listed, where others list theirs: none is "
+            f"classified there, such as {names[without[0]]}; give them by themselves to have theirs found"
+        )
+
+
 def write(predictions: Predictions, classifier: Classifier, out: Path, failures: Failures) -> list[Path]:
     """Write predictions with where they came from, and list what had to be left out next to them."""
     origin = {
@@ -185,6 +199,7 @@ def write(predictions: Predictions, classifier: Classifier, out: Path, failures:
             "provenance": dict(classifier.provenance),
             "held_out": _held_out(classifier),
         },
+        "file": out.name,
         "cells": len(predictions),
         "found_by_segmentation": predictions.found,
         "dropped_at_the_border": predictions.dropped,

@@ -41,7 +41,7 @@ Real = npt.NDArray[np.float64]
 PREDICTED, PROBABILITY, PREFIX = "predicted", "probability", "p_"
 #: Before the name of a column that holds what was before an adjustment.
 UNADJUSTED = "unadjusted_"
-NOVELTY, ABSTAINED = "novelty", "abstained"
+NOVELTY, ABSTAINED, COUNTED = "novelty", "abstained", "counted"
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class Predictions:
         """Return one row per view: its columns, `predicted`, its `probability`, and `p_<class>` of each.
 
         Where probabilities were adjusted, `unadjusted_predicted` and `unadjusted_probability` too.
-        Where kinds were read, `kind` and `kind_probability` too.
+        Where kinds were read, `kind` and `kind_probability` too. `counted` tells which count for their slide.
 
         A column of the smears that has one of these names gets another, which is logged.
         """
@@ -141,6 +141,7 @@ class Predictions:
             PROBABILITY,
             NOVELTY,
             ABSTAINED,
+            COUNTED,
             *(PREFIX + name for name in self.classes),
             *before,
             *kinds,
@@ -158,7 +159,7 @@ class Predictions:
             table = table.append_column(ABSTAINED, pa.array(self.abstained()))
         for name, read in kinds.items():
             table = table.append_column(name, pa.array(read, KIND_COLUMNS[name]))
-        return table
+        return table.append_column(COUNTED, pa.array(self.counted()))
 
     def counts(self) -> pa.Table:
         """Return one row per slide (or image): its views, and number and fraction of each class.

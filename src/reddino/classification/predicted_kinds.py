@@ -28,10 +28,12 @@ VIEW = ViewSpec(kind="cells", side=SIDE, unit="diameters", output=INPUT)
 #: Names of classes that are a kind of their own.
 _CLASS_WORDS = {
     "white cell": re.compile(
-        r"\bwbc|white|leu[ck]o|lympho|monocyt|neutro|eosino|baso(phil)?|\bblasts?\b|granulocyt", re.IGNORECASE
+        r"\bwbcs?\b|\bwhite (blood )?cell|leu[ck]ocyt|lymphocyt|monocyt|(neutr|eosin|bas)ophils?\b|"
+        r"granulocyt",
+        re.IGNORECASE,
     ),
-    "platelet": re.compile(r"\bplts?\b|platelet|thrombo", re.IGNORECASE),
-    "clump": re.compile(r"clump|aggregat|overlap|cluster|doublet|rouleau", re.IGNORECASE),
+    "platelet": re.compile(r"\bplts?\b|platelet|thrombocyt", re.IGNORECASE),
+    "clump": re.compile(r"clump|aggregat|\bcluster|doublet|rouleau", re.IGNORECASE),
     "artefact": re.compile(r"art[ei]fact|debris|dirt|\bjunk", re.IGNORECASE),
 }
 

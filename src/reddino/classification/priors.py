@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from reddino.classification.classifier import Classifier
 from reddino.classification.predict import Predictions
+from reddino.foundations.counting import counted as counted_cells
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.exports import original
 from reddino.foundations.structured import decode, in_line, read_bytes, read_yaml
@@ -23,6 +24,10 @@ Real = npt.NDArray[np.float64]
 MOST_STEPS, TOLERANCE = 1000, 1e-6
 #: Bytes of a file of priors.
 LIMIT = 1 << 20
+#: Cells of a source from which fractions are estimated, at least.
+LEAST_CELLS = 10
+#: Why a source with fewer is not adjusted.
+FEW = "too few cells count"
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,8 @@ def adjusted(predictions: Predictions, learned: Real, wanted: Mapping[str, float
             fractions = np.array([wanted[name] for name in names])
         elif source in outside:
             fractions, refused = learned, outside[source]
+        elif len(own) < LEAST_CELLS:
+            fractions, refused = learned, f"{FEW}: {counted_cells(len(own), 'cell')}"
         else:
             fractions, steps = estimated(before[own], learned)
         if not refused:

@@ -210,12 +210,15 @@ def predict(
     if found.borrowed:
         complain(f"{len(found.borrowed)} images show too few red cells to measure; they took others' scale.")
     if found.kinds is not None and (others := found.kinds.counts()):
-        fate = "left out of the counts, but for the unknown" if found.found else "counted all the same"
+        left = int((found.whole() & found.left_out()).sum())
+        fate = f"{left:,} left out of the counts" if found.found else "counted all the same"
         complain(f"not every cell is a single red cell ({fate}): {others}.")
     show_tables([prediction_table(found)])
     show_domain(found.domain)
     if found.rule is not None:
         complain(f"{found.rule.sentence()}.")
+        if found.unadjusted is not None:
+            complain("this is about the classes before they were adjusted to other fractions.")
     print_line(
         f"{out} and {counts_path(out)}: {counted(len(found), 'cell')}. Research use only, not a diagnosis."
     )

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import reddino
+from reddino.foundations.counting import counted
 
 #: With fewer cells an estimate says little.
 FEW_CELLS = 100
+#: As `reddino.classification.priors.FEW`, which the command line does not load.
+TOO_FEW = "too few cells count"
 
 
 def shift_notes(predictions: reddino.Predictions) -> list[str]:
@@ -13,9 +16,12 @@ def shift_notes(predictions: reddino.Predictions) -> list[str]:
     notes = []
     for shift in predictions.priors:
         if shift.refused:
+            few = f"only {counted(shift.cells, 'cell')} of it count"
             notes.append(
-                f"Source '{shift.source}' was not adjusted: it lies outside of what the classifier learned "
-                "from, and an estimate would take its other look for other fractions of the classes."
+                f"Source '{shift.source}' was not adjusted: {few}."
+                if shift.refused.startswith(TOO_FEW)
+                else f"Source '{shift.source}' was not adjusted: it lies outside of what the classifier "
+                "learned from, and an estimate would take its other look for other fractions of the classes."
             )
             continue
         largest = sorted(shift.used, key=lambda name: -abs(shift.used[name] - shift.learned[name]))[:3]

@@ -18,6 +18,7 @@ from reddino.foundations.atomic import write_text
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.provenance import hash_bytes
 from reddino.foundations.structured import read_json
+from reddino.rbc.found_cells import AT_BORDER
 from reddino.smears.contents import column_digests
 from reddino.smears.manifest import Manifest
 from reddino.smears.packs import PackedManifest
@@ -92,6 +93,8 @@ def find_growth(manifest: Manifest, folder: Path) -> Growth:
             f"'{lost[0]}': bring them back, or choose another folder"
         )
     new = tuple(name for name in names if name not in known)
+    if new:
+        _require_border_column(folder, meta)
     earlier = tuple(meta.get("grown_from", ()))
     recorded = meta.get("diameters")
     if not new:
@@ -102,6 +105,18 @@ def find_growth(manifest: Manifest, folder: Path) -> Growth:
     _require_same_rows(folder, meta, held)
     this = {name: meta[name] for name in OF_MANIFEST if name in meta}
     return Growth(ordered, (*generations, new), (*earlier, this), len(new), recorded)
+
+
+def _require_border_column(folder: Path, meta: Mapping[str, Any]) -> None:
+    """Refuse to grow a table of cells that does not tell which of them the border of their image cuts."""
+    first = next(iter(finished_parts(folder).values()))
+    with readable(first) as file:
+        known = AT_BORDER in file.schema_arrow.names
+    if meta["view"]["kind"] == "cells" and meta.get("per", "view") == "view" and not known:
+        raise RedDinoError(
+            f"'{folder}' cannot grow, it was made before cells at the border were told (no column "
+            f"'{AT_BORDER}'): embed all pictures to a new folder"
+        )
 
 
 def note_pictures(folder: Path, generations: Iterable[Sequence[str]]) -> None:

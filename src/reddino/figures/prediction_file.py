@@ -20,11 +20,11 @@ from reddino.foundations.structured import read_json
 
 Flags = npt.NDArray[np.bool_]
 
-PREDICTED, PREFIX = "predicted", "p_"
+PREDICTED, PROBABILITY, COUNTED, PREFIX = "predicted", "probability", "counted", "p_"
 #: What stands for the pooling of vectors that are class probabilities.
 PROBABILITIES = "class probabilities"
 #: What of the predictions a table of the same cells takes along.
-TAKEN = (PREDICTED, "probability", "novelty", "abstained", "kind", "kind_probability", "at_border")
+TAKEN = (PREDICTED, PROBABILITY, "novelty", "abstained", "kind", "kind_probability", "at_border")
 SUFFIXES = (".parquet", ".csv")
 #: Columns of a CSV that are text whatever they hold, such as slide 007.
 TEXTS = ("path", "source", "slide", "patient", "group", "label", PREDICTED, "kind")
@@ -75,10 +75,14 @@ class PredictionFile:
 
     def cut(self) -> Flags:
         """Return which cells the border of their image cuts, and count for nothing."""
+        if COUNTED in self.table.column_names:
+            return self.flags("at_border") & ~self.flags(COUNTED)
         return np.zeros(len(self), np.bool_) if self.keep_border else self.flags("at_border")
 
     def other(self) -> Flags:
         """Return which cells are surely no red cell, and count for no class."""
+        if COUNTED in self.table.column_names:
+            return ~self.flags(COUNTED) & ~self.flags("at_border")
         return np.array([self.found and kind not in RED for kind in self.strings("kind")], dtype=np.bool_)
 
     def as_embeddings(self) -> Embeddings:
@@ -117,11 +121,13 @@ def read_prediction_file(path: str | Path) -> PredictionFile:
         raise RedDinoError(
             f"{file} is no file of `reddino predict`: it lacks the columns 'path' and '{PREDICTED}'"
         )
-    listed = [name[len(PREFIX) :] for name in table.column_names if name.startswith(PREFIX)]
+    listed = _classes(table.column_names)
     found = {value for value in table.column(PREDICTED).to_pylist() if value}
     classes = tuple(listed) if found <= set(listed) else tuple(sorted(found))
-    origin = _origin(file)
+    origin = _origin(file, table)
     units, note = _domain(origin)
+    if not origin:
+        note = f"the note of these predictions is not next to them ({file.with_suffix('.json').name})"
     segmented = origin.get("found_by_segmentation") is not False
     kept = origin.get("cells_at_the_border_counted") is True
     classifier = origin.get("classifier")
@@ -138,9 +144,9 @@ def with_predictions(table: Embeddings, file: PredictionFile) -> tuple[Embedding
     Raises:
         RedDinoError: not one cell of the table is among the predictions.
     """
-    place = {key: row for row, key in enumerate(_keys(file.strings("path"), file.table))}
     if "view_x" not in table.table.column_names or "view_x" not in file.table.column_names:
         raise RedDinoError(f"{file.path} and the table name no places of cells, so they cannot be joined")
+    place = {key: row for row, key in enumerate(_keys(file.strings("path"), file.table))}
     rows = [place.get(key) for key in _keys(table.strings("path"), table.table)]
     matched = sum(row is not None for row in rows)
     if not matched:
@@ -189,11 +195,18 @@ def _read(file: Path) -> pa.Table:
         raise RedDinoError(f"{file} cannot be read: {str(error).splitlines()[0][:160]}") from error
 
 
-def _origin(file: Path) -> dict[str, Any]:
-    """Return the note that stands next to the cells; empty where it does not."""
+def _classes(columns: Sequence[str]) -> list[str]:
+    """Return the classes by the columns after `probability`; those of the manifest come before it."""
+    after = columns[columns.index(PROBABILITY) :] if PROBABILITY in columns else columns
+    return [name[len(PREFIX) :] for name in after if name.startswith(PREFIX)]
+
+
+def _origin(file: Path, table: pa.Table) -> dict[str, Any]:
+    """Return the note that stands next to the cells; empty where it does not, or is that of other cells."""
     path = file.with_suffix(".json")
     content: dict[str, Any] = read_json(path, nan=True) if path.is_file() else {}
-    return content
+    named = content.get("file", file.name)
+    return content if named == file.name and content.get("cells", len(table)) == len(table) else {}
 
 
 def _domain(origin: Mapping[str, Any]) -> tuple[dict[tuple[str, str], tuple[str, str]], str]:

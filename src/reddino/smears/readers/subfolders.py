@@ -51,11 +51,11 @@ def with_subfolders(manifest: Manifest, folder: Path, how: Subfolders) -> Manife
             `none`: to no column; `auto`: what the names look like.
 
     Returns:
-        The manifest; the same one where there are fewer than two subfolders, or images lie beside them.
+        The manifest; with `auto` the same one where there are fewer than two subfolders.
     """
     parts = [_first_part(path) for path in manifest.strings("path")]
     names = sorted(set(parts))
-    if how == "none" or len(names) < 2:
+    if how == "none" or names == [""] or (how == "auto" and len(names) < 2):
         return manifest
     if how != "auto":
         return manifest.with_column(how, parts)
