@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import reddino
-from reddino.classification.overlay import draw_overlays
+from reddino.classification.abstention import AnswerRule
+from reddino.classification.overlay import draw_overlays, marks_of
 from reddino.classification.predict import Predictions
 from reddino.classification.predicted_kinds import kinds_among
 from reddino.embedding.kinds import CellKinds
@@ -78,6 +79,22 @@ def test_overlays__mark_what_is_left_out(tmp_path: Path) -> None:
     out = draw_overlays(predictions(found=True, root=tmp_path), tmp_path / "out")
     # the legend names the kinds, and is wider for it
     assert decode_image(kept[0]).shape[1] < decode_image(out[0]).shape[1]
+
+
+def test_marks__name_why_a_cell_counts_for_no_class() -> None:
+    made = predictions(found=True)
+    rule = AnswerRule(0.1, 0.85, 0.95, 0.5, 10, 1, 10, 0.09)
+    table = made.table.append_column("at_border", pa.array([False, True, True, False, False, False]))
+    made = replace(made, rule=rule, novelty=np.zeros(6), table=table)
+    marks, names = marks_of(made)
+    assert [names[mark] for mark in marks.tolist()] == [
+        "round",
+        "(cut by the border)",
+        "(clump, left out)",
+        "(no answer)",
+        "(artefact, left out)",
+        "(artefact, left out)",
+    ]
 
 
 @pytest.fixture(scope="module")

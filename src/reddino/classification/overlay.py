@@ -94,7 +94,7 @@ def draw_overlays(predictions: Predictions, folder: Path, most: int = 20) -> lis
     paths = predictions.strings("path")
     names = list(dict.fromkeys(paths))[:most]
     boxes, circled = _boxes(predictions)
-    numbers, classes = _marked(predictions)
+    numbers, classes = marks_of(predictions)
     readings = Readings(predictions.table)
     every = np.asarray(paths)
     drawn: list[Path] = []
@@ -121,15 +121,23 @@ def draw_overlays(predictions: Predictions, folder: Path, most: int = 20) -> lis
     return drawn
 
 
-def _marked(predictions: Predictions) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
-    """Return the class number of each cell (n,) and the names; what is left out has its kind in its place."""
-    numbers, left_out = predictions.numbers(), predictions.left_out()
-    if predictions.kinds is None or not left_out.any():
-        return numbers, predictions.classes
-    first = len(predictions.classes)
-    kinds = np.array([KINDS.index(name) if name in KINDS else 0 for name in predictions.kinds.names])
-    names = tuple(f"({kind}, left out)" for kind in KINDS)
-    return np.where(left_out, first + kinds, numbers), (*predictions.classes, *names)
+def marks_of(predictions: Predictions) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
+    """Return the number of each cell's mark (n,) and the names of the marks: classes, and what has none.
+
+    A cell that counts for no class has in its place why: its kind, the border that cuts it, or no answer.
+    """
+    marks, names = predictions.numbers(), list(predictions.classes)
+    for reason, where in (
+        ("no answer", predictions.abstained()),
+        ("cut by the border", ~predictions.whole()),
+    ):
+        marks = np.where(where, len(names), marks)
+        names.append(f"({reason})")
+    if predictions.kinds is not None:
+        kinds = np.array([KINDS.index(name) if name in KINDS else 0 for name in predictions.kinds.names])
+        marks = np.where(predictions.left_out(), len(names) + kinds, marks)
+        names += [f"({kind}, left out)" for kind in KINDS]
+    return marks, tuple(names)
 
 
 def _boxes(predictions: Predictions) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
