@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import warnings
 from collections import defaultdict
 from pathlib import Path
 
@@ -348,3 +349,11 @@ def test_find_cells__finds_the_labelled_cells_of_real_fields(
         errors.append(cells.typical_diameter / diameter - 1)
     assert matched / labelled > floor
     assert bounds[0] < float(np.median(errors)) < bounds[1]
+
+
+def test_find_cells__of_two_flat_colours_warns_of_nothing() -> None:
+    image = np.full((90, 120, 3), 220, np.uint8)
+    image[30:60, 40:80] = (150, 90, 120)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        find_cells(image)

@@ -107,8 +107,8 @@ def _red_cell_colour(density: Plane) -> Plane:
     """Return the median absorbance (3,) of stained pixels (n, 3), without nuclei where they form a class."""
     green = density[:, 1]
     pale = green < otsu(green)
-    nuclei = green[~pale].mean() > max(DARKER_THAN_RED_CELLS, 1.8 * green[pale].mean())
-    if pale.sum() < 0.2 * len(green) or not nuclei:
+    few = pale.sum() < 0.2 * len(green) or pale.all()
+    if few or green[~pale].mean() <= max(DARKER_THAN_RED_CELLS, 1.8 * green[pale].mean()):
         pale[:] = True
     return np.asarray(np.median(density[pale], axis=0))
 
