@@ -146,6 +146,8 @@ def by_hand(width: int, height: int, data: bytes, **tags: int) -> bytes:
         278: (3, [height]),
         279: (4, [tags.get("length", len(data))]),
     }
+    if "planar" in tags:
+        values[284] = (3, [tags["planar"]])
     if "extra" in tags:
         values[338] = (3, [tags["extra"]])
     if "format" in tags:
@@ -373,6 +375,8 @@ def test_decode_image__refuses_other_layouts_by_name(tmp_path: Path, name: str) 
         ({"bits": 24}, "24-bit"),
         ({"bits": 16, "fill_order": 2}, "reversed bits"),
         ({"samples": 2}, "2 channels"),
+        ({"samples": 4, "photometric": 5, "planar": 0}, "planar configuration 0"),
+        ({"samples": 3, "photometric": 2, "planar": 3}, "planar configuration 3"),
     ],
 )
 def test_decode_image__refuses_odd_tags_by_name(tmp_path: Path, tags: dict[str, int], words: str) -> None:

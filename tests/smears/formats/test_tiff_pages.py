@@ -261,7 +261,7 @@ def changed(tag: int, **fields: int) -> bytes:
     return bytes(data)
 
 
-@pytest.mark.parametrize("tag", [256, 257, 258, 259, 262, 273, 277, 278, 279])
+@pytest.mark.parametrize("tag", [256, 257, 258, 259, 262, 273, 277, 278, 279, 284])
 @pytest.mark.parametrize("field", ["kind", "count", "value"])
 @pytest.mark.parametrize("number", [0, 1, 2, 0xFFFF, 2**31, 2**32 - 1])
 def test_decode_bytes__survives_tags_that_lie(tag: int, field: str, number: int) -> None:

@@ -149,6 +149,8 @@ def _stored(path: Path, tiff: Any, page: Page, layout: TiffLayout) -> NDArray[An
         raise ImageError(path, "is a TIFF with volumes, which is not read; save a plane of it")
     # (separate samples, depth, H, W, samples of a pixel)
     interleaved: NDArray[Any] = values[:, 0, :, :, 0].transpose(1, 2, 0) if layout.planar else values[0, 0]
+    if interleaved.shape != (layout.height, layout.width, layout.samples):
+        raise ImageError(path, "damaged (two readers of the TIFF find different layouts)")
     return interleaved
 
 

@@ -27,6 +27,7 @@ _PICTURE_CODECS = (JPEG, 50001, 34927, 34712, 33005)
 _PREDICTED = (5, 8, 32946, 34925, 34926, 50000)
 _UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
 _ASSOCIATED, _UNASSOCIATED = 1, 2
+_CHUNKY, _PLANAR = 1, 2
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,9 @@ def read_layout(path: Path, page: Page) -> TiffLayout:
     if not floating and formats - {_UNSIGNED, 4}:
         what = "signed" if signed else "complex"
         raise ImageError(path, f"has {what} samples; save it with 8 or 16 unsigned bits")
-    orientation = page.number(274, 1)
+    orientation, planar = page.number(274, 1), page.number(284, _CHUNKY)
+    if planar not in (_CHUNKY, _PLANAR) and page.number(277, 1) > 1:
+        raise ImageError(path, f"damaged (a TIFF of planar configuration {planar})")
     return TiffLayout(
         width=width,
         height=height,
@@ -122,7 +125,7 @@ def read_layout(path: Path, page: Page) -> TiffLayout:
         photometric=page.number(262, -1),
         compression=page.number(259, NONE),
         predictor=page.number(317, 1),
-        planar=page.number(284, 1) == 2 and page.number(277, 1) > 1,
+        planar=planar == _PLANAR and page.number(277, 1) > 1,
         extra=tuple(int(one) for one in page.numbers(338).tolist()),
         orientation=orientation if 1 <= orientation <= 8 else 1,
         segment=segment,
