@@ -25,12 +25,12 @@ from sklearn.metrics import roc_auc_score
 import reddino
 from reddino.classification.abstention import answer_rule
 from reddino.classification.calibrated_probe import fit_probe
-from reddino.classification.calibration import softmax
 from reddino.classification.compare_smears import Learner, open_learner
 from reddino.classification.domain import UnitVerdict, judge
 from reddino.classification.looks import look_at, nanmedian
 from reddino.classification.novelty import FAR
 from reddino.classification.planned_views import embedded, plan
+from reddino.classification.softmax import softmax
 from reddino.classification.training_cells import TrainingCells, keep_training_cells
 from reddino.embedding.embeddings import Embeddings
 from reddino.evaluation.leaks import groups_of

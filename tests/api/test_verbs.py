@@ -45,6 +45,12 @@ def test_import__what_makes_batches_loads_neither_timm_nor_what_other_verbs_need
     assert in_a_new_process(f"{code}print([m for m in {heavy} if m in sys.modules])") == "[]"
 
 
+def test_import__what_embeds_loads_nothing_that_only_fits_or_draws() -> None:
+    heavy = "['sklearn', 'scipy.stats', 'scipy.sparse', 'scipy.optimize', 'matplotlib']"
+    code = "import sys, reddino.api.embedding; "
+    assert in_a_new_process(f"{code}print([m for m in {heavy} if m in sys.modules])") == "[]"
+
+
 def test_import__openmp_waits_passively_unless_told_otherwise() -> None:
     shown = "import reddino; print(os.environ['OMP_WAIT_POLICY'])"
     assert in_a_new_process(f"import os; os.environ.pop('OMP_WAIT_POLICY', None); {shown}") == "PASSIVE"

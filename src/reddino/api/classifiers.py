@@ -12,7 +12,7 @@ from reddino.api.arguments import Advance, one_or_several, view_side
 from reddino.api.sole_writer import sole_writer
 from reddino.checks.notice import Notice, mention_findings
 from reddino.classification import fit_job
-from reddino.classification.classifier import Classifier, open_classifier
+from reddino.classification.classifier import Classifier, model_of, open_classifier
 from reddino.classification.fit import fit_on_table
 from reddino.classification.overlay import draw_overlays
 from reddino.classification.predict import Predictions, predict_embeddings, predict_smears
@@ -211,7 +211,7 @@ def predict(
             mention_findings([table.manifest()], notice)
             found = predict_embeddings(opened, table, keep_border=keep_border, kinds=reader)
         else:
-            name = fit_job.model_of(opened, Path(classifier), model)
+            name = model_of(opened, Path(classifier), model)
             encoder = open_encoder(name, image_size=opened.view.output, device=device, precision="fp32")
             manifest = open_data(data, failures, subfolders=subfolders)
             mention_findings([manifest], notice)

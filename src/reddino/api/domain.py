@@ -7,7 +7,8 @@ from pathlib import Path
 
 from reddino.api.arguments import Advance
 from reddino.classification.compare_smears import compare_smears, open_learner
-from reddino.classification.domain_report import DomainReport, save_domain_figure
+from reddino.classification.domain_figure import save_domain_figure
+from reddino.classification.domain_report import DomainReport
 from reddino.smears.choices import Subfolders
 from reddino.smears.failures import Failures
 from reddino.smears.opening import Data, open_data

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import beta, t
+from scipy.special import betaincinv, stdtrit  # scipy.stats takes a second to import
 
 from reddino.classification.novelty import FAR
 from reddino.foundations.errors import RedDinoError
@@ -159,11 +159,11 @@ def _few_groups(cells: int, groups: int) -> float:
     if cells < 2 or groups < 2:
         return 0.0
     middle = (1 + CONFIDENCE) / 2
-    return float((t.ppf(middle, cells - 1) / t.ppf(middle, groups - 1)) ** 2)
+    return float((stdtrit(cells - 1, middle) / stdtrit(groups - 1, middle)) ** 2)
 
 
 def _upper_bound(rate: float, cells: float) -> float:
     """Return Clopper and Pearson's upper bound of a rate seen on a number of cells."""
     if cells <= 0:
         return 1.0
-    return float(beta.ppf(CONFIDENCE, rate * cells + 1, cells - rate * cells)) if rate < 1 else 1.0
+    return float(betaincinv(rate * cells + 1, cells - rate * cells, CONFIDENCE)) if rate < 1 else 1.0

@@ -17,10 +17,10 @@ from reddino.classification.calibration import (
     calibration_report,
     choose_calibration,
     negative_log_likelihood,
-    softmax,
 )
 from reddino.classification.classifier import Head
 from reddino.classification.held_out import HeldOut
+from reddino.classification.softmax import softmax
 from reddino.embedding.view_encoder import Vectors
 from reddino.evaluation.splits import Folds, grouped_folds, untested_classes
 from reddino.foundations.stages import stage, watched

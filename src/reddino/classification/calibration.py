@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize_scalar
 
+from reddino.classification.softmax import softmax
+
 Real = npt.NDArray[np.float64]
 Classes = npt.NDArray[np.int64]
 
@@ -83,12 +85,6 @@ def _judged(logits: Real, truth: Classes, folds: Sequence[Classes], offset: Real
         others[test] = False
         changed[test] = logits[test] / fit_temperature(logits[others], truth[others], offset) + offset
     return changed
-
-
-def softmax(logits: Real) -> Real:
-    """Return probabilities (n, k) of logits (n, k)."""
-    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
 
 
 def negative_log_likelihood(logits: Real, truth: Classes) -> float:

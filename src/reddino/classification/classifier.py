@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from reddino.classification.calibration import softmax
+from reddino.classification.softmax import softmax
 from reddino.classification.training_cells import (
     TrainingCells,
     open_training_cells,
@@ -28,6 +28,7 @@ from reddino.foundations.errors import RedDinoError
 from reddino.foundations.provenance import hash_bytes
 from reddino.foundations.structured import fit, read_json
 from reddino.foundations.version import __version__
+from reddino.networks.catalogue import TURNED
 from reddino.views.spec import ViewSpec
 
 Real = npt.NDArray[np.float64]
@@ -201,6 +202,20 @@ class _ClassifierFile(BaseModel):
     provenance: dict[str, Any]
     head_hash: str
     version: str
+
+
+def model_of(classifier: Classifier, folder: Path, moved: str | None = None) -> str:
+    """Return the name that opens the network of a classifier in a folder.
+
+    Args:
+        classifier: of that folder.
+        folder: of the classifier.
+        moved: where the network is now, if it is no longer where the classifier found it.
+    """
+    if moved is None:
+        return str(folder / MODEL) if classifier.kind == "fine-tuned" else classifier.model
+    turned = int(classifier.preprocessing.get("orientations", 1)) > 1 and not moved.startswith(TURNED)
+    return f"{TURNED}{moved}" if turned else moved
 
 
 def _read_head(path: Path) -> Head:

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from reddino.classification import fit_job
-from reddino.classification.classifier import DESCRIPTION, Classifier, open_classifier
+from reddino.classification.classifier import DESCRIPTION, Classifier, model_of, open_classifier
 from reddino.classification.domain_report import (
     SLIDE_PICTURES,
     SOURCE_PICTURES,
@@ -62,7 +61,7 @@ def open_learner(name: str | Path, device: str = "auto") -> Learner:
     """
     if (Path(name) / DESCRIPTION).is_file():
         classifier: Classifier = open_classifier(name)
-        network = fit_job.model_of(classifier, Path(name))
+        network = model_of(classifier, Path(name))
         encoder = open_encoder(network, image_size=classifier.view.output, device=device, precision="fp32")
         return Learner(
             encoder,

@@ -1,4 +1,4 @@
-"""Smears beside what a classifier or a network learned from: verdicts of slides and sources, a picture."""
+"""Smears beside what a classifier or a network learned from: verdicts of slides and sources."""
 
 from __future__ import annotations
 
@@ -10,16 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from matplotlib.figure import Figure
 
 from reddino.classification.domain import UnitVerdict, judge, unit_keys
 from reddino.classification.looks import Looks, look_at, nanmedian
 from reddino.classification.training_cells import TrainingCells, strip_of
 from reddino.embedding.border import cells_at_border
 from reddino.embedding.view_encoder import Images
-from reddino.figures.canvas import blank_figure, save_figure
 from reddino.foundations.stages import stage
-from reddino.foundations.visible import short
 from reddino.views.spec import ViewSpec
 
 Real = npt.NDArray[np.float64]
@@ -127,28 +124,6 @@ def _strips(
     for source in sorted(set(of_row.tolist()))[:MOST_STRIPS]:
         strips.append((source or "(no source)", strip_of(looks.views[of_row == source])))
     return tuple(strips)
-
-
-def domain_figure(report: DomainReport) -> Figure:
-    """Draw training cells above cells of each source, with its verdict."""
-    verdicts = {unit.source or "(no source)": unit.verdict for unit in report.sources()}
-    figure = blank_figure(10.0, 0.95 * len(report.strips))
-    rows = figure.subplots(len(report.strips), 1, squeeze=False).ravel()
-    for axes, (name, strip) in zip(rows, report.strips, strict=True):
-        axes.imshow(strip, interpolation="nearest")
-        verdict = f": {verdicts[name]}" if name in verdicts else ""
-        axes.set_title(f"{short(name, 60)}{verdict}", fontsize=8, loc="left")
-        axes.set_axis_off()
-    return figure
-
-
-def save_domain_figure(report: DomainReport, path: Path) -> Path | None:
-    """Write the picture; None where no pixels were at hand, and an older one is deleted then."""
-    if not report.strips:
-        path.unlink(missing_ok=True)
-        return None
-    save_figure(domain_figure(report), path)
-    return path
 
 
 def _text(table: pa.Table, column: str) -> list[str]:

@@ -14,10 +14,11 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from reddino.classification.calibration import Calibration, calibration_report, choose_calibration, softmax
+from reddino.classification.calibration import Calibration, calibration_report, choose_calibration
 from reddino.classification.class_weights import class_weights, presumed_priors
 from reddino.classification.classifier import Head
 from reddino.classification.held_out import HeldOut
+from reddino.classification.softmax import softmax
 from reddino.classification.turned_views import augmented
 from reddino.embedding.view_encoder import Images
 from reddino.evaluation.metrics import score

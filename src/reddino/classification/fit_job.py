@@ -11,8 +11,8 @@ import numpy as np
 from pydantic import ValidationError
 
 from reddino.checks.notice import Notice
-from reddino.classification.classifier import MODEL, Classifier, require_free
-from reddino.classification.domain_report import save_domain_figure
+from reddino.classification.classifier import Classifier, require_free
+from reddino.classification.domain_figure import save_domain_figure
 from reddino.classification.finetune import TuneSettings
 from reddino.classification.fit import fit_on_pixels, fit_on_table
 from reddino.classification.planned_views import PlannedViews, Progress, plan
@@ -31,7 +31,6 @@ from reddino.evaluation.splits import grouped_folds
 from reddino.foundations.counting import counted
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.provenance import provenance
-from reddino.networks.catalogue import TURNED
 from reddino.networks.encoder import Encoder as Network
 from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest
@@ -159,20 +158,6 @@ def _settings(tuning: Mapping[str, Any]) -> TuneSettings:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise RedDinoError(f"fine-tuning: {where}: {first['msg']}") from error
-
-
-def model_of(classifier: Classifier, folder: Path, moved: str | None = None) -> str:
-    """Return the name that opens the network of a classifier in a folder.
-
-    Args:
-        classifier: of that folder.
-        folder: of the classifier.
-        moved: where the network is now, if it is no longer where the classifier found it.
-    """
-    if moved is None:
-        return str(folder / MODEL) if classifier.kind == "fine-tuned" else classifier.model
-    turned = int(classifier.preprocessing.get("orientations", 1)) > 1 and not moved.startswith(TURNED)
-    return f"{TURNED}{moved}" if turned else moved
 
 
 def mention_unmarked(manifest: Manifest, notice: Notice) -> None:

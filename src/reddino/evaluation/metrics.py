@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import rankdata
 
 Classes = npt.NDArray[np.int64]
 Real = npt.NDArray[np.float64]
@@ -107,7 +106,10 @@ def auroc(truth: npt.NDArray[np.bool_], positive: Real) -> float | None:
     ones = int(truth.sum())
     if ones in (0, len(truth)):
         return None
-    ranks = rankdata(positive)
+    if np.isnan(positive).any():
+        return float("nan")
+    _, value, times = np.unique(positive, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(times) - (times - 1) / 2)[value]  # ties share the mean of their ranks
     return float((ranks[truth].sum() - ones * (ones + 1) / 2) / (ones * (len(truth) - ones)))
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import chi2
+from scipy.special import chdtrc
 
 from reddino.embedding.view_encoder import Vectors
 from reddino.evaluation.nearest import nearest
@@ -179,4 +179,4 @@ def _p_values(near: Groups, groups: Groups) -> Real:
     expected = np.bincount(groups, minlength=count) / len(groups) * near.shape[1]
     observed = np.stack([(near == group).sum(axis=1) for group in range(count)], axis=1)
     statistic = ((observed - expected) ** 2 / expected).sum(axis=1)
-    return np.asarray(chi2.sf(statistic, count - 1))
+    return np.asarray(chdtrc(count - 1, statistic))
