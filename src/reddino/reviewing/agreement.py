@@ -34,7 +34,7 @@ class Kappa:
 
 
 def agreement(state: ReviewState, groups: Sequence[str]) -> list[Kappa]:
-    """Return the agreement of each pair of readers (Cohen) and of all with a verdict (Fleiss), also per answer.
+    """Return the agreement of each pair of readers (Cohen) and of all of them (Fleiss), also per answer.
 
     Deciding verdicts do not count: who decides has seen that others differ.
 

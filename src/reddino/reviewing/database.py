@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
@@ -9,9 +11,34 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from reddino.foundations.errors import RedDinoError
+from reddino.reviewing import class_rows, sorting_rows
+from reddino.reviewing.cell_rows import keep_cells, pictures_folder, read_facts, stored_cells, stored_rows
+from reddino.reviewing.classes import ClassChange, require_name
+from reddino.reviewing.connecting import Connector
+from reddino.reviewing.event_rows import (
+    event_of_token,
+    insert_event,
+    last_to_redo,
+    last_to_undo,
+    number_of,
+    read_events,
+)
+from reddino.reviewing.opening import begin_or_check, require_review
 from reddino.reviewing.records import CellClass, Event, Kind, Origin, Suggestion
+from reddino.reviewing.replay import Replay
+from reddino.reviewing.schema import readers, sa
 from reddino.reviewing.state import ReviewState
 from reddino.smears.manifest import Manifest
+
+ACTS: tuple[Kind, ...] = ("label", "none", "artefact", "unsure", "skip", "clear", "note")
+MOST_NOTE = 10_000
+
+
+def default_database(table: str | Path) -> Path:
+    """Return the file of a table's review: beside the table, called as it is."""
+    folder = Path(table)
+    return folder.with_name(f"{folder.name}.review.sqlite")
 
 
 class ReviewDatabase:
@@ -28,31 +55,49 @@ class ReviewDatabase:
     where: str
     rows: int
 
+    def __init__(self, connector: Connector, cells: Manifest | None, rows: int) -> None:
+        """Use `open` or `open_existing` instead."""
+        self.where, self.rows = connector.shown, rows
+        self._connector, self._cells = connector, cells
+        self._replay, self._lock = Replay(), threading.Lock()
+
     @classmethod
     def open(cls, where: str | Path, cells: Manifest) -> Self:
         """Open the review of a table, or begin it.
 
         Args:
-            where: file of SQLite, or a URL such as `postgresql+psycopg://user@host/name`.
+            where: file of SQLite, or a URL such as `postgresql://user@host/name`.
             cells: the rows of the embedding table, with the folder that their paths are relative to.
 
         Raises:
             RedDinoError: the database is of another table, or of a newer version, or cannot be reached.
         """
-        raise NotImplementedError
+        connector = Connector(where)
+        try:
+            begin_or_check(connector, cells)
+        except BaseException:
+            connector.close()
+            raise
+        return cls(connector, cells, len(cells))
 
     @classmethod
     def open_existing(cls, where: str | Path) -> Self:
-        """Open a review without its table, to export it.
+        """Open a review without its table, to export it or to add to what it knows.
 
         Raises:
             RedDinoError: there is no review, or it cannot be reached or read.
         """
-        raise NotImplementedError
+        connector = Connector(where)
+        try:
+            rows = require_review(connector)
+        except BaseException:
+            connector.close()
+            raise
+        return cls(connector, None, rows)
 
     def close(self) -> None:
         """Close the connections."""
-        raise NotImplementedError
+        self._connector.close()
 
     def __enter__(self) -> Self:
         return self
@@ -68,17 +113,27 @@ class ReviewDatabase:
         Raises:
             RedDinoError: the name is empty, longer than 100 characters, or has control characters.
         """
-        raise NotImplementedError
+        name = require_name(name, "the reader")
+        with self._connector.writing() as connection:
+            number_of(connection, readers, name)
+        return name
 
     def readers(self) -> list[str]:
         """Return the names of all readers, in the order of their registration."""
-        raise NotImplementedError
+        with self._connector.reading() as connection:
+            return list(connection.execute(sa.select(readers.c.name).order_by(readers.c.number)).scalars())
 
     # Classes
 
     def classes(self) -> list[CellClass]:
         """Return the classes as they stand, in the order in which they were added; merged ones are absent."""
-        raise NotImplementedError
+        with self._connector.reading() as connection:
+            return class_rows.read_classes(connection).standing()
+
+    def class_history(self) -> list[ClassChange]:
+        """Return all that was done to classes, in order."""
+        with self._connector.reading() as connection:
+            return class_rows.read_changes(connection)
 
     def add_class(self, name: str, *, reader: str, hotkey: str | None = None) -> CellClass:
         """Add a class; None takes the first free hotkey of 1 to 9, "" takes none.
@@ -88,7 +143,8 @@ class ReviewDatabase:
         Raises:
             RedDinoError: the name is empty or too long, or another class has the hotkey.
         """
-        raise NotImplementedError
+        with self._connector.writing() as connection:
+            return class_rows.add(connection, name, hotkey, require_name(reader, "the reader"))
 
     def rename_class(self, number: int, name: str, *, reader: str) -> CellClass:
         """Give a class another name.
@@ -96,15 +152,23 @@ class ReviewDatabase:
         Raises:
             RedDinoError: another class has it (merge them instead), or there is no such class.
         """
-        raise NotImplementedError
+        with self._connector.writing() as connection:
+            return class_rows.rename(connection, number, name, require_name(reader, "the reader"))
 
     def set_hotkey(self, number: int, hotkey: str, *, reader: str) -> CellClass:
         """Give a class a hotkey, "1" to "9" or "" for none; a class that had it loses it."""
-        raise NotImplementedError
+        with self._connector.writing() as connection:
+            return class_rows.set_hotkey(connection, number, hotkey, require_name(reader, "the reader"))
 
     def merge_class(self, number: int, into: int, *, reader: str) -> CellClass:
         """Count all cells of a class, earlier and later, for another; return that one."""
-        raise NotImplementedError
+        with self._connector.writing() as connection:
+            return class_rows.merge(connection, number, into, require_name(reader, "the reader"))
+
+    def part_class(self, number: int, *, reader: str) -> CellClass:
+        """Take a class out of the one that it was merged into, with the cells that it had."""
+        with self._connector.writing() as connection:
+            return class_rows.part(connection, number, require_name(reader, "the reader"))
 
     # Events
 
@@ -140,32 +204,57 @@ class ReviewDatabase:
             RedDinoError: a row that the table does not have, a class that is not there, or a deciding reader
                 who read the cell before.
         """
-        raise NotImplementedError
+        reader, rows = require_name(reader, "the reader"), sorted({int(cell) for cell in cells})
+        token = token or uuid.uuid4().hex
+        self._require_possible(reader, kind, rows, class_number=class_number, note=note, deciding=deciding)
+        with self._connector.writing() as connection:
+            number = event_of_token(connection, token)
+            if number is None:
+                self._keep(connection, rows)
+                if class_number is not None and not class_rows.read_classes(connection).knows(class_number):
+                    raise RedDinoError(f"no such class: number {class_number}; add it first")
+                values = {"token": token, "reader": number_of(connection, readers, reader), "kind": kind}
+                values |= {"class_number": class_number, "note": note, "seconds": seconds}
+                values |= {"deciding": deciding, "origin": origin}
+                number = insert_event(connection, values, rows, suggestions)
+            (event,) = read_events(connection, number=number)
+        return event
 
     def undo(self, reader: str, *, token: str | None = None) -> Event | None:
         """Undo the reader's last act in the page that still holds; None where there is none.
 
         The event returned is the undo; it names the act's number (`concerns`) and its cells.
         """
-        raise NotImplementedError
+        return self._concerning(reader, "undo", token)
 
     def redo(self, reader: str, *, token: str | None = None) -> Event | None:
         """Redo what the reader undid last, unless they acted since; None where there is nothing."""
-        raise NotImplementedError
+        return self._concerning(reader, "redo", token)
 
     def events(self, *, after: int = 0, reader: str | None = None) -> list[Event]:
         """Return the events with greater numbers than `after`, of all readers or of one, in order."""
-        raise NotImplementedError
+        with self._connector.reading() as connection:
+            return read_events(connection, after=after, reader=reader)
 
     def state(self) -> ReviewState:
         """Return who says what of which cell now; reads only the events that came since the last call."""
-        raise NotImplementedError
+        with self._lock, self._connector.reading() as connection:
+            new = read_events(connection, after=self._replay.last_event)
+            self._replay.add(new, class_rows.read_classes(connection).names())
+            return self._replay.state()
 
-    # First sorting, by an earlier classifier
+    # Cells
+
+    def cells(self) -> tuple[npt.NDArray[np.int64], Manifest]:
+        """Return the rows (n,) of all cells that have events, in order, and what the table says of them."""
+        with self._connector.reading() as connection:
+            root = pictures_folder(read_facts(connection), self._connector.file)
+            return stored_cells(connection, root)
 
     def first_sorting(self) -> dict[int, Suggestion]:
         """Return cell -> what imported predictions say; of several imports, the latest."""
-        raise NotImplementedError
+        with self._connector.reading() as connection:
+            return sorting_rows.read(connection)
 
     def add_first_sorting(
         self,
@@ -179,6 +268,65 @@ class ReviewDatabase:
         """Keep predictions (n) of a classifier as a first sorting of cells; add classes that are new.
 
         Returns:
-            How many were kept.
+            How many were kept: those of cells that this classifier had not sorted before.
         """
-        raise NotImplementedError
+        reader = require_name(reader, "the reader")
+        self._require_rows(cells.tolist())
+        with self._connector.writing() as connection:
+            for name in dict.fromkeys(labels):
+                if class_rows.read_classes(connection).named(name, formerly=True) is None:
+                    class_rows.add(connection, name, None, reader)
+            return sorting_rows.insert(connection, classifier, cells, labels, probabilities)
+
+    def _concerning(self, reader: str, kind: Kind, token: str | None) -> Event | None:
+        reader, token = require_name(reader, "the reader"), token or uuid.uuid4().hex
+        with self._connector.writing() as connection:
+            number = event_of_token(connection, token)
+            if number is None:
+                who = number_of(connection, readers, reader)
+                act = (last_to_undo if kind == "undo" else last_to_redo)(connection, who)
+                if act is None:
+                    return None
+                number = insert_event(
+                    connection, {"token": token, "reader": who, "kind": kind, "concerns": act}
+                )
+            (event,) = read_events(connection, number=number)
+        return event
+
+    def _require_possible(
+        self,
+        reader: str,
+        kind: Kind,
+        rows: list[int],
+        *,
+        class_number: int | None,
+        note: str,
+        deciding: bool,
+    ) -> None:
+        if kind not in ACTS:
+            raise RedDinoError(f"no such act: {kind!r}; there are: {', '.join(ACTS)}")
+        if not rows:
+            raise RedDinoError(f"the act '{kind}' is about no cell; name one or several")
+        if (class_number is None) == (kind == "label"):
+            raise RedDinoError(f"the act '{kind}' {'lacks' if kind == 'label' else 'takes no'} class_number")
+        if len(note) > MOST_NOTE:
+            raise RedDinoError(f"a note of {len(note):,} letters is too long; write {MOST_NOTE:,} at most")
+        self._require_rows(rows)
+        if deciding:
+            said = self.state().verdicts
+            own = [row for row in rows if reader in said.get(row, {}) and not said[row][reader].deciding]
+            if own:
+                raise RedDinoError(
+                    f"{reader} has read cell {own[0]} and cannot decide on it; a third reader decides"
+                )
+
+    def _require_rows(self, rows: Sequence[int]) -> None:
+        wrong = next((row for row in rows if not 0 <= row < self.rows), None)
+        if wrong is not None:
+            raise RedDinoError(f"the table has no row {wrong}: it has {self.rows:,} rows, from 0")
+
+    def _keep(self, connection: sa.Connection, rows: list[int]) -> None:
+        if self._cells is not None:
+            keep_cells(connection, self._cells, rows)
+        elif unknown := sorted(set(rows) - stored_rows(connection, rows)):
+            raise RedDinoError(f"cell {unknown[0]} was never shown; open the review with its table")

@@ -13,8 +13,8 @@ Kind = Literal["label", "none", "artefact", "unsure", "skip", "clear", "note", "
 VERDICTS: tuple[Kind, ...] = ("label", "none", "artefact", "unsure")
 #: Where an event came from.
 Origin = Literal["page", "import"]
-#: How readers came to one verdict: one read the cell; all agree; a third decided; more than half agree. Or they
-#: did not: they differ, or no one has a verdict.
+#: How readers came to one verdict: one read the cell; all agree; a third decided; more than half agree. Or
+#: they did not: they differ, or no one has a verdict.
 Standing = Literal["single", "agreed", "decided", "majority", "disputed", "open"]
 
 

@@ -1,0 +1,123 @@
+"""Connections to a review database: SQLite in a file, or PostgreSQL by URL; one writer at a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from reddino.foundations.errors import RedDinoError
+from reddino.reviewing.schema import sa
+
+#: Of PostgreSQL's advisory locks, the one that writers of a review hold.
+WRITERS_LOCK = 0x7265_7669
+#: Seconds that a writer waits for others.
+PATIENCE = 30.0
+
+
+class Connector:
+    """Open connections to one database.
+
+    Attributes:
+        shown: file, or URL without its password, for messages.
+        file: of SQLite; None for PostgreSQL.
+    """
+
+    def __init__(self, where: str | Path) -> None:
+        """Prepare connections without opening one.
+
+        Raises:
+            RedDinoError: the URL cannot be read, or names another kind of database.
+        """
+        url = _url(where)
+        self.file = Path(url.database or "") if url.get_backend_name() == "sqlite" else None
+        self.shown = str(self.file) if self.file else url.render_as_string(hide_password=True)
+        try:
+            self._engine = sa.create_engine(url, pool_pre_ping=self.file is None)
+        except ImportError as error:
+            raise RedDinoError(
+                f"PostgreSQL needs the package psycopg: {self.shown}; install it with "
+                "`pip install 'reddino[postgres]'`"
+            ) from error
+        if self.file:
+            sa.event.listen(self._engine, "connect", _prepare_sqlite)
+            sa.event.listen(self._engine, "begin", _begin_sqlite)
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """Give a connection in a transaction that only reads."""
+        with self._told(), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """Give a connection that alone writes; what it wrote is on the disk when the block is left.
+
+        Raises:
+            RedDinoError: the database cannot be reached or written; then nothing of the block was.
+        """
+        with self._told(), self._engine.connect() as plain:
+            connection = plain.execution_options(writes=True)
+            with connection.begin():
+                if self.file is None:
+                    connection.execute(sa.text("SET LOCAL synchronous_commit TO on"))
+                    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(WRITERS_LOCK)))
+                yield connection
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except sa.exc.DBAPIError as error:
+            reason = " ".join(str(error.orig).split())
+            raise RedDinoError(f"the review database cannot be used: {self.shown}; {reason}") from error
+
+
+def _url(where: str | Path) -> sa.URL:
+    text = str(where)
+    if "://" not in text:
+        return sa.URL.create("sqlite", database=text)
+    try:
+        url = sa.make_url(text)
+    except (sa.exc.ArgumentError, ValueError) as error:
+        raise RedDinoError("the URL of the database cannot be read; give postgresql://user@host/name") from (
+            error
+        )
+    kind = url.get_backend_name()
+    if kind == "postgresql":
+        return url.set(drivername="postgresql+psycopg")
+    if kind == "sqlite" and url.database and url.database != ":memory:":
+        return sa.URL.create("sqlite", database=url.database)
+    shown = url.render_as_string(hide_password=True)
+    raise RedDinoError(
+        f"a review is kept in a file of SQLite or by PostgreSQL: {shown}; give a path or postgresql://..."
+    )
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    """Make each commit durable, let readers and a writer work at once, and leave BEGIN to `_begin_sqlite`."""
+    connection.isolation_level = None
+    connection.execute(f"PRAGMA busy_timeout = {int(PATIENCE * 1000)}")
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:  # While another process makes the same change, SQLite refuses at once instead of waiting.
+            connection.execute("PRAGMA journal_mode = WAL")
+            break
+        except Exception as error:
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(0.02)
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    writes = connection.get_execution_options().get("writes")
+    # A transaction that reads first and writes later could find that another has written in between.
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,0 +1,72 @@
+"""Open a review database: begin it, bring it into the newest form, or refuse it."""
+
+from __future__ import annotations
+
+from reddino.foundations.errors import RedDinoError
+from reddino.foundations.version import __version__
+from reddino.reviewing.cell_rows import (
+    cells_digest,
+    folder_facts,
+    read_facts,
+    require_same_cells,
+    write_facts,
+)
+from reddino.reviewing.connecting import Connector
+from reddino.reviewing.event_rows import now
+from reddino.reviewing.schema import NEWEST, facts, metadata, sa, upgrade
+from reddino.smears.manifest import Manifest
+
+
+def begin_or_check(connector: Connector, cells: Manifest) -> None:
+    """Make the tables where there are none; else bring them into the newest form and compare the cells.
+
+    Raises:
+        RedDinoError: the database is about other cells, of a newer version, or of another program.
+    """
+    if connector.file is not None:
+        connector.file.parent.mkdir(parents=True, exist_ok=True)
+    with connector.writing() as connection:
+        if not sa.inspect(connection).get_table_names():
+            metadata.create_all(connection)
+            write_facts(connection, _first_facts(cells))
+        _bring_up(connection, connector.shown)
+        found = read_facts(connection)
+        changed = require_same_cells(found, cells, connector.shown)
+        changed |= folder_facts(cells, connector.file)
+        write_facts(connection, {name: value for name, value in changed.items() if found.get(name) != value})
+
+
+def require_review(connector: Connector) -> int:
+    """Return how many cells the table of a review has that is there.
+
+    Raises:
+        RedDinoError: there is no review.
+    """
+    if connector.file is not None and not connector.file.is_file():
+        raise RedDinoError(f"there is no review database: {connector.shown}; `reddino review` makes one")
+    with connector.writing() as connection:
+        _bring_up(connection, connector.shown)
+        return int(read_facts(connection)["rows"])
+
+
+def _bring_up(connection: sa.Connection, shown: str) -> None:
+    if not sa.inspect(connection).has_table(facts.name) or "schema" not in (found := read_facts(connection)):
+        raise RedDinoError(f"not a review database: {shown}; it has no table 'facts' of one")
+    version = int(found["schema"])
+    if version > NEWEST:
+        raise RedDinoError(
+            f"the review database is of a newer RedDino: {shown}; its form is {version}, and this "
+            f"RedDino reads up to {NEWEST}"
+        )
+    if version < NEWEST:
+        upgrade(connection, version)
+
+
+def _first_facts(cells: Manifest) -> dict[str, str]:
+    return {
+        "schema": str(NEWEST),
+        "begun": now(),
+        "version": __version__,
+        "rows": str(len(cells)),
+        "cells": cells_digest(cells, len(cells)),
+    }
