@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from reddino.api.embedding import convert, embed
     from reddino.api.networks import export, load, models, push
     from reddino.api.pictures import explore, patches, report
+    from reddino.api.review import review
     from reddino.api.scores import batch, evaluate
     from reddino.api.training import pack, plan, pretrain
     from reddino.classification.classifier import Classifier
@@ -54,6 +55,7 @@ _EXPORTS = {
     "reddino.api.embedding": ("convert", "embed"),
     "reddino.api.networks": ("export", "load", "models", "push"),
     "reddino.api.pictures": ("explore", "patches", "report"),
+    "reddino.api.review": ("review",),
     "reddino.api.scores": ("batch", "evaluate"),
     "reddino.api.training": ("pack", "plan", "pretrain"),
     "reddino.classification.classifier": ("Classifier",),
@@ -109,6 +111,7 @@ __all__ = [
     "read_manifest",
     "read_recipe",
     "report",
+    "review",
     "synthesise",
     "write_manifest",
 ]

@@ -14,6 +14,7 @@ from reddino.cli.networks import export, models, push
 from reddino.cli.options import Several
 from reddino.cli.pictures import explore, patches, report
 from reddino.cli.program import app
+from reddino.cli.review import review, review_app
 from reddino.cli.scores import batch, evaluate
 from reddino.cli.terminal import exit_code_of
 from reddino.cli.training import data_app, pack, plan, pretrain
@@ -43,6 +44,8 @@ __all__ = [
     "pretrain",
     "push",
     "report",
+    "review",
+    "review_app",
     "synthesise",
 ]
 

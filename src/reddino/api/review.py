@@ -1,0 +1,123 @@
+"""Review: label the cells of a table in a page that finds the ones worth labelling."""
+
+from __future__ import annotations
+
+import getpass
+import logging
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from reddino.embedding.replaced_pictures import replaced_pictures
+from reddino.embedding.table import read_embeddings
+from reddino.foundations.errors import RedDinoError
+from reddino.foundations.stages import stage
+from reddino.reviewing.database import ReviewDatabase
+from reddino.reviewing.pool import Pool
+from reddino.reviewing.web.pictures import CellPictures
+from reddino.reviewing.web.serving import listen, serve
+from reddino.reviewing.web.session import ReviewOptions, ReviewSession
+from reddino.smears.manifest import Manifest, read_manifest
+
+log = logging.getLogger(__name__)
+
+
+def review(
+    table: str | Path,
+    images: str | Path,
+    *,
+    database: str | Path | None = None,
+    reader: str | None = None,
+    blind: bool = False,
+    classes: Sequence[str] = (),
+    goal: int = 300,
+    refit_after: int = 20,
+    group_by: str | None = None,
+    join_sources: Sequence[str] = (),
+    um_per_px: float | None = None,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    host_names: Sequence[str] = (),
+    token: bool = False,
+    picture_folders: Sequence[str | Path] = (),
+    listening: Callable[[str], None] = lambda _address: None,
+) -> None:
+    """Serve a page in which readers label the cells of a table, until the process is told to stop.
+
+    Args:
+        table: folder of an embedding table with a row for each cell.
+        images: the manifest that was embedded, or the folder that its paths start from.
+        database: file, or URL of PostgreSQL; None: `TABLE.review.sqlite` beside the table.
+        reader: name that a browser begins with; None: the user's.
+        blind: readers see their own labels alone, and suggestions learned from these.
+        classes: names to begin with, or files with a name a line; those that are there already stay.
+        goal: labels that the page's progress is measured against.
+        refit_after: labels after which the classifier is fitted again.
+        group_by: column of the groups that are held out for the score; None: image, slide or patient.
+        join_sources: columns whose values mean the same under every source.
+        um_per_px: size of a pixel in micrometres, where the table has no column of that name.
+        host: address to listen on; other than loopback, browsers need the token that the address has.
+        port: 0 takes a free one.
+        host_names: further names by which browsers call this server.
+        token: require a token on loopback too, where others use the same machine.
+        picture_folders: further folders that pictures may lie in; else all lie below the manifest's.
+        listening: called with the address once it answers.
+
+    Raises:
+        RedDinoError: no such table or images, a database of another table, or an address that is taken.
+    """
+    if goal < 1 or refit_after < 1:
+        raise RedDinoError("the goal and the labels between fits are counted from 1: give a positive number")
+    if um_per_px is not None and not (math.isfinite(um_per_px) and um_per_px > 0):
+        raise RedDinoError(f"{um_per_px} is no size of a pixel: give micrometres, such as 0.1")
+    folder = Path(table)
+    read = read_embeddings(folder)
+    if "token_row" in read.table.column_names:
+        raise RedDinoError(f"{folder} has a row for each patch: review a table with a row for each cell")
+    given = Path(images)
+    root = given if given.is_dir() else read_manifest(given).root
+    pictures = CellPictures(read, root, [Path(one) for one in picture_folders])
+    others = replaced_pictures(folder, read, root)
+    if others:
+        log.warning(
+            "pictures were replaced since they were embedded (%d, the first is %s): embed again, or what "
+            "readers see is not what the vectors are of",
+            len(others),
+            others[0],
+        )
+    bound = listen(host, port, names=host_names, with_token=token)
+    where = database if database is not None else folder.parent / f"{folder.name}.review.sqlite"
+    opened = ReviewDatabase.open(where, Manifest(read.manifest().table, root))
+    name = opened.add_reader(reader if reader is not None else _user())
+    for one in _names(classes):
+        opened.add_class(one, reader=name)
+    with stage("preparing the cells"):
+        pool = Pool.of(read, group_by=group_by, join_sources=join_sources)
+        options = ReviewOptions(
+            folder.name, name, blind, goal, refit_after, math.nan if um_per_px is None else um_per_px
+        )
+        session = ReviewSession(read, pool, opened, pictures, options)
+    try:
+        serve(session, bound, lambda: listening(bound.address))
+    finally:
+        session.close()
+
+
+def _user() -> str:
+    """Return the name of the user; `reader` where the system has none."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "reader"
+
+
+def _names(classes: Sequence[str]) -> list[str]:
+    """Return names of classes, those of a file in its place."""
+    found: list[str] = []
+    for one in classes:
+        file = Path(one)
+        if file.suffix == ".txt" and not file.is_file():
+            raise RedDinoError(f"there is no file of classes: {one}; it has a name a line")
+        lines = file.read_text("utf-8").splitlines() if file.suffix == ".txt" else [one]
+        found += [line.strip() for line in lines if line.strip()]
+    return list(dict.fromkeys(found))

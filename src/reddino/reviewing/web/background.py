@@ -1,0 +1,164 @@
+"""The classifier of a review, fitted again in the background as labels come in."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from reddino.foundations.errors import RedDinoError
+from reddino.reviewing.learning import Probe, RunningScore, fit_probe, held_out_score, stopped_helping
+from reddino.reviewing.pool import Labelled, Pool
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A classifier of this review, and what it says of all cells.
+
+    Attributes:
+        number: counts up from 1; the classifier's name has it.
+        labels: cells that it was fitted on.
+        probe: the classifier.
+        likeliest: (n,) int16 class of each cell, by its place among the probe's names.
+        certainty: (n,) float32 probability of that class.
+        seconds: that the fit took, with the probabilities of all cells.
+        score: on held-out groups; None while it is being measured.
+        enough: whether more labels stopped helping.
+    """
+
+    number: int
+    labels: int
+    probe: Probe
+    likeliest: npt.NDArray[np.int16]
+    certainty: npt.NDArray[np.float32]
+    seconds: float
+    score: RunningScore | None = None
+    enough: bool = False
+
+    @property
+    def name(self) -> str:
+        """Name of the classifier in the records."""
+        return f"probe {self.number} of {self.labels} labels"
+
+
+class BackgroundProbe:
+    """Fits in a thread of its own; whoever reads gets what was fitted last.
+
+    A view is whose labels are learned from: "" for those of all readers, else a reader's name, so that a
+    blind reader's suggestions come from their own labels.
+
+    Args:
+        pool: all cells.
+        labelled: returns what a view has labelled so far.
+        after: labels after which a view is fitted again.
+        fitted: called with the view after each fit, in the thread.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        labelled: Callable[[str], Labelled],
+        *,
+        after: int,
+        fitted: Callable[[str], None] = lambda _view: None,
+    ) -> None:
+        self._pool, self._labelled, self._after, self._fitted = pool, labelled, after, fitted
+        self._learned: dict[str, Learned] = {}
+        self._scores: dict[str, list[RunningScore]] = {}
+        self._tried: dict[str, int] = {}
+        self._faults: dict[str, str] = {}
+        self._wanted: list[str] = []
+        self._running: str | None = None
+        self._stopped = False
+        self._change = threading.Condition()
+        self._thread = threading.Thread(target=self._work, name="review-learner", daemon=True)
+        self._thread.start()
+
+    def of(self, view: str) -> Learned | None:
+        """Return what was fitted last; None before the first fit."""
+        return self._learned.get(view)
+
+    def fault(self, view: str) -> str:
+        """Return why there is no classifier; "" where nothing speaks against one."""
+        return self._faults.get(view, "")
+
+    def busy(self, view: str) -> bool:
+        """Return whether a fit is running or waiting."""
+        with self._change:
+            return self._running == view or view in self._wanted
+
+    def count(self, view: str, labels: int) -> None:
+        """Take note of how many labels a view has; fit where enough came since the last fit."""
+        if abs(labels - self._tried.get(view, 0)) >= self._after:
+            self.want(view)
+
+    def want(self, view: str) -> None:
+        """Fit a view as soon as the fit before it is done."""
+        with self._change:
+            if view not in self._wanted:
+                self._wanted.append(view)
+                self._change.notify_all()
+
+    def wait(self, view: str, seconds: float) -> bool:
+        """Wait until a view has nothing to fit; return whether that came within the time."""
+        with self._change:
+            return self._change.wait_for(
+                lambda: self._running != view and view not in self._wanted, timeout=seconds
+            )
+
+    def close(self) -> None:
+        """Fit nothing more."""
+        with self._change:
+            self._stopped = True
+            self._change.notify_all()
+
+    def _work(self) -> None:
+        while True:
+            with self._change:
+                self._change.wait_for(lambda: bool(self._wanted) or self._stopped)
+                if self._stopped:
+                    return
+                view = self._running = self._wanted.pop(0)
+            try:
+                self._fit(view)
+            except RedDinoError as error:
+                self._faults[view] = str(error)
+            except Exception:
+                log.exception("the classifier of the review could not be fitted")
+                self._faults[view] = "the classifier could not be fitted; the server's log says why"
+            finally:
+                with self._change:
+                    self._running = None
+                    self._change.notify_all()
+
+    def _fit(self, view: str) -> None:
+        started = time.monotonic()
+        labelled = self._labelled(view)
+        self._tried[view] = len(labelled)
+        probe = fit_probe(self._pool, labelled)
+        if probe is None:
+            self._faults[view] = "a classifier needs labels of two classes"
+            self._learned.pop(view, None)
+            return
+        probabilities = probe.probabilities(self._pool.vectors)
+        likeliest = probabilities.argmax(axis=1).astype(np.int16)
+        certainty = probabilities.max(axis=1).astype(np.float32)
+        before = self._learned.get(view)
+        number = 1 if before is None else before.number + 1
+        found = Learned(number, len(labelled), probe, likeliest, certainty, time.monotonic() - started)
+        if before is not None:
+            found = replace(found, score=before.score, enough=before.enough)
+        self._faults.pop(view, None)
+        self._learned[view] = found
+        self._fitted(view)
+        score = held_out_score(self._pool, labelled)
+        scores = self._scores.setdefault(view, [])
+        scores.append(score)
+        self._learned[view] = replace(found, score=score, enough=stopped_helping(scores))

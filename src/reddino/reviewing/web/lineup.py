@@ -1,0 +1,244 @@
+"""Which cells come next: the rows that fit what a reader asked for, in the order that they asked for."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from reddino.reviewing.choices import DESCRIPTIONS
+from reddino.reviewing.pool import Labelled, Numbers, Pool
+from reddino.reviewing.ranking import rank
+from reddino.reviewing.records import Suggestion
+from reddino.reviewing.state import ReviewState
+from reddino.reviewing.web.asking import Asked
+from reddino.reviewing.web.background import Learned
+from reddino.reviewing.web.facets import Facet
+
+Mask = npt.NDArray[np.bool_]
+
+#: Cells that are ranked at once, and seconds after which cells are shown in another order meanwhile.
+RANKED, PATIENCE = 240, 1.2
+#: Line-ups that are kept.
+_KEPT = 16
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known when cells are chosen.
+
+    Attributes:
+        reader: who asks.
+        view: whose labels the classifier learned from, see `BackgroundProbe`.
+        state: verdicts that the reader may see.
+        everyone: all verdicts, for the second reading of a blind reader.
+        labelled: what was labelled so far.
+        learned: the classifier; None before the first fit.
+        first: suggestions of an earlier classifier, where there is none yet.
+    """
+
+    reader: str
+    view: str
+    state: ReviewState
+    everyone: ReviewState
+    labelled: Labelled
+    learned: Learned | None
+    first: Mapping[int, Suggestion]
+
+
+class Lineup:
+    """Ranks cells in a thread of its own, and keeps what it ranked until a new classifier makes it old.
+
+    Args:
+        pool: all cells.
+        facets: their columns.
+    """
+
+    def __init__(self, pool: Pool, facets: Mapping[str, Facet]) -> None:
+        self._pool, self._facets = pool, facets
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="review-lineup")
+        self._ranked: OrderedDict[tuple[str, Asked], Future[Numbers]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Rank nothing more."""
+        self._worker.shutdown(wait=False, cancel_futures=True)
+
+    def next(self, asked: Asked, known: Known, count: int, without: Numbers) -> tuple[Numbers, int, bool]:
+        """Return the next rows.
+
+        Returns:
+            The rows (k <= count,), how many fit in all, and whether they are in the order asked for: a first
+            ranking of many cells takes a while, and chance orders them meanwhile.
+        """
+        among = self.matching(asked, known)
+        among[without] = False
+        left = np.flatnonzero(among)
+        if not len(left):
+            return left, 0, True
+        if asked.order in DESCRIPTIONS and asked.status == "open" and asked.reader is None:
+            rows = self._kept(asked, known, among, count)
+        elif asked.order in ("strangest", "like"):
+            # What they need is measured once, and takes a while for many cells.
+            rows = self._result(self._worker.submit(self._sorted, asked, known, left, count))
+        else:
+            rows = self._sorted(asked, known, left, count)
+        if rows is None:
+            return self._by_chance(left)[:count], len(left), False
+        return rows, len(left), True
+
+    def refresh(self, view: str, known: Callable[[str], Known]) -> None:
+        """Rank again what readers of a view asked for last; they get the former order until that is done."""
+        with self._lock:
+            stale = [key for key in self._ranked if key[0] == view]
+        for key in stale[-2:]:
+            found = self._worker.submit(self._rank, key[1], known(view))
+            found.add_done_callback(lambda done, key=key: self._replace(key, done))  # type: ignore[misc]
+        with self._lock:
+            for key in stale[:-2]:
+                self._ranked.pop(key, None)
+
+    def matching(self, asked: Asked, known: Known) -> Mask:
+        """Return which cells (n,) fit the filters."""
+        fits = self._by_status(asked, known)
+        for name, facet in self._facets.items():
+            wanted = getattr(asked, name)
+            if wanted is not None:
+                fits &= facet.rows(wanted)
+        if asked.by_classifier:
+            fits &= self._by_classifier(asked, known)
+        return fits
+
+    def _by_status(self, asked: Asked, known: Known) -> Mask:
+        state, everyone = known.state, known.everyone
+        answered = self._mask(state.answered(asked.reader))
+        skipped = state.skipped.get(known.reader, frozenset())
+        if asked.status == "open":
+            # A reader is only named to see what they said.
+            return answered if asked.reader is not None else ~answered & ~self._mask(skipped)
+        if asked.status == "second":
+            return self._mask(everyone.answered() - everyone.answered(known.reader) - skipped)
+        if asked.status == "all":
+            return answered if asked.reader is not None else np.ones(len(self._pool), dtype=np.bool_)
+        rows: dict[str, Iterable[int]] = {
+            "skipped": state.skipped.get(asked.reader or known.reader, frozenset()),
+            "disputed": state.disputed(),
+            "noted": state.notes,
+        }
+        return self._mask(rows[asked.status] if asked.status in rows else _verdicts_of(asked, state))
+
+    def _by_classifier(self, asked: Asked, known: Known) -> Mask:
+        learned = known.learned
+        fits = np.zeros(len(self._pool), dtype=np.bool_)
+        if learned is not None:
+            fits = (learned.certainty >= asked.low) & (learned.certainty <= asked.high)
+            if asked.predicted is not None:
+                names = learned.probe.names
+                place = names.index(asked.predicted) if asked.predicted in names else -1
+                fits &= learned.likeliest == place
+            return fits
+        for cell, suggestion in known.first.items():
+            fits[cell] = asked.low <= suggestion.probability <= asked.high and (
+                asked.predicted in (None, suggestion.label)
+            )
+        return fits
+
+    def _sorted(self, asked: Asked, known: Known, left: Numbers, count: int) -> Numbers:
+        learned = known.learned
+        if asked.order == "like" and asked.like is not None:
+            near = self._pool.nearest([asked.like], len(self._pool))
+            return near[np.isin(near, left)][:count]
+        if asked.order == "strangest":
+            keys: tuple[npt.NDArray[np.generic], ...] = (-self._pool.strangeness[left],)
+        elif asked.order in ("least_certain", "predicted") and learned is not None:
+            certainty = learned.certainty[left]
+            keys = (certainty,) if asked.order == "least_certain" else (-certainty, learned.likeliest[left])
+        elif asked.status == "second":
+            return self._by_chance(left)[:count]
+        else:
+            keys = (left,)
+        order: Numbers = np.lexsort(keys).astype(np.int64)
+        return left[order][:count]
+
+    def _by_chance(self, rows: Numbers) -> Numbers:
+        """Return rows in an order that is drawn once for all cells, so that the next page goes on with it."""
+        places = np.random.default_rng(0).permutation(len(self._pool))
+        return rows[np.argsort(places[rows], kind="stable")]
+
+    def _kept(self, asked: Asked, known: Known, among: Mask, count: int) -> Numbers | None:
+        """Return the next rows by a strategy; None where its first ranking takes too long."""
+        key = (known.view, asked)
+        with self._lock:
+            waiting = self._ranked.get(key)
+            if waiting is None or _is_broken(waiting):
+                waiting = self._ranked[key] = self._worker.submit(self._rank, asked, known)
+            self._ranked.move_to_end(key)
+            while len(self._ranked) > _KEPT:
+                self._ranked.popitem(last=False)
+        rows = self._result(waiting)
+        if rows is None:
+            return None
+        free = rows[among[rows]]
+        if len(free) >= count or (len(rows) < RANKED and len(free)):
+            return free[:count]
+        # Nearly all of the line-up is answered, or put off.
+        again = self._worker.submit(self._rank, asked, known, among)
+        with self._lock:
+            self._ranked[key] = again
+        found = self._result(again)
+        return None if found is None else found[:count]
+
+    def _result(self, waiting: Future[Numbers]) -> Numbers | None:
+        try:
+            return waiting.result(timeout=PATIENCE)
+        except TimeoutError:
+            return None
+
+    def _rank(self, asked: Asked, known: Known, among: Mask | None = None) -> Numbers:
+        rows = np.flatnonzero(self.matching(asked, known) if among is None else among)
+        if not len(rows):
+            return rows
+        learned = known.learned
+        return rank(
+            asked.order,  # type: ignore[arg-type]
+            self._pool,
+            known.labelled,
+            count=RANKED,
+            probe=None if learned is None else learned.probe,
+            among=rows,
+            seed=len(known.labelled),
+        )
+
+    def _replace(self, key: tuple[str, Asked], done: Future[Numbers]) -> None:
+        with self._lock:
+            if key in self._ranked and not _is_broken(done):
+                self._ranked[key] = done
+
+    def _mask(self, rows: Iterable[int]) -> Mask:
+        found = np.zeros(len(self._pool), dtype=np.bool_)
+        found[np.fromiter(rows, dtype=np.int64)] = True
+        return found
+
+
+def _verdicts_of(asked: Asked, state: ReviewState) -> list[int]:
+    """Return the cells with a verdict of the kind, class and reader that were asked for."""
+    kind = "label" if asked.status == "labelled" else asked.status
+    return [
+        cell
+        for cell, verdicts in state.verdicts.items()
+        if any(
+            verdict.kind == kind
+            and asked.reader in (None, verdict.reader)
+            and asked.label in (None, verdict.label)
+            for verdict in verdicts.values()
+        )
+    ]
+
+
+def _is_broken(waiting: Future[Numbers]) -> bool:
+    return waiting.cancelled() or (waiting.done() and waiting.exception() is not None)
