@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from reddino.api.demonstration import demo
     from reddino.api.domain import compare
     from reddino.api.embedding import convert, embed
+    from reddino.api.labels import ReviewedLabels, labels
     from reddino.api.networks import export, load, models, push
     from reddino.api.pictures import explore, patches, report
     from reddino.api.review import review
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from reddino.foundations.errors import RedDinoError
     from reddino.networks.encoder import Encoder
     from reddino.pretraining.run.recipe import read_recipe
+    from reddino.reviewing.agreement import Kappa
     from reddino.smears.failures import Failures
     from reddino.smears.findings import Finding
     from reddino.smears.manifest import Manifest, join_manifests, read_manifest, write_manifest
@@ -53,6 +55,7 @@ _EXPORTS = {
     "reddino.api.demonstration": ("demo",),
     "reddino.api.domain": ("compare",),
     "reddino.api.embedding": ("convert", "embed"),
+    "reddino.api.labels": ("ReviewedLabels", "labels"),
     "reddino.api.networks": ("export", "load", "models", "push"),
     "reddino.api.pictures": ("explore", "patches", "report"),
     "reddino.api.review": ("review",),
@@ -67,6 +70,7 @@ _EXPORTS = {
     "reddino.foundations.errors": ("RedDinoError",),
     "reddino.pretraining.run.recipe": ("read_recipe",),
     "reddino.networks.encoder": ("Encoder",),
+    "reddino.reviewing.agreement": ("Kappa",),
     "reddino.smears.failures": ("Failures",),
     "reddino.smears.findings": ("Finding",),
     "reddino.smears.manifest": ("Manifest", "join_manifests", "read_manifest", "write_manifest"),
@@ -80,10 +84,12 @@ __all__ = [
     "Encoder",
     "Failures",
     "Finding",
+    "Kappa",
     "KnownModel",
     "Manifest",
     "Predictions",
     "RedDinoError",
+    "ReviewedLabels",
     "__version__",
     "batch",
     "cells",
@@ -98,6 +104,7 @@ __all__ = [
     "export",
     "fit",
     "join_manifests",
+    "labels",
     "load",
     "manifest",
     "models",

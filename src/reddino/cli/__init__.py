@@ -10,6 +10,7 @@ from reddino.cli.classifiers import fit, predict
 from reddino.cli.data import cells, check, manifest, synthesise
 from reddino.cli.demonstration import demo
 from reddino.cli.embedding import convert, embed
+from reddino.cli.labels import labels
 from reddino.cli.networks import export, models, push
 from reddino.cli.options import Several
 from reddino.cli.pictures import explore, patches, report
@@ -34,6 +35,7 @@ __all__ = [
     "explore",
     "export",
     "fit",
+    "labels",
     "main",
     "manifest",
     "models",

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from reddino.foundations.errors import RedDinoError
 from reddino.reviewing import class_rows, sorting_rows
+from reddino.reviewing.acts import require_act, require_third_reader
 from reddino.reviewing.cell_rows import keep_cells, pictures_folder, read_facts, stored_cells, stored_rows
 from reddino.reviewing.classes import ClassChange, require_name
 from reddino.reviewing.connecting import Connector
@@ -30,9 +31,7 @@ from reddino.reviewing.replay import Replay
 from reddino.reviewing.schema import readers, sa
 from reddino.reviewing.state import ReviewState
 from reddino.smears.manifest import Manifest
-
-ACTS: tuple[Kind, ...] = ("label", "none", "artefact", "unsure", "skip", "clear", "note")
-MOST_NOTE = 10_000
+from reddino.smears.spelling import clean
 
 
 def default_database(table: str | Path) -> Path:
@@ -135,6 +134,18 @@ class ReviewDatabase:
         with self._connector.reading() as connection:
             return class_rows.read_changes(connection)
 
+    def class_names(self) -> dict[int, str]:
+        """Return the number of each class, merged ones too, -> the name that it counts under now."""
+        with self._connector.reading() as connection:
+            names = class_rows.read_classes(connection).names()
+        return {number: name for number, (_, name) in names.items()}
+
+    def class_called(self, name: str, *, reader: str) -> CellClass:
+        """Return the class that has a name or had it; add it where there is none."""
+        with self._connector.writing() as connection:
+            there = class_rows.read_classes(connection).named(clean(name), formerly=True)
+            return there or class_rows.add(connection, name, None, require_name(reader, "the reader"))
+
     def add_class(self, name: str, *, reader: str, hotkey: str | None = None) -> CellClass:
         """Add a class; None takes the first free hotkey of 1 to 9, "" takes none.
 
@@ -206,7 +217,10 @@ class ReviewDatabase:
         """
         reader, rows = require_name(reader, "the reader"), sorted({int(cell) for cell in cells})
         token = token or uuid.uuid4().hex
-        self._require_possible(reader, kind, rows, class_number=class_number, note=note, deciding=deciding)
+        require_act(kind, rows, class_number, note)
+        self._require_rows(rows)
+        if deciding:
+            require_third_reader(reader, rows, self.state())
         with self._connector.writing() as connection:
             number = event_of_token(connection, token)
             if number is None:
@@ -245,10 +259,25 @@ class ReviewDatabase:
 
     # Cells
 
+    def pictures(self) -> Path:
+        """Return the folder that the paths of the table are relative to."""
+        with self._connector.reading() as connection:
+            return pictures_folder(read_facts(connection), self._connector.file)
+
+    def whole_table(self) -> Manifest:
+        """Return all rows of the table that the review was opened with.
+
+        Raises:
+            RedDinoError: it was opened without.
+        """
+        if self._cells is None:
+            raise RedDinoError(f"the review was opened without its table: {self.where}; give the table")
+        return self._cells
+
     def cells(self) -> tuple[npt.NDArray[np.int64], Manifest]:
         """Return the rows (n,) of all cells that have events, in order, and what the table says of them."""
+        root = self.pictures()
         with self._connector.reading() as connection:
-            root = pictures_folder(read_facts(connection), self._connector.file)
             return stored_cells(connection, root)
 
     def first_sorting(self) -> dict[int, Suggestion]:
@@ -273,8 +302,9 @@ class ReviewDatabase:
         reader = require_name(reader, "the reader")
         self._require_rows(cells.tolist())
         with self._connector.writing() as connection:
+            known = class_rows.read_classes(connection)
             for name in dict.fromkeys(labels):
-                if class_rows.read_classes(connection).named(name, formerly=True) is None:
+                if known.named(name, formerly=True) is None:
                     class_rows.add(connection, name, None, reader)
             return sorting_rows.insert(connection, classifier, cells, labels, probabilities)
 
@@ -292,33 +322,6 @@ class ReviewDatabase:
                 )
             (event,) = read_events(connection, number=number)
         return event
-
-    def _require_possible(
-        self,
-        reader: str,
-        kind: Kind,
-        rows: list[int],
-        *,
-        class_number: int | None,
-        note: str,
-        deciding: bool,
-    ) -> None:
-        if kind not in ACTS:
-            raise RedDinoError(f"no such act: {kind!r}; there are: {', '.join(ACTS)}")
-        if not rows:
-            raise RedDinoError(f"the act '{kind}' is about no cell; name one or several")
-        if (class_number is None) == (kind == "label"):
-            raise RedDinoError(f"the act '{kind}' {'lacks' if kind == 'label' else 'takes no'} class_number")
-        if len(note) > MOST_NOTE:
-            raise RedDinoError(f"a note of {len(note):,} letters is too long; write {MOST_NOTE:,} at most")
-        self._require_rows(rows)
-        if deciding:
-            said = self.state().verdicts
-            own = [row for row in rows if reader in said.get(row, {}) and not said[row][reader].deciding]
-            if own:
-                raise RedDinoError(
-                    f"{reader} has read cell {own[0]} and cannot decide on it; a third reader decides"
-                )
 
     def _require_rows(self, rows: Sequence[int]) -> None:
         wrong = next((row for row in rows if not 0 <= row < self.rows), None)

@@ -1,0 +1,199 @@
+"""Labels and predictions of files, taken into a review: matched to the cells of its table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from reddino.foundations.errors import RedDinoError
+from reddino.foundations.provenance import hash_bytes
+from reddino.reviewing.database import ReviewDatabase
+from reddino.reviewing.records import VERDICTS, Kind
+from reddino.smears.manifest import Manifest
+from reddino.smears.spelling import clean
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What became of the rows of a file.
+
+    Attributes:
+        taken: rows that the review took in.
+        unknown: rows of cells that its table does not have.
+        kept: rows of cells on which that reader had a verdict already, which stays; of predictions, those
+            that were there.
+        empty: rows without a label.
+    """
+
+    taken: int
+    unknown: int
+    kept: int
+    empty: int
+
+
+def matching_rows(cells: Manifest, others: Manifest) -> npt.NDArray[np.int64]:
+    """Return for each row of `others` (n,) the row of the same cell in `cells`, or -1.
+
+    The same cell is at the same place of the same image. An image that exists as `others` names it is
+    compared by where it lies, any other by its name.
+    """
+    known: dict[tuple[str, tuple[float, ...]], int] = {}
+    for real in (True, False):
+        for row, one in enumerate(zip(_names(cells, real), _places(cells), strict=True)):
+            known.setdefault(one, row)
+    names, places = _names(others, True), _places(others)
+    return np.array([known.get((names[row], places[row]), -1) for row in range(len(others))], dtype=np.int64)
+
+
+def _places(manifest: Manifest) -> list[tuple[float, ...]]:
+    numbers = np.stack([manifest.numbers(name) for name in ("x", "y", "w", "h")], axis=1)
+    return [tuple(row) for row in np.nan_to_num(numbers, nan=-1e9).round(3).tolist()]
+
+
+def _names(manifest: Manifest, real: bool) -> list[str]:
+    """Return the image of each row: where it lies, if it is there (`real`); else as it is written."""
+    unique, codes = manifest.images()
+    found = [(_where(manifest.root, name) if real else "") or name for name in unique]
+    return [found[code] for code in codes.tolist()]
+
+
+def _where(root: Path, name: str) -> str:
+    """Return where an image (or a shard and its member) lies; "" if it is not there."""
+    file, mark, member = name.partition("::")
+    return os.path.realpath(root / file) + mark + member if (root / file).is_file() else ""
+
+
+def import_labels(
+    review: ReviewDatabase, cells: Manifest, labels: Manifest, *, reader: str | None = None
+) -> ImportReport:
+    """Take the labels of a manifest in, as verdicts of a reader; classes that are new are added.
+
+    A column `verdict`, as exports have, tells cells that are of no class. Verdicts that the reader has
+    already stay. The same file twice is the same once.
+
+    Args:
+        review: open on `cells`.
+        cells: rows of the embedding table.
+        labels: what to take in.
+        reader: whose verdicts they become; None takes the column `reader`.
+
+    Raises:
+        RedDinoError: there is neither a reader nor such a column, or no row is of a cell of the table.
+    """
+    rows = matching_rows(cells, labels)
+    require_some(rows, len(labels))
+    readers = _readers(labels, reader)
+    answers = _answers(labels)
+    state = review.state()
+    by_act: dict[tuple[str, Kind, str], list[int]] = {}
+    empty = kept = 0
+    for row, who, answer in zip(rows.tolist(), readers, answers, strict=True):
+        if row < 0:
+            continue
+        if answer is None:
+            empty += 1
+        elif who in state.verdicts.get(row, {}):
+            kept += 1
+        else:
+            by_act.setdefault((who, *answer), []).append(row)
+    for (who, kind, label), chosen in by_act.items():
+        _record(review, who, kind, label, sorted(set(chosen)))
+    taken = sum(len(chosen) for chosen in by_act.values())
+    return ImportReport(taken, int((rows < 0).sum()), kept, empty)
+
+
+def _readers(labels: Manifest, reader: str | None) -> list[str]:
+    if reader is not None:
+        return [reader] * len(labels)
+    if "reader" not in labels.table.column_names or "" in (named := labels.strings("reader")):
+        raise RedDinoError(
+            "it is not known whose labels these are: name the reader, or fill a column 'reader'"
+        )
+    return named
+
+
+def _answers(labels: Manifest) -> list[tuple[Kind, str] | None]:
+    said = labels.strings("verdict") if "verdict" in labels.table.column_names else [""] * len(labels)
+    no_class: Mapping[str, Kind] = {kind: kind for kind in VERDICTS if kind != "label"}
+    return [
+        (no_class[verdict], "") if verdict in no_class else ("label", label) if label else None
+        for verdict, label in zip(said, labels.strings("label"), strict=True)
+    ]
+
+
+def _record(review: ReviewDatabase, who: str, kind: Kind, label: str, rows: list[int]) -> None:
+    number = None
+    if kind == "label":
+        number = review.class_called(label, reader=who).number
+    token = f"import {hash_bytes(repr((who, kind, label, rows)).encode())}"
+    review.record(who, kind, rows, class_number=number, token=token, origin="import")
+
+
+def import_predictions(
+    review: ReviewDatabase, cells: Manifest, predictions: Manifest, *, classifier: str, reader: str
+) -> ImportReport:
+    """Take what `predict` wrote as a first sorting, which readers correct; it is no verdict.
+
+    Args:
+        review: open on `cells`.
+        cells: rows of the embedding table.
+        predictions: with the columns `predicted` and `probability`.
+        classifier: name that the suggestions go by.
+        reader: who brings them.
+
+    Raises:
+        RedDinoError: a column is missing, a probability is none, or no row is of a cell of the table.
+    """
+    for name in ("predicted", "probability"):
+        if name not in predictions.table.column_names:
+            raise RedDinoError(
+                f"no predictions: there is no column '{name}'; give a file that `predict` wrote"
+            )
+    rows = matching_rows(cells, predictions)
+    require_some(rows, len(predictions))
+    labels = [clean(name) for name in predictions.strings("predicted")]
+    likely = _probabilities(predictions)
+    # Of a cell that is listed twice, the first row.
+    first = np.unique(rows, return_index=True)[1]
+    chosen = np.array([one for one in first.tolist() if rows[one] >= 0 and labels[one]], dtype=np.int64)
+    taken = review.add_first_sorting(
+        classifier, rows[chosen], [labels[one] for one in chosen.tolist()], likely[chosen], reader=reader
+    )
+    empty = sum(1 for row, label in zip(rows.tolist(), labels, strict=True) if row >= 0 and not label)
+    return ImportReport(taken, int((rows < 0).sum()), len(chosen) - taken, empty)
+
+
+def _probabilities(predictions: Manifest) -> npt.NDArray[np.float64]:
+    texts = predictions.strings("probability")
+    try:
+        likely = np.array([float(text) if text else np.nan for text in texts])
+    except ValueError as error:
+        raise RedDinoError(
+            f"column 'probability' does not hold numbers: {error}; give what `predict` wrote"
+        ) from (error)
+    if ((likely < 0) | (likely > 1)).any():
+        raise RedDinoError("column 'probability' holds numbers that are none, below 0 or above 1")
+    return np.where(np.isnan(likely), 0.0, likely)
+
+
+def require_some(rows: npt.NDArray[np.int64], count: int) -> None:
+    """Refuse a file of which no row is a cell of the table.
+
+    Raises:
+        RedDinoError: all of rows (n,) are -1.
+    """
+    if not (rows >= 0).any():
+        raise RedDinoError(
+            f"none of the {count:,} rows is a cell of the table: images or places differ; "
+            "give the file that belongs to this table"
+        )
+
+
+def file_of(manifest: Path) -> str:
+    """Return what suggestions of a file of predictions go by: its name without the suffix."""
+    return clean(manifest.stem) or "predictions"
