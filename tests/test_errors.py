@@ -8,7 +8,10 @@ from pathlib import Path
 
 SOURCE = Path(__file__).parents[1] / "src" / "reddino"
 #: Names that may begin a message.
-NAMES = {"AnnData", "CSV", "CUDA", "JSON", "ONNX", "OpenCV", "OpenVINO", "PyTorch", "Python", "RedDino"}
+NAMES = {
+    *("AnnData", "CSV", "CUDA", "JSON", "ONNX", "OpenCV", "OpenVINO", "PostgreSQL", "PyTorch", "Python"),
+    "RedDino",
+}
 
 
 def _text(node: ast.expr) -> str:

@@ -29,7 +29,9 @@ def test_import__loads_neither_torch_nor_numpy_nor_the_command_line() -> None:
     assert in_a_new_process(f"import sys, reddino; print([m for m in {heavy} if m in sys.modules])") == "[]"
 
 
-@pytest.mark.parametrize("command", ["--help", "embed --help", "evaluate --help", "labels --help"])
+@pytest.mark.parametrize(
+    "command", ["--help", "embed --help", "evaluate --help", "manifest --help", "labels --help"]
+)
 def test_import__help_of_the_command_line_loads_nothing_that_computes(command: str) -> None:
     heavy = "['torch', 'numpy', 'pyarrow', 'sklearn', 'timm', 'matplotlib', 'sqlalchemy', 'fastapi']"
     code = (

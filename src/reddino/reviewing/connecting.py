@@ -96,7 +96,7 @@ def _url(where: str | Path) -> sa.URL:
         return sa.URL.create("sqlite", database=url.database)
     shown = url.render_as_string(hide_password=True)
     raise RedDinoError(
-        f"a review is kept in a file of SQLite or by PostgreSQL: {shown}; give a path or postgresql://..."
+        f"a review is kept in a file of SQLite or by PostgreSQL: {shown}; give a path, or postgresql://user@host/name"
     )
 
 
