@@ -180,7 +180,7 @@ def test_classifier__is_fitted_after_so_many_labels_and_suggests(opened: Open) -
         for c in session.described(_rows(session, order="least_certain"), "ada")
     ]
     assert certainties == sorted(certainties)
-    middle = float(np.median(certainties)) + 1e-4
+    middle = float(np.quantile(certainties, 0.6))
     assert 0 < len(_rows(session, low=middle)) < len(_rows(session, high=middle)) < ROWS
 
 

@@ -17,13 +17,11 @@ from reddino.embedding.view_encoder import Vectors
 from reddino.evaluation.intervals import LEAST_GROUPS, PredictedRows, interval, resampled_scores
 from reddino.evaluation.metrics import confusion_matrix, precision_recall_f1, score
 from reddino.evaluation.splits import folds_of_groups
-from reddino.reviewing.pool import Labelled, Numbers, Pool, Real
+from reddino.reviewing.pool import AT_ONCE, Labelled, Numbers, Pool, Projection, Real
 
-#: Inverse strength of regularisation, on vectors standardised over the pool.
-STRENGTH = 0.01
+#: Inverse strength of regularisation, on components whose mean square is 1.
+STRENGTH = 0.1
 MAX_ITERATIONS = 300
-#: Rows whose probabilities are computed at once.
-AT_ONCE = 16_384
 #: Folds of the running score.
 FOLDS = 5
 #: A class counts in a result from so many labelled cells, in so many groups, on; before, they are candidates.
@@ -38,26 +36,29 @@ class Probe:
 
     Attributes:
         names: of all classes.
-        mean, spread: (d,) what vectors are standardised with: the pool's.
-        weights: (k, d) float32.
+        projection: of vectors to the components that it learned in: the pool's.
+        weights: (k, p) float32.
         bias: (k,) float32; far below the others for classes without a label.
     """
 
     names: tuple[str, ...]
-    mean: Vectors
-    spread: Vectors
+    projection: Projection
     weights: Vectors
     bias: Vectors
 
     def probabilities(self, vectors: Vectors) -> npt.NDArray[np.float32]:
         """Return the probability (n, k) of each class for vectors (n, d), computed in chunks."""
-        scaled = self.weights / self.spread
-        bias = self.bias - scaled @ self.mean
+        axes = self.projection.axes @ self.weights.T
+        bias = self.bias - self.projection.offset @ self.weights.T
         found = np.empty((len(vectors), len(self.names)), dtype=np.float32)
         for start in range(0, len(vectors), AT_ONCE):
-            logits = vectors[start : start + AT_ONCE] @ scaled.T + bias
-            found[start : start + AT_ONCE] = softmax(logits)
+            part = slice(start, start + AT_ONCE)
+            found[part] = softmax((vectors[part] @ axes + bias).astype(np.float64))
         return found
+
+    def of_features(self, features: Vectors) -> npt.NDArray[np.float32]:
+        """Return the same for components (n, p) of vectors."""
+        return softmax((features @ self.weights.T + self.bias).astype(np.float64)).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -108,21 +109,21 @@ def fit_probe(pool: Pool, labelled: Labelled) -> Probe | None:
     present = np.unique(labelled.classes)
     if len(present) < 2:
         return None
-    mean, spread = pool.scale
-    model = LogisticRegression(C=STRENGTH, max_iter=MAX_ITERATIONS)
+    # Rare classes count as much as frequent ones: the labelled cells were sought, and are no random sample.
+    model = LogisticRegression(C=STRENGTH, max_iter=MAX_ITERATIONS, class_weight="balanced")
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         # Few cells of many classes are meant: these are no numbers to regress.
         warnings.filterwarnings("ignore", message="The number of unique classes", category=UserWarning)
-        model.fit((pool.vectors[labelled.rows] - mean) / spread, labelled.classes)
-    weights = np.zeros((len(labelled.names), pool.vectors.shape[1]), dtype=np.float32)
+        model.fit(pool.features[labelled.rows], labelled.classes)
+    weights = np.zeros((len(labelled.names), pool.features.shape[1]), dtype=np.float32)
     bias = np.full(len(labelled.names), -1e3, dtype=np.float32)
     if len(present) == 2:
         weights[present] = np.concatenate([-model.coef_, model.coef_]) / 2
         bias[present] = np.concatenate([-model.intercept_, model.intercept_]) / 2
     else:
         weights[present], bias[present] = model.coef_, model.intercept_
-    return Probe(labelled.names, mean, spread, weights, bias)
+    return Probe(labelled.names, pool.projection, weights, bias)
 
 
 def candidates_only(pool: Pool, labelled: Labelled) -> tuple[str, ...]:
@@ -183,7 +184,7 @@ def _predict_folds(pool: Pool, known: Labelled, seed: int) -> Numbers:
         if probe is None:
             predicted[test] = train.classes[0]
         else:
-            predicted[test] = probe.probabilities(pool.vectors[known.rows[test]]).argmax(axis=1)
+            predicted[test] = probe.of_features(pool.features[known.rows[test]]).argmax(axis=1)
     return predicted
 
 

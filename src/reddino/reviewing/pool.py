@@ -10,18 +10,43 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from reddino.classification.novelty import nearest_distances
 from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.view_encoder import Vectors
 from reddino.evaluation.leaks import groups_of
-from reddino.figures.outliers import outlier_scores
 
 Numbers = npt.NDArray[np.int64]
 Real = npt.NDArray[np.float64]
 
-#: Principal components that distances between cells are measured in, at most.
-COMPONENTS = 64
+#: Principal components that cells are compared and learned in, at most.
+COMPONENTS = 96
 #: Cells, drawn at random, that the components are found on.
-DRAWN = 20_000
+DRAWN = 5000
+#: Cells of a source, drawn at random, that strangeness is measured from.
+COMPARED = 2048
+#: Cells whose components are computed at once.
+AT_ONCE = 16_384
+
+
+@dataclass(frozen=True)
+class Projection:
+    """A linear map of vectors to the components in which they are compared.
+
+    Attributes:
+        axes: (d, p) float32.
+        offset: (p,) float32, taken off afterwards.
+    """
+
+    axes: Vectors
+    offset: Vectors
+
+    def of(self, vectors: Vectors) -> Vectors:
+        """Return the components (n, p) of vectors (n, d), computed in chunks."""
+        found = np.empty((len(vectors), len(self.offset)), dtype=np.float32)
+        for start in range(0, len(vectors), AT_ONCE):
+            part = slice(start, start + AT_ONCE)
+            found[part] = vectors[part] @ self.axes - self.offset
+        return found
 
 
 @dataclass(frozen=True)
@@ -62,29 +87,37 @@ class Pool:
         return len(self.vectors)
 
     @cached_property
-    def scale(self) -> tuple[Vectors, Vectors]:
-        """Mean and spread (d,), (d,) of the vectors; the spread is 1 of numbers that hardly change."""
-        drawn = self.vectors[_drawn(len(self), DRAWN)].astype(np.float64)
-        mean, spread = drawn.mean(axis=0), drawn.std(axis=0)
-        spread = np.where(spread > 1e-6 * float(spread.max(initial=0)), spread, 1.0)
-        return mean.astype(np.float32), spread.astype(np.float32)
+    def projection(self) -> Projection:
+        """The principal components of the standardised vectors that cells are compared and learned in."""
+        return _components(self.vectors[_drawn(len(self), DRAWN)])
 
     @cached_property
     def features(self) -> Vectors:
-        """Principal components (n, p) float32 of the standardised vectors, in which cells are compared."""
-        mean, spread = self.scale
-        drawn = (self.vectors[_drawn(len(self), DRAWN)] - mean) / spread
-        _, axes = np.linalg.eigh(drawn.T @ drawn)
-        axes = axes[:, ::-1][:, :COMPONENTS].astype(np.float32)
-        return np.ascontiguousarray(
-            (self.vectors @ (axes / spread[:, None])) - mean @ (axes / spread[:, None])
-        )
+        """The vectors in these components (n, p) float32; their mean square is 1."""
+        return self.projection.of(self.vectors)
 
     @cached_property
     def strangeness(self) -> Real:
-        """How far (n,) each cell lies from the others of its source; 1 is the median, 2 twice as far."""
-        sources = self.sources or [""] * len(self)
-        return np.nan_to_num(outlier_scores(self.features, sources), nan=1.0, posinf=1e9)
+        """How far (n,) each cell lies from others of its source; 1 is the median there, 2 is twice as far.
+
+        Distances are the means to the nearest of a random sample of the source, so that rare cells, which the
+        sample hardly holds, stay strange.
+        """
+        found = np.ones(len(self))
+        of_source = np.unique(self.sources or [""] * len(self), return_inverse=True)[1]
+        for source in range(of_source.max(initial=-1) + 1):
+            rows = np.flatnonzero(of_source == source)
+            known = rows[_drawn(len(rows), COMPARED)]
+            far = nearest_distances(self.features[rows], self.features[known], apart=(rows, known))
+            middle = float(np.median(far))
+            found[rows] = far / middle if np.isfinite(middle) and middle > 0 else 1.0
+        return found
+
+    def only(self, kept: npt.NDArray[Any]) -> Pool:
+        """Return some of the cells as a pool: a boolean mask (n,) or row numbers."""
+        rows = np.flatnonzero(kept) if kept.dtype == np.bool_ else kept
+        sources = [self.sources[row] for row in rows.tolist()] if self.sources else ()
+        return Pool(self.vectors[rows], self.fields[rows], self.groups[rows], sources)
 
     def nearest(self, rows: Sequence[int] | Numbers, count: int) -> Numbers:
         """Return the cells (k <= count,) most like any of `rows`, nearest first, without `rows` themselves.
@@ -156,6 +189,20 @@ class Labelled:
         free[self.rows] = False
         free[self.passed] = False
         return np.flatnonzero(free).astype(np.int64)
+
+
+def _components(vectors: Vectors) -> Projection:
+    """Return the principal components of vectors (m, d) whose numbers are standardised first."""
+    drawn = vectors.astype(np.float64)
+    mean, spread = drawn.mean(axis=0), drawn.std(axis=0)
+    # A number that never changes holds nothing; divided by its rounding noise it would seem to.
+    spread = np.where(spread > 1e-6 * float(spread.max(initial=0)), spread, 1.0)
+    standardised = ((drawn - mean) / spread).astype(np.float32)
+    sizes, axes = np.linalg.eigh((standardised.T @ standardised / max(len(drawn), 1)).astype(np.float64))
+    kept = min(COMPONENTS, len(sizes))
+    axes = axes[:, ::-1][:, :kept] / spread[:, None]
+    axes /= np.sqrt(max(float(sizes[::-1][:kept].mean()), 1e-12))
+    return Projection(axes.astype(np.float32), (mean @ axes).astype(np.float32))
 
 
 def _drawn(rows: int, most: int) -> Numbers:

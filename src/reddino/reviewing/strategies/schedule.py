@@ -1,0 +1,40 @@
+"""The default schedule: from coverage over rare cells to uncertain ones, as labels come in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+#: Answers until coverage has done its part.
+COVERED_BY = 100
+#: Parts of a page at the start.
+COVERAGE, STRANGE = 0.5, 0.5
+#: Parts of a page after that; what no class is sought for goes to the uncertain ones.
+LATER_STRANGE, LIKELY = 0.1, 0.3
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a page is made of; the fractions sum to 1."""
+
+    coverage: float
+    strange: float
+    likely: float
+    margin: float
+
+
+def parts(answers: int, *, probe: bool, sought: bool) -> Parts:
+    """Return what the next page is made of.
+
+    Args:
+        answers: cells that readers have seen.
+        probe: whether there is a classifier, which needs two classes.
+        sought: whether there are rare classes, or named ones, to look for.
+    """
+    early = max(0.0, 1 - answers / COVERED_BY)
+    coverage = COVERAGE * early
+    strange = LATER_STRANGE + (STRANGE - LATER_STRANGE) * early
+    likely = LIKELY * (1 - early) if sought else 0.0
+    rest = 1 - coverage - strange - likely
+    if not probe:
+        return Parts(coverage + rest / 2, strange + rest / 2, likely, 0.0)
+    return Parts(coverage, strange, likely, rest)
