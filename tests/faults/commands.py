@@ -70,6 +70,7 @@ COMMANDS = (
             *("--folds", "2", "--out", "out/c"),
         ),
     ),
+    Command("labels", ("labels", "inputs/review.sqlite", "--out", "out/l.csv", "--kappas", "out/k.csv")),
     Command("predict", ("predict", "inputs/classifier", CELLS, "--out", "out/p.csv", "--overlays", "out/o")),
     Command(
         "explore",
@@ -109,6 +110,10 @@ def make_inputs(folder: Path, verbs: Verbs) -> None:
     for tokens in (
         ("embed", CELLS, "--model", "colour-histogram", "--out", "inputs/table"),
         ("fit", "inputs/table", "--folds", "2", "--out", "inputs/classifier"),
+        (
+            *("labels", "inputs/review.sqlite", "--table", "inputs/table", "--images", CELLS),
+            *("--add", CELLS, "--reader", "Ada"),
+        ),
     ):
         ended = verbs.run(tokens, folder)
         assert ended.code == 0, ended.output

@@ -44,12 +44,20 @@ def require_review(connector: Connector) -> int:
     """
     if connector.file is not None and not connector.file.is_file():
         raise RedDinoError(f"there is no review database: {connector.shown}; `reddino review` makes one")
+    with connector.reading() as connection:
+        if _version(connection, connector.shown) == NEWEST:
+            return int(read_facts(connection)["rows"])
     with connector.writing() as connection:
         _bring_up(connection, connector.shown)
         return int(read_facts(connection)["rows"])
 
 
-def _bring_up(connection: sa.Connection, shown: str) -> None:
+def _version(connection: sa.Connection, shown: str) -> int:
+    """Return the version of the tables.
+
+    Raises:
+        RedDinoError: they are not those of a review, or of a newer version.
+    """
     if not sa.inspect(connection).has_table(facts.name) or "schema" not in (found := read_facts(connection)):
         raise RedDinoError(f"not a review database: {shown}; it has no table 'facts' of one")
     version = int(found["schema"])
@@ -58,7 +66,11 @@ def _bring_up(connection: sa.Connection, shown: str) -> None:
             f"the review database is of a newer RedDino: {shown}; its form is {version}, and this "
             f"RedDino reads up to {NEWEST}"
         )
-    if version < NEWEST:
+    return version
+
+
+def _bring_up(connection: sa.Connection, shown: str) -> None:
+    if (version := _version(connection, shown)) < NEWEST:
         upgrade(connection, version)
 
 
