@@ -9,9 +9,11 @@ from verb_server import Fault
 
 #: Bytes that no file may grow past.
 SIZES = (0, 400, 20_000)
+#: SQLite has words of its own for a full disk: tests/reviewing/test_review_database.py.
+WRITERS = [command for command in COMMANDS if command.name != "labels"]
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=[command.name for command in COMMANDS])
+@pytest.mark.parametrize("command", WRITERS, ids=[command.name for command in WRITERS])
 def test_full_disk__is_a_sentence_and_the_next_run_goes_on(stage: Stage, command: Command) -> None:
     stage.undisturbed(command)
     for size in SIZES:

@@ -131,6 +131,21 @@ def test_labels__of_one_reader_and_of_each(reviewed: Slides, tmp_path: Path) -> 
         reddino.labels(reviewed.table, tmp_path / "c.csv", reader="Cleo")
 
 
+def test_labels__of_a_table_that_has_labels_stand_beside_them(slides: Slides, tmp_path: Path) -> None:
+    cells = slides.cells.with_column("label", slides.truth).with_column("note", ["old"] * len(slides.cells))
+    with ReviewDatabase.open(tmp_path / "r.sqlite", cells) as review:
+        wrong = review.add_class("wrong", reader="Ada").number
+        review.record("Ada", "label", [0, 1], class_number=wrong)
+    for _ in range(2):  # the second time of a table that was made of labels
+        reddino.labels(tmp_path / "r.sqlite", tmp_path / "l.csv")
+        (tmp_path / "r.sqlite").unlink()
+        again = read_manifest(tmp_path / "l.csv")
+        with ReviewDatabase.open(tmp_path / "r.sqlite", again) as review:
+            review.record("Ada", "label", [0], class_number=review.add_class("right", reader="Ada").number)
+    assert again.strings("label")[0] == "right" and again.strings("table_label")[0] == slides.truth[0]
+    assert again.strings("table_table_label")[0] == "wrong" and again.strings("table_note")[0] == "old"
+
+
 def test_labels__events_are_all_that_was_done(reviewed: Slides, tmp_path: Path) -> None:
     with reviewed.review() as review:
         review.undo("Ben")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from review_cells import review_cells
 
 from reddino.foundations.errors import RedDinoError
@@ -288,6 +290,22 @@ def test_open__of_a_server_that_is_away_shows_no_password() -> None:
     with pytest.raises(RedDinoError, match="cannot be used") as caught:
         opened("postgresql://ada:secret@127.0.0.1:1/review")
     assert "secret" not in str(caught.value) and "127.0.0.1" in str(caught.value)
+
+
+def test_record__on_a_full_disk_is_refused_and_what_was_confirmed_stays(tmp_path: Path) -> None:
+    with opened(str(tmp_path / "review.sqlite")) as review:
+        confirmed = review.record("Ada", "note", [1], note="kept")
+
+        def fill(connection: Any, *_: object) -> None:
+            connection.execute("PRAGMA max_page_count = 30")
+
+        sa.event.listen(review._connector._engine, "checkout", fill)
+        with pytest.raises(RedDinoError, match=r"cannot be used: .*; database or disk is full"):
+            for _ in range(100):
+                confirmed = review.record("Ada", "note", [1], note="x" * 9_000)
+        assert review.events()[-1] == confirmed
+    with opened(str(tmp_path / "review.sqlite")) as review:
+        assert review.record("Ada", "none", [1]).number == confirmed.number + 1
 
 
 def test_open__of_sqlite_makes_each_commit_durable(tmp_path: Path) -> None:

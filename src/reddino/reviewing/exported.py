@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from reddino.embedding.column_names import renamed
+from reddino.embedding.column_names import log_renamed
 from reddino.foundations.errors import RedDinoError
 from reddino.reviewing.database import ReviewDatabase
 from reddino.reviewing.label_choices import Exported
@@ -155,6 +155,18 @@ def _event_row(event: Event, cell: int, names: Mapping[int, str]) -> dict[str, A
     }
 
 
+def _set_aside(table: pa.Table, names: Sequence[str]) -> pa.Table:
+    """Return the table with other names for its columns that have one of `names`, such as `table_label`."""
+    given: dict[str, str] = {}
+    for name in table.column_names:
+        new = name
+        while new in names or (new != name and new in table.column_names):
+            new = f"table_{new}"
+        given[name] = new
+    log_renamed(given, "since what readers say has these names")
+    return table.rename_columns(list(given.values()))
+
+
 def _beside_table(review: ReviewDatabase, found: Sequence[_Row]) -> ExportedLabels:
     """Put what the review says beside the columns that the table has of the same cells."""
     stored, cells = review.cells()
@@ -163,7 +175,7 @@ def _beside_table(review: ReviewDatabase, found: Sequence[_Row]) -> ExportedLabe
     if all(value is None for value in table.column("label").to_pylist()):
         table = table.drop_columns(["label"])
     names = [name for name in OURS if name in found[0][1]]
-    table = renamed(table, names, "since what readers say has these names")
+    table = _set_aside(table, names)
     for name in names:
         table = table.append_column(name, pa.array([one.get(name) or None for _, one in found], pa.string()))
     without: dict[str, int] = {}
