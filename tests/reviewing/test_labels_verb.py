@@ -14,6 +14,8 @@ import pytest
 import reddino
 from reddino import cli
 from reddino.reviewing.database import ReviewDatabase, default_database
+from reddino.reviewing.exported import exported
+from reddino.reviewing.imported import import_labels
 from reddino.reviewing.records import Suggestion
 from reddino.smears.manifest import Manifest, read_manifest, write_manifest
 
@@ -196,6 +198,32 @@ def test_import__leaves_verdicts_of_the_page_and_reports_what_it_left(
     write_manifest(far, reviewed.folder / "smears" / "far.csv")
     with pytest.raises(reddino.RedDinoError, match="none of the 2 rows is a cell of the table"):
         reddino.labels(reviewed.table, add=[reviewed.folder / "smears" / "far.csv"], reader="Ada")
+
+
+def test_import__cells_listed_twice_get_a_label_each_and_contradictions_none(
+    slides: Slides, tmp_path: Path
+) -> None:
+    first = slides.cells.select([0, 0, 1])  # of which a collection lists one twice, with two labels
+    labels = first.with_column("label", ["a", "b", "a"])
+    with ReviewDatabase.open(tmp_path / "twice.sqlite", first) as review:
+        report = import_labels(review, first, labels, reader="Ada")
+        assert report.taken == 3 and review.state().labels() == {0: "a", 1: "b", 2: "a"}
+    once = slides.cells.select([0, 1])
+    with ReviewDatabase.open(tmp_path / "once.sqlite", once) as review:
+        report = import_labels(review, once, labels, reader="Ada")
+        assert (report.taken, report.contradicting) == (1, 2) and review.state().labels() == {1: "a"}
+        report = import_labels(review, once, labels.with_column("label", ["c"] * 3), reader="Ben")
+        assert (report.taken, report.kept, report.contradicting) == (2, 1, 0)
+
+
+@pytest.mark.smears
+def test_import__labels_of_real_collections_come_out_as_they_went_in(smears: Path, tmp_path: Path) -> None:
+    for name in ("draaslan_bcd", "uganda_sickle", "txl_pbc"):  # two of them list cells twice
+        cells = read_manifest(smears / name / "manifest.csv")
+        with ReviewDatabase.open(tmp_path / f"{name}.sqlite", cells) as review:
+            assert import_labels(review, cells, cells, reader="collection").taken == len(cells)
+            found = exported(review)
+        assert found.manifest.strings("label") == cells.strings("label")
 
 
 def test_import__predictions_are_a_first_sorting_and_no_verdict(reviewed: Slides, tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def labels(
     )
     for file, report in done.imported.items():
         left = {"of no cell of the table": report.unknown, "known already": report.kept}
-        left["without a label"] = report.empty
+        left |= {"without a label": report.empty, "with several labels for a cell": report.contradicting}
         notes = [f"{count:,} {why}" for why, count in left.items() if count]
         print_line(f"{file}: {counted(report.taken, 'row')} taken in{''.join(f', {note}' for note in notes)}")
     show_tables([_answers(done.counts), *([_agreement(done.agreement)] if done.agreement else [])])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from reddino.reviewing.records import VERDICTS, Kind
 from reddino.smears.manifest import Manifest
 from reddino.smears.spelling import clean
 
+#: A verdict and its class.
+_Answer = tuple[Kind, str]
+
 
 @dataclass(frozen=True)
 class ImportReport:
@@ -28,26 +32,38 @@ class ImportReport:
         kept: rows of cells on which that reader had a verdict already, which stays; of predictions, those
             that were there.
         empty: rows without a label.
+        contradicting: rows that give a cell several labels; none of them is taken in.
     """
 
     taken: int
     unknown: int
     kept: int
     empty: int
+    contradicting: int = 0
 
 
-def matching_rows(cells: Manifest, others: Manifest) -> npt.NDArray[np.int64]:
+def matching_rows(
+    cells: Manifest, others: Manifest, readers: Sequence[str] | None = None
+) -> npt.NDArray[np.int64]:
     """Return for each row of `others` (n,) the row of the same cell in `cells`, or -1.
 
     The same cell is at the same place of the same image. An image that exists as `others` names it is
-    compared by where it lies, any other by its name.
+    compared by where it lies, any other by its name. Where a place is listed twice on both sides, the first
+    belongs to the first; rows of several readers (n,) are counted for each by itself.
     """
-    known: dict[tuple[str, tuple[float, ...]], int] = {}
-    for real in (True, False):
-        for row, one in enumerate(zip(_names(cells, real), _places(cells), strict=True)):
-            known.setdefault(one, row)
-    names, places = _names(others, True), _places(others)
-    return np.array([known.get((names[row], places[row]), -1) for row in range(len(others))], dtype=np.int64)
+    known: dict[tuple[str, tuple[float, ...]], list[int]] = {}
+    places = _places(cells)
+    for row, names in enumerate(zip(_names(cells, True), _names(cells, False), strict=True)):
+        for name in set(names):
+            known.setdefault((name, places[row]), []).append(row)
+    seen: Counter[tuple[str, tuple[str, tuple[float, ...]]]] = Counter()
+    found: list[int] = []
+    keys = zip(_names(others, True), _places(others), strict=True)
+    for who, key in zip(readers or [""] * len(others), keys, strict=True):
+        rows = known.get(key, [-1])
+        found.append(rows[min(seen[who, key], len(rows) - 1)])
+        seen[who, key] += 1
+    return np.array(found, dtype=np.int64)
 
 
 def _places(manifest: Manifest) -> list[tuple[float, ...]]:
@@ -85,26 +101,31 @@ def import_labels(
     Raises:
         RedDinoError: there is neither a reader nor such a column, or no row is of a cell of the table.
     """
-    rows = matching_rows(cells, labels)
-    require_some(rows, len(labels))
     readers = _readers(labels, reader)
-    answers = _answers(labels)
-    state = review.state()
-    by_act: dict[tuple[str, Kind, str], list[int]] = {}
-    empty = kept = 0
-    for row, who, answer in zip(rows.tolist(), readers, answers, strict=True):
-        if row < 0:
-            continue
-        if answer is None:
+    rows = matching_rows(cells, labels, readers)
+    require_some(rows, len(labels))
+    said: dict[tuple[str, int], list[_Answer]] = {}
+    empty = 0
+    for row, who, answer in zip(rows.tolist(), readers, _answers(labels), strict=True):
+        if row >= 0 and answer is None:
             empty += 1
+        elif row >= 0 and answer is not None:
+            said.setdefault((who, row), []).append(answer)
+    state = review.state()
+    by_act: dict[tuple[str, _Answer], list[int]] = {}
+    kept = contradicting = 0
+    for (who, row), answers in said.items():
+        if len(set(answers)) > 1:
+            contradicting += len(answers)
         elif who in state.verdicts.get(row, {}):
-            kept += 1
+            kept += len(answers)
         else:
-            by_act.setdefault((who, *answer), []).append(row)
-    for (who, kind, label), chosen in by_act.items():
-        _record(review, who, kind, label, sorted(set(chosen)))
+            by_act.setdefault((who, answers[0]), []).append(row)
+            kept += len(answers) - 1
+    for (who, answer), chosen in by_act.items():
+        _record(review, who, answer, sorted(chosen))
     taken = sum(len(chosen) for chosen in by_act.values())
-    return ImportReport(taken, int((rows < 0).sum()), kept, empty)
+    return ImportReport(taken, int((rows < 0).sum()), kept, empty, contradicting)
 
 
 def _readers(labels: Manifest, reader: str | None) -> list[str]:
@@ -117,7 +138,7 @@ def _readers(labels: Manifest, reader: str | None) -> list[str]:
     return named
 
 
-def _answers(labels: Manifest) -> list[tuple[Kind, str] | None]:
+def _answers(labels: Manifest) -> list[_Answer | None]:
     said = labels.strings("verdict") if "verdict" in labels.table.column_names else [""] * len(labels)
     no_class: Mapping[str, Kind] = {kind: kind for kind in VERDICTS if kind != "label"}
     return [
@@ -126,7 +147,8 @@ def _answers(labels: Manifest) -> list[tuple[Kind, str] | None]:
     ]
 
 
-def _record(review: ReviewDatabase, who: str, kind: Kind, label: str, rows: list[int]) -> None:
+def _record(review: ReviewDatabase, who: str, answer: _Answer, rows: list[int]) -> None:
+    kind, label = answer
     number = None
     if kind == "label":
         number = review.class_called(label, reader=who).number
