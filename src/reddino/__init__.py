@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from reddino.api.pictures import explore, patches, report
     from reddino.api.review import review
     from reddino.api.scores import batch, evaluate
+    from reddino.api.simulation import simulate
     from reddino.api.training import pack, plan, pretrain
     from reddino.classification.classifier import Classifier
     from reddino.classification.domain_report import DomainReport
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from reddino.networks.encoder import Encoder
     from reddino.pretraining.run.recipe import read_recipe
     from reddino.reviewing.agreement import Kappa
+    from reddino.reviewing.simulation_report import SimulationReport
     from reddino.smears.failures import Failures
     from reddino.smears.findings import Finding
     from reddino.smears.manifest import Manifest, join_manifests, read_manifest, write_manifest
@@ -60,6 +62,7 @@ _EXPORTS = {
     "reddino.api.pictures": ("explore", "patches", "report"),
     "reddino.api.review": ("review",),
     "reddino.api.scores": ("batch", "evaluate"),
+    "reddino.api.simulation": ("simulate",),
     "reddino.api.training": ("pack", "plan", "pretrain"),
     "reddino.classification.classifier": ("Classifier",),
     "reddino.classification.domain_report": ("DomainReport",),
@@ -71,6 +74,7 @@ _EXPORTS = {
     "reddino.pretraining.run.recipe": ("read_recipe",),
     "reddino.networks.encoder": ("Encoder",),
     "reddino.reviewing.agreement": ("Kappa",),
+    "reddino.reviewing.simulation_report": ("SimulationReport",),
     "reddino.smears.failures": ("Failures",),
     "reddino.smears.findings": ("Finding",),
     "reddino.smears.manifest": ("Manifest", "join_manifests", "read_manifest", "write_manifest"),
@@ -90,6 +94,7 @@ __all__ = [
     "Predictions",
     "RedDinoError",
     "ReviewedLabels",
+    "SimulationReport",
     "__version__",
     "batch",
     "cells",
@@ -119,6 +124,7 @@ __all__ = [
     "read_recipe",
     "report",
     "review",
+    "simulate",
     "synthesise",
     "write_manifest",
 ]

@@ -17,6 +17,7 @@ from reddino.cli.pictures import explore, patches, report
 from reddino.cli.program import app
 from reddino.cli.review import review, review_app
 from reddino.cli.scores import batch, evaluate
+from reddino.cli.simulation import simulate
 from reddino.cli.terminal import exit_code_of
 from reddino.cli.training import data_app, pack, plan, pretrain
 
@@ -48,6 +49,7 @@ __all__ = [
     "report",
     "review",
     "review_app",
+    "simulate",
     "synthesise",
 ]
 

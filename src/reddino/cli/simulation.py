@@ -1,0 +1,85 @@
+"""Simulated reviews: review simulate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.table import Table
+
+import reddino
+from reddino.cli.options import Several, joined_sources, pair
+from reddino.cli.review import review_app
+from reddino.cli.terminal import print_line, show_log, show_tables
+from reddino.reviewing.choices import Strategy
+
+
+@review_app.command
+def simulate(
+    table: Path,
+    /,
+    *,
+    strategies: Annotated[Sequence[Strategy], Several] = ("random", "default"),
+    budget: int = 500,
+    batch: int = 20,
+    seeds: int = 10,
+    label: str = "label",
+    group_by: str | None = None,
+    join_sources: Annotated[Sequence[str] | None, Several] = None,
+    drop: Annotated[Sequence[str], Several] = (),
+    rename: Annotated[Sequence[str], Several, Parameter(name="--map")] = (),
+    out: Path | None = None,
+) -> None:
+    """Simulate reviews of a labelled table, to see how many labels each strategy needs.
+
+    Args:
+        table: folder of an embedding table with a row for each cell.
+        strategies: what is shown next: default, random, typical, coverage, rare, margin, entropy.
+        budget: labels to spend.
+        batch: labels between two fits.
+        seeds: runs of each strategy, each of which tests another third of the groups.
+        label: column of the classes; rows without one take no part.
+        group_by: column of what is tested as a whole and never shown; image, group, slide or patient, if not
+            given.
+        join_sources: patient, slide or group: names that mean the same under every source; all three, if
+            none is named.
+        drop: labels to leave out.
+        rename: labels to rename, as old=new.
+        out: CSV file for the scores; when classes were found, the summary and the figure go next to it as
+            .found.csv, .json and .png.
+    """
+    show_log()
+    report = reddino.simulate(
+        table,
+        strategies=strategies,
+        budget=budget,
+        batch=batch,
+        seeds=seeds,
+        label=label,
+        group_by=group_by,
+        join_sources=joined_sources(join_sources),
+        drop=drop,
+        rename=dict(pair(entry) for entry in rename),
+        out=out,
+    )
+    shown = Table("strategy", title=f"after {report.labels} labels, {seeds} seeds")
+    for name in (
+        "macro F1",
+        "gain over random",
+        "labels for random's score",
+        "labels to a rare class's tenth",
+    ):
+        shown.add_column(name, justify="right")
+    for cells in report.rows():
+        shown.add_row(*cells)
+    show_tables([shown])
+    print_line(
+        "Fractions are of the labels that random picking needs. Rare: classes of at most 3 % of the cells."
+    )
+    print_line(
+        "Intervals are over seeds, which share their cells: they do not show how other smears would do."
+    )
+    if out is not None:
+        print_line(f"{out} and {out.with_suffix('.found.csv').name}, .json, .png next to it")
