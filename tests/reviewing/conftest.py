@@ -18,8 +18,8 @@ def postgres() -> Iterator[PostgresServer]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Where a review may begin: a file that is not there yet, or an empty database."""
+    """Where a review may begin: a file that is not there yet, or an empty schema."""
     if request.param == "sqlite":
         return str(tmp_path / "review.sqlite")
     server: PostgresServer = request.getfixturevalue("postgres")
-    return server.empty_database()
+    return server.empty_place()

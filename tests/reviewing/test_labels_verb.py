@@ -109,6 +109,20 @@ def test_labels__are_a_manifest_that_fit_predict_and_evaluate_take(
     assert cli.main([*evaluate, "--folds", "2"]) == 0, capsys.readouterr().err
 
 
+def test_labels__come_from_either_database(slides: Slides, database_url: str, tmp_path: Path) -> None:
+    with ReviewDatabase.open(database_url, slides.cells) as review:
+        ring = review.add_class("=ring", reader="Ada").number
+        review.record("Ada", "label", [3, 5], class_number=ring)
+        review.record("Ben", "unsure", [5])
+    done = reddino.labels(database_url, tmp_path / "l.csv")
+    assert done.counts == {"=ring": 1, "[disputed]": 1} and len(done.agreement) == 1
+    again = read_manifest(tmp_path / "l.csv", check_files=True)
+    assert again.strings("label") == ["=ring", ""] and again.strings("reader") == ["Ada", "Ada; Ben"]
+    assert again.numbers("x").tolist() == slides.cells.numbers("x")[[3, 5]].tolist()
+    add = reddino.labels(database_url, add=[tmp_path / "l.csv"], reader="Cleo", table=slides.table)
+    assert next(iter(add.imported.values())).taken == 1 and add.counts["=ring"] == 1
+
+
 def test_labels__others_get_the_label_that_is_given_for_them(reviewed: Slides, tmp_path: Path) -> None:
     done = reddino.labels(reviewed.table, tmp_path / "l.parquet", others={"artefact": "dirt", "none": "x"})
     assert done.written is not None and done.written.without_label == {"disputed": 1}

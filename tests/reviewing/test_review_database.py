@@ -109,7 +109,9 @@ def test_state__of_another_process_is_seen(database_url: str) -> None:
     with opened(database_url) as one, opened(database_url) as other:
         assert one.state().last_event == 0
         made = other.record("Ben", "unsure", [3])
-        assert one.state().last_event == made.number and one.state().answered("Ben") == {3}
+        state = one.state()
+        assert state.last_event == made.number and state.answered("Ben") == {3}
+        assert one.state() is state
 
 
 def test_classes__renamed_and_merged_count_for_labels_of_before_and_after(database_url: str) -> None:

@@ -16,8 +16,8 @@ from review_writers import CELLS, PROCESSES, write
 
 from reddino.reviewing.database import ReviewDatabase
 
-#: Of a test marked `kills`; ten rounds of it are 100.
-KILLS = 10
+#: Of a test marked `kills`; twenty rounds of it are 100.
+KILLS = 5
 ACTS = 40
 
 

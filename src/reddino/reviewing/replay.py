@@ -24,6 +24,7 @@ class Replay:
         self._notes: dict[int, dict[str, str]] = {}
         self._skipped: dict[str, frozenset[int]] = {}
         self._agreed: dict[int, Consensus] = {}
+        self._state: ReviewState | None = None
         self.last_event = 0
 
     def add(self, events: Iterable[Event], names: Mapping[int, tuple[int, str]]) -> None:
@@ -40,6 +41,8 @@ class Replay:
         if names != self._names:  # A class was renamed or merged: any verdict may read otherwise.
             self._names = dict(names)
             changed.update(dict.fromkeys(self._acts))
+        if self._state is not None and (changed or self._state.last_event != self.last_event):
+            self._state = None
         skips: dict[str, set[int]] = {}
         for cell, reader in changed:
             if reader not in skips:
@@ -54,10 +57,11 @@ class Replay:
                 self._agreed.pop(cell, None)
 
     def state(self) -> ReviewState:
-        """Return the state, which later events leave as it is."""
-        return ReviewState(
-            self.last_event, dict(self._verdicts), dict(self._notes), dict(self._skipped), dict(self._agreed)
-        )
+        """Return the state, which later events leave as it is; the same one while there are none."""
+        if self._state is None:
+            copies = (dict(self._verdicts), dict(self._notes), dict(self._skipped), dict(self._agreed))
+            self._state = ReviewState(self.last_event, *copies)
+        return self._state
 
     def _take_in(self, event: Event) -> list[tuple[int, str]]:
         """Take in one event; return the cells and readers of which the state may change."""
