@@ -227,8 +227,12 @@ def test_readers__second_reading_differences_and_a_third_who_decides(opened: Ope
     _act(session, "label", 0, 2, 4, class_number=1)
     assert sorted(_rows(session, reader="bob", status="second")) == [0, 2, 4]
     assert _rows(session, status="second") == []
-    _act(session, "label", 0, reader="bob", class_number=1)
-    _act(session, "label", 2, reader="bob", class_number=2)
+    assert session.described([0], "bob")[0]["others"][0]["answer"] == "red"
+    before = session.cells(CellsBody("bob", Asked(status="second")))["cells"]
+    assert all(cell["others"] == [] and cell["suggestion"] is None for cell in before)
+    done = _act(session, "label", 0, reader="bob", class_number=1, second=True)
+    assert done["cells"][0]["others"][0]["reader"] == "ada"
+    _act(session, "label", 2, reader="bob", class_number=2, second=True)
     assert session.overview("bob")["disputed"] == 1
     compared = session.comparison("cid")
     assert [cell["row"] for cell in compared["disputes"]] == [2]

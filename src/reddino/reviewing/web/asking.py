@@ -86,6 +86,7 @@ class ActBody:
         note: of `note`.
         seconds: from showing the cells to the act.
         deciding: a third reader decides.
+        second: in a second reading, in which no suggestions are shown.
     """
 
     reader: str
@@ -96,6 +97,7 @@ class ActBody:
     note: str = ""
     seconds: float | None = None
     deciding: bool = False
+    second: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,10 +121,11 @@ class ClassBody:
 
 @dataclass(frozen=True)
 class RowsBody:
-    """Asks for what is known of cells."""
+    """Asks for what is known of cells; in a second reading, not what others said before the reader did."""
 
     reader: str
     rows: list[int]
+    second: bool = False
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,13 @@ class Lineup:
         self._pool, self._facets = pool, facets
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="review-lineup")
         self._ranked: OrderedDict[tuple[str, Asked], Future[Numbers]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._working: dict[tuple[str, Asked], Future[Numbers]] = {}
+        self._lock = threading.RLock()
+
+    def busy(self, view: str) -> bool:
+        """Return whether an order that readers of a view asked for is being worked out."""
+        with self._lock:
+            return any(not one.done() for key, one in self._working.items() if key[0] == view)
 
     def close(self) -> None:
         """Rank nothing more."""
@@ -97,7 +103,7 @@ class Lineup:
         with self._lock:
             stale = [key for key in self._ranked if key[0] == view]
         for key in stale[-2:]:
-            found = self._worker.submit(self._rank, key[1], known(view))
+            found = self._start(key, known(view))
             found.add_done_callback(lambda done, key=key: self._replace(key, done))  # type: ignore[misc]
         with self._lock:
             for key in stale[:-2]:
@@ -176,7 +182,7 @@ class Lineup:
         with self._lock:
             waiting = self._ranked.get(key)
             if waiting is None or _is_broken(waiting):
-                waiting = self._ranked[key] = self._worker.submit(self._rank, asked, known)
+                waiting = self._ranked[key] = self._start(key, known)
             self._ranked.move_to_end(key)
             while len(self._ranked) > _KEPT:
                 self._ranked.popitem(last=False)
@@ -187,11 +193,18 @@ class Lineup:
         if len(free) >= count or (len(rows) < RANKED and len(free)):
             return free[:count]
         # Nearly all of the line-up is answered, or put off.
-        again = self._worker.submit(self._rank, asked, known, among)
+        again = self._start(key, known, among)
         with self._lock:
             self._ranked[key] = again
         found = self._result(again)
         return None if found is None else found[:count]
+
+    def _start(self, key: tuple[str, Asked], known: Known, among: Mask | None = None) -> Future[Numbers]:
+        started = self._worker.submit(self._rank, key[1], known, among)
+        with self._lock:
+            self._working = {one: other for one, other in self._working.items() if not other.done()}
+            self._working[key] = started
+        return started
 
     def _result(self, waiting: Future[Numbers]) -> Numbers | None:
         try:

@@ -72,7 +72,11 @@ class _Routes:
         session = self._session
         return [
             ("cells", CellsBody, session.cells),
-            ("described", RowsBody, lambda body: session.described(body.rows, body.reader)),
+            (
+                "described",
+                RowsBody,
+                lambda body: session.described(body.rows, body.reader, second=body.second),
+            ),
             ("act", ActBody, session.act),
             ("undo", TokenBody, lambda body: session.undo(body.reader, body.token)),
             ("redo", TokenBody, lambda body: session.redo(body.reader, body.token)),

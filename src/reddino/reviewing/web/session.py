@@ -125,6 +125,7 @@ class ReviewSession:
             "others": {kind: counts.get(f"[{kind}]", 0) for kind in ("none", "artefact", "unsure")},
             "skipped": len(state.skipped.get(reader, ())),
             "model": model_shown(self._learner, view),
+            "ranking": self._lineup.busy(view),
             "suggests": self._learner.of(view) is not None or bool(self._first),
             "last_event": state.last_event,
         }
@@ -165,15 +166,15 @@ class ReviewSession:
         known = self._known(body.reader)
         rows, left, in_order = self._lineup.next(body.asked, known, min(body.count, 200), without)
         return {
-            "cells": self._describe(rows.tolist(), known),
+            "cells": self._describe(rows.tolist(), known, second=body.asked.status == "second"),
             "left": left,
             "in_order": in_order,
         }
 
-    def described(self, rows: Sequence[int], reader: str) -> list[dict[str, Any]]:
+    def described(self, rows: Sequence[int], reader: str, *, second: bool = False) -> list[dict[str, Any]]:
         """Return what is known of cells, as a reader may see it."""
         require_rows(list(rows), len(self))
-        return self._describe(rows, self._known(reader))
+        return self._describe(rows, self._known(reader), second=second)
 
     def field(self, row: int, reader: str) -> dict[str, Any]:
         """Return the cells of the field that a row lies in, and the field's size in its own pixels."""
@@ -223,11 +224,11 @@ class ReviewSession:
             class_number=body.class_number,
             note=body.note,
             seconds=body.seconds,
-            suggestions=self._suggestions(body.rows, self._view(reader)),
+            suggestions={} if body.second else self._suggestions(body.rows, self._view(reader)),
             deciding=body.deciding,
             token=body.token,
         )
-        return self._after(event, reader)
+        return self._after(event, reader, second=body.second)
 
     def undo(self, reader: str, token: str) -> dict[str, Any]:
         """Undo a reader's last act."""
@@ -295,7 +296,7 @@ class ReviewSession:
     def _fitted(self, view: str) -> None:
         self._lineup.refresh(view, lambda view: self._known(view or self.options.reader))
 
-    def _after(self, event: Event | None, reader: str) -> dict[str, Any]:
+    def _after(self, event: Event | None, reader: str, *, second: bool = False) -> dict[str, Any]:
         if event is None:
             return {"event": None, "kind": None, "cells": []}
         known = self._known(reader)
@@ -303,7 +304,7 @@ class ReviewSession:
         return {
             "event": event.number,
             "kind": event.kind,
-            "cells": self._describe(event.cells[:MOST_LISTED], known),
+            "cells": self._describe(event.cells[:MOST_LISTED], known, second=second),
         }
 
     def _suggestions(self, rows: Iterable[int], view: str) -> dict[int, Suggestion]:
@@ -320,17 +321,19 @@ class ReviewSession:
             for row in rows
         }
 
-    def _describe(self, rows: Sequence[int], known: Known) -> list[dict[str, Any]]:
+    def _describe(self, rows: Sequence[int], known: Known, *, second: bool = False) -> list[dict[str, Any]]:
         suggestions = self._suggestions(rows, known.view)
-        return [self._cell(row, known, suggestions.get(row)) for row in rows]
+        return [
+            {**self._place(row), **said_of(row, known, suggestions.get(row), second=second)} for row in rows
+        ]
 
-    def _cell(self, row: int, known: Known, suggestion: Suggestion | None) -> dict[str, Any]:
+    def _place(self, row: int) -> dict[str, Any]:
+        """Return where a cell lies."""
         place = self.pictures.place_of(row)
         return {
             "row": row,
             **{name: facet.name(row) for name, facet in self._facets.items()},
             "path": visible(self.pictures.path_of(row), keep=""),
-            **said_of(row, known, suggestion),
             "side": None if place is None else place[2],
             "um_per_px": or_none(float(self._um_per_px[row])),
         }

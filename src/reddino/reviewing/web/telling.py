@@ -14,10 +14,21 @@ from reddino.reviewing.web.background import BackgroundProbe
 from reddino.reviewing.web.lineup import Known
 
 
-def said_of(row: int, known: Known, suggestion: Suggestion | None) -> dict[str, Any]:
-    """Return what was said of a cell: by the reader, by others whom they may see, by the classifier."""
+def said_of(row: int, known: Known, suggestion: Suggestion | None, *, second: bool = False) -> dict[str, Any]:
+    """Return what was said of a cell: by the reader, by others whom they may see, by the classifier.
+
+    Args:
+        row: of the cell.
+        known: what is known when it is shown.
+        suggestion: of the classifier.
+        second: in a second reading: before the reader has answered, they see neither others' answers nor the
+            suggestion, which was learned from these.
+    """
     verdicts, notes = known.state.verdicts.get(row, {}), known.state.notes.get(row, {})
     mine = verdicts.get(known.reader)
+    if second and mine is None:
+        verdicts, suggestion = {}, None
+        notes = {name: text for name, text in notes.items() if name == known.reader}
     return {
         "suggestion": None
         if suggestion is None

@@ -3,7 +3,12 @@ import * as gallery from './gallery.js';
 import {$, classOf, complain, current, kindText, page, plural, say, targets} from './page.js';
 import {get, post, token} from './server.js';
 
+// In a second reading the page shows neither what others said nor what was learned from it.
+export const inSecond = () => page.asked.status === 'second';
+
 let waiting = 0;
+let given = 0;
+export const count = () => given;
 let last = Promise.resolve();
 export const settled = () => last;
 
@@ -17,11 +22,12 @@ function act(body, cells, text) {
   for (const cell of cells) cell.waiting = text;
   gallery.refresh(cells);
   waiting += 1;
+  given += 1;
   const seconds = Math.min((performance.now() - page.shownAt) / 1000, 3600);
   return inTurn(async () => {
     try {
       const done = await post('/api/act', {
-        reader: page.reader, token: token(), rows: cells.map((cell) => cell.row), seconds, ...body});
+        reader: page.reader, token: token(), rows: cells.map((cell) => cell.row), seconds, second: inSecond(), ...body});
       gallery.refresh(done.cells);
       say(`${text}: ${plural(cells.length, 'cell')}`);
     } catch (error) {
@@ -80,6 +86,7 @@ export function note(text) {
 
 export function step(path) {
   inTurn(async () => {
+    given += 1;
     const done = await post(path, {reader: page.reader, token: token()});
     if (!done.event) {
       say(path.endsWith('undo') ? 'nothing to undo' : 'nothing to redo');

@@ -8,7 +8,15 @@ const STATUS = {
 };
 const ALL = '\u0000all';
 
+// A list that is open in the browser stays as it is, unless there is something new in it.
+const lists = new Map();
 function options(select, pairs, chosen) {
+  const key = JSON.stringify(pairs);
+  if (lists.get(select) === key) {
+    if (select.value !== chosen) select.value = chosen;
+    return;
+  }
+  lists.set(select, key);
   select.replaceChildren(...pairs.map(([value, text]) => element('option', {value, textContent: text, selected: value === chosen})));
 }
 
@@ -19,7 +27,7 @@ export function fill() {
     made.append(...pairs.map(([value, text]) => element('option', {value, textContent: text, title: text})));
     return made;
   };
-  const names = {default: 'best next (default)', random: 'random', typical: 'typical first', coverage: 'coverage', rare: 'rare first', margin: 'hardest for the classifier (margin)', entropy: 'least sure (entropy)'};
+  const names = {default: 'best next', random: 'random', typical: 'typical first', coverage: 'coverage', rare: 'rare first', margin: 'hardest for the classifier (margin)', entropy: 'least sure (entropy)'};
   $('order').replaceChildren(
     group('Strategies', Object.keys(strategies).map((name) => [name, names[name] || name])),
     group('Sorted', Object.entries(sortings)));

@@ -159,15 +159,15 @@ export function drawCurrent() {
   const perPixel = cell.um_per_px && cell.side ? (cell.um_per_px * cell.side * page.around) / 152 : null;
   scaleBar($('portrait-scale'), perPixel, 152);
   const shown = [
-    ['Cell', String(cell.row)], ['Slide', cell.slide], ['Source', cell.source], ['Patient', cell.patient],
-    ['Suggested', cell.suggestion && `${cell.suggestion.label}, ${percent(cell.suggestion.probability)}`],
     ['You', answerText(cell)],
     ...cell.others.map((one) => [one.reader, one.kind === 'label' ? one.answer : kindText(one.kind)]),
+    ['Suggested', cell.suggestion && `${cell.suggestion.label}, ${percent(cell.suggestion.probability)}`],
     ['Your note', cell.note], ...cell.notes.map((one) => [`Note of ${one.reader}`, one.text]),
+    ['Slide', cell.slide], ['Source', cell.source], ['Patient', cell.patient], ['Cell', String(cell.row)],
   ].filter(([, value]) => value);
   $('facts').replaceChildren(...shown.flatMap(([name, value]) => [
     element('dt', {textContent: name}),
-    element('dd', {textContent: value, title: value, className: name.includes('ote') ? 'wrap' : ''})]));
+    element('dd', {textContent: value})]));
 }
 
 export function drawHeadline() {
@@ -175,6 +175,8 @@ export function drawHeadline() {
   const chance = page.inOrder ? '' : ' Their order is still being worked out: these are drawn by chance.';
   const open = page.asked.status === 'open' || page.asked.status === 'second';
   const left = open ? `${answered} of these ${plural(page.cells.length, 'cell')} done, ${(page.left - answered).toLocaleString('en')} left` : `${plural(page.left, 'cell')} found`;
-  const like = page.asked.order === 'like' ? `Most like cell ${page.asked.like} (Esc goes back): ` : '';
-  $('batch-text').textContent = page.cells.length ? `${like}${left}.${chance}` : '';
+  const like = page.asked.order === 'like' ? `Most like cell ${page.asked.like}. Esc goes back.` : '';
+  const second = page.asked.status === 'second' ? ' What others said is hidden until you answer.' : '';
+  $('batch-text').textContent = page.cells.length ? `${like || left + '.' + second}${chance}` : '';
+  $('batch-text').title = $('batch-text').textContent;
 }

@@ -59,7 +59,7 @@ function press(event) {
 export function listen() {
   document.addEventListener('keydown', (event) => {
     if (event.altKey || document.querySelector('dialog[open]')) return;
-    const target = event.target;
+    const target = event.target instanceof Element ? event.target : document.body;
     if (typing(target)) {
       if (event.key === 'Escape') gallery.focusCells();
       return;

@@ -43,21 +43,34 @@ function drawModel(model) {
   box.title = (score?.classes || []).map((one) => `${one.name}: ${one.candidates ? 'candidates only' : `F1 ${one.f1 === null ? '–' : one.f1.toFixed(2)}`}, ${plural(one.cells, 'cell')}`).join('\n');
 }
 
-function drawClasses() {
-  const {classes, others, skipped} = page.overview;
-  const cell = current();
+// Buttons stay the same elements while their classes do: one that is replaced under the mouse gets no click.
+let built = '';
+function buildClasses(classes) {
+  const key = JSON.stringify(classes.map((one) => [one.number, one.name, one.hotkey, one.colour]));
+  if (key === built) return;
+  built = key;
   $('classes').replaceChildren(...classes.map((one) => {
-    const made = element('button', {type: 'button', data: {number: one.number}, title: one.candidates_only ? `candidates only: ${page.fixed.candidates}` : ''},
+    const made = element('button', {type: 'button', data: {number: one.number}},
       one.hotkey ? element('kbd', {textContent: one.hotkey}) : element('span'), element('span', {className: 'swatch'}),
-      element('span', {className: 'name', textContent: one.name}),
-      element('span', {className: 'count', textContent: one.candidates_only && one.count ? plural(one.count, 'candidate') : one.count.toLocaleString('en')}));
+      element('span', {className: 'name', textContent: one.name}), element('span', {className: 'count'}));
     made.style.setProperty('--shade', one.colour);
-    made.classList.toggle('suggested', !cell?.mine && cell?.suggestion?.label === one.name);
-    made.classList.toggle('given', cell?.mine?.class_number === one.number);
     made.addEventListener('click', () => acts.give('label', one.number));
     return made;
   }));
   if (!classes.length) $('classes').append(element('p', {className: 'hint', textContent: 'No classes yet. Press C to add some.'}));
+}
+
+function drawClasses() {
+  const {classes, others, skipped} = page.overview;
+  const cell = current();
+  buildClasses(classes);
+  for (const one of classes) {
+    const made = $('classes').querySelector(`[data-number="${one.number}"]`);
+    made.lastChild.textContent = one.candidates_only && one.count ? plural(one.count, 'candidate') : one.count.toLocaleString('en');
+    made.title = one.candidates_only ? `candidates only: ${page.fixed.candidates}` : '';
+    made.classList.toggle('suggested', !cell?.mine && cell?.suggestion?.label === one.name);
+    made.classList.toggle('given', cell?.mine?.class_number === one.number);
+  }
   const counts = {...others, skip: skipped};
   for (const button of document.querySelectorAll('#verdicts button')) {
     button.title = `${plural(counts[button.dataset.kind], 'cell')} so far`;
@@ -110,10 +123,13 @@ async function suggestAgain() {
   page.modelShown = page.overview.model.number;
   if (!page.cells.length) return;
   const rows = page.cells.map((cell) => cell.row);
-  const found = await server.post('/api/described', {reader: page.reader, rows}).catch(() => []);
+  const before = acts.count();
+  const found = await server.post('/api/described', {reader: page.reader, rows, second: acts.inSecond()}).catch(() => []);
   const waits = (fresh) => page.cells.find((cell) => cell.row === fresh.row)?.waiting;
-  const same = rows.join() === page.cells.map((cell) => cell.row).join();
+  // What was answered meanwhile is known better here.
+  const same = rows.join() === page.cells.map((cell) => cell.row).join() && before === acts.count();
   if (same) gallery.refresh(found.filter((fresh) => !waits(fresh)));
+  else page.modelShown = -1;
 }
 
 async function begin() {
