@@ -69,8 +69,14 @@ def test_agreement__of_two_readers_is_cohens_for_all_answers_and_each() -> None:
     for one in found:
         a, b = (first, second) if one.answer == "" else (first == one.answer, second == one.answer)
         assert one.kappa == pytest.approx(cohen_kappa_score(a, b), abs=1e-12)
-        assert one.agreement == pytest.approx(np.mean(a == b))
-        assert (one.measure, one.readers, one.cells, one.groups) == ("cohen", ("Ada", "Ben"), 120, 20)
+        assert (one.measure, one.readers) == ("cohen", ("Ada", "Ben"))
+        if one.answer == "":
+            assert one.agreement == pytest.approx(np.mean(a == b))
+            assert (one.cells, one.groups) == (120, 20)
+        else:
+            assert one.agreement == pytest.approx(2 * (a & b).sum() / (a.sum() + b.sum()))
+            either = np.flatnonzero(a | b)
+            assert (one.cells, one.groups) == (len(either), len(set(either // 6)))
         assert one.interval is not None and one.interval[0] < one.kappa < one.interval[1]
 
 
@@ -93,6 +99,15 @@ def test_agreement__leaves_out_who_decided() -> None:
     said = {"Ada": ["a", "b"], "Ben": ["b", "b"], "Cleo": ["a", None]}
     found = agreement(state_of(said, deciding="Cleo"), ["g", "h"])
     assert [one.readers for one in found] == [("Ada", "Ben")]
+
+
+def test_agreement__of_an_answer_in_few_groups_has_no_interval() -> None:
+    first = ["a", "b", "c"] * 40
+    rare = [*["d"] * 8, *first[8:]]  # in two fields
+    found = agreement(state_of({"Ada": rare, "Ben": rare}), [str(cell // 4) for cell in range(120)])
+    named = {one.answer: one for one in found}
+    assert named["d"].interval is None and (named["d"].groups, named["d"].cells) == (2, 8)
+    assert named["a"].interval is not None and named[""].interval is not None
 
 
 def test_agreement__of_readers_who_never_differ_is_not_beyond_doubt() -> None:

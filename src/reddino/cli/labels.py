@@ -58,7 +58,7 @@ def labels(
         out,
         what=what,
         reader=reader,
-        others=dict(pair(entry) for entry in others),
+        others=dict(pair(entry, "--others", "such as artefact=artefact") for entry in others),
         format=format,
         kappas=kappas,
         add=add,
@@ -71,7 +71,9 @@ def labels(
         left |= {"without a label": report.empty, "with several labels for a cell": report.contradicting}
         notes = [f"{count:,} {why}" for why, count in left.items() if count]
         print_line(f"{file}: {counted(report.taken, 'row')} taken in{''.join(f', {note}' for note in notes)}")
-    show_tables([_answers(done.counts), *([_agreement(done.agreement)] if done.agreement else [])])
+    show_tables(
+        [_answers(done.counts), *([_agreement(_on_screen(done.agreement))] if done.agreement else [])]
+    )
     if out is not None and done.written is not None:
         if what != "events" and done.written.without_label:
             several = ", ".join(f"{count:,} {answer}" for answer, count in done.written.without_label.items())
@@ -89,6 +91,12 @@ def _answers(counts: Mapping[str, int]) -> Table:
     return table
 
 
+def _on_screen(kappas: Sequence[reddino.Kappa]) -> list[reddino.Kappa]:
+    """Return what fits a screen: of three readers or more, single answers over all of them alone."""
+    many = any(one.measure == "fleiss" for one in kappas)
+    return [one for one in kappas if not (many and one.answer and one.measure == "cohen")]
+
+
 def _agreement(kappas: Sequence[reddino.Kappa]) -> Table:
     """Return the agreement of readers, with its intervals."""
     table = Table(title="agreement of readers (Cohen's kappa of two, Fleiss' of more)")
@@ -103,7 +111,7 @@ def _agreement(kappas: Sequence[reddino.Kappa]) -> Table:
             visible(one.answer, keep="") or "(all)",
             "-" if math.isnan(one.kappa) else f"{one.kappa:.2f}",
             limits,
-            f"{one.agreement:.2f}",
+            "-" if math.isnan(one.agreement) else f"{one.agreement:.2f}",
             f"{one.cells:,}",
             f"{one.groups:,}",
         )

@@ -19,11 +19,13 @@ def joined_sources(given: Sequence[str] | None) -> tuple[str, ...]:
     return () if given is None else tuple(given) or IDENTITIES
 
 
-def pair(entry: str) -> tuple[str, str]:
-    """Return the old and the new label of an entry of --map, old=new."""
+def pair(
+    entry: str, option: str = "--map", instead: str = "use --drop to leave a label out"
+) -> tuple[str, str]:
+    """Return the old and the new label of an entry of an option such as --map, old=new."""
     old, equals, new = entry.partition("=")
     if not (old and equals and new):
-        raise RedDinoError(f"--map takes old=new, not '{entry}'; use --drop to leave a label out")
+        raise RedDinoError(f"{option} takes old=new, not '{entry}'; {instead}")
     return old, new
 
 

@@ -11,7 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from reddino.evaluation.intervals import LEAST_GROUPS, LEVEL, RESAMPLES, group_weights, interval
-from reddino.reviewing.kappa import Real, beyond_chance, cohen_kappa, fleiss_kappa, fleiss_sums
+from reddino.reviewing.kappa import (
+    Real,
+    beyond_chance,
+    cohen_kappa,
+    fleiss_kappa,
+    fleiss_sums,
+    specific_agreement,
+)
 from reddino.reviewing.state import ReviewState
 
 
@@ -25,8 +32,9 @@ class Kappa:
         answer: class (or `[artefact]`, ...) against all others; "" for all answers at once.
         kappa: 1 = always agree, 0 = as often as by chance; NaN where chance alone agrees always.
         interval: 95 %, by resampling groups; None with fewer than ten groups.
-        agreement: fraction of cells (Fleiss: of pairs of readers, mean over cells) with the same answer.
-        cells: that both (Fleiss: two or more) of them read.
+        agreement: fraction of pairs of readers (mean over cells) with the same answer; of an answer, how
+            often another reader gives it where one does (specific agreement).
+        cells: that both (Fleiss: two or more) of them read; of an answer, those to which one gave it.
         groups: of those cells.
     """
 
@@ -94,26 +102,36 @@ def _kappa(
     answers: int,
     group: npt.NDArray[np.int64],
 ) -> Kappa:
-    """Return one measure of codes (n, readers), with its interval over groups (n,)."""
-    named = np.eye(answers)[codes] * (codes >= 0)[..., None]  # (n, readers, answers)
+    """Return one measure of codes (n, readers), with its interval over groups (n,); of an answer, it is 1."""
+    counts = np.stack([(codes == number).sum(axis=1) for number in range(answers)], axis=1).astype(np.float64)
+    groups = int(group.max()) + 1
     if len(readers) == 2:
-        measure = "cohen"
-        per_cell = np.einsum("ni,nj->nij", named[:, 0], named[:, 1]).reshape(len(codes), -1)
+        measure, by_group = "cohen", _confusions(codes, answers, group, groups)
         of_sums: Callable[[Real], Real] = _cohen_of_sums
-        same = float((codes[:, 0] == codes[:, 1]).mean())
     else:
-        measure, per_cell, of_sums = "fleiss", fleiss_sums(named.sum(axis=1)), fleiss_kappa
-        same = float(per_cell[:, 1].mean())
-    count = int(group.max()) + 1
-    by_group = np.zeros((count, per_cell.shape[1]))
-    np.add.at(by_group, group, per_cell)
-    estimate = float(of_sums(by_group.sum(axis=0, keepdims=True))[0])
-    resampled = np.concatenate(
-        [of_sums(weights @ by_group) for weights in group_weights(count, RESAMPLES, 0)]
-    )
-    chance = float((named.sum(axis=(0, 1)) ** 2).sum() / named.sum() ** 2)
-    limits = _limits(resampled, estimate, same, chance, count) if count >= LEAST_GROUPS else None
-    return Kappa(measure, readers, answer, estimate, limits, same, len(codes), count)
+        measure, of_sums = "fleiss", fleiss_kappa
+        by_group = np.zeros((groups, answers + 2))
+        np.add.at(by_group, group, fleiss_sums(counts))
+    sums = by_group.sum(axis=0, keepdims=True)
+    estimate = float(of_sums(sums)[0])
+    weights = group_weights(groups, RESAMPLES, 0)
+    resampled = np.concatenate([of_sums(drawn @ by_group) for drawn in weights])
+    chance = float(((counts.sum(axis=0) / counts.sum()) ** 2).sum())
+    bearing = counts[:, 1] > 0 if answer else np.ones(len(codes), dtype=np.bool_)
+    of_answer = len(np.unique(group[bearing]))
+    differ = bool((counts.max(axis=1) < counts.sum(axis=1)).any())
+    limits = _limits(resampled, estimate, differ, chance, of_answer) if of_answer >= LEAST_GROUPS else None
+    same = specific_agreement(counts, 1) if answer else float(fleiss_sums(counts)[:, 1].mean())
+    return Kappa(measure, readers, answer, estimate, limits, same, int(bearing.sum()), of_answer)
+
+
+def _confusions(
+    codes: npt.NDArray[np.int64], answers: int, group: npt.NDArray[np.int64], groups: int
+) -> Real:
+    """Return the confusion matrix of two readers in each group, flattened (groups, answers * answers)."""
+    cell = (group * answers + codes[:, 0]) * answers + codes[:, 1]
+    counted = np.bincount(cell, minlength=groups * answers**2)
+    return counted.reshape(groups, answers**2).astype(np.float64)
 
 
 def _cohen_of_sums(sums: Real) -> Real:
@@ -123,7 +141,7 @@ def _cohen_of_sums(sums: Real) -> Real:
 
 
 def _limits(
-    resampled: Real, estimate: float, same: float, chance: float, groups: int
+    resampled: Real, estimate: float, differ: bool, chance: float, groups: int
 ) -> tuple[float, float] | None:
     """Return a 95 % interval within -1..1.
 
@@ -132,7 +150,7 @@ def _limits(
     """
     if np.isnan(estimate):
         return None
-    if same == 1.0:
+    if not differ:
         least = (1 - LEVEL) ** (1 / groups)
         return max(float(beyond_chance(np.array(least), np.array(chance))), -1.0), 1.0
     found = interval(resampled, estimate)

@@ -48,6 +48,20 @@ def fleiss_kappa(sums: Real) -> Real:
     return beyond_chance(observed, (fraction**2).sum(axis=-1))
 
 
+def specific_agreement(answers: Real, answer: int) -> float:
+    """Return how often another reader gives an answer to a cell where one does; NaN where none does.
+
+    Of two readers it is 2a / (2a + b + c) (Fleiss, Statistical methods for rates and proportions, 1981).
+
+    Args:
+        answers: (n, C) as for `fleiss_sums`.
+        answer: column.
+    """
+    given, readers = answers[:, answer], answers.sum(axis=1)
+    pairs = (given * (readers - 1)).sum()
+    return float((given * (given - 1)).sum() / pairs) if pairs else float("nan")
+
+
 def beyond_chance(observed: Real, expected: Real) -> Real:
     """Return (observed - expected) / (1 - expected); NaN where chance alone agrees always."""
     with np.errstate(invalid="ignore", divide="ignore"):
