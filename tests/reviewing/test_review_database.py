@@ -331,3 +331,28 @@ def test_open__finds_the_pictures_where_the_folder_was_moved(tmp_path: Path) -> 
 
 def test_default_database__lies_beside_the_table() -> None:
     assert default_database("out/cells") == Path("out/cells.review.sqlite")
+
+
+def test_open__reads_a_database_of_the_first_version(tmp_path: Path) -> None:
+    file = tmp_path / "review.sqlite"
+    with sqlite3.connect(file) as old:
+        old.executescript((Path(__file__).parent / "review_schema_1.sql").read_text())
+    old.close()
+    with ReviewDatabase.open(file, review_cells(8)) as review:
+        state = review.state()
+        assert state.labels() == {0: "ring form", 1: "ring form", 2: "ring form"}
+        assert state.consensus(0).standing == "decided" and state.consensus(0).readers == (
+            "Ada",
+            "Ben",
+            "Cleo",
+        )
+        assert state.counts() == {"ring form": 3, "[unsure]": 1} and state.skipped["Ben"] == {4}
+        assert state.notes == {0: {"Ben": "folded; it's thick"}}
+        assert [(one.name, one.hotkey, one.former) for one in review.classes()] == [
+            ("ring form", "1", ("ring",)),
+            ("round", "9", ()),
+        ]
+        first = review.events()[0]
+        assert first.suggestions == {0: Suggestion("refit 1", "round", 0.75)} and first.seconds == 1.5
+        assert review.first_sorting() == {6: Suggestion("p", "ring", 0.5)}
+        assert review.record("Ada", "none", [7]).number == review.events()[-1].number == 10
