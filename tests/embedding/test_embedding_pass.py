@@ -309,7 +309,7 @@ def test_embed_manifest__says_when_the_disk_is_full(tmp_path: Path) -> None:
         "try: embed_manifest(manifest, Projection(), Path(sys.argv[2]) / 't', view=VIEW)\n"
         "except RedDinoError as error: print(error)\n"
     )
-    here = str(Path(__file__).parent)
+    here = str(Path(__file__).parents[1] / "shared")
     done = subprocess.run(
         [sys.executable, "-c", code, here, str(tmp_path)],
         capture_output=True,

@@ -351,7 +351,7 @@ for _ in range(60):
 
 def test_openvino__a_model_that_is_dropped_does_not_wait_for_ever_for_its_streams() -> None:
     pytest.importorskip("openvino")
-    here = Path(__file__).parent
+    here = Path(__file__).parents[1] / "shared"
     subprocess.run([sys.executable, "-c", DROPS], cwd=here, check=True, timeout=150)
 
 

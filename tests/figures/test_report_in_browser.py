@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from browsers import HOSTILE
 from row_colours import colour_of
 
 from reddino.embedding.embeddings import Embeddings
@@ -19,29 +19,6 @@ from reddino.figures.overview import Overview
 from reddino.figures.page.table_report import table_report
 
 pytestmark = pytest.mark.browser
-
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("no Chromium is installed: apt-get install chromium")
-    playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=program, args=list(FLAGS))
-        yield opened
-        opened.close()
 
 
 @pytest.fixture
@@ -203,15 +180,6 @@ def hostile_page(browser: Any, table_folder: Path) -> Iterator[Any]:
     yield opened
     opened.close()
     assert said == []
-
-
-HOSTILE = (
-    "</script><script>alert(1)</script>",
-    "<img src=x onerror=alert(1)>",
-    "=1+1",
-    "<!-- <script>",
-    '"onload="alert(1)',
-)
 
 
 def test_map__shows_labels_that_are_code_as_text(hostile_page: Any) -> None:

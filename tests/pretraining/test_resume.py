@@ -139,7 +139,7 @@ class Runs:
     def __init__(self, images: Path) -> None:
         self.images = images
         self.server = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("killed_run.py"))],
+            [sys.executable, str(Path(__file__).parents[1] / "shared" / "killed_run.py")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
