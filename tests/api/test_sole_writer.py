@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from reddino.foundations.locks import is_continued
 
 
 @sole_writer(folders=("out",), files=("table",))
-def verb(data: str, out: Path | None = None, table: str | None = None, **options: object) -> list[bool]:
+def verb(data: str, out: Path | None = None, table: str | None = None, **options: Any) -> list[bool]:
     """Return which results are continued."""
     inner = options.pop("inner", None)
     if inner is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,13 +25,13 @@ from reddino.views.by_image import ViewsByImage
 from reddino.views.spec import ViewSpec
 
 
-def manifest(root: Path = Path(), **columns: list[object]) -> Manifest:
+def manifest(root: Path = Path(), **columns: list[Any]) -> Manifest:
     rows = max(len(values) for values in columns.values())
     table = {"path": ["a.png"] * rows, "source": ["lab"] * rows, **columns}
     return Manifest(pa.table({name: pa.array(values) for name, values in table.items()}), root)
 
 
-def boxes(sizes: dict[str, list[float]], **columns: list[object]) -> Manifest:
+def boxes(sizes: dict[str, list[float]], **columns: list[Any]) -> Manifest:
     """Square boxes of these sides in each picture."""
     paths = [name for name, sides in sizes.items() for _ in sides]
     sides = [side for several in sizes.values() for side in several]

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -43,7 +44,7 @@ HOSTILE = "\x1b[2J\x07\r\x9b31m[red]x[/] [/] :smile: \x1b]8;;http://x\x1b\\ a\u2
 SHOWN = r"\x1b[2J\x07\r\x9b31m[red]x[/] [/] :smile: \x1b]8;;http://x\x1b\ a\u202eb \u200b[link=file:///x]"
 
 
-def _console(**options: object) -> tuple[io.BytesIO, Console]:
+def _console(**options: Any) -> tuple[io.BytesIO, Console]:
     raw = io.BytesIO()
     file = io.TextIOWrapper(raw, encoding="utf-8", write_through=True)
     return raw, terminal._PlainConsole(file=file, width=400, **options)

@@ -232,7 +232,7 @@ def test_evaluate__records_the_seeds_of_a_task_file(collections: dict[str, Path]
         ({"data": ["a/x.csv", "b/x.csv"]}, "two data sets are called 'x'"),
     ],
 )
-def test_evaluate__says_what_is_missing(arguments: dict[str, object], sentence: str) -> None:
+def test_evaluate__says_what_is_missing(arguments: dict[str, Any], sentence: str) -> None:
     with pytest.raises(RedDinoError, match=sentence):
         reddino.evaluate(**arguments)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +23,7 @@ from reddino.figures.prediction_file import read_prediction_file, with_predictio
 from reddino.foundations.errors import RedDinoError
 
 
-def report(folder: Path, of: Path, **options: object) -> str:
+def report(folder: Path, of: Path, **options: Any) -> str:
     out = folder / "out.html"
     return reddino.report(of, out, images=folder / "images", method="pca", **options).read_text("utf-8")
 
@@ -110,7 +111,7 @@ def test_finding__leaves_border_cells_other_kinds_and_abstentions_out_of_the_cou
     ],
 )
 def test_finding__says_how_the_classifier_did_on_cells_held_out(
-    table_folder: Path, held_out: dict[str, object], said: str
+    table_folder: Path, held_out: dict[str, Any], said: str
 ) -> None:
     file = write_prediction_file(table_folder.parent, held_out=held_out)
     assert re.search(said, opening(report(table_folder.parent, file)))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from one_block import BATCH, apart, recipe
 from torch import Tensor
 
 from reddino.pretraining.build import build_networks
@@ -22,23 +22,8 @@ from reddino.pretraining.losses import (
     total_loss,
 )
 from reddino.pretraining.masking import MaskedPatches, sample_masks
-from reddino.pretraining.run.recipe import Recipe, make_recipe
 
-BATCH, PATCHES = 3, 16
-
-
-def recipe(**sections: dict[str, Any]) -> Recipe:
-    """A one-block ViT on 56 and 28 px."""
-    content: dict[str, Any] = {
-        "model": {"backbone": "vit_tiny_patch14", "depth": 1, "layer_scale": 0.1, "drop_path": 0.0},
-        "crops": {"global_size": 56, "local_size": 28, "local_count": 2},
-        "augmentation": {"operations": ["Blur"], "choose": 1},
-        "head": {"hidden": 8, "bottleneck": 4, "prototypes": 6},
-        "run": {"samples": 12, "batch": BATCH},
-    }
-    for section, keys in sections.items():
-        content[section] = {**content.get(section, {}), **keys}
-    return make_recipe(content, "test")
+PATCHES = 16
 
 
 def crops(count: int, size: int, seed: int) -> Tensor:
@@ -59,15 +44,6 @@ def total_of(networks: StudentTeacher, losses: dict[str, Tensor]) -> Tensor:
     return total_loss(losses, *networks.recipe.loss_weights)
 
 
-def apart(networks: StudentTeacher) -> StudentTeacher:
-    """Move the teacher away from the student, as training does, and give it a mask token."""
-    generator = torch.Generator().manual_seed(9)
-    with torch.no_grad():
-        for parameter in networks.parameters():
-            parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
-    return networks
-
-
 def test_teacher__starts_as_the_student_and_has_no_gradients() -> None:
     networks = build_networks(recipe())
     student, teacher = networks.student.state_dict(), networks.teacher.state_dict()
@@ -76,7 +52,7 @@ def test_teacher__starts_as_the_student_and_has_no_gradients() -> None:
     assert not any(parameter.requires_grad for parameter in networks.teacher.parameters())
     assert not networks.teacher.training
     targets = networks.targets(views(), 0.04)
-    total_of(networks, losses_of(networks, views(), targets)).backward()  # type: ignore[no-untyped-call]
+    total_of(networks, losses_of(networks, views(), targets)).backward()
     assert all(parameter.grad is None for parameter in networks.teacher.parameters())
     assert all(parameter.grad is not None for parameter in networks.student.parameters())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -231,7 +232,7 @@ def test_student__learns_to_predict_the_teachers_features_of_images_never_seen(
     assert after[0] < 0.85 * before[0] and after[1] < 0.85 * before[1], (before, after)
 
 
-def saved_teacher(folder: Path, seed: int, **changes: object) -> Path:
+def saved_teacher(folder: Path, seed: int, **changes: Any) -> Path:
     backbone = create_backbone("test_efficientnet")
     initialise(backbone, seed)
     save_model_folder(folder, backbone, replace(ModelCard("test_efficientnet", 64), **changes))  # type: ignore[arg-type]

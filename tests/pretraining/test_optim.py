@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 import torch
@@ -28,7 +29,7 @@ VALUES = StepValues(
 )
 
 
-def recipe(backbone: str = "vit_tiny_patch14", **loss: object) -> Recipe:
+def recipe(backbone: str = "vit_tiny_patch14", **loss: Any) -> Recipe:
     content = {
         "model": {"backbone": backbone},
         "augmentation": {"operations": ["Blur"], "choose": 1},
@@ -44,7 +45,7 @@ def student() -> Branch:
     return Branch(create_backbone("vit_tiny_patch14", image_size=42, depth=DEPTH), recipe())
 
 
-def by_name(student: Branch, optim: OptimSection) -> dict[str, dict[str, object]]:
+def by_name(student: Branch, optim: OptimSection) -> dict[str, dict[str, Any]]:
     """Name of each parameter -> its group."""
     names = {id(parameter): name for name, parameter in student.named_parameters()}
     return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +16,7 @@ from reddino.rbc.measures import Cells
 from reddino.smears.manifest import Manifest
 
 
-def manifest_of(root: Path, **columns: list[object]) -> Manifest:
+def manifest_of(root: Path, **columns: list[Any]) -> Manifest:
     return Manifest(pa.table(columns), root)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -20,9 +21,9 @@ tasks:
 """
 
 
-def write_plan(folder: Path, **changes: object) -> Path:
+def write_plan(folder: Path, **changes: Any) -> Path:
     """Write a recipe, tasks and a plan with two arms; `changes` replaces keys of the plan."""
-    content: dict[str, object] = {
+    content: dict[str, Any] = {
         "base": "recipe.yaml",
         "tasks": "tasks.yaml",
         "reference": "A",

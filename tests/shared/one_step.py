@@ -92,7 +92,7 @@ def take(
         targets = networks.targets(inputs, 0.04)
         losses = networks.losses(student.predict(inputs), targets, inputs)
         total = total_loss(losses, *recipe.loss_weights)
-    total.backward()  # type: ignore[no-untyped-call]
+    total.backward()
     named = {"total": total, "dino": losses["dino"], "ibot": losses["ibot"]}
     return Step(
         {name: float(loss.detach()) for name, loss in named.items()},

@@ -115,7 +115,7 @@ class Ranks:
         )
         self.processes: list[int] = []
 
-    def begin(self, count: int, folder: Path, overrides: Sequence[str], **settings: object) -> None:
+    def begin(self, count: int, folder: Path, overrides: Sequence[str], **settings: Any) -> None:
         content = {"count": count, "images": str(self.images), "folder": str(folder), **settings}
         assert self.server.stdin is not None
         print(json.dumps({**content, "overrides": list(overrides)}), file=self.server.stdin, flush=True)
@@ -128,7 +128,7 @@ class Ranks:
         """How the processes ended; minus the signal that killed one."""
         return self._answer()
 
-    def run(self, count: int, folder: Path, overrides: Sequence[str], **settings: object) -> Path:
+    def run(self, count: int, folder: Path, overrides: Sequence[str], **settings: Any) -> Path:
         """A run to its end; its folder."""
         self.begin(count, folder, overrides, **settings)
         codes = self.exit_codes()

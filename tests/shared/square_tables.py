@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,7 +20,7 @@ def write_table(tmp_path: Path) -> Path:
     """Write the table below `tmp_path`."""
     draw = np.random.default_rng(0)
     images = tmp_path / "images"
-    rows: dict[str, list[object]] = {name: [] for name in ("path", "source", "slide", "patient", "label")}
+    rows: dict[str, list[Any]] = {name: [] for name in ("path", "source", "slide", "patient", "label")}
     places: dict[str, list[float]] = {name: [] for name in ("view_x", "view_y", "view_side")}
     for number in range(4):
         picture = np.full((60, 80, 3), 250, np.uint8)

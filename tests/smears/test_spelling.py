@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -150,7 +151,7 @@ def test_name_key__is_that_of_the_name_that_is_meant() -> None:
         assert name_key(name) == name_key("cell_diameter")
 
 
-def found(**columns: list[object]) -> dict[str, Finding]:
+def found(**columns: list[Any]) -> dict[str, Finding]:
     """By kind, what the checks find in a manifest of those columns."""
     rows = len(next(iter(columns.values())))
     table = pa.table({"path": [f"{row}.png" for row in range(rows)], **columns})

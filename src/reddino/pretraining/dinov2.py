@@ -250,7 +250,7 @@ class StudentTeacher(nn.Module):
                     outputs = student.predict(inputs)
                     losses = self.losses(outputs, targets, inputs)
                     total = total_loss(losses, *self.recipe.loss_weights)
-                (total / parts).backward()  # type: ignore[no-untyped-call]
+                (total / parts).backward()
             finite.append(torch.isfinite(total.detach()))
             observe(total, losses, targets, outputs)
             micro_batches.prepare()

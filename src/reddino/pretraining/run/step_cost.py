@@ -122,7 +122,7 @@ def count_step(recipe: Recipe, images: Manifest) -> Counts:
 
 def _attention_flops(*shapes: Any, **_: Any) -> int:
     """Count the two products of attention, from the shapes of queries, keys and values."""
-    flops: int = sdpa_flop_count(*shapes[:3])  # type: ignore[no-untyped-call]
+    flops: int = sdpa_flop_count(*shapes[:3])
     return flops
 
 
