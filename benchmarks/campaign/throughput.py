@@ -54,14 +54,14 @@ def run(record: Record, seconds: float, *, device: str, campaign: Path, kind: st
                 record.update(embedding=embedding)
     cells = list(itertools.product(RECIPES, SIZES))
     longest = 1.0 if small else 10.0
-    for number, (name, size) in enumerate(cells):
+    for number, (name, crop) in enumerate(cells):
         started = time.monotonic()
         left = end - started
-        row = {"recipe": name, "crops": size}
+        row: dict[str, Any] = {"recipe": name, "crops": crop}
         if left < longest:
             row["said"] = "no time left"
         else:
-            recipe = recipe_of(name, size, device)
+            recipe = recipe_of(name, crop, device)
             row = _tried(partial(step_rate, recipe, 1.5 * left / (len(cells) - number)), **row)
             row |= planned(recipe, row.get("batch", recipe.run.batch), campaign, kind)
             longest = max(longest, time.monotonic() - started)
@@ -152,7 +152,8 @@ def step_rate(recipe: Recipe, seconds: float) -> dict[str, Any]:
 
 def expected(batch: int, tried: dict[int, dict[str, Any]]) -> float:
     """Seconds that the fewest steps at `batch` take at the best speed so far."""
-    return (WARM_UP + 1 + FEWEST) * batch / max(row.get("rate", 0.0) for row in tried.values())
+    best: float = max(row.get("rate", 0.0) for row in tried.values())
+    return (WARM_UP + 1 + FEWEST) * batch / best
 
 
 def batches(first: int, tried: dict[int, dict[str, Any]], largest: int = 4096) -> Iterator[int]:

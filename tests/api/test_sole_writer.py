@@ -17,7 +17,7 @@ def verb(data: str, out: Path | None = None, table: str | None = None, **options
     """Return which results are continued."""
     inner = options.pop("inner", None)
     if inner is not None:
-        inner()  # type: ignore[operator]
+        inner()
     return [is_continued(Path(one)) for one in (out, table) if one is not None]
 
 
@@ -45,7 +45,7 @@ def test_sole_writer__knows_a_command_that_was_killed_by_all_that_it_was_given(
     verb("data", tmp_path / "out", inner=lambda: locks.append(lock.read_text()), seed=1)
     lock.parent.mkdir()
     lock.write_text(locks[0])  # as a killed process leaves it
-    verbatim = {"inner": lambda: None, **options}
+    verbatim: dict[str, Any] = {"inner": lambda: None, **options}
     assert verb("data", tmp_path / "out", **verbatim) == [continued]
 
 

@@ -97,5 +97,6 @@ def test_fit_head__does_not_depend_on_how_small_the_numbers_are() -> None:
     truth = np.arange(60) % 2
     vectors = draw.normal(size=(60, 4)) + 4 * truth[:, None]
     for scale in (1e-20, 1e-36):
-        head = fit_head(scale * vectors, truth, 1.0, 2)
-        assert (head.logits(scale * vectors).argmax(axis=1) == truth).all()
+        scaled = (scale * vectors).astype(np.float32)
+        head = fit_head(scaled, truth, 1.0, 2)
+        assert (head.logits(scaled).argmax(axis=1) == truth).all()

@@ -39,7 +39,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def classes(found: Predictions) -> dict[tuple[str, float, float], str]:
     names = [Path(path).name for path in found.strings("path")]
-    x, y = (found.table.column(name).to_pylist() for name in ("view_x", "view_y"))
+    x, y = (found.table.column(name).to_numpy().tolist() for name in ("view_x", "view_y"))
     predicted = [found.classes[number] for number in found.numbers().tolist()]
     return dict(zip(zip(names, x, y, strict=True), predicted, strict=True))
 
@@ -154,7 +154,7 @@ def test_embed__finds_the_cells_that_predict_finds(fitted: Path, tmp_path: Path)
     table = reddino.read_embeddings(tmp_path / "t")
     found = reddino.predict(fitted / "own", bare)
     for name in ("path", "x", "y", "w", "h", "cell_diameter", "view_x", "view_y", "view_side", "at_border"):
-        assert table.table.column(name).to_pylist() == found.table.column(name).to_pylist(), name
+        assert table.table.column(name).to_pylist() == found.table.column(name).to_numpy().tolist(), name
     assert classes(reddino.predict(fitted / "own", tmp_path / "t")) == classes(found)
 
 

@@ -19,7 +19,8 @@ import pytest
 from cyclopts import App
 
 from reddino import cli
-from reddino.cli import terminal, training
+from reddino.api.arguments import Advance
+from reddino.cli import training
 from reddino.embedding.table import read_embeddings
 from reddino.pretraining.run.folder import only_trainer
 from reddino.smears.choices import Layout
@@ -255,7 +256,7 @@ def test_synthesise__photographs_the_same_cells_everywhere(tmp_path: Path) -> No
     options = ["--sources", "lilac", "night", "--patients", "1", "--fields", "1", "--every-source"]
     assert cli.main(["synthesise", str(tmp_path / "s"), *options]) == 0
     made = read_manifest(tmp_path / "s" / "manifest.csv")
-    cells = {source: [] for source in ("drawn-lilac", "drawn-night")}
+    cells: dict[str, list[str]] = {source: [] for source in ("drawn-lilac", "drawn-night")}
     for source, cell in zip(made.strings("source"), made.strings("cell"), strict=True):
         cells[source].append(cell)
     assert cells["drawn-lilac"] == cells["drawn-night"] != []
@@ -338,7 +339,7 @@ def test_pretrain__stops_when_asked_and_the_same_command_goes_on(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     @contextmanager
-    def interrupting(what: str) -> Iterator[terminal.Advance]:
+    def interrupting(what: str) -> Iterator[Advance]:
         yield lambda done, total: signal.raise_signal(signal.SIGINT) if done == 2 else None
 
     command = pretrain_command(smear_folder / "manifest.csv", tmp_path / "run")

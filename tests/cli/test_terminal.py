@@ -141,7 +141,13 @@ def test_exit_code_of__names_a_file_whose_name_is_not_utf8(
     path = tmp_path / "caf\udce9.csv"
     path.write_bytes(b"path\na.png\n")
     codes: list[int] = []
-    run = lambda: codes.append(terminal.exit_code_of(lambda: read_manifest(path) and None))  # noqa: E731
+
+    def command() -> None:
+        read_manifest(path)
+
+    def run() -> None:
+        codes.append(terminal.exit_code_of(command))
+
     text = _printed(monkeypatch, run)
     assert codes == [1]
     assert r"caf\udce9.csv' is no name in UTF-8: rename that file or folder." in text

@@ -42,7 +42,7 @@ def page(browser: Any, file: Path, request: pytest.FixtureRequest) -> Iterator[A
 
 
 def _picked(page: Any) -> int:
-    return page.evaluate("reddinoMap.picked()")
+    return int(page.evaluate("reddinoMap.picked()"))
 
 
 def _ring(page: Any) -> list[float]:

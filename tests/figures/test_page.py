@@ -199,7 +199,8 @@ def test_embedded_json__cannot_end_its_element() -> None:
 def _payload(page: str) -> dict[str, Any]:
     found = re.search(r'<script type="application/json" id="map-data">(.*?)</script>', page, re.DOTALL)
     assert found is not None
-    return json.loads(found[1])
+    payload: dict[str, Any] = json.loads(found[1])
+    return payload
 
 
 def test_report__shows_what_evaluate_and_batch_write(table_folder: Path, tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_finding__leaves_border_cells_other_kinds_and_abstentions_out_of_the_cou
         at_border=numbers % 12 == 0,
         kind=["white cell" if i % 12 == 1 else "red cell" for i in numbers],
         abstained=numbers % 12 == 2,
-        novelty=numbers / 48,
+        novelty=(numbers / 48).tolist(),
     )
     page = report(table_folder.parent, file)
     assert "36 cells were counted" in opening(page)
@@ -204,14 +204,15 @@ def test_overview__leaves_border_cells_out_of_outliers_and_sheets(table_folder: 
     part = table.select(~cut)
     assert np.array_equal(overview.scores[~cut], Overview.of(part, method="pca").scores)
     asked: list[int] = []
+    assert overview.pictures is not None
     whole = overview.pictures.cut
-    object.__setattr__(
-        overview,
-        "pictures",
-        type(
-            "Watch", (), {"cut": lambda self, rows, side: asked.extend(rows.tolist()) or whole(rows, side)}
-        )(),
-    )
+
+    class Watch:
+        def cut(self, rows: np.ndarray, side: int) -> np.ndarray:
+            asked.extend(rows.tolist())
+            return whole(rows, side)
+
+    object.__setattr__(overview, "pictures", Watch())
     overview.sheets()
     assert min(asked) >= 10
 

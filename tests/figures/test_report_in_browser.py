@@ -52,13 +52,14 @@ def _wait_for_frame(page: Any, action: Any) -> None:
 
 def _colours(page: Any) -> int:
     """How many pixels of the canvas are not white."""
-    return page.evaluate(
+    count: int = page.evaluate(
         """() => { const c = document.getElementById('map');
         const p = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
         let n = 0;
         for (let i = 0; i < p.length; i += 4) if (p[i] + p[i + 1] + p[i + 2] < 765) n++;
         return n; }"""
     )
+    return count
 
 
 def test_map__draws_its_points_and_zooms_at_the_cursor(page: Any) -> None:
@@ -102,7 +103,9 @@ def _mean_colour(png: bytes) -> list[float]:
     import cv2
     import numpy as np
 
-    return cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)[..., ::-1].mean(axis=(0, 1)).tolist()
+    pixels = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
+    assert pixels is not None
+    return [float(value) for value in pixels[..., ::-1].mean(axis=(0, 1))]
 
 
 def test_lasso__exports_exactly_the_rows_inside(page: Any, tmp_path: Path, embeddings: Any) -> None:

@@ -346,5 +346,5 @@ def checkpoints() -> list[Bundle]:
 class CodeInPlace:
     """Leaves the witness when it is unpickled."""
 
-    def __reduce__(self) -> object:
+    def __reduce__(self) -> tuple[Any, ...]:
         return exec, (f"open({WITNESS!r}, 'w').close()",)

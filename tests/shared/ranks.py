@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 #: What a run loads when it needs it, and takes seconds to load.
 LIBRARIES = ("timm", "torch._dynamo", "torch.distributed.fsdp", "torch.distributed.checkpoint.state_dict")
@@ -53,7 +54,7 @@ def run(settings: dict[str, Any], rank: int) -> None:
         gradients.append({name: whole_tensor(p.grad).clone() for name, p in named if p.grad is not None})
         return take_step(networks, *arguments)
 
-    dinov2.take_step = record
+    patch.object(dinov2, "take_step", record).start()
     victim, name, call = settings.get("die") or (None, "", 0)
     if victim == rank:
         module, _, function = name.rpartition(".")

@@ -195,9 +195,9 @@ def _store_of_this_attempt() -> dict[str, Any]:
     here = launched()
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True" or here.local_count < here.count:
         return {}
-    store, rank, count = next(dist.rendezvous("env://", timeout=STEP_PATIENCE))  # type: ignore[attr-defined]
+    store, rank, count = next(dist.rendezvous("env://", timeout=STEP_PATIENCE))
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    own = dist.PrefixStore(f"attempt {attempt}", store)  # type: ignore[attr-defined]
+    own = dist.PrefixStore(f"attempt {attempt}", store)
     return {"store": own, "rank": rank, "world_size": count}
 
 
