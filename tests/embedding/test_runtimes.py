@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from importlib import util
 from pathlib import Path
 from typing import Any
@@ -128,14 +129,11 @@ def stable(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     settings: dict[str, tuple[float, float]] = {}
 
     def candidates(*_: object) -> list[Candidate]:
-        return [
-            Candidate(name, "fp32", "", lambda n=name: Pretend(encoder, n, *_numbers(n)))  # type: ignore[misc]
-            for name in settings
-        ]
+        return [Candidate(name, "fp32", "", partial(pretend, name)) for name in settings]
 
-    def _numbers(name: str) -> tuple[float, list[float], float]:
+    def pretend(name: str) -> Pretend:
         cost, error = settings[name]
-        return error, clock, cost
+        return Pretend(encoder, name, error, clock, cost)
 
     monkeypatch.setattr(choice, "every_candidate", candidates)
     monkeypatch.setattr(time, "perf_counter", lambda: clock[0])

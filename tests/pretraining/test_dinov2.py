@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from one_block import BATCH, apart, recipe
+from one_block import BATCH, apart, head_of, recipe
 from torch import Tensor
 
 from reddino.pretraining.build import build_networks
@@ -63,11 +63,11 @@ def test_targets__balance_class_tokens_and_hidden_patches_separately() -> None:
     assert seen.masked is not None
     targets = networks.targets(seen, 0.04)
     tokens = networks.teacher.backbone(seen.global_crops)
-    cls = sinkhorn_knopp(networks.teacher.dino_head(tokens.cls), 0.04, 3)
+    cls = sinkhorn_knopp(head_of(networks.teacher)(tokens.cls), 0.04, 3)
     assert tokens.patches is not None
     hidden = tokens.patches[seen.masked.masks]
     assert len(hidden) == int(seen.masked.masks.sum()) > 0
-    patches = sinkhorn_knopp(networks.teacher.dino_head(hidden), 0.04, 3)
+    patches = sinkhorn_knopp(head_of(networks.teacher)(hidden), 0.04, 3)
     torch.testing.assert_close(targets.cls, cls.reshape(2, BATCH, 6))
     torch.testing.assert_close(targets.patches, patches)
     torch.testing.assert_close(targets.tokens, tokens.cls)
@@ -89,9 +89,10 @@ def test_targets__moving_average_uses_the_centre_before_the_batch() -> None:
     loss = {"centering": "moving-average", "center_momentum": 0.75}
     networks, seen = apart(build_networks(recipe(loss=loss))), views()
     networks.dino_center.fill_(0.1)
-    logits = networks.teacher.dino_head(networks.teacher.backbone(seen.global_crops).cls)
+    logits = head_of(networks.teacher)(networks.teacher.backbone(seen.global_crops).cls)
     targets = networks.targets(seen, 0.04)
     expected = centred_softmax(logits, torch.full((1, 6), 0.1), 0.04)
+    assert targets.cls is not None
     torch.testing.assert_close(targets.cls.flatten(0, 1), expected)
     torch.testing.assert_close(networks.dino_center, 0.75 * 0.1 + 0.25 * logits.mean(dim=0, keepdim=True))
     assert float(networks.ibot_center.abs().max()) > 0
@@ -106,14 +107,14 @@ def test_losses__are_the_weighted_sum_of_the_terms() -> None:
     losses = losses_of(networks, seen, targets)
     student = networks.student
     tokens, local = student.backbone(seen.global_crops, seen.masked.masks), student.backbone(seen.local_crops)
-    assert tokens.patches is not None and targets.patches is not None
+    assert tokens.patches is not None and targets.cls is not None and targets.patches is not None
     dino = dino_loss(
         targets.cls,
-        student.dino_head(tokens.cls).reshape(2, BATCH, 6),
-        student.dino_head(local.cls).reshape(2, BATCH, 6),
+        head_of(student)(tokens.cls).reshape(2, BATCH, 6),
+        head_of(student)(local.cls).reshape(2, BATCH, 6),
         0.1,
     )
-    hidden = student.dino_head(tokens.patches[seen.masked.masks])
+    hidden = head_of(student)(tokens.patches[seen.masked.masks])
     ibot = ibot_loss(targets.patches, hidden, seen.masked.weights, 2 * BATCH, 0.1)
     koleo = koleo_loss(tokens.cls[:BATCH]) + koleo_loss(tokens.cls[BATCH:])
     assert list(losses) == ["dino", "ibot", "koleo"]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from one_block import head_of
 from torch import nn
 
 from reddino.networks.create_backbone import create_backbone
@@ -149,7 +150,7 @@ def test_groups__without_head_warmup_number_parameters_as_earlier_checkpoints_do
 def test_make_optimizer__steps_as_adamw_by_hand(student: Branch) -> None:
     optimizer = make_optimizer(student, OptimSection(betas=(0.9, 0.99)))
     apply_schedule(optimizer, VALUES)
-    weight = student.dino_head.mlp[0].weight
+    weight = head_of(student).get_parameter("mlp.0.weight")
     before, gradient = weight.detach().clone(), torch.randn_like(weight)
     weight.grad = gradient.clone()
     optimizer.step()

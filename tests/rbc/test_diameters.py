@@ -22,7 +22,7 @@ def manifest_of(root: Path, **columns: list[Any]) -> Manifest:
 
 def cells_of(diameter: float, whole: int) -> Cells:
     """Return cells of one diameter, in a row."""
-    same, at = np.full(whole, diameter), np.arange(whole) * diameter
+    same, at = np.full(whole, diameter, np.float64), np.arange(whole, dtype=np.float64) * diameter
     return Cells(at, at, same, same, at, at, same**2, same, np.zeros(whole, np.bool_), diameter)
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from reddino.pretraining.dinov2 import StudentTeacher
+from reddino.pretraining.dinov2 import Branch, StudentTeacher
+from reddino.pretraining.heads import ProjectionHead
 from reddino.pretraining.run.recipe import Recipe, make_recipe
 
 BATCH = 3
@@ -33,3 +34,9 @@ def apart(networks: StudentTeacher) -> StudentTeacher:
         for parameter in networks.parameters():
             parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
     return networks
+
+
+def head_of(branch: Branch) -> ProjectionHead:
+    """The head with prototypes, which these recipes have."""
+    assert branch.dino_head is not None
+    return branch.dino_head

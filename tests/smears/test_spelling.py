@@ -234,7 +234,7 @@ def test_check__reports_decimal_commas_in_columns_of_numbers() -> None:
 
 
 def test_check__reports_rows_that_are_listed_twice() -> None:
-    places = {"path": ["a.png"] * 4, "x": [1.0, 2.0, 1.0, 1.0], "y": [1.0, 2.0, 1.0, 1.0]}
+    places: dict[str, Any] = {"path": ["a.png"] * 4, "x": [1.0, 2.0, 1.0, 1.0], "y": [1.0, 2.0, 1.0, 1.0]}
     assert found(**places, label=["k"] * 4)["rows listed twice"].count == 2
     finding = found(**places, label=["k", "k", "l", "k"])["rows of several labels"]
     assert (finding.count, finding.first) == (2, "row 1 (a.png)")
