@@ -10,7 +10,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from reddino.classification.calibrated_probe import UNLEARNED, fit_head, fit_probe, held_out_logits
-from reddino.classification.calibration import fit_temperature, negative_log_likelihood, softmax
+from reddino.classification.calibration import fit_temperature, negative_log_likelihood
+from reddino.classification.softmax import softmax
 from reddino.evaluation.splits import Folds
 from reddino.foundations.errors import RedDinoError
 
