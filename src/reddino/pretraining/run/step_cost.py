@@ -64,7 +64,7 @@ def at_full_depth(recipe: Recipe, count: Callable[[Recipe], Counts]) -> Counts:
 
 
 def blocks_of(recipe: Recipe) -> int:
-    """Transformer blocks of the backbone; 0 for a CNN."""
+    """Return the number of transformer blocks of the backbone; 0 for a CNN."""
     if not recipe.model.backbone.startswith("vit"):
         return 0
     if recipe.model.depth is not None:
