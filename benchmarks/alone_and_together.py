@@ -33,7 +33,7 @@ def sample(folder: Path, pictures: int) -> list[Path]:
 def classes(found: Predictions) -> dict[Cell, str]:
     """Return the class of each cell."""
     names = [Path(path).name for path in found.strings("path")]
-    x, y = (found.table.column(name).to_pylist() for name in ("view_x", "view_y"))
+    x, y = (found.table.column(name).to_numpy().tolist() for name in ("view_x", "view_y"))
     predicted = [found.classes[number] for number in found.numbers().tolist()]
     return dict(zip(zip(names, x, y, strict=True), predicted, strict=True))
 

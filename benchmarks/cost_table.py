@@ -148,7 +148,8 @@ def main() -> None:
         name, size = options.measure
         print(json.dumps(measure(name, size, options.images, options.batch, options.steps)))
     elif options.plan:
-        print(json.dumps(plan(*options.plan, options.device_kind)))
+        name, size = options.plan
+        print(json.dumps(plan(name, size, options.device_kind)))
     else:
         print_table(options)
 

@@ -68,7 +68,9 @@ def compare(options: argparse.Namespace) -> dict[str, Record]:
     cells = labelled_cells(options)
     labels, names = cells.strings("label"), cells.fold_groups()
     number = {name: place for place, name in enumerate(sorted(set(names)))}
-    group_of = {(path,): number[name] for path, name in zip(cells.strings("path"), names, strict=True)}
+    group_of: dict[tuple[str, ...], int] = {
+        (path,): number[name] for path, name in zip(cells.strings("path"), names, strict=True)
+    }
     classes = sorted(set(labels))
     split = grouped_folds(labels, names, options.folds, options.seed)
     pairs = (entry.partition("=")[::2] for entry in options.set)

@@ -31,6 +31,7 @@ import reddino
 from reddino.pretraining import train as loop
 from reddino.pretraining.augmentation import pixel_operations as pixel_ops
 from reddino.pretraining.data.image_cache import open_cache
+from reddino.pretraining.data.stream import make_stream
 from reddino.pretraining.augmentation.operations import CONFIGURED
 from reddino.pretraining.augmentation.operations.reference import AlbumentationsOperation
 from reddino.pretraining.run.recipe import Recipe, read_recipe
@@ -63,7 +64,7 @@ def rate(recipe: Recipe, images: Manifest, cache: Path, steps: int) -> float:
 def ready_batches(recipe: Recipe, images: Manifest, cache: Path) -> Iterator[None]:
     """Runs are fed with batches that lie in memory."""
     opened = open_cache(images, cache, max_cell_diameter=recipe.data.max_cell_diameter)
-    stream = iter(loop.make_stream(recipe, opened))
+    stream = iter(make_stream(recipe, opened))
     batches = [next(stream) for _ in range(READY)]
     del stream
     with patch.object(loop, "make_stream", lambda *_, **__: cycle(batches)):

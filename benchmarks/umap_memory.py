@@ -12,6 +12,7 @@ import argparse
 import json
 import resource
 import time
+from collections.abc import Callable
 
 import numpy as np
 
@@ -48,7 +49,10 @@ def main() -> None:
     options = parser.parse_args()
     vectors = drawn(options.rows, options.dim)
     sources = [f"lab {i % options.sources}" for i in range(options.rows)]
-    stages = {"principal components": lambda: reduce_dimensions(vectors), "umap": lambda: umap_2d(vectors)}
+    stages: dict[str, Callable[[], object]] = {
+        "principal components": lambda: reduce_dimensions(vectors),
+        "umap": lambda: umap_2d(vectors),
+    }
     if not options.no_outliers:
         stages["outlier scores"] = lambda: outlier_scores(vectors, sources)
     print(json.dumps({"stage": "vectors", "rows": len(vectors), "peak GB": round(peak_gb(), 2)}))

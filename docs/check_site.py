@@ -54,7 +54,7 @@ def faults(site: Path) -> list[str]:
 
 
 def _file(page: Path, target: str, site: Path) -> Path:
-    """The file that a page means by an address; those of the error page start at the root."""
+    """Return the file that a page means by an address; those of the error page start at the root."""
     part = unquote(urlsplit(target).path)
     if part.startswith("/"):
         return (site / part.lstrip("/")).resolve()

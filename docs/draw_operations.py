@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from reddino.pretraining.augmentation.operations import PIXEL_OPERATIONS
 from reddino.smears.decode import decode_image
-from reddino.synthetic import write_smears
+from reddino.synthetic.write import write_smears
 
 Picture = NDArray[np.uint8]
 SIDE, COLUMNS, LABEL = 224, 6, 22
@@ -24,7 +24,7 @@ SHOWN = 192  # pixels of a tile
 
 
 def smear() -> Picture:
-    """A square of 224 pixels of a synthetic smear."""
+    """Return a square of 224 pixels of a synthetic smear."""
     with tempfile.TemporaryDirectory() as folder:
         made = write_smears(Path(folder) / "smear", patients_per_source=1, fields_per_patient=1, seed=3)
         picture = decode_image(made.paths()[0])

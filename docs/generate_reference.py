@@ -81,7 +81,7 @@ def recipe_keys() -> str:
 
 
 def _section(field: FieldInfo) -> type[BaseModel] | None:
-    """The model of a section, also of one that may be absent; None for a single key."""
+    """Return the model of a section, also of one that may be absent; None for a single key."""
     for one in (field.annotation, *get_args(field.annotation)):
         if isinstance(one, type) and issubclass(one, BaseModel):
             return one
@@ -89,7 +89,7 @@ def _section(field: FieldInfo) -> type[BaseModel] | None:
 
 
 def _explained(section: type[BaseModel]) -> str:
-    """The docstring of a section as Markdown paragraphs."""
+    """Return the docstring of a section as Markdown paragraphs."""
     parts = re.split(r"(`[^`]*`)", inspect.cleandoc(section.__doc__ or ""))
     return "".join(part if part.startswith("`") else part.replace("*", r"\*") for part in parts)
 
@@ -132,7 +132,7 @@ def _short(value: str) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A value as it is written in YAML on one line."""
+    """Return a value as it is written in YAML on one line."""
     match value:
         case None:
             return "null"
@@ -148,7 +148,7 @@ def _shown(value: Any) -> str:
 
 
 def _values(field: FieldInfo) -> str:
-    """What a key takes: kind of value and bounds."""
+    """Return what a key takes: kind of value and bounds."""
     return _kind(field.annotation, [*field.metadata])
 
 

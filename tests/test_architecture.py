@@ -53,9 +53,10 @@ def _imports(
         typed = for_type_checkers or (
             isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
         )
-        for imported in _imported(child):
-            if imported in MODULES:
-                yield Import(importer, imported, child.lineno, inner, typed)
+        if isinstance(child, ast.Import | ast.ImportFrom):
+            for imported in _imported(child):
+                if imported in MODULES:
+                    yield Import(importer, imported, child.lineno, inner, typed)
         yield from _imports(importer, child, inner, typed)
 
 

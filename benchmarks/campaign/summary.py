@@ -26,7 +26,9 @@ def write_summary(out: Path) -> None:
 def summarise(out: Path) -> str:
     """The text of the summary."""
     stages = {name: read_json(out / f"{name}.json") for name in ("cuda_tests", "throughput", "pretraining")}
-    about = next((stage["machine"] for stage in stages.values() if stage and "machine" in stage), {})
+    about: dict[str, Any] = next(
+        (stage["machine"] for stage in stages.values() if stage and "machine" in stage), {}
+    )
     parts = [f"### {about.get('card', 'Unknown machine')}", _machine(about)]
     if about.get("device") == "cpu":
         parts.append(ON_A_CPU)

@@ -17,6 +17,7 @@ import torch
 from campaign.machine import machine
 from campaign.plans import planned
 from campaign.record import Record
+from reddino.foundations.choices import Precision
 from reddino.foundations.runtime import Runtime, choose_runtime
 from reddino.pretraining.build import build_networks
 from reddino.pretraining.data.network_input import Prefetcher
@@ -27,13 +28,14 @@ from reddino.pretraining.optim import make_optimizer
 from reddino.pretraining.run.recipe import Recipe, read_recipe
 from reddino.pretraining.schedules import values_at
 
+PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
 SIZES = {"112/56": (112, 56), "224/98": (224, 98)}
 RECIPES = ("vit-tiny-scratch", "small", "base")
 #: On a CPU the campaign is only tried out: networks that are no measure of anything.
 MINIATURE = ("model.depth=1", "head.prototypes=64", "head.hidden=64", "crops.local_count=2")
 WARM_UP, FEWEST, MOST, SECONDS = 3, 3, 20, 1.5  # steps that are not timed; timed ones, and how long for
 LARGEST_BATCH = {"cuda": 4096, "cpu": 8}
-MODELS = (
+MODELS: tuple[tuple[str, int | None], ...] = (
     ("reddino-tiny", None),
     ("untrained:vit_small_patch14_dinov2", 224),
     ("untrained:vit_base_patch14_dinov2", 224),
@@ -48,20 +50,20 @@ def run(record: Record, seconds: float, *, device: str, campaign: Path, kind: st
     training: list[dict[str, Any]] = []
     embedding: list[dict[str, Any]] = []
     for model, size in MODELS[: 1 if small else None]:  # seconds each, so that they are there in any case
-        for precision in ("fp32", "bf16"):
+        for precision in PRECISIONS:
             if time.monotonic() < end:
                 embedding.append(_tried(partial(embed_rate, model, size, precision, device), model=model))
                 record.update(embedding=embedding)
     cells = list(itertools.product(RECIPES, SIZES))
     longest = 1.0 if small else 10.0
-    for number, (name, size) in enumerate(cells):
+    for number, (name, crop) in enumerate(cells):
         started = time.monotonic()
         left = end - started
-        row = {"recipe": name, "crops": size}
+        row: dict[str, Any] = {"recipe": name, "crops": crop}
         if left < longest:
             row["said"] = "no time left"
         else:
-            recipe = recipe_of(name, size, device)
+            recipe = recipe_of(name, crop, device)
             row = _tried(partial(step_rate, recipe, 1.5 * left / (len(cells) - number)), **row)
             row |= planned(recipe, row.get("batch", recipe.run.batch), campaign, kind)
             longest = max(longest, time.monotonic() - started)
@@ -152,7 +154,8 @@ def step_rate(recipe: Recipe, seconds: float) -> dict[str, Any]:
 
 def expected(batch: int, tried: dict[int, dict[str, Any]]) -> float:
     """Seconds that the fewest steps at `batch` take at the best speed so far."""
-    return (WARM_UP + 1 + FEWEST) * batch / max(row.get("rate", 0.0) for row in tried.values())
+    best: float = max(row.get("rate", 0.0) for row in tried.values())
+    return (WARM_UP + 1 + FEWEST) * batch / best
 
 
 def batches(first: int, tried: dict[int, dict[str, Any]], largest: int = 4096) -> Iterator[int]:
@@ -210,11 +213,11 @@ def _peak(runtime: Runtime) -> float | None:
     return round(torch.cuda.max_memory_allocated() / 1e9, 2) if runtime.device.type == "cuda" else None
 
 
-def embed_rate(model: str, size: int | None, precision: str, device: str) -> dict[str, Any]:
+def embed_rate(model: str, size: int | None, precision: Precision, device: str) -> dict[str, Any]:
     """Images/s of squares that lie in memory: copying, preprocessing and network, without decoding."""
     from reddino.networks.encoder import open_model
 
-    runtime = choose_runtime(device, precision)  # type: ignore[arg-type]
+    runtime = choose_runtime(device, precision)
     encoder = open_model(model, image_size=size, runtime=runtime)
     batch = 16 if device == "cpu" else 512
     side = encoder.input_size

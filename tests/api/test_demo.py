@@ -15,7 +15,16 @@ import numpy as np
 import pytest
 
 from reddino import cli
-from reddino.api.demo_steps import SHIPPED, TRAINED, UNTRAINED, DemoReport, DemoScale, draw_smears, run_demo
+from reddino.api.demo_steps import (
+    SHIPPED,
+    TRAINED,
+    UNTRAINED,
+    Advance,
+    DemoReport,
+    DemoScale,
+    draw_smears,
+    run_demo,
+)
 from reddino.embedding.table import read_embeddings
 from reddino.foundations.errors import RedDinoError
 from reddino.networks.shipped import DEFAULT_MODEL
@@ -138,7 +147,7 @@ def test_demo__refuses_a_folder_of_other_settings(report: DemoReport) -> None:
 
 def test_demo__stops_when_asked(tmp_path: Path) -> None:
     @contextmanager
-    def interrupting(what: str) -> Iterator[object]:
+    def interrupting(what: str) -> Iterator[Advance]:
         yield (
             lambda done, total: signal.raise_signal(signal.SIGINT) if what == "steps" and done == 1 else None
         )

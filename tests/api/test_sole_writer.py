@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,11 +13,11 @@ from reddino.foundations.locks import is_continued
 
 
 @sole_writer(folders=("out",), files=("table",))
-def verb(data: str, out: Path | None = None, table: str | None = None, **options: object) -> list[bool]:
+def verb(data: str, out: Path | None = None, table: str | None = None, **options: Any) -> list[bool]:
     """Return which results are continued."""
     inner = options.pop("inner", None)
     if inner is not None:
-        inner()  # type: ignore[operator]
+        inner()
     return [is_continued(Path(one)) for one in (out, table) if one is not None]
 
 
@@ -44,7 +45,7 @@ def test_sole_writer__knows_a_command_that_was_killed_by_all_that_it_was_given(
     verb("data", tmp_path / "out", inner=lambda: locks.append(lock.read_text()), seed=1)
     lock.parent.mkdir()
     lock.write_text(locks[0])  # as a killed process leaves it
-    verbatim = {"inner": lambda: None, **options}
+    verbatim: dict[str, Any] = {"inner": lambda: None, **options}
     assert verb("data", tmp_path / "out", **verbatim) == [continued]
 
 

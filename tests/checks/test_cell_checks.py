@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,13 +26,13 @@ from reddino.views.by_image import ViewsByImage
 from reddino.views.spec import ViewSpec
 
 
-def manifest(root: Path = Path(), **columns: list[object]) -> Manifest:
+def manifest(root: Path = Path(), /, **columns: Sequence[Any]) -> Manifest:
     rows = max(len(values) for values in columns.values())
-    table = {"path": ["a.png"] * rows, "source": ["lab"] * rows, **columns}
+    table: dict[str, Sequence[Any]] = {"path": ["a.png"] * rows, "source": ["lab"] * rows, **columns}
     return Manifest(pa.table({name: pa.array(values) for name, values in table.items()}), root)
 
 
-def boxes(sizes: dict[str, list[float]], **columns: list[object]) -> Manifest:
+def boxes(sizes: dict[str, list[float]], /, **columns: Sequence[Any]) -> Manifest:
     """Square boxes of these sides in each picture."""
     paths = [name for name, sides in sizes.items() for _ in sides]
     sides = [side for several in sizes.values() for side in several]
@@ -173,7 +175,7 @@ def test_cells__outside_their_picture_are_counted(tmp_path: Path) -> None:
 def test_boxes__that_reach_out_of_their_picture_are_counted(tmp_path: Path) -> None:
     """Corners that were taken for sides, for one; rounding at the border is nothing."""
     picture(tmp_path / "a.png")  # 100 x 50
-    table = {"path": ["a.png"] * 4, "source": ["s"] * 4}
+    table: dict[str, list[Any]] = {"path": ["a.png"] * 4, "source": ["s"] * 4}
     table |= {
         "x": [-1.0, 40.0, 10, -9],
         "y": [0.0, 10, 30, 0],

@@ -66,7 +66,8 @@ def test_readers__turn_boxes_where_the_listed_size_is_the_stored_one(
         read = read_coco(tmp_path)
     assert_red(read)
     assert read.strings("boxes_on") == ["upright"]
-    red = cut_square(decode_image(read.paths()[0]), *read.centres()[0], 4, 4)
+    x, y = read.centres()[0]
+    red = cut_square(decode_image(read.paths()[0]), x, y, 4, 4)
     assert np.abs(red.reshape(-1, 3) - np.array(RED)).max() < 6
 
 

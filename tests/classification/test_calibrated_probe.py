@@ -10,7 +10,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from reddino.classification.calibrated_probe import UNLEARNED, fit_head, fit_probe, held_out_logits
-from reddino.classification.calibration import fit_temperature, negative_log_likelihood, softmax
+from reddino.classification.calibration import fit_temperature, negative_log_likelihood
+from reddino.classification.softmax import softmax
 from reddino.evaluation.splits import Folds
 from reddino.foundations.errors import RedDinoError
 
@@ -97,5 +98,6 @@ def test_fit_head__does_not_depend_on_how_small_the_numbers_are() -> None:
     truth = np.arange(60) % 2
     vectors = draw.normal(size=(60, 4)) + 4 * truth[:, None]
     for scale in (1e-20, 1e-36):
-        head = fit_head(scale * vectors, truth, 1.0, 2)
-        assert (head.logits(scale * vectors).argmax(axis=1) == truth).all()
+        scaled = (scale * vectors).astype(np.float32)
+        head = fit_head(scaled, truth, 1.0, 2)
+        assert (head.logits(scaled).argmax(axis=1) == truth).all()

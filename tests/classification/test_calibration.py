@@ -14,8 +14,8 @@ from reddino.classification.calibration import (
     choose_calibration,
     fit_temperature,
     negative_log_likelihood,
-    softmax,
 )
+from reddino.classification.softmax import softmax
 
 
 def drawn(rows: int = 20_000, k: int = 4, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

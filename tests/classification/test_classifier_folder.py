@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -109,10 +110,10 @@ def test_open_classifier__refuses_a_head_that_is_not_finite(tmp_path: Path, name
     ],
 )
 def test_open_classifier__refuses_numbers_that_give_no_probability(
-    tmp_path: Path, changes: dict[str, object], said: str
+    tmp_path: Path, changes: dict[str, Any], said: str
 ) -> None:
     made = fit_on_table(noisy_table(), tmp_path / "right")
-    save_classifier(tmp_path / "c", replace(made, **changes))  # type: ignore[arg-type]
+    save_classifier(tmp_path / "c", replace(made, **changes))
     with pytest.raises(RedDinoError, match=said):
         open_classifier(tmp_path / "c")
 

@@ -42,6 +42,7 @@ def test_compare__green_cells_are_not_what_the_shipped_model_was_pretrained_on(t
     smears = draw_fields(tmp_path / "new", fields=6)
     for path in set(smears.strings("path")):
         image = cv2.imread(str(smears.root / path))
+        assert image is not None
         cv2.imwrite(str(smears.root / path), image[..., [2, 0, 1]] // 2)
     report = reddino.compare(smears, "reddino-tiny")
     (source,) = report.sources()

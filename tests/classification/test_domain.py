@@ -35,6 +35,7 @@ def stained(smears: Manifest) -> Manifest:
     """The same fields with their colours turned about and out of focus."""
     for path in set(smears.strings("path")):
         image = cv2.imread(str(smears.root / path))
+        assert image is not None
         cv2.imwrite(str(smears.root / path), cv2.GaussianBlur(image[..., ::-1] // 2, (0, 0), 2.5))
     return smears
 
@@ -114,7 +115,7 @@ def test_predict__at_a_named_risk_leaves_cells_without_answer_and_counts_them(tm
     assert 0.1 < kept.mean() < 1
     assert (named != truth)[kept].mean() < 0.15 < (named != truth).mean()
     counts = trusted.counts()
-    assert sum(counts.column("abstained").to_pylist()) == (~kept).sum()
+    assert sum(counts.column("abstained").to_numpy().tolist()) == (~kept).sum()
     for row in counts.to_pylist():
         assert row["cells"] == row["abstained"] + sum(row[f"n_{name}"] for name in trusted.classes)
         assert (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
-def tuned(network: str, folder: Path, out: str, **options: object) -> Classifier:
+def tuned(network: str, folder: Path, out: str, **options: Any) -> Classifier:
     torch.set_num_threads(1)
     smears = draw_fields(folder / "smears", fields=12)
     return reddino.fit(

@@ -49,10 +49,10 @@ def test_novelty__one_group_holds_nothing_out() -> None:
 
 
 def test_novelty__is_the_same_for_vectors_of_any_scale() -> None:
-    found, huge = fitted(), fit_novelty(cells(600, seed=0) * 1e6, *grouped(600))
+    found, huge = fitted(), fit_novelty(cells(600, seed=0) * np.float32(1e6), *grouped(600))
     new = cells(50, seed=3)
     assert huge is not None and np.isfinite(huge[0].kept).all()
-    assert huge[0].score(new * 1e6) == pytest.approx(found.score(new), abs=1e-3)
+    assert huge[0].score(new * np.float32(1e6)) == pytest.approx(found.score(new), abs=1e-3)
 
 
 def test_novelty__refuses_vectors_of_another_length() -> None:

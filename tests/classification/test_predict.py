@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from labelled_smears import CELL, draw_fields, noisy_table
 from matplotlib.colors import to_hex
+from matplotlib.patches import Ellipse
 
 import reddino
 from reddino.classification.classifier import Classifier, open_classifier
@@ -64,7 +65,7 @@ def test_predict__slides_add_up_to_the_cells(fitted: Path, tmp_path: Path) -> No
         assert sum(row[f"share_{name}"] for name in classes) == pytest.approx(1)
     predicted = cells.column("predicted").to_pylist()
     for name in classes:
-        assert sum(counts.column(f"n_{name}").to_pylist()) == predicted.count(name)
+        assert sum(counts.column(f"n_{name}").to_numpy().tolist()) == predicted.count(name)
 
 
 def test_predict__finds_the_cells_of_bare_fields(fitted: Path, tmp_path: Path) -> None:
@@ -110,8 +111,10 @@ def test_overlay_figure__marks_each_cell_in_the_colour_of_its_class() -> None:
     ]
     # The tenth class shares its colour with the second, and not its line.
     assert len({mark.get_linestyle() for mark in axes.patches}) == 2
-    assert axes.patches[2].get_center() == (45, 45)
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+    ring, legend = axes.patches[2], axes.get_legend()
+    assert isinstance(ring, Ellipse) and ring.center == (45, 45)
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == [
         "class 0 (1)",
         "class 1 (2)",
         "class 9 (1)",
@@ -242,7 +245,7 @@ def test_predict__lists_cells_without_a_finite_vector_and_counts_them_nowhere(
     found = reddino.predict(fitted / "c", smears, tmp_path / "p.csv", failures=failures)
     assert (len(found), failures.count) == (19, 2)
     assert np.isfinite(found.probabilities).all()
-    assert sum(pa_csv.read_csv(tmp_path / "p.slides.csv").column("cells").to_pylist()) == 19
+    assert sum(pa_csv.read_csv(tmp_path / "p.slides.csv").column("cells").to_numpy().tolist()) == 19
     listed = (tmp_path / "p.failures.csv").read_text().replace('"', "")
     assert "f0.png,3 of its vectors left out, numbers that are not finite" in listed
     failures = Failures()

@@ -106,6 +106,7 @@ def fields(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
     )
     for path in smears.paths():
         image = cv2.imread(str(path))
+        assert image is not None
         height, width = image.shape[:2]
         tip = np.array([width / 2, height / 2])
         shape = np.array([tip - 4, tip + 4, [width + 60, height], [width, height + 60]], np.int32)

@@ -163,7 +163,7 @@ def test_predict__keeps_and_counts_both(tmp_path: Path) -> None:
     note = json.loads((tmp_path / "p.json").read_text())["priors"]
     assert [(one["method"], one["used"]["dark"]) for one in note] == [("given", 0.98)]
     slides = pa_csv.read_csv(tmp_path / "p.slides.csv")
-    dark, before = (sum(slides.column(name).to_pylist()) for name in ("n_dark", "unadjusted_n_dark"))
+    dark, before = (sum(slides.column(name).to_numpy().tolist()) for name in ("n_dark", "unadjusted_n_dark"))
     assert dark > before
     reddino.predict(tmp_path / "c", smears, tmp_path / "q.csv", kinds=False)
     assert "unadjusted" not in (tmp_path / "q.csv").read_text().splitlines()[0]

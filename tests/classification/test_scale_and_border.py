@@ -39,7 +39,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def classes(found: Predictions) -> dict[tuple[str, float, float], str]:
     names = [Path(path).name for path in found.strings("path")]
-    x, y = (found.table.column(name).to_pylist() for name in ("view_x", "view_y"))
+    x, y = (found.table.column(name).to_numpy().tolist() for name in ("view_x", "view_y"))
     predicted = [found.classes[number] for number in found.numbers().tolist()]
     return dict(zip(zip(names, x, y, strict=True), predicted, strict=True))
 

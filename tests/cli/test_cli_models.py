@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -77,7 +78,7 @@ def test_embed__goes_on_in_the_variant_it_began_with_without_measuring(
     # Any pass is long enough; the clock makes the second variant of torch the faster one.
     monkeypatch.setattr(choice, "WORTH_COMPARING", 0)
     ticks = iter(2.0**-number for number in range(1000))
-    monkeypatch.setattr(choice.time, "perf_counter", lambda: -next(ticks))
+    monkeypatch.setattr(time, "perf_counter", lambda: -next(ticks))
     assert embed(pictures, model, out, "--runtime", "torch", "--precision", "fp32") == 0
     before = read_meta(out)["runtime_check"]
     assert before["chosen"] == "torch fp32 explicit attention"

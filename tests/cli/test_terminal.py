@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -43,7 +44,7 @@ HOSTILE = "\x1b[2J\x07\r\x9b31m[red]x[/] [/] :smile: \x1b]8;;http://x\x1b\\ a\u2
 SHOWN = r"\x1b[2J\x07\r\x9b31m[red]x[/] [/] :smile: \x1b]8;;http://x\x1b\ a\u202eb \u200b[link=file:///x]"
 
 
-def _console(**options: object) -> tuple[io.BytesIO, Console]:
+def _console(**options: Any) -> tuple[io.BytesIO, Console]:
     raw = io.BytesIO()
     file = io.TextIOWrapper(raw, encoding="utf-8", write_through=True)
     return raw, terminal._PlainConsole(file=file, width=400, **options)
@@ -140,7 +141,13 @@ def test_exit_code_of__names_a_file_whose_name_is_not_utf8(
     path = tmp_path / "caf\udce9.csv"
     path.write_bytes(b"path\na.png\n")
     codes: list[int] = []
-    run = lambda: codes.append(terminal.exit_code_of(lambda: read_manifest(path) and None))  # noqa: E731
+
+    def command() -> None:
+        read_manifest(path)
+
+    def run() -> None:
+        codes.append(terminal.exit_code_of(command))
+
     text = _printed(monkeypatch, run)
     assert codes == [1]
     assert r"caf\udce9.csv' is no name in UTF-8: rename that file or folder." in text

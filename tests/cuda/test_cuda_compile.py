@@ -6,12 +6,15 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from one_step import gradient_error, loss_error, recipe, take
+from one_step import Computed, gradient_error, loss_error, recipe, take
 
 
 @pytest.mark.parametrize(("precision", "most"), [("bf16", 0.15), ("fp32", 2e-3)])
 def test_step__compiled_is_the_plain_one(
-    device: torch.device, precision: str, most: float, record_property: Callable[[str, object], None]
+    device: torch.device,
+    precision: Computed,
+    most: float,
+    record_property: Callable[[str, object], None],
 ) -> None:
     # Few programs to translate: one block, all crops of one size, no path dropped.
     few = ["model.depth=1", "model.drop_path=0", "crops.local_count=0"]

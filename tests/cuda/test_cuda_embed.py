@@ -48,11 +48,9 @@ def test_embedding__on_the_device_points_where_the_cpus_does(
     if precision == "tf32":  # what `reddino embed` computes float32 in, on a GPU
         torch.set_float32_matmul_precision("high")
         torch.backends.cudnn.allow_tf32 = True
-        precision = "fp32"
-    found, wanted = (
-        open_model(model, image_size=112, runtime=Runtime(where, of, 1))  # type: ignore[arg-type]
-        for where, of in ((device, precision), (torch.device("cpu"), "fp32"))
-    )
+    here = Runtime(device, "bf16" if precision == "bf16" else "fp32", 1)
+    there = Runtime(torch.device("cpu"), "fp32", 1)
+    found, wanted = (open_model(model, image_size=112, runtime=one) for one in (here, there))
     pictures = cells(24, 112)
     a, b = (encoder.embed(pictures, pooling).astype(np.float64) for encoder in (found, wanted))
     cosines = (a * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 import torch
-from one_step import Step, gradient_error, loss_error, recipe, take
+from one_step import Computed, Step, gradient_error, loss_error, recipe, take
 
 Record = Callable[[str, object], None]
 #: Losses may differ by this fraction, and all gradients together by that fraction of their length.
@@ -45,7 +45,10 @@ def test_step__without_drop_path_in_bf16_is_near_fp32(device: torch.device, reco
 
 @pytest.mark.parametrize(("precision", "most"), [("fp32", ROUNDING), ("bf16", HALF)])
 def test_step__with_fused_attention_is_that_with_explicit_products(
-    device: torch.device, precision: str, most: tuple[float, float], record_property: Record
+    device: torch.device,
+    precision: Computed,
+    most: tuple[float, float],
+    record_property: Record,
 ) -> None:
     fused, explicit = (take(recipe(), device, precision, fused=how) for how in (True, False))
     require_equal(fused, explicit, most, record_property)

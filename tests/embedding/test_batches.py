@@ -11,6 +11,7 @@ from smear_fields import SIZE, make_fields
 
 from reddino.embedding.batches import Forecast, rebatch
 from reddino.views.by_image import ViewsByImage
+from reddino.views.choices import ViewKind
 from reddino.views.placing import SQUARE
 from reddino.views.spec import ViewSpec
 
@@ -33,7 +34,9 @@ def test_rebatch__keeps_rows_with_their_pixels(size: int) -> None:
     ("kind", "totals"),
     [("cells", [84, 84, 77]), ("image", [12, 12, 11]), ("random", [24, 24, 22]), ("patches", [0, 144, 72])],
 )
-def test_forecast__from_what_is_listed_or_from_the_mean(tmp_path: Path, kind: str, totals: list[int]) -> None:
+def test_forecast__from_what_is_listed_or_from_the_mean(
+    tmp_path: Path, kind: ViewKind, totals: list[int]
+) -> None:
     views = ViewsByImage(make_fields(tmp_path), ViewSpec(kind=kind, side=20, output=SIZE, per_image=2))
     forecast = Forecast(views, [(0, 12)], 0)
     seen = [forecast.total()]

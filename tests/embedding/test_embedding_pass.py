@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from reddino.foundations.errors import RedDinoError
 from reddino.smears.decode import decode_image
 from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest
+from reddino.views.choices import ViewKind
 from reddino.views.cutting import cut_square
 from reddino.views.spec import ViewSpec
 
@@ -26,7 +28,7 @@ def direct(manifest: Manifest, encoder: Projection) -> tuple[list[str], np.ndarr
     """Cell ids and vectors, one cell at a time, straight from the manifest's rows."""
     paths, centres = manifest.paths(), manifest.centres()
     order = np.argsort(manifest.images()[1], kind="stable")
-    squares = [cut_square(decode_image(paths[i]), *centres[i], 16, SIZE) for i in order]
+    squares = [cut_square(decode_image(paths[i]), centres[i, 0], centres[i, 1], 16, SIZE) for i in order]
     ids = manifest.strings("cell_id")
     return [ids[i] for i in order], encoder.embed(np.stack(squares), "cls")
 
@@ -273,7 +275,7 @@ def test_embed_manifest__refuses_a_column_that_the_table_needs_itself(tmp_path: 
 
 @pytest.mark.parametrize("kind", ["cells", "patches"])
 def test_embed_manifest__progress_goes_on_from_what_was_done_and_ends_at_all(
-    tmp_path: Path, kind: str
+    tmp_path: Path, kind: ViewKind
 ) -> None:
     class Stops(Projection):
         def embed(self, images: np.ndarray, pooling: str, /) -> np.ndarray:
@@ -283,7 +285,7 @@ def test_embed_manifest__progress_goes_on_from_what_was_done_and_ends_at_all(
 
     manifest = make_fields(tmp_path / "fields")
     view = ViewSpec(kind=kind, side=20, output=SIZE)
-    options = {"view": view, "part_rows": 10, "batch_size": 2}
+    options: dict[str, Any] = {"view": view, "part_rows": 10, "batch_size": 2}
     with pytest.raises(RedDinoError, match="stop"):
         embed_manifest(manifest, Stops(), tmp_path / "t", **options)
     done = sum(read_part(path)[1].rows for path in finished_parts(tmp_path / "t").values())
@@ -309,7 +311,7 @@ def test_embed_manifest__says_when_the_disk_is_full(tmp_path: Path) -> None:
         "try: embed_manifest(manifest, Projection(), Path(sys.argv[2]) / 't', view=VIEW)\n"
         "except RedDinoError as error: print(error)\n"
     )
-    here = str(Path(__file__).parent)
+    here = str(Path(__file__).parents[1] / "shared")
     done = subprocess.run(
         [sys.executable, "-c", code, here, str(tmp_path)],
         capture_output=True,

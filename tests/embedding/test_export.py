@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib import util
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from small_models import CARD, ONE_THREAD, SIZE, small_encoder, squares
 from reddino.embedding import export as export_module
 from reddino.embedding.export import Export, export_model
 from reddino.embedding.push import files_to_push, push_folder
-from reddino.embedding.runtimes import extras
+from reddino.embedding.runtimes.onnx_graph import embedding_graph
 from reddino.foundations.errors import RedDinoError
 from reddino.networks import hub
+from reddino.networks.backbone import ViTBackbone
 from reddino.networks.create_backbone import create_backbone
 from reddino.networks.encoder import Encoder, open_model
 from reddino.networks.folder import ModelCard
@@ -49,7 +51,8 @@ def test_onnx__takes_raw_pixels_in_any_number(onnx: Export) -> None:
     # Without our encoder: swapped, normalised and run through timm.
     pixels = normalise(torch.from_numpy(squares(2)).flip(-1), CARD.mean, CARD.std)
     with torch.no_grad():
-        tokens = encoder.backbone.vit.forward_features(pixels)  # type: ignore[union-attr]
+        assert isinstance(encoder.backbone, ViTBackbone)
+        tokens = encoder.backbone.vit.forward_features(pixels)
     expected = torch.cat([tokens[:, 0], tokens[:, 1:].mean(dim=1)], dim=1).numpy()
     found = session.run(None, {"images": squares(2)})[0]
     np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
@@ -97,10 +100,9 @@ def test_export__refuses_a_file_that_computes_something_else(
 ) -> None:
     pytest.importorskip("openvino")
     other = small_encoder(seed=1)
-    original = export_module.embedding_graph
 
     def wrong(backbone: Any, card: ModelCard, pooling: str) -> Any:
-        return original(other.backbone, card, pooling)
+        return embedding_graph(other.backbone, card, pooling)
 
     monkeypatch.setattr(export_module, "embedding_graph", wrong)
     with pytest.raises(RedDinoError, match=r"does not compute what torch computes .*nothing was written"):
@@ -117,7 +119,7 @@ def test_export__refuses_a_folder_with_something_in_it_and_a_missing_extra(
     (tmp_path / "mine.txt").write_text("precious")
     with pytest.raises(RedDinoError, match="is not empty: export to a new folder"):
         export_model(small_encoder(), tmp_path)
-    monkeypatch.setattr(extras.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(util, "find_spec", lambda name: None)
     with pytest.raises(RedDinoError, match=r"pip install 'reddino\[onnx\]'"):
         export_model(small_encoder(), tmp_path / "new")
     assert not (tmp_path / "new").exists()

@@ -163,6 +163,7 @@ def test_transformer__refuses_images_whose_vectors_are_not_finite(monkeypatch: p
 
     made = EmbeddingTransformer()
     monkeypatch.setattr(made, "_open", Network)
-    assert made.fit([1]).transform([1, 2]).tolist() == [[0, 0, 0]] * 2
+    images = [np.zeros((3, 3, 3), np.uint8)] * 4
+    assert made.fit(images[:1]).transform(images[:2]).tolist() == [[0, 0, 0]] * 2
     with pytest.raises(RedDinoError, match=r"vectors of 2 of 4 images .* image 2, from 0"):
-        made.transform([1, 2, 3, 4])
+        made.transform(images)

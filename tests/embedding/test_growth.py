@@ -149,6 +149,7 @@ def test_table__whose_pictures_were_replaced_is_refused(tmp_path: Path) -> None:
     _embed(_of(every, 0, 1, 2), tmp_path / "t")
     path = tmp_path / "fields" / "field01.png"
     pixels = cv2.imread(str(path))
+    assert pixels is not None
     pixels[0, 0] ^= 1
     cv2.imwrite(str(path), pixels)
     with pytest.raises(RedDinoError, match=r"field01|images \(their number or sizes\)"):

@@ -30,7 +30,7 @@ class Passes:
     """Passes in processes of their own, one at a time."""
 
     def __init__(self) -> None:
-        script = Path(__file__).with_name("killed_pass.py")
+        script = Path(__file__).parents[1] / "shared" / "killed_pass.py"
         self.server = subprocess.Popen(
             [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )

@@ -98,6 +98,7 @@ def embedded(folder: Path, model: Path, **options: Any) -> dict[str, Any]:
 def test_embed__hashes_images_while_they_are_open_and_a_pass_that_goes_on_knows_them(
     tmp_path: Path, decoded_again: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert embed_manifest.__kwdefaults__ is not None
     monkeypatch.setitem(embed_manifest.__kwdefaults__, "part_rows", 3)
     model = small_folder(tmp_path / "model")
     make_fields(tmp_path / "fields", fields=6, cells=3)

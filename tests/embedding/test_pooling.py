@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -39,7 +40,8 @@ def test_per_field__is_the_mean_of_each_fields_views_at_any_batch_size(
     assert emb.numbers("views").tolist() == np.bincount(codes).tolist() == [1, 2, 3, 4, 5, 6, 7]
     for i, vector in enumerate(emb.vectors):
         squares = [
-            cut_square(decode_image(paths[j]), *centres[j], 16, SIZE) for j in np.flatnonzero(codes == i)
+            cut_square(decode_image(paths[j]), centres[j, 0], centres[j, 1], 16, SIZE)
+            for j in np.flatnonzero(codes == i)
         ]
         alone = Projection().embed(np.stack(squares), "cls").astype(np.float64)
         np.testing.assert_allclose(vector, alone.sum(axis=0) / len(alone), rtol=1e-6)
@@ -113,7 +115,7 @@ def encoder() -> Encoder:
 def test_tokens__have_a_row_each_with_their_place_in_the_grid(tmp_path: Path, encoder: Encoder) -> None:
     manifest = make_fields(tmp_path / "fields", fields=3, cells=3)
     view = ViewSpec(kind="cells", side=28, output=28)
-    options = {"view": view, "part_rows": 4, "batch_size": 2}
+    options: dict[str, Any] = {"view": view, "part_rows": 4, "batch_size": 2}
     embed_manifest(manifest, encoder, tmp_path / "t", pooling="tokens", **options)
     embed_manifest(manifest, encoder, tmp_path / "mean", pooling="mean", **options)
     tokens, mean = read_embeddings(tmp_path / "t"), read_embeddings(tmp_path / "mean")
@@ -144,7 +146,7 @@ def test_a_network__interrupted_inside_a_part_ends_with_the_same_bits(
     class Interrupted:
         calls = 0
 
-        def __getattr__(self, name: str) -> object:
+        def __getattr__(self, name: str) -> Any:
             return getattr(encoder, name)
 
         def embed(self, images: np.ndarray, pooling: str, /) -> np.ndarray:
@@ -154,7 +156,8 @@ def test_a_network__interrupted_inside_a_part_ends_with_the_same_bits(
             return encoder.embed(images, pooling)
 
     manifest = make_fields(tmp_path / "fields", fields=6)
-    options = {"view": ViewSpec(kind="cells", side=28, output=28), "part_rows": 14, "batch_size": 4}
+    view = ViewSpec(kind="cells", side=28, output=28)
+    options: dict[str, Any] = {"view": view, "part_rows": 14, "batch_size": 4}
     embed_manifest(manifest, encoder, tmp_path / "whole", **options)
     with pytest.raises(KeyboardInterrupt):
         embed_manifest(manifest, Interrupted(), tmp_path / "t", **options)

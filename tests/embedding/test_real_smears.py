@@ -15,6 +15,7 @@ from reddino.foundations.runtime import choose_runtime
 from reddino.networks.encoder import Encoder, open_model
 from reddino.smears.decode import decode_image
 from reddino.smears.manifest import Manifest, read_manifest
+from reddino.views.choices import ViewKind
 from reddino.views.cutting import cut_square
 from reddino.views.spec import ViewSpec
 
@@ -47,7 +48,7 @@ def few(folder: Path, layout: list[str], every: int, out: Path) -> Manifest:
 @pytest.mark.parametrize("name", SETS)
 @pytest.mark.parametrize("kind", ["image", "patches", "cells"])
 def test_real_smears__every_view_has_the_vector_of_its_own_place(
-    smears: Path, tmp_path: Path, encoder: Encoder, name: str, kind: str
+    smears: Path, tmp_path: Path, encoder: Encoder, name: str, kind: ViewKind
 ) -> None:
     layout, every = SETS[name]
     manifest = few(smears / name, layout, every, tmp_path / "m.csv")

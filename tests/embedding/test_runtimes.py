@@ -6,7 +6,10 @@ import ctypes
 import logging
 import subprocess
 import sys
+import time
 from dataclasses import replace
+from functools import partial
+from importlib import util
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,8 @@ import pyarrow as pa
 import pytest
 from small_models import CARD, SIZE, small_encoder, squares
 
-from reddino.embedding.runtimes import choice, extras, openvino_engine
+from reddino.embedding.runtimes import choice, openvino_engine
+from reddino.embedding.runtimes.candidates import Candidate
 from reddino.embedding.runtimes.check import agreement, planned_views, sample_views
 from reddino.embedding.runtimes.choice import use_runtime
 from reddino.embedding.runtimes.onnx_engine import OnnxEngine
@@ -115,7 +119,7 @@ class Pretend:
         self._clock[0] += self._cost * len(images)
         found = self._own.vectors(images, pooling)
         noise = np.random.default_rng(0).normal(0, 1, found.shape) * found.std(axis=0)
-        return (found + self._error * noise).astype(np.float32)
+        return np.asarray(found + self._error * noise, np.float32)
 
 
 @pytest.fixture()
@@ -124,19 +128,16 @@ def stable(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     encoder, clock = small_encoder(), [0.0]
     settings: dict[str, tuple[float, float]] = {}
 
-    def candidates(*_: object) -> list[choice.Candidate]:
-        return [
-            choice.Candidate(name, "fp32", "", lambda n=name: Pretend(encoder, n, *_numbers(n)))  # type: ignore[misc]
-            for name in settings
-        ]
+    def candidates(*_: object) -> list[Candidate]:
+        return [Candidate(name, "fp32", "", partial(pretend, name)) for name in settings]
 
-    def _numbers(name: str) -> tuple[float, list[float], float]:
+    def pretend(name: str) -> Pretend:
         cost, error = settings[name]
-        return error, clock, cost
+        return Pretend(encoder, name, error, clock, cost)
 
     monkeypatch.setattr(choice, "every_candidate", candidates)
-    monkeypatch.setattr(choice.time, "perf_counter", lambda: clock[0])
-    return {"encoder": encoder, "settings": settings}
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+    return {"encoder": encoder, "settings": settings, "candidates": candidates}
 
 
 def test_auto__takes_the_fastest_that_keeps_the_cosine_and_says_so(
@@ -187,7 +188,7 @@ def test_auto__measures_anew_where_what_a_pass_began_with_is_gone(stable: dict[s
 @pytest.fixture()
 def lossy(stable: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The same candidates, in bf16."""
-    as_they_are = choice.every_candidate
+    as_they_are = stable["candidates"]
     monkeypatch.setattr(
         choice, "every_candidate", lambda *a: [replace(one, precision="bf16") for one in as_they_are(*a)]
     )
@@ -232,7 +233,7 @@ def test_auto__goes_on_without_a_runtime_that_cannot_take_the_network(
     monkeypatch.setattr(Pretend, "vectors", refuse)
     monkeypatch.setattr(choice, "_reference", lambda e, batch, p: Pretend.vectors(e.engine, batch, p))
     stable["encoder"].engine = Pretend(stable["encoder"], "torch", 0.0, [0.0], 0.0)
-    monkeypatch.setattr(choice.time, "perf_counter", iter(np.arange(1e3)).__next__)
+    monkeypatch.setattr(time, "perf_counter", iter(np.arange(1e3)).__next__)
     chosen = use_runtime(stable["encoder"], sample=squares(16))
     assert stable["encoder"].engine.name == "torch"
     assert any("cannot be written" in one.note for one in chosen.measured)
@@ -256,7 +257,7 @@ def test_use_runtime__refuses_what_does_not_fit(options: dict[str, Any], sentenc
 def test_use_runtime__names_the_command_for_a_missing_extra(
     runtime: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(extras.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(util, "find_spec", lambda name: None)
     encoder = small_encoder()
     with pytest.raises(RedDinoError, match=rf"run: pip install 'reddino\[{runtime}\]'") as error:
         use_runtime(encoder, runtime, sample=squares(2))
@@ -287,7 +288,7 @@ def test_agreement__is_the_cosine_after_the_mean_is_taken_off() -> None:
     assert found.least == pytest.approx(min(cosines), abs=1e-4)
     assert found.least < found.mean < 0.99 and not found.faithful
     same = agreement(reference, reference)
-    assert (same.mean, same.faithful) == (pytest.approx(1.0), True)
+    assert same.mean == pytest.approx(1.0) and same.faithful is True
 
 
 @pytest.fixture()
@@ -351,7 +352,7 @@ for _ in range(60):
 
 def test_openvino__a_model_that_is_dropped_does_not_wait_for_ever_for_its_streams() -> None:
     pytest.importorskip("openvino")
-    here = Path(__file__).parent
+    here = Path(__file__).parents[1] / "shared"
     subprocess.run([sys.executable, "-c", DROPS], cwd=here, check=True, timeout=150)
 
 

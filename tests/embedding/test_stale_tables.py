@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -39,7 +40,9 @@ def as_bmp(root: Path, name: str) -> str:
 def replace_picture(manifest: Manifest, name: str, *, keep_date: bool = False) -> None:
     path = manifest.root / name
     before = path.stat()
-    cv2.imwrite(str(path), 255 - cv2.imread(str(path)))
+    pixels = cv2.imread(str(path))
+    assert pixels is not None
+    cv2.imwrite(str(path), 255 - pixels)
     assert path.stat().st_size == before.st_size
     if keep_date:
         os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
@@ -174,7 +177,7 @@ def test_explore__says_which_pictures_were_replaced_since(
     monkeypatch.setattr(logging.getLogger("reddino"), "propagate", True)
     embed_manifest(fields, Projection(), tmp_path / "t", view=VIEW)
     os.utime(fields.root / "field01.bmp")
-    options = {"images": fields.root, "method": "pca", "formats": ("png",)}
+    options: dict[str, Any] = {"images": fields.root, "method": "pca", "formats": ("png",)}
     reddino.explore(tmp_path / "t", tmp_path / "before", **options)
     assert "replaced" not in caplog.text
     replace_picture(fields, "field02.bmp", keep_date=True)

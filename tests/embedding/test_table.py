@@ -33,7 +33,8 @@ META: dict[str, Any] = {
     "part_rows": 4,
     "images": 8,
 }
-COLUMNS = pa.schema([("path", pa.string()), ("w", pa.float64()), ("slide", pa.string())])
+KINDS: dict[str, pa.DataType] = {"path": pa.string(), "w": pa.float64(), "slide": pa.string()}
+COLUMNS = pa.schema(KINDS)
 
 
 def part(first: int, rows: int = 4) -> tuple[pa.Table, np.ndarray]:
@@ -307,7 +308,7 @@ def changed(folder: Path, key: bytes, values: dict[str, Any]) -> None:
     """Write the first part again, with other metadata."""
     path = folder / "part-000000000.parquet"
     with pq.ParquetFile(path) as file:
-        table, notes = file.read(), dict(file.metadata.metadata)
+        table, notes = file.read(), dict(file.metadata.metadata or {})
     metadata = {META_KEY: table.schema.metadata[META_KEY], PART_KEY: notes[PART_KEY]}
     metadata[key] = json.dumps({**json.loads(metadata[key]), **values}).encode()
     pq.write_table(table.replace_schema_metadata(metadata), path)

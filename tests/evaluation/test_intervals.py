@@ -89,9 +89,9 @@ def test_interval__of_macro_f1_over_rare_classes_lies_round_what_such_groups_giv
     for seed, (one, own) in enumerate(zip(samples, scores, strict=True)):
         found = resampled_scores({"probe": [one]}, 30, 12, resamples=200, seed=seed)["probe"][:, 3]
         low, high = interval(found, own) or (0, 0)
-        moved += low <= np.mean(scores) <= high
+        moved += bool(low <= np.mean(scores) <= high)
         low, high = np.quantile(found, [0.025, 0.975])
-        percentiles += low <= np.mean(scores) <= high
+        percentiles += bool(low <= np.mean(scores) <= high)
     assert moved / 100 >= 0.94
     assert moved > percentiles
 

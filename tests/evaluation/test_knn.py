@@ -8,12 +8,13 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from reddino.evaluation import knn, nearest
 from reddino.foundations.errors import RedDinoError
+from reddino.foundations.runtime import cpu_computes_bf16
 
 
 def brute_force(train: np.ndarray, queries: np.ndarray) -> np.ndarray:
     """All squared distances (m, n) in float64."""
     difference = train[None].astype(np.float64) - queries[:, None].astype(np.float64)
-    return (difference**2).sum(axis=2)
+    return np.asarray((difference**2).sum(axis=2))
 
 
 def data(seed: int, n: int = 400, m: int = 90, dim: int = 24) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -138,7 +139,7 @@ def test_shortlist__bounds_hold_for_every_row() -> None:
     draw = np.random.default_rng(1)
     train = (draw.normal(size=(600, 48)) + 2 * draw.choice([-1, 1], size=(600, 1))).astype(np.float32)
     queries = train[:40] + (0.01 * draw.normal(size=(40, 48))).astype(np.float32)
-    corpus = nearest._Corpus(train, len(queries), bf16=nearest.cpu_computes_bf16())
+    corpus = nearest._Corpus(train, len(queries), bf16=cpu_computes_bf16())
     near, exact = corpus.approximate(queries), brute_force(train, queries)
     for size in (28, 60, 200):
         candidates, beyond = near.shortlist(np.arange(40), size, 5)

@@ -79,8 +79,8 @@ def test_fit_predict__says_where_the_size_of_the_numbers_decides(scale: float, s
     truth = np.arange(64) % 2
     vectors = np.random.default_rng(0).normal(size=(64, 6))
     vectors[:, 0] += 8 * truth
-    vectors = (scale * vectors).astype(np.float32)
-    note = linear_probe.fit_predict(vectors, truth, vectors).note
+    scaled = (scale * vectors).astype(np.float32)
+    note = linear_probe.fit_predict(scaled, truth, scaled).note
     assert (f"spread by about {spread}: the probe" in note) if spread else not note
 
 

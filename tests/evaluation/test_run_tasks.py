@@ -97,7 +97,7 @@ def test_paper__lays_out_both_tables_from_three_collections(
 def test_evaluate__each_manifest_is_a_task_and_joined_they_are_one(
     collections: dict[str, Path], tmp_path: Path
 ) -> None:
-    options = {
+    options: dict[str, Any] = {
         "models": MODELS[:1],
         "data": [collections["elsafty"], collections["dse"]],
         "tables": tmp_path,
@@ -169,7 +169,7 @@ def test_evaluate__few_shot_asks_for_each_number_of_shots(
 def test_task_file__takes_the_input_size_from_the_call(collections: dict[str, Path], tmp_path: Path) -> None:
     task = "{data: chula, view: cells, side: 40, unit: px, protocol: kfold, folds: 2, resamples: 0}"
     (tmp_path / "one.yaml").write_text(f"tasks:\n  Chula: {task}\n")
-    options = {
+    options: dict[str, Any] = {
         "models": ["untrained:vit_tiny_patch14"],
         "data": [collections["chula"]],
         "tables": tmp_path / "t",
@@ -232,13 +232,13 @@ def test_evaluate__records_the_seeds_of_a_task_file(collections: dict[str, Path]
         ({"data": ["a/x.csv", "b/x.csv"]}, "two data sets are called 'x'"),
     ],
 )
-def test_evaluate__says_what_is_missing(arguments: dict[str, object], sentence: str) -> None:
+def test_evaluate__says_what_is_missing(arguments: dict[str, Any], sentence: str) -> None:
     with pytest.raises(RedDinoError, match=sentence):
         reddino.evaluate(**arguments)
 
 
 def test_evaluate__names_an_option_that_does_not_fit(collections: dict[str, Path]) -> None:
-    options = {"models": MODELS, "data": [collections["dse"]]}
+    options: dict[str, Any] = {"models": MODELS, "data": [collections["dse"]]}
     with pytest.raises(RedDinoError, match="option 'folds'"):
         reddino.evaluate(folds=1, **options)
     with pytest.raises(RedDinoError, match="labelled 'sickel'"):
@@ -302,7 +302,7 @@ def test_named_paths__a_manifest_is_called_after_its_folder() -> None:
 
 def test_tables__of_the_source_s_scale_keep_their_name_and_others_get_one(tmp_path: Path) -> None:
     def name(**settings: Any) -> dict[str, Any]:
-        return table_options(Task(data="d", view="cells", **settings))
+        return table_options(Task(data=("d",), view="cells", **settings))
 
     own, former = name(side=1.6, unit="diameters"), name(side=1.6, unit="diameters", scale="source")
     assert own == {**former, "scale": "picture"}

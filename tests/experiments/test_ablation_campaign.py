@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_ablation_plan import EXPERIMENTS
+from ablation_plans import EXPERIMENTS
 
 import reddino
 from ablation.campaign import Campaign

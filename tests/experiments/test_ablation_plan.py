@@ -5,38 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import yaml
+from ablation_plans import EXPERIMENTS, write_plan
 
 from ablation.plan import Plan, Run, read_plan, same_recipe
 from reddino.foundations.errors import RedDinoError
-
-EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
-RECIPE = """
-seed: 0
-model: {backbone: vit_tiny_patch14}
-augmentation: {operations: [Blur, CLAHE, Solarize], choose: 1}
-run: {samples: 8, batch: 4}
-"""
-TASKS = """
-tasks:
-  shapes: {data: first, view: cells}
-  parasites: {data: [second, third], view: cells}
-"""
-
-
-def write_plan(folder: Path, **changes: object) -> Path:
-    content: dict[str, object] = {
-        "base": "recipe.yaml",
-        "tasks": "tasks.yaml",
-        "reference": "A",
-        "seeds": [0, 1],
-        "folds": {"one": {"pretrain": ["other", "synthetic"], "tasks": ["shapes"]}},
-        "arms": {"KoLeo": {"set": ["loss.koleo=0.1"]}, "A": {}},
-    }
-    (folder / "recipe.yaml").write_text(RECIPE)
-    (folder / "tasks.yaml").write_text(TASKS)
-    (folder / "plan.yaml").write_text(yaml.safe_dump({**content, **changes}))
-    return folder / "plan.yaml"
 
 
 def changed_keys(plan: Plan, arm: str) -> set[str]:

@@ -18,7 +18,7 @@ from reddino.evaluation.results import paired_differences
 from reddino.evaluation.task_file import Task
 from reddino.foundations.errors import RedDinoError
 
-TASK = Task(data=("chula",), protocol="grouped-kfold", folds=3)  # type: ignore[arg-type]
+TASK = Task(data=("chula",), protocol="grouped-kfold", folds=3)
 
 
 def table(seed: int, strength: float = 1.5, fields: int = 24) -> Embeddings:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_ablation_plan import write_plan
+from ablation_plans import write_plan
 
 from ablation.plan import Plan, Run, read_plan
 from ablation.results import write_result

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from drawn import image_of, legend_of
 from matplotlib.text import Text
 from PIL import Image
 
@@ -21,7 +22,7 @@ from reddino.foundations.visible import short_names
 def test_contact_sheet__shows_the_pixels_it_was_given() -> None:
     images = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
     figure = contact_sheet(images, titles=["one", "two"], columns=3)
-    shown = [axes.images[0].get_array() for axes in figure.axes if axes.images]
+    shown = [image_of(axes) for axes in figure.axes if axes.images]
     assert np.array_equal(np.stack(shown), images)
     assert [axes.get_title() for axes in figure.axes[:3]] == ["one", "two", ""]
 
@@ -91,12 +92,12 @@ def test_save_figure__draws_names_as_they_are(tmp_path: Path) -> None:
             for kind in ("png", "pdf", "svg") if place == 0 else ("png",):
                 save_figure(figure, tmp_path / f"{place}.{kind}", dpi=40)
     shown = short_names(NAMES)
-    legend = {text.get_text().split("  ")[-1] for text in figures[0].axes[0].get_legend().get_texts()}
+    legend = {text.split("  ")[-1] for text in legend_of(figures[0].axes[0])}
     assert legend == {f"{name or 'no label'} (1)" for name in shown}
     assert len(legend) == 20
     assert not any(text.get_parse_math() for figure in figures for text in figure.findobj(Text))
     assert [tick.get_text() for tick in figures[1].axes[0].get_xticklabels()] == shown
-    assert [text.get_text() for text in figures[3].axes[0].get_legend().get_texts()] == shown
+    assert legend_of(figures[3].axes[0]) == shown
     # As wide as short names are.
     assert _size(tmp_path / "1.png")[0] < 2000
 

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browsers import HOSTILE
 from prediction_files import write_prediction_file
-from test_report_in_browser import HOSTILE, browser
+from square_tables import write_table
 
 import reddino
-from conftest import write_table
 
 pytestmark = pytest.mark.browser
-__all__ = ["browser"]
 
 CLASSES = tuple(f"class {number:02d}" for number in range(14))
 
@@ -43,7 +42,7 @@ def page(browser: Any, file: Path, request: pytest.FixtureRequest) -> Iterator[A
 
 
 def _picked(page: Any) -> int:
-    return page.evaluate("reddinoMap.picked()")
+    return int(page.evaluate("reddinoMap.picked()"))
 
 
 def _ring(page: Any) -> list[float]:

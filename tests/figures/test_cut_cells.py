@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -46,7 +47,8 @@ def test_overview__shows_no_cut_cell_on_a_sheet(monkeypatch: pytest.MonkeyPatch)
         return np.zeros((len(rows), side, side, 3), np.uint8)
 
     monkeypatch.setattr(figures.Overview, "cut", cut)
-    found = replace(Overview.of(table_of([True] * 3 + [False] * 40), method="pca"), pictures=object())
+    pictures: Any = object()
+    found = replace(Overview.of(table_of([True] * 3 + [False] * 40), method="pca"), pictures=pictures)
     assert set(found.sheets()) == {"neighbours", "classes", "outliers"}
     assert shown and min(shown) >= 3
 

@@ -20,7 +20,7 @@ class MeanColour:
     def __init__(self) -> None:
         self.tiles = 0
 
-    def patch_tokens(self, images):
+    def patch_tokens(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         n, height, width = images.shape[:3]
         self.tiles += n
         patches = images.reshape(n, height // PATCH, PATCH, width // PATCH, PATCH, 3).astype(np.float32)
@@ -31,7 +31,7 @@ class MeanColour:
 class TileNumber(MeanColour):
     """A network that says another thing in each tile: what it says jumps where tiles are cut hard."""
 
-    def patch_tokens(self, images):
+    def patch_tokens(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         tokens, attention = super().patch_tokens(images)
         return np.ones_like(tokens) * np.arange(self.tiles - len(images), self.tiles)[
             :, None, None, None
@@ -102,7 +102,7 @@ def test_blending_weights__are_full_in_the_middle_and_never_zero() -> None:
 
 def test_look_at_field__refuses_tokens_that_are_not_finite() -> None:
     class Diverged(MeanColour):
-        def patch_tokens(self, images):
+        def patch_tokens(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             tokens, attention = super().patch_tokens(images)
             return np.where(tokens > 100, np.nan, tokens), attention
 

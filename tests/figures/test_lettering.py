@@ -8,8 +8,10 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 import pytest
+from drawn import legend_of
 from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
 from matplotlib import font_manager
@@ -106,7 +108,7 @@ def test_save_figure__sets_numbers_for_names_that_no_font_has(tmp_path: Path) ->
             save_figure(figure, tmp_path / f"{place}.png", numbers=numbers)
     by_name = {name: number for number, name in numbers.rows()}
     assert by_name.keys() == {"棘红细胞", "正常"}
-    legend = [text.get_text() for text in figures[0].axes[0].get_legend().get_texts()]
+    legend = legend_of(figures[0].axes[0])
     assert set(legend) == {f"{by_name['棘红细胞']} (1)", f"{by_name['正常']} (1)", "b (1)"}
     assert figures[0].axes[0].get_title() == f"{by_name['正常']} model"
     ticks = [text.get_text() for text in figures[1].axes[0].get_yticklabels()]
@@ -140,8 +142,8 @@ def test_note_numbers__says_so_in_one_sentence_and_takes_an_old_list_away(
 def test_lettering__without_shaping_sets_numbers_for_what_runs_from_right_to_left(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(lettering.mpl, "__version__", "3.10.0")
+    monkeypatch.setattr(mpl, "__version__", "3.10.0")
     numbers = Numbers()
     assert Lettering(["مرحبا a"]).drawn("مرحبا a", numbers) == "#1 a"
-    monkeypatch.setattr(lettering.mpl, "__version__", "3.11.2")
+    monkeypatch.setattr(mpl, "__version__", "3.11.2")
     assert Lettering(["مرحبا a"]).drawn("مرحبا a", numbers) == "مرحبا a"

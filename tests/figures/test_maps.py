@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from drawn import legend_of, points_of
 from matplotlib.colors import to_hex, to_rgb
 from scipy.spatial.distance import pdist
 from skimage.color import rgb2lab
@@ -16,12 +19,10 @@ def test_map_figure__draws_each_class_once_with_its_own_look() -> None:
     labels = [f"class {i % 12:02d}" for i in range(60)]
     xy = np.random.default_rng(0).normal(size=(60, 2))
     (axes,) = map_figure(xy, labels, "map").axes
-    looks = {
-        (to_hex(drawn.get_facecolor()[0]), drawn.get_paths()[0].vertices.tobytes())
-        for drawn in axes.collections
-    }
+    drawn: list[Any] = list(axes.collections)
+    looks = {(to_hex(one.get_facecolor()[0]), one.get_paths()[0].vertices.tobytes()) for one in drawn}
     assert len(axes.collections) == len(looks) == 12
-    assert sum(len(drawn.get_offsets()) for drawn in axes.collections) == 60
+    assert sum(len(points_of(dots)) for dots in axes.collections) == 60
 
 
 def test_paired_map_figure__shows_the_same_points_by_class_and_by_source() -> None:
@@ -29,7 +30,7 @@ def test_paired_map_figure__shows_the_same_points_by_class_and_by_source() -> No
     figure = paired_map_figure(xy, ["a", "b", ""] * 10, ["lab 1"] * 20 + ["lab 2"] * 10, "both")
     left, right = figure.axes
     assert [len(axes.collections) for axes in (left, right)] == [3, 2]
-    texts = [text.get_text() for text in left.get_legend().get_texts()]
+    texts = legend_of(left)
     assert sorted(texts) == ["a (10)", "b (10)", "no label (10)"]
 
 
@@ -37,7 +38,7 @@ def test_draw_map__numbers_thirty_classes_on_the_map_and_in_the_legend() -> None
     xy = np.random.default_rng(0).normal(size=(300, 2))
     (axes,) = map_figure(xy, [f"class {i % 30}" for i in range(300)], "map").axes
     assert sorted(int(text.get_text()) for text in axes.texts) == list(range(1, 31))
-    legend = [text.get_text() for text in axes.get_legend().get_texts()]
+    legend = legend_of(axes)
     assert legend[0] == "1  class 0 (10)"
     assert legend[10] == "11  class 10 (10)"
 
@@ -49,7 +50,7 @@ def test_draw_map__of_two_hundred_patients_names_those_that_clump() -> None:
     for number in (7, 120):
         xy[patients == number] = draw.normal((number, -30), 0.5, size=(20, 2))
     (axes,) = map_figure(xy, [f"p{i}" for i in patients], "by patient").axes
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["8  p7 (20)", "121  p120 (20)"]
+    assert legend_of(axes) == ["8  p7 (20)", "121  p120 (20)"]
     assert sorted(text.get_text() for text in axes.texts) == ["121", "8"]
     assert "200 labels" in axes.get_title()
 
@@ -58,7 +59,7 @@ def test_draw_map__from_twenty_thousand_points_shades_density() -> None:
     xy = np.random.default_rng(0).normal(size=(20_000, 2))
     (axes,) = map_figure(xy, ["a"] * 19_990 + ["rare"] * 10, "map").axes
     assert len(axes.images) == 1
-    assert [len(drawn.get_offsets()) for drawn in axes.collections] == [10]
+    assert [len(points_of(dots)) for dots in axes.collections] == [10]
 
 
 def test_shaded_density__has_the_colour_of_the_majority_and_fades_with_few_points() -> None:

@@ -9,6 +9,7 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -58,7 +59,7 @@ class _Links(HTMLParser):
                 self.fetched.append(f"{tag} {value}")
 
 
-def _report(table_folder: Path, **options: object) -> str:
+def _report(table_folder: Path, **options: Any) -> str:
     images = table_folder.parent / "images"
     out = table_folder.parent / "report.html"
     options = {"images": images, "method": "pca", **options}
@@ -195,10 +196,11 @@ def test_embedded_json__cannot_end_its_element() -> None:
     assert json.loads(text[start : -len("</script>")]) == value
 
 
-def _payload(page: str) -> dict[str, object]:
+def _payload(page: str) -> dict[str, Any]:
     found = re.search(r'<script type="application/json" id="map-data">(.*?)</script>', page, re.DOTALL)
     assert found is not None
-    return json.loads(found[1])
+    payload: dict[str, Any] = json.loads(found[1])
+    return payload
 
 
 def test_report__shows_what_evaluate_and_batch_write(table_folder: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +23,7 @@ from reddino.figures.prediction_file import read_prediction_file, with_predictio
 from reddino.foundations.errors import RedDinoError
 
 
-def report(folder: Path, of: Path, **options: object) -> str:
+def report(folder: Path, of: Path, **options: Any) -> str:
     out = folder / "out.html"
     return reddino.report(of, out, images=folder / "images", method="pca", **options).read_text("utf-8")
 
@@ -87,7 +88,7 @@ def test_finding__leaves_border_cells_other_kinds_and_abstentions_out_of_the_cou
         at_border=numbers % 12 == 0,
         kind=["white cell" if i % 12 == 1 else "red cell" for i in numbers],
         abstained=numbers % 12 == 2,
-        novelty=numbers / 48,
+        novelty=(numbers / 48).tolist(),
     )
     page = report(table_folder.parent, file)
     assert "36 cells were counted" in opening(page)
@@ -110,7 +111,7 @@ def test_finding__leaves_border_cells_other_kinds_and_abstentions_out_of_the_cou
     ],
 )
 def test_finding__says_how_the_classifier_did_on_cells_held_out(
-    table_folder: Path, held_out: dict[str, object], said: str
+    table_folder: Path, held_out: dict[str, Any], said: str
 ) -> None:
     file = write_prediction_file(table_folder.parent, held_out=held_out)
     assert re.search(said, opening(report(table_folder.parent, file)))
@@ -203,14 +204,15 @@ def test_overview__leaves_border_cells_out_of_outliers_and_sheets(table_folder: 
     part = table.select(~cut)
     assert np.array_equal(overview.scores[~cut], Overview.of(part, method="pca").scores)
     asked: list[int] = []
+    assert overview.pictures is not None
     whole = overview.pictures.cut
-    object.__setattr__(
-        overview,
-        "pictures",
-        type(
-            "Watch", (), {"cut": lambda self, rows, side: asked.extend(rows.tolist()) or whole(rows, side)}
-        )(),
-    )
+
+    class Watch:
+        def cut(self, rows: np.ndarray, side: int) -> np.ndarray:
+            asked.extend(rows.tolist())
+            return whole(rows, side)
+
+    object.__setattr__(overview, "pictures", Watch())
     overview.sheets()
     assert min(asked) >= 10
 

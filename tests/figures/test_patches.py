@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -78,7 +79,7 @@ def test_spread_images__take_sources_in_turn_and_spread_along_each() -> None:
     sources = ["a"] * 9 + ["b"] * 2
     empty = pa.nulls(11, pa.string())
     numbers = pa.nulls(11, pa.float64())
-    columns = dict.fromkeys(("slide", "patient", "group", "label"), empty)
+    columns: dict[str, Any] = dict.fromkeys(("slide", "patient", "group", "label"), empty)
     columns |= dict.fromkeys(("x", "y", "w", "h", "cell_diameter"), numbers)
     manifest = Manifest(pa.table({"path": paths, "source": sources, **columns}), Path())
     assert spread_images(manifest, 4) == ["a/2.png", "b/0.png", "a/6.png"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from browsers import HOSTILE
 from row_colours import colour_of
 
 from reddino.embedding.embeddings import Embeddings
@@ -19,29 +19,6 @@ from reddino.figures.overview import Overview
 from reddino.figures.page.table_report import table_report
 
 pytestmark = pytest.mark.browser
-
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("no Chromium is installed: apt-get install chromium")
-    playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=program, args=list(FLAGS))
-        yield opened
-        opened.close()
 
 
 @pytest.fixture
@@ -75,13 +52,14 @@ def _wait_for_frame(page: Any, action: Any) -> None:
 
 def _colours(page: Any) -> int:
     """How many pixels of the canvas are not white."""
-    return page.evaluate(
+    count: int = page.evaluate(
         """() => { const c = document.getElementById('map');
         const p = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
         let n = 0;
         for (let i = 0; i < p.length; i += 4) if (p[i] + p[i + 1] + p[i + 2] < 765) n++;
         return n; }"""
     )
+    return count
 
 
 def test_map__draws_its_points_and_zooms_at_the_cursor(page: Any) -> None:
@@ -125,7 +103,9 @@ def _mean_colour(png: bytes) -> list[float]:
     import cv2
     import numpy as np
 
-    return cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)[..., ::-1].mean(axis=(0, 1)).tolist()
+    pixels = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
+    assert pixels is not None
+    return [float(value) for value in pixels[..., ::-1].mean(axis=(0, 1))]
 
 
 def test_lasso__exports_exactly_the_rows_inside(page: Any, tmp_path: Path, embeddings: Any) -> None:
@@ -203,15 +183,6 @@ def hostile_page(browser: Any, table_folder: Path) -> Iterator[Any]:
     yield opened
     opened.close()
     assert said == []
-
-
-HOSTILE = (
-    "</script><script>alert(1)</script>",
-    "<img src=x onerror=alert(1)>",
-    "=1+1",
-    "<!-- <script>",
-    '"onload="alert(1)',
-)
 
 
 def test_map__shows_labels_that_are_code_as_text(hostile_page: Any) -> None:

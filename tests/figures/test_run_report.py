@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from drawn import image_of
 
 import reddino
 from reddino.figures.run_report import crops_figure, find_cache, first_crops, run_report
@@ -76,9 +78,9 @@ def test_report__of_a_distillation_shows_nothing_of_prototypes(tmp_path: Path, i
 
 @pytest.mark.parametrize("option", ["images", "scores", "batch_effect", "method", "label", "seed"])
 def test_report__of_a_run_refuses_what_bears_on_a_table(run: Path, option: str) -> None:
-    value = {"scores": ["s.json"], "method": "pca", "seed": 3}.get(option, "x.csv")
+    values: dict[str, Any] = {"scores": ["s.json"], "method": "pca", "seed": 3}
     with pytest.raises(RedDinoError, match=f"the report of a run takes no {option},"):
-        reddino.report(run, **{option: value})
+        reddino.report(run, **{option: values.get(option, "x.csv")})
     assert not (run / "report.html").exists()
 
 
@@ -113,7 +115,7 @@ def test_crops_figure__shows_global_crops_in_their_place() -> None:
     global_crops = draw.integers(0, 256, (2, 3, 96, 96, 3), dtype=np.uint8)
     local_crops = draw.integers(0, 256, (4, 3, 48, 48, 3), dtype=np.uint8)
     (axes,) = crops_figure(global_crops, local_crops).axes
-    shown = axes.images[0].get_array()
+    shown = image_of(axes)
     assert np.array_equal(shown[102:198, 102:198], global_crops[1, 1])
     assert np.array_equal(shown[204:250, 204:252], local_crops[0, 2][:-2])
 

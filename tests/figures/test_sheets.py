@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from drawn import image_of
 from matplotlib.colors import to_hex
 from row_colours import colour_of
 
@@ -55,7 +56,7 @@ def test_neighbours_figure__shows_the_rows_framed_by_whether_the_label_agrees(
     found = find_neighbourhoods(VECTORS, SOURCES, IMAGES, np.array([3]), k=2)
     shown = [axes for axes in neighbours_figure(found, colour_cut, LABELS, SOURCES).axes if axes.images]
     rows = [3, *found.own[0], *found.other[0]]
-    assert [tuple(axes.images[0].get_array()[0, 0]) for axes in shown] == [colour_of(row) for row in rows]
+    assert [tuple(image_of(axes)[0, 0]) for axes in shown] == [colour_of(row) for row in rows]
     for axes, row in zip(shown[1:], rows[1:], strict=True):
         expected = SAME if LABELS[row] == LABELS[3] else OTHER
         assert to_hex(axes.spines["left"].get_edgecolor()).upper() == expected
@@ -65,12 +66,10 @@ def test_classes_figure__shows_the_mean_and_the_cells_nearest_to_the_mean_vector
     shown = [axes for axes in classes_figure(VECTORS, LABELS, colour_cut, k=3).axes if axes.images]
     assert len(shown) == 8
     mean = np.rint(np.mean([colour_of(row) for row in range(20)], axis=0))
-    assert shown[0].images[0].get_array()[0, 0].tolist() == mean.tolist()
+    assert image_of(shown[0])[0, 0].tolist() == mean.tolist()
     gaps = np.linalg.norm(VECTORS[:20].astype(float) - VECTORS[:20].mean(axis=0), axis=1)
     nearest = gaps.argsort()[:3]
-    assert [tuple(axes.images[0].get_array()[0, 0]) for axes in shown[1:4]] == [
-        colour_of(row) for row in nearest
-    ]
+    assert [tuple(image_of(axes)[0, 0]) for axes in shown[1:4]] == [colour_of(row) for row in nearest]
 
 
 def test_mean_picture__is_the_same_in_blocks(colour_cut: Cut) -> None:
@@ -85,7 +84,7 @@ def test_outliers_figure__shows_the_highest_scores_of_each_source_first(colour_c
     for line in (0, 1):
         members = [i for i in range(line, 40, 2) if i != 6]
         expected = sorted(members, key=lambda i: -scores[i])[:3]
-        found = [tuple(axes.images[0].get_array()[0, 0]) for axes in shown[3 * line : 3 * line + 3]]
+        found = [tuple(image_of(axes)[0, 0]) for axes in shown[3 * line : 3 * line + 3]]
         assert found == [colour_of(row) for row in expected]
 
 

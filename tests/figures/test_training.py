@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from reddino.evaluation.metrics import score
@@ -9,7 +11,7 @@ from reddino.figures.training import HEALTH, curve, training_figure, without_pro
 
 
 def test_curve__skips_records_without_the_key_and_sorts_by_samples() -> None:
-    records = [
+    records: list[dict[str, Any]] = [
         {"samples": 200, "loss": 2.0},
         {"samples": 100, "loss": 3.0},
         {"samples": 150, "online_knn_macro_f1": 0.4},
@@ -35,7 +37,7 @@ def test_training_figure__draws_what_was_recorded_and_says_what_was_not() -> Non
     records = [{"samples": i, "loss": 5 - i, "dino_loss": 2.0, "ibot_loss": 0.0} for i in range(4)]
     loss, entropy, online = training_figure(records).axes
     assert [line.get_label() for line in loss.lines] == ["sum", "DINO"]
-    assert loss.lines[0].get_xydata().tolist() == [[0, 5], [1, 4], [2, 3], [3, 2]]
+    assert np.asarray(loss.lines[0].get_xydata()).tolist() == [[0, 5], [1, 4], [2, 3], [3, 2]]
     for axes in (entropy, online):
         assert [text.get_text() for text in axes.texts] == ["not recorded"]
 

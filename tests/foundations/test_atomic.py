@@ -8,7 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -185,11 +185,11 @@ def test_draft_folder__of_a_process_killed_at_any_call_is_removed_by_the_next(tm
     assert names(tmp_path) == ["a"]
 
 
-def dying(function: Callable[..., object], left: object) -> Callable[..., object]:
+def dying(function: Callable[..., object], left: Iterator[object]) -> Callable[..., object]:
     """The function, which kills the process instead when no call is left."""
 
     def call(*args: object, **options: object) -> object:
-        if next(left, None) is None:  # type: ignore[call-overload]
+        if next(left, None) is None:
             os.kill(os.getpid(), signal.SIGKILL)
         return function(*args, **options)
 

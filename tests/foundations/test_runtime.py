@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import nullcontext
+from typing import Literal
 
 import pytest
 import torch
@@ -68,8 +69,9 @@ def test_device__that_is_not_there_is_refused(device: str, sentence: str) -> Non
 
 def test_autocast__computes_products_in_the_precision() -> None:
     matrix = torch.ones(4, 4)
-    for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
-        with Runtime(torch.device("cpu"), precision, 1).autocast():  # type: ignore[arg-type]
+    dtypes: dict[Literal["fp32", "bf16"], torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
+    for precision, dtype in dtypes.items():
+        with Runtime(torch.device("cpu"), precision, 1).autocast():
             assert (matrix @ matrix).dtype == dtype
     assert (matrix @ matrix).dtype == torch.float32
 

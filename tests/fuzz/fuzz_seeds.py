@@ -6,7 +6,7 @@ import io
 import json
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -194,9 +194,9 @@ def elsafty() -> list[Bundle]:
     ]
 
 
-def _folder(make: object) -> Bundle:
+def _folder(make: Callable[[Path], object]) -> Bundle:
     with tempfile.TemporaryDirectory() as name:
-        make(Path(name))  # type: ignore[operator]
+        make(Path(name))
         return read_bundle(Path(name))
 
 
@@ -346,5 +346,5 @@ def checkpoints() -> list[Bundle]:
 class CodeInPlace:
     """Leaves the witness when it is unpickled."""
 
-    def __reduce__(self) -> object:
+    def __reduce__(self) -> tuple[Any, ...]:
         return exec, (f"open({WITNESS!r}, 'w').close()",)

@@ -63,9 +63,9 @@ def _manifest(suffix: str) -> Callable[[], Read]:
     def prepare() -> Read:
         from reddino.smears.manifest import read_manifest
 
-        def read(folder: Path) -> object:
+        def read(folder: Path) -> None:
             manifest = read_manifest(folder / f"m{suffix}")
-            return _use_manifest(manifest)
+            _use_manifest(manifest)
 
         return read
 
@@ -95,9 +95,9 @@ def _layout(name: str, **options: str) -> Callable[[], Read]:
         from reddino.smears.failures import Failures
         from reddino.smears.readers import READERS
 
-        def read(folder: Path) -> object:
+        def read(folder: Path) -> None:
             given = {key: folder / value for key, value in options.items()}
-            return _use_manifest(READERS[name](folder, failures=Failures(), **given))
+            _use_manifest(READERS[name](folder, failures=Failures(), **given))
 
         return read
 
@@ -109,14 +109,14 @@ def _shard() -> Read:
     from reddino.smears.failures import Failures
     from reddino.smears.gather import gather
 
-    def read(folder: Path) -> object:
+    def read(folder: Path) -> None:
         manifest = gather([folder], Failures())
         for path in manifest.images()[0]:
             try:
                 decode_image(manifest.root / path)
             except ImageError:
                 continue
-        return _use_manifest(manifest)
+        _use_manifest(manifest)
 
     return read
 
@@ -202,11 +202,11 @@ def _run_folder() -> Read:
     from reddino.pretraining.run.folder import RunFolder, read_metrics
     from reddino.pretraining.run.recipe import read_recipe
 
-    def read(folder: Path) -> object:
+    def read(folder: Path) -> None:
         read_metrics(folder)
         run = RunFolder(folder, writes=False)
         run.begin(read_recipe("vit-tiny-scratch"), "0" * 16, 1)
-        return run.require_same(read_recipe("vit-tiny-scratch"), "0" * 16)
+        run.require_same(read_recipe("vit-tiny-scratch"), "0" * 16)
 
     return read
 

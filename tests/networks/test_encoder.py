@@ -152,7 +152,7 @@ def test_embed__names_the_image_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(RedDinoError, match=r"gone\.png"):
         encoder().embed([tmp_path / "gone.png"])
     with pytest.raises(RedDinoError, match="list of images"):
-        encoder().embed("cells.png")  # type: ignore[arg-type]
+        encoder().embed("cells.png")
 
 
 def test_turned__vectors_are_means_over_quarter_turns_and_the_table_says_so(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 from threading import Thread
 from typing import ClassVar
 
-import huggingface_hub
 import numpy as np
 import pytest
 import torch
@@ -73,7 +72,6 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Fak
         constants, "HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/resolve/{revision}/{filename}"
     )
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(huggingface_hub.file_download.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     yield FakeHub
     running.shutdown()
     running.server_close()

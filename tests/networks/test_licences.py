@@ -10,7 +10,7 @@ import timm
 
 import reddino
 from reddino.cli import main
-from reddino.networks import hub, licences
+from reddino.networks import hub
 from reddino.networks.catalogue import PUBLISHED, RESNET50_LICENCE, RESNET50_WEIGHTS
 from reddino.networks.create_backbone import initialise
 from reddino.networks.folder import ModelCard, save_model_folder
@@ -59,7 +59,7 @@ def test_front_matter_licence__is_read_from_the_top_of_a_card(
 
 def test_licence__of_a_repository_stands_on_its_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "README.md").write_text("---\nlicense: mit\n---\n")
-    monkeypatch.setattr(licences.hub, "fetch_optional", lambda name, file: tmp_path / file)
+    monkeypatch.setattr(hub, "fetch_optional", lambda name, file: tmp_path / file)
     assert licence_of("hf_hub:owner/name@main") == "mit"
     monkeypatch.setattr(hub, "fetch_optional", lambda name, file: None)
     assert licence_of("hf-hub:owner/name") is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from reddino.networks.model_names import split_architecture, with_architecture
 CNN, VIT = "test_efficientnet", "test_vit"
 
 
-def _network(name: str, classes: int = 10) -> torch.nn.Module:
+def _network(name: str, classes: int = 10) -> Any:
     torch.manual_seed(0)
     return timm.create_model(name, pretrained=False, num_classes=classes).eval()
 

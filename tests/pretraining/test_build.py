@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_dinov2 import apart, recipe
+from one_block import apart, recipe
 
 from reddino.foundations.errors import RedDinoError
 from reddino.networks.backbone import ViTBackbone

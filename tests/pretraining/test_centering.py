@@ -30,7 +30,7 @@ def plain_sinkhorn(logits: np.ndarray, temperature: float, iterations: int) -> n
         q = [[entry / sum(row) / prototypes for entry in row] for row in q]
         column_sums = [sum(row[b] for row in q) for b in range(samples)]
         q = [[row[b] / column_sums[b] / samples for b in range(samples)] for row in q]
-    return np.array(q).T * samples
+    return np.asarray(np.array(q).T * samples)
 
 
 @pytest.mark.parametrize("iterations", [1, 3, 10])
@@ -62,7 +62,7 @@ def test_sinkhorn_knopp__converges_to_both_marginals() -> None:
 
 
 def without_margins(array: np.ndarray) -> np.ndarray:
-    return array - array.mean(axis=0) - array.mean(axis=1, keepdims=True) + array.mean()
+    return np.asarray(array - array.mean(axis=0) - array.mean(axis=1, keepdims=True) + array.mean())
 
 
 def test_sinkhorn_knopp__converges_to_the_entropic_transport_plan() -> None:

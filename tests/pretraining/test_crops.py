@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -37,8 +39,8 @@ def area_weights(old: int, new: int) -> NDArray[np.float64]:
     return np.asarray(overlap / overlap.sum(axis=1, keepdims=True))
 
 
-def plain(**changes: object) -> MultiCrop:
-    values: dict[str, object] = {
+def plain(**changes: Any) -> MultiCrop:
+    values: dict[str, Any] = {
         "global_size": 56,
         "global_scale": (0.32, 1.0),
         "local_size": 28,
@@ -49,7 +51,7 @@ def plain(**changes: object) -> MultiCrop:
         "vertical_flip": 0.0,
         "quarter_turn": 0.0,
     }
-    return MultiCrop(**(values | changes))  # type: ignore[arg-type]
+    return MultiCrop(**(values | changes))
 
 
 @pytest.mark.parametrize("scale", [(0.32, 1.0), (0.05, 0.32)])
@@ -172,9 +174,11 @@ def test_multi_crop__without_local_crops() -> None:
     ("probabilities", "expected"),
     [((1, 0, 0), np.fliplr), ((0, 1, 0), np.flipud), ((1, 1, 0), lambda crop: crop[::-1, ::-1])],
 )
-def test_orientation__flips(probabilities: tuple[float, float, float], expected: object) -> None:
+def test_orientation__flips(
+    probabilities: tuple[float, float, float], expected: Callable[[np.ndarray], np.ndarray]
+) -> None:
     crop = noise(8, 8)
-    np.testing.assert_array_equal(random_orientation(rng(), *probabilities).of(crop), expected(crop))  # type: ignore[operator]
+    np.testing.assert_array_equal(random_orientation(rng(), *probabilities).of(crop), expected(crop))
 
 
 def test_orientation__turns_by_each_quarter_equally_often() -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from one_block import BATCH, apart, head_of, recipe
 from torch import Tensor
 
 from reddino.pretraining.build import build_networks
@@ -22,23 +22,8 @@ from reddino.pretraining.losses import (
     total_loss,
 )
 from reddino.pretraining.masking import MaskedPatches, sample_masks
-from reddino.pretraining.run.recipe import Recipe, make_recipe
 
-BATCH, PATCHES = 3, 16
-
-
-def recipe(**sections: dict[str, Any]) -> Recipe:
-    """A one-block ViT on 56 and 28 px."""
-    content: dict[str, Any] = {
-        "model": {"backbone": "vit_tiny_patch14", "depth": 1, "layer_scale": 0.1, "drop_path": 0.0},
-        "crops": {"global_size": 56, "local_size": 28, "local_count": 2},
-        "augmentation": {"operations": ["Blur"], "choose": 1},
-        "head": {"hidden": 8, "bottleneck": 4, "prototypes": 6},
-        "run": {"samples": 12, "batch": BATCH},
-    }
-    for section, keys in sections.items():
-        content[section] = {**content.get(section, {}), **keys}
-    return make_recipe(content, "test")
+PATCHES = 16
 
 
 def crops(count: int, size: int, seed: int) -> Tensor:
@@ -59,15 +44,6 @@ def total_of(networks: StudentTeacher, losses: dict[str, Tensor]) -> Tensor:
     return total_loss(losses, *networks.recipe.loss_weights)
 
 
-def apart(networks: StudentTeacher) -> StudentTeacher:
-    """Move the teacher away from the student, as training does, and give it a mask token."""
-    generator = torch.Generator().manual_seed(9)
-    with torch.no_grad():
-        for parameter in networks.parameters():
-            parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
-    return networks
-
-
 def test_teacher__starts_as_the_student_and_has_no_gradients() -> None:
     networks = build_networks(recipe())
     student, teacher = networks.student.state_dict(), networks.teacher.state_dict()
@@ -76,7 +52,7 @@ def test_teacher__starts_as_the_student_and_has_no_gradients() -> None:
     assert not any(parameter.requires_grad for parameter in networks.teacher.parameters())
     assert not networks.teacher.training
     targets = networks.targets(views(), 0.04)
-    total_of(networks, losses_of(networks, views(), targets)).backward()  # type: ignore[no-untyped-call]
+    total_of(networks, losses_of(networks, views(), targets)).backward()
     assert all(parameter.grad is None for parameter in networks.teacher.parameters())
     assert all(parameter.grad is not None for parameter in networks.student.parameters())
 
@@ -87,11 +63,11 @@ def test_targets__balance_class_tokens_and_hidden_patches_separately() -> None:
     assert seen.masked is not None
     targets = networks.targets(seen, 0.04)
     tokens = networks.teacher.backbone(seen.global_crops)
-    cls = sinkhorn_knopp(networks.teacher.dino_head(tokens.cls), 0.04, 3)
+    cls = sinkhorn_knopp(head_of(networks.teacher)(tokens.cls), 0.04, 3)
     assert tokens.patches is not None
     hidden = tokens.patches[seen.masked.masks]
     assert len(hidden) == int(seen.masked.masks.sum()) > 0
-    patches = sinkhorn_knopp(networks.teacher.dino_head(hidden), 0.04, 3)
+    patches = sinkhorn_knopp(head_of(networks.teacher)(hidden), 0.04, 3)
     torch.testing.assert_close(targets.cls, cls.reshape(2, BATCH, 6))
     torch.testing.assert_close(targets.patches, patches)
     torch.testing.assert_close(targets.tokens, tokens.cls)
@@ -113,9 +89,10 @@ def test_targets__moving_average_uses_the_centre_before_the_batch() -> None:
     loss = {"centering": "moving-average", "center_momentum": 0.75}
     networks, seen = apart(build_networks(recipe(loss=loss))), views()
     networks.dino_center.fill_(0.1)
-    logits = networks.teacher.dino_head(networks.teacher.backbone(seen.global_crops).cls)
+    logits = head_of(networks.teacher)(networks.teacher.backbone(seen.global_crops).cls)
     targets = networks.targets(seen, 0.04)
     expected = centred_softmax(logits, torch.full((1, 6), 0.1), 0.04)
+    assert targets.cls is not None
     torch.testing.assert_close(targets.cls.flatten(0, 1), expected)
     torch.testing.assert_close(networks.dino_center, 0.75 * 0.1 + 0.25 * logits.mean(dim=0, keepdim=True))
     assert float(networks.ibot_center.abs().max()) > 0
@@ -130,14 +107,14 @@ def test_losses__are_the_weighted_sum_of_the_terms() -> None:
     losses = losses_of(networks, seen, targets)
     student = networks.student
     tokens, local = student.backbone(seen.global_crops, seen.masked.masks), student.backbone(seen.local_crops)
-    assert tokens.patches is not None and targets.patches is not None
+    assert tokens.patches is not None and targets.cls is not None and targets.patches is not None
     dino = dino_loss(
         targets.cls,
-        student.dino_head(tokens.cls).reshape(2, BATCH, 6),
-        student.dino_head(local.cls).reshape(2, BATCH, 6),
+        head_of(student)(tokens.cls).reshape(2, BATCH, 6),
+        head_of(student)(local.cls).reshape(2, BATCH, 6),
         0.1,
     )
-    hidden = student.dino_head(tokens.patches[seen.masked.masks])
+    hidden = head_of(student)(tokens.patches[seen.masked.masks])
     ibot = ibot_loss(targets.patches, hidden, seen.masked.weights, 2 * BATCH, 0.1)
     koleo = koleo_loss(tokens.cls[:BATCH]) + koleo_loss(tokens.cls[BATCH:])
     assert list(losses) == ["dino", "ibot", "koleo"]

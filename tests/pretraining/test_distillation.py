@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from micro_run import draw_images, last_checkpoint, micro_recipe, run_micro, tra
 
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.runtime import Runtime
-from reddino.networks.backbone import Tokens
+from reddino.networks.backbone import PooledBackbone, Tokens
 from reddino.networks.catalogue import open_backbone
 from reddino.networks.create_backbone import create_backbone, initialise
 from reddino.networks.folder import ModelCard, open_model_folder, read_card, read_heads, save_model_folder
@@ -112,6 +113,7 @@ def test_losses__are_those_of_the_teachers_features_of_the_clean_crops(images: M
     losses = networks.losses(networks.student(seen), networks.targets(seen, 0.04), seen)
 
     teacher, card = open_backbone("untrained:test_efficientnet")
+    assert isinstance(teacher, PooledBackbone)
     clean = normalise(clean_crops(seen), card.mean, card.std)
     features = teacher.eval().network.forward_features(clean)
     pooled, places = features.mean(dim=(2, 3)), features.flatten(2).transpose(1, 2)  # 2 x 2 places
@@ -231,10 +233,10 @@ def test_student__learns_to_predict_the_teachers_features_of_images_never_seen(
     assert after[0] < 0.85 * before[0] and after[1] < 0.85 * before[1], (before, after)
 
 
-def saved_teacher(folder: Path, seed: int, **changes: object) -> Path:
+def saved_teacher(folder: Path, seed: int, **changes: Any) -> Path:
     backbone = create_backbone("test_efficientnet")
     initialise(backbone, seed)
-    save_model_folder(folder, backbone, replace(ModelCard("test_efficientnet", 64), **changes))  # type: ignore[arg-type]
+    save_model_folder(folder, backbone, replace(ModelCard("test_efficientnet", 64), **changes))
     return folder
 
 
@@ -310,9 +312,10 @@ def test_teacher__stays_as_it_is(images: Manifest, tmp_path: Path) -> None:
     seen, teacher = input_of(recipe, images, networks), networks.distillation.teacher
     first = teacher.features(clean_crops(seen))
     losses = networks.losses(networks.student(seen), networks.targets(seen, 0.04), seen)
-    total_loss(losses, *recipe.loss_weights).backward()  # type: ignore[no-untyped-call]
+    total_loss(losses, *recipe.loss_weights).backward()
     again = teacher.features(clean_crops(seen))
     assert first.pooled is not None and first.spatial is not None
+    assert again.pooled is not None and again.spatial is not None
     assert not first.pooled.requires_grad and not first.spatial.requires_grad
     assert torch.equal(first.pooled, again.pooled) and torch.equal(first.spatial, again.spatial)
     learning = {name for name, p in networks.student.named_parameters() if p.grad is not None}

@@ -64,9 +64,9 @@ def test_features__in_all_orientations_does_not_depend_on_which_way_up_a_crop_is
         assert again.pooled is not None and again.spatial is not None
         torch.testing.assert_close(again.pooled, features.pooled, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(symmetry.undone(again.spatial), features.spatial, rtol=1e-4, atol=1e-5)
-    once, again = (teacher().features(one).pooled for one in (picture, turned(SYMMETRIES[1], picture)))
-    assert once is not None and again is not None
-    assert float((once - again).abs().max()) > 1e-3  # the network itself does depend on it
+    once, other = (teacher().features(one).pooled for one in (picture, turned(SYMMETRIES[1], picture)))
+    assert once is not None and other is not None
+    assert float((once - other).abs().max()) > 1e-3  # the network itself does depend on it
 
 
 def test_features__of_fewer_orientations_the_mean() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -30,9 +31,9 @@ def break_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
     done = 0
     plain = dinov2.take_step
 
-    def breaking(networks: StudentTeacher, *rest: object) -> bool:
+    def breaking(networks: StudentTeacher, *rest: Any) -> bool:
         nonlocal done
-        taken = plain(networks, *rest)  # type: ignore[arg-type]
+        taken = plain(networks, *rest)
         done += 1
         if done >= steps:
             with torch.no_grad():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from test_dinov2 import recipe
+from one_block import recipe
 
 from reddino.networks.backbone import ViTBackbone
 from reddino.networks.crop_block import Kept

@@ -26,9 +26,10 @@ def _signals_do_not_end_the_tests() -> Iterator[None]:
 def test_interruption__is_noted_and_handlers_are_put_back(number: signal.Signals) -> None:
     before = signal.getsignal(number)
     with Interruption() as interruption:
-        assert not interruption.requested
+        requested = [interruption.requested]
         signal.raise_signal(number)
-        assert interruption.requested
+        requested.append(interruption.requested)
+    assert requested == [False, True]
     assert signal.getsignal(number) is before
 
 

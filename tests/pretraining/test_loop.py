@@ -13,6 +13,7 @@ import pytest
 import timm
 import torch
 from micro_run import draw_images, last_checkpoint, micro_recipe, run_micro, trained_weights
+from one_block import head_of
 
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.runtime import Runtime
@@ -224,7 +225,7 @@ def test_nan__in_the_gradient_alone_ends_in_a_sentence_too(
     images: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def without_numbers(networks: StudentTeacher, *_: object) -> StudentTeacher:
-        networks.student.dino_head.prototypes.register_hook(lambda gradient: gradient * math.nan)
+        head_of(networks.student).prototypes.register_hook(lambda gradient: gradient * math.nan)
         return networks
 
     monkeypatch.setattr(StudentTeacher, "to", without_numbers)
@@ -240,8 +241,8 @@ def test_take_step__skips_and_leaves_the_weights_alone_without_a_finite_loss() -
     for parameter in networks.student.parameters():
         parameter.grad = torch.ones_like(parameter)
     assert not take_step(networks, optimizer, finite=False)
-    networks.student.dino_head.prototypes.grad = torch.full_like(
-        networks.student.dino_head.prototypes, math.inf
+    head_of(networks.student).prototypes.grad = torch.full_like(
+        head_of(networks.student).prototypes, math.inf
     )
     assert not take_step(networks, optimizer, finite=True)
     after = networks.student.state_dict()
@@ -261,7 +262,7 @@ def test_take_step__clips_backbone_and_head_each_by_itself() -> None:
         for part in networks.student.children()
     ]
     assert norms[0] == pytest.approx(0.5, rel=1e-4)
-    count = sum(p.numel() for p in networks.student.dino_head.parameters())
+    count = sum(p.numel() for p in head_of(networks.student).parameters())
     assert norms[1] == pytest.approx(1e-6 * math.sqrt(count), rel=1e-3)
 
 
@@ -284,7 +285,9 @@ def test_pretrain__does_not_continue_with_pictures_that_were_replaced_by_others_
     whole = run_micro(bitmaps, tmp_path / "run", ["runtime.checkpoint_every=1"])
     first = bitmaps.paths()[0]
     before = first.read_bytes()
-    cv2.imwrite(str(first), 255 - cv2.imread(str(first)))
+    pixels = cv2.imread(str(first))
+    assert pixels is not None
+    cv2.imwrite(str(first), 255 - pixels)
     assert len(before) == first.stat().st_size
     with pytest.raises(
         RedDinoError, match="holds a run on other pictures: files of the same names and sizes"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from micro_run import draw_images, micro_recipe, run_micro
 from torch import Tensor
@@ -73,7 +74,7 @@ def test_new_term__is_weighed_logged_and_drawn(tmp_path: Path, monkeypatch: pyte
 
     panel = training_figure(records).axes[0]
     (curve,) = (line for line in panel.lines if line.get_label() == "token length")
-    assert list(curve.get_ydata()) == [record["token_length_loss"] for record in records]
+    assert np.asarray(curve.get_ydata()).tolist() == [record["token_length_loss"] for record in records]
     styles = [(line.get_color(), line.get_linestyle()) for line in panel.lines]
     assert len(set(styles)) == len(styles) == 4
     assert "Pretraining: run" in run_report(tmp_path / "run", {})

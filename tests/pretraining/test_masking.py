@@ -79,7 +79,7 @@ def test_sample_masks__depend_on_seed_and_sample_alone() -> None:
     by_hand = sample_masks(0, 10 + shuffled, 16, 0.5, (0.1, 0.5))
     np.testing.assert_array_equal(by_hand, whole[:, shuffled])
     assert (masks_of(range(10, 30), seed=1) != whole).any()
-    assert len({mask.tobytes() for mask in whole.any(axis=0)}) == 20
+    assert len({mask.tobytes() for mask in np.any(whole, axis=0)}) == 20
 
 
 def test_masked_patches__indices_and_weights_by_hand() -> None:

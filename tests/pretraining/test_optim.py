@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 import torch
+from one_block import head_of
 from torch import nn
 
 from reddino.networks.create_backbone import create_backbone
@@ -28,7 +30,7 @@ VALUES = StepValues(
 )
 
 
-def recipe(backbone: str = "vit_tiny_patch14", **loss: object) -> Recipe:
+def recipe(backbone: str = "vit_tiny_patch14", **loss: Any) -> Recipe:
     content = {
         "model": {"backbone": backbone},
         "augmentation": {"operations": ["Blur"], "choose": 1},
@@ -44,7 +46,7 @@ def student() -> Branch:
     return Branch(create_backbone("vit_tiny_patch14", image_size=42, depth=DEPTH), recipe())
 
 
-def by_name(student: Branch, optim: OptimSection) -> dict[str, dict[str, object]]:
+def by_name(student: Branch, optim: OptimSection) -> dict[str, dict[str, Any]]:
     """Name of each parameter -> its group."""
     names = {id(parameter): name for name, parameter in student.named_parameters()}
     return {
@@ -148,7 +150,7 @@ def test_groups__without_head_warmup_number_parameters_as_earlier_checkpoints_do
 def test_make_optimizer__steps_as_adamw_by_hand(student: Branch) -> None:
     optimizer = make_optimizer(student, OptimSection(betas=(0.9, 0.99)))
     apply_schedule(optimizer, VALUES)
-    weight = student.dino_head.mlp[0].weight
+    weight = head_of(student).get_parameter("mlp.0.weight")
     before, gradient = weight.detach().clone(), torch.randn_like(weight)
     weight.grad = gradient.clone()
     optimizer.step()

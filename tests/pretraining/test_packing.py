@@ -12,6 +12,7 @@ from dataclasses import fields, replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -255,7 +256,8 @@ def test_index__that_would_cut_images_where_there_are_none_is_refused(
         builder.add(row, picture(row), 1.0, 10.0, "s", centres=np.array([[3.0, 4.0]]))
     index = builder.index()
     assert next(index_faults(index), None) is None
-    write_index(replace(index, **{name: value}), Failures(), tmp_path / "i.npz")
+    other: dict[str, Any] = {name: value}
+    write_index(replace(index, **other), Failures(), tmp_path / "i.npz")
     with pytest.raises(RedDinoError, match=rf"i\.npz of decoded images is damaged \(.*{reason}"):
         read_cache(tmp_path / "i.npz")
 

@@ -100,7 +100,7 @@ def test_call__applies_what_was_drawn_in_that_order(picture: NDArray[np.uint8]) 
     operations = PixelOperations(["InvertImg", "Solarize"], choose=2, probability=1.0)
     inverted = 255 - picture.astype(int)
     solarized = np.where(picture >= 128, inverted, picture)
-    expected = {
+    expected: dict[tuple[int, ...], NDArray[np.int_]] = {
         (0, 1): np.where(inverted >= 128, 255 - inverted, inverted),
         (1, 0): 255 - solarized,
     }

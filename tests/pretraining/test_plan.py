@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -135,9 +136,9 @@ def test_plan__without_the_teacher_where_its_features_are_precomputed() -> None:
         ({"samples": 0}, "at least one"),
     ],
 )
-def test_bad_options__are_refused(options: dict[str, object], words: str) -> None:
+def test_bad_options__are_refused(options: dict[str, Any], words: str) -> None:
     with pytest.raises(RedDinoError, match=words):
-        make_plan(micro_recipe(), **options)  # type: ignore[arg-type]
+        make_plan(micro_recipe(), **options)
 
 
 def test_check__on_another_device_is_refused(images: Manifest, tmp_path: Path) -> None:

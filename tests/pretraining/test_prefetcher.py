@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any
 
@@ -34,11 +35,13 @@ def _no_gpu_needed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def prefetcher(device: str, made: list[int], count: int = 3) -> Any:
+    batches: Iterator[Any] = iter(range(count))
+
     def make(batch: Any) -> Any:
         made.append(batch)
         return f"input {batch}"
 
-    return Prefetcher(iter(range(count)), make, Runtime(torch.device(device), "fp32", 1))  # type: ignore[arg-type]
+    return Prefetcher(batches, make, Runtime(torch.device(device), "fp32", 1))
 
 
 @pytest.mark.usefixtures("_no_gpu_needed")

@@ -19,6 +19,8 @@ from reddino.foundations.errors import RedDinoError
 from reddino.networks.encoder import Encoder
 from reddino.networks.folder import read_card
 from reddino.pretraining import train as loop
+from reddino.pretraining.data.image_cache import open_cache
+from reddino.pretraining.data.stream import make_stream
 from reddino.pretraining.run.checkpoint import list_checkpoints, step_of
 from reddino.pretraining.run.folder import read_metrics
 from reddino.smears.manifest import Manifest, write_manifest
@@ -139,7 +141,7 @@ class Runs:
     def __init__(self, images: Path) -> None:
         self.images = images
         self.server = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("killed_run.py"))],
+            [sys.executable, str(Path(__file__).parents[1] / "shared" / "killed_run.py")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -260,9 +262,9 @@ def test_resume__refuses_before_it_decodes_the_images(
 
 def test_stream__of_a_resumed_run_goes_on_with_the_next_sample(undisturbed: Undisturbed) -> None:
     recipe = micro_recipe(LONG)
-    cache = loop.open_cache(undisturbed.images, undisturbed.images.root / "cache")
-    whole = [batch.sample_index.tolist() for batch in loop.make_stream(recipe, cache)]
-    rest = [batch.sample_index.tolist() for batch in loop.make_stream(recipe, cache, start_step=5)]
+    cache = open_cache(undisturbed.images, undisturbed.images.root / "cache")
+    whole = [batch.sample_index.tolist() for batch in make_stream(recipe, cache)]
+    rest = [batch.sample_index.tolist() for batch in make_stream(recipe, cache, start_step=5)]
     assert len(whole) == STEPS
     assert rest == whole[5:]
     assert [index for batch in whole for index in batch] == list(range(4 * STEPS))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -92,9 +94,10 @@ def test_only_trainer__is_the_first_process_alone(tmp_path: Path) -> None:
     class Second(Processes):
         """Told what the first one found, it looks at nothing itself."""
 
-        rank, told = 1, None
+        rank = 1
+        told: Any = None
 
-        def from_main(self, compute: object) -> str | None:
+        def from_main(self, compute: Callable[[], Any]) -> Any:
             return self.told
 
     with only_trainer(tmp_path / "run", Second()):

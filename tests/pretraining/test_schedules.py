@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from reddino.pretraining.schedules import StepValues, cosine, linear_then_consta
 BATCH = 256
 
 
-def recipe(steps: int = 1000, **sections: dict[str, object]) -> Recipe:
+def recipe(steps: int = 1000, **sections: dict[str, Any]) -> Recipe:
     content = {
         "model": {"backbone": "vit_tiny_patch14"},
         "augmentation": {"operations": ["Blur"], "choose": 1},

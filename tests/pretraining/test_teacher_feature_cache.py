@@ -15,6 +15,7 @@ from micro_run import draw_images, micro_recipe, run_micro, trained_weights
 
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.runtime import Runtime
+from reddino.pretraining.augmentation.crops import resize_square
 from reddino.pretraining.data.image_cache import ImageCache, open_cache
 from reddino.pretraining.distillation import cache as feature_cache
 from reddino.pretraining.distillation.cache import TeacherFeatureCache, precompute
@@ -76,7 +77,7 @@ def test_cache__holds_the_features_of_the_middle_of_the_patch_for_both_crops(
     x, y = (int(images.table.column(name)[row].as_py()) for name in ("x", "y"))
     half = round(40 * 0.8) // 2  # 0.64 of the area
     square = cache.image(3)[y - half : y + half, x - half : x + half]
-    resized = np.asarray(feature_cache.resize_square(square, 64))[None]
+    resized = np.asarray(resize_square(square, 64))[None]
     found = teacher.features(torch.from_numpy(resized)).pooled
     assert features.pooled is not None and features.morphology is not None and found is not None
     assert features.pooled.shape == (4, teacher.dim) and features.spatial is None

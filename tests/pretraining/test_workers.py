@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,8 +29,8 @@ def fill(key: int, positions: range, batch: Arrays) -> None:
         batch["worker"][position] = os.getpid()
 
 
-def run(workers: int, keys: range, ahead: int = 2, function: object = fill) -> Iterator[Arrays]:
-    return shared_work(function, SPEC, keys, 5, workers=workers, ahead=ahead)  # type: ignore[arg-type]
+def run(workers: int, keys: range, ahead: int = 2, function: Any = fill) -> Iterator[Arrays]:
+    return shared_work(function, SPEC, keys, 5, workers=workers, ahead=ahead)
 
 
 def alive(pid: int) -> bool:

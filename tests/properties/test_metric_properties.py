@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from random import Random
 
 import numpy as np
 import pytest
@@ -33,10 +34,10 @@ def test_score__is_that_of_scikit_learn_over_the_classes_that_occur(rows: list[t
 
 @given(ROWS, st.permutations(range(CLASSES)), st.randoms(use_true_random=False))
 def test_score__depends_neither_on_the_order_of_rows_nor_on_the_numbers_of_classes(
-    rows: list[tuple[int, int]], numbers: list[int], random: object
+    rows: list[tuple[int, int]], numbers: list[int], random: Random
 ) -> None:
     truth, predicted = np.array(rows, np.int64).T
-    order = np.array(sorted(range(len(rows)), key=lambda _: random.random()))  # type: ignore[attr-defined]
+    order = np.array(sorted(range(len(rows)), key=lambda _: random.random()))
     renamed = np.array(numbers)
     again = score(renamed[truth[order]], renamed[predicted[order]], CLASSES)
     assert again.as_row() == pytest.approx(score(truth, predicted, CLASSES).as_row(), abs=1e-12)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,13 +16,13 @@ from reddino.rbc.measures import Cells
 from reddino.smears.manifest import Manifest
 
 
-def manifest_of(root: Path, **columns: list[object]) -> Manifest:
+def manifest_of(root: Path, **columns: list[Any]) -> Manifest:
     return Manifest(pa.table(columns), root)
 
 
 def cells_of(diameter: float, whole: int) -> Cells:
     """Return cells of one diameter, in a row."""
-    same, at = np.full(whole, diameter), np.arange(whole) * diameter
+    same, at = np.full(whole, diameter, np.float64), np.arange(whole, dtype=np.float64) * diameter
     return Cells(at, at, same, same, at, at, same**2, same, np.zeros(whole, np.bool_), diameter)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ def test_of__measures_each_picture_at_its_own_scale(tmp_path: Path) -> None:
 
 def test_of__takes_what_the_manifest_gives_first(tmp_path: Path) -> None:
     draw(tmp_path, "a.png", 20)
-    rows = {"path": ["a.png"] * 3, "x": [20.0, 60.0, 100.0], "y": [20.0] * 3}
+    rows: dict[str, Any] = {"path": ["a.png"] * 3, "x": [20.0, 60.0, 100.0], "y": [20.0] * 3}
     given = pictures(tmp_path, **rows, cell_diameter=[30.0, None, 34.0])
     assert measure(given) == [(32.0, "given")]
 
@@ -89,8 +90,8 @@ def test_of__borrows_the_same_whatever_the_order_and_the_folders(tmp_path: Path)
 
 
 def test_find__searches_a_picture_with_few_cells_at_a_borrowed_scale(tmp_path: Path) -> None:
-    for name, cells in (("few.png", 2), ("a.png", 12), ("b.png", 12)):
-        draw(tmp_path, name, 20, cells)
+    for name, count in (("few.png", 2), ("a.png", 12), ("b.png", 12)):
+        draw(tmp_path, name, 20, count)
     manifest = pictures(tmp_path, path=["few.png", "a.png", "b.png"])
     cells, found = PictureDiameters(manifest).find(0, decode_image(tmp_path / "few.png"))
     assert len(cells) == 2 and found.origin == "borrowed"

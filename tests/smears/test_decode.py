@@ -44,7 +44,8 @@ def reason(path: Path, **options: Any) -> str:
 def test_decode_image__returns_lossless_rgb_as_it_is(
     tmp_path: Path, picture: np.ndarray, suffix: str
 ) -> None:
-    path = saved(picture, tmp_path / f"a{suffix}", **({"lossless": True} if suffix == ".webp" else {}))
+    options: dict[str, Any] = {"lossless": True} if suffix == ".webp" else {}
+    path = saved(picture, tmp_path / f"a{suffix}", **options)
     decoded = decode_image(path)
     np.testing.assert_array_equal(decoded, picture)
     assert decoded.dtype == np.uint8 and decoded.flags.c_contiguous and decoded.flags.writeable
@@ -89,8 +90,11 @@ def test_decode_image__applies_orientation(
 ) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    options = {".webp": {"lossless": True}, ".jpg": {"quality": 100, "subsampling": 0}}.get(suffix, {})
-    path = saved(picture, tmp_path / f"a{suffix}", exif=exif, **options)
+    options: dict[str, dict[str, Any]] = {
+        ".webp": {"lossless": True},
+        ".jpg": {"quality": 100, "subsampling": 0},
+    }
+    path = saved(picture, tmp_path / f"a{suffix}", exif=exif, **options.get(suffix, {}))
     expected = np.asarray(ImageOps.exif_transpose(Image.open(path)))
     decoded = decode_image(path)
     assert decoded.shape == expected.shape == ((60, 40, 3) if orientation >= 5 else (40, 60, 3))

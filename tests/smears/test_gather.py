@@ -294,7 +294,7 @@ def test_shards__members_are_read_by_offset_and_not_through_the_shard(
     open_shard(path)
 
     class Counted(io.FileIO):
-        def read(self, size: int = -1) -> bytes:  # type: ignore[override]
+        def read(self, size: int | None = -1, /) -> bytes:
             read.append(size)
             return super().read(size) or b""
 

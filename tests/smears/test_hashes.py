@@ -18,11 +18,10 @@ from reddino.synthetic.write import write_smears
 def fields(tmp_path_factory: pytest.TempPathFactory) -> list[np.ndarray]:
     folder = tmp_path_factory.mktemp("smears")
     write_smears(folder, sources=["lilac", "night"], patients_per_source=3, fields_per_patient=1, seed=0)
-    return [
-        cv2.imread(str(path))[..., ::-1]
-        for path in sorted(folder.rglob("*.*"))
-        if path.suffix in (".png", ".jpg")
-    ]
+    paths = [path for path in sorted(folder.rglob("*.*")) if path.suffix in (".png", ".jpg")]
+    images = [image for image in (cv2.imread(str(path)) for path in paths) if image is not None]
+    assert len(images) == len(paths)
+    return [image[..., ::-1] for image in images]
 
 
 def stack(images: list[np.ndarray]) -> np.ndarray:
@@ -31,7 +30,7 @@ def stack(images: list[np.ndarray]) -> np.ndarray:
 
 def test_near_duplicates__finds_a_picture_that_was_shrunk_and_stored_again(fields: list[np.ndarray]) -> None:
     small = [cv2.resize(image, None, fx=0.4, fy=0.4, interpolation=cv2.INTER_AREA) for image in fields]
-    stored = [cv2.imdecode(cv2.imencode(".jpg", image, [1, 80])[1], 1) for image in small]
+    stored = [np.asarray(cv2.imdecode(cv2.imencode(".jpg", image, [1, 80])[1], 1)) for image in small]
     assert near_duplicates(stack(stored), stack(fields)).all()
 
 

@@ -49,7 +49,9 @@ def streamed(path: Path, url: bool) -> tuple[dict[str, list[float | None]], dict
     """As `read`, by the reader that `data pack` uses."""
     failures = Failures()
     images: list[ShardImage] = list(stream_shard(f"file://{path}" if url else str(path), failures))
-    cells = {one.path.split("::")[1]: [float(x) - 1 for x in one.centres[:, 0]] or [None] for one in images}
+    cells: dict[str, list[float | None]] = {
+        one.path.split("::")[1]: [float(x) - 1 for x in one.centres[:, 0]] or [None] for one in images
+    }
     return cells, {name.partition("::")[2]: reason for name, reason in failures}
 
 

@@ -6,6 +6,7 @@ import csv
 import itertools
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -30,7 +31,7 @@ def csv_file(folder: Path, text: str, name: str = "cells.csv") -> Path:
     return path
 
 
-def manifest_of(root: Path, **columns: list[object]) -> Manifest:
+def manifest_of(root: Path, **columns: list[Any]) -> Manifest:
     return Manifest(pa.table(columns), root)
 
 
@@ -278,7 +279,7 @@ def test_fingerprint__follows_content_and_not_place(tmp_path: Path) -> None:
     for name in ("here", "there"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "a.jpg").write_bytes(b"12345")
-    columns: dict[str, list[object]] = {"path": ["a.jpg"], "label": ["x"], "x": [1.0], "y": [2.0]}
+    columns: dict[str, list[Any]] = {"path": ["a.jpg"], "label": ["x"], "x": [1.0], "y": [2.0]}
     here = manifest_of(tmp_path / "here", **columns).fingerprint()
     assert len(here) == 16
     assert manifest_of(tmp_path / "there", **columns).fingerprint() == here

@@ -20,7 +20,7 @@ from reddino.foundations.errors import RedDinoError
 from reddino.pretraining.data.image_cache import open_packed_cache
 from reddino.rbc.found_cells import find_cells_in
 from reddino.smears import readings
-from reddino.smears.decode import ImageError, decode_image, image_size
+from reddino.smears.decode import ImageError, PictureHeader, decode_image, image_size, read_header
 from reddino.smears.manifest import Manifest, read_manifest, write_manifest
 from reddino.smears.opening import open_data
 from reddino.smears.packs import read_pack
@@ -72,7 +72,9 @@ def test_open_data__reads_a_source_by_one_depth(camera: Path) -> None:
     seen = views(manifest)
     for name in ("usual.tif", "hot.tif", "dim.png"):
         path = camera / name
-        stored = tifffile.imread(path) if name != "dim.png" else cv2.imread(str(path), -1)[..., ::-1]
+        stored = (
+            tifffile.imread(path) if name != "dim.png" else np.asarray(cv2.imread(str(path), -1))[..., ::-1]
+        )
         expected = np.minimum(np.rint(stored * (255 / 4095)), 255)
         np.testing.assert_array_equal(seen[name], expected)
 
@@ -177,11 +179,12 @@ def test_open_data__leaves_ordinary_collections_as_they_are(
     for name in ("a.jpg", "b.jpg", "c.png"):
         cv2.imwrite(str(tmp_path / name), grey)
     opened: list[str] = []
-    monkeypatch.setattr(
-        readings,
-        "read_header",
-        lambda path, look=readings.read_header: opened.append(path.name) or look(path),
-    )
+
+    def noted(path: Path) -> PictureHeader:
+        opened.append(path.name)
+        return read_header(path)
+
+    monkeypatch.setattr(readings, "read_header", noted)
     manifest = open_data(tmp_path)
     assert "bit_depth" not in manifest.table.column_names and not manifest.findings
     assert opened == ["c.png"]  # a JPEG has 8 bits whatever it says

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -150,7 +151,7 @@ def test_name_key__is_that_of_the_name_that_is_meant() -> None:
         assert name_key(name) == name_key("cell_diameter")
 
 
-def found(**columns: list[object]) -> dict[str, Finding]:
+def found(**columns: list[Any]) -> dict[str, Finding]:
     """By kind, what the checks find in a manifest of those columns."""
     rows = len(next(iter(columns.values())))
     table = pa.table({"path": [f"{row}.png" for row in range(rows)], **columns})
@@ -233,7 +234,7 @@ def test_check__reports_decimal_commas_in_columns_of_numbers() -> None:
 
 
 def test_check__reports_rows_that_are_listed_twice() -> None:
-    places = {"path": ["a.png"] * 4, "x": [1.0, 2.0, 1.0, 1.0], "y": [1.0, 2.0, 1.0, 1.0]}
+    places: dict[str, Any] = {"path": ["a.png"] * 4, "x": [1.0, 2.0, 1.0, 1.0], "y": [1.0, 2.0, 1.0, 1.0]}
     assert found(**places, label=["k"] * 4)["rows listed twice"].count == 2
     finding = found(**places, label=["k", "k", "l", "k"])["rows of several labels"]
     assert (finding.count, finding.first) == (2, "row 1 (a.png)")

@@ -51,7 +51,8 @@ def drawn(kind: str, count: int = 30) -> list[NDArray[np.float32]]:
 def extent(maps: NDArray[np.float32]) -> float:
     """Longest side of the largest piece of blue cytoplasm, in micrometres."""
     pieces = regionprops(label(maps[..., BLUE] > 0.1))
-    return max(max(p.bbox[2] - p.bbox[0], p.bbox[3] - p.bbox[1]) for p in pieces) / PX_PER_UM
+    longest: int = max(max(p.bbox[2] - p.bbox[0], p.bbox[3] - p.bbox[1]) for p in pieces)
+    return longest / PX_PER_UM
 
 
 def test_ring__takes_up_a_fifth_to_a_third_of_the_cell() -> None:
@@ -176,8 +177,14 @@ def test_infected__the_amount_of_dye_shows_usual_rings_but_not_hard_parasites() 
 
 
 def test_write_smears__hard_parasites_are_labelled_by_stage_and_the_setting_is_noted(tmp_path: Path) -> None:
-    settings = {"sources": ["phone"], "patients_per_source": 4, "fields_per_patient": 1, "field_um": 60.0}
-    hard = write_smears(tmp_path / "hard", parasites="hard", **settings)  # type: ignore[arg-type]
+    hard = write_smears(
+        tmp_path / "hard",
+        sources=["phone"],
+        patients_per_source=4,
+        fields_per_patient=1,
+        field_um=60.0,
+        parasites="hard",
+    )
     names = hard.strings("label")
     assert set(names) <= {*MORPHOLOGIES, *STAGES}
     assert 0.25 < np.mean([name in STAGES for name in names]) < 0.55
@@ -187,4 +194,5 @@ def test_write_smears__hard_parasites_are_labelled_by_stage_and_the_setting_is_n
 
 def test_write_smears__refuses_other_parasites(tmp_path: Path) -> None:
     with pytest.raises(RedDinoError, match="'easy'"):
-        write_smears(tmp_path / "new", sources=[next(iter(SOURCES))], parasites="easy")
+        # A value that is none of those listed, on purpose.
+        write_smears(tmp_path / "new", sources=[next(iter(SOURCES))], parasites="easy")  # type: ignore[arg-type]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -103,9 +104,14 @@ def test_source_names__refuses_a_count_out_of_range(name: str) -> None:
 
 
 def test_write_smears__a_random_source_is_the_same_among_few_or_many(tmp_path: Path) -> None:
-    settings = {"patients_per_source": 1, "fields_per_patient": 1, "field_um": 20.0, "seed": 4}
-    write_smears(tmp_path / "few", sources=["random:1"], **settings)  # type: ignore[arg-type]
-    many = write_smears(tmp_path / "many", sources=["lilac", "random:2"], **settings)  # type: ignore[arg-type]
+    settings: dict[str, Any] = {
+        "patients_per_source": 1,
+        "fields_per_patient": 1,
+        "field_um": 20.0,
+        "seed": 4,
+    }
+    write_smears(tmp_path / "few", sources=["random:1"], **settings)
+    many = write_smears(tmp_path / "many", sources=["lilac", "random:2"], **settings)
     assert set(many.strings("source")) == {"drawn-lilac", "drawn-random-4-00", "drawn-random-4-01"}
     few = sorted((tmp_path / "few" / "random-4-00").iterdir())
     assert few

@@ -12,8 +12,9 @@ from scipy.ndimage import gaussian_filter
 from scipy.signal import find_peaks
 from skimage.measure import label, regionprops
 
+from reddino.synthetic.canvas import BLUE, CHROMATIN, HAEMOGLOBIN, PX_PER_UM
 from reddino.synthetic.morphologies import MORPHOLOGIES, draw_cell
-from reddino.synthetic.paint import BLUE, CHROMATIN, HAEMOGLOBIN, PX_PER_UM, paint
+from reddino.synthetic.paint import paint
 from reddino.synthetic.patients import draw_patient
 from reddino.synthetic.scene import Scene, Slide
 

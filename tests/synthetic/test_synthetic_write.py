@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -25,14 +26,14 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
-def write_small(folder: Path, **changes: object) -> Manifest:
-    settings = {
+def write_small(folder: Path, **changes: Any) -> Manifest:
+    settings: dict[str, Any] = {
         "sources": ["phone", "cream"],
         "patients_per_source": 2,
         "fields_per_patient": 2,
         "field_um": 30.0,
     }
-    return write_smears(folder, **{**settings, **changes})  # type: ignore[arg-type]
+    return write_smears(folder, **{**settings, **changes})
 
 
 def test_write_smears__same_seed_same_bytes_and_no_leftovers(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def waves(x: np.ndarray, y: np.ndarray, period: float) -> np.ndarray:
 
 def wave_image(width: int, height: int, period: float) -> np.ndarray:
     y, x = np.mgrid[0:height, 0:width] + 0.5
-    return np.rint(waves(x, y, period)).astype(np.uint8)
+    return np.asarray(np.rint(waves(x, y, period)), np.uint8)
 
 
 def test_cut_square__copies_whole_pixels_of_the_right_size() -> None:

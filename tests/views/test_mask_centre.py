@@ -34,7 +34,8 @@ def field(folder: Path, colour: tuple[int, int, int]) -> Manifest:
 
 
 def cut(manifest: Manifest, spec: ViewSpec) -> np.ndarray:
-    return ViewsByImage(manifest, spec).open(0).cut(0, 1, spec.output)[0]
+    (square,) = ViewsByImage(manifest, spec).open(0).cut(0, 1, spec.output)
+    return np.asarray(square)
 
 
 def distances(side: int) -> np.ndarray:

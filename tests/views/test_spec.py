@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from pydantic import ValidationError
 
@@ -9,10 +11,11 @@ from reddino.views.spec import ViewSpec
 
 
 def test_view_spec__refuses_nonsense_and_survives_metadata() -> None:
+    unknown: dict[str, Any] = {"zoom": 2}
     with pytest.raises(ValidationError):
         ViewSpec(side=-1)
     with pytest.raises(ValidationError):
-        ViewSpec(**{"zoom": 2})
+        ViewSpec(**unknown)
     for spec in (
         ViewSpec(kind="image"),
         ViewSpec(side=2.5, unit="diameters"),

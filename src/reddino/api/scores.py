@@ -61,7 +61,9 @@ def evaluate(
         data: manifests, or `name=manifest`: the data of a task file, or a task each.
         tables: folder where tables of `models` are kept, and taken from if they are there.
         join: the manifests of `data` make one task.
-        classes: class map, or its YAML file; `drop` and `rename` (old label to new) are the short way.
+        classes: class map, or its YAML file.
+        drop: labels to leave out; short for a class map.
+        rename: old label to new; short for a class map.
         shots: training cells a class, for few-shot; a task each. None: `reddino.evaluation.task_file.SHOTS`.
         embedding: `view`, `side`, `unit`, `scale`, `pooling` and `image_size` as in `embed`, for `data`; with
             a task file `image_size` alone, in place of that of its tasks.

@@ -1,0 +1,1 @@
+"""Checks of a collection: frames, coordinates, diameters, spellings, copies."""

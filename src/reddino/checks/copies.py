@@ -78,6 +78,7 @@ def copies_of(manifest: Manifest, sketches: Mapping[int, Sketch]) -> dict[tuple[
     Candidates are read again to be compared.
 
     Args:
+        manifest: of the pictures.
         sketches: by number of the image in the manifest.
     """
     paths = manifest.images()[0]

@@ -65,6 +65,7 @@ def inspect_pictures(
     """Decode each picture once and show it to every check; memory does not grow with their pixels.
 
     Args:
+        manifest: of the pictures.
         failures: takes the pictures that cannot be decoded.
         progress: called with pictures seen and pictures in all.
     """

@@ -19,6 +19,7 @@ def mention_findings(manifests: Iterable[Manifest], notice: Notice | None = None
     """Report, in short, what is odd about the rows of collections.
 
     Args:
+        manifests: of the collections; their findings are joined into one sentence.
         notice: takes the sentence; None logs it as a warning.
     """
     sentence = short_form(joined(inspect_rows(manifest) for manifest in manifests))

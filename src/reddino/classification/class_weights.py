@@ -20,6 +20,8 @@ def presumed_priors(truth: Classes, weights: Real, *, undone: bool) -> tuple[flo
     """Return the fraction (k,) of each class that a head presumes which learned with class weights (k,).
 
     Args:
+        truth: (n,) numbers of the classes that the head learned from.
+        weights: (k,) its weight of each class.
         undone: whether an offset takes the weights off again.
     """
     counts = np.maximum(np.bincount(truth, minlength=len(weights)), 0.5) * (1.0 if undone else weights)

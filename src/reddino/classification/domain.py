@@ -107,7 +107,8 @@ def judge(
     a network may see through a foreign stain, which its vectors then show.
 
     Args:
-        source, slide: names.
+        source: name of the source.
+        slide: name of the slide; empty for a whole source.
         novelty: (n,) of its cells; None: unknown.
         look: (9,) medians of its sampled cells; None: no pixels at hand.
         appearance: of what was learned from; None: unknown.

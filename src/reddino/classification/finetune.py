@@ -277,7 +277,7 @@ class _Job:
         if not torch.isfinite(loss):
             raise RedDinoError(BROKEN)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 3.0)
         self.optimizer.step()
         return float(loss.detach())

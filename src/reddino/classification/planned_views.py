@@ -133,6 +133,12 @@ def embedded(
     """Embed all views; those whose vectors are not finite go to `failures`.
 
     Args:
+        plan: what is cut, and where.
+        encoder: the network.
+        pooling: as `embed` takes it.
+        batch_size: views that go through the network together.
+        failures: takes images that cannot be read, and views whose vectors are not finite.
+        progress: called with views embedded and views in all.
         find_copies: find images that are the same, or nearly.
 
     Raises:

@@ -226,11 +226,12 @@ def predict_embeddings(
     keep_border: bool = False,
     kinds: KindReader | None = None,
 ) -> Predictions:
-    """Classify the rows of an embedding table; `keep_border` as for `predict_smears`.
+    """Classify the rows of an embedding table.
 
     Args:
         classifier: that was fitted.
         emb: of its network.
+        keep_border: as for `predict_smears`.
         kinds: reads what is no red cell, where the table's columns or vectors tell.
 
     Raises:

@@ -61,8 +61,9 @@ def reweighed(probabilities: Real, learned: Real, wanted: Real) -> Real:
     """Return probabilities (n, k) under other fractions of the classes, by Bayes' rule.
 
     Args:
-        probabilities: under the fractions `learned` (k,).
-        learned, wanted: (k,), each with sum 1.
+        probabilities: under the fractions `learned`.
+        learned: (k,) fractions with sum 1.
+        wanted: (k,) fractions with sum 1.
     """
     odds = probabilities * (wanted / learned)
     total = odds.sum(axis=1, keepdims=True)
@@ -76,7 +77,8 @@ def estimated(probabilities: Real, learned: Real) -> tuple[Real, int]:
     It presumes that cells of a class look as they did in training, and that the probabilities are calibrated.
 
     Args:
-        probabilities: (n, k) under the fractions `learned` (k,).
+        probabilities: (n, k) under the fractions `learned`.
+        learned: (k,) fractions with sum 1.
 
     Returns:
         Fractions (k,) with sum 1, and the steps that it took; `learned` where there are no cells.

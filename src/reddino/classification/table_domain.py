@@ -36,7 +36,8 @@ def note_domain(
         root: folder of its pictures.
         name: of the model.
         encoder: the model.
-        spec, pooling: how the table was made.
+        spec: the views of the table.
+        pooling: of the table.
         rows: of the table.
 
     Returns:

@@ -62,7 +62,8 @@ def keep_training_cells(
 
     Args:
         emb: (n) their vectors and places.
-        labels, groups: (n,) their classes, and what stays on one side of a split.
+        labels: (n,) their classes.
+        groups: (n,) what stays on one side of a split.
         root: folder of their pictures; None where only vectors are at hand.
         probabilities: (n, k) by heads that had not learned from the cell's group.
         truth: (n,) numbers of the true classes.

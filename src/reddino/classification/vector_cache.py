@@ -75,6 +75,13 @@ def embedded_in(
     replaced since, are deleted first.
 
     Args:
+        place: folder of the table.
+        plan: what is cut, and where.
+        encoder: the network.
+        pooling: as `embed` takes it.
+        batch_size: views that go through the network together.
+        failures: takes images that cannot be read, and views whose vectors are not finite.
+        progress: called with views embedded and views in all.
         find_copies: find images that are the same, or nearly.
 
     Raises:

@@ -15,7 +15,6 @@ Several = Parameter(consume_multiple=True, negative_iterable="", show_default=Fa
 
 def joined_sources(given: Sequence[str] | None) -> tuple[str, ...]:
     """Return the columns that --join-sources names: none where it is not given, all where it names none."""
-
     return () if given is None else tuple(given) or IDENTITIES
 
 

@@ -62,6 +62,7 @@ def findings_table(findings: Sequence[reddino.Finding], width: int) -> Table:
     """Return what `check` found: kind, count, what it means, and where it is first.
 
     Args:
+        findings: a row each.
         width: of the terminal, which sentences are broken to fit.
     """
     table = Table(title="findings", show_lines=True)

@@ -44,7 +44,6 @@ def pretrain(
             --labelled is the former name.
         online_view: side of the squares around these cells, and its unit; --label-view is the former name.
     """
-
     show_log()
     starting = [f"model.start={start}"] if start is not None else []
     with progress_bar("steps") as progress:

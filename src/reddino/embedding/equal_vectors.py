@@ -77,7 +77,7 @@ def equal_notes(vectors: Vectors) -> list[str]:
 
 
 def _candidates(vectors: Vectors, reach: float) -> Indices:
-    """Number (n,) of each row's connected cells in a grid of `reach` a side."""
+    """Return the number (n,) of each row's connected cells in a grid of `reach` a side."""
     directions = np.random.default_rng(0).normal(size=(vectors.shape[1], _DIRECTIONS))
     directions /= np.linalg.norm(directions, axis=0)
     places = np.concatenate([block.astype(np.float64) @ directions for block in _blocks(vectors)])

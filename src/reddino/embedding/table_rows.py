@@ -65,9 +65,11 @@ class PerView:
     placed: ClassVar[bool] = True
 
     def add(self, squares: Squares, output: Vectors) -> Iterator[TableRows]:
+        """Yield squares (n,) with their vectors (n, d), as they are."""
         yield TableRows(squares, output)
 
     def end(self) -> Iterator[TableRows]:
+        """Yield nothing: every view had its row at once."""
         return iter(())
 
 
@@ -78,6 +80,7 @@ class PerToken:
     placed: ClassVar[bool] = True
 
     def add(self, squares: Squares, output: Vectors) -> Iterator[TableRows]:
+        """Yield the tokens (n, t, d) of squares (n,) as n * t rows, those of a view one after the other."""
         views, tokens, dim = output.shape
         line, column = np.divmod(np.tile(np.arange(tokens, dtype=np.int32), views), isqrt(tokens))
         yield TableRows(
@@ -87,6 +90,7 @@ class PerToken:
         )
 
     def end(self) -> Iterator[TableRows]:
+        """Yield nothing: every token had its row at once."""
         return iter(())
 
 
@@ -105,6 +109,7 @@ class PerField:
         self._count = 0
 
     def add(self, squares: Squares, output: Vectors) -> Iterator[TableRows]:
+        """Add the vectors (n, d) of squares (n,); yield the mean of each field that another one follows."""
         borders = np.flatnonzero(np.diff(squares["image"])) + 1
         for mine, vectors in zip(np.split(squares, borders), np.split(output, borders), strict=True):
             if self._first is not None and self._first["image"][0] != mine["image"][0]:
@@ -117,6 +122,7 @@ class PerField:
             self._count += len(vectors)
 
     def end(self) -> Iterator[TableRows]:
+        """Yield the mean of the last field, if there was any."""
         if self._first is not None:
             mean = (self._sum / self._count).astype(np.float32)[None]
             yield TableRows(self._first, mean, {"views": np.array([self._count])})

@@ -13,44 +13,65 @@ Images = npt.NDArray[np.uint8]
 
 
 class ViewEncoder(Protocol):
-    """Turns uint8 RGB views into vectors; a network, or a baseline such as a colour histogram.
-
-    Attributes:
-        name: as in tables and figures.
-        input_size: side in pixels of the views it takes.
-        mean, std: per-channel normalisation of values in 0..1.
-        channel_order: "RGB" or "BGR", the order the network sees.
-        orientations: 4 where vectors are means over the quarter turns of a view, else 1.
-        position_resampling: how the position embedding was brought to the input size; None where it is as
-            trained, or absent.
-        runtime_name: of the runtime that computes the vectors; "none" for a baseline.
-        precision: in which the vectors are computed, "fp32" or "bf16".
-        choice: how the runtime was chosen, for the table's metadata; None where nothing was compared.
-        weights_hash: changes whenever the weights, or the formula of a baseline, change.
-    """
+    """Turns uint8 RGB views into vectors; a network, or a baseline such as a colour histogram."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Return the name for tables and figures."""
+        ...
+
     @property
-    def input_size(self) -> int: ...
+    def input_size(self) -> int:
+        """Return the side of the views that it takes, in pixels."""
+        ...
+
     @property
-    def mean(self) -> Sequence[float]: ...
+    def mean(self) -> Sequence[float]:
+        """Return the means (3,) by which channels in 0..1 are normalised."""
+        ...
+
     @property
-    def std(self) -> Sequence[float]: ...
+    def std(self) -> Sequence[float]:
+        """Return the standard deviations (3,) by which channels in 0..1 are normalised."""
+        ...
+
     @property
-    def channel_order(self) -> str: ...
+    def channel_order(self) -> str:
+        """Return the order of the channels that the network sees, "RGB" or "BGR"."""
+        ...
+
     @property
-    def orientations(self) -> int: ...
+    def orientations(self) -> int:
+        """Return 4 where vectors are means over the quarter turns of a view, else 1."""
+        ...
+
     @property
-    def position_resampling(self) -> str | None: ...
+    def position_resampling(self) -> str | None:
+        """Return how the position embedding was brought to the input size.
+
+        None where it is as trained, or absent.
+        """
+        ...
+
     @property
-    def runtime_name(self) -> str: ...
+    def runtime_name(self) -> str:
+        """Return the runtime that computes the vectors; "none" for a baseline."""
+        ...
+
     @property
-    def precision(self) -> str: ...
+    def precision(self) -> str:
+        """Return what the vectors are computed in, "fp32" or "bf16"."""
+        ...
+
     @property
-    def choice(self) -> Mapping[str, Any] | None: ...
+    def choice(self) -> Mapping[str, Any] | None:
+        """Return how the runtime was chosen, for the table's metadata; None where nothing was compared."""
+        ...
+
     @property
-    def weights_hash(self) -> str: ...
+    def weights_hash(self) -> str:
+        """Return a hash that changes whenever the weights, or the formula of a baseline, change."""
+        ...
 
     def embed(self, images: Images, pooling: Any, /) -> Vectors:
         """Return vectors (n, d) of views (n, s, s, 3); with pooling `tokens`, patch tokens (n, tokens, d)."""

@@ -134,6 +134,8 @@ def labelled_rows(
     """Return the rows that take part once labels are mapped to classes, and their classes.
 
     Args:
+        emb: the table.
+        label: its column of labels.
         classes: a map, or old label -> class, None to drop it.
 
     Raises:

@@ -42,8 +42,9 @@ def fit_and_predict(
     """Fit each classifier on the training rows and predict the test rows.
 
     Args:
-        train, test: (n, d) and (m, d) vectors.
+        train: (n, d) vectors.
         labels: (n,) class numbers.
+        test: (m, d) vectors.
         wanted: which classifiers.
         groups: (n,) what inner folds keep together.
 

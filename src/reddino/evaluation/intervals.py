@@ -81,8 +81,9 @@ def interval(values: Real, estimate: float, level: float = LEVEL) -> tuple[float
     score itself is too low by as much; intervals of percentiles alone would be too low twice.
 
     Args:
-        values: scores of resampled groups.
+        values: (b,) scores of resampled groups; those that are not finite do not count.
         estimate: the score of the groups as they are.
+        level: fraction of the values between the ends, in 0..1.
     """
     known = values[np.isfinite(values)]
     if not len(known):
@@ -125,6 +126,7 @@ def unless_constant(
         values: (b,) scores of resampled groups, NaN where undefined.
         estimate: the score of the groups as they are.
         groups: that bear on it.
+        level: fraction of the values between the ends, in 0..1.
     """
     found = interval(values, estimate, level)
     if found is None:

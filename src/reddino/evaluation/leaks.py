@@ -37,6 +37,8 @@ def groups_of(emb: Embeddings, column: str | None = None, join_sources: Collecti
     Rows of copies of one picture are one group, whatever their columns hold.
 
     Args:
+        emb: the table.
+        column: whose values are the groups.
         join_sources: columns whose values mean the same under every source.
 
     Raises:
@@ -103,6 +105,7 @@ def leak_notes(emb: Embeddings, groups: Sequence[str], splits: Sequence[Split] =
     """Return notes on names that occur under several sources, and on pictures that occur twice.
 
     Args:
+        emb: the labelled rows (n).
         groups: (n,) what was kept together, which may have joined such names.
         splits: in which names that were not joined are counted.
     """
@@ -113,7 +116,9 @@ def divided_notes(emb: Embeddings, column: str | None, groups: Sequence[str]) ->
     """Return notes on patients, slides, groups and pictures that stand in several groups of a column.
 
     Args:
-        column: that the groups (n,) are made of; None where they are the manifest's, which divide nothing.
+        emb: the labelled rows (n).
+        column: that the groups are made of; None where they are the manifest's, which divide nothing.
+        groups: (n,) of the rows.
     """
     if column is None:
         return []
@@ -132,10 +137,11 @@ def divided_notes(emb: Embeddings, column: str | None, groups: Sequence[str]) ->
 
 
 def alike_notes(what: str, names: Sequence[str]) -> list[str]:
-    """Return notes on names (n,) that are spelt almost the same, and yet count as different ones.
+    """Return notes on names that are spelt almost the same, and yet count as different ones.
 
     Args:
         what: they are, such as `classes`.
+        names: (n,) of the rows.
     """
     by_key: dict[str, list[str]] = {}
     for name in dict.fromkeys(names):

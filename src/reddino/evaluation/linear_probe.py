@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from reddino.embedding.view_encoder import Vectors
 from reddino.evaluation.metrics import score
@@ -80,7 +80,9 @@ def fit_predict_scaled(
     """Do the same on standardised features, with the C of best macro F1 over inner folds.
 
     Args:
-        train, labels, test: as `fit_predict`.
+        train: (n, d) vectors.
+        labels: (n,) class numbers.
+        test: (m, d) vectors.
         groups: (n,) what the inner folds keep together.
     """
     mean, spread = train.mean(axis=0, dtype=np.float64), train.std(axis=0, dtype=np.float64)

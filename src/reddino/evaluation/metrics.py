@@ -67,7 +67,9 @@ def score(truth: Classes, predicted: Classes, classes: int, positive: Real | Non
     that is only predicted 0.
 
     Args:
-        truth, predicted: (m,) class numbers below `classes`.
+        truth: (m,) class numbers below `classes`.
+        predicted: (m,) class numbers below `classes`.
+        classes: how many there are.
         positive: (m,) how likely each row is of class 1, where there are two classes.
     """
     weighted, balanced, accuracy, macro = score_rows(confusion_matrix(truth, predicted, classes)).tolist()

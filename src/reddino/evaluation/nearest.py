@@ -156,7 +156,7 @@ class _Near:
         tiles, lanes = self.corpus.least.shape[1:]
         by_lanes = tiles * lanes >= 4 * size
         looked_at = size * LANE if by_lanes else tiles * self.corpus.tile
-        parts = rows.split(max(1, GATHERED // looked_at))  # type: ignore[no-untyped-call]
+        parts = rows.split(max(1, GATHERED // looked_at))
         pick = self._smallest_by_lanes if by_lanes else self._smallest_of_all
         values, columns = zip(*(pick(part, size) for part in parts), strict=True)
         return torch.cat(values), torch.cat(columns)

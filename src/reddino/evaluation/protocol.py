@@ -142,6 +142,10 @@ def summarise(
     """Score predictions.
 
     Args:
+        predictions: of the test sets of one table.
+        question: that they answer.
+        task: its title.
+        model: name for the scores; None takes that of the table.
         only: (labelled rows,) tested rows that count; None counts all. Training is not touched.
         seen: whether the model saw each source in pretraining.
     """

@@ -113,6 +113,7 @@ def plan_splits(question: Question, emb: Embeddings, labels: Sequence[str]) -> S
     """Return the splits of a question.
 
     Args:
+        question: its protocol, folds, groups and seed.
         emb: the labelled rows.
         labels: (n,) their classes.
 

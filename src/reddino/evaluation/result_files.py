@@ -75,6 +75,9 @@ def save_markdown(
     """Write the tables as Markdown, with a line on where they came from, atomically.
 
     Args:
+        path: of the Markdown file.
+        results: scores, of one task or several.
+        provenance: command, version, seed and data.
         extra: grids that come first, such as those in the paper's layout.
     """
     text = "\n".join(render.markdown(grid) for grid in extra)
@@ -89,6 +92,9 @@ def save_tables(
     """Write JSON to `path`, and the tables next to it as .md, .tex and .csv; return the files.
 
     Args:
+        path: of the JSON file.
+        results: scores, of one task or several.
+        provenance: command, version, seed and data.
         extra: grids that come first, such as those in the paper's layout.
     """
     all_grids = [*extra, *score_tables.grids(results)]

@@ -101,6 +101,7 @@ class Result:
         """Return the 95 % interval of the mean, by bootstrap over groups; None without resamples.
 
         Args:
+            classifier: one of `classifiers`.
             metric: a name of RESAMPLED.
         """
         if classifier not in self.resamples:

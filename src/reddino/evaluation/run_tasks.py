@@ -123,7 +123,9 @@ def run_tasks(
     """Embed what is missing, evaluate every question on every model, and lay out the tables.
 
     Args:
+        tasks: the questions, and how their tables are laid out.
         models: as `embed` takes them, each with an optional name before it: `ours=runs/x/model`.
+        embedder: makes the tables that are missing.
         paths: manifests by their name in tasks.
         relative_to: folder of names that `paths` lacks.
 
@@ -160,6 +162,9 @@ def score_tables(
     """Evaluate questions on existing tables.
 
     Args:
+        folders: of the tables, a model each.
+        questions: by title.
+        family: what the names of our models hold, for the improvements in the paper's layout.
         notice: called with what is odd about the rows; None logs it.
 
     Raises:

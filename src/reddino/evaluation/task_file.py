@@ -167,7 +167,9 @@ def data_tasks(
     Args:
         paths: manifests by name.
         classes: each data set takes the part of it that bears on its labels.
+        join: make one task of all manifests.
         options: fields of `Task`, the same for all tasks.
+        family: what the names of our models hold, for the improvements in the paper's layout.
 
     Raises:
         RedDinoError: no data, an option that does not fit, or a label that occurs nowhere.
@@ -204,6 +206,10 @@ def require_defaults(
     """Refuse options that a task file would ignore, since it has its own questions.
 
     Args:
+        classes: class map that was given.
+        options: fields of `Task` and `embed` that were given.
+        file: name of the task file, for the error.
+        join: whether manifests were to be joined.
         shots: None where none were given.
 
     Raises:

@@ -23,9 +23,15 @@ class PatchEncoder(Protocol):
     """A network that gives patch tokens; `reddino.figures.vit_patches.ViTPatches` is one."""
 
     @property
-    def input_size(self) -> int: ...
+    def input_size(self) -> int:
+        """Return the side of the tiles that it takes, in pixels."""
+        ...
+
     @property
-    def patch_size(self) -> int: ...
+    def patch_size(self) -> int:
+        """Return the side of a patch in pixels."""
+        ...
+
     def patch_tokens(self, images: Images, /) -> tuple[Plane, Plane]:
         """Return tokens (n, h, w, d) and attention (n, heads, h, w) of views (n, H, W, 3)."""
         ...

@@ -24,6 +24,7 @@ def confusion_figure(counts: npt.NDArray[np.int64], names: Sequence[str], title:
     Args:
         counts: rows are the truth, columns the prediction.
         names: of the classes.
+        title: above the matrix.
     """
     total = counts.sum(axis=1, keepdims=True)
     fractions = np.divide(counts, total, out=np.zeros(counts.shape), where=total > 0)

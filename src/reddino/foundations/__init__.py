@@ -1,0 +1,1 @@
+"""What all packages stand on: files, locks, provenance, parsers, runtime, errors."""

@@ -116,7 +116,7 @@ def move_into_place(partial: Path, path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` as UTF-8 to `path`, atomically; bytes of a file's name that are not UTF-8 as `\\udcff`."""
+    r"""Write `text` as UTF-8 to `path`, atomically; bytes of a file's name that are not UTF-8 as `\udcff`."""
     with atomic_path(path) as partial:
         partial.write_text(text, encoding="utf-8", errors="backslashreplace")
 

@@ -34,8 +34,9 @@ def shown_by(show: Show) -> Iterator[None]:
 
 @contextmanager
 def stage(name: str) -> Iterator[Advance]:
-    """Name what takes a while: `with stage("finding copies") as advance: ...; advance(3, 10)`.
+    """Name what takes a while.
 
+    As in `with stage("finding copies") as advance: ...; advance(3, 10)`, of steps done and steps in all.
     Stages may lie within one another; only the main thread opens them.
     """
     with _shows[-1](name) as advance:

@@ -23,8 +23,11 @@ class _Text(yaml.SafeLoader):
 
 
 class _Core(yaml.SafeLoader):
-    """Numbers, `true`, `false` and `null`; PyYAML's own reader (YAML 1.1) takes `no` and `on` for booleans,
-    010 for 8, 12:30 for 750, and 1e-4 for text."""
+    """Numbers, `true`, `false` and `null`; all else is text.
+
+    PyYAML's own reader (YAML 1.1) takes `no` and `on` for booleans, 010 for 8, 12:30 for 750, and 1e-4 for
+    text.
+    """
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - PyYAML's
 

@@ -17,7 +17,7 @@ from reddino.foundations.errors import RedDinoError
 FACTOR, FREE = 4, 1 << 25
 
 
-class _Count(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Count(TorchDispatchMode):
     """Counts the numbers of tensors before they are made."""
 
     def __init__(self, held: int, origin: str) -> None:

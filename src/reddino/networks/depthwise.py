@@ -19,6 +19,7 @@ class DepthwiseConv(nn.Conv2d):
     """
 
     def forward(self, images: Tensor) -> Tensor:
+        """Convolve images (n, c, h, w) to (n, c, H, W), as `nn.Conv2d` does."""
         on_cpu = images.device.type == "cpu" and images.dtype != torch.float64 and images.ndim == 4
         if not (on_cpu and torch.is_autocast_enabled("cpu") and torch.is_grad_enabled()):
             return super().forward(images)

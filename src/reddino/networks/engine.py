@@ -16,17 +16,17 @@ from reddino.networks.graph import EmbeddingGraph
 
 
 class Engine(Protocol):
-    """A network in some runtime.
-
-    Attributes:
-        name: `torch`, `openvino` or `onnx`, as tables record it.
-        precision: `fp32` or `bf16`.
-    """
+    """A network in some runtime."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Return `torch`, `openvino` or `onnx`, as tables record it."""
+        ...
+
     @property
-    def precision(self) -> str: ...
+    def precision(self) -> str:
+        """Return `fp32` or `bf16`."""
+        ...
 
     def vectors(self, images: NDArray[np.uint8], pooling: str) -> NDArray[np.float32]:
         """Return vectors (n, d) of checked RGB squares (n, s, s, 3)."""

@@ -90,6 +90,9 @@ def save_model_folder(
     """Write `backbone` and `card` to `folder`, each file whole; return the card with the weights' hash.
 
     Args:
+        folder: where they are written.
+        backbone: its weights.
+        card: all that opens them again, but for the hash.
         heads: projection heads and mask token, kept for continued pretraining.
         half: weights in float16, half as large; the hash is that of the weights so rounded.
 

@@ -86,7 +86,9 @@ class Targets:
 class StudentCall(Protocol):
     """The student as the training step calls it: alone, or wrapped by `distributed.parallel`."""
 
-    def predict(self, inputs: NetworkInput, /) -> Outputs: ...
+    def predict(self, inputs: NetworkInput, /) -> Outputs:
+        """Return what the student computes of the crops of a micro-batch."""
+        ...
 
     def accumulating(self, last: bool) -> AbstractContextManager[object]:
         """Enclose the forward and backward pass of a micro-batch; gradients travel with the last one."""
@@ -250,7 +252,7 @@ class StudentTeacher(nn.Module):
                     outputs = student.predict(inputs)
                     losses = self.losses(outputs, targets, inputs)
                     total = total_loss(losses, *self.recipe.loss_weights)
-                (total / parts).backward()  # type: ignore[no-untyped-call]
+                (total / parts).backward()
             finite.append(torch.isfinite(total.detach()))
             observe(total, losses, targets, outputs)
             micro_batches.prepare()
@@ -317,7 +319,7 @@ class StudentTeacher(nn.Module):
 
     @torch.no_grad()
     def update_teacher(self, momentum: float) -> None:
-        """teacher <- momentum * teacher + (1 - momentum) * student; batch-norm statistics are copied."""
+        """Move the teacher: momentum * teacher + (1 - momentum) * student; copy batch-norm statistics."""
         teacher = [local_shard(parameter) for parameter in self.teacher.parameters()]
         student = [local_shard(parameter) for parameter in self.student.parameters()]
         torch._foreach_mul_(teacher, momentum)

@@ -59,6 +59,7 @@ def sample_masks(
     Of a sample's two crops, 2 * `images` are masked on average (at 0.5 exactly one, drawn at random).
 
     Args:
+        seed: of the run.
         sample_index: (B,) global sample indices; the masks follow from these and the seed alone.
         side: patches along an edge.
         images: fraction of the crops that are masked.

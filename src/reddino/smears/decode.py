@@ -186,7 +186,7 @@ def stored_samples(path: str | Path, plane: int | None = None) -> Samples:
 
 
 def sharpest_plane(path: str | Path) -> int:
-    """Number, from 1, of the sharpest focus plane of a TIFF."""
+    """Return the number, from 1, of the sharpest focus plane of a TIFF."""
     path = Path(path)
     with _reasons(path), _open_file(path) as file:
         return tiff.sharpest_plane(path, file, tiff.read_tiff_header(path, file, MAX_PIXELS))

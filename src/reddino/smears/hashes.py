@@ -65,6 +65,7 @@ def hash_images(
     """Return the source of each image of a manifest that can be decoded (n,), and its hashes (n, 2).
 
     Args:
+        manifest: of the images.
         failures: takes the images that cannot be decoded.
         known: hashes (2,) by number of the image; these images are not read.
     """

@@ -32,8 +32,10 @@ MAX_PLACE, MAX_SIDE, MAX_DIAMETER = 100_000_000, 1_000_000, 5_000
 
 
 def conform(table: pa.Table, place: RowPlace) -> tuple[pa.Table, tuple[Finding, ...]]:
-    """Bring a table into the form of a manifest: all columns and their types, tidy ids and labels, missing as
-    null, rules checked.
+    """Bring a table into the form of a manifest.
+
+    It then has all columns with their types, tidy ids and labels, and null for what is missing; what breaks a
+    rule is refused.
 
     Returns:
         The table, and what was changed in its values.

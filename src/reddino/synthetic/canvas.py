@@ -48,6 +48,7 @@ class Tile:
 
     @property
     def shape(self) -> tuple[int, int]:
+        """Return the (height, width) of the window, in pixels."""
         return self.bottom - self.top, self.right - self.left
 
     def axes(self) -> tuple[Plane, Plane]:

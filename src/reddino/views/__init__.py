@@ -1,0 +1,1 @@
+"""The view pipeline: which squares are cut, where they lie, and their pixels."""

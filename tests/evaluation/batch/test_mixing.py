@@ -44,7 +44,7 @@ def brute_lisi(vectors: np.ndarray, groups: np.ndarray, perplexity: float) -> li
         def entropy(log_beta: float, distance: np.ndarray = distance, near: list[int] = near) -> float:
             weights = np.exp(-np.exp(log_beta) * (distance[near] - distance[near[0]]))
             weights /= weights.sum()
-            return float(-(weights * np.log(np.maximum(weights, 1e-300))).sum()) - np.log(perplexity)
+            return float(-(weights * np.log(np.maximum(weights, 1e-300))).sum() - np.log(perplexity))
 
         beta = np.exp(brentq(entropy, -20, 20, xtol=1e-12))
         weights = np.exp(-beta * (distance[near] - distance[near[0]]))

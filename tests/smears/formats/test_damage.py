@@ -241,14 +241,14 @@ def test_decode_bytes__refuses_a_tiff_that_lost_strips(
     compression: str | None, tile: tuple[int, int] | None
 ) -> None:
     file = io.BytesIO()
-    strips = {} if tile else {"rowsperstrip": 16}
+    strips: dict[str, Any] = {} if tile else {"rowsperstrip": 16}
     tifffile.imwrite(
         file, PICTURE, photometric="rgb", compression=compression, tile=tile, metadata=None, **strips
     )
     data = file.getvalue()
     assert decode_bytes("a", data).shape == PICTURE.shape
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:
-        page = tiff.pages[0]
+        page = tiff.pages.first
         lengths = page.tags["TileByteCounts" if tile else "StripByteCounts"]
         offsets, counts = list(page.dataoffsets), list(page.databytecounts)
         place, kind = lengths.valueoffset, lengths.dtype

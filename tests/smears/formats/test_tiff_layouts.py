@@ -41,7 +41,11 @@ def as_grey(values: Array) -> Array:
     return np.repeat(values[:, :, None], 3, axis=2)
 
 
-SEGMENTS = {"strips": {"rowsperstrip": 16}, "tiles": {"tile": (32, 48)}, "one strip": {}}
+SEGMENTS: dict[str, dict[str, Any]] = {
+    "strips": {"rowsperstrip": 16},
+    "tiles": {"tile": (32, 48)},
+    "one strip": {},
+}
 # Of these Pillow's libtiff reads every combination.
 LOSSLESS = [None, "lzw", "zlib", "packbits", "lzma", "zstd"]
 
@@ -76,7 +80,9 @@ def check_arrangement(  # noqa: PLR0917
     assert image_size(path) == (90, 70)
     if big and order == ">":  # which Pillow does not open
         if bits == 8 and compression not in ("lzma", "zstd"):
-            np.testing.assert_array_equal(cv2.imread(str(path))[:, :, ::-1], RGB)
+            found = cv2.imread(str(path))
+            assert found is not None
+            np.testing.assert_array_equal(found[:, :, ::-1], RGB)
     elif not (planar == "separate" and bits == 16):  # whose planes Pillow mixes up
         np.testing.assert_array_equal(np.asarray(Image.open(path).convert("RGB")), RGB)
 

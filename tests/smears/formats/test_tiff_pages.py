@@ -104,10 +104,10 @@ def test_decode_image__finds_the_picture_below_a_thumbnail(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("sharp", [0, 1, 2])
 def test_decode_image__takes_the_sharpest_plane_or_the_one_that_is_named(tmp_path: Path, sharp: int) -> None:
-    planes = [(PICTURE if number == sharp else BLURRED + number, {}) for number in range(3)]
-    path = pages(tmp_path / "a.tif", *planes)
+    pictures = [PICTURE if number == sharp else BLURRED + number for number in range(3)]
+    path = pages(tmp_path / "a.tif", *((plane, {}) for plane in pictures))
     np.testing.assert_array_equal(decode_image(path), PICTURE)
-    for number, (plane, _) in enumerate(planes, 1):
+    for number, plane in enumerate(pictures, 1):
         np.testing.assert_array_equal(decode_image(path, plane=number), plane)
     for wrong in (0, 4):
         with pytest.raises(ImageError, match=f"no plane {wrong}"):
@@ -243,9 +243,9 @@ def plain() -> bytes:
     return file.getvalue()
 
 
-def place_of(data: bytes, tag: int) -> int:
+def place_of(data: bytes | bytearray, tag: int) -> int:
     """Where the entry of a tag lies in a little-endian TIFF of one page."""
-    start = struct.unpack("<I", data[4:8])[0]
+    start: int = struct.unpack("<I", data[4:8])[0]
     count = struct.unpack("<H", data[start : start + 2])[0]
     entries = [start + 2 + 12 * number for number in range(count)]
     return next(place for place in entries if struct.unpack("<H", data[place : place + 2])[0] == tag)
@@ -277,7 +277,7 @@ def test_decode_bytes__survives_tags_that_lie(tag: int, field: str, number: int)
 
 def test_decode_bytes__refuses_pages_in_a_loop_and_without_end() -> None:
     data = bytearray(plain())
-    start = struct.unpack("<I", data[4:8])[0]
+    start: int = struct.unpack("<I", data[4:8])[0]
     count = struct.unpack("<H", data[start : start + 2])[0]
     struct.pack_into("<I", data, start + 2 + 12 * count, start)
     with pytest.raises(ImageError, match="form a loop"):

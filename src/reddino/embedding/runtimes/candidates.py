@@ -36,7 +36,8 @@ def every_candidate(encoder: Encoder, runtime: str, precision: str, compiled: bo
 
     Args:
         encoder: the network.
-        runtime, precision: by name, or `auto` for all that are installed, and all that the hardware computes.
+        runtime: by name, or `auto` for all that are installed.
+        precision: `fp32`, `bf16`, or `auto` for all that the hardware computes.
         compiled: torch.compile, for torch.
     """
     on_cpu = encoder.runtime.device.type == "cpu"

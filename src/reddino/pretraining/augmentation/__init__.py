@@ -1,0 +1,1 @@
+"""What becomes of a patch: its crops, and the pixel operations on them."""

@@ -106,6 +106,7 @@ def random_orientation(
     """Draw how a crop is flipped and turned.
 
     Args:
+        rng: draws the orientation.
         horizontal: probability of swapping left and right.
         vertical: probability of swapping top and bottom.
         quarter_turn: probability of turning by 0, 90, 180 or 270 degrees, each equally likely (0 is one of

@@ -71,6 +71,7 @@ class PixelOperations:
 
         Args:
             crop: (s, s, 3) uint8 RGB; it is not modified.
+            rng: draws which operations are applied, and the parameters of each.
         """
         for index in self.draw(rng):
             changed = self._operations[index](crop, rng)

@@ -1,0 +1,1 @@
+"""From images to the input of the networks: decoding, the packed cache, sampling, the stream of batches."""

@@ -97,6 +97,13 @@ class Decoding:
     def of(
         cls, manifest: Manifest, cell_diameters: Mapping[str, float], max_cell_diameter: float | None
     ) -> Decoding:
+        """List the images of a manifest, in the order in which it first names them.
+
+        Args:
+            manifest: of the images.
+            cell_diameters: pixels, by source, for images whose rows have none.
+            max_cell_diameter: pixels; images with larger cells are shrunk. None leaves all as they are.
+        """
         names, image_of_row = manifest.images()
         rows = np.unique(image_of_row, return_index=True)[1].astype(np.int64)
         all_sources = manifest.strings("source")

@@ -133,7 +133,7 @@ class Prefetcher(Iterator[NetworkInput]):
         self._batches, self._make, self._device = batches, make, runtime.device
         self._copies: Any = None
         if runtime.device.type == "cuda":
-            self._copies = torch.cuda.Stream(runtime.device)  # type: ignore[no-untyped-call]
+            self._copies = torch.cuda.Stream(runtime.device)
         self._following: NetworkInput | None = None
 
     def prepare(self) -> None:

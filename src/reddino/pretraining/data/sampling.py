@@ -78,7 +78,10 @@ class Patch:
         return cache.image(self.image)[self.y : self.y + self.height, self.x : self.x + self.width]
 
     def variation(self, cache: ImageCache) -> float:
-        """Standard deviation of about 16 x 16 of its pixels in green, where red cells are darkest."""
+        """Return how much its pixels vary: the standard deviation of about 16 x 16 of them in green.
+
+        Red cells are darkest there.
+        """
         green = self.cut(cache)[..., 1]
         step = max(1, min(green.shape) // 16)
         return float(green[::step, ::step].std())

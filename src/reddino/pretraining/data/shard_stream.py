@@ -1,5 +1,7 @@
-"""Tar shards in the WebDataset layout, each image once: from disk by their index, over http(s) and s3 in one
-pass from end to end, in which the files of one sample must follow each other.
+"""Tar shards in the WebDataset layout, each image once.
+
+From disk they are read by their index; over http(s) and s3 in one pass from end to end, in which the files of
+one sample must follow each other.
 
 Beside `a/17.png` stands `a/17.json`, an object of manifest columns, or a list of such objects, a cell each,
 of which the first gives the image's columns.

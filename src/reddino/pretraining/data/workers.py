@@ -70,8 +70,10 @@ def _in_process(fill: Fill, spec: ArraySpec, keys: Sequence[int], size: int) -> 
 
 @dataclass(frozen=True)
 class _Worker:
-    """A worker's part of the work: its positions of every batch; batch n lies in slot n modulo their
-    number."""
+    """A worker's part of the work: its positions of every batch.
+
+    Batch n lies in slot n modulo the number of slots.
+    """
 
     fill: Fill
     keys: Sequence[int]

@@ -93,35 +93,42 @@ class ProcessGroup(Processes):
         self.patient = cast(dist.ProcessGroup, group)
 
     def sum(self, values: Tensor) -> Tensor:
+        """Return the elementwise sum over the processes, in a new tensor; no gradient."""
         total = values.detach().clone()
         dist.all_reduce(total, op=dist.ReduceOp.SUM)
         return total
 
     def sum_with_gradient(self, values: Tensor) -> Tensor:
+        """Sum as `sum` does; the gradient is the sum of those of all processes."""
         return _Sum.apply(values)  # type: ignore[no-any-return]
 
     def largest(self, values: Tensor) -> Tensor:
+        """Return the elementwise maximum over the processes, in a new tensor."""
         most = values.detach().clone()
         dist.all_reduce(most, op=dist.ReduceOp.MAX)
         return most
 
     def gather(self, values: Tensor) -> Tensor:
+        """Return the rows (n, ...) of all processes, (count * n, ...), in the order of their ranks."""
         parts = [torch.empty_like(values) for _ in range(self.count)]
         dist.all_gather(parts, values.contiguous())
         return torch.cat(parts)
 
     def any(self, here: bool) -> bool:
+        """Return whether it is true in any process; waits for the slowest."""
         flag = torch.tensor([float(here)])
         dist.all_reduce(flag, op=dist.ReduceOp.MAX, group=self.patient)
         return bool(flag.item())
 
     def from_main(self, compute: Callable[[], T]) -> T:
+        """Compute in the first process and send the result, pickled, to the others."""
         box: list[Any] = [compute() if self.is_main else None]
         dist.broadcast_object_list(box, src=0, group=self.patient)
         return box[0]  # type: ignore[no-any-return]
 
     @contextmanager
     def main_first(self) -> Iterator[None]:
+        """Hold the other processes back until the first has left the block."""
         if not self.is_main:
             self.wait()
         yield
@@ -129,6 +136,7 @@ class ProcessGroup(Processes):
             self.wait()
 
     def wait(self) -> None:
+        """Wait until all processes have come here, on the CPU alone."""
         dist.barrier(group=self.patient)
 
 
@@ -195,9 +203,9 @@ def _store_of_this_attempt() -> dict[str, Any]:
     here = launched()
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True" or here.local_count < here.count:
         return {}
-    store, rank, count = next(dist.rendezvous("env://", timeout=STEP_PATIENCE))  # type: ignore[attr-defined]
+    store, rank, count = next(dist.rendezvous("env://", timeout=STEP_PATIENCE))
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    own = dist.PrefixStore(f"attempt {attempt}", store)  # type: ignore[attr-defined]
+    own = dist.PrefixStore(f"attempt {attempt}", store)
     return {"store": own, "rank": rank, "world_size": count}
 
 

@@ -1,0 +1,1 @@
+"""The run folder: recipe, plan, checkpoints, diagnostics, reports."""

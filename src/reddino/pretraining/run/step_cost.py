@@ -64,7 +64,7 @@ def at_full_depth(recipe: Recipe, count: Callable[[Recipe], Counts]) -> Counts:
 
 
 def blocks_of(recipe: Recipe) -> int:
-    """Transformer blocks of the backbone; 0 for a CNN."""
+    """Return the number of transformer blocks of the backbone; 0 for a CNN."""
     if not recipe.model.backbone.startswith("vit"):
         return 0
     if recipe.model.depth is not None:
@@ -122,7 +122,7 @@ def count_step(recipe: Recipe, images: Manifest) -> Counts:
 
 def _attention_flops(*shapes: Any, **_: Any) -> int:
     """Count the two products of attention, from the shapes of queries, keys and values."""
-    flops: int = sdpa_flop_count(*shapes[:3])  # type: ignore[no-untyped-call]
+    flops: int = sdpa_flop_count(*shapes[:3])
     return flops
 
 

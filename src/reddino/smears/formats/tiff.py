@@ -92,7 +92,7 @@ def decode_tiff(path: Path, file: IO[bytes], header: TiffHeader, plane: int | No
 
 
 def sharpest_plane(path: Path, file: IO[bytes], header: TiffHeader) -> int:
-    """Number, from 1, of the focus plane with the largest variance of the Laplacian."""
+    """Return the number, from 1, of the focus plane with the largest variance of the Laplacian."""
     import tifffile
 
     file.seek(0)

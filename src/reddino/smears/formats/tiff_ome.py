@@ -95,7 +95,7 @@ def _stack(path: Path, picture: Element, first: int, pages: list[Page]) -> Stack
 
 
 def _numbers(path: Path, picture: Element, order: str, sizes: dict[str, int], first: int) -> list[int]:
-    """Number of the page of each plane, in `order`."""
+    """Return the number of the page of each plane, in `order`."""
     count = sizes["C"] * sizes["Z"] * sizes["T"]
     numbers = [first + place for place in range(count)]
     files = {

@@ -52,11 +52,16 @@ def read_chula(
     A cell is a line `x y class`.
 
     x and y are a point near the cell's centre. An image without labels gives one row without label. Where
-    `same_field_groups.csv` is there, `group` is filled from it. Other arguments as `read_folder`.
+    `same_field_groups.csv` is there, `group` is filled from it.
 
     Args:
+        folder: the collection.
+        source: as `read_folder`.
+        slide: as `read_folder`.
+        patient: as `read_folder`.
         boxes_on: which pixels the points of pictures with an EXIF orientation belong to, `stored` or
             `upright`; the files do not show it.
+        failures: takes what is noted and left out; None raises it.
 
     Raises:
         RedDinoError: a folder is missing, a line is not `x y class`, a point lies outside its image, or a

@@ -29,10 +29,14 @@ def read_coco(
     image without boxes gives one row; images that no JSON file lists give none. Crowd regions are left out
     and counted. Of an image that is listed several times the annotations are joined, equal ones taken once.
     Boxes of a picture with an EXIF orientation are turned where its listed size is that of the stored pixels.
-    Other arguments as `read_folder`.
 
     Args:
+        folder: the collection.
+        source: as `read_folder`.
+        slide: as `read_folder`.
+        patient: as `read_folder`.
         boxes_on: which pixels boxes belong to, where the listed size does not decide: `stored` or `upright`.
+        failures: takes what is noted and left out; None raises it.
 
     Raises:
         RedDinoError: no such JSON file, an image that is not there or has another size, an id that is given

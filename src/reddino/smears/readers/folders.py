@@ -42,14 +42,19 @@ def read_class_folders(
     label: str | None = None,
     failures: Failures | None = None,
 ) -> Manifest:
-    """Label each image with the name of its class folder; arguments as `read_folder`.
+    """Label each image with the name of its class folder.
 
     The class folder lies in `folder`; folders named train, test, fold1 and the like may stand above or below
     it. Where images lie deeper, several folders could be the class.
 
     Args:
+        folder: the collection.
+        source: as `read_folder`.
+        slide: as `read_folder`.
+        patient: as `read_folder`.
         label: regular expression with a group `(?P<label>...)`, searched for in the relative path, where the
             folder of the class is another one.
+        failures: takes what is noted and left out; None raises it.
 
     Raises:
         RedDinoError: an image lies in no class folder, or in several (with `failures`, noted and left out).

@@ -21,11 +21,10 @@ _NO_CLASS = "lies in no class folder, so that its class is not known"
 def read_nih_malaria(
     folder: str | Path, *, source: str | None = None, failures: Failures | None = None
 ) -> Manifest:
-    """Read NIH malaria cells: the class is the folder, the patient stands in names like
-    `C100P61ThinF_IMG_..._cell_162.png`.
+    """Read NIH malaria cells: the class is the folder, and the name holds the patient.
 
-    Each patient has one thin film, so `slide` is the patient too; the photograph that the cell was cut from
-    goes to the extra column `field`.
+    Names are like `C100P61ThinF_IMG_..._cell_162.png`. Each patient has one thin film, so `slide` is the
+    patient too; the photograph that the cell was cut from goes to the extra column `field`.
 
     Raises:
         RedDinoError: a name of another form (with `failures`, it is noted and left out).
@@ -73,11 +72,10 @@ def read_elsafty(
     sources: str | Path | None = None,
     failures: Failures | None = None,
 ) -> Manifest:
-    """Read Elsafty cells: the class is the folder, the slide stands in names like `Slide 1
-    (1,93,472,116,497).png`.
+    """Read Elsafty cells: the class is the folder, and the name holds the slide.
 
-    The numbers in brackets are kept as text in the extra column `name_numbers`; their meaning is not
-    documented.
+    Names are like `Slide 1 (1,93,472,116,497).png`. The numbers in brackets are kept as text in the extra
+    column `name_numbers`; their meaning is not documented.
 
     Args:
         folder: the collection.

@@ -31,10 +31,15 @@ def read_voc(
 
     The box is taken as written: x = xmin, w = xmax - xmin. An image without XML, or whose XML holds no
     object, gives one row without label. Boxes of a picture with an EXIF orientation are turned where `size`
-    is that of the stored pixels. Other arguments as `read_folder`.
+    is that of the stored pixels.
 
     Args:
+        folder: the collection.
+        source: as `read_folder`.
+        slide: as `read_folder`.
+        patient: as `read_folder`.
         boxes_on: which pixels boxes belong to, where `size` does not decide: `stored` or `upright`.
+        failures: takes what is noted and left out; None raises it.
 
     Raises:
         RedDinoError: an XML file is malformed or ambiguous, its `size` is another picture's, or a box has no

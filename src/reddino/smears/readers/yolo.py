@@ -45,13 +45,17 @@ def read_yolo(
     """Read boxes of text files next to the images, or in `labels/` parallel to `images/`.
 
     Class names come from `names`, else from a YAML file with `names`, `classes.txt` or `obj.names` in the
-    folder; with none of them the label is the class number. An image without boxes gives one row. Other
-    arguments as `read_folder`.
+    folder; with none of them the label is the class number. An image without boxes gives one row.
 
     Args:
+        folder: the collection.
+        source: as `read_folder`.
+        slide: as `read_folder`.
+        patient: as `read_folder`.
         names: class names in the order of their numbers.
         boxes_on: which pixels the boxes of pictures with an EXIF orientation belong to. The files do not
             show it; without it they are taken for those of the upright picture, and `check` counts them.
+        failures: takes what is noted and left out; None raises it.
 
     Raises:
         RedDinoError: a line is malformed, a class has no name, a label file matches two images, or the size

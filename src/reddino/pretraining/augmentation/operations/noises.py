@@ -18,7 +18,7 @@ _POOL = 2**21  # normal numbers, 8 MB a process: a crop of 224 takes a stretch o
 
 
 def gauss_noise(crop: Image, rng: np.random.Generator) -> Image:
-    """Normal noise of variance 10 to 50 on each value (GaussNoise).
+    """Add normal noise of variance 10 to 50 to each value (GaussNoise).
 
     A crop's noise is a stretch of two million normal numbers drawn once, from a random place on, forwards or
     backwards and of either sign.

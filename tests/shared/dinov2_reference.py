@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -35,7 +35,8 @@ def reference(*, swiglu: bool = False, registers: int = 0, grid: int = GRID) -> 
         for name, parameter in model.named_parameters():
             if "lambda1" in name:
                 parameter.add_(1.0)
-    return model.eval()
+    model.eval()
+    return cast(nn.Module, model)
 
 
 def native(model: nn.Module) -> dict[str, Tensor]:

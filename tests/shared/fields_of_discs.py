@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -32,5 +33,5 @@ def grid(diameter: float, columns: int = 4, rows: int = 3) -> tuple[list[Place],
     return centres, (round(columns * step), round(rows * step))
 
 
-def pictures(root: Path, **columns: list[object]) -> Manifest:
+def pictures(root: Path, **columns: list[Any]) -> Manifest:
     return Manifest(pa.table(columns), root)

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 #: What a run loads when it needs it, and takes seconds to load.
 LIBRARIES = ("timm", "torch._dynamo", "torch.distributed.fsdp", "torch.distributed.checkpoint.state_dict")
@@ -53,7 +54,7 @@ def run(settings: dict[str, Any], rank: int) -> None:
         gradients.append({name: whole_tensor(p.grad).clone() for name, p in named if p.grad is not None})
         return take_step(networks, *arguments)
 
-    dinov2.take_step = record
+    patch.object(dinov2, "take_step", record).start()
     victim, name, call = settings.get("die") or (None, "", 0)
     if victim == rank:
         module, _, function = name.rpartition(".")
@@ -115,7 +116,7 @@ class Ranks:
         )
         self.processes: list[int] = []
 
-    def begin(self, count: int, folder: Path, overrides: Sequence[str], **settings: object) -> None:
+    def begin(self, count: int, folder: Path, overrides: Sequence[str], **settings: Any) -> None:
         content = {"count": count, "images": str(self.images), "folder": str(folder), **settings}
         assert self.server.stdin is not None
         print(json.dumps({**content, "overrides": list(overrides)}), file=self.server.stdin, flush=True)
@@ -128,7 +129,7 @@ class Ranks:
         """How the processes ended; minus the signal that killed one."""
         return self._answer()
 
-    def run(self, count: int, folder: Path, overrides: Sequence[str], **settings: object) -> Path:
+    def run(self, count: int, folder: Path, overrides: Sequence[str], **settings: Any) -> Path:
         """A run to its end; its folder."""
         self.begin(count, folder, overrides, **settings)
         codes = self.exit_codes()

@@ -1,4 +1,4 @@
-"""The colours of the squares that the tests of this folder draw."""
+"""The colours of the squares that the tests of figures draw."""
 
 from __future__ import annotations
 

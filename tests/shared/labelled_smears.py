@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -35,11 +36,11 @@ def draw_fields(folder: Path, fields: int = 8, *, marked: bool = True, cell: int
         grain = cv2.resize(rng.normal(0, 6, (120, 160, 3)), (image.shape[1], image.shape[0]))
         noisy = np.clip(image + grain, 0, 255).astype(np.uint8)
         cv2.imwrite(str(folder / f"f{number}.png"), cv2.cvtColor(noisy, cv2.COLOR_RGB2BGR))
-    paths, slides, x, y, labels = (list(column) for column in zip(*rows, strict=True))
-    columns: dict[str, list[object]] = {"path": paths, "slide": slides, "source": ["lab"] * len(rows)}
+    paths, slides, lefts, tops, labels = (list(column) for column in zip(*rows, strict=True))
+    columns: dict[str, list[Any]] = {"path": paths, "slide": slides, "source": ["lab"] * len(rows)}
     if marked:
         size = [float(cell)] * len(rows)
-        columns |= {"x": x, "y": y, "w": size, "h": size, "label": labels, "cell_diameter": size}
+        columns |= {"x": lefts, "y": tops, "w": size, "h": size, "label": labels, "cell_diameter": size}
         return Manifest(pa.table(columns), folder)
     first = [paths.index(path) for path in dict.fromkeys(paths)]
     return Manifest(pa.table(columns).take(first), folder)
@@ -52,7 +53,7 @@ def noisy_table(rows: int = 400, d: int = 60, *, seed: int = 0, signal: float = 
     vectors = rng.normal(size=(rows, d)).astype(np.float32)
     vectors[:, :3] += signal * np.eye(3, dtype=np.float32)[truth]
     groups = [f"g{i % 20}" for i in range(rows)]
-    columns: dict[str, list[object]] = {
+    columns: dict[str, list[Any]] = {
         "path": [f"{group}.png" for group in groups],
         "source": ["lab"] * rows,
         "slide": list(groups),

@@ -1,4 +1,4 @@
-"""Files as `reddino predict` writes them, of the 48 cells of `conftest.write_table`."""
+"""Files as `reddino predict` writes them, of the 48 cells of `square_tables.write_table`."""
 
 from __future__ import annotations
 

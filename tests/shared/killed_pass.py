@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pyarrow.parquet as pq
 from smear_fields import VIEW, Projection, make_fields
@@ -67,13 +68,13 @@ def die_at(place: str, passes: int) -> None:
         pass
 
     if place == "half a part":
-        parquet = pq.ParquetWriter
-        parquet.close = after(parquet.close, cut_in_half)
+        patch.object(pq.ParquetWriter, "close", after(pq.ParquetWriter.close, cut_in_half)).start()
     elif place == "first bytes of a part":
-        table_writer.TableWriter.part = after(table_writer.TableWriter.part, nothing)
+        writer = table_writer.TableWriter
+        patch.object(writer, "part", after(writer.part, nothing)).start()
     elif place == "after the rename":
         # The new name is there, but nothing else has happened: not even the folder was flushed.
-        Path.replace = after(Path.replace, nothing)
+        patch.object(Path, "replace", after(Path.replace, nothing)).start()
     elif place == "before the rename":
         replace = Path.replace
 
@@ -82,16 +83,16 @@ def die_at(place: str, passes: int) -> None:
                 die()
             return replace(path, target)
 
-        Path.replace = replaced
+        patch.object(Path, "replace", replaced).start()
     elif place == "before the list of failures":
-        embedding_pass._list_failures = lambda *_: die()
+        patch.object(embedding_pass, "_list_failures", lambda *_: die()).start()
     elif place == "inside the list of failures":
 
         def written_in_part(_: Failures, path: Path) -> None:
             path.with_name(".failures.csv.1.partial").write_text("path,rea")
             die()
 
-        Failures.write = written_in_part
+        patch.object(Failures, "write", written_in_part).start()
     elif place:
         raise ValueError(place)
 

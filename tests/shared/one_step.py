@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -29,6 +29,8 @@ SETTINGS = (
     "run.batch=8",
 )
 
+#: What a step is computed in.
+Computed = Literal["fp32", "bf16"]
 Wrap = Callable[[StudentTeacher, Runtime, Processes], WrappedStudent]
 
 
@@ -74,14 +76,14 @@ def networks_apart(recipe: Recipe, processes: Processes = ALONE) -> StudentTeach
 def take(
     recipe: Recipe,
     device: torch.device,
-    precision: str = "fp32",
+    precision: Computed = "fp32",
     *,
     fused: bool | None = None,
     processes: Processes = ALONE,
     wrapped: Wrap = wrap,
 ) -> Step:
     """Forward and backward pass of a step; `fused` overrides how attention is computed."""
-    runtime = Runtime(device, precision, 1)  # type: ignore[arg-type]
+    runtime = Runtime(device, precision, 1)
     networks = networks_apart(recipe, processes)
     student = wrapped(networks, runtime, processes)
     for branch in (networks.student, networks.teacher) if fused is not None else ():
@@ -92,7 +94,7 @@ def take(
         targets = networks.targets(inputs, 0.04)
         losses = networks.losses(student.predict(inputs), targets, inputs)
         total = total_loss(losses, *recipe.loss_weights)
-    total.backward()  # type: ignore[no-untyped-call]
+    total.backward()
     named = {"total": total, "dino": losses["dino"], "ibot": losses["ibot"]}
     return Step(
         {name: float(loss.detach()) for name, loss in named.items()},
