@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -32,10 +33,10 @@ FLAGS = (
 
 
 @contextmanager
-def running_review(folder: Path, *options: str) -> Iterator[str]:
+def running_review(folder: Path, *options: str, port: int = 0) -> Iterator[str]:
     """Run the command on the table in `folder`, and yield the address that it prints."""
     command = [sys.executable, "-m", "reddino", "review", str(folder / "table")]
-    command += ["--images", str(folder / "images"), "--port", "0", "--no-browser", *options]
+    command += ["--images", str(folder / "images"), "--port", str(port), "--no-browser", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:
@@ -206,6 +207,7 @@ def test_focus__is_visible_and_every_control_is_reached_by_tab(page: Any) -> Non
         reached.add(page.evaluate("document.activeElement.id"))
         outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
         assert outline != "none" or page.evaluate("document.activeElement === document.body")
+    assert any(name.startswith("cell-") for name in reached)
     for name in (
         "order",
         "filter-slide",
@@ -297,6 +299,36 @@ def test_readers__differ_and_a_third_decides(browser: Any, address: str, folder:
                 page.locator(f".dispute[data-row='{row}']").wait_for(state="detached")
     with ReviewDatabase.open_existing(_database(folder)) as database:
         assert database.state().consensus(row).standing == "decided"
+
+
+def test_server__that_was_killed_and_started_again_goes_on_with_the_open_page(
+    browser: Any, tmp_path: Path
+) -> None:
+    write_review_table(tmp_path)
+    port = _free_port()
+    with running_review(tmp_path, "--classes", "red", "blue", port=port) as found:
+        context = browser.new_context(viewport={"width": 1280, "height": 800})
+        page = context.new_page()
+        page.goto(found)
+        page.locator("body[data-ready]").wait_for()
+        first = _label_by_colour(page, 3)
+    _press(page, "1")
+    page.locator("#problem", has_text="does not answer").wait_for()
+    row = _here(page)
+    with running_review(tmp_path, port=port):
+        page.locator("#problem").wait_for(state="hidden")
+        _press(page, "2")
+        _saved(page)
+        assert _captions(page, row) == "blue"
+        with ReviewDatabase.open_existing(_database(tmp_path)) as database:
+            assert set(database.state().labels()) == {*first, row}
+        context.close()
+
+
+def _free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
 
 
 @pytest.mark.slow

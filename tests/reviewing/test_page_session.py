@@ -209,6 +209,26 @@ def test_classifier__of_a_review_that_goes_on_is_fitted_when_it_opens(opened: Op
     assert again.overview("ada")["model"]["labels"] == 4 and again.overview("ada")["answered"] == 4
 
 
+def test_first_sorting__of_an_earlier_classifier_is_shown_and_sorted_by(opened: Open, tmp_path: Path) -> None:
+    opened().close()
+    with ReviewDatabase.open_existing(tmp_path / "review.sqlite") as database:
+        cells = np.arange(0, ROWS, 3)
+        labels = ["blue" if cell % 2 else "red" for cell in cells.tolist()]
+        database.add_first_sorting(
+            "an earlier one", cells, labels, np.linspace(0.4, 0.9, len(cells)), reader="ada"
+        )
+    session = opened()
+    assert session.described([3], "ada")[0]["suggestion"]["label"] == "blue"
+    assert session.described([4], "ada")[0]["suggestion"] is None
+    assert sorted(_rows(session, predicted="blue")) == [cell for cell in range(0, ROWS, 3) if cell % 2]
+    assert _rows(session, predicted="red", order="least_certain")[0] == 0
+    assert _rows(session, predicted="red", order="predicted")[-1] == 0
+    assert _rows(session, low=0.89) == [ROWS - 3]
+    _act(session, "label", 3, class_number=2)
+    with ReviewDatabase.open_existing(tmp_path / "review.sqlite") as database:
+        assert database.events()[-1].suggestions[3].classifier == "an earlier one"
+
+
 def test_classes__are_made_renamed_and_merged_with_their_history(opened: Open) -> None:
     session = opened()
     session.change_class(ClassBody("ada", "add", name="<b>ring</b>"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,8 +14,35 @@ import numpy.typing as npt
 from reddino.foundations.errors import RedDinoError
 from reddino.reviewing.learning import Probe, RunningScore, fit_probe, held_out_score, stopped_helping
 from reddino.reviewing.pool import Labelled, Pool
+from reddino.reviewing.records import Suggestion
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What a classifier says of cells.
+
+    Attributes:
+        names: of its classes.
+        likeliest: (n,) int16 class of each cell, by its place among the names; -1 where it says nothing.
+        certainty: (n,) float32 probability of that class.
+    """
+
+    names: tuple[str, ...]
+    likeliest: npt.NDArray[np.int16]
+    certainty: npt.NDArray[np.float32]
+
+    @classmethod
+    def of(cls, suggestions: Mapping[int, Suggestion], cells: int) -> Opinion | None:
+        """Return suggestions by cell in this form; None where there are none."""
+        if not suggestions:
+            return None
+        names = tuple(sorted({one.label for one in suggestions.values()}))
+        likeliest, certainty = np.full(cells, -1, np.int16), np.zeros(cells, np.float32)
+        for cell, one in suggestions.items():
+            likeliest[cell], certainty[cell] = names.index(one.label), one.probability
+        return cls(names, likeliest, certainty)
 
 
 @dataclass(frozen=True)
@@ -26,8 +53,7 @@ class Learned:
         number: counts up from 1; the classifier's name has it.
         labels: cells that it was fitted on.
         probe: the classifier.
-        likeliest: (n,) int16 class of each cell, by its place among the probe's names.
-        certainty: (n,) float32 probability of that class.
+        opinion: what it says of all cells.
         seconds: that the fit took, with the probabilities of all cells.
         score: on held-out groups; None while it is being measured.
         enough: whether more labels stopped helping.
@@ -36,8 +62,7 @@ class Learned:
     number: int
     labels: int
     probe: Probe
-    likeliest: npt.NDArray[np.int16]
-    certainty: npt.NDArray[np.float32]
+    opinion: Opinion
     seconds: float
     score: RunningScore | None = None
     enough: bool = False
@@ -152,7 +177,8 @@ class BackgroundProbe:
         certainty = probabilities.max(axis=1).astype(np.float32)
         before = self._learned.get(view)
         number = 1 if before is None else before.number + 1
-        found = Learned(number, len(labelled), probe, likeliest, certainty, time.monotonic() - started)
+        opinion = Opinion(probe.names, likeliest, certainty)
+        found = Learned(number, len(labelled), probe, opinion, time.monotonic() - started)
         if before is not None:
             found = replace(found, score=before.score, enough=before.enough)
         self._faults.pop(view, None)

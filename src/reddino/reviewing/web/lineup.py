@@ -14,10 +14,9 @@ import numpy.typing as npt
 from reddino.reviewing.choices import DESCRIPTIONS
 from reddino.reviewing.pool import Labelled, Numbers, Pool
 from reddino.reviewing.ranking import rank
-from reddino.reviewing.records import Suggestion
 from reddino.reviewing.state import ReviewState
 from reddino.reviewing.web.asking import Asked
-from reddino.reviewing.web.background import Learned
+from reddino.reviewing.web.background import Learned, Opinion
 from reddino.reviewing.web.facets import Facet
 
 Mask = npt.NDArray[np.bool_]
@@ -39,7 +38,7 @@ class Known:
         everyone: all verdicts, for the second reading of a blind reader.
         labelled: what was labelled so far.
         learned: the classifier; None before the first fit.
-        first: suggestions of an earlier classifier, where there is none yet.
+        opinion: what it says of the cells, or an earlier classifier before the first fit; None: neither.
     """
 
     reader: str
@@ -48,7 +47,7 @@ class Known:
     everyone: ReviewState
     labelled: Labelled
     learned: Learned | None
-    first: Mapping[int, Suggestion]
+    opinion: Opinion | None
 
 
 class Lineup:
@@ -139,31 +138,25 @@ class Lineup:
         return self._mask(rows[asked.status] if asked.status in rows else _verdicts_of(asked, state))
 
     def _by_classifier(self, asked: Asked, known: Known) -> Mask:
-        learned = known.learned
-        fits = np.zeros(len(self._pool), dtype=np.bool_)
-        if learned is not None:
-            fits = (learned.certainty >= asked.low) & (learned.certainty <= asked.high)
-            if asked.predicted is not None:
-                names = learned.probe.names
-                place = names.index(asked.predicted) if asked.predicted in names else -1
-                fits &= learned.likeliest == place
-            return fits
-        for cell, suggestion in known.first.items():
-            fits[cell] = asked.low <= suggestion.probability <= asked.high and (
-                asked.predicted in (None, suggestion.label)
-            )
+        opinion = known.opinion
+        if opinion is None:
+            return np.zeros(len(self._pool), dtype=np.bool_)
+        fits: Mask = (opinion.certainty >= asked.low) & (opinion.certainty <= asked.high)
+        if asked.predicted is not None:
+            names = opinion.names
+            fits &= opinion.likeliest == (names.index(asked.predicted) if asked.predicted in names else -2)
         return fits
 
     def _sorted(self, asked: Asked, known: Known, left: Numbers, count: int) -> Numbers:
-        learned = known.learned
+        opinion = known.opinion
         if asked.order == "like" and asked.like is not None:
             near = self._pool.nearest([asked.like], len(self._pool))
             return near[np.isin(near, left)][:count]
         if asked.order == "strangest":
             keys: tuple[npt.NDArray[np.generic], ...] = (-self._pool.strangeness[left],)
-        elif asked.order in ("least_certain", "predicted") and learned is not None:
-            certainty = learned.certainty[left]
-            keys = (certainty,) if asked.order == "least_certain" else (-certainty, learned.likeliest[left])
+        elif asked.order in ("least_certain", "predicted") and opinion is not None:
+            certainty = opinion.certainty[left]
+            keys = (certainty,) if asked.order == "least_certain" else (-certainty, opinion.likeliest[left])
         elif asked.status == "second":
             return self._by_chance(left)[:count]
         else:

@@ -22,7 +22,7 @@ from reddino.reviewing.pool import Labelled, Pool
 from reddino.reviewing.records import Event, Suggestion
 from reddino.reviewing.state import ReviewState
 from reddino.reviewing.web.asking import SORTINGS, ActBody, CellsBody, ClassBody, require_rows
-from reddino.reviewing.web.background import BackgroundProbe
+from reddino.reviewing.web.background import BackgroundProbe, Opinion
 from reddino.reviewing.web.facets import facets_of
 from reddino.reviewing.web.lineup import Known, Lineup
 from reddino.reviewing.web.pictures import CellPictures
@@ -81,6 +81,7 @@ class ReviewSession:
             scale = np.where(np.isnan(given), scale, given)
         self._um_per_px = scale.astype(np.float32)
         self._first = database.first_sorting()
+        self._sorting = Opinion.of(self._first, len(pool))
         self._lineup = Lineup(pool, self._facets)
         self._learner = BackgroundProbe(pool, self._labelled, after=options.refit_after, fitted=self._fitted)
         self._agreement: tuple[int, list[Kappa]] = (-1, [])
@@ -283,14 +284,15 @@ class ReviewSession:
 
     def _known(self, reader: str) -> Known:
         view, state = self._view(reader), self._database.state()
+        learned = self._learner.of(view)
         return Known(
             reader,
             view,
             state.seen_by(reader, blind=self.options.blind),
             state,
             self._labelled(view),
-            self._learner.of(view),
-            self._first,
+            learned,
+            self._sorting if learned is None else learned.opinion,
         )
 
     def _fitted(self, view: str) -> None:
@@ -315,8 +317,8 @@ class ReviewSession:
         return {
             row: Suggestion(
                 learned.name,
-                learned.probe.names[int(learned.likeliest[row])],
-                round(float(learned.certainty[row]), 4),
+                learned.opinion.names[int(learned.opinion.likeliest[row])],
+                round(float(learned.opinion.certainty[row]), 4),
             )
             for row in rows
         }

@@ -124,6 +124,7 @@ export function whenOverview(action) {
 
 export async function overview() {
   page.overview = await get('/api/overview', {reader: page.reader});
+  if ($('problem').dataset.status === '0') $('problem').hidden = true;
   drawOverview();
 }
 

@@ -135,7 +135,15 @@ function dispute(cell) {
     });
     return button;
   });
+  const other = element('select', {'aria-label': `Another answer for cell ${cell.row}`});
+  const rest = page.overview.classes.filter((one) => !answers.has(one.name)).map((one) => [String(one.number), one.name]);
+  const kinds = ['none', 'artefact', 'unsure'].filter((kind) => !answers.has(`[${kind}]`)).map((kind) => [kind, kindText(kind)]);
+  other.append(...[['', 'another …'], ...rest, ...kinds].map(([value, textContent]) => element('option', {value, textContent})));
+  other.addEventListener('change', async () => {
+    await decide(cell.row, Number(other.value) ? {kind: 'label', class_number: Number(other.value)} : {kind: other.value});
+    await drawReaders().catch(complain);
+  });
   return element('div', {className: 'dispute', data: {row: cell.row}}, image, element('div', {},
     element('div', {className: 'votes'}, ...votes.map((one) => element('span', {textContent: `${one.reader}: ${spoken(one.answer)}`}))),
-    element('div', {className: 'choices'}, read ? element('span', {className: 'hint', textContent: 'You have read this cell, so another reader decides.'}) : element('span', {className: 'hint', textContent: 'It is'}), ...(read ? [] : choices))));
+    element('div', {className: 'choices'}, read ? element('span', {className: 'hint', textContent: 'You have read this cell, so another reader decides.'}) : element('span', {className: 'hint', textContent: 'It is'}), ...(read ? [] : [...choices, other]))));
 }

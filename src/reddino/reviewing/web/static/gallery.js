@@ -75,13 +75,16 @@ function click(place, event) {
 
 export function move(place, {focus = true, keepAnchor = false} = {}) {
   const before = current();
-  if (before) tiles.get(before.row)?.classList.remove('here');
+  const left = before && tiles.get(before.row);
+  if (left) left.tabIndex = -1;
+  left?.classList.remove('here');
   page.cursor = Math.max(0, Math.min(place, page.cells.length - 1));
   const cell = current();
   if (!keepAnchor) page.anchor = page.cursor;
   if (cell) {
     const made = tiles.get(cell.row);
     made.classList.add('here');
+    made.tabIndex = 0;
     if (focus) made.focus({preventScroll: true});
     made.scrollIntoView({block: 'nearest'});
     $('gallery').setAttribute('aria-activedescendant', made.id);

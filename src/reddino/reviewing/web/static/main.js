@@ -114,7 +114,7 @@ function followSoon(after = 600) {
   clearTimeout(following);
   following = setTimeout(async () => {
     if (document.visibilityState === 'visible') await acts.overview().catch(complain);
-    if (!page.overview.model.busy) followSoon(4000);
+    followSoon(page.overview.model.busy ? 600 : 4000);
   }, after);
 }
 

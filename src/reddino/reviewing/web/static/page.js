@@ -37,6 +37,7 @@ export function say(text) {
 export function complain(error) {
   $('problem-text').textContent = error.message || String(error);
   $('problem').hidden = false;
+  $('problem').dataset.status = error.status ?? '';
 }
 
 export const percent = (value) => `${Math.round(value * 100)} %`;

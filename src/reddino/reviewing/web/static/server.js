@@ -1,17 +1,22 @@
 // Requests to the server: JSON in, JSON out, one sentence when it refuses.
 let csrf = '';
 
-export class Refusal extends Error {}
+export class Refusal extends Error {
+  constructor(text, status) {
+    super(text);
+    this.status = status;
+  }
+}
 
 async function answer(path, options) {
   let response;
   try {
     response = await fetch(path, {credentials: 'same-origin', ...options});
   } catch {
-    throw new Refusal('The server does not answer. Nothing was saved since; is it still running?');
+    throw new Refusal('The server does not answer: what is not shown as labelled is not saved. Is it still running?', 0);
   }
   const body = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Refusal(body.error || `The server answered ${response.status}.`);
+  if (!response.ok) throw new Refusal(body.error || `The server answered ${response.status}.`, response.status);
   return body;
 }
 
@@ -20,12 +25,23 @@ export function get(path, query = {}) {
   return answer(text ? `${path}?${text}` : path);
 }
 
-export function post(path, body) {
+function send(path, body) {
   return answer(path, {
     method: 'POST',
     headers: {'Content-Type': 'application/json', 'X-RedDino-CSRF': csrf},
     body: JSON.stringify(body),
   });
+}
+
+// A server that was started again has another secret; an act has a token of its own, so that it counts once.
+export async function post(path, body) {
+  try {
+    return await send(path, body);
+  } catch (error) {
+    if (error.status !== 403) throw error;
+    await start();
+    return send(path, body);
+  }
 }
 
 export async function start() {
