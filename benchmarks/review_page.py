@@ -113,6 +113,12 @@ def milliseconds(values: list[float]) -> dict[str, float]:
     return {"median": round(float(found[0]), 1), "p95": round(float(found[1]), 1)}
 
 
+def processor_seconds(process: int) -> float:
+    """Return the seconds that a process has computed: what other work on the machine does not lengthen."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def in_browser(address: str, labels: int) -> dict[str, Any]:
     """Open the page three times, and label by keyboard; milliseconds."""
     from playwright.sync_api import sync_playwright
@@ -174,20 +180,28 @@ def measure(folder: Path, classes: list[int], labels: int, threads: int) -> dict
         found: dict[str, Any] = {"command to address s": round(time.perf_counter() - started, 1)}
         try:
             client = Client(address[0])
+            begun = processor_seconds(server.pid)
             client.post("cells", asked={}, count=28)
             found["first order s"] = round(client.settled(), 1)
+            found["first order, processor s"] = round(processor_seconds(server.pid) - begun, 1)
             found |= in_browser(address[0], 20)
             draw = np.random.default_rng(1)
             rows = draw.choice(len(classes), labels, replace=False).tolist()
+            begun = processor_seconds(server.pid)
             found["label ms"] = milliseconds([client.label(row, classes[row]) for row in rows])
+            spent = processor_seconds(server.pid) - begun
+            found["label, processor ms"] = round(1000 * spent / labels, 1)
+            begun = processor_seconds(server.pid)
             client.post("refit")
             found["fit, score and rank s"] = round(client.settled(), 1)
+            found["fit, score and rank, processor s"] = round(processor_seconds(server.pid) - begun, 1)
             found["of which fit s"] = client.http.get("/api/overview?reader=ada").json()["model"]["seconds"]
             client.post("refit")
             busy = [client.label(row, classes[row]) for row in draw.choice(len(classes), 40).tolist()]
             found["label while it is fitted ms"] = milliseconds(busy)
             status = Path(f"/proc/{server.pid}/status").read_text()
             peak = re.search(r"VmHWM:\s+(\d+)", status)
+            found["load average"] = os.getloadavg()[0]
             found["peak MB"] = round(int(peak[1]) / 1024) if peak else None
         finally:
             server.terminate()
