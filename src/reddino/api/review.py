@@ -12,7 +12,7 @@ from reddino.embedding.replaced_pictures import replaced_pictures
 from reddino.embedding.table import read_embeddings
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.stages import stage
-from reddino.reviewing.database import ReviewDatabase
+from reddino.reviewing.database import ReviewDatabase, default_database
 from reddino.reviewing.pool import Pool
 from reddino.reviewing.web.pictures import CellPictures
 from reddino.reviewing.web.serving import listen, serve
@@ -86,7 +86,7 @@ def review(
             others[0],
         )
     bound = listen(host, port, names=host_names, with_token=token)
-    where = database if database is not None else folder.parent / f"{folder.name}.review.sqlite"
+    where = database if database is not None else default_database(folder)
     opened = ReviewDatabase.open(where, Manifest(read.manifest().table, root))
     name = opened.add_reader(reader if reader is not None else _user())
     for one in _names(classes):
