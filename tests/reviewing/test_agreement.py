@@ -81,7 +81,7 @@ def test_agreement__of_two_readers_is_cohens_for_all_answers_and_each() -> None:
 
 
 def test_agreement__of_three_readers_is_fleiss_too_also_where_one_did_not_read_all() -> None:
-    said = {
+    said: dict[str, list[str | None]] = {
         "Ada": ["a", "a", "b", "b", "a", None],
         "Ben": ["a", "b", "b", "b", None, None],
         "Cleo": ["a", "a", "b", "a", "a", "b"],
@@ -96,7 +96,7 @@ def test_agreement__of_three_readers_is_fleiss_too_also_where_one_did_not_read_a
 
 
 def test_agreement__leaves_out_who_decided() -> None:
-    said = {"Ada": ["a", "b"], "Ben": ["b", "b"], "Cleo": ["a", None]}
+    said: dict[str, list[str | None]] = {"Ada": ["a", "b"], "Ben": ["b", "b"], "Cleo": ["a", None]}
     found = agreement(state_of(said, deciding="Cleo"), ["g", "h"])
     assert [one.readers for one in found] == [("Ada", "Ben")]
 

@@ -30,7 +30,7 @@ class Facet:
 
     @classmethod
     def of(cls, values: Sequence[str]) -> Facet:
-        """Number the values (n,) of a column."""
+        """Return the facet of the values (n,) of a column."""
         groups = Groups.of(values)
         names = tuple(visible(name, keep="") for name in groups.names)
         return cls(names, groups.index.astype(np.int32))
