@@ -13,14 +13,15 @@ from reddino.embedding.view_encoder import Vectors
 from reddino.reviewing.pool import Labelled, Numbers, Real
 from reddino.reviewing.strategies.distances import to_nearest
 
-#: A class is rare among the labels below this fraction, and below so many cells.
-RARE_FRACTION, ENOUGH_CELLS = 0.1, 50
+#: A class is rare among the labels if it has less than this fraction of the mean over classes.
+OF_THE_MEAN = 0.5
 
 
 def rare_classes(labelled: Labelled) -> Numbers:
     """Return the numbers of classes that have labels, and few of them compared with the others."""
     counts = labelled.counts
-    few = (counts > 0) & (counts < max(RARE_FRACTION * len(labelled), 10)) & (counts < ENOUGH_CELLS)
+    known = max(int((counts > 0).sum()), 1)
+    few = (counts > 0) & (counts < OF_THE_MEAN * len(labelled) / known)
     return np.flatnonzero(few).astype(np.int64)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 #: Answers until coverage has done its part.
 COVERED_BY = 100
 #: Parts of a page at the start.
-COVERAGE, STRANGE = 0.5, 0.5
+COVERAGE, STRANGE = 0.7, 0.3
 #: Parts of a page after that; what no class is sought for goes to the uncertain ones.
 LATER_STRANGE, LIKELY = 0.1, 0.3
 
