@@ -113,6 +113,12 @@ def test_strange__far_cells_come_first_and_not_ten_of_the_same_kind() -> None:
     assert pool.strangeness[first[0]] > 1.5 and (classes[later] == 3).sum() < 5
 
 
+def test_strange__equal_cells_are_returned_once_each() -> None:
+    points = np.ones((30, 3), np.float32)
+    found = strange_first(points, np.ones(30), np.array([0]), np.arange(1, 30), count=12)
+    assert len(set(found.tolist())) == 12
+
+
 def test_rare__classes_are_those_with_few_labels() -> None:
     classes = np.array([0] * 60 + [1] * 40 + [2] * 4)
     assert rare_classes(answers(classes, np.arange(104))).tolist() == [2]

@@ -36,13 +36,13 @@ def strange_first(
     pool = rows[np.argsort(-strangeness[rows], kind="stable")[: max(20 * count, 2000)]]
     nearest = np.sqrt(to_nearest(features[pool], features[answered]))
     typical = float(np.median(nearest)) if np.isfinite(nearest).all() else np.inf
-    chosen = []
-    value = strangeness[pool].copy()
+    chosen: list[int] = []
+    value = strangeness[pool]
     for _ in range(min(count, len(pool))):
-        worth = value if not np.isfinite(typical) else value * np.minimum(nearest / max(typical, 1e-9), 1)
+        worth = value * np.minimum(nearest / max(typical, 1e-9), 1) if np.isfinite(typical) else value.copy()
+        worth[chosen] = -1.0
         best = int(worth.argmax())
         chosen.append(best)
-        value[best] = -1.0
         far = np.sqrt(((features[pool] - features[pool[best]]) ** 2).sum(axis=1))
         nearest = np.minimum(nearest, far)
         if not np.isfinite(typical):
