@@ -59,7 +59,7 @@ def likely_first(
     *,
     probabilities: npt.NDArray[np.float32] | None,
 ) -> Numbers:
-    """Return rows (k <= count,) that are likeliest of the sought classes, each class in turn.
+    """Return rows (k <= count,) that are likeliest of the sought classes, in turn, rarer ones more often.
 
     Args:
         features: (n, p) of all cells.
@@ -69,7 +69,7 @@ def likely_first(
         count: at most.
         probabilities: (len(rows), k) of the current classifier; None: nearer to a sought cell than to others.
     """
-    orders = []
+    orders, needs = [], []
     for one in sought.tolist():
         own = labelled.rows[labelled.classes == one]
         if not len(own):
@@ -81,7 +81,8 @@ def likely_first(
         most = min(count, len(rows))
         best = np.argpartition(-value, most - 1)[:most] if most < len(rows) else np.arange(len(rows))
         orders.append(rows[best[np.argsort(-value[best], kind="stable")]])
-    return in_turn(orders, [1.0] * len(orders), count)
+        needs.append(1 / len(own))
+    return in_turn(orders, needs, count)
 
 
 def in_turn(orders: list[Numbers], fractions: list[float], count: int) -> Numbers:
