@@ -301,6 +301,21 @@ def test_readers__differ_and_a_third_decides(browser: Any, address: str, folder:
         assert database.state().consensus(row).standing == "decided"
 
 
+def test_picture__that_cannot_be_read_is_said_in_its_tile(browser: Any, tmp_path: Path) -> None:
+    write_review_table(tmp_path)
+    (tmp_path / "images/slide0/field0.png").write_bytes(b"no picture")
+    with running_review(tmp_path, "--classes", "red") as found:
+        context = browser.new_context(viewport={"width": 1280, "height": 800})
+        page = context.new_page()
+        page.goto(found)
+        page.locator("body[data-ready]").wait_for()
+        page.select_option("#filter-slide", "s0")
+        page.select_option("#order", "table")
+        page.locator("#cell-0.missing").wait_for()
+        page.locator("#cell-12:not(.missing)").wait_for()
+        context.close()
+
+
 def test_server__that_was_killed_and_started_again_goes_on_with_the_open_page(
     browser: Any, tmp_path: Path
 ) -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,20 @@ def test_review__killed_while_labels_come_in_keeps_every_label_that_it_confirmed
     }
     # What was under way may have been written without its confirmation; nothing else.
     assert len(labels) - len(confirmed) in (0, 1, 2)
+
+
+def test_review__two_browsers_that_label_at_once_lose_nothing(tmp_path: Path) -> None:
+    write_review_table(tmp_path)
+    server, address = _start(tmp_path, "--classes", "red", "blue", "--refit-after", "20")
+    with ThreadPoolExecutor(4) as pool:
+        clients = [_client(address) for _ in range(4)]
+        acts = [pool.submit(_act, clients[row % 4], row, f"act {row}") for row in range(80)]
+        numbers = [act.result()["event"] for act in acts]
+    server.terminate()
+    server.wait(30)
+    assert len(set(numbers)) == 80
+    with ReviewDatabase.open_existing(tmp_path / "table.review.sqlite") as database:
+        assert sorted(database.state().labels()) == list(range(80))
 
 
 def test_review__ends_on_sigterm_and_goes_on_where_it_was(tmp_path: Path) -> None:

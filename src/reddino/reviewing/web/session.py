@@ -217,19 +217,18 @@ class ReviewSession:
     def act(self, body: ActBody) -> dict[str, Any]:
         """Record what a reader says of cells; what is returned is on the disk."""
         require_rows(body.rows, len(self))
-        reader = self._database.add_reader(body.reader)
         event = self._database.record(
-            reader,
+            body.reader,
             body.kind,
             body.rows,
             class_number=body.class_number,
             note=body.note,
             seconds=body.seconds,
-            suggestions={} if body.second else self._suggestions(body.rows, self._view(reader)),
+            suggestions={} if body.second else self._suggestions(body.rows, self._view(body.reader)),
             deciding=body.deciding,
             token=body.token,
         )
-        return self._after(event, reader, second=body.second)
+        return self._after(event, event.reader, second=body.second)
 
     def undo(self, reader: str, token: str) -> dict[str, Any]:
         """Undo a reader's last act."""

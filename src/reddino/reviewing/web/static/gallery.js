@@ -29,6 +29,7 @@ function tile(cell, place) {
   const made = element('div', {className: 'tile', role: 'option', id: `cell-${cell.row}`, tabIndex: -1, data: {row: cell.row}},
     image, element('span', {className: 'tick', textContent: '✓'}),
     element('div', {className: 'caption'}, element('span'), element('span', {className: 'sure'})));
+  image.addEventListener('error', () => made.classList.add('missing'));
   made.addEventListener('mousedown', (event) => event.preventDefault());
   made.addEventListener('click', (event) => click(place, event));
   made.addEventListener('dblclick', () => document.dispatchEvent(new CustomEvent('field-wanted')));
