@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pyarrow as pa
 
@@ -35,6 +36,7 @@ class Rows:
         self.folder = folder
         self._source = source or folder.resolve().name
         self._failures = failures
+        self._first_fault = ""
         self._rows: list[dict[str, Value]] = []
         self._findings: dict[str, Finding] = {}
 
@@ -55,7 +57,12 @@ class Rows:
         """Note an annotation that makes no sense, or raise."""
         if self._failures is None:
             raise RedDinoError(f"{file}, {fault}")
+        self._first_fault = self._first_fault or f"; the first fault: {file.name}, {fault}"
         self._failures.add(file, fault)
+
+    def refuse(self, what: str) -> NoReturn:
+        """Raise that nothing could be taken of the collection, with the first fault that was reported."""
+        raise RedDinoError(f"{self.folder}{what}{self._first_fault or '; is this the right layout?'}")
 
     def leave_out(self, kind: str, file: Path, fault: str, meaning: str, *, harmless: bool = False) -> None:
         """Note what is left out by rule, such as a crowd region; never raises.
@@ -79,7 +86,7 @@ class Rows:
     def manifest(self, *, slide: str | None = None, patient: str | None = None) -> Manifest:
         """Return the manifest of all rows; `slide` and `patient` are patterns for `named_parts`."""
         if not self._rows:
-            raise RedDinoError(f"{self.folder}: none of its images could be taken; is this the right layout?")
+            self.refuse(": none of its images could be taken")
         names = list(dict.fromkeys(name for row in self._rows for name in row))
         columns = {
             name: pa.array(
