@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from reddino.api.arguments import Advance, one_or_several, view_side
+from reddino.api.arguments import Advance, numbers_in_range, one_or_several, view_side
 from reddino.api.sole_writer import sole_writer
 from reddino.checks.notice import Notice, mention_findings
 from reddino.classification import fit_job
@@ -34,6 +34,7 @@ from reddino.views.choices import Scale, Unit
 log = logging.getLogger(__name__)
 
 
+@numbers_in_range
 @sole_writer(folders=("out",))
 def fit(
     data: Data,
@@ -113,6 +114,14 @@ def fit(
             raise RedDinoError(
                 f"{data} is an embedding table: give a manifest to choose or tune a network on"
             )
+        given = {"side": side, "unit": unit, "image_size": image_size, **views}
+        usual = {"border": "pad", "mask_centre": 0.0}
+        idle = [name for name, value in given.items() if value != usual.get(name)]
+        idle += ["scale"] * (scale != "picture") + ["pooling"] * (pooling != "cls")
+        if idle:
+            raise RedDinoError(
+                f"{data} is an embedding table, so that {' and '.join(idle)} would do nothing: give the smears"
+            )
         table = read_embeddings(str(data))
         mention_findings([table.manifest()], notice)
         return fit_on_table(table, Path(out), folds=folds, seed=seed, **common)
@@ -135,6 +144,7 @@ def fit(
     return made
 
 
+@numbers_in_range
 @sole_writer(folders=("overlays",), files=("out",))
 def predict(
     classifier: str | Path,

@@ -77,11 +77,11 @@ class Question(BaseModel):
     split_column: str = "split"
     test_values: tuple[str, ...] = ()
     folds: Annotated[int, Field(ge=2)] = 5
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     shots: Count = 5
     repeats: Count = 10
     classifiers: tuple[Classifier, ...] = PUBLISHED
-    resamples: Annotated[int, Field(ge=0)] = RESAMPLES
+    resamples: Annotated[int, Field(ge=0, le=1_000_000)] = RESAMPLES
 
 
 @dataclass(frozen=True)
