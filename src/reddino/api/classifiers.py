@@ -114,14 +114,9 @@ def fit(
             raise RedDinoError(
                 f"{data} is an embedding table: give a manifest to choose or tune a network on"
             )
-        given = {"side": side, "unit": unit, "image_size": image_size, **views}
-        usual = {"border": "pad", "mask_centre": 0.0}
-        idle = [name for name, value in given.items() if value != usual.get(name)]
-        idle += ["scale"] * (scale != "picture") + ["pooling"] * (pooling != "cls")
-        if idle:
-            raise RedDinoError(
-                f"{data} is an embedding table, so that {' and '.join(idle)} would do nothing: give the smears"
-            )
+        _refuse_with_table(
+            data, side=side, unit=unit, scale=scale, pooling=pooling, image_size=image_size, **views
+        )
         table = read_embeddings(str(data))
         mention_findings([table.manifest()], notice)
         return fit_on_table(table, Path(out), folds=folds, seed=seed, **common)
@@ -142,6 +137,16 @@ def fit(
     made = job.fit(Path(out), tuning, folds=folds, seed=seed, failures=failures, progress=progress, **common)
     failures.leave_at(Path(out) / FAILURES_FILE)
     return made
+
+
+def _refuse_with_table(table: object, **views: Any) -> None:
+    """Refuse options on what to embed where a table is given, which would be ignored."""
+    usual = {"scale": "picture", "pooling": "cls", "border": "pad", "mask_centre": 0.0}
+    idle = [name for name, value in views.items() if value != usual.get(name)]
+    if idle:
+        raise RedDinoError(
+            f"{table} is an embedding table, so that {' and '.join(idle)} would do nothing: give the smears"
+        )
 
 
 @numbers_in_range
