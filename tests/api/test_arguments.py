@@ -54,3 +54,8 @@ def test_numbers__out_of_range_are_refused_by_their_name(
     }
     with pytest.raises(reddino.RedDinoError, match=rf"^{name} must be from .* to .*, not "):
         getattr(reddino, verb)(*given.get(verb, (tmp_path,)), **{name: number})
+
+
+def test_shots__of_no_cell_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(reddino.RedDinoError, match=r"option 'shots': .* greater than or equal to 1"):
+        reddino.evaluate(tmp_path, protocol="few-shot", shots=[0])

@@ -18,12 +18,16 @@ def joined_sources(given: Sequence[str] | None) -> tuple[str, ...]:
     return () if given is None else tuple(given) or IDENTITIES
 
 
-def pair(entry: str) -> tuple[str, str]:
-    """Return the old and the new label of an entry of --map, old=new."""
-    old, equals, new = entry.partition("=")
-    if not (old and equals and new):
-        raise RedDinoError(f"--map takes old=new, not '{entry}'; use --drop to leave a label out")
-    return old, new
+def new_labels(entries: Sequence[str]) -> dict[str, str]:
+    """Return the new label by the old one, of the entries of --map, old=new."""
+    found: dict[str, str] = {}
+    for entry in entries:
+        old, equals, new = entry.partition("=")
+        if not (old and equals and new):
+            raise RedDinoError(f"--map takes old=new, not '{entry}'; use --drop to leave a label out")
+        if found.setdefault(old, new) != new:
+            raise RedDinoError(f"--map renames '{old}' to '{found[old]}' and '{new}': leave one out")
+    return found
 
 
 def priors_given(entries: Sequence[str]) -> dict[str, float] | str | None:

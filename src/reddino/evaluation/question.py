@@ -36,7 +36,7 @@ from reddino.evaluation.splits import (
 )
 from reddino.foundations.errors import RedDinoError
 
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
 #: Protocols in which a column defines the training and test rows, so that no group can be kept together.
 SIDES_GIVEN = ("cross-source", "leave-one-source-out", "fixed")
 
