@@ -64,6 +64,11 @@ class Rows:
         """Raise that nothing could be taken of the collection, with the first fault that was reported."""
         raise RedDinoError(f"{self.folder}{what}{self._first_fault or '; is this the right layout?'}")
 
+    def require_annotated(self, annotated: int, what: str) -> None:
+        """Refuse a layout in which no image has annotations: it is another layout than the chosen one."""
+        if annotated == 0:
+            self.refuse(f": none of its images has {what}")
+
     def leave_out(self, kind: str, file: Path, fault: str, meaning: str, *, harmless: bool = False) -> None:
         """Note what is left out by rule, such as a crowd region; never raises.
 
@@ -212,12 +217,6 @@ def _readable_name(path: Path) -> Path:
     if not _is_utf8(path):
         raise RedDinoError(f"{str(path)!r}: the file name is not valid UTF-8; rename the file")
     return path
-
-
-def require_annotated(annotated: int, folder: Path, what: str) -> None:
-    """Refuse a layout in which no image has annotations: it is another layout than the chosen one."""
-    if annotated == 0:
-        raise RedDinoError(f"{folder}: none of its images has {what}; is this the right layout?")
 
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)

@@ -12,7 +12,7 @@ from reddino.smears.decode import Failures
 from reddino.smears.manifest import Manifest
 from reddino.smears.readers.pairing import by_stem, one_each, report_unmatched
 from reddino.smears.readers.placed import Annotation, add_annotated
-from reddino.smears.readers.rows import Cell, Rows, find_files, find_images, number, require_annotated
+from reddino.smears.readers.rows import Cell, Rows, find_files, find_images, number
 
 _LIMIT = 64 << 20
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -50,7 +50,7 @@ def read_voc(
     files = find_files(folder, (".xml",))
     pairs = by_stem(images, files)
     annotations = one_each(pairs, rows)
-    require_annotated(len(pairs), rows.folder, "an XML file of the same name")
+    rows.require_annotated(len(pairs), "an XML file of the same name")
     report_unmatched(rows, images, files, pairs)
     names = {image.name for image in images}
     for image in images:
