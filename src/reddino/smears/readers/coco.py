@@ -91,6 +91,9 @@ def _cells_by_image(described: CocoFile, rows: Rows) -> dict[str, list[Cell]]:
             fault = f"{place}: is the same as annotation {first}"
             rows.leave_out("annotations listed twice", described.file, fault, meaning)
             continue
+        if isinstance(entry.get("score"), int | float):
+            meaning = "they have a score: if a program predicted these boxes, no one has seen them"
+            rows.note("boxes with a confidence", meaning, f"{described.file.name}, {place}")
         cells.setdefault(image, []).append((box, label))
     return cells
 
