@@ -222,7 +222,7 @@ def test_check__takes_the_far_edge_of_a_box_for_no_width() -> None:
     assert not found(side=["left", "right"], patient_age=["70", "71"])
 
 
-@pytest.mark.parametrize("left", ["1.23457E+11", "1E+05", "####", "M\ufffdller"])
+@pytest.mark.parametrize("left", ["1.23457E+11", "1E+05", "####", "M\ufffdller", "MÃ¼ller", "ç´°"])
 def test_check__reports_what_a_spreadsheet_or_an_encoding_left_of_an_id(left: str) -> None:
     finding = found(patient=["p1", left, left])["values that lost characters"]
     assert (finding.count, finding.first, finding.harmless) == (2, "row 2 (1.png)", False)
@@ -234,6 +234,11 @@ def test_check__reports_ids_that_a_spreadsheet_took_for_dates(left: str) -> None
     assert (finding.count, finding.first) == (1, "row 2 (1.png)")
     assert "values that lost characters" not in found(slide=[left, left])
     assert "values that lost characters" not in found(label=["mar", "may 7b", "target"])
+
+
+def test_check__takes_accents_and_other_scripts_for_what_they_are() -> None:
+    names = ["Müller", "Zoë", "Šimůnek", "Ångström", "棘红细胞", "Ä", "São Tomé", "naïve ½"]
+    assert "values that lost characters" not in found(patient=names)
 
 
 def test_check__reports_numbers_too_large_for_their_type() -> None:

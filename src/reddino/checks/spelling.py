@@ -172,7 +172,7 @@ def _doubtful(manifest: Manifest, column: str, values: Sequence[_Value]) -> Iter
 
 
 def _lossy(manifest: Manifest, column: str, values: Sequence[_Value]) -> Iterator[Finding]:
-    found = [value for value in values if _LOSSY.fullmatch(value.text)]
+    found = [value for value in values if _LOSSY.fullmatch(value.text) or _garbled(value.text)]
     dates = [value for value in values if _DATE.fullmatch(value.text)]
     if len(dates) < len(values):  # where all are dates, dates were meant
         found = sorted({*found, *dates}, key=lambda value: value.first)
@@ -183,6 +183,17 @@ def _lossy(manifest: Manifest, column: str, values: Sequence[_Value]) -> Iterato
         )
         rows = sum(value.count for value in found)
         yield Finding("values that lost characters", text, rows, manifest.place(found[0].first))
+
+
+def _garbled(text: str) -> bool:
+    """Return whether a text is UTF-8 that a program read as a Western encoding, such as 'MÃ¼ller'."""
+    for encoding in () if text.isascii() else ("cp1252", "latin-1"):
+        try:
+            text.encode(encoding).decode("utf-8")
+        except UnicodeError:
+            continue
+        return True
+    return False
 
 
 def check_columns(manifest: Manifest) -> Iterator[Finding]:
