@@ -1,4 +1,4 @@
-"""A small U-Net that answers on a grid of half the resolution: how deep in a cell, and how far its outline."""
+"""A small U-Net that answers on a grid of half the resolution: how deep in a cell, how far its outline."""
 
 from __future__ import annotations
 

@@ -77,6 +77,7 @@ def _lesson(
     diameter: float,
     outlines: list[Floats],
     outlined: list[bool],
+    *,
     unsure: list[Floats],
     band: float,
 ) -> Lesson:
@@ -130,7 +131,7 @@ def real_lesson(field: Field, rng: np.random.Generator) -> Lesson | None:
         [] if field.lab in COMPLETE else [ellipse(found[row].tolist()) for row in _unlabelled(field, cells)]
     )
     diameter = typical * float(np.exp(rng.uniform(-SPREAD, SPREAD)))
-    return _lesson(field, diameter, outlines, outlined, unsure, 0.0 if boxed else 0.5 * typical)
+    return _lesson(field, diameter, outlines, outlined, unsure=unsure, band=0.0 if boxed else 0.5 * typical)
 
 
 def _tight(box: Floats, lab: str, size: tuple[int, int], typical: float) -> Floats:
@@ -217,7 +218,7 @@ def synthetic_lessons(seed: int, labs: int, fields: int) -> Iterator[Lesson]:
             diameter = 1.035 * typical * float(np.exp(rng.uniform(-SPREAD, SPREAD)))
             none = np.zeros((0, 4))
             field = Field("synthetic", source.name, image, none, np.zeros(0, np.int64), ())
-            yield _lesson(field, diameter, outlines, [True] * len(outlines), [], 0.0)
+            yield _lesson(field, diameter, outlines, [True] * len(outlines), unsure=[], band=0.0)
 
 
 def kept(file: Path, lessons: Iterator[Lesson]) -> list[Lesson]:

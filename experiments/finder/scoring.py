@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from cell_finding import Field
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from cell_finding import Field
 from reddino.rbc.measures import Cells
 
 Floats = NDArray[np.float64]

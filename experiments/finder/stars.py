@@ -1,4 +1,4 @@
-"""From the network's answers to cells: peaks of the depth, their outlines, and which outlines are one cell."""
+"""From the network's answers to cells: peaks of the depth, their outlines, which outlines are one cell."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class Course:
 
 
 def normalised(pixels: NDArray[np.generic]) -> NDArray[np.float32]:
-    """Return a picture (H, W, 3) with its background at 0 and its spread at 1, whatever its light and stain."""
+    """Return a picture (H, W, 3) with its background at 0 and its spread at 1, whatever light and stain."""
     values = np.asarray(pixels, np.float32)
     sample = values[::3, ::3].reshape(-1, 3)
     ground = np.percentile(sample, 90, axis=0)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from itertools import permutations
+from itertools import pairwise, permutations
 
 import numpy as np
 import pytest
 import torch
 
+from cell_finding import Field
 from finder.finders import corrections
 from finder.network import StarNetwork, star_loss
 from finder.pictures import real_lesson, synthetic_lessons
-from finder.scoring import differences, overlapping, pairs, rates, score, Found
+from finder.scoring import Found, differences, overlapping, pairs, rates, score
 from finder.stars import Stars, distinct, peaks, shared
 from finder.targets import DIRECTIONS, RAYS, ellipse, outline_distances, star_targets, uncut
 from finder.training import BATCH, CROP, Course, batch, chances, normalised, teach, turned
-from cell_finding import Field
 from kinds.fields import Field as KindField
 
 SICKLE = np.array([[2.0, 2], [12, 4], [20, 12], [21, 20], [15, 13], [9, 8]])
@@ -39,9 +39,7 @@ def test_outline_distances__are_those_that_one_can_walk(outline: np.ndarray) -> 
     rays, nearest, inside = outline_distances(points, outline)
     assert 5 < inside.sum() < 55
     closed = np.concatenate([outline, outline[:1]])
-    along = np.concatenate(
-        [a + np.linspace(0, 1, 500)[:, None] * (b - a) for a, b in zip(closed[:-1], closed[1:], strict=True)]
-    )
+    along = np.concatenate([a + np.linspace(0, 1, 500)[:, None] * (b - a) for a, b in pairwise(closed)])
     for row, point in enumerate(points):
         walk = walked(point, outline)
         assert inside[row] == (walk[0] > 0)
@@ -88,7 +86,7 @@ def test_uncut__goes_on_past_the_border(box: tuple[int, ...], whole: tuple[int, 
 def test_turned__distances_are_those_of_the_turned_picture() -> None:
     outline = ellipse((4, 5, 14, 8)) @ np.array([[1.0, 0.2], [0, 1]])
     rays = np.rint(10 * star_targets([outline], (24, 24)).rays).astype(np.uint8)
-    mirrored = outline * (-1, 1) + (24, 0)
+    mirrored = outline * np.array([-1, 1]) + np.array([24, 0])
     again = np.rint(10 * star_targets([mirrored], (24, 24)).rays).astype(np.uint8)
     assert np.abs(turned(rays, True, False).astype(int) - again).max() <= 1
     again = np.rint(10 * star_targets([outline[:, ::-1]], (24, 24)).rays).astype(np.uint8)
@@ -107,8 +105,8 @@ def test_peaks__and_outlines_give_the_cells_back() -> None:
 
 def test_shared__is_that_of_two_squares() -> None:
     square = np.array([[0.0, 0], [10, 0], [10, 10], [0, 10]])
-    assert shared(square, square + (5, 0)) == pytest.approx(1 / 3, abs=0.03)
-    assert shared(square, square + (20, 0)) == 0
+    assert shared(square, square + np.array([5, 0])) == pytest.approx(1 / 3, abs=0.03)
+    assert shared(square, square + np.array([20, 0])) == 0
 
 
 def test_distinct__keeps_the_deeper_of_one_cell_and_both_of_two() -> None:
@@ -131,7 +129,7 @@ def test_corrections__part_a_cell_of_two_add_a_missing_one_and_leave_the_others(
 
 def test_corrections__leave_two_cells_that_both_finders_see() -> None:
     boxes = np.array([[0, 0, 20, 20], [12, 0, 20, 20]], float)
-    gone, new = corrections(boxes, boxes + (1, 0, 0, 0), np.ones(2), 0.6)
+    gone, new = corrections(boxes, boxes + np.array([1, 0, 0, 0]), np.ones(2), 0.6)
     assert not gone.any()
     assert not new.any()
 
@@ -171,16 +169,16 @@ def test_score__counts_overlapping_cells_and_what_strays_among_them() -> None:
 
 
 def test_differences__of_a_finder_from_itself_are_none() -> None:
-    scores = [
-        score(field(), lambda _: Found(field().boxes[:kept], np.zeros(kept, bool), 20.0)) for kept in (1, 3)
-    ]
+    boxes = field().boxes
+    few = score(field(), lambda _: Found(boxes[:1], np.zeros(1, bool), 20.0))
+    scores = [few, score(field(), lambda _: Found(boxes, np.zeros(3, bool), 20.0))]
     assert differences(scores, scores)["f1"] == (0, 0, 0)
     assert differences(scores[:1], scores[1:])["recall"][0] == pytest.approx(2 / 3)
 
 
 def test_normalised__undoes_light_and_contrast() -> None:
     pixels = np.random.default_rng(0).uniform(50, 200, (40, 40, 3))
-    dim = normalised(0.5 * pixels + (20, 10, 30))
+    dim = normalised(0.5 * pixels + np.array([20, 10, 30]))
     assert np.abs(dim - normalised(pixels)).mean() < 0.15 * np.abs(normalised(pixels)).mean()
 
 
