@@ -22,7 +22,7 @@ import torch
 
 import finder
 from cell_finding import SYNTHETIC, Field, real_fields, synthetic_fields
-from finder.finders import Corrected, Learned
+from finder.finders import Learned, Parted
 from finder.network import StarNetwork
 from finder.pictures import LEARNED, Lesson, kept, real_lessons, synthetic_lessons
 from finder.scoring import Finder, Score, differences, of_cells, rates, score
@@ -141,8 +141,7 @@ def main() -> None:
         finders: dict[str, Finder] = {
             "classical": lambda image: of_cells(find_cells(image)),
             "learned": Learned(network),
-            "classical, parted": Corrected(network, adds=False),
-            "classical, corrected": Corrected(network),
+            "classical, parted": Parted(network),
         }
         scores = measured(fields(given.smears, name, given.half, given.limit), finders)
         for finder_name, own in scores.items():

@@ -1,4 +1,4 @@
-"""Finders that use the network: alone, or to correct the classical one where it sees one cell of several."""
+"""Finders that use the network: alone, or where the classical one sees one cell of several."""
 
 from __future__ import annotations
 
@@ -11,27 +11,20 @@ from numpy.typing import NDArray
 from finder.network import STEP, USUAL, StarNetwork
 from finder.pictures import Picture, looked_at
 from finder.scoring import Found, of_cells
-from finder.stars import LEAST, SAME, Stars, distinct, peaks
+from finder.stars import ALONE, LEAST, Stars, distinct, peaks
 from finder.targets import RAYS, Floats
 from finder.training import normalised
 from reddino.rbc.finding import find_cells
-from reddino.rbc.measures import Cells
 
-#: Depth from which on a star may stand beside the classical cells, where none of them is.
-ADDED = 0.6
 #: Part of a star's box that lies in a classical cell's box, from which on the star is part of that cell.
 WITHIN = 0.6
 #: Area that a classical and a learned box share, of what they cover together, to be the same cell.
 ALIKE = 0.6
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Where a peak is a cell, which outlines are one, and from which depth on a star is added."""
-
-    least: float = LEAST
-    same: float = SAME
-    added: float = ADDED
+#: Area of a classical cell, in typical ones, from which on it may be several: of a whole one, and of what
+#: the border leaves. Long and bent single cells are smaller.
+PIECE, CUT_PIECE = 1.3, 0.6
+#: Diameter of a star, in typical ones, from which on it may be one of several.
+PART = 0.8
 
 
 def answers(network: StarNetwork, pixels: Picture) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -43,13 +36,18 @@ def answers(network: StarNetwork, pixels: Picture) -> tuple[NDArray[np.float32],
     return depth.numpy(), rays.numpy().reshape(RAYS, *depth.shape)
 
 
-def stars_of(
-    network: StarNetwork, image: Picture, diameter: float, settings: Settings
-) -> tuple[Stars, Floats]:
-    """Return the stars of a picture, in steps of the grid, and their boxes (n, 4) in its pixels."""
+def stars_of(network: StarNetwork, image: Picture, diameter: float, least: float) -> tuple[Stars, Floats]:
+    """Return the stars of a picture, in steps of the grid, and their boxes (n, 4) in its pixels.
+
+    Args:
+        network: taught.
+        image: (H, W, 3) RGB.
+        diameter: of a typical cell in its pixels.
+        least: depth of a peak from which on it may be a cell.
+    """
     pixels, scale = looked_at(image, diameter)
     grid = np.array(scale) / STEP
-    stars = distinct(peaks(*answers(network, pixels), settings.least), settings.same)
+    stars = distinct(peaks(*answers(network, pixels), least))
     high, wide = image.shape[:2]
     boxes = stars.boxes(wide * grid[0], high * grid[1]) / np.tile(grid, 2)
     whole = boxes[:, 2:].min(axis=1, initial=np.inf) > 0
@@ -59,8 +57,8 @@ def stars_of(
 def at_border(boxes: Floats, image: Picture) -> NDArray[np.bool_]:
     """Return which boxes (n, 4) reach to the border of a picture."""
     size = np.array(image.shape[1::-1])
-    near = (boxes[:, :2] <= 1) | (boxes[:, :2] + boxes[:, 2:] >= size - 1)
-    return np.asarray(near.any(axis=1))
+    near: NDArray[np.bool_] = (boxes[:, :2] <= 1) | (boxes[:, :2] + boxes[:, 2:] >= size - 1)
+    return np.asarray(near[:, 0] | near[:, 1])
 
 
 def overlap(one: Floats, other: Floats) -> Floats:
@@ -75,97 +73,70 @@ class Learned:
     """The network alone; the classical finder gives it the scale."""
 
     network: StarNetwork
-    settings: Settings = Settings()
 
     def __call__(self, image: Picture) -> Found:
         """Return the cells of a picture (H, W, 3)."""
-        return self.with_scale(image, find_cells(image))
-
-    def with_scale(self, image: Picture, cells: Cells) -> Found:
-        """Return the cells of a picture whose classical cells are known."""
+        cells = find_cells(image)
         if not np.isfinite(cells.typical_diameter):
             return of_cells(cells)
-        stars, boxes = stars_of(self.network, image, cells.typical_diameter, self.settings)
+        stars, boxes = stars_of(self.network, image, cells.typical_diameter, ALONE)
         cut = at_border(boxes, image)
-        area = _areas(stars) * (boxes[:, 2:].prod(axis=1) / np.maximum(_extent(stars), 1e-9))
-        single = np.sqrt(4 / np.pi * area)[~cut]
-        typical = float(np.median(single)) if len(single) else cells.typical_diameter
-        return Found(boxes, cut, typical)
-
-
-def _areas(stars: Stars) -> Floats:
-    x, y = stars.outlines[..., 0], stars.outlines[..., 1]
-    return np.asarray(0.5 * np.abs((x * np.roll(y, -1, 1) - y * np.roll(x, -1, 1)).sum(axis=1)))
-
-
-def _extent(stars: Stars) -> Floats:
-    return np.asarray((stars.outlines.max(axis=1) - stars.outlines.min(axis=1)).prod(axis=1))
+        whole = diameters(stars)[~cut] * cells.typical_diameter
+        return Found(boxes, cut, float(np.median(whole)) if len(whole) else cells.typical_diameter)
 
 
 @dataclass(frozen=True)
-class Corrected:
-    """The classical finder, whose cells give way where the network sees several in one.
+class Parted:
+    """The classical finder, whose large cells give way where the network sees several in one.
 
     Scale, outlines and whatever the network agrees to stay as they are.
-
-    Args:
-        network: that sees several.
-        settings: of its stars.
-        adds: put in also cells of the network where the classical finder has none.
     """
 
     network: StarNetwork
-    settings: Settings = Settings()
-    adds: bool = True
 
     def __call__(self, image: Picture) -> Found:
         """Return the cells of a picture (H, W, 3)."""
-        return self.with_scale(image, find_cells(image))
-
-    def with_scale(self, image: Picture, cells: Cells) -> Found:
-        """Return the cells of a picture whose classical cells are known."""
-        classical = of_cells(cells)
-        if not len(cells) or not np.isfinite(cells.typical_diameter):
-            return classical
-        stars, boxes = stars_of(self.network, image, cells.typical_diameter, self.settings)
-        gone, new = corrections(
-            classical.boxes, boxes, stars.depth, self.settings.added if self.adds else 2.0
+        cells = find_cells(image)
+        found = of_cells(cells)
+        large = cells.area >= np.where(cells.touches_border, CUT_PIECE, PIECE) * (
+            np.pi / 4 * cells.typical_diameter**2
         )
-        taken = boxes[new]
+        if not large.any():
+            return found
+        stars, boxes = stars_of(self.network, image, cells.typical_diameter, LEAST)
+        parts = boxes[diameters(stars) >= PART]
+        gone, new = parted(found.boxes, large, parts)
         return Found(
-            np.concatenate([classical.boxes[~gone], taken]),
-            np.concatenate([classical.cut[~gone], at_border(taken, image)]),
-            classical.diameter,
+            np.concatenate([found.boxes[~gone], parts[new]]),
+            np.concatenate([found.cut[~gone], at_border(parts[new], image)]),
+            found.diameter,
         )
 
 
-def corrections(
-    classical: Floats, learned: Floats, depth: Floats, added: float
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return which classical boxes (n, 4) give way, and which learned ones (m, 4) come in.
+def diameters(stars: Stars) -> Floats:
+    """Return the diameters (n,) of the discs of the stars' areas, in that of a typical cell."""
+    x, y = stars.outlines[..., 0], stars.outlines[..., 1]
+    area = 0.5 * np.abs((x * np.roll(y, -1, 1) - y * np.roll(x, -1, 1)).sum(axis=1))
+    return np.asarray(np.sqrt(4 / np.pi * area) / (2 * USUAL))
 
-    A classical box gives way to two or more learned ones that lie in it, each of which belongs to the box
-    that holds most of it. A learned box that lies in none comes in from the depth `added` on.
+
+def parted(
+    classical: Floats, large: NDArray[np.bool_], learned: Floats
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which classical boxes (n, 4) give way to which learned ones (m, 4).
+
+    A classical box that is `large` (n,) gives way to two or more learned ones that lie in it; each learned
+    one belongs to the box that it is like, else to the one that holds most of it.
     """
     if not len(classical) or not len(learned):
-        return np.zeros(len(classical), np.bool_), np.asarray(depth >= added)
+        return np.zeros(len(classical), np.bool_), np.zeros(len(learned), np.bool_)
     common = overlap(learned, classical)
     area = np.maximum(learned[:, 2:].prod(axis=1), 1e-9)
-    size = classical[:, 2:].prod(axis=1)
-    united = common / (area[:, None] + size[None] - common)
+    united = common / (area[:, None] + classical[:, 2:].prod(axis=1)[None] - common)
     held = common / area[:, None]
     home = held.argmax(axis=1)
-    # a learned box that looks like a classical one belongs to it, however much of it another holds
     like = united.max(axis=1) > ALIKE
     home[like] = united[like].argmax(axis=1)
     inside = held[np.arange(len(learned)), home] > WITHIN
-    several = np.bincount(home[inside], minlength=len(classical)) >= 2
-    centre = learned[:, :2] + learned[:, 2:] / 2
-    free = (held.max(axis=1) < 0.5) & ~_holds(classical, centre)
-    return np.asarray(several), np.asarray((inside & several[home]) | (free & (depth >= added)))
-
-
-def _holds(boxes: Floats, centres: Floats) -> NDArray[np.bool_]:
-    """Return which centres (m, 2) lie in the middle half of a box (n, 4)."""
-    apart = np.abs(centres[:, None] - (boxes[:, :2] + boxes[:, 2:] / 2)[None])
-    return np.asarray((apart < 0.3 * boxes[None, :, 2:]).all(axis=2).any(axis=1))
+    several = large & (np.bincount(home[inside], minlength=len(classical)) >= 2)
+    return np.asarray(several), np.asarray(inside & several[home])

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from finder.targets import DIRECTIONS, Floats
 
-#: Depth of a peak from which on it may be a cell.
-LEAST = 0.4
+#: Depth of a peak from which on it may be one of several cells, and from which on it is a cell of its own.
+LEAST, ALONE = 0.3, 0.4
 #: Area that two outlines share, of what they cover together, from which on they are one cell. Two discs whose
 #: centres are a quarter of a diameter apart share 0.52.
 SAME = 0.5
@@ -38,7 +38,7 @@ class Stars:
         return Stars(self.places[rows], self.outlines[rows], self.depth[rows])
 
 
-def peaks(depth: NDArray[np.float32], rays: NDArray[np.float32], least: float = LEAST) -> Stars:
+def peaks(depth: NDArray[np.float32], rays: NDArray[np.float32], least: float = ALONE) -> Stars:
     """Return the stars at the local maxima of the depth (H, W) with its distances (16, H, W)."""
     rows, columns = np.nonzero((depth >= least) & (depth >= cv2.dilate(depth, np.ones((3, 3), np.uint8))))
     order = np.argsort(-depth[rows, columns], kind="stable")

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -83,7 +84,7 @@ def _crop(lesson: Lesson, rng: np.random.Generator) -> tuple[NDArray[np.float32]
     part = normalised(part)[STEP * top - y :, STEP * left - x :][:CROP, :CROP]
     flip, swap = bool(rng.random() < 0.5), bool(rng.random() < 0.5)
     upside = bool(rng.random() < 0.5)
-    planes = [part, lesson.depth[grid], lesson.known[grid], lesson.outlined[grid]]
+    planes: list[NDArray[Any]] = [part, lesson.depth[grid], lesson.known[grid], lesson.outlined[grid]]
     rays = turned(lesson.rays[grid], flip, swap)
     if flip:
         planes = [plane[:, ::-1] for plane in planes]

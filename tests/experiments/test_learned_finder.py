@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from cell_finding import Field
-from finder.finders import corrections
+from finder.finders import diameters, parted
 from finder.network import StarNetwork, star_loss
 from finder.pictures import real_lesson, synthetic_lessons
 from finder.scoring import Found, differences, overlapping, pairs, rates, score
@@ -116,22 +116,27 @@ def test_distinct__keeps_the_deeper_of_one_cell_and_both_of_two() -> None:
     assert distinct(stars).places.tolist() == [[10, 10], [16, 10]]
 
 
-def test_corrections__part_a_cell_of_two_add_a_missing_one_and_leave_the_others() -> None:
-    classical = np.array([[0, 0, 34, 20], [100, 0, 20, 20], [200, 0, 20, 20]], float)
-    learned = np.array(
-        [[0, 0, 20, 20], [14, 0, 20, 20], [101, 1, 20, 20], [150, 0, 20, 20], [300, 0, 20, 20]], float
-    )
-    depth = np.array([0.9, 0.8, 0.9, 0.7, 0.5])
-    gone, new = corrections(classical, learned, depth, 0.6)
-    assert gone.tolist() == [True, False, False]
-    assert new.tolist() == [True, True, False, True, False]
+def test_parted__a_large_cell_gives_way_to_two_and_the_others_stay() -> None:
+    classical = np.array([[0, 0, 34, 20], [100, 0, 34, 20], [200, 0, 20, 20], [300, 0, 34, 20]], float)
+    two = np.array([[0, 0, 20, 20], [14, 0, 20, 20]])
+    learned = np.concatenate([two, two + np.array([100, 0, 0, 0]), [[201, 0, 20, 20], [300, 0, 20, 20]]])
+    large = np.array([True, False, True, True])
+    gone, new = parted(classical, large, learned.astype(float))
+    assert gone.tolist() == [True, False, False, False]
+    assert new.tolist() == [True, True, False, False, False, False]
 
 
-def test_corrections__leave_two_cells_that_both_finders_see() -> None:
+def test_parted__two_cells_that_both_finders_see_stay() -> None:
     boxes = np.array([[0, 0, 20, 20], [12, 0, 20, 20]], float)
-    gone, new = corrections(boxes, boxes + np.array([1, 0, 0, 0]), np.ones(2), 0.6)
+    gone, new = parted(boxes, np.ones(2, bool), boxes + np.array([1, 0, 0, 0]))
     assert not gone.any()
     assert not new.any()
+
+
+def test_diameters__of_stars_are_in_typical_cells() -> None:
+    places = np.array([[10.0, 10], [30, 10]])
+    outlines = places[:, None] + np.array([5, 2.5])[:, None, None] * DIRECTIONS
+    assert diameters(Stars(places, outlines, np.ones(2))) == pytest.approx([1, 0.5], rel=0.02)
 
 
 def test_overlapping__is_of_boxes_that_share_more_than_discs_that_touch() -> None:
