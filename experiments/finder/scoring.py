@@ -100,7 +100,8 @@ def score(field: Field, find: Finder) -> Score:
     close = overlapping(field.boxes)
     stray = ~hit & ~found.cut
     apart = np.abs(found.centres[:, None] - field.centres[None, close])
-    inside = np.asarray(apart < field.boxes[None, close, 2:] / 2).all(axis=2).any(axis=1)
+    within: NDArray[np.bool_] = apart < field.boxes[None, close, 2:] / 2
+    inside = (within[..., 0] & within[..., 1]).any(axis=1)
     matched = int(close[rows].sum())
     counts = (len(field.boxes), len(hit), (hit | ~found.cut).sum(), len(rows), close.sum())
     return Score(
