@@ -10,6 +10,7 @@ import torch
 
 from cell_finding import Field
 from finder.finders import diameters, parted
+from finder.looking import doubtful, sheet, tile
 from finder.network import StarNetwork, star_loss
 from finder.pictures import real_lesson, synthetic_lessons
 from finder.scoring import Found, differences, overlapping, pairs, rates, score
@@ -179,6 +180,17 @@ def test_differences__of_a_finder_from_itself_are_none() -> None:
     scores = [few, score(field(), lambda _: Found(boxes, np.zeros(3, bool), 20.0))]
     assert differences(scores, scores)["f1"] == (0, 0, 0)
     assert differences(scores[:1], scores[1:])["recall"][0] == pytest.approx(2 / 3)
+
+
+def test_doubtful__is_a_parted_cell_with_a_part_that_has_no_label() -> None:
+    boxes = np.array([[0, 0, 34, 20], [50, 60, 34, 20]], float)
+    before = Found(boxes, np.zeros(2, bool), 20.0)
+    parts = np.array([[0, 0, 20, 20], [14, 0, 20, 20], [47, 60, 20, 20], [60, 60, 20, 20]], float)
+    (shown,) = doubtful(field(), before, Found(parts, np.zeros(4, bool), 20.0))
+    assert shown.tolist() == parts[2:].tolist()
+    strip = tile(field(), shown)
+    assert len({tuple(colour) for colour in strip.reshape(-1, 3).tolist()}) > 2
+    assert sheet([strip] * 4, 60).shape == (2 * strip.shape[0], 3 * strip.shape[1], 3)
 
 
 def test_normalised__undoes_light_and_contrast() -> None:
