@@ -150,7 +150,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=60, help="at most so many images a set")
     parser.add_argument("--sets", nargs="*", default=list(MEASURED_BY), choices=list(MEASURED_BY))
     parser.add_argument("--look", type=int, help="measure nothing; draw so many cells parted against labels")
-    parser.add_argument("--steps", type=int, default=600, help="of each network")
+    parser.add_argument("--steps", type=int, default=2000, help="of each network")
     parser.add_argument("--seed", type=int, default=18, help="of every random choice")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
