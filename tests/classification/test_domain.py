@@ -16,7 +16,14 @@ from reddino.classification.classifier import open_classifier
 from reddino.classification.domain import Appearance, judge
 from reddino.classification.fit import fit_on_table
 from reddino.classification.looks import ALL_MEASURES, sampled
-from reddino.classification.training_cells import STRIP, TRAINING_CELLS
+from reddino.classification.novelty import Novelty
+from reddino.classification.training_cells import (
+    STRIP,
+    TRAINING_CELLS,
+    TrainingCells,
+    open_training_cells,
+    save_training_cells,
+)
 from reddino.foundations.errors import RedDinoError
 from reddino.smears.manifest import Manifest
 
@@ -150,6 +157,18 @@ def test_open_classifier__refuses_training_cells_of_another(fitted: Path, tmp_pa
     (tmp_path / "c" / TRAINING_CELLS).write_bytes(b"nothing")
     with pytest.raises(RedDinoError, match="cannot be read"):
         open_classifier(tmp_path / "c")
+
+
+def test_open_training_cells__refuses_numbers_of_which_one_changed(tmp_path: Path) -> None:
+    novelty = Novelty(np.ones((4, 3), np.float16), 1.0, np.linspace(0.1, 1.0, 5))
+    save_training_cells(tmp_path, TrainingCells(novelty), "me")
+    assert open_training_cells(tmp_path, "me") is not None
+    file = tmp_path / TRAINING_CELLS
+    content = bytearray(file.read_bytes())
+    content[-9] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(RedDinoError, match="do not fit their checksum; fit the classifier again"):
+        open_training_cells(tmp_path, "me")
 
 
 def test_fit__keeps_a_strip_of_training_cells(fitted: Path) -> None:

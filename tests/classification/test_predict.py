@@ -199,6 +199,8 @@ def test_fit__on_a_table_is_the_same_as_on_its_smears(fitted: Path, tmp_path: Pa
     assert made.model == "morphology"
     with pytest.raises(RedDinoError, match="is an embedding table"):
         reddino.fit(tmp_path / "t", tmp_path / "d", model="morphology")
+    with pytest.raises(RedDinoError, match="so that side and unit and pooling would do nothing"):
+        reddino.fit(tmp_path / "t", tmp_path / "d", side=40, unit="px", pooling="mean")
 
 
 def test_predict__refuses_a_file_of_another_kind(fitted: Path, tmp_path: Path) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+from types import SimpleNamespace
+from typing import Any
 
+import pyarrow as pa
 import pytest
 from rich.console import Console
 from rich.table import Table
@@ -12,6 +15,7 @@ from reddino.classification.domain import UnitVerdict, Verdict
 from reddino.classification.domain_report import DomainReport
 from reddino.cli import tables, terminal
 from reddino.cli.domain_table import domain_table
+from reddino.cli.summaries import prediction_table
 
 
 def _wide(numbers: int, name: str = "reddino-tiny") -> Table:
@@ -77,3 +81,19 @@ def test_domain_table__lists_sources_and_slides_that_are_not_within() -> None:
     table = domain_table(DomainReport(units, ""), 100)
     assert list(table.columns[0].cells) == ["lab", "lab, slide 8", "8 slides"]
     assert list(table.columns[2].cells) == ["within", "outside", "within"]
+
+
+def test_prediction_table__names_the_source_of_slides_of_one_name() -> None:
+    counts = pa.table(
+        {
+            "source": ["lab a", "lab b", "lab b"],
+            "slide": ["1", "1", "2"],
+            "path": ["", "", ""],
+            "cells": [3, 4, 5],
+            "n_burr": [3, 4, 5],
+        }
+    )
+    made: Any = SimpleNamespace(counts=lambda: counts, classes=("burr",), rule=None, unadjusted=None)
+    table = prediction_table(made)
+    assert list(table.columns[0].cells) == ["1 (lab a)", "1 (lab b)", "2", "all"]
+    assert list(prediction_table(made, most=1).columns[0].cells) == ["1 (lab a)", "(2 more)", "all"]

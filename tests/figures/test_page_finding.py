@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,36 @@ def test_read_prediction_file__reads_csv_as_parquet_and_finds_it_in_its_folder(t
         read_prediction_file(file.with_name("cells.slides.parquet"))
     with pytest.raises(RedDinoError, match=r"give its \.parquet or \.csv"):
         read_prediction_file(table_folder / "nothing.parquet")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "fault"),
+    [("view_x", "left", "does not hold numbers"), ("p_sickle", 2.5, "2.5 is no probability")],
+)
+def test_read_prediction_file__refuses_numbers_that_are_none(
+    table_folder: Path, column: str, value: object, fault: str
+) -> None:
+    file = write_prediction_file(table_folder.parent)
+    table = pq.read_table(file)
+    values = [value, *map(type(value), table.column(column).to_pylist()[1:])]
+    pq.write_table(table.set_column(table.column_names.index(column), column, pa.array(values)), file)
+    with pytest.raises(RedDinoError, match=rf"column '{column}'.*{fault}"):
+        read_prediction_file(file)
+
+
+def test_with_predictions__of_several_cells_at_one_place_each_takes_its_own(table_folder: Path) -> None:
+    read = read_embeddings(table_folder)
+    same = read.table.column("view_x").to_numpy().copy()
+    same[:] = 7.0
+    table = read.table
+    for name in ("view_x", "view_y"):
+        table = table.set_column(table.column_names.index(name), name, pa.array(same))
+    made = read_prediction_file(write_prediction_file(table_folder.parent))
+    placed = made.table
+    for name in ("view_x", "view_y"):
+        placed = placed.set_column(placed.column_names.index(name), name, pa.array(same))
+    joined, note = with_predictions(replace(read, table=table), replace(made, table=placed))
+    assert joined.strings("predicted") == made.strings("predicted") and note == ""
 
 
 def test_with_predictions__joins_by_image_and_place_and_counts_the_others(table_folder: Path) -> None:

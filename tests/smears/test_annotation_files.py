@@ -129,6 +129,8 @@ def test_voc__a_file_that_names_another_picture_is_counted(tmp_path: Path) -> No
         (voc(("R", 1, 2, "1_1", 12)), "lacks a number"),
         (voc(("R", 1, 2, "inf", 12)), "lacks a number"),
         ("<annotation><object><name>R</name><polygon/></object></annotation>", "outlines are not read"),
+        (voc(("R", 1, 2, 11, 12)).replace("</name>", "</name><name>G</name>"), "several of <name>"),
+        (voc(("R", 1, 2, 11, 12)).replace("</bndbox>", "</bndbox><bndbox/>"), "several of <bndbox>"),
         ("<html><object/></html>", "no Pascal VOC file"),
         ('<annotation xmlns="x"><object/></annotation>', "no Pascal VOC file"),
         ("\ufeff", "cannot be read as XML"),
@@ -144,6 +146,14 @@ def test_voc__what_makes_no_sense_is_listed(tmp_path: Path, content: str, fault:
     assert len(read_voc(tmp_path, failures=failures)) == 1
     [(_, reason)] = failures
     assert fault in reason
+
+
+def test_voc__difficult_objects_are_taken_and_counted(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    two = voc(("R", 1, 2, 11, 12), ("G", 21, 2, 31, 12))
+    text(tmp_path / "a.xml", two.replace("</name>", "</name><difficult>1</difficult>", 1))
+    found = read_voc(tmp_path)
+    assert len(found) == 2 and kinds(found) == {"objects marked difficult": 1}
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
@@ -319,6 +329,12 @@ def test_class_folders__the_class_is_clear_or_the_picture_is_listed(
     if label is None:
         with pytest.raises(RedDinoError, match=r"no class folder|not clear"):
             read_class_folders(tmp_path)
+
+
+def test_readers__where_nothing_could_be_taken_the_first_fault_is_named(tmp_path: Path) -> None:
+    picture(tmp_path / "burr/patient 7/1.png")
+    with pytest.raises(RedDinoError, match=r"none of its images.*the first fault: 1\.png, .*not clear"):
+        read_class_folders(tmp_path, failures=Failures())
 
 
 def test_class_folders__a_pattern_names_the_folder_of_the_class(tmp_path: Path) -> None:

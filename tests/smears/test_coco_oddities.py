@@ -140,6 +140,20 @@ def test_coco__ids_are_the_same_as_text_and_as_number(folder: Path) -> None:
     assert reasons == ["annotation 3 (id None): its image_id True is not listed"]
 
 
+def test_coco__boxes_with_a_score_are_counted(folder: Path) -> None:
+    coco(folder / "a.json", [A], [box(score=0.3), box(x=40, score=None), box(x=70)])
+    rows, reasons, found = read(folder)
+    assert len(rows) == 3 and not reasons and found == {"boxes with a confidence": 1}
+
+
+def test_coco__ids_as_numbers_that_lost_digits_are_nobodys(folder: Path) -> None:
+    images = [{**A, "id": 2**60}, {**B, "id": 2**60 + 1}]
+    coco(folder / "a.json", images, [box(2**60 + 1), box(float(2**60), 30)])
+    rows, reasons, _ = read(folder)
+    assert rows == [("a.png", None, None), ("b.png", 10, "RBC")]
+    assert "its image_id 1.152921504606847e+18 is not listed" in reasons[0]
+
+
 @pytest.mark.parametrize(
     ("name", "found"),
     [
@@ -235,3 +249,6 @@ def test_coco__a_broken_json_file_is_named_and_the_others_read(folder: Path, con
     text(folder / "broken.json", content)
     rows, reasons, _ = read(folder)
     assert rows == [("a.png", 10, "RBC")] and "cannot be read as JSON" in reasons[0]
+    (folder / "a.json").unlink()
+    with pytest.raises(RedDinoError, match=r"the first fault: broken\.json, cannot be read as JSON"):
+        read_coco(folder, failures=Failures())

@@ -358,6 +358,9 @@ def test_with_groups__fills_listed_images_and_keeps_the_rest(tmp_path: Path) -> 
 
 def test_with_groups__refuses_a_table_that_does_not_fit(tmp_path: Path) -> None:
     manifest = manifest_of(tmp_path, path=["1.jpg"])
+    twice = csv_file(tmp_path, "group,path\n7,1.jpg\n7,1.jpg\n8,1.jpg\n", "t.csv")
+    with pytest.raises(RedDinoError, match=r"t\.csv, line 4 \(1\.jpg\): is in the groups '7' and '8'"):
+        with_groups(manifest, twice)
     with pytest.raises(RedDinoError, match="lists no image"):
         with_groups(manifest, csv_file(tmp_path, "group,path\n1,2.jpg\n", "a.csv"))
     with pytest.raises(RedDinoError, match="without a group"):

@@ -68,13 +68,27 @@ def test_tidy__joins_accents_and_keeps_what_has_a_meaning() -> None:
         "<NULL>",
         "N\uff0fA",
         "\uff0d",
+        "#NV",
+        "#N/D",
+        "#DIV/0!",
+        "#WERT!",
+        "#NAME?",
+        "#¡VALOR!",
+        "#¿NOMBRE?",
+        "#Н/Д",
+        "#SAKNAS!",
+        "#N/D!",
+        "Err:502",
     ],
 )
 def test_means_missing__recognises_what_programs_write(word: str) -> None:
     assert means_missing(word)
 
 
-@pytest.mark.parametrize("word", ["0", "p1", "normal", "none", "unknown", "n", "a", "N", "-1", "no", "NAN1"])
+@pytest.mark.parametrize(
+    "word",
+    ["0", "p1", "normal", "none", "unknown", "n", "a", "N", "-1", "no", "NAN1", "#1", "#7!", "#burr", "Err"],
+)
 def test_means_missing__leaves_values_alone(word: str) -> None:
     assert not means_missing(word)
 
@@ -208,10 +222,23 @@ def test_check__takes_the_far_edge_of_a_box_for_no_width() -> None:
     assert not found(side=["left", "right"], patient_age=["70", "71"])
 
 
-@pytest.mark.parametrize("left", ["1.23457E+11", "1E+05", "####", "M\ufffdller"])
+@pytest.mark.parametrize("left", ["1.23457E+11", "1E+05", "####", "M\ufffdller", "MÃ¼ller", "ç´°"])
 def test_check__reports_what_a_spreadsheet_or_an_encoding_left_of_an_id(left: str) -> None:
     finding = found(patient=["p1", left, left])["values that lost characters"]
     assert (finding.count, finding.first, finding.harmless) == (2, "row 2 (1.png)", False)
+
+
+@pytest.mark.parametrize("left", ["3-Jan", "01. Mrz", "Mar-01", "12-Dez"])
+def test_check__reports_ids_that_a_spreadsheet_took_for_dates(left: str) -> None:
+    finding = found(slide=["4-1b", left, "13-1"])["values that lost characters"]
+    assert (finding.count, finding.first) == (1, "row 2 (1.png)")
+    assert "values that lost characters" not in found(slide=[left, left])
+    assert "values that lost characters" not in found(label=["mar", "may 7b", "target"])
+
+
+def test_check__takes_accents_and_other_scripts_for_what_they_are() -> None:
+    names = ["Müller", "Zoë", "Šimůnek", "Ångström", "棘红细胞", "Ä", "São Tomé", "naïve ½"]
+    assert "values that lost characters" not in found(patient=names)
 
 
 def test_check__reports_numbers_too_large_for_their_type() -> None:

@@ -1,8 +1,10 @@
-"""Arguments of several verbs: a call for progress, and the side of a view."""
+"""Arguments of several verbs: a call for progress, numbers in their range, and the side of a view."""
 
 from __future__ import annotations
 
+import inspect
 import logging
+import math
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
@@ -19,6 +21,44 @@ Advance = Callable[[int, int], None]
 P = ParamSpec("P")
 T = TypeVar("T")
 log = logging.getLogger(__name__)
+
+#: The least and the largest number that an argument of this name may be, in every verb that takes it.
+RANGES: dict[str, tuple[float, float]] = {
+    "seed": (0, 2**32 - 1),
+    "folds": (2, 10_000),
+    "rows": (1, 10_000_000),
+    "dimensions": (1, 100_000),
+    "batch_size": (1, 1_000_000),
+    "image_size": (1, 8192),
+    "threads": (0, 4096),
+    "per_image": (1, 1_000_000),
+    "most": (1, 100_000),
+    "most_overlays": (0, 1_000_000),
+    "scale": (0.001, 100),
+    "resamples": (0, 1_000_000),
+    "repeats": (1, 10_000),
+}
+
+
+def numbers_in_range(verb: Callable[P, T]) -> Callable[P, T]:
+    """Let a verb refuse numbers that are out of `RANGES`, before it does anything."""
+    names = list(inspect.signature(verb).parameters)
+
+    @wraps(verb)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        for name, value in [*zip(names, args, strict=False), *kwargs.items()]:
+            if name in RANGES and isinstance(value, int | float) and not isinstance(value, bool):
+                _require_range(name, value)
+        return verb(*args, **kwargs)
+
+    return call
+
+
+def _require_range(name: str, value: float) -> None:
+    least, most = RANGES[name]
+    if math.isnan(value) or not least <= value <= most:
+        shown = f"{value:.3g}" if isinstance(value, float) else str(value)[:40]
+        raise RedDinoError(f"{name} must be from {least:,} to {most:,}, not {shown}")
 
 
 def with_former_names(**names: str) -> Callable[[Callable[P, T]], Callable[P, T]]:

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from reddino.api.arguments import Advance, one_or_several, view_side
+from reddino.api.arguments import Advance, numbers_in_range, one_or_several, view_side
 from reddino.api.sole_writer import sole_writer
 from reddino.checks.notice import Notice, mention_findings
 from reddino.classification import fit_job
@@ -34,6 +34,7 @@ from reddino.views.choices import Scale, Unit
 log = logging.getLogger(__name__)
 
 
+@numbers_in_range
 @sole_writer(folders=("out",))
 def fit(
     data: Data,
@@ -113,6 +114,9 @@ def fit(
             raise RedDinoError(
                 f"{data} is an embedding table: give a manifest to choose or tune a network on"
             )
+        _refuse_with_table(
+            data, side=side, unit=unit, scale=scale, pooling=pooling, image_size=image_size, **views
+        )
         table = read_embeddings(str(data))
         mention_findings([table.manifest()], notice)
         return fit_on_table(table, Path(out), folds=folds, seed=seed, **common)
@@ -135,6 +139,17 @@ def fit(
     return made
 
 
+def _refuse_with_table(table: object, **views: Any) -> None:
+    """Refuse options on what to embed where a table is given, which would be ignored."""
+    usual = {"scale": "picture", "pooling": "cls", "border": "pad", "mask_centre": 0.0}
+    idle = [name for name, value in views.items() if value != usual.get(name)]
+    if idle:
+        raise RedDinoError(
+            f"{table} is an embedding table, so that {' and '.join(idle)} would do nothing: give the smears"
+        )
+
+
+@numbers_in_range
 @sole_writer(folders=("overlays",), files=("out",))
 def predict(
     classifier: str | Path,

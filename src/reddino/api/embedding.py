@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from reddino.api.arguments import Advance, view_side
+from reddino.api.arguments import Advance, numbers_in_range, view_side
 from reddino.api.sole_writer import sole_writer
 from reddino.checks.notice import Notice, mention_findings
 from reddino.classification.domain_report import DomainReport
@@ -39,6 +39,7 @@ WHOLE_PICTURES = (
 )
 
 
+@numbers_in_range
 def embed(
     data: Data | Sequence[Data],
     model: str,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from reddino.api.arguments import numbers_in_range
 from reddino.api.sole_writer import sole_writer
 from reddino.classification.predicted_kinds import kinds_of_vectors
 from reddino.embedding.embeddings import Embeddings
@@ -36,6 +37,7 @@ from reddino.smears.opening import Data, open_data
 log = logging.getLogger(__name__)
 
 
+@numbers_in_range
 @sole_writer(folders=("out",))
 def explore(
     table: str | Path,
@@ -92,6 +94,7 @@ def explore(
     return overview
 
 
+@numbers_in_range
 @sole_writer(folders=("out",))
 def patches(
     data: Data,
@@ -129,6 +132,7 @@ def patches(
     return drawn
 
 
+@numbers_in_range
 @sole_writer(files=("out",))
 def report(
     of: str | Path,

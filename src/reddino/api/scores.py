@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from reddino.api.arguments import numbers_in_range
 from reddino.api.embedding import embed
 from reddino.api.sole_writer import sole_writer
 from reddino.checks.notice import Notice
@@ -31,6 +32,7 @@ from reddino.foundations.errors import RedDinoError
 from reddino.foundations.provenance import hash_bytes, provenance
 
 
+@numbers_in_range
 @sole_writer(folders=("figures",), files=("out",))
 def evaluate(
     what: str | Path | Sequence[str | Path] = (),
@@ -135,6 +137,7 @@ def _write_results(path: Path, found: Evaluation) -> None:
     save_tables(path, found, origin, found.grids)
 
 
+@numbers_in_range
 @sole_writer(files=("out",))
 def batch(
     tables: str | Path | Sequence[str | Path],

@@ -94,6 +94,9 @@ _SYNONYMS: dict[str, Sequence[str]] = {
 _EDGES = {"w": ("xmax", "x2", "right", "bboxx2"), "h": ("ymax", "y2", "bottom", "bboxy2")}
 #: What is left of a long number in a spreadsheet's cell, and of letters of another encoding.
 _LOSSY = re.compile(r"-?\d(\.\d+)?[Ee]\+\d+|-?\d\.\d+[Ee]\d+|#{3,}|.*\ufffd.*", re.DOTALL)
+#: What a spreadsheet makes of ids such as '3-1' and 'MAR1': a day of a month, without a year.
+_MONTH = r"(jan|feb|mar|mär|mrz|apr|may|mai|jun|jul|aug|sept?|o[ck]t|nov|de[cz])"
+_DATE = re.compile(rf"\d{{1,2}}[-. ]+{_MONTH}\.?|{_MONTH}[-. ]+\d{{1,2}}", re.IGNORECASE)
 _DECIMAL_COMMA = r"^\s*[+-]?\d+,\d+\s*$"
 _NUMBER = r"^\s*[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?\s*$"
 
@@ -169,7 +172,10 @@ def _doubtful(manifest: Manifest, column: str, values: Sequence[_Value]) -> Iter
 
 
 def _lossy(manifest: Manifest, column: str, values: Sequence[_Value]) -> Iterator[Finding]:
-    found = [value for value in values if _LOSSY.fullmatch(value.text)]
+    found = [value for value in values if _LOSSY.fullmatch(value.text) or _garbled(value.text)]
+    dates = [value for value in values if _DATE.fullmatch(value.text)]
+    if len(dates) < len(values):  # where all are dates, dates were meant
+        found = sorted({*found, *dates}, key=lambda value: value.first)
     if found:
         text = (
             f"column '{column}': '{found[0].text}' is what a spreadsheet, or another encoding, left of "
@@ -177,6 +183,17 @@ def _lossy(manifest: Manifest, column: str, values: Sequence[_Value]) -> Iterato
         )
         rows = sum(value.count for value in found)
         yield Finding("values that lost characters", text, rows, manifest.place(found[0].first))
+
+
+def _garbled(text: str) -> bool:
+    """Return whether a text is UTF-8 that a program read as a Western encoding, such as 'MÃ¼ller'."""
+    for encoding in () if text.isascii() else ("cp1252", "latin-1"):
+        try:
+            text.encode(encoding).decode("utf-8")
+        except UnicodeError:
+            continue
+        return True
+    return False
 
 
 def check_columns(manifest: Manifest) -> Iterator[Finding]:

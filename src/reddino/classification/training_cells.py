@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.view_encoder import Images
 from reddino.foundations.atomic import atomic_path
 from reddino.foundations.errors import RedDinoError
+from reddino.foundations.provenance import hash_bytes
 from reddino.views.spec import ViewSpec
 
 TRAINING_CELLS, STRIP = "training-cells.safetensors", "training-cells.png"
@@ -139,6 +140,7 @@ def save_training_cells(folder: Path, kept: TrainingCells, belongs_to: str, *, p
             "looks_source": kept.appearance.source.astype(np.int32),
         }
         described["sources"] = json.dumps(list(kept.appearance.sources))
+    described["content"] = _content(arrays)
     with atomic_path(folder / TRAINING_CELLS) as partial:
         save_file({name: np.ascontiguousarray(value) for name, value in arrays.items()}, partial, described)
     if pictures and kept.strip is not None:
@@ -160,6 +162,8 @@ def open_training_cells(folder: Path, belongs_to: str) -> TrainingCells | None:
         with safe_open(path, "np") as file:
             described = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if described.get("content") not in (None, _content(arrays)):  # files of before have none
+            raise ValueError("its numbers do not fit their checksum")
         sources = json.loads(described.get("sources", "[]"))
         kept = _from_arrays(arrays, tuple(str(name) for name in sources))
     except (ValueError, TypeError, KeyError, IndexError, SafetensorError, OSError) as error:
@@ -168,6 +172,11 @@ def open_training_cells(folder: Path, belongs_to: str) -> TrainingCells | None:
     if described.get("belongs_to") != belongs_to:
         raise RedDinoError(f"{path} belongs to another classifier; the folder was mixed or damaged")
     return TrainingCells(kept.novelty, kept.held_out, kept.appearance, _read_strip(folder / STRIP))
+
+
+def _content(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
+    """Return 16 hex digits over the numbers of all arrays."""
+    return hash_bytes(*(np.ascontiguousarray(arrays[name]).tobytes() for name in sorted(arrays)))
 
 
 def _from_arrays(arrays: dict[str, Any], sources: tuple[str, ...]) -> TrainingCells:

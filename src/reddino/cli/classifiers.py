@@ -12,7 +12,7 @@ import reddino
 from reddino.classification.prediction_paths import counts_path
 from reddino.cli.domain_table import show_domain
 from reddino.cli.held_out_tables import held_out_tables
-from reddino.cli.options import Several, joined_sources, pair, priors_given
+from reddino.cli.options import Several, joined_sources, new_labels, priors_given
 from reddino.cli.prior_notes import shift_notes
 from reddino.cli.program import app
 from reddino.cli.summaries import prediction_table
@@ -102,7 +102,7 @@ def fit(
             group_by=group_by,
             join_sources=joined_sources(join_sources),
             drop=drop,
-            rename=dict(pair(entry) for entry in rename),
+            rename=new_labels(rename),
             side=side,
             unit=unit,
             scale=scale,

@@ -10,7 +10,7 @@ from typing import Annotated
 from rich.table import Table
 
 import reddino
-from reddino.cli.options import Several, pair
+from reddino.cli.options import Several, new_labels
 from reddino.cli.program import app
 from reddino.cli.terminal import complain, print_line, show_tables
 from reddino.foundations.counting import counted
@@ -58,7 +58,7 @@ def labels(
         out,
         what=what,
         reader=reader,
-        others=dict(pair(entry, "--others", "such as artefact=artefact") for entry in others),
+        others=new_labels(others, "--others", "such as artefact=artefact"),
         format=format,
         kappas=kappas,
         add=add,

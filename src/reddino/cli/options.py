@@ -18,14 +18,18 @@ def joined_sources(given: Sequence[str] | None) -> tuple[str, ...]:
     return () if given is None else tuple(given) or IDENTITIES
 
 
-def pair(
-    entry: str, option: str = "--map", instead: str = "use --drop to leave a label out"
-) -> tuple[str, str]:
-    """Return the old and the new label of an entry of an option such as --map, old=new."""
-    old, equals, new = entry.partition("=")
-    if not (old and equals and new):
-        raise RedDinoError(f"{option} takes old=new, not '{entry}'; {instead}")
-    return old, new
+def new_labels(
+    entries: Sequence[str], option: str = "--map", instead: str = "use --drop to leave a label out"
+) -> dict[str, str]:
+    """Return the new label by the old one, of the entries of an option such as --map, old=new."""
+    found: dict[str, str] = {}
+    for entry in entries:
+        old, equals, new = entry.partition("=")
+        if not (old and equals and new):
+            raise RedDinoError(f"{option} takes old=new, not '{entry}'; {instead}")
+        if found.setdefault(old, new) != new:
+            raise RedDinoError(f"{option} renames '{old}' to '{found[old]}' and '{new}': leave one out")
+    return found
 
 
 def priors_given(entries: Sequence[str]) -> dict[str, float] | str | None:

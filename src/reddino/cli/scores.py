@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 import reddino
-from reddino.cli.options import Several, joined_sources, pair
+from reddino.cli.options import Several, joined_sources, new_labels
 from reddino.cli.program import app
 from reddino.cli.terminal import complain, print_line, progress_bar, show_tables
 from reddino.evaluation.choices import PUBLISHED, OptionalClassifier, Protocol
@@ -112,7 +112,7 @@ def evaluate(
         seed=seed,
         classes=classes,
         drop=drop,
-        rename=dict(pair(entry) for entry in rename),
+        rename=new_labels(rename),
         classifiers=(*PUBLISHED, *also),
         resamples=resamples,
         embedding={
@@ -181,7 +181,7 @@ def batch(
         rows=rows,
         seed=seed,
         drop=drop,
-        rename=dict(pair(entry) for entry in rename),
+        rename=new_labels(rename),
         out=out,
     )
     show_tables([reports.table(), reports.scale()])

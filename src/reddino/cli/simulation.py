@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from rich.table import Table
 
 import reddino
-from reddino.cli.options import Several, joined_sources, pair
+from reddino.cli.options import Several, joined_sources, new_labels
 from reddino.cli.review import review_app
 from reddino.cli.terminal import print_line, show_log, show_tables
 from reddino.reviewing.choices import Strategy
@@ -61,7 +61,7 @@ def simulate(
         group_by=group_by,
         join_sources=joined_sources(join_sources),
         drop=drop,
-        rename=dict(pair(entry) for entry in rename),
+        rename=new_labels(rename),
         out=out,
     )
     shown = Table("strategy", title=f"after {report.labels} labels, {seeds} seeds")

@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 from math import isnan
 from statistics import median
+from typing import Any
 
 from rich.table import Table
 
 import reddino
-from reddino.foundations.visible import short, short_names
+from reddino.foundations.visible import short_names
 
 #: With more sources than this, labels are counted over all of them together.
 MOST_SOURCES = 8
@@ -88,6 +89,16 @@ def model_table(models: Sequence[reddino.KnownModel]) -> Table:
     return table
 
 
+def _names_of(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the slide or image of each row of counts, with its source where two have one of that name."""
+    names = [str(row["slide"] or row["path"]) for row in rows]
+    alike, shown = Counter(names), short_names(names, LETTERS)
+    return [
+        f"{name} ({row['source'] or 'no source'})" if alike[full] > 1 else name
+        for name, full, row in zip(shown, names, rows, strict=True)
+    ]
+
+
 def prediction_table(predictions: reddino.Predictions, most: int = 20) -> Table:
     """Return the cells of each class, in all and on the first slides."""
     counts = predictions.counts()
@@ -97,8 +108,9 @@ def prediction_table(predictions: reddino.Predictions, most: int = 20) -> Table:
     for name in ("cells", *short_names(predictions.classes, LETTERS), *without):
         table.add_column(name, justify="right")
     columns = ("cells", *(f"n_{name}" for name in predictions.classes), *without)
-    for row in counts.slice(0, most).to_pylist():
-        table.add_row(short(row["slide"] or row["path"], LETTERS), *(str(row[name]) for name in columns))
+    rows = counts.to_pylist()
+    for shown, row in list(zip(_names_of(rows), rows, strict=True))[:most]:
+        table.add_row(shown, *(str(row[name]) for name in columns))
     if counts.num_rows > most:
         table.add_row(f"({counts.num_rows - most} more)", *("" for _ in columns))
     table.add_section()

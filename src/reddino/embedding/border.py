@@ -7,7 +7,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from reddino.embedding.embeddings import Embeddings
-from reddino.rbc.found_cells import AT_BORDER
+from reddino.rbc.found_cells import given_at_border
 
 
 def cells_at_border(table: pa.Table) -> NDArray[np.bool_]:
@@ -15,10 +15,7 @@ def cells_at_border(table: pa.Table) -> NDArray[np.bool_]:
 
     None are where the table does not say: tables of before lack the column.
     """
-    if AT_BORDER not in table.column_names:
-        return np.zeros(table.num_rows, np.bool_)
-    said = table.column(AT_BORDER).to_pylist()
-    return np.array([str(value).strip().lower() in ("true", "1") for value in said], np.bool_)
+    return given_at_border(table)
 
 
 def whole_cells(table: Embeddings) -> tuple[Embeddings, int]:

@@ -36,7 +36,7 @@ from reddino.evaluation.splits import (
 )
 from reddino.foundations.errors import RedDinoError
 
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
 #: Protocols in which a column defines the training and test rows, so that no group can be kept together.
 SIDES_GIVEN = ("cross-source", "leave-one-source-out", "fixed")
 
@@ -77,11 +77,11 @@ class Question(BaseModel):
     split_column: str = "split"
     test_values: tuple[str, ...] = ()
     folds: Annotated[int, Field(ge=2)] = 5
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     shots: Count = 5
     repeats: Count = 10
     classifiers: tuple[Classifier, ...] = PUBLISHED
-    resamples: Annotated[int, Field(ge=0)] = RESAMPLES
+    resamples: Annotated[int, Field(ge=0, le=1_000_000)] = RESAMPLES
 
 
 @dataclass(frozen=True)

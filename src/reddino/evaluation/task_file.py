@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
@@ -18,6 +18,8 @@ from reddino.foundations.structured import first_fault, read_yaml
 from reddino.networks.choices import VectorPooling
 from reddino.smears.opening import open_data
 from reddino.views.choices import Scale, Unit, ViewKind
+
+Checked = TypeVar("Checked", bound=Question)
 
 #: Training cells a class, where none are given.
 SHOTS = (1, 5, 10, 50)
@@ -57,7 +59,9 @@ class Task(Question):
         several = (self.shots,) if isinstance(self.shots, int) else self.shots
         if self.protocol != "few-shot":
             return {title: Question(**kept)}
-        return {f"{title}, {shots} a class": Question(**kept, shots=shots) for shots in several}
+        return {
+            f"{title}, {shots} a class": _checked(Question, {**kept, "shots": shots}) for shots in several
+        }
 
     def embedding(self) -> dict[str, Any]:
         """Return the options of `embed`."""
@@ -232,7 +236,7 @@ def chosen_views(embedding: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in embedding.items() if value != fields[name].default}
 
 
-def _checked(kind: type[Task], options: Mapping[str, Any]) -> Task:
+def _checked(kind: type[Checked], options: Mapping[str, Any]) -> Checked:
     try:
         return kind.model_validate(options)
     except ValidationError as error:

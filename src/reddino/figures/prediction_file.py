@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,6 +29,8 @@ TAKEN = (PREDICTED, PROBABILITY, "novelty", "abstained", "kind", "kind_probabili
 SUFFIXES = (".parquet", ".csv")
 #: Columns of a CSV that are text whatever they hold, such as slide 007.
 TEXTS = ("path", "source", "slide", "patient", "group", "label", PREDICTED, "kind")
+#: By which a probability may miss 0 or 1.
+_ROUNDING = 1e-3
 #: Kinds that count among the classes: red cells, and what is not surely anything else.
 RED = ("", "red cell", "unknown")
 
@@ -124,6 +127,8 @@ def read_prediction_file(path: str | Path) -> PredictionFile:
     listed = _classes(table.column_names)
     found = {value for value in table.column(PREDICTED).to_pylist() if value}
     classes = tuple(listed) if found <= set(listed) else tuple(sorted(found))
+    if PROBABILITY in table.column_names:
+        table = _with_numbers(file, table, [PROBABILITY, *(f"{PREFIX}{name}" for name in listed)])
     origin = _origin(file, table)
     units, note = _domain(origin)
     if not origin:
@@ -139,15 +144,23 @@ def read_prediction_file(path: str | Path) -> PredictionFile:
 def with_predictions(table: Embeddings, file: PredictionFile) -> tuple[Embeddings, str]:
     """Return a table with the predictions of its cells as columns, and a note on cells without one.
 
-    A cell is found by its image and the pixel of its centre.
+    A cell is found by its image and the pixel of its centre; of several there, each takes the prediction of
+    its turn.
 
     Raises:
         RedDinoError: not one cell of the table is among the predictions.
     """
     if "view_x" not in table.table.column_names or "view_x" not in file.table.column_names:
         raise RedDinoError(f"{file.path} and the table name no places of cells, so they cannot be joined")
-    place = {key: row for row, key in enumerate(_keys(file.strings("path"), file.table))}
-    rows = [place.get(key) for key in _keys(table.strings("path"), table.table)]
+    place: dict[tuple[str, int, int], list[int]] = {}
+    for row, key in enumerate(_keys(file.strings("path"), file.table)):
+        place.setdefault(key, []).append(row)
+    turn: Counter[tuple[str, int, int]] = Counter()
+    rows: list[int | None] = []
+    for key in _keys(table.strings("path"), table.table):
+        there = place.get(key)
+        rows.append(None if there is None else there[min(turn[key], len(there) - 1)])
+        turn[key] += 1
     matched = sum(row is not None for row in rows)
     if not matched:
         raise RedDinoError(
@@ -193,6 +206,31 @@ def _read(file: Path) -> pa.Table:
         return original_table(pa_csv.read_csv(file, convert_options=options))
     except (pa.ArrowException, OSError) as error:
         raise RedDinoError(f"{file} cannot be read: {str(error).splitlines()[0][:160]}") from error
+
+
+def _with_numbers(file: Path, table: pa.Table, probabilities: Sequence[str]) -> pa.Table:
+    """Return the table with places and probabilities as numbers.
+
+    Raises:
+        RedDinoError: names the row of a value that is none.
+    """
+    for name in ("view_x", "view_y", *probabilities):
+        if name not in table.column_names:
+            continue
+        try:
+            values = table.column(name).cast(pa.float64())
+        except pa.ArrowException:
+            raise RedDinoError(
+                f"{file}, column '{name}': does not hold numbers alone: predict again"
+            ) from None
+        number = values.to_numpy()
+        if name in probabilities and ((number < -_ROUNDING) | (number > 1 + _ROUNDING)).any():
+            row = int(np.argmax((number < -_ROUNDING) | (number > 1 + _ROUNDING)))
+            raise RedDinoError(
+                f"{file}, row {row + 1}, column '{name}': {number[row]:g} is no probability: predict again"
+            )
+        table = table.set_column(table.column_names.index(name), name, values)
+    return table
 
 
 def _classes(columns: Sequence[str]) -> list[str]:

@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
+from reddino.foundations.errors import RedDinoError
 from reddino.rbc.finding import Cells
 from reddino.rbc.measures import no_cells
 from reddino.rbc.picture_diameters import PictureDiameter, PictureDiameters
@@ -18,6 +20,30 @@ from reddino.smears.readings import Readings
 
 #: Whether the border of its picture cuts a cell.
 AT_BORDER = "at_border"
+#: Words for yes and no, in lower case; "" is a row that gives none.
+_FLAGS = {
+    **dict.fromkeys(("true", "1", "1.0", "yes"), True),
+    **dict.fromkeys(("false", "0", "0.0", "no", ""), False),
+}
+
+
+def given_at_border(table: pa.Table) -> NDArray[np.bool_]:
+    """Return the rows (n,) of which a table itself says that the border of their image cuts the cell.
+
+    Raises:
+        RedDinoError: a value is neither yes nor no.
+    """
+    if AT_BORDER not in table.column_names:
+        return np.zeros(table.num_rows, np.bool_)
+    given = ["" if value is None else str(value) for value in table.column(AT_BORDER).to_pylist()]
+    known = {value: _FLAGS.get(value.strip().lower()) for value in set(given)}
+    odd = next((row for row, value in enumerate(given) if known[value] is None), None)
+    if odd is not None:
+        raise RedDinoError(
+            f"row {odd + 1}, column '{AT_BORDER}': {given[odd][:40]!r} is neither true nor false; mend it or "
+            "rename the column"
+        )
+    return np.array([known[value] for value in given], np.bool_)
 
 
 def find_cells_in(

@@ -328,7 +328,11 @@ def with_groups(manifest: Manifest, csv: str | Path) -> Manifest:
         RedDinoError: the table lacks a column or a value, or lists no image of the manifest.
     """
     listed = _moved(read_manifest(csv), manifest.root)
-    groups = dict(zip(listed.strings("path"), listed.strings("group"), strict=True))
+    groups: dict[str, str] = {}
+    for row, (path, group) in enumerate(zip(listed.strings("path"), listed.strings("group"), strict=True)):
+        if groups.setdefault(path, group) != group:
+            place = listed.place(row)
+            raise RedDinoError(f"{place}: is in the groups '{groups[path]}' and '{group}'; leave one out")
     if "" in groups.values():
         raise RedDinoError(
             f"{csv}: an image without a group; the table needs the columns 'group' and 'path', both filled"

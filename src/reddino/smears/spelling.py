@@ -11,10 +11,12 @@ _MISSING = frozenset(
         *("", "na", "n/a", "<na>", "#na", "#n/a", "#n/a n/a", "nan", "-nan", "+nan", "<nan>", "pd.na", "nat"),
         *("null", "nil", "#null!", "<null>", "\\n"),
         *("1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan"),
-        *("#value!", "#ref!", "#div/0!", "#name?", "#num!"),
+        *("#nv", "#n/d", "#n/b", "#i/t", "#н/д", "#není_k_dispozici", "#yok", "#hiányzik"),
         *("-", "--", "---", "−", "–", "—", "?", "??", "."),
     )
 )
+#: Errors of a spreadsheet, in whatever language it writes them: '#VALUE!', '#BEZUG!', '#¿NOMBRE?', 'Err:502'.
+_CELL_ERROR = re.compile(r"#[¡¿]?[^\W\d]+(/0|/[^\W\d]+)?[!?]|err:\d{3}")
 #: Python's None as text; 'none' in lower case may be a class.
 _MISSING_AS_WRITTEN = frozenset(("None", "NONE"))
 #: Words that may mean missing and may be a value: kept, and reported. Without brackets and points.
@@ -66,7 +68,8 @@ def tidy(text: str) -> str:
 
 def means_missing(text: str) -> bool:
     """Return whether a tidy value is a word that programs write for a missing value."""
-    return unicodedata.normalize("NFKC", text).casefold() in _MISSING or text in _MISSING_AS_WRITTEN
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    return plain in _MISSING or text in _MISSING_AS_WRITTEN or _CELL_ERROR.fullmatch(plain) is not None
 
 
 def clean(text: str) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reddino.foundations.errors import RedDinoError
-from reddino.rbc.found_cells import AT_BORDER
+from reddino.rbc.found_cells import AT_BORDER, given_at_border
 from reddino.smears.manifest import Manifest
 from reddino.views.placing import Squares, new_squares
 from reddino.views.scales import at_border
@@ -33,7 +33,7 @@ class ListedCells:
         self._centres = manifest.centres()[self.rows]
         boxes = np.stack([manifest.numbers(name)[self.rows] for name in ("x", "y", "w", "h")], axis=1)
         self._boxes = np.where((boxes[:, 2:] > 0).all(axis=1, keepdims=True), boxes, np.nan)
-        self._said = _said_at_border(manifest)[self.rows]
+        self._said = given_at_border(manifest.table)[self.rows]
 
     def of_image(self, number: int) -> slice:
         """Return which of the cells are of image `number`."""
@@ -69,14 +69,6 @@ class ListedCells:
 def starts(image: NDArray[np.int64], images: int) -> NDArray[np.int64]:
     """Return where each image's squares start among squares sorted by `image` (n,): (images + 1,)."""
     return np.concatenate([[0], np.cumsum(np.bincount(image, minlength=images))])
-
-
-def _said_at_border(manifest: Manifest) -> NDArray[np.bool_]:
-    """Return the rows (n,) of which the manifest itself says that the border cuts their cell."""
-    if AT_BORDER not in manifest.table.column_names:
-        return np.zeros(len(manifest), np.bool_)
-    said = manifest.table.column(AT_BORDER).to_pylist()
-    return np.array([str(value).strip().lower() in ("true", "1") for value in said], np.bool_)
 
 
 def require_cells(spec: ViewSpec, *, find_cells: bool, listed: bool) -> None:

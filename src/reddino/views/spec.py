@@ -54,8 +54,8 @@ class ViewSpec(BaseModel):
     unit: Unit = "px"
     output: int = Field(default=224, ge=1)
     border: Border = "pad"
-    per_image: int = Field(default=8, ge=1)
-    seed: int = Field(default=0, ge=0)
+    per_image: int = Field(default=8, ge=1, le=1_000_000)
+    seed: int = Field(default=0, ge=0, lt=2**63)
     mask_centre: float = Field(default=0.0, ge=0)
     scale: Scale = "source"
 

@@ -50,6 +50,14 @@ def reason(data: bytes) -> str:
     return caught.value.reason
 
 
+def test_decode_bytes__reads_inks_of_a_jpeg_only_where_their_meaning_is_stated() -> None:
+    data = encoded("JPEG", "CMYK", quality=98, subsampling=0)
+    assert np.abs(decode_bytes("a", data).astype(int) - PICTURE).max() < 30
+    marker = data.index(b"\xff\xee")
+    after = marker + 2 + int.from_bytes(data[marker + 2 : marker + 4], "big")
+    assert "does not state" in reason(data[:marker] + data[after:])
+
+
 @pytest.mark.parametrize("kind", list(JPEGS))
 @pytest.mark.parametrize("share", [0.3, 0.5, 0.9])
 def test_decode_bytes__refuses_a_jpeg_that_was_cut_and_closed(kind: str, share: float) -> None:

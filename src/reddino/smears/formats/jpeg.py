@@ -43,6 +43,11 @@ def decode_jpeg(path: Path, data: bytes, header: JpegImageFile, scan: int) -> ND
     if fault is not None:
         raise ImageError(path, fault)
     if header.mode not in ("RGB", "L"):
+        if "adobe" not in header.info:
+            raise ImageError(
+                path,
+                "has four inks (CMYK) and does not state whether 0 is no ink or all of it; save it as RGB",
+            )
         _decode(path, data, "CMYK")
         return np.array(header.convert("RGB"))
     pixels = _decode(path, data, "RGB")

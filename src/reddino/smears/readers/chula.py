@@ -17,7 +17,6 @@ from reddino.smears.readers.rows import (
     find_files,
     find_images,
     number,
-    require_annotated,
 )
 from reddino.smears.readers.texts import lines_of
 
@@ -76,7 +75,7 @@ def read_chula(
     matched = one_each(pairs, rows)
     found = {image: _read_cells(file, rows) for image, file in matched.items()}
     if len(matched) == len(pairs):
-        require_annotated(sum(map(bool, found.values())), folder, f"cells in {label_folder.name}/")
+        rows.require_annotated(sum(map(bool, found.values())), f"cells in {label_folder.name}/")
     report_unmatched(rows, images, files, pairs)
     for image in images:
         annotation = Annotation(matched.get(image, image), found.get(image, []))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reddino.foundations.errors import RedDinoError
 from reddino.smears.choices import Drawn
 from reddino.smears.decode import Failures
 from reddino.smears.manifest import Manifest
@@ -46,7 +45,7 @@ def read_coco(
     images = find_images(folder, failures)
     described = [one for file in find_files(folder, (".json",)) if (one := open_coco(file, rows))]
     if not described:
-        raise RedDinoError(f"{folder} holds no JSON file with images, annotations and categories")
+        rows.refuse(" holds no JSON file with images, annotations and categories")
     listed = [entry for one in described for entry in one.listed(rows)]
     found = find_pictures(listed, images, rows)
     cells = {one.file: _cells_by_image(one, rows) for one in described}
@@ -92,6 +91,9 @@ def _cells_by_image(described: CocoFile, rows: Rows) -> dict[str, list[Cell]]:
             fault = f"{place}: is the same as annotation {first}"
             rows.leave_out("annotations listed twice", described.file, fault, meaning)
             continue
+        if isinstance(entry.get("score"), int | float):
+            meaning = "they have a score: if a program predicted these boxes, no one has seen them"
+            rows.note("boxes with a confidence", meaning, f"{described.file.name}, {place}")
         cells.setdefault(image, []).append((box, label))
     return cells
 

@@ -10,16 +10,18 @@ from reddino.smears.readers.rows import Rows, number
 
 #: No picture is wider, so that no box can be.
 _LARGEST = 1e7
+#: From here on a floating-point number may stand for several whole ones.
+_LARGEST_FLOAT = 2.0**53
 
 
 def id_of(value: object) -> str | None:
     """Return an id as text, so that 7, 7.0 and "7" are one id, as programs write it.
 
-    Return None where it is not an id.
+    Return None where it is not an id, or a decimal number too large to distinguish from the next.
     """
     if isinstance(value, str):
         return value.strip() or None
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, float) and value.is_integer() and abs(value) < _LARGEST_FLOAT:
         return str(int(value))
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pyarrow as pa
 
@@ -35,6 +36,7 @@ class Rows:
         self.folder = folder
         self._source = source or folder.resolve().name
         self._failures = failures
+        self._first_fault = ""
         self._rows: list[dict[str, Value]] = []
         self._findings: dict[str, Finding] = {}
 
@@ -55,7 +57,17 @@ class Rows:
         """Note an annotation that makes no sense, or raise."""
         if self._failures is None:
             raise RedDinoError(f"{file}, {fault}")
+        self._first_fault = self._first_fault or f"; the first fault: {file.name}, {fault}"
         self._failures.add(file, fault)
+
+    def refuse(self, what: str) -> NoReturn:
+        """Raise that nothing could be taken of the collection, with the first fault that was reported."""
+        raise RedDinoError(f"{self.folder}{what}{self._first_fault or '; is this the right layout?'}")
+
+    def require_annotated(self, annotated: int, what: str) -> None:
+        """Refuse a layout in which no image has annotations: it is another layout than the chosen one."""
+        if annotated == 0:
+            self.refuse(f": none of its images has {what}")
 
     def leave_out(self, kind: str, file: Path, fault: str, meaning: str, *, harmless: bool = False) -> None:
         """Note what is left out by rule, such as a crowd region; never raises.
@@ -79,7 +91,7 @@ class Rows:
     def manifest(self, *, slide: str | None = None, patient: str | None = None) -> Manifest:
         """Return the manifest of all rows; `slide` and `patient` are patterns for `named_parts`."""
         if not self._rows:
-            raise RedDinoError(f"{self.folder}: none of its images could be taken; is this the right layout?")
+            self.refuse(": none of its images could be taken")
         names = list(dict.fromkeys(name for row in self._rows for name in row))
         columns = {
             name: pa.array(
@@ -205,12 +217,6 @@ def _readable_name(path: Path) -> Path:
     if not _is_utf8(path):
         raise RedDinoError(f"{str(path)!r}: the file name is not valid UTF-8; rename the file")
     return path
-
-
-def require_annotated(annotated: int, folder: Path, what: str) -> None:
-    """Refuse a layout in which no image has annotations: it is another layout than the chosen one."""
-    if annotated == 0:
-        raise RedDinoError(f"{folder}: none of its images has {what}; is this the right layout?")
 
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)

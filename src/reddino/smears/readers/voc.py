@@ -12,7 +12,7 @@ from reddino.smears.decode import Failures
 from reddino.smears.manifest import Manifest
 from reddino.smears.readers.pairing import by_stem, one_each, report_unmatched
 from reddino.smears.readers.placed import Annotation, add_annotated
-from reddino.smears.readers.rows import Cell, Rows, find_files, find_images, number, require_annotated
+from reddino.smears.readers.rows import Cell, Rows, find_files, find_images, number
 
 _LIMIT = 64 << 20
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -50,7 +50,7 @@ def read_voc(
     files = find_files(folder, (".xml",))
     pairs = by_stem(images, files)
     annotations = one_each(pairs, rows)
-    require_annotated(len(pairs), rows.folder, "an XML file of the same name")
+    rows.require_annotated(len(pairs), "an XML file of the same name")
     report_unmatched(rows, images, files, pairs)
     names = {image.name for image in images}
     for image in images:
@@ -116,6 +116,10 @@ def _cells(tree: ET.Element, file: Path, rows: Rows) -> list[Cell]:
             cells.append((_box(entry, name), name))
         except ValueError as error:
             rows.report(file, f"object {index} ('{name}'): {error}")
+            continue
+        if (entry.findtext("difficult") or "").strip() in ("1", "true"):
+            meaning = "they are taken as any other, though the annotator was not sure of them"
+            rows.note("objects marked difficult", meaning, f"{file.name}, object {index} ('{name}')")
     return cells
 
 
@@ -131,6 +135,9 @@ def _box(entry: ET.Element, name: str) -> tuple[float, float, float, float]:
         raise ValueError(f"its bndbox lacks a number among {', '.join(map(repr, corners))}") from None
     if not (x1 > x0 and y1 > y0):
         raise ValueError(f"the box from ({x0:g}, {y0:g}) to ({x1:g}, {y1:g}) has no area")
+    for part in ("name", "bndbox"):
+        if len(entry.findall(part)) > 1:
+            raise ValueError(f"it has several of <{part}>, so that it is not clear which counts")
     if not name:
         raise ValueError("it has no name, so that its class is not known")
     return x0, y0, x1 - x0, y1 - y0

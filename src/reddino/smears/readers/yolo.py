@@ -20,7 +20,6 @@ from reddino.smears.readers.rows import (
     find_files,
     find_images,
     number,
-    require_annotated,
 )
 from reddino.smears.readers.texts import lines_of
 
@@ -67,7 +66,7 @@ def read_yolo(
     texts = [file for file in find_files(folder, (".txt",)) if not _OTHER_TEXTS.match(file.name.lower())]
     pairs = [(image, file) for image in images for file in _label_files(image, rows.folder)]
     files = one_each(pairs, rows)
-    require_annotated(len(pairs), rows.folder, "a label file (.txt next to it or in labels/)")
+    rows.require_annotated(len(pairs), "a label file (.txt next to it or in labels/)")
     report_unmatched(rows, images, texts, pairs)
     for image in images:
         file = files.get(image)
