@@ -159,6 +159,8 @@ def test_schedule__goes_from_coverage_over_rare_to_uncertain() -> None:
     assert start.coverage > middle.coverage > end.coverage == 0
     assert start.likely == 0 < middle.likely < end.likely
     assert start.margin == 0 < middle.margin < end.margin
+    one_class = parts(100, probe=False, sought=False)
+    assert one_class.random == pytest.approx(0.9) and one_class.margin == 0 == end.random == start.random
     for one in (start, middle, end, parts(1000, probe=True, sought=False)):
         assert sum(vars(one).values()) == pytest.approx(1)
 

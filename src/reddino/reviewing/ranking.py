@@ -104,6 +104,7 @@ class _Situation:
             (self.strange, page.strange),
             (self.likely, page.likely),
             (self.margin, page.margin),
+            (self.random, page.random),
         ]
         made = [(make(), fraction) for make, fraction in makers if fraction > 0]
         return in_turn([order for order, _ in made], [fraction for _, fraction in made], self.count)

@@ -20,6 +20,7 @@ class Parts:
     strange: float
     likely: float
     margin: float
+    random: float
 
 
 def parts(answers: int, *, probe: bool, sought: bool) -> Parts:
@@ -35,6 +36,9 @@ def parts(answers: int, *, probe: bool, sought: bool) -> Parts:
     strange = LATER_STRANGE + (STRANGE - LATER_STRANGE) * early
     likely = LIKELY * (1 - early) if sought else 0.0
     rest = 1 - coverage - strange - likely
-    if not probe:
-        return Parts(coverage + rest / 2, strange + rest / 2, likely, 0.0)
-    return Parts(coverage, strange, likely, rest)
+    if probe:
+        return Parts(coverage, strange, likely, margin=rest, random=0.0)
+    if early > 0:
+        return Parts(coverage + rest / 2, strange + rest / 2, likely, margin=0.0, random=0.0)
+    # So many answers of one class: what is rare here does not look strange, and random order may find it.
+    return Parts(coverage, strange, likely, margin=0.0, random=rest)
