@@ -225,6 +225,34 @@ def test_focus__is_visible_and_every_control_is_reached_by_tab(page: Any) -> Non
     assert page.evaluate("document.activeElement.classList.contains('tile')")
 
 
+def _shown(page: Any) -> list[str]:
+    rows: list[str] = page.locator(".tile").evaluate_all("tiles => tiles.map((tile) => tile.dataset.row)")
+    return rows
+
+
+def test_pages__go_on_without_the_cells_put_off_and_back_to_them(page: Any) -> None:
+    first = _shown(page)
+    _press(page, "PageDown")
+    _until(page, f"!document.getElementById('cell-{first[0]}')")
+    assert not set(first) & set(_shown(page))
+    _press(page, "PageUp")
+    page.locator(f"#cell-{first[0]}").wait_for()
+    assert _shown(page) == first
+
+
+def test_looks__change_what_is_seen_and_more_cells_fit_when_they_are_smaller(page: Any) -> None:
+    image = page.locator(".tile img").first
+    _press(page, "]", "]", "{")
+    assert image.evaluate("image => getComputedStyle(image).filter") == "brightness(1.1) contrast(0.95)"
+    _press(page, "\\")
+    assert image.evaluate("image => getComputedStyle(image).filter") == "brightness(1) contrast(1)"
+    before = len(_shown(page))
+    _press(page, "-")
+    _until(page, f"document.querySelectorAll('.tile').length > {before}")
+    page.select_option("#around", "4")
+    _until(page, "document.querySelector('.tile img').src.includes('around=4')")
+
+
 def test_note__with_keys_of_classes_in_it_labels_nothing_and_is_shown_as_text(page: Any) -> None:
     row = _here(page)
     _press(page, "n")
@@ -249,11 +277,11 @@ def test_session__fits_suggests_filters_and_keeps_the_place(page: Any) -> None:
     _label_by_colour(page, 24)
     page.locator("#model", has_text="label").wait_for()
     _until(page, "document.querySelector('.tile:not(.given) .sure')?.textContent.includes('%')")
-    shown = page.locator(".tile").evaluate_all("tiles => tiles.map((tile) => tile.dataset.row)")
+    shown = _shown(page)
     here = _here(page)
     _press(page, "g")
     page.wait_for_timeout(1500)
-    assert page.locator(".tile").evaluate_all("tiles => tiles.map((tile) => tile.dataset.row)") == shown
+    assert _shown(page) == shown
     assert _here(page) == here
     suggested = _captions(page, here)
     _press(page, "Enter")

@@ -7,8 +7,9 @@ import {get, post, token} from './server.js';
 export const inSecond = () => page.asked.status === 'second';
 
 let waiting = 0;
-let given = 0;
-export const count = () => given;
+let begun = 0;
+let ended = 0;
+export const count = () => ({begun, ended});
 let last = Promise.resolve();
 export const settled = () => last;
 
@@ -22,7 +23,7 @@ function act(body, cells, text) {
   for (const cell of cells) cell.waiting = text;
   gallery.refresh(cells);
   waiting += 1;
-  given += 1;
+  begun += 1;
   const seconds = Math.min((performance.now() - page.shownAt) / 1000, 3600);
   return inTurn(async () => {
     try {
@@ -36,6 +37,7 @@ function act(body, cells, text) {
       throw error;
     } finally {
       waiting -= 1;
+      ended += 1;
       if (!waiting) overviewSoon();
     }
   });
@@ -86,8 +88,8 @@ export function note(text) {
 
 export function step(path) {
   inTurn(async () => {
-    given += 1;
-    const done = await post(path, {reader: page.reader, token: token()});
+    begun += 1;
+    const done = await post(path, {reader: page.reader, token: token()}).finally(() => { ended += 1; });
     if (!done.event) {
       say(path.endsWith('undo') ? 'nothing to undo' : 'nothing to redo');
       return;

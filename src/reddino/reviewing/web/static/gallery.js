@@ -176,11 +176,11 @@ export function drawCurrent() {
 
 export function drawHeadline() {
   const answered = page.cells.filter(isAnswered).length;
-  const chance = page.inOrder ? '' : ' Their order is still being worked out: these are drawn by chance.';
+  const chance = page.inOrder ? '' : ' By chance for now.';
   const open = page.asked.status === 'open' || page.asked.status === 'second';
   const left = open ? `${answered} of these ${plural(page.cells.length, 'cell')} done, ${(page.left - answered).toLocaleString('en')} left` : `${plural(page.left, 'cell')} found`;
   const like = page.asked.order === 'like' ? `Most like cell ${page.asked.like}. Esc goes back.` : '';
   const second = page.asked.status === 'second' ? ' What others said is hidden until you answer.' : '';
   $('batch-text').textContent = page.cells.length ? `${like || left + '.' + second}${chance}` : '';
-  $('batch-text').title = $('batch-text').textContent;
+  $('batch-text').title = page.inOrder ? '' : 'The order is still being worked out.';
 }

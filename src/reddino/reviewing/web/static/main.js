@@ -23,8 +23,12 @@ function drawAround() {
   filters.draw();
   if ($('slides-box').open) drawSlides().catch(complain);
   if (found.model.number !== page.modelShown) suggestAgain();
-  if (found.model.busy) followSoon();
+  if (found.model.busy || !page.inOrder) followSoon();
+  if (!page.inOrder && !found.ranking && untouched()) acts.load();
 }
+
+// Nobody's place is lost where nobody has begun.
+const untouched = () => page.cursor === 0 && !page.selected.size && !page.cells.some((cell) => cell.waiting || cell.mine);
 
 function drawModel(model) {
   const box = $('model');
@@ -114,7 +118,7 @@ function followSoon(after = 600) {
   clearTimeout(following);
   following = setTimeout(async () => {
     if (document.visibilityState === 'visible') await acts.overview().catch(complain);
-    followSoon(page.overview.model.busy ? 600 : 4000);
+    followSoon(page.overview.model.busy || !page.inOrder ? 600 : 4000);
   }, after);
 }
 
@@ -123,11 +127,11 @@ async function suggestAgain() {
   page.modelShown = page.overview.model.number;
   if (!page.cells.length) return;
   const rows = page.cells.map((cell) => cell.row);
-  const before = acts.count();
+  const before = acts.count().ended;
   const found = await server.post('/api/described', {reader: page.reader, rows, second: acts.inSecond()}).catch(() => []);
   const waits = (fresh) => page.cells.find((cell) => cell.row === fresh.row)?.waiting;
-  // What was answered meanwhile is known better here.
-  const same = rows.join() === page.cells.map((cell) => cell.row).join() && before === acts.count();
+  // An act that was under way or came meanwhile is not in this answer.
+  const same = rows.join() === page.cells.map((cell) => cell.row).join() && before === acts.count().begun;
   if (same) gallery.refresh(found.filter((fresh) => !waits(fresh)));
   else page.modelShown = -1;
 }
