@@ -42,6 +42,7 @@ def evaluate(
     rename: Annotated[Sequence[str], Several, Parameter(name="--map")] = (),
     also: Annotated[Sequence[OptionalClassifier], Several] = (),
     resamples: int = 1000,
+    keep_border: Annotated[bool, Parameter(negative="")] = False,
     view: ViewKind | None = None,
     side: float | None = None,
     unit: Unit | None = None,
@@ -81,6 +82,7 @@ def evaluate(
         rename: labels to rename, as old=new.
         also: further classifiers.
         resamples: of the bootstrap; 0 for no intervals.
+        keep_border: score cells that the border of their image cuts, too.
         view: what is cut for --models, as in embed.
         side: of a view, as in embed.
         unit: of the side.
@@ -115,6 +117,7 @@ def evaluate(
         rename=new_labels(rename),
         classifiers=(*PUBLISHED, *also),
         resamples=resamples,
+        keep_border=keep_border,
         embedding={
             "view": view,
             "side": side,
