@@ -23,25 +23,39 @@ from reddino.classification.planned_views import Progress, embedded, plan
 from reddino.classification.predicted_kinds import kinds_among, kinds_of_cells, kinds_of_vectors
 from reddino.classification.vector_cache import embedded_in
 from reddino.embedding.border import cells_at_border
-from reddino.embedding.column_names import renamed
 from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.finite import require_finite
-from reddino.embedding.kinds import KIND, KIND_COLUMNS, KINDS, UNKNOWN, CellKinds, KindReader
+from reddino.embedding.kinds import (
+    KIND_COLUMNS,
+    KINDS,
+    UNKNOWN,
+    CellKinds,
+    KindReader,
+    holds_kinds,
+    without_kinds,
+)
 from reddino.embedding.view_encoder import ViewEncoder
 from reddino.foundations.errors import RedDinoError
 from reddino.rbc.diameters import cell_diameters, refuse_mixed_sources, source_diameters
 from reddino.rbc.found_cells import find_cells_in
 from reddino.rbc.picture_diameters import PictureDiameters
+from reddino.smears.column_names import (
+    ABSTAINED,
+    COUNTED,
+    KIND,
+    NOVELTY,
+    PREDICTED,
+    PREFIX,
+    PROBABILITY,
+    UNADJUSTED,
+    renamed,
+)
 from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest
 from reddino.views.choices import Scale
 from reddino.views.scales import view_diameters
 
 Real = npt.NDArray[np.float64]
-PREDICTED, PROBABILITY, PREFIX = "predicted", "probability", "p_"
-#: Before the name of a column that holds what was before an adjustment.
-UNADJUSTED = "unadjusted_"
-NOVELTY, ABSTAINED, COUNTED = "novelty", "abstained", "counted"
 
 
 @dataclass(frozen=True)
@@ -144,9 +158,9 @@ class Predictions:
             COUNTED,
             *(PREFIX + name for name in self.classes),
             *before,
-            *kinds,
         )
-        table = renamed(self.table, ours, "since the classifier's own columns have these names")
+        plain = self.table if self.kinds is None and holds_kinds(self.table) else without_kinds(self.table)
+        table = renamed(plain, ours, "since the classifier's own columns have these names")
         table = table.append_column(PREDICTED, pa.array([self.classes[i] for i in best.tolist()]))
         table = table.append_column(PROBABILITY, pa.array(self.probabilities.max(axis=1)))
         for number, name in enumerate(self.classes):

@@ -18,7 +18,7 @@ from reddino.foundations.atomic import write_text
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.provenance import hash_bytes
 from reddino.foundations.structured import read_json
-from reddino.rbc.found_cells import AT_BORDER
+from reddino.smears.column_names import AT_BORDER
 from reddino.smears.contents import column_digests
 from reddino.smears.manifest import Manifest
 from reddino.smears.packs import PackedManifest

@@ -15,7 +15,6 @@ import pyarrow as pa
 from matplotlib.figure import Figure
 
 from reddino.embedding.border import cells_at_border
-from reddino.embedding.column_names import renamed
 from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.finite import require_finite
 from reddino.embedding.view_encoder import Images
@@ -24,7 +23,7 @@ from reddino.figures.choices import Method
 from reddino.figures.clusters import cluster_names
 from reddino.figures.maps import maps_figure
 from reddino.figures.outliers import outlier_scores
-from reddino.figures.prediction_file import PREDICTED, PROBABILITIES, PredictionFile, with_predictions
+from reddino.figures.prediction_file import PROBABILITIES, PredictionFile, with_predictions
 from reddino.figures.projection import Points, layout
 from reddino.figures.row_pictures import Pictures
 from reddino.figures.sheets import (
@@ -40,6 +39,7 @@ from reddino.foundations.counting import counted
 from reddino.foundations.parquet import write_parquet
 from reddino.foundations.stages import stage
 from reddino.foundations.visible import short
+from reddino.smears.column_names import PREDICTED, renamed
 
 #: Side in pixels of the pictures on sheets.
 PICTURE = 96
@@ -115,7 +115,7 @@ class Overview:
         require_finite(table)
         table.strings(label)
         unmatched = ""
-        if predictions is not None and PREDICTED not in table.table.column_names:
+        if predictions is not None and table.meta.get("pooling") != PROBABILITIES:
             table, unmatched = with_predictions(table, predictions)
         pictures = Pictures.of(table, images) if images is not None else None
         made = layout(table.vectors, method, seed)

@@ -15,17 +15,29 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from reddino.embedding.embeddings import Embeddings
+from reddino.embedding.kinds import holds_kinds, without_kinds
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.exports import original_table
 from reddino.foundations.structured import read_json
+from reddino.smears.column_names import (
+    ABSTAINED,
+    AT_BORDER,
+    COUNTED,
+    KIND,
+    KIND_PROBABILITY,
+    NOVELTY,
+    PREDICTED,
+    PREFIX,
+    PROBABILITY,
+    renamed,
+)
 
 Flags = npt.NDArray[np.bool_]
 
-PREDICTED, PROBABILITY, COUNTED, PREFIX = "predicted", "probability", "counted", "p_"
 #: What stands for the pooling of vectors that are class probabilities.
 PROBABILITIES = "class probabilities"
 #: What of the predictions a table of the same cells takes along.
-TAKEN = (PREDICTED, PROBABILITY, "novelty", "abstained", "kind", "kind_probability", "at_border")
+TAKEN = (PREDICTED, PROBABILITY, NOVELTY, ABSTAINED, KIND, KIND_PROBABILITY, AT_BORDER)
 SUFFIXES = (".parquet", ".csv")
 #: Columns of a CSV that are text whatever they hold, such as slide 007.
 TEXTS = ("path", "source", "slide", "patient", "group", "label", PREDICTED, "kind")
@@ -166,17 +178,22 @@ def with_predictions(table: Embeddings, file: PredictionFile) -> tuple[Embedding
         raise RedDinoError(
             f"no cell of the table is among the predictions of {file.path}: embed and predict one manifest"
         )
-    columns = table.table
+    taken = [name for name in TAKEN if name in file.table.column_names]
+    columns = _without(table.table, taken)
     index = pa.array(rows, pa.int64())
-    for name in TAKEN:
-        if name not in file.table.column_names:
-            continue
-        values = file.table.column(name).take(index)
-        if name in columns.column_names:
-            columns = columns.drop_columns([name])
-        columns = columns.append_column(name, values)
+    for name in taken:
+        columns = columns.append_column(name, file.table.column(name).take(index))
     note = "" if matched == len(table) else f"{len(table) - matched} of {len(table)} cells have no prediction"
     return replace(table, table=columns), note
+
+
+def _without(table: pa.Table, taken: Sequence[str]) -> pa.Table:
+    """Return a table without what predictions have anew; the user's own columns of these names get others."""
+    if KIND in taken and holds_kinds(table):
+        table = without_kinds(table)
+    if AT_BORDER in taken and AT_BORDER in table.column_names:
+        table = table.drop_columns([AT_BORDER])
+    return renamed(table, taken, "since the columns of the predictions have these names")
 
 
 def _file(path: Path) -> Path:
