@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from reddino.classification.prediction_paths import require_known_suffix
 from reddino.classification.priors import adjusted, learned_priors, read_priors
 from reddino.classification.trusted import require_answerable, with_trust
 from reddino.classification.vector_cache import cache_path, vector_cache
+from reddino.embedding.growth import picture_digests
 from reddino.embedding.kinds import KindReader
 from reddino.embedding.open_encoder import open_encoder
 from reddino.embedding.part_files import is_table
@@ -225,6 +227,7 @@ def predict(
             table = read_embeddings(str(data))
             mention_findings([table.manifest()], notice)
             found = predict_embeddings(opened, table, keep_border=keep_border, kinds=reader)
+            found = replace(found, pictures=picture_digests(Path(str(data))))
         else:
             name = model_of(opened, Path(classifier), model)
             encoder = open_encoder(name, image_size=opened.view.output, device=device, precision="fp32")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from reddino.classification.vector_cache import embedded_in
 from reddino.embedding.border import cells_at_border
 from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.finite import require_finite
+from reddino.embedding.growth import picture_digests
 from reddino.embedding.kinds import (
     KIND_COLUMNS,
     KINDS,
@@ -79,6 +81,7 @@ class Predictions:
         rule: which cells get no answer; None: all get one.
         domain: verdicts of slides and sources; None: none was asked for.
         kinds: what each view shows; None where it was not asked, or cannot be told.
+        pictures: by path, 16 hex digits over the bytes of the picture, where vectors of it lay on disk.
     """
 
     classes: tuple[str, ...]
@@ -96,6 +99,7 @@ class Predictions:
     rule: AnswerRule | None = None
     domain: DomainReport | None = None
     kinds: CellKinds | None = None
+    pictures: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.probabilities)
@@ -320,6 +324,7 @@ def predict_smears(
         borrowed=tuple((pictures if find else planned.views).borrowed()),
         novelty=classifier.novelty(emb.vectors),
         kinds=kinds_of_cells(emb, manifest, kinds, found=find) if kinds else None,
+        pictures={} if vectors is None else picture_digests(vectors),
     )
 
 

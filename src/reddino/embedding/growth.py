@@ -127,6 +127,17 @@ def note_pictures(folder: Path, generations: Iterable[Sequence[str]]) -> None:
         write_text(path, f"{text}\n")
 
 
+def picture_digests(folder: Path) -> dict[str, str]:
+    """Return 16 hex digits over the bytes of each picture of a table, by its path, where they are noted."""
+    records = [read_part(part)[1] for part in finished_parts(folder).values()]
+    noted = [record.contents for record in records]
+    images = int(read_meta(folder)["images"])
+    names = [name for names in _generations(folder, images) for name in names]
+    if len(names) != images:
+        return {}
+    return {names[number]: content[3] for contents in noted for number, content in contents.items()}
+
+
 def plan_hash(diameters: Diameters) -> str:
     """Hash what else decides the place of every view: cell diameters by source."""
     return hash_bytes(json.dumps(dict(diameters or {}), sort_keys=True).encode())
@@ -160,6 +171,11 @@ def _generation_of_rows(manifest: Manifest, generations: Generations) -> np.ndar
 
 def _generations(folder: Path, images: int) -> Generations:
     """Return the names of a table's pictures, as noted next to its parts, or as far as its rows name them."""
+    found = _noted(folder, images)
+    return found if sum(map(len, found)) == images else (tuple(_named_in_parts(folder)),)
+
+
+def _noted(folder: Path, images: int) -> Generations:
     path = side_path(folder, PICTURES_FILE)
     noted = read_json(path).get("pictures") if path.is_file() else None
     found: list[tuple[str, ...]] = []
@@ -167,9 +183,7 @@ def _generations(folder: Path, images: int) -> Generations:
         for names in noted:
             if sum(map(len, found)) < images:  # a growth that was killed before its first part is none
                 found.append(tuple(str(name) for name in names))
-    if sum(map(len, found)) == images:
-        return tuple(found)
-    return (tuple(_named_in_parts(folder)),)
+    return tuple(found)
 
 
 def _named_in_parts(folder: Path) -> list[str]:

@@ -95,6 +95,7 @@ class Overview:
         seed: int = 0,
         label: str = "label",
         predictions: PredictionFile | None = None,
+        digests: Mapping[str, str] | None = None,
         keep_border: bool = False,
     ) -> Overview:
         """Lay out the map and score outliers.
@@ -106,6 +107,7 @@ class Overview:
             seed: of the map, and of what is drawn at random.
             label: column of the classes.
             predictions: of the same cells, whose classes and verdicts become columns.
+            digests: of the table's pictures, as for `with_predictions`.
             keep_border: let cells that the border of their image cuts be outliers, neighbours and examples.
 
         Raises:
@@ -114,14 +116,14 @@ class Overview:
         """
         require_finite(table)
         table.strings(label)
-        unmatched = ""
+        unmatched: tuple[str, ...] = ()
         if predictions is not None and table.meta.get("pooling") != PROBABILITIES:
-            table, unmatched = with_predictions(table, predictions)
+            table, unmatched = with_predictions(table, predictions, digests)
         pictures = Pictures.of(table, images) if images is not None else None
         made = layout(table.vectors, method, seed)
         with stage("scoring outliers"):
             scores, whole = _outliers(table, seed, keep_border)
-        notes = (*made.notes, *([unmatched] if unmatched else []), *_cut_note(whole))
+        notes = (*made.notes, *unmatched, *_cut_note(whole))
         return cls(table, made.xy, scores, pictures, made.method, seed, label, notes, predictions, whole)
 
     @cached_property

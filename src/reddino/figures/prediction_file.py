@@ -60,6 +60,7 @@ class PredictionFile:
         found: whether the cells were found by segmentation; those that a user listed all count, of any kind.
         keep_border: whether cells that the border of their image cuts count too.
         held_out: what the classifier's own held-out cells came to: `cells`, `balanced_accuracy`, `evidence`.
+        pictures: by path, 16 hex digits over the bytes of the picture, of those that the note names.
     """
 
     path: Path
@@ -70,6 +71,7 @@ class PredictionFile:
     found: bool = True
     keep_border: bool = False
     held_out: Mapping[str, Any] = field(default_factory=dict)
+    pictures: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -150,17 +152,26 @@ def read_prediction_file(path: str | Path) -> PredictionFile:
     classifier = origin.get("classifier")
     held_out = classifier.get("held_out") if isinstance(classifier, dict) else None
     tested = held_out if isinstance(held_out, dict) else {}
-    return PredictionFile(file, table, classes, units, note, segmented, kept, tested)
+    noted = origin.get("pictures")
+    pictures = {str(name): str(digest) for name, digest in noted.items()} if isinstance(noted, dict) else {}
+    return PredictionFile(file, table, classes, units, note, segmented, kept, tested, pictures)
 
 
-def with_predictions(table: Embeddings, file: PredictionFile) -> tuple[Embeddings, str]:
-    """Return a table with the predictions of its cells as columns, and a note on cells without one.
+def with_predictions(
+    table: Embeddings, file: PredictionFile, pictures: Mapping[str, str] | None = None
+) -> tuple[Embeddings, tuple[str, ...]]:
+    """Return a table with the predictions of its cells as columns, and notes on what does not fit.
 
-    A cell is found by its image and the pixel of its centre; of several there, each takes the prediction of
-    its turn.
+    A cell is found by its image, whose bytes must be the same, and the pixel of its centre.
+
+    Args:
+        table: of the cells.
+        file: predictions of them.
+        pictures: by path, 16 hex digits over the bytes of the table's pictures, as
+            `reddino.embedding.growth.picture_digests` returns them; None: not known.
 
     Raises:
-        RedDinoError: not one cell of the table is among the predictions.
+        RedDinoError: not one cell of the table is among the predictions, or they are of other pictures.
     """
     if "view_x" not in table.table.column_names or "view_x" not in file.table.column_names:
         raise RedDinoError(f"{file.path} and the table name no places of cells, so they cannot be joined")
@@ -179,12 +190,37 @@ def with_predictions(table: Embeddings, file: PredictionFile) -> tuple[Embedding
             f"no cell of the table is among the predictions of {file.path}: embed and predict one manifest"
         )
     taken = [name for name in TAKEN if name in file.table.column_names]
+    notes = _require_same_pictures(table, file, pictures or {})
     columns = _without(table.table, taken)
     index = pa.array(rows, pa.int64())
     for name in taken:
         columns = columns.append_column(name, file.table.column(name).take(index))
-    note = "" if matched == len(table) else f"{len(table) - matched} of {len(table)} cells have no prediction"
-    return replace(table, table=columns), note
+    if matched < len(table):
+        notes.append(f"{len(table) - matched} of {len(table)} cells have no prediction")
+    return replace(table, table=columns), tuple(notes)
+
+
+def _require_same_pictures(table: Embeddings, file: PredictionFile, pictures: Mapping[str, str]) -> list[str]:
+    """Refuse predictions of other pictures of the same names; return a note where that cannot be told.
+
+    Raises:
+        RedDinoError: names the first such picture.
+    """
+    shared = sorted(set(table.strings("path")) & set(file.strings("path")))
+    known = [name for name in shared if name in pictures and name in file.pictures]
+    other = [name for name in known if pictures[name] != file.pictures[name]]
+    if other:
+        raise RedDinoError(
+            f"{file.path} is of other pictures than the table: {len(other)} of {len(shared)} have the same "
+            f"name and another content, such as '{other[0]}'; predict and embed the same files"
+        )
+    if len(known) == len(shared):
+        return []
+    who = "predictions" if any(name not in file.pictures for name in shared) else "tables"
+    return [
+        f"{who} of an earlier version hold no fingerprint of {len(shared) - len(known)} of {len(shared)} "
+        "pictures, which were matched by name and by the places of cells alone"
+    ]
 
 
 def _without(table: pa.Table, taken: Sequence[str]) -> pa.Table:
