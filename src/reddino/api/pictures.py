@@ -30,6 +30,7 @@ from reddino.foundations.errors import RedDinoError
 from reddino.foundations.provenance import provenance
 from reddino.foundations.runtime import choose_runtime
 from reddino.networks.encoder import open_model
+from reddino.networks.model_names import with_architecture
 from reddino.networks.shipped import DEFAULT_MODEL
 from reddino.smears.choices import Subfolders
 from reddino.smears.contents import read_content
@@ -103,6 +104,7 @@ def patches(
     model: str | None,
     out: str | Path,
     *,
+    architecture: str | None = None,
     device: str = "auto",
     subfolders: Subfolders = "auto",
     failures: Failures | None = None,
@@ -114,6 +116,7 @@ def patches(
         data: a manifest, its file, or a folder of images.
         model: a model folder or a name that `models` lists; None: `reddino-tiny`.
         out: folder of the pictures.
+        architecture: of timm, such as resnet50, where `model` is the state dict of such a network.
         device: `auto`, `cpu`, `cuda` or `cuda:<n>`.
         subfolders: what those of a folder of images stand for; `auto`: what their names look like.
         failures: takes the images that cannot be read; they are listed in the folder too.
@@ -125,9 +128,10 @@ def patches(
     Raises:
         RedDinoError: the network has neither patch tokens nor a feature map, or no image can be read.
     """
+    name = with_architecture(model or DEFAULT_MODEL, architecture)
     failures = Failures() if failures is None else failures
     opened = open_data(data, failures, subfolders=subfolders)
-    encoder = open_model(model or DEFAULT_MODEL, runtime=choose_runtime(device, "fp32"))
+    encoder = open_model(name, runtime=choose_runtime(device, "fp32"))
     origin = provenance(data=opened.fingerprint(), model=encoder.weights_hash)
     drawn = patch_pictures(patch_encoder(encoder), opened, Path(out), origin, failures=failures, **options)
     failures.leave_at(Path(out) / FAILURES_FILE)

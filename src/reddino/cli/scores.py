@@ -23,6 +23,7 @@ def evaluate(
     /,
     *,
     models: Annotated[Sequence[str], Several] = (),
+    architecture: str | None = None,
     data: Annotated[Sequence[str], Several] = (),
     tables: Path = Path("tables"),
     join: bool = False,
@@ -60,6 +61,7 @@ def evaluate(
         what: folders of embedding tables, of the same cells by different models; or a task file (.yaml), or
             one that comes with RedDino: paper, chula, blood-cells, malaria, elongated.
         models: models to embed with, for a task file or --data, as MODEL or name=MODEL.
+        architecture: of timm, such as resnet50, where some of --models are state dicts of such a network.
         data: manifests as FILE or name=FILE: the data of a task file, or a task each.
         tables: folder of the tables that --models make; those that are there are taken.
         join: make one task of all --data.
@@ -98,6 +100,7 @@ def evaluate(
     found = reddino.evaluate(
         what or (),
         models=models,
+        architecture=architecture,
         data=data,
         tables=tables,
         join=join,
