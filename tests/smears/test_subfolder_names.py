@@ -13,24 +13,26 @@ from reddino.smears.opening import open_data
 from reddino.smears.readers.subfolder_names import look_of
 
 NAMES = {
-    "time": """2024 | 202405 | 20240513 | 13052024 | 05312024 | 20240513101500 | May 2024 | May | Mai | März 2023
-        | 13-mai-2024 | 3. Dezember | janvier | avril 24 | enero | Março | gennaio | maart | Agustus | Jan
-        | Montag | mercredi | Q1 2024 | KW13 | 2024-W13 | Day 3 | Tag 2 | semana_4 | week-12 | spring 2023""",
-    "number": """2024-05-13 | 13.05.24 | 05_2024 | 13/5 | 20240513_101500 | 2024-05-13T10:15:00Z | 1-2 | 3.5 | (2)
-        | 10um | 0.5 mg/ml | pH7.4 | II | iv | one | erste | deuxième | Nr 7""",
-    "slide": """01 | 7 | 7b | 130524 | S12 | slide_1 | Smear 7 | Objektträger 3 | Ausstrich_7 | lame 2 | lámina-3
-        | vetrino 1 | preparat2 | sediaan 9""",
+    "time": """2024 | 202405 | 20240513 | 13052024 | 05312024 | 20240513101500 | May 2024 | May | Mai |
+        März 2023 | 13-mai-2024 | 3. Dezember | janvier | avril 24 | enero | Março | gennaio |
+        maart | Agustus | Jan | Montag | mercredi | Q1 2024 | KW13 | 2024-W13 | Day 3 | Tag 2 |
+        semana_4 | week-12 | spring 2023""",
+    "number": """2024-05-13 | 13.05.24 | 05_2024 | 13/5 | 20240513_101500 | 2024-05-13T10:15:00Z | 1-2 |
+        3.5 | (2) | 10um | 0.5 mg/ml | pH7.4 | II | iv | one | erste | deuxième | Nr 7""",
+    "slide": """01 | 7 | 7b | 130524 | S12 | slide_1 | Smear 7 | Objektträger 3 | Ausstrich_7 | lame 2 |
+        lámina-3 | vetrino 1 | preparat2 | sediaan 9""",
     "patient": "P4 | p04 | patient 3 | case12 | pt07 | Paciente_2 | Pasien 4 | Fall 11 | paziente-5",
-    "class": """normal | Normal cells | Sickle | infected | gesund | krank | malade | sain | infecté | sano |
-        enfermo | doente | malato | ziek | sehat | Sichelzellen | Erythrozyten | thalassaemia""",
+    "class": """normal | Normal cells | Sickle | infected | gesund | krank | malade | sain | infecté |
+        sano | enfermo | doente | malato | ziek | sehat | Sichelzellen | Erythrozyten |
+        thalassaemia""",
     "aside": "masks | Labels | ground_truth | Masken | etiquetas | output",
-    "stain": """Giemsa | Wright-Giemsa | May-Grünwald | May Gruenwald Giemsa | MGG | Leishman stain | Field stain
-        | unstained | H&E | Diff-Quik | Färbung Giemsa""",
+    "stain": """Giemsa | Wright-Giemsa | May-Grünwald | May Gruenwald Giemsa | MGG | Leishman stain |
+        Field stain | unstained | H&E | Diff-Quik | Färbung Giemsa""",
     "scale": "100x | 40X oil | x100 | 100 x oil",
     "plain": "images | new images 2 | New folder (2) | Bilder | fotos | imágenes | data | session 4 | img_20240513",
-    "place": """bangkok | Lahore 2024 | lab2 | LAB-2024-05 | hospital_3 | site 1 | camera B | phone | Mahidol |
-        Übach | Kraków | São Paulo | Maywood | Marseille | Augsburg | Decatur | raabin | greengrey |
-        batch1 | x | A | a1b2c3 | Uganda May 2024 | Institut de biologie | 北京 | مختبر""",
+    "place": """bangkok | Lahore 2024 | lab2 | LAB-2024-05 | hospital_3 | site 1 | camera B | phone |
+        Mahidol | Übach | Kraków | São Paulo | Maywood | Marseille | Augsburg | Decatur | raabin |
+        greengrey | batch1 | x | A | a1b2c3 | Uganda May 2024 | Institut de biologie | 北京 | مختبر""",
 }
 
 
