@@ -29,7 +29,8 @@ NAMES = {
     "stain": """Giemsa | Wright-Giemsa | May-Grünwald | May Gruenwald Giemsa | MGG | Leishman stain |
         Field stain | unstained | H&E | Diff-Quik | Färbung Giemsa""",
     "scale": "100x | 40X oil | x100 | 100 x oil",
-    "plain": "images | new images 2 | New folder (2) | Bilder | fotos | imágenes | data | session 4 | img_20240513",
+    "plain": """images | new images 2 | New folder (2) | Bilder | fotos | imágenes | data | session 4 |
+        img_20240513""",
     "place": """bangkok | Lahore 2024 | lab2 | LAB-2024-05 | hospital_3 | site 1 | camera B | phone |
         Mahidol | Übach | Kraków | São Paulo | Maywood | Marseille | Augsburg | Decatur | raabin |
         greengrey | batch1 | x | A | a1b2c3 | Uganda May 2024 | Institut de biologie | 北京 | مختبر""",
