@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,8 @@ from reddino.smears.column_names import AT_BORDER
 from reddino.smears.contents import column_digests
 from reddino.smears.manifest import Manifest
 from reddino.smears.packs import PackedManifest
+
+log = logging.getLogger(__name__)
 
 #: Lists the pictures of a table, next to its parts.
 PICTURES_FILE = "pictures.json"
@@ -94,7 +97,7 @@ def find_growth(manifest: Manifest, folder: Path) -> Growth:
         )
     new = tuple(name for name in names if name not in known)
     if new:
-        _require_border_column(folder, meta)
+        _mention_untold_border(folder, meta)
     earlier = tuple(meta.get("grown_from", ()))
     recorded = meta.get("diameters")
     if not new:
@@ -107,16 +110,21 @@ def find_growth(manifest: Manifest, folder: Path) -> Growth:
     return Growth(ordered, (*generations, new), (*earlier, this), len(new), recorded)
 
 
-def _require_border_column(folder: Path, meta: Mapping[str, Any]) -> None:
-    """Refuse to grow a table of cells that does not tell which of them the border of their image cuts."""
-    first = next(iter(finished_parts(folder).values()))
-    with readable(first) as file:
-        known = AT_BORDER in file.schema_arrow.names
-    if meta["view"]["kind"] == "cells" and meta.get("per", "view") == "view" and not known:
-        raise RedDinoError(
-            f"'{folder}' cannot grow, it was made before cells at the border were told (no column "
-            f"'{AT_BORDER}'): embed all pictures to a new folder"
+def _mention_untold_border(folder: Path, meta: Mapping[str, Any]) -> None:
+    """Log where a table of cells does not tell which of them the border of their image cuts, and will not."""
+    if meta["view"]["kind"] == "cells" and meta.get("per", "view") == "view" and not tells_border(folder):
+        log.warning(
+            "'%s' was begun before cells at the border were told: it has no column '%s', so that none of its "
+            "cells is left out for that; embed all pictures to a new folder to have it",
+            folder,
+            AT_BORDER,
         )
+
+
+def tells_border(folder: Path) -> bool:
+    """Return whether the first part of a table tells which cells the border of their image cuts."""
+    with readable(next(iter(finished_parts(folder).values()))) as file:
+        return AT_BORDER in file.schema_arrow.names
 
 
 def note_pictures(folder: Path, generations: Iterable[Sequence[str]]) -> None:
