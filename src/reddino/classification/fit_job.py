@@ -32,7 +32,6 @@ from reddino.foundations.counting import counted
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.provenance import provenance
 from reddino.networks.encoder import Encoder as Network
-from reddino.networks.model_names import TURNED
 from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest
 from reddino.views.choices import Unit
