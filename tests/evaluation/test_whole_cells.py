@@ -17,6 +17,7 @@ from reddino.evaluation.question import Question
 from reddino.evaluation.result_files import as_json
 from reddino.evaluation.score_tables import captions, describe
 from reddino.evaluation.task_file import read_task_file, shipped_tasks
+from reddino.foundations.errors import RedDinoError
 
 
 def with_border(emb: Embeddings, cut: np.ndarray) -> Embeddings:
@@ -63,6 +64,20 @@ def test_evaluate_table__names_a_class_of_cut_cells_alone_and_still_knows_its_la
     found = predict_table(with_border(plain, cut), Question(resamples=0))
     assert found.names == ("class 0", "class 1")
     assert found.notes[0].endswith(", and with them all of 'class 2'.")
+
+
+def test_evaluate_table__says_that_cut_cells_may_be_why_classes_cannot_be_split() -> None:
+    plain = laboratories()
+    rare = np.array([label == "class 2" for label in plain.strings("label")])
+    # All but the whole cells of one slide are cut.
+    one = np.array([slide == "slide 0" for slide in plain.strings("slide")])
+    lab = np.array([source == "lab 0" for source in plain.strings("source")])
+    marked = with_border(plain, rare & ~(one & lab))
+    with pytest.raises(
+        RedDinoError, match=r"'class 2' are in one group.*; \d+ cells that the border .* cuts"
+    ):
+        evaluate_table(marked, Question(resamples=0))
+    assert evaluate_table(marked, Question(resamples=0, keep_border=True)).cells == len(plain)
 
 
 def test_compare_tables__models_are_scored_on_the_same_cells_though_one_table_is_older() -> None:

@@ -28,6 +28,7 @@ from reddino.evaluation.question import Question, SplitPlan, plan_splits, taking
 from reddino.evaluation.results import CHANCE, FoldResult, Result
 from reddino.evaluation.splits import Rows, Split, untested_classes
 from reddino.foundations.counting import counted
+from reddino.foundations.errors import RedDinoError
 from reddino.foundations.stages import stage, watched
 
 Mask = npt.NDArray[np.bool_]
@@ -91,7 +92,7 @@ def predict_table(emb: Embeddings, question: Question) -> TablePredictions:
     """Fit every classifier on every split of a question, and predict the test rows."""
     labelled, labels, cut = _taking_part(emb, question)
     require_finite(labelled)
-    plan = plan_splits(question, labelled, labels)
+    plan = _planned(question, labelled, labels, len(cut))
     names, numbers = np.unique(np.asarray(labels), return_inverse=True)
     wanted, notes = _possible(question.classifiers, plan.splits, few=question.protocol == "few-shot")
     tests = tuple(
@@ -114,6 +115,17 @@ def predict_table(emb: Embeddings, question: Question) -> TablePredictions:
         ),
         at_border=len(cut),
     )
+
+
+def _planned(question: Question, labelled: Embeddings, labels: Sequence[str], cut: int) -> SplitPlan:
+    """Return the splits; where they cannot be made, the error names the `cut` cells that are left out."""
+    try:
+        return plan_splits(question, labelled, labels)
+    except RedDinoError as error:
+        if not cut:
+            raise
+        left = f"{counted(cut, 'cell')} that the border of the image cuts took no part"
+        raise RedDinoError(f"{error}; {left}, which --keep-border changes") from error
 
 
 def _taking_part(emb: Embeddings, question: Question) -> tuple[Embeddings, list[str], list[str]]:
