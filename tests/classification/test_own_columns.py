@@ -34,7 +34,7 @@ def test_predict__carries_columns_of_pictures_whose_cells_it_finds(fitted: Path,
     reddino.predict(fitted, told, tmp_path / "p.parquet", kinds=False)
     rows = pq.read_table(tmp_path / "p.parquet")
     of = {path: number for number, path in enumerate(told.strings("path"))}
-    number = [of[path] for path in rows.column("path").to_pylist()]
+    number = [of[str(path)] for path in rows.column("path").to_pylist()]
     assert len(set(number)) == 2
     for column, name, values in (
         ("patient", "patient", ["p", "q"]),

@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from labelled_smears import draw_fields
@@ -41,7 +42,7 @@ def work(smears: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     reddino.predict(folder / "c", folder / "t", folder / "of-table.csv", kinds=False)
     path = smears.root / "f2.bmp"
     before = path.read_bytes()
-    cv2.imwrite(str(path), 255 - cv2.imread(str(path)))
+    cv2.imwrite(str(path), 255 - np.asarray(cv2.imread(str(path))))
     assert len(path.read_bytes()) == len(before)
     reddino.predict(folder / "c", smears, folder / "other.parquet", kinds=False)
     path.write_bytes(before)

@@ -216,7 +216,7 @@ def _without_border(table: Path) -> None:
     """Make the parts of a table those of before cells at the border were told."""
     for path in finished_parts(table).values():
         part = pq.read_table(path).drop_columns(["at_border"])
-        notes = dict(pq.read_metadata(path).metadata)
+        notes = dict(pq.read_metadata(path).metadata or {})
         record = notes[PART_KEY]
         writer = pq.ParquetWriter(path, part.schema, write_page_checksum=True)
         writer.write_table(part)

@@ -11,6 +11,7 @@ from toy_tables import laboratories
 
 from reddino.embedding.border import alike_at_border
 from reddino.embedding.embeddings import Embeddings
+from reddino.evaluation.class_map import ClassMap
 from reddino.evaluation.compare import compare_tables
 from reddino.evaluation.protocol import evaluate_table, predict_table
 from reddino.evaluation.question import Question
@@ -25,7 +26,7 @@ def with_border(emb: Embeddings, cut: np.ndarray) -> Embeddings:
 
 
 def every(number: int, emb: Embeddings) -> np.ndarray:
-    return np.arange(len(emb)) % number == 0
+    return np.asarray(np.arange(len(emb)) % number == 0)
 
 
 def test_evaluate_table__leaves_out_what_the_border_cuts_and_counts_it_in_one_line() -> None:
@@ -59,7 +60,7 @@ def test_evaluate_table__names_a_class_of_cut_cells_alone_and_still_knows_its_la
     plain = laboratories()
     labels = plain.strings("label")
     cut = np.array([label == "class 2" for label in labels])
-    question = Question(resamples=0, classes={"drop": ["class 2"]})
+    question = Question(resamples=0, classes=ClassMap(drop=("class 2",)))
     assert evaluate_table(with_border(plain, cut), question).classes == ("class 0", "class 1")
     found = predict_table(with_border(plain, cut), Question(resamples=0))
     assert found.names == ("class 0", "class 1")

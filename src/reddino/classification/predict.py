@@ -154,15 +154,8 @@ class Predictions:
         best = self.numbers()
         before = {} if self.unadjusted is None else _best(self.unadjusted, self.classes)
         kinds = {} if self.kinds is None else self.kinds.columns()
-        ours = (
-            PREDICTED,
-            PROBABILITY,
-            NOVELTY,
-            ABSTAINED,
-            COUNTED,
-            *(PREFIX + name for name in self.classes),
-            *before,
-        )
+        classes = [PREFIX + name for name in self.classes]
+        ours = (PREDICTED, PROBABILITY, NOVELTY, ABSTAINED, COUNTED, *classes, *before)
         plain = self.table if self.kinds is None and holds_kinds(self.table) else without_kinds(self.table)
         table = renamed(plain, ours, "since the classifier's own columns have these names")
         table = table.append_column(PREDICTED, pa.array([self.classes[i] for i in best.tolist()]))
