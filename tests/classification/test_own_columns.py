@@ -50,9 +50,9 @@ def test_tables_of_cells__refuse_a_user_s_at_border_that_is_no_yes_or_no(
 ) -> None:
     marked = draw_fields(tmp_path / "s", fields=2).with_column("at_border", ["left"] * 24)
     bare = draw_fields(tmp_path / "b", fields=2, marked=False).with_column("at_border", ["0", "0"])
-    with pytest.raises(RedDinoError, match="'at_border' holds 'left'"):
+    with pytest.raises(RedDinoError, match="'at_border': 'left' is neither true nor false"):
         reddino.embed(marked, "morphology", tmp_path / "t")
-    with pytest.raises(RedDinoError, match="'at_border' holds 'left'"):
+    with pytest.raises(RedDinoError, match="'at_border': 'left' is neither true nor false"):
         reddino.predict(fitted, marked)
     # Of whole pictures it says nothing about the cells that are found.
     with pytest.raises(RedDinoError, match="uses itself: rename it"):

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from reddino.foundations.errors import RedDinoError
-from reddino.rbc.found_cells import find_cells_in, said_at_border
+from reddino.rbc.found_cells import find_cells_in, given_at_border
 from reddino.smears.manifest import Manifest
 from reddino.synthetic.write import write_smears
 
@@ -80,10 +80,22 @@ def test_find_cells_in__refuses_a_column_that_it_makes_itself(pictures: Manifest
         find_cells_in(with_columns(pictures, at_border=["left", "right"]))
 
 
-def test_said_at_border__takes_yes_and_no_and_refuses_the_rest(pictures: Manifest) -> None:
-    assert said_at_border(pictures).tolist() == [False, False]
-    for yes, no in (("true", "false"), (" TRUE", ""), ("1", "0"), ("1.0", None)):
-        assert said_at_border(with_columns(pictures, at_border=[no, yes])).tolist() == [False, True]
-    assert said_at_border(with_columns(pictures, at_border=[True, False])).tolist() == [True, False]
-    with pytest.raises(RedDinoError, match=r"'at_border' holds 'left', .*: row 2 \(.*\.jpg\); rename the"):
-        said_at_border(with_columns(pictures, at_border=["0", "left"]))
+@pytest.mark.parametrize(
+    ("given", "cut"),
+    [
+        ([True, False, None], [True, False, False]),
+        ([1.0, 0.0, None], [True, False, False]),
+        ([1, 0, 1], [True, False, True]),
+        (["TRUE", "false", ""], [True, False, False]),
+        (["yes", "no", " Yes "], [True, False, True]),
+    ],
+)
+def test_given_at_border__reads_yes_and_no(given: list[Any], cut: list[bool]) -> None:
+    assert given_at_border(pa.table({"at_border": given})).tolist() == cut
+
+
+def test_given_at_border__refuses_what_is_neither() -> None:
+    table = pa.table({"at_border": ["yes", "left", "no"]})
+    with pytest.raises(RedDinoError, match="row 2, column 'at_border': 'left' is neither true nor false"):
+        given_at_border(table)
+    assert given_at_border(pa.table({"x": [1, 2]})).tolist() == [False, False]

@@ -13,14 +13,14 @@ from reddino.smears.opening import open_data
 from reddino.smears.readers.subfolder_names import look_of
 
 NAMES = {
-    "time": """2024 | 202405 | 20240513 | 13052024 | 05312024 | 20240513101500 | May 2024 | May | Mai |
-        März 2023 | 13-mai-2024 | 3. Dezember | janvier | avril 24 | enero | Março | gennaio |
-        maart | Agustus | Jan | Montag | mercredi | Q1 2024 | KW13 | 2024-W13 | Day 3 | Tag 2 |
-        semana_4 | week-12 | spring 2023""",
-    "number": """2024-05-13 | 13.05.24 | 05_2024 | 13/5 | 20240513_101500 | 2024-05-13T10:15:00Z | 1-2 |
-        3.5 | (2) | 10um | 0.5 mg/ml | pH7.4 | II | iv | one | erste | deuxième | Nr 7""",
-    "slide": """01 | 7 | 7b | 130524 | S12 | slide_1 | Smear 7 | Objektträger 3 | Ausstrich_7 | lame 2 |
-        lámina-3 | vetrino 1 | preparat2 | sediaan 9""",
+    "time": """2024 | 202405 | May 2024 | May | Mai | März 2023 | 13-mai-2024 | 3. Dezember | janvier |
+        avril 24 | enero | Março | gennaio | maart | Agustus | Jan | Montag | mercredi | Q1 2024 |
+        KW13 | 2024-W13 | Day 3 | Tag 2 | semana_4 | week-12 | spring 2023""",
+    "number": """05_2024 | 13/5 | 1-2 | 3.5 | (2) | 10um | 0.5 mg/ml | pH7.4 | II | iv | one | erste |
+        deuxième | Nr 7""",
+    "slide": """2024-05-13 | 13.05.24 | 20240513 | 1.3.24 | 20240302_1432 | 2024-05-13T10:15:00Z | 01 | 7
+        | 7b | 130524 | S12 | slide_1 | Smear 7 | Objektträger 3 | Ausstrich_7 | lame 2 | lámina-3
+        | vetrino 1 | preparat2 | sediaan 9""",
     "patient": "P4 | p04 | patient 3 | case12 | pt07 | Paciente_2 | Pasien 4 | Fall 11 | paziente-5",
     "class": """normal | Normal cells | Sickle | infected | gesund | krank | malade | sain | infecté |
         sano | enfermo | doente | malato | ziek | sehat | Sichelzellen | Erythrozyten |
@@ -48,10 +48,10 @@ def test_look_of__a_name(name: str, look: str) -> None:
 @pytest.mark.parametrize(
     ("names", "taken"),
     [
-        ("2024-05-13 2024-05-14", "none"),
+        ("2024-05-13 2024-05-14", "slide"),
         ("May June", "none"),
         ("2023 2024", "none"),
-        ("20240513 20240514", "none"),
+        ("20240513 20240514", "slide"),
         ("bangkok 2024-05-13", "none"),
         ("gesund krank", "none"),
         ("Bilder Fotos", "none"),

@@ -10,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from reddino.embedding.embeddings import Embeddings
+from reddino.rbc.found_cells import given_at_border
 from reddino.smears.column_names import AT_BORDER
 
 

@@ -82,7 +82,7 @@ class Question(BaseModel):
     shots: Count = 5
     repeats: Count = 10
     classifiers: tuple[Classifier, ...] = PUBLISHED
-    resamples: Annotated[int, Field(ge=0)] = RESAMPLES
+    resamples: Annotated[int, Field(ge=0, le=1_000_000)] = RESAMPLES
     keep_border: bool = False
 
 

@@ -162,7 +162,8 @@ def with_predictions(
 ) -> tuple[Embeddings, tuple[str, ...]]:
     """Return a table with the predictions of its cells as columns, and notes on what does not fit.
 
-    A cell is found by its image, whose bytes must be the same, and the pixel of its centre.
+    A cell is found by its image, whose bytes must be the same, and the pixel of its centre; of several there,
+    each takes the prediction of its turn.
 
     Args:
         table: of the cells.

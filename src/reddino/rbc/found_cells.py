@@ -25,8 +25,11 @@ log = logging.getLogger(__name__)
 
 #: What the label of a whole picture becomes, which is not that of each of its cells.
 PICTURE_LABEL = "picture_label"
-#: How a column of a manifest says that the border cuts a cell, or does not.
-_YES, _NO = ("true", "1", "1.0"), ("false", "0", "0.0", "")
+#: Words for yes and no, in lower case; "" is a row that gives none.
+_FLAGS = {
+    **dict.fromkeys(("true", "1", "1.0", "yes"), True),
+    **dict.fromkeys(("false", "0", "0.0", "no", ""), False),
+}
 
 
 def find_cells_in(
@@ -119,22 +122,20 @@ def _same(column: Any, first: NDArray[np.int64]) -> bool:
     return bool(column.take(pa.array(first)).combine_chunks().equals(column.combine_chunks()))
 
 
-def said_at_border(manifest: Manifest) -> NDArray[np.bool_]:
-    """Return the rows (n,) of which the manifest itself says that the border cuts their cell.
+def given_at_border(table: pa.Table) -> NDArray[np.bool_]:
+    """Return the rows (n,) of which a table itself says that the border of their image cuts the cell.
 
     Raises:
-        RedDinoError: its column of that name says something else than true or false.
+        RedDinoError: a value is neither yes nor no.
     """
-    if AT_BORDER not in manifest.table.column_names:
-        return np.zeros(len(manifest), np.bool_)
-    said = [
-        "" if one is None else str(one).strip().lower()
-        for one in manifest.table.column(AT_BORDER).to_pylist()
-    ]
-    other = next((row for row, word in enumerate(said) if word not in (*_YES, *_NO)), None)
-    if other is not None:
+    if AT_BORDER not in table.column_names:
+        return np.zeros(table.num_rows, np.bool_)
+    given = ["" if value is None else str(value) for value in table.column(AT_BORDER).to_pylist()]
+    known = {value: _FLAGS.get(value.strip().lower()) for value in set(given)}
+    odd = next((row for row, value in enumerate(given) if known[value] is None), None)
+    if odd is not None:
         raise RedDinoError(
-            f"column '{AT_BORDER}' holds {said[other]!r}, where a table of cells has true or false, whether "
-            f"the border of the picture cuts the cell: {manifest.place(other)}; rename the column"
+            f"row {odd + 1}, column '{AT_BORDER}': {given[odd][:40]!r} is neither true nor false; mend it or "
+            "rename the column"
         )
-    return np.array([word in _YES for word in said], np.bool_)
+    return np.array([known[value] for value in given], np.bool_)

@@ -17,7 +17,7 @@ from reddino.foundations.errors import RedDinoError
 log = logging.getLogger(__name__)
 
 #: Whether the border of its picture cuts a cell; the one of these that a manifest may have, see
-#: `reddino.rbc.found_cells.said_at_border`.
+#: `reddino.rbc.found_cells.given_at_border`.
 AT_BORDER = "at_border"
 #: What a view shows, and how probable it is.
 KIND, KIND_PROBABILITY = "kind", "kind_probability"

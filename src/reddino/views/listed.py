@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reddino.foundations.errors import RedDinoError
-from reddino.rbc.found_cells import said_at_border
+from reddino.rbc.found_cells import given_at_border
 from reddino.smears.column_names import AT_BORDER
 from reddino.smears.manifest import Manifest
 from reddino.views.placing import Squares, new_squares
@@ -34,7 +34,7 @@ class ListedCells:
         self._centres = manifest.centres()[self.rows]
         boxes = np.stack([manifest.numbers(name)[self.rows] for name in ("x", "y", "w", "h")], axis=1)
         self._boxes = np.where((boxes[:, 2:] > 0).all(axis=1, keepdims=True), boxes, np.nan)
-        self._said = said_at_border(manifest)[self.rows]
+        self._said = given_at_border(manifest.table)[self.rows]
 
     def of_image(self, number: int) -> slice:
         """Return which of the cells are of image `number`."""

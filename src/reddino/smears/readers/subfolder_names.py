@@ -10,8 +10,11 @@ import re
 import unicodedata
 from typing import Literal
 
-#: `time`: a date, month, weekday or time. `number`: digits with separators or units, numerals. `plain`: words
-#: that any folder of pictures may have, such as 'new images 2'. `scale`: a magnification. `place`: all else.
+from reddino.smears.spelling import tidy
+
+#: `time`: a month, a year, a weekday or a time; days are slides. `number`: digits with separators or units,
+#: numerals. `plain`: words that any folder of pictures may have, such as 'new images 2'. `scale`: a
+#: magnification. `place`: all else.
 Look = Literal["time", "number", "plain", "slide", "patient", "stain", "scale", "class", "aside", "place"]
 
 
@@ -90,6 +93,11 @@ _PATIENTS = (
     "patients?|patientin|patienten|pat|cases?|subjects?|donors?|p|c|probande?n?|fall|falle|spender|pacientes?|"
     "casos?|pazient[ei]|caso|casi|cas|donneurs?|donantes?|doadores?|donatori|pasien|kasus|pt"
 )
+#: A day, and a time on it: pictures of one day are together, as those of a slide.
+_DAY = re.compile(
+    r"((19|20)\d\d(\d{4}|[-_. ]\d{1,2}[-_. ]\d{1,2})|\d{1,2}[-_. ]\d{1,2}[-_. ](19|20)?\d\d)"
+    r"([-_ t][\d:]{2,8}z?)?"
+)
 _SLIDE = re.compile(rf"({_SLIDES})?[-_ #.]*\d+[a-z]?")
 _PATIENT = re.compile(rf"({_PATIENTS})[-_ #.]*\d+[a-z]?")
 _SCALE = re.compile(r"(x ?\d+|\d+ ?x)")
@@ -139,6 +147,7 @@ def look_of(name: str) -> Look:
     told: tuple[tuple[Look, bool], ...] = (
         ("aside", key(name) in _ASIDE),
         ("class", key(name) in _CLASSES),
+        ("slide", bool(_DAY.fullmatch(plain))),
         ("time", _is_date(plain)),
         ("patient", bool(_PATIENT.fullmatch(plain))),
         ("slide", bool(_SLIDE.fullmatch(plain)) and not _SCALE.fullmatch(plain)),
@@ -172,7 +181,7 @@ def _is_date(plain: str) -> bool:
 
 def folded(name: str) -> str:
     """Return a name in lower case and without accents."""
-    apart = unicodedata.normalize("NFKD", name.casefold())
+    apart = unicodedata.normalize("NFKD", tidy(name).casefold())
     return "".join(letter for letter in apart if not unicodedata.combining(letter)).strip()
 
 

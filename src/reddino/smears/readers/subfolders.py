@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 SHOWN = 4
 #: Looks that a laboratory, camera or stain may have; single names of classes are those of laboratories.
 _SOURCES = ("place", "stain", "scale", "class")
+#: Looks that are taken for what they are where all names have them.
+_NUMBERED: tuple[Subfolders, ...] = ("patient", "slide")
 _ONE = "so all images are of one source"
 _OTHER = "name their meaning with --subfolders source, slide, patient, label or none"
 
@@ -43,7 +45,7 @@ def with_subfolders(manifest: Manifest, folder: Path, how: Subfolders) -> Manife
     names = sorted(set(_level(folders, len(shared))))
     if len(names) < 2:
         return manifest
-    if any(pattern.fullmatch(tidy(name)) for name in shared for _, pattern in _NUMBERED):
+    if any(look_of(name) in _NUMBERED for name in shared):
         log.warning(
             "%s: the %d folders in %s (%s) are not read, so all images are of one source; give that folder "
             "to take them, or --subfolders source, slide, patient or label for the meaning of %s",
@@ -73,7 +75,8 @@ def _by_names(names: Sequence[str], folder: Path, shared: Sequence[str]) -> tupl
     if "" in names:
         named = [name for name in names if name]
         return "none", f"images lie beside its subfolders ({_some(named)}), {_ONE}; {_OTHER}"
-    return _by_looks(names, f"its {len(names)} subfolders ({_some(names)})")
+    which = f"the {len(names)} folders in {'/'.join(shared)}" if shared else f"its {len(names)} subfolders"
+    return _by_looks(names, f"{which} ({_some(names)})")
 
 
 def _by_looks(names: Sequence[str], shown: str) -> tuple[Subfolders, str]:
@@ -87,8 +90,7 @@ def _by_looks(names: Sequence[str], shown: str) -> tuple[Subfolders, str]:
             f"{shown} look like classes, {_ONE}, without labels; give --subfolders label to take them as "
             "labels, or source, slide, patient, or none to read this no more"
         )
-    numbered: tuple[Subfolders, ...] = ("patient", "slide")
-    for what in numbered:
+    for what in _NUMBERED:
         if set(found) == {what}:
             return what, f"{shown} are taken as {what}s of one source; if they are something else, {_OTHER}"
     if others := [name for name in names if look[name] not in _SOURCES]:
