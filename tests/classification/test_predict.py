@@ -47,7 +47,9 @@ def test_predict__says_a_class_of_every_cell_and_is_mostly_right(fitted: Path, t
     assert columns["probability"] == pytest.approx(probabilities.max(axis=1))
     assert np.mean([a == b for a, b in zip(columns["predicted"], columns["label"], strict=True)]) > 0.8
     note = json.loads((rows.schema.metadata or {})[b"reddino"])
-    assert note == json.loads((tmp_path / "p.json").read_text())
+    told = json.loads((tmp_path / "p.json").read_text())
+    assert list(told.pop("pictures")) == smears.images()[0]
+    assert note == told
     assert note["provenance"]["data"] == smears.fingerprint()
     assert not note["found_by_segmentation"]
 

@@ -22,6 +22,7 @@ from cyclopts import App
 from reddino import cli
 from reddino.api.arguments import Advance
 from reddino.cli import training
+from reddino.embedding.border import whole_cells
 from reddino.embedding.table import read_embeddings
 from reddino.pretraining.run.folder import only_trainer
 from reddino.smears.choices import Layout
@@ -543,9 +544,13 @@ def test_evaluate__refuses_tables_of_other_views(
 
 def test_evaluate__tests_the_named_source(tables: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--protocol", "fixed", "--split-column", "source", "--test", "drawn-phone"]
-    assert cli.main(["evaluate", tables[0], *options]) == 0
     table = read_embeddings(tables[0])
-    assert f"{table.strings('source').count('drawn-phone')} test" in " ".join(capsys.readouterr().out.split())
+    whole = whole_cells(table)[0]
+    assert len(whole) < len(table)
+    for scored, kept in ((whole, []), (table, ["--keep-border"])):
+        assert cli.main(["evaluate", tables[0], *options, *kept]) == 0
+        shown = " ".join(capsys.readouterr().out.split())
+        assert f"{scored.strings('source').count('drawn-phone')} test" in shown
 
 
 def test_evaluate__explains_a_malformed_map(tables: list[str], capsys: pytest.CaptureFixture[str]) -> None:

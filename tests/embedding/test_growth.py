@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from smear_fields import VIEW, Projection, make_fields
 
-from reddino.embedding import growth
+import reddino
+from reddino.embedding.border import cells_at_border
 from reddino.embedding.embedding_pass import EmbedReport, embed_manifest
 from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.growth import PICTURES_FILE, find_growth
-from reddino.embedding.part_files import finished_parts, part_path, read_meta
+from reddino.embedding.part_files import (
+    CHECKSUM_KEY,
+    PART_KEY,
+    finished_parts,
+    note_checksum,
+    part_path,
+    read_meta,
+)
 from reddino.embedding.table import read_embeddings
 from reddino.foundations.errors import RedDinoError
 from reddino.smears.manifest import Manifest
+from reddino.views.choices import ViewKind
 
 FIELDS = 12
 
@@ -200,12 +212,54 @@ def test_growth__of_rows_with_other_columns_is_refused(tmp_path: Path) -> None:
         _embed(wider, tmp_path / "t")
 
 
-def test_table__of_before_border_cells_were_told_does_not_grow(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def _without_border(table: Path) -> None:
+    """Make the parts of a table those of before cells at the border were told."""
+    for path in finished_parts(table).values():
+        part = pq.read_table(path).drop_columns(["at_border"])
+        notes = dict(pq.read_metadata(path).metadata or {})
+        record = notes[PART_KEY]
+        writer = pq.ParquetWriter(path, part.schema, write_page_checksum=True)
+        writer.write_table(part)
+        checksum = note_checksum(part.schema, record).decode()
+        writer.add_key_value_metadata({PART_KEY.decode(): record.decode(), CHECKSUM_KEY.decode(): checksum})
+        writer.close()
+
+
+def test_table__of_before_border_cells_were_told_grows_and_tells_none(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     every = make_fields(tmp_path / "fields")
+    every = every.with_column("at_border", [str(row % 7 == 0) for row in range(len(every))])
+    assert _embed(every, tmp_path / "whole").at_border == FIELDS
     _embed(_of(every, 1, 3), tmp_path / "t")
-    monkeypatch.setattr(growth, "AT_BORDER", "a column that it lacks")
-    _embed(_of(every, 1, 3), tmp_path / "t")
-    with pytest.raises(RedDinoError, match="cannot grow, it was made before cells at the border were told"):
-        _embed(every, tmp_path / "t")
+    _without_border(tmp_path / "t")
+    with caplog.at_level(logging.WARNING):
+        report = _embed(every, tmp_path / "t")
+    assert "begun before cells at the border were told" in caplog.text
+    assert (report.rows, report.at_border) == (FIELDS * 7, 0)
+    grown = read_embeddings(tmp_path / "t")
+    assert "at_border" not in grown.table.column_names and not cells_at_border(grown.table).any()
+    assert _by_cell(grown) == _by_cell(_fresh(every, tmp_path))
+
+
+@pytest.mark.parametrize("grown", [False, True])
+@pytest.mark.parametrize("kind", ["cells", "patches"])
+def test_table__of_one_scale_a_source_names_the_option_that_continues_it(
+    tmp_path: Path, kind: ViewKind, grown: bool
+) -> None:
+    every = make_fields(tmp_path / "fields").with_column("cell_diameter", np.full(84, 20.0))
+    options: dict[str, Any] = {"view": kind, "side": 1.6, "unit": "diameters", "image_size": 24}
+    first = _of(every, 0, 1, 2)
+    reddino.embed(first, "morphology", tmp_path / "t", scale="source", **options)
+    assert "scale" not in read_meta(tmp_path / "t")["view"]  # as in what was made before there was a choice
+    now = every if grown else first
+    with pytest.raises(RedDinoError, match=r"the same command with --scale source continues it"):
+        reddino.embed(now, "morphology", tmp_path / "t", **options)
+    report = reddino.embed(now, "morphology", tmp_path / "t", scale="source", **options)
+    assert report.resumed > 0 and (report.rows > report.resumed) == grown
+    reddino.embed(first, "morphology", tmp_path / "own", **options)
+    with pytest.raises(RedDinoError, match="the same command with --scale picture continues it"):
+        reddino.embed(first, "morphology", tmp_path / "own", scale="source", **options)
+    # Where more differs, the option would not help.
+    with pytest.raises(RedDinoError, match=r"differs in the view .*side 1\.6"):
+        reddino.embed(first, "morphology", tmp_path / "own", scale="source", **options | {"side": 2.0})

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from reddino.foundations.errors import RedDinoError
 from reddino.networks.encoder import open_model
 from reddino.networks.folder import open_model_folder, save_model_folder
-from reddino.networks.model_names import split_architecture, with_architecture
+from reddino.networks.model_names import split_architecture, with_architecture, with_architectures
 
 CNN, VIT = "test_efficientnet", "test_vit"
 
@@ -105,5 +105,18 @@ def test_names__with_an_architecture_are_told_from_others(tmp_path: Path) -> Non
     assert split_architecture(str(tmp_path / "odd@name.pth")) is None
     assert with_architecture("w.pth", "resnet50") == "resnet50@w.pth"
     assert with_architecture("reddino-tiny", None) == "reddino-tiny"
+    assert with_architecture("turned:w.pth", "resnet50") == "turned:resnet50@w.pth"
     with pytest.raises(RedDinoError, match="'reddino-tiny', which is not a weights file"):
         with_architecture("reddino-tiny", "resnet50")
+    with pytest.raises(RedDinoError, match=r"'resnet18@w\.pth' names an architecture"):
+        with_architecture("resnet18@w.pth", "resnet50")
+
+
+def test_names__of_several_models_get_the_architecture_where_they_need_one() -> None:
+    models = ["ours=w.pth", "reddino-tiny", "resnet18@v.pth", "turned:w.pth"]
+    wanted = ["ours=resnet50@w.pth", "reddino-tiny", "resnet18@v.pth", "turned:resnet50@w.pth"]
+    assert with_architectures(models, "resnet50") == wanted
+    assert with_architectures(models, None) == models
+    for none in (["reddino-tiny"], []):
+        with pytest.raises(RedDinoError, match="no model is a weights file"):
+            with_architectures(none, "resnet50")

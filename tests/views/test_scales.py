@@ -9,8 +9,8 @@ import pytest
 from fields_of_discs import draw_discs, grid, pictures
 
 from reddino.foundations.errors import RedDinoError
-from reddino.rbc.found_cells import AT_BORDER
 from reddino.rbc.picture_diameters import PictureDiameters
+from reddino.smears.column_names import AT_BORDER
 from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest
 from reddino.views.by_image import ViewsByImage

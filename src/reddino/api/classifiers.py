@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,13 @@ from reddino.classification.prediction_paths import require_known_suffix
 from reddino.classification.priors import adjusted, learned_priors, read_priors
 from reddino.classification.trusted import require_answerable, with_trust
 from reddino.classification.vector_cache import cache_path, vector_cache
+from reddino.embedding.growth import picture_digests
 from reddino.embedding.kinds import KindReader
 from reddino.embedding.open_encoder import open_encoder
 from reddino.embedding.part_files import is_table
 from reddino.embedding.table import read_embeddings
 from reddino.foundations.errors import RedDinoError
+from reddino.networks.model_names import with_architecture
 from reddino.networks.shipped import DEFAULT_MODEL
 from reddino.smears.choices import Subfolders
 from reddino.smears.failures import FAILURES_FILE, Failures
@@ -41,6 +44,7 @@ def fit(
     out: str | Path,
     *,
     model: str | None = None,
+    architecture: str | None = None,
     fine_tune: bool = False,
     label: str = "label",
     group_by: str | None = None,
@@ -68,6 +72,7 @@ def fit(
         data: an embedding table, or labelled smears: a manifest, its file, or a folder of images.
         out: the classifier's folder.
         model: for smears: a model folder or a name that `models` lists; None: `reddino-tiny`.
+        architecture: of timm, such as resnet50, where `model` is the state dict of such a network.
         fine_tune: train the network too, instead of a frozen probe; for smears only.
         label: column of the classes.
         group_by: column of what stays on one side of a split; None: rows of one
@@ -110,7 +115,7 @@ def fit(
     if options and not fine_tune:
         raise RedDinoError(f"only fine-tuning takes {', '.join(sorted(options))}: add --fine-tune")
     if is_table(data):
-        if fine_tune or model is not None:
+        if fine_tune or model is not None or architecture is not None:
             raise RedDinoError(
                 f"{data} is an embedding table: give a manifest to choose or tune a network on"
             )
@@ -124,7 +129,7 @@ def fit(
     mention_findings([opened], notice)
     # A frozen network must give everywhere the vectors that the probe learned on.
     encoder = open_encoder(
-        model or DEFAULT_MODEL,
+        with_architecture(model or DEFAULT_MODEL, architecture),
         image_size=image_size,
         device=device,
         precision="auto" if fine_tune else "fp32",
@@ -157,6 +162,7 @@ def predict(
     out: str | Path | None = None,
     *,
     model: str | None = None,
+    architecture: str | None = None,
     overlays: str | Path | None = None,
     most_overlays: int = 20,
     priors: Mapping[str, float] | str | Path | None = None,
@@ -179,6 +185,7 @@ def predict(
             cells are found where none is marked; or an embedding table.
         out: file for the cells, .parquet or .csv; the slides go next to it as <name>.slides.<suffix>.
         model: the classifier's network, where it is no longer where the classifier found it.
+        architecture: of timm, such as resnet50, where `model` is the state dict of such a network.
         overlays: folder for pictures of the fields with the cells marked by class.
         most_overlays: how many of them, at most.
         priors: how frequent each class is here (fractions, per cent or counts by name, or a YAML, JSON or CSV
@@ -199,6 +206,8 @@ def predict(
     Raises:
         RedDinoError: embeddings, a network or smears of another kind or scale than the classifier's.
     """
+    if architecture is not None and (model is None or is_table(data)):
+        raise RedDinoError(f"the architecture {architecture} bears on smears and a model: leave it out")
     opened = open_classifier(classifier)
     rule = require_answerable(opened, risk)
     data = one_or_several(data)
@@ -225,8 +234,10 @@ def predict(
             table = read_embeddings(str(data))
             mention_findings([table.manifest()], notice)
             found = predict_embeddings(opened, table, keep_border=keep_border, kinds=reader)
+            found = replace(found, pictures=picture_digests(Path(str(data))))
         else:
-            name = model_of(opened, Path(classifier), model)
+            moved = None if model is None else with_architecture(model, architecture)
+            name = model_of(opened, Path(classifier), moved)
             encoder = open_encoder(name, image_size=opened.view.output, device=device, precision="fp32")
             manifest = open_data(data, failures, subfolders=subfolders)
             mention_findings([manifest], notice)

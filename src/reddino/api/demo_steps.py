@@ -259,7 +259,10 @@ def embed_cells(
 
 
 def score_tables(tables: dict[str, Embeddings], scale: DemoScale) -> list[Result]:
-    """Score every table on patients never seen (folds by patient), then on the source never seen."""
+    """Score every table on patients never seen (folds by patient), then on the source never seen.
+
+    All cells take part, those that a border cuts too, as when the figures of the demo were first printed.
+    """
     first = next(iter(tables.values()))
     seen = np.array([source != DRAWN + scale.unseen_source for source in first.strings("source")])
     dropped = set(rare_labels(first.select(seen), scale)) | (
@@ -271,7 +274,11 @@ def score_tables(tables: dict[str, Embeddings], scale: DemoScale) -> list[Result
     for name, table in tables.items():
         part = table.select(seen)
         question = Question(
-            group_by="patient", folds=scale.folds, seed=scale.seed, classes=_without(dropped, part)
+            group_by="patient",
+            folds=scale.folds,
+            seed=scale.seed,
+            classes=_without(dropped, part),
+            keep_border=True,
         )
         known = _known(table, DRAWN + scale.unseen_source, inside=False)
         results.append(replace(evaluate_table(part, question, task=patients, model=name), seen=known))
@@ -283,6 +290,7 @@ def score_tables(tables: dict[str, Embeddings], scale: DemoScale) -> list[Result
             group_by="patient",
             seed=scale.seed,
             classes=_without(dropped, table),
+            keep_border=True,
         )
         known = _known(table, DRAWN + scale.unseen_source, inside=True)
         results.append(replace(evaluate_table(table, question, task=source, model=name), seen=known))

@@ -23,6 +23,7 @@ from reddino.embedding.note_seen import note_seen
 from reddino.embedding.open_encoder import open_encoder, seen_by
 from reddino.embedding.runtimes.pass_runtime import put_in_runtime
 from reddino.embedding.table import read_embeddings
+from reddino.networks.model_names import with_architecture
 from reddino.rbc.whole_fields import shows_whole_fields
 from reddino.smears.choices import Subfolders
 from reddino.smears.failures import Failures
@@ -45,6 +46,7 @@ def embed(
     model: str,
     out: str | Path,
     *,
+    architecture: str | None = None,
     view: ViewKind | None = None,
     side: float | None = None,
     unit: Unit | None = None,
@@ -79,6 +81,7 @@ def embed(
         data: manifests, image files, folders, tar shards, or patterns of them: `reddino.smears.gather`.
         model: a model folder or a name that `models` lists.
         out: folder of the table.
+        architecture: of timm, such as resnet50, where `model` is the state dict of such a network.
         view: what is cut; None: cells where the manifest has any, else the whole image.
         side: side of a view in the image, with its unit; None: 1.6 diameters for cells, else 224 px.
         unit: `px`, or `diameters` of a red cell.
@@ -111,6 +114,7 @@ def embed(
     Raises:
         RedDinoError: nothing to embed, an unknown model, or a folder that holds another table.
     """
+    model = with_architecture(model, architecture)
     left_out = Failures()
     opened = open_data(data, left_out, subfolders=subfolders)
     mention_findings([opened], notice)

@@ -11,6 +11,7 @@ from reddino.api.arguments import numbers_in_range
 from reddino.api.sole_writer import sole_writer
 from reddino.classification.predicted_kinds import kinds_of_vectors
 from reddino.embedding.embeddings import Embeddings
+from reddino.embedding.growth import picture_digests
 from reddino.embedding.kinds import KindReader, with_kinds
 from reddino.embedding.replaced_pictures import replaced_pictures
 from reddino.embedding.table import read_embeddings
@@ -22,15 +23,17 @@ from reddino.figures.overview import Overview
 from reddino.figures.page.measures import read_document
 from reddino.figures.page.table_report import table_report
 from reddino.figures.patches import patch_pictures
-from reddino.figures.prediction_file import SUFFIXES, read_prediction_file
+from reddino.figures.prediction_file import SUFFIXES, PredictionFile, read_prediction_file
 from reddino.figures.run_report import is_run, run_report
 from reddino.foundations.atomic import write_text
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.provenance import provenance
 from reddino.foundations.runtime import choose_runtime
 from reddino.networks.encoder import open_model
+from reddino.networks.model_names import with_architecture
 from reddino.networks.shipped import DEFAULT_MODEL
 from reddino.smears.choices import Subfolders
+from reddino.smears.contents import read_content
 from reddino.smears.failures import FAILURES_FILE, Failures
 from reddino.smears.opening import Data, open_data
 
@@ -101,6 +104,7 @@ def patches(
     model: str | None,
     out: str | Path,
     *,
+    architecture: str | None = None,
     device: str = "auto",
     subfolders: Subfolders = "auto",
     failures: Failures | None = None,
@@ -112,6 +116,7 @@ def patches(
         data: a manifest, its file, or a folder of images.
         model: a model folder or a name that `models` lists; None: `reddino-tiny`.
         out: folder of the pictures.
+        architecture: of timm, such as resnet50, where `model` is the state dict of such a network.
         device: `auto`, `cpu`, `cuda` or `cuda:<n>`.
         subfolders: what those of a folder of images stand for; `auto`: what their names look like.
         failures: takes the images that cannot be read; they are listed in the folder too.
@@ -123,9 +128,10 @@ def patches(
     Raises:
         RedDinoError: the network has neither patch tokens nor a feature map, or no image can be read.
     """
+    name = with_architecture(model or DEFAULT_MODEL, architecture)
     failures = Failures() if failures is None else failures
     opened = open_data(data, failures, subfolders=subfolders)
-    encoder = open_model(model or DEFAULT_MODEL, runtime=choose_runtime(device, "fp32"))
+    encoder = open_model(name, runtime=choose_runtime(device, "fp32"))
     origin = provenance(data=opened.fingerprint(), model=encoder.weights_hash)
     drawn = patch_pictures(patch_encoder(encoder), opened, Path(out), origin, failures=failures, **options)
     failures.leave_at(Path(out) / FAILURES_FILE)
@@ -231,6 +237,7 @@ def _overview(
     **options: Any,
 ) -> Overview:
     file = read_prediction_file(predictions) if predictions is not None else None
+    digests = None
     if Path(table).suffix in SUFFIXES and Path(table).is_file():
         if file is not None:
             raise RedDinoError(f"{table} holds predictions itself: leave the other predictions out")
@@ -238,23 +245,33 @@ def _overview(
         read = file.as_embeddings()
     else:
         read = read_embeddings(table)
+        digests = picture_digests(Path(table)) if file is not None else None
     if kinds:
         read = _without_other_kinds(read, str(table))
-    overview = Overview.of(read, images=images, predictions=file, **options)
+    overview = Overview.of(read, images=images, predictions=file, digests=digests, **options)
     for note in overview.notes:
         log.warning("%s", note)
-    if (
-        overview.pictures is not None
-        and Path(table).is_dir()
-        and (others := replaced_pictures(Path(table), read, overview.pictures.root))
+    if overview.pictures is not None and (
+        others := _replaced(Path(table), read, file, overview.pictures.root)
     ):
         log.warning(
-            "pictures were replaced since they were embedded (%d, the first is %s), so that what is shown is "
-            "not what the vectors are of: embed again",
+            "pictures were replaced since they were %s (%d, the first is %s), so that what is shown is not "
+            "what the %s are of: do so again",
+            "embedded" if Path(table).is_dir() else "classified",
             len(others),
             others[0],
+            "vectors" if Path(table).is_dir() else "predictions",
         )
     return overview
+
+
+def _replaced(table: Path, read: Embeddings, file: PredictionFile | None, root: Path) -> list[str]:
+    """Return the pictures of a table, or of a file of predictions, that are others now."""
+    if table.is_dir():
+        return replaced_pictures(table, read, root)
+    noted = {} if file is None else file.pictures
+    shown = {name: read_content(root / name) for name in dict.fromkeys(read.strings("path")) if name in noted}
+    return [name for name, content in shown.items() if content is not None and content.digest != noted[name]]
 
 
 def _origin(overview: Overview) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from reddino.evaluation.task_file import (
 from reddino.figures.evaluation_figures import draw
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.provenance import hash_bytes, provenance
+from reddino.networks.model_names import with_architectures
 
 
 @numbers_in_range
@@ -38,6 +39,7 @@ def evaluate(
     what: str | Path | Sequence[str | Path] = (),
     *,
     models: Sequence[str] = (),
+    architecture: str | None = None,
     data: Sequence[str | Path] = (),
     tables: str | Path = "tables",
     join: bool = False,
@@ -60,6 +62,7 @@ def evaluate(
     Args:
         what: folders of embedding tables of the same cells; or a task file (.yaml, or a shipped one's name).
         models: models to embed with, for a task file or `data`; `name=model` gives one a name.
+        architecture: of timm, such as resnet50, where some of `models` are state dicts of such a network.
         data: manifests, or `name=manifest`: the data of a task file, or a task each.
         tables: folder where tables of `models` are kept, and taken from if they are there.
         join: the manifests of `data` make one task.
@@ -89,6 +92,7 @@ def evaluate(
     embedder = Embedder(
         Path(tables), embed, {"device": device, "batch_size": batch_size}, watch or unwatched, notice
     )
+    models = with_architectures(models, architecture)
     paths = named_paths(data)
     named = {} if family is None else {"family": family}
     file = find_task_file(given)

@@ -28,7 +28,7 @@ from reddino.foundations.errors import RedDinoError
 from reddino.foundations.provenance import hash_bytes
 from reddino.foundations.structured import fit, read_json
 from reddino.foundations.version import __version__
-from reddino.networks.catalogue import TURNED
+from reddino.networks.model_names import TURNED
 from reddino.views.spec import ViewSpec
 
 Real = npt.NDArray[np.float64]

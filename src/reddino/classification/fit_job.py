@@ -18,7 +18,7 @@ from reddino.classification.fit import fit_on_pixels, fit_on_table
 from reddino.classification.planned_views import PlannedViews, Progress, plan
 from reddino.classification.predict import Predictions
 from reddino.classification.prediction_paths import domain_path
-from reddino.classification.predictions_file import write_predictions
+from reddino.classification.predictions_file import PICTURES, write_predictions
 from reddino.classification.trusted import trust_note
 from reddino.classification.vector_cache import cache_path, embedded_in, vector_cache
 from reddino.embedding.border import whole_cells
@@ -186,6 +186,7 @@ def write(predictions: Predictions, classifier: Classifier, out: Path, failures:
         },
         "file": out.name,
         "cells": len(predictions),
+        PICTURES: dict(predictions.pictures),
         "found_by_segmentation": predictions.found,
         "dropped_at_the_border": predictions.dropped,
         "cells_at_the_border": predictions.at_border,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,25 +24,40 @@ from reddino.classification.planned_views import Progress, embedded, plan
 from reddino.classification.predicted_kinds import kinds_among, kinds_of_cells, kinds_of_vectors
 from reddino.classification.vector_cache import embedded_in
 from reddino.embedding.border import cells_at_border
-from reddino.embedding.column_names import renamed
 from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.finite import require_finite
-from reddino.embedding.kinds import KIND, KIND_COLUMNS, KINDS, UNKNOWN, CellKinds, KindReader
+from reddino.embedding.growth import picture_digests
+from reddino.embedding.kinds import (
+    KIND_COLUMNS,
+    KINDS,
+    UNKNOWN,
+    CellKinds,
+    KindReader,
+    holds_kinds,
+    without_kinds,
+)
 from reddino.embedding.view_encoder import ViewEncoder
 from reddino.foundations.errors import RedDinoError
 from reddino.rbc.diameters import cell_diameters, refuse_mixed_sources, source_diameters
 from reddino.rbc.found_cells import find_cells_in
 from reddino.rbc.picture_diameters import PictureDiameters
+from reddino.smears.column_names import (
+    ABSTAINED,
+    COUNTED,
+    KIND,
+    NOVELTY,
+    PREDICTED,
+    PREFIX,
+    PROBABILITY,
+    UNADJUSTED,
+    renamed,
+)
 from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest
 from reddino.views.choices import Scale
 from reddino.views.scales import view_diameters
 
 Real = npt.NDArray[np.float64]
-PREDICTED, PROBABILITY, PREFIX = "predicted", "probability", "p_"
-#: Before the name of a column that holds what was before an adjustment.
-UNADJUSTED = "unadjusted_"
-NOVELTY, ABSTAINED, COUNTED = "novelty", "abstained", "counted"
 
 
 @dataclass(frozen=True)
@@ -65,6 +81,7 @@ class Predictions:
         rule: which cells get no answer; None: all get one.
         domain: verdicts of slides and sources; None: none was asked for.
         kinds: what each view shows; None where it was not asked, or cannot be told.
+        pictures: by path, 16 hex digits over the bytes of the picture, where vectors of it lay on disk.
     """
 
     classes: tuple[str, ...]
@@ -82,6 +99,7 @@ class Predictions:
     rule: AnswerRule | None = None
     domain: DomainReport | None = None
     kinds: CellKinds | None = None
+    pictures: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.probabilities)
@@ -136,17 +154,10 @@ class Predictions:
         best = self.numbers()
         before = {} if self.unadjusted is None else _best(self.unadjusted, self.classes)
         kinds = {} if self.kinds is None else self.kinds.columns()
-        ours = (
-            PREDICTED,
-            PROBABILITY,
-            NOVELTY,
-            ABSTAINED,
-            COUNTED,
-            *(PREFIX + name for name in self.classes),
-            *before,
-            *kinds,
-        )
-        table = renamed(self.table, ours, "since the classifier's own columns have these names")
+        classes = [PREFIX + name for name in self.classes]
+        ours = (PREDICTED, PROBABILITY, NOVELTY, ABSTAINED, COUNTED, *classes, *before)
+        plain = self.table if self.kinds is None and holds_kinds(self.table) else without_kinds(self.table)
+        table = renamed(plain, ours, "since the classifier's own columns have these names")
         table = table.append_column(PREDICTED, pa.array([self.classes[i] for i in best.tolist()]))
         table = table.append_column(PROBABILITY, pa.array(self.probabilities.max(axis=1)))
         for number, name in enumerate(self.classes):
@@ -306,6 +317,7 @@ def predict_smears(
         borrowed=tuple((pictures if find else planned.views).borrowed()),
         novelty=classifier.novelty(emb.vectors),
         kinds=kinds_of_cells(emb, manifest, kinds, found=find) if kinds else None,
+        pictures={} if vectors is None else picture_digests(vectors),
     )
 
 

@@ -12,9 +12,10 @@ import pyarrow as pa
 
 from reddino.classification.planned_views import batches, plan
 from reddino.embedding.embeddings import Embeddings
-from reddino.embedding.kinds import INPUT, KIND, KIND_PROBABILITY, KINDS, SIDE, CellKinds, KindReader
+from reddino.embedding.kinds import INPUT, KINDS, SIDE, CellKinds, KindReader, holds_kinds
 from reddino.foundations.errors import RedDinoError
 from reddino.rbc.diameters import missing_diameters
+from reddino.smears.column_names import KIND, KIND_PROBABILITY
 from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest
 from reddino.smears.manifest_columns import READING_COLUMNS
@@ -53,8 +54,7 @@ def kinds_of_vectors(emb: Embeddings, reader: KindReader, *, found: bool = False
         reader: of kinds.
         found: whether its cells were found by segmentation, though it does not note that itself.
     """
-    names = emb.table.column_names
-    if KIND in names and KIND_PROBABILITY in names and set(emb.strings(KIND)) <= {*KINDS, "unknown"}:
+    if holds_kinds(emb.table):
         return CellKinds(tuple(emb.strings(KIND)), emb.numbers(KIND_PROBABILITY))
     view = emb.meta.get("view", {})
     same = (view.get("kind"), view.get("side"), view.get("unit")) == ("cells", SIDE, "diameters")

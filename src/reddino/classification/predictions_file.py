@@ -16,6 +16,8 @@ from reddino.foundations.exports import write_arrow_csv
 from reddino.foundations.parquet import write_parquet
 
 META_KEY = b"reddino"
+#: In the note: 16 hex digits over the bytes of each picture, by its path.
+PICTURES = "pictures"
 
 
 def write_predictions(predictions: Predictions, path: Path, origin: Mapping[str, Any]) -> list[Path]:
@@ -42,5 +44,7 @@ def _write(table: pa.Table, path: Path, origin: Mapping[str, Any]) -> None:
         if path.suffix == ".csv":
             write_arrow_csv(table, partial)
         else:
-            noted = table.replace_schema_metadata({META_KEY: json.dumps(dict(origin)).encode()})
+            # Of many pictures their digests would outgrow the rows; they stand in the note.
+            kept = {name: value for name, value in origin.items() if name != PICTURES}
+            noted = table.replace_schema_metadata({META_KEY: json.dumps(kept).encode()})
             write_parquet(noted, partial)

@@ -30,6 +30,7 @@ def fit(
     *,
     out: Path,
     model: str | None = None,
+    architecture: str | None = None,
     fine_tune: Annotated[bool, Parameter(negative="")] = False,
     label: str = "label",
     group_by: str | None = None,
@@ -59,6 +60,7 @@ def fit(
         data: an embedding table, or labelled smears: a manifest, or a folder of images.
         out: folder of the classifier.
         model: for smears: a model folder, or a name of `reddino models`; reddino-tiny, if not given.
+        architecture: of timm, such as resnet50, where --model is the state dict of such a network.
         fine_tune: train the network too (smears only).
         label: column of the classes.
         group_by: column of what stays on one side of a split; rows of one image, group, slide or patient
@@ -97,6 +99,7 @@ def fit(
             data,
             out,
             model=model,
+            architecture=architecture,
             fine_tune=fine_tune,
             label=label,
             group_by=group_by,
@@ -139,6 +142,7 @@ def predict(
     *,
     out: Path,
     model: str | None = None,
+    architecture: str | None = None,
     overlays: Path | None = None,
     most_overlays: int = 20,
     priors: Annotated[Sequence[str], Several] = (),
@@ -159,6 +163,7 @@ def predict(
         data: new smears: manifests, images or folders; or an embedding table.
         out: file for the cells, .parquet or .csv; the slides go next to it as NAME.slides.
         model: the classifier's network, where it has moved.
+        architecture: of timm, such as resnet50, where --model is the state dict of such a network.
         overlays: folder for pictures of the fields with their cells marked by class.
         most_overlays: how many of them, at most.
         priors: how frequent each class is here, to adjust the probabilities to: class=number for each, or a
@@ -180,6 +185,7 @@ def predict(
             data,
             out,
             model=model,
+            architecture=architecture,
             overlays=overlays,
             most_overlays=most_overlays,
             priors=priors_given(priors),

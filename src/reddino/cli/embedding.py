@@ -17,7 +17,6 @@ from reddino.embedding.choices import Per, RuntimeName, StoredType
 from reddino.foundations.choices import Precision
 from reddino.foundations.counting import counted
 from reddino.networks.choices import ChannelOrder, Pooling
-from reddino.networks.model_names import with_architecture
 from reddino.networks.shipped import DEFAULT_MODEL
 from reddino.smears.choices import Subfolders
 from reddino.views.choices import Border, Scale, Unit, ViewKind
@@ -93,8 +92,9 @@ def embed(
     with _resumable(), progress_bar("views") as progress:
         report = reddino.embed(
             data,
-            with_architecture(model, architecture),
+            model,
             out,
+            architecture=architecture,
             view=view,
             side=side,
             unit=unit,

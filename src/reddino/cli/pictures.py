@@ -83,6 +83,7 @@ def patches(
     *,
     out: Path,
     model: str = DEFAULT_MODEL,
+    architecture: str | None = None,
     fields: int = 4,
     at: Annotated[tuple[float, float] | None, Parameter(negative_iterable="")] = None,
     tile: int | None = None,
@@ -96,6 +97,7 @@ def patches(
     Args:
         data: a manifest, or a folder of images.
         model: a model folder, or a name of `reddino models`; the one that comes with RedDino, if not given.
+        architecture: of timm, such as resnet50, where --model is the state dict of such a network.
         out: folder of the pictures.
         fields: number of images, of each source in turn.
         at: the patch to compare with, as fractions of width and height; striking ones if not given.
@@ -111,6 +113,7 @@ def patches(
         data,
         model,
         out,
+        architecture=architecture,
         device=device,
         subfolders=subfolders,
         failures=failures,

@@ -23,6 +23,7 @@ def evaluate(
     /,
     *,
     models: Annotated[Sequence[str], Several] = (),
+    architecture: str | None = None,
     data: Annotated[Sequence[str], Several] = (),
     tables: Path = Path("tables"),
     join: bool = False,
@@ -42,6 +43,7 @@ def evaluate(
     rename: Annotated[Sequence[str], Several, Parameter(name="--map")] = (),
     also: Annotated[Sequence[OptionalClassifier], Several] = (),
     resamples: int = 1000,
+    keep_border: Annotated[bool, Parameter(negative="")] = False,
     view: ViewKind | None = None,
     side: float | None = None,
     unit: Unit | None = None,
@@ -59,6 +61,7 @@ def evaluate(
         what: folders of embedding tables, of the same cells by different models; or a task file (.yaml), or
             one that comes with RedDino: paper, chula, blood-cells, malaria, elongated.
         models: models to embed with, for a task file or --data, as MODEL or name=MODEL.
+        architecture: of timm, such as resnet50, where some of --models are state dicts of such a network.
         data: manifests as FILE or name=FILE: the data of a task file, or a task each.
         tables: folder of the tables that --models make; those that are there are taken.
         join: make one task of all --data.
@@ -81,6 +84,7 @@ def evaluate(
         rename: labels to rename, as old=new.
         also: further classifiers.
         resamples: of the bootstrap; 0 for no intervals.
+        keep_border: score cells that the border of their image cuts, too.
         view: what is cut for --models, as in embed.
         side: of a view, as in embed.
         unit: of the side.
@@ -96,6 +100,7 @@ def evaluate(
     found = reddino.evaluate(
         what or (),
         models=models,
+        architecture=architecture,
         data=data,
         tables=tables,
         join=join,
@@ -115,6 +120,7 @@ def evaluate(
         rename=new_labels(rename),
         classifiers=(*PUBLISHED, *also),
         resamples=resamples,
+        keep_border=keep_border,
         embedding={
             "view": view,
             "side": side,

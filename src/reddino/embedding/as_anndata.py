@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from reddino.embedding.column_names import holdable, log_renamed, written_names
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.exports import NUL_SHOWN
+from reddino.smears.column_names import holdable, log_renamed, written_names
 
 META = "reddino"
 #: Names that AnnData files reserve: for the index of rows, and in older versions for categories.

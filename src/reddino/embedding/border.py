@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from reddino.embedding.embeddings import Embeddings
 from reddino.rbc.found_cells import given_at_border
+from reddino.smears.column_names import AT_BORDER
 
 
 def cells_at_border(table: pa.Table) -> NDArray[np.bool_]:
@@ -25,3 +29,23 @@ def whole_cells(table: Embeddings) -> tuple[Embeddings, int]:
     """
     cut = cells_at_border(table.table)
     return (table, 0) if cut.all() or not cut.any() else (table.select(~cut), int(cut.sum()))
+
+
+def alike_at_border(tables: Mapping[str, Embeddings]) -> dict[str, Embeddings]:
+    """Return tables of the same cells of which all name the same ones as cut, if one of them tells.
+
+    Tables of before lack the column: without it, models would be scored on different cells.
+
+    Args:
+        tables: by name; those with as many rows as the first that tells have the same rows.
+    """
+    told = next((table for table in tables.values() if AT_BORDER in table.table.column_names), None)
+    if told is None:
+        return dict(tables)
+    column = told.table.column(AT_BORDER)
+    return {
+        name: replace(table, table=table.table.append_column(AT_BORDER, column))
+        if AT_BORDER not in table.table.column_names and len(table) == len(told)
+        else table
+        for name, table in tables.items()
+    }

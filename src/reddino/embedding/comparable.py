@@ -89,9 +89,33 @@ def refuse_other_table(folder: Path, found: Mapping[str, Any], wanted: Mapping[s
         part for part in (_other_data(found, wanted), _differences(found, wanted, keys)) if part
     )
     if differing:
+        _refuse_other_scale(folder, found, wanted, keys)
         raise RedDinoError(
             f"'{folder}' holds the parts of another embedding table, which differs in {differing}; "
             "choose another folder or delete it"
+        )
+
+
+def _refuse_other_scale(
+    folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any], keys: Sequence[str]
+) -> None:
+    """Refuse a table of another scale with the option that continues it, where nothing else differs.
+
+    Tables of before there was a choice name no scale: it was the source's. With it goes the plan, which holds
+    diameters by source alone.
+    """
+    views = [dict(one["view"]) for one in (found, wanted)]
+    scales = [view.pop("scale", "source") for view in views]
+    rest = [key for key in keys if key not in ("view", "plan")]
+    others = _other_data(found, wanted) or _differences(found, wanted, rest) or views[0] != views[1]
+    if scales[0] != scales[1] and not others:
+        of = {
+            "source": "one diameter for all pictures of a source",
+            "picture": "the diameter of each picture",
+        }
+        raise RedDinoError(
+            f"'{folder}' holds views cut by {of[scales[0]]}, not by {of[scales[1]]}: the same command with "
+            f"--scale {scales[0]} continues it; or choose another folder"
         )
 
 

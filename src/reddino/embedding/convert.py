@@ -12,12 +12,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from reddino.embedding.as_anndata import META
-from reddino.embedding.column_names import holdable, log_renamed, renamed, written_names
 from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.finite import require_finite
 from reddino.foundations.atomic import atomic_path
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.exports import write_arrow_csv
+from reddino.smears.column_names import holdable, log_renamed, renamed, written_names
 
 
 def _write_h5ad(embeddings: Embeddings, path: Path) -> None:

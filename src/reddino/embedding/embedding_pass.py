@@ -13,7 +13,7 @@ import numpy as np
 
 from reddino.embedding.batches import Dealer, Forecast, PartEnd, relative_failures
 from reddino.embedding.choices import Per, StoredType
-from reddino.embedding.growth import Growth, note_pictures, plan_hash
+from reddino.embedding.growth import Growth, note_pictures, plan_hash, tells_border
 from reddino.embedding.kinds import KIND_COLUMNS, KindReader, require_kind_views
 from reddino.embedding.output_writer import EmbeddedBatch, OutputWriter
 from reddino.embedding.prefetch import prefetch
@@ -152,6 +152,8 @@ def embed_manifest(
         _embed_missing(dealer, encoder, writer, filler, kinds=kinds, progress=progress)
         failed = _list_failures(writer, left_out, manifest)
         report = _report(writer, views.images_to_open(), failed, resumed)
+        if report.at_border and not tells_border(Path(out)):
+            report = replace(report, at_border=0)
         if report.rows == 0:
             writer.discard()
             raise RedDinoError(_nothing(report.dropped, failed))

@@ -26,11 +26,11 @@ from reddino.foundations.locks import FOLDER_LOCK, is_continued
 from reddino.foundations.provenance import provenance
 from reddino.foundations.stages import stage
 from reddino.networks.backbone import PooledBackbone
-from reddino.networks.catalogue import TURNED
 from reddino.networks.create_backbone import is_cut
 from reddino.networks.encoder import Encoder
 from reddino.networks.engine import TorchEngine
 from reddino.networks.folder import CARD, save_model_folder
+from reddino.networks.model_names import TURNED
 from reddino.networks.training_images import SeenImages, write_seen
 
 #: Largest difference from torch, as a fraction of the largest number, that an exported file may show.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,10 +19,12 @@ from reddino.foundations.atomic import write_text
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.provenance import hash_bytes
 from reddino.foundations.structured import read_json
-from reddino.rbc.found_cells import AT_BORDER
+from reddino.smears.column_names import AT_BORDER
 from reddino.smears.contents import column_digests
 from reddino.smears.manifest import Manifest
 from reddino.smears.packs import PackedManifest
+
+log = logging.getLogger(__name__)
 
 #: Lists the pictures of a table, next to its parts.
 PICTURES_FILE = "pictures.json"
@@ -94,7 +97,7 @@ def find_growth(manifest: Manifest, folder: Path) -> Growth:
         )
     new = tuple(name for name in names if name not in known)
     if new:
-        _require_border_column(folder, meta)
+        _mention_untold_border(folder, meta)
     earlier = tuple(meta.get("grown_from", ()))
     recorded = meta.get("diameters")
     if not new:
@@ -107,16 +110,21 @@ def find_growth(manifest: Manifest, folder: Path) -> Growth:
     return Growth(ordered, (*generations, new), (*earlier, this), len(new), recorded)
 
 
-def _require_border_column(folder: Path, meta: Mapping[str, Any]) -> None:
-    """Refuse to grow a table of cells that does not tell which of them the border of their image cuts."""
-    first = next(iter(finished_parts(folder).values()))
-    with readable(first) as file:
-        known = AT_BORDER in file.schema_arrow.names
-    if meta["view"]["kind"] == "cells" and meta.get("per", "view") == "view" and not known:
-        raise RedDinoError(
-            f"'{folder}' cannot grow, it was made before cells at the border were told (no column "
-            f"'{AT_BORDER}'): embed all pictures to a new folder"
+def _mention_untold_border(folder: Path, meta: Mapping[str, Any]) -> None:
+    """Log where a table of cells does not tell which of them the border of their image cuts, and will not."""
+    if meta["view"]["kind"] == "cells" and meta.get("per", "view") == "view" and not tells_border(folder):
+        log.warning(
+            "'%s' was begun before cells at the border were told: it has no column '%s', so that none of its "
+            "cells is left out for that; embed all pictures to a new folder to have it",
+            folder,
+            AT_BORDER,
         )
+
+
+def tells_border(folder: Path) -> bool:
+    """Return whether the first part of a table tells which cells the border of their image cuts."""
+    with readable(next(iter(finished_parts(folder).values()))) as file:
+        return AT_BORDER in file.schema_arrow.names
 
 
 def note_pictures(folder: Path, generations: Iterable[Sequence[str]]) -> None:
@@ -125,6 +133,17 @@ def note_pictures(folder: Path, generations: Iterable[Sequence[str]]) -> None:
     path = side_path(folder, PICTURES_FILE)
     if not path.is_file() or path.read_text("utf-8") != f"{text}\n":
         write_text(path, f"{text}\n")
+
+
+def picture_digests(folder: Path) -> dict[str, str]:
+    """Return 16 hex digits over the bytes of each picture of a table, by its path, where they are noted."""
+    records = [read_part(part)[1] for part in finished_parts(folder).values()]
+    noted = [record.contents for record in records]
+    images = int(read_meta(folder)["images"])
+    names = [name for names in _generations(folder, images) for name in names]
+    if len(names) != images:
+        return {}
+    return {names[number]: content[3] for contents in noted for number, content in contents.items()}
 
 
 def plan_hash(diameters: Diameters) -> str:
@@ -160,6 +179,11 @@ def _generation_of_rows(manifest: Manifest, generations: Generations) -> np.ndar
 
 def _generations(folder: Path, images: int) -> Generations:
     """Return the names of a table's pictures, as noted next to its parts, or as far as its rows name them."""
+    found = _noted(folder, images)
+    return found if sum(map(len, found)) == images else (tuple(_named_in_parts(folder)),)
+
+
+def _noted(folder: Path, images: int) -> Generations:
     path = side_path(folder, PICTURES_FILE)
     noted = read_json(path).get("pictures") if path.is_file() else None
     found: list[tuple[str, ...]] = []
@@ -167,9 +191,7 @@ def _generations(folder: Path, images: int) -> Generations:
         for names in noted:
             if sum(map(len, found)) < images:  # a growth that was killed before its first part is none
                 found.append(tuple(str(name) for name in names))
-    if sum(map(len, found)) == images:
-        return tuple(found)
-    return (tuple(_named_in_parts(folder)),)
+    return tuple(found)
 
 
 def _named_in_parts(folder: Path) -> list[str]:

@@ -34,6 +34,7 @@ from reddino.foundations.runtime import choose_runtime
 from reddino.foundations.structured import fit, read_json
 from reddino.networks.encoder import Encoder, open_model
 from reddino.networks.shipped import DEFAULT_MODEL
+from reddino.smears.column_names import KIND, KIND_PROBABILITY, renamed
 from reddino.views.spec import ViewSpec
 
 Real = npt.NDArray[np.float64]
@@ -43,7 +44,6 @@ KINDS = ("red cell", "white cell", "platelet", "clump", "artefact")
 RED, UNKNOWN = KINDS[0], "unknown"
 _CLUMP = KINDS.index("clump")
 #: Columns of tables and predictions.
-KIND, KIND_PROBABILITY = "kind", "kind_probability"
 KIND_COLUMNS: Mapping[str, pa.DataType] = {KIND: pa.string(), KIND_PROBABILITY: pa.float64()}
 #: Side of the views that the head was taught, in red-cell diameters.
 SIDE = 1.6
@@ -307,11 +307,23 @@ def require_kind_views(view: ViewSpec, pooling: str, per: str) -> None:
         )
 
 
+def holds_kinds(table: pa.Table) -> bool:
+    """Return whether a table has the columns of kinds, and not just columns of such names."""
+    if not {KIND, KIND_PROBABILITY} <= set(table.column_names):
+        return False
+    return set(map(str, table.column(KIND).unique().to_pylist())) <= {*KINDS, UNKNOWN}
+
+
+def without_kinds(table: pa.Table) -> pa.Table:
+    """Return a table without the columns of kinds; others of such names get new ones, which is logged."""
+    if holds_kinds(table):
+        return table.drop_columns(list(KIND_COLUMNS))
+    return renamed(table, KIND_COLUMNS, "since the columns of kinds have these names")
+
+
 def with_kinds(table: Embeddings, found: CellKinds) -> Embeddings:
     """Return a table with the columns of these kinds (n,), in the place of those that it may have."""
-    columns = table.table
+    columns = without_kinds(table.table)
     for name, values in found.columns().items():
-        column = pa.array(values, KIND_COLUMNS[name])
-        at = columns.schema.get_field_index(name)
-        columns = columns.set_column(at, name, column) if at >= 0 else columns.append_column(name, column)
+        columns = columns.append_column(name, pa.array(values, KIND_COLUMNS[name]))
     return replace(table, table=columns)

@@ -15,8 +15,8 @@ from reddino.embedding.view_encoder import ViewEncoder
 from reddino.foundations.choices import Precision
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.runtime import bf16_is_fast, choose_device, choose_runtime
-from reddino.networks.catalogue import TURNED
 from reddino.networks.encoder import Encoder, open_model
+from reddino.networks.model_names import TURNED, with_architecture
 from reddino.networks.training_images import NOTHING, SeenImages, seen_before
 from reddino.rbc.morphology import WORK_SIZE, Morphology
 
@@ -24,6 +24,7 @@ from reddino.rbc.morphology import WORK_SIZE, Morphology
 def load(
     name: str | Path,
     *,
+    architecture: str | None = None,
     image_size: int | None = None,
     channel_order: str | None = None,
     device: str = "auto",
@@ -38,6 +39,7 @@ def load(
     Args:
         name: a short name (`reddino models` lists them), `hf_hub:<id>`, `timm:<name>`, a model folder or a
             weights file.
+        architecture: of timm, such as resnet50, where it is the state dict of such a network.
         image_size: pixels of the square input; None: 224 for the short names, else the model's own.
         channel_order: `RGB` or `BGR`, the order that the network sees; None: as the model's card has it.
         device: `auto`, `cpu`, `cuda` or `cuda:<n>`.
@@ -56,6 +58,7 @@ def load(
     plain = runtime == "torch" and not compiled
     unsure = plain and level == "auto" and bf16_is_fast(choose_device(device))
     chosen = choose_runtime(device, level if plain and not unsure else "fp32")
+    name = with_architecture(str(name), architecture)
     encoder = open_model(name, image_size=image_size, channel_order=channel_order, runtime=chosen)
     if plain and not unsure:
         return encoder

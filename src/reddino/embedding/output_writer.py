@@ -15,7 +15,7 @@ from reddino.embedding.part_files import PartRecord
 from reddino.embedding.table_rows import Pooler, RowColumns, TableRows
 from reddino.embedding.table_writer import PartWriter, TableWriter
 from reddino.embedding.view_encoder import Vectors
-from reddino.rbc.found_cells import AT_BORDER
+from reddino.smears.column_names import AT_BORDER
 from reddino.views.placing import Squares
 
 

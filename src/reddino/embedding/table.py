@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from reddino.embedding.seen_file import read_seen_file
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.parquet import reading_parquet, require_size
 from reddino.foundations.stages import watched
+from reddino.smears.column_names import AT_BORDER
 
 
 def read_embeddings(path: str | Path, *, partial: bool = False) -> Embeddings:
@@ -73,10 +74,23 @@ def read_embeddings(path: str | Path, *, partial: bool = False) -> Embeddings:
     meta["contents"] = contents_digest(records)
     meta["seen"] = read_seen_file(folder)
     with reading_parquet(folder, "as one table"):
-        table = pa.concat_tables(columns, promote_options="permissive")
+        table = pa.concat_tables(_alike(columns), promote_options="permissive")
     read = Embeddings(vectors, table, meta, read_copies(folder))
     require_finite(read)
     return read
+
+
+def _alike(parts: Sequence[pa.Table]) -> list[pa.Table]:
+    """Return the columns of parts: which cells a border cuts is told of all of them, or of none.
+
+    Parts of before lack that column, and a table may have been continued since.
+    """
+    told = [AT_BORDER in part.column_names for part in parts]
+    if all(told) or not any(told):
+        return list(parts)
+    return [
+        part.drop_columns([AT_BORDER]) if tells else part for part, tells in zip(parts, told, strict=True)
+    ]
 
 
 def _dropped(records: Iterable[PartRecord]) -> dict[str, int]:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from reddino.embedding.choices import Per
 from reddino.embedding.view_encoder import Vectors
 from reddino.foundations.errors import RedDinoError
-from reddino.rbc.found_cells import AT_BORDER
+from reddino.smears.column_names import AT_BORDER, require_free
 from reddino.smears.manifest import Manifest
 from reddino.views.placing import FOUND_COLUMNS, Squares
 
@@ -166,18 +166,17 @@ class RowColumns:
         cells: bool = False,
     ) -> None:
         self._extra = {**pooler.extra, **(extra or {})}
-        taken = set(manifest.table.column_names) & {"embedding", *PLACE_COLUMNS, *self._extra}
-        if taken:
-            raise RedDinoError(
-                f"the manifest has a column '{min(taken)}', which an embedding table uses itself: rename it"
-            )
-        # Of cells that were found before, or read from a table; the squares carry it.
-        if AT_BORDER in manifest.table.column_names:
+        names = manifest.table.column_names
+        self._borders = cells and pooler.placed
+        found = cells and not manifest.is_cell().any()
+        taken = {"embedding", *PLACE_COLUMNS, *self._extra, *([AT_BORDER] if found else [])}
+        require_free(names, taken, "an embedding table")
+        # What the manifest says of its cells is in the squares; of patches and fields it says nothing.
+        if AT_BORDER in names and (cells or manifest.is_cell().any()):
             manifest = Manifest(manifest.table.drop_columns([AT_BORDER]), manifest.root)
         # One chunk a column, so that taking rows does not search through hundreds of them.
         self._manifest = Manifest(manifest.table.combine_chunks(), manifest.root)
         self._pooler = pooler
-        self._borders = cells and pooler.placed
 
     @property
     def schema(self) -> pa.Schema:

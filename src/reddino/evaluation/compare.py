@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from reddino.embedding.border import alike_at_border
 from reddino.embedding.comparable import require_same_views
 from reddino.embedding.embeddings import Embeddings
 from reddino.evaluation.protocol import Mask, TablePredictions, predict_table, summarise
@@ -31,7 +32,7 @@ def compare_tables(tables: Mapping[str, Embeddings], question: Question, task: s
         RedDinoError: tables of other cells or views, or as `evaluate_table`.
     """
     require_same_views(tables)
-    predictions = [predict_table(table, question) for table in tables.values()]
+    predictions = [predict_table(table, question) for table in alike_at_border(tables).values()]
     known = [statuses(one) for one in predictions]
     parts = seen_parts(predictions[0], known, task)
     return [

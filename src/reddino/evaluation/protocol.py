@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from reddino.embedding.border import cells_at_border
 from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.equal_vectors import equal_notes
 from reddino.embedding.finite import require_finite
@@ -26,6 +27,8 @@ from reddino.evaluation.metrics import Classes, confusion_matrix, largest_class,
 from reddino.evaluation.question import Question, SplitPlan, plan_splits, taking_part
 from reddino.evaluation.results import CHANCE, FoldResult, Result
 from reddino.evaluation.splits import Rows, Split, untested_classes
+from reddino.foundations.counting import counted
+from reddino.foundations.errors import RedDinoError
 from reddino.foundations.stages import stage, watched
 
 Mask = npt.NDArray[np.bool_]
@@ -54,6 +57,7 @@ class TablePredictions:
         plan: splits and groups.
         tests: the test sets.
         notes: sentences, those of the plan among them.
+        at_border: labelled rows among those left out, since the border of their image cuts their cell.
     """
 
     emb: Embeddings
@@ -62,6 +66,7 @@ class TablePredictions:
     plan: SplitPlan
     tests: tuple[Tested, ...]
     notes: tuple[str, ...]
+    at_border: int = 0
 
 
 def evaluate_table(
@@ -70,8 +75,8 @@ def evaluate_table(
     """Score the vectors of one table.
 
     Args:
-        emb: the table; rows with an empty label, or on neither side of a fixed split, are left out and
-            counted.
+        emb: the table; rows with an empty label, on neither side of a fixed split, or of cells that the
+            border of their image cuts (but with `keep_border`) are left out and counted.
         question: labels, protocol, groups and classifiers; None takes all defaults.
         task: a title for tables.
         model: a name for tables; None takes the one in the table's metadata.
@@ -85,9 +90,9 @@ def evaluate_table(
 
 def predict_table(emb: Embeddings, question: Question) -> TablePredictions:
     """Fit every classifier on every split of a question, and predict the test rows."""
-    labelled, labels = labelled_rows(taking_part(question, emb), question.label, question.classes)
+    labelled, labels, cut = _taking_part(emb, question)
     require_finite(labelled)
-    plan = plan_splits(question, labelled, labels)
+    plan = _planned(question, labelled, labels, len(cut))
     names, numbers = np.unique(np.asarray(labels), return_inverse=True)
     wanted, notes = _possible(question.classifiers, plan.splits, few=question.protocol == "few-shot")
     tests = tuple(
@@ -101,8 +106,44 @@ def predict_table(emb: Embeddings, question: Question) -> TablePredictions:
         names=tuple(names.tolist()),
         plan=plan,
         tests=tests,
-        notes=(*plan.notes, *notes, *equal_notes(labelled.vectors), *_fit_notes(tests)),
+        notes=(
+            *_cut_notes(cut, labels),
+            *plan.notes,
+            *notes,
+            *equal_notes(labelled.vectors),
+            *_fit_notes(tests),
+        ),
+        at_border=len(cut),
     )
+
+
+def _planned(question: Question, labelled: Embeddings, labels: Sequence[str], cut: int) -> SplitPlan:
+    """Return the splits; where they cannot be made, the error names the `cut` cells that are left out."""
+    try:
+        return plan_splits(question, labelled, labels)
+    except RedDinoError as error:
+        if not cut:
+            raise
+        left = f"{counted(cut, 'cell')} that the border of the image cuts took no part"
+        raise RedDinoError(f"{error}; {left}, which --keep-border changes") from error
+
+
+def _taking_part(emb: Embeddings, question: Question) -> tuple[Embeddings, list[str], list[str]]:
+    """Return the rows that take part, their classes, and those of labelled cells that a border cuts."""
+    labelled, labels = labelled_rows(taking_part(question, emb), question.label, question.classes)
+    whole = ~cells_at_border(labelled.table)
+    if question.keep_border or whole.all() or not whole.any():
+        return labelled, labels, []
+    names = np.asarray(labels)
+    return labelled.select(whole), names[whole].tolist(), names[~whole].tolist()
+
+
+def _cut_notes(cut: Sequence[str], kept: Sequence[str]) -> list[str]:
+    """Count the cells that a border cuts, of classes `cut`, and name classes that lost all of theirs."""
+    gone = sorted(set(cut) - set(kept))
+    lost = f", and with them all of {', '.join(map(repr, gone))}" if gone else ""
+    cells = counted(len(cut), "labelled cell")
+    return [f"{cells} left out, cut by the border of their image (--keep-border){lost}."] if cut else []
 
 
 def predict_split(
@@ -166,6 +207,7 @@ def summarise(
         classes=predictions.names,
         cells=cells,
         left_out=predictions.left_out,
+        at_border=predictions.at_border,
         groups=len(np.unique(group if only is None else group[only])),
         folds=tuple(_scored(test, len(predictions.names)) for test in tests),
         classifiers=chosen,

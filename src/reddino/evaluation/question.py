@@ -64,6 +64,7 @@ class Question(BaseModel):
         repeats: draws of few-shot.
         classifiers: that are fitted.
         resamples: of the bootstrap; 0 switches intervals off.
+        keep_border: let cells that the border of their image cuts take part.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -82,6 +83,7 @@ class Question(BaseModel):
     repeats: Count = 10
     classifiers: tuple[Classifier, ...] = PUBLISHED
     resamples: Annotated[int, Field(ge=0, le=1_000_000)] = RESAMPLES
+    keep_border: bool = False
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ def as_json(result: Result) -> dict[str, Any]:
         "seed": result.seed,
         "cells": result.cells,
         "left_out": result.left_out,
+        "at_border": result.at_border,
         "groups": result.groups,
         "classes": list(result.classes),
         "scores": {name: _summary(result, name) for name in scored},

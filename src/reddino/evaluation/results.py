@@ -51,7 +51,8 @@ class Result:
         seed: seed of the folds; None where nothing was drawn.
         classes: names, in the order of the class numbers.
         cells: labelled rows that took part.
-        left_out: rows without a label, with one that was dropped, or on neither side of a fixed split.
+        left_out: rows without a label, with one that was dropped, on neither side of a fixed split, or of
+            cells that the border of their image cuts.
         groups: groups among the cells.
         folds: the test sets.
         classifiers: that were fitted, in the order of tables.
@@ -62,6 +63,7 @@ class Result:
         notes: that belong next to the scores.
         embedding: metadata of the table.
         question: the options of the evaluation, as JSON values.
+        at_border: rows of `left_out` that the border cuts, of those with a label; 0 where they take part.
     """
 
     model: str
@@ -81,6 +83,7 @@ class Result:
     notes: tuple[str, ...] = ()
     embedding: Mapping[str, Any] = field(default_factory=dict)
     question: Mapping[str, Any] = field(default_factory=dict)
+    at_border: int = 0
 
     def mean(self, classifier: str) -> Scores:
         """Return each score averaged over the test sets."""

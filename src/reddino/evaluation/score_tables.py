@@ -155,9 +155,9 @@ def describe(result: Result) -> str:
         parts.append(
             f"one {result.protocol} split, {result.folds[0].train:,} train, {result.folds[0].test:,} test"
         )
-    if result.left_out:
+    if others := result.left_out - result.at_border:
         why = ", or on neither side of the split" if result.protocol == "fixed" else ""
-        parts.append(f"{result.left_out:,} rows left out (no label, or a dropped one{why})")
+        parts.append(f"{others:,} rows left out (no label, or a dropped one{why})")
     return ", ".join(parts)
 
 

@@ -15,7 +15,6 @@ import pyarrow as pa
 from matplotlib.figure import Figure
 
 from reddino.embedding.border import cells_at_border
-from reddino.embedding.column_names import renamed
 from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.finite import require_finite
 from reddino.embedding.view_encoder import Images
@@ -24,7 +23,7 @@ from reddino.figures.choices import Method
 from reddino.figures.clusters import cluster_names
 from reddino.figures.maps import maps_figure
 from reddino.figures.outliers import outlier_scores
-from reddino.figures.prediction_file import PREDICTED, PROBABILITIES, PredictionFile, with_predictions
+from reddino.figures.prediction_file import PROBABILITIES, PredictionFile, with_predictions
 from reddino.figures.projection import Points, layout
 from reddino.figures.row_pictures import Pictures
 from reddino.figures.sheets import (
@@ -40,6 +39,7 @@ from reddino.foundations.counting import counted
 from reddino.foundations.parquet import write_parquet
 from reddino.foundations.stages import stage
 from reddino.foundations.visible import short
+from reddino.smears.column_names import PREDICTED, renamed
 
 #: Side in pixels of the pictures on sheets.
 PICTURE = 96
@@ -95,6 +95,7 @@ class Overview:
         seed: int = 0,
         label: str = "label",
         predictions: PredictionFile | None = None,
+        digests: Mapping[str, str] | None = None,
         keep_border: bool = False,
     ) -> Overview:
         """Lay out the map and score outliers.
@@ -106,6 +107,7 @@ class Overview:
             seed: of the map, and of what is drawn at random.
             label: column of the classes.
             predictions: of the same cells, whose classes and verdicts become columns.
+            digests: of the table's pictures, as for `with_predictions`.
             keep_border: let cells that the border of their image cuts be outliers, neighbours and examples.
 
         Raises:
@@ -114,14 +116,14 @@ class Overview:
         """
         require_finite(table)
         table.strings(label)
-        unmatched = ""
-        if predictions is not None and PREDICTED not in table.table.column_names:
-            table, unmatched = with_predictions(table, predictions)
+        unmatched: tuple[str, ...] = ()
+        if predictions is not None and table.meta.get("pooling") != PROBABILITIES:
+            table, unmatched = with_predictions(table, predictions, digests)
         pictures = Pictures.of(table, images) if images is not None else None
         made = layout(table.vectors, method, seed)
         with stage("scoring outliers"):
             scores, whole = _outliers(table, seed, keep_border)
-        notes = (*made.notes, *([unmatched] if unmatched else []), *_cut_note(whole))
+        notes = (*made.notes, *unmatched, *_cut_note(whole))
         return cls(table, made.xy, scores, pictures, made.method, seed, label, notes, predictions, whole)
 
     @cached_property

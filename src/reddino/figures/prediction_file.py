@@ -15,17 +15,29 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from reddino.embedding.embeddings import Embeddings
+from reddino.embedding.kinds import holds_kinds, without_kinds
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.exports import original_table
 from reddino.foundations.structured import read_json
+from reddino.smears.column_names import (
+    ABSTAINED,
+    AT_BORDER,
+    COUNTED,
+    KIND,
+    KIND_PROBABILITY,
+    NOVELTY,
+    PREDICTED,
+    PREFIX,
+    PROBABILITY,
+    renamed,
+)
 
 Flags = npt.NDArray[np.bool_]
 
-PREDICTED, PROBABILITY, COUNTED, PREFIX = "predicted", "probability", "counted", "p_"
 #: What stands for the pooling of vectors that are class probabilities.
 PROBABILITIES = "class probabilities"
 #: What of the predictions a table of the same cells takes along.
-TAKEN = (PREDICTED, PROBABILITY, "novelty", "abstained", "kind", "kind_probability", "at_border")
+TAKEN = (PREDICTED, PROBABILITY, NOVELTY, ABSTAINED, KIND, KIND_PROBABILITY, AT_BORDER)
 SUFFIXES = (".parquet", ".csv")
 #: Columns of a CSV that are text whatever they hold, such as slide 007.
 TEXTS = ("path", "source", "slide", "patient", "group", "label", PREDICTED, "kind")
@@ -48,6 +60,7 @@ class PredictionFile:
         found: whether the cells were found by segmentation; those that a user listed all count, of any kind.
         keep_border: whether cells that the border of their image cuts count too.
         held_out: what the classifier's own held-out cells came to: `cells`, `balanced_accuracy`, `evidence`.
+        pictures: by path, 16 hex digits over the bytes of the picture, of those that the note names.
     """
 
     path: Path
@@ -58,6 +71,7 @@ class PredictionFile:
     found: bool = True
     keep_border: bool = False
     held_out: Mapping[str, Any] = field(default_factory=dict)
+    pictures: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -138,17 +152,27 @@ def read_prediction_file(path: str | Path) -> PredictionFile:
     classifier = origin.get("classifier")
     held_out = classifier.get("held_out") if isinstance(classifier, dict) else None
     tested = held_out if isinstance(held_out, dict) else {}
-    return PredictionFile(file, table, classes, units, note, segmented, kept, tested)
+    noted = origin.get("pictures")
+    pictures = {str(name): str(digest) for name, digest in noted.items()} if isinstance(noted, dict) else {}
+    return PredictionFile(file, table, classes, units, note, segmented, kept, tested, pictures)
 
 
-def with_predictions(table: Embeddings, file: PredictionFile) -> tuple[Embeddings, str]:
-    """Return a table with the predictions of its cells as columns, and a note on cells without one.
+def with_predictions(
+    table: Embeddings, file: PredictionFile, pictures: Mapping[str, str] | None = None
+) -> tuple[Embeddings, tuple[str, ...]]:
+    """Return a table with the predictions of its cells as columns, and notes on what does not fit.
 
-    A cell is found by its image and the pixel of its centre; of several there, each takes the prediction of
-    its turn.
+    A cell is found by its image, whose bytes must be the same, and the pixel of its centre; of several there,
+    each takes the prediction of its turn.
+
+    Args:
+        table: of the cells.
+        file: predictions of them.
+        pictures: by path, 16 hex digits over the bytes of the table's pictures, as
+            `reddino.embedding.growth.picture_digests` returns them; None: not known.
 
     Raises:
-        RedDinoError: not one cell of the table is among the predictions.
+        RedDinoError: not one cell of the table is among the predictions, or they are of other pictures.
     """
     if "view_x" not in table.table.column_names or "view_x" not in file.table.column_names:
         raise RedDinoError(f"{file.path} and the table name no places of cells, so they cannot be joined")
@@ -166,17 +190,47 @@ def with_predictions(table: Embeddings, file: PredictionFile) -> tuple[Embedding
         raise RedDinoError(
             f"no cell of the table is among the predictions of {file.path}: embed and predict one manifest"
         )
-    columns = table.table
+    taken = [name for name in TAKEN if name in file.table.column_names]
+    notes = _require_same_pictures(table, file, pictures or {})
+    columns = _without(table.table, taken)
     index = pa.array(rows, pa.int64())
-    for name in TAKEN:
-        if name not in file.table.column_names:
-            continue
-        values = file.table.column(name).take(index)
-        if name in columns.column_names:
-            columns = columns.drop_columns([name])
-        columns = columns.append_column(name, values)
-    note = "" if matched == len(table) else f"{len(table) - matched} of {len(table)} cells have no prediction"
-    return replace(table, table=columns), note
+    for name in taken:
+        columns = columns.append_column(name, file.table.column(name).take(index))
+    if matched < len(table):
+        notes.append(f"{len(table) - matched} of {len(table)} cells have no prediction")
+    return replace(table, table=columns), tuple(notes)
+
+
+def _require_same_pictures(table: Embeddings, file: PredictionFile, pictures: Mapping[str, str]) -> list[str]:
+    """Refuse predictions of other pictures of the same names; return a note where that cannot be told.
+
+    Raises:
+        RedDinoError: names the first such picture.
+    """
+    shared = sorted(set(table.strings("path")) & set(file.strings("path")))
+    known = [name for name in shared if name in pictures and name in file.pictures]
+    other = [name for name in known if pictures[name] != file.pictures[name]]
+    if other:
+        raise RedDinoError(
+            f"{file.path} is of other pictures than the table: {len(other)} of {len(shared)} have the same "
+            f"name and another content, such as '{other[0]}'; predict and embed the same files"
+        )
+    if len(known) == len(shared):
+        return []
+    who = "predictions" if any(name not in file.pictures for name in shared) else "tables"
+    return [
+        f"{who} of an earlier version hold no fingerprint of {len(shared) - len(known)} of {len(shared)} "
+        "pictures, which were matched by name and by the places of cells alone"
+    ]
+
+
+def _without(table: pa.Table, taken: Sequence[str]) -> pa.Table:
+    """Return a table without what predictions have anew; the user's own columns of these names get others."""
+    if KIND in taken and holds_kinds(table):
+        table = without_kinds(table)
+    if AT_BORDER in taken and AT_BORDER in table.column_names:
+        table = table.drop_columns([AT_BORDER])
+    return renamed(table, taken, "since the columns of the predictions have these names")
 
 
 def _file(path: Path) -> Path:

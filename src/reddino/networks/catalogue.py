@@ -13,7 +13,7 @@ from reddino.networks.architecture import recognise
 from reddino.networks.backbone import Backbone
 from reddino.networks.create_backbone import RESNET50_CUT, create_backbone, cut_last_stage, initialise, wrap
 from reddino.networks.folder import CARD, CONFIG, WEIGHTS, ModelCard, at_size, open_model_folder, open_tensors
-from reddino.networks.model_names import FILES, split_architecture
+from reddino.networks.model_names import FILES, TURNED, split_architecture
 from reddino.networks.plain_checkpoint import open_plain_checkpoint
 from reddino.networks.shipped import as_folder, shipped_models
 from reddino.networks.weights import (
@@ -66,8 +66,6 @@ RESNET50_WEIGHTS = "resnet50.tv2_in1k"
 #: Licences of the weights of these two, by timm and by the LICENSE of the package.
 RESNET50_LICENCE, EFFICIENTNET_LITE0_LICENCE = "bsd-3-clause", "apache-2.0"
 UNTRAINED = "untrained:"
-#: Before a model's name: it sees each image in its four quarter turns, and its vectors are their means.
-TURNED = "turned:"
 HUB, TIMM = ("hf_hub:", "hf-hub:"), "timm:"
 SHORT_NAMES = (*PUBLISHED, RESNET50, EFFICIENTNET_LITE0)
 

@@ -15,10 +15,11 @@ from reddino.foundations.runtime import Runtime, choose_runtime
 from reddino.foundations.stages import stage
 from reddino.foundations.visible import short
 from reddino.networks.backbone import Backbone, ViTBackbone
-from reddino.networks.catalogue import PUBLISHED, PUBLISHED_SIZE, TURNED, open_backbone
+from reddino.networks.catalogue import PUBLISHED, PUBLISHED_SIZE, open_backbone
 from reddino.networks.choices import ChannelOrder, Pooling
 from reddino.networks.engine import Engine, TorchEngine
 from reddino.networks.folder import ModelCard
+from reddino.networks.model_names import TURNED
 from reddino.networks.squares import Picture, as_squares
 
 CHANNEL_ORDERS: tuple[ChannelOrder, ...] = get_args(ChannelOrder)

@@ -14,10 +14,9 @@ from reddino.networks.catalogue import (
     RESNET50,
     RESNET50_LICENCE,
     TIMM,
-    TURNED,
     UNTRAINED,
 )
-from reddino.networks.model_names import AT
+from reddino.networks.model_names import AT, TURNED
 from reddino.networks.shipped import as_folder
 
 README = "README.md"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,38 +14,22 @@ from reddino.foundations.errors import RedDinoError
 from reddino.rbc.finding import Cells
 from reddino.rbc.measures import no_cells
 from reddino.rbc.picture_diameters import PictureDiameter, PictureDiameters
+from reddino.smears.column_names import AT_BORDER, require_free, written_names
 from reddino.smears.decode import decode_image
 from reddino.smears.failures import Failures, ImageError
 from reddino.smears.manifest import Manifest
-from reddino.smears.manifest_columns import READING_COLUMNS
+from reddino.smears.manifest_columns import COLUMNS, ID_COLUMNS, READING_COLUMNS
 from reddino.smears.readings import Readings
 
-#: Whether the border of its picture cuts a cell.
-AT_BORDER = "at_border"
+log = logging.getLogger(__name__)
+
+#: What the label of a whole picture becomes, which is not that of each of its cells.
+PICTURE_LABEL = "picture_label"
 #: Words for yes and no, in lower case; "" is a row that gives none.
 _FLAGS = {
     **dict.fromkeys(("true", "1", "1.0", "yes"), True),
     **dict.fromkeys(("false", "0", "0.0", "no", ""), False),
 }
-
-
-def given_at_border(table: pa.Table) -> NDArray[np.bool_]:
-    """Return the rows (n,) of which a table itself says that the border of their image cuts the cell.
-
-    Raises:
-        RedDinoError: a value is neither yes nor no.
-    """
-    if AT_BORDER not in table.column_names:
-        return np.zeros(table.num_rows, np.bool_)
-    given = ["" if value is None else str(value) for value in table.column(AT_BORDER).to_pylist()]
-    known = {value: _FLAGS.get(value.strip().lower()) for value in set(given)}
-    odd = next((row for row, value in enumerate(given) if known[value] is None), None)
-    if odd is not None:
-        raise RedDinoError(
-            f"row {odd + 1}, column '{AT_BORDER}': {given[odd][:40]!r} is neither true nor false; mend it or "
-            "rename the column"
-        )
-    return np.array([known[value] for value in given], np.bool_)
 
 
 def find_cells_in(
@@ -64,15 +50,20 @@ def find_cells_in(
 
     Returns:
         A row a cell in the order of the images: `path`, `source`, `slide`, `patient` and `group` of the
-        image's first row, the cell's box in `x, y, w, h` and the image's red-cell diameter in
-        `cell_diameter`, all in pixels (`PictureDiameters`), and whether the border of the image (or the rim
-        of a round field) cuts the cell in `at_border`.
+        image's first row, what else the manifest has about the image (`_of_pictures`), the cell's box in
+        `x, y, w, h` and the image's red-cell diameter in `cell_diameter`, all in pixels
+        (`PictureDiameters`), and whether the border of the image (or the rim of a round field) cuts the cell
+        in `at_border`.
+
+    Raises:
+        RedDinoError: the manifest has a column `at_border` about whole pictures.
     """
     failures = Failures() if failures is None else failures
     pictures = PictureDiameters(manifest) if pictures is None else pictures
     names, codes = manifest.images()
     readings = Readings(manifest.table)
     first = np.unique(codes, return_index=True)[1]
+    about = _of_pictures(manifest, first[codes])
     found: list[tuple[Cells, PictureDiameter]] = []
     for number, name in enumerate(names):
         try:
@@ -86,10 +77,7 @@ def find_cells_in(
         if progress is not None:
             progress(number + 1, len(names))
     counts = [len(cells) for cells, _ in found]
-    kept = [name for name in READING_COLUMNS if name in manifest.table.column_names]
-    images = manifest.select(np.repeat(first, counts)).table.select(
-        ["path", "source", "slide", "patient", "group", *kept]
-    )
+    images = about.take(np.repeat(first, counts))
     columns = {
         side: np.concatenate([getattr(cells, side) for cells, _ in found] or [[]])
         for side in ("x", "y", "w", "h")
@@ -100,3 +88,54 @@ def find_cells_in(
     cut = [cells.touches_border for cells, _ in found if len(cells)]
     flags = np.concatenate(cut) if cut else np.zeros(0, np.bool_)
     return Manifest(images.append_column(AT_BORDER, pa.array(flags, pa.bool_())), manifest.root)
+
+
+def _of_pictures(manifest: Manifest, first: NDArray[np.int64]) -> pa.Table:
+    """Return the columns that are about pictures and not about single cells: all rows of a picture agree.
+
+    The label of a whole picture is called `picture_label`.
+
+    Args:
+        manifest: of pictures, or of cells that are not needed.
+        first: (n,) for each row the first one of its picture.
+
+    Raises:
+        RedDinoError: a column `at_border` of whole pictures.
+    """
+    table, cells = manifest.table, bool(manifest.is_cell().any())
+    further = [name for name in table.column_names if name not in COLUMNS]
+    if cells:
+        further = [name for name in further if name != AT_BORDER]
+    require_free(further, (AT_BORDER,), "a table of cells")
+    kept = [name for name in further if name in READING_COLUMNS or _same(table.column(name), first)]
+    if lost := [name for name in further if name not in kept]:
+        log.warning("columns that differ between cells of a picture are left out: %s", ", ".join(lost))
+    found = table.select(["path", *ID_COLUMNS, *kept])
+    if not cells and any(manifest.strings("label")) and _same(table.column("label"), first):
+        name = written_names([PICTURE_LABEL], kept)[PICTURE_LABEL]
+        found = found.append_column(name, table.column("label"))
+    return found
+
+
+def _same(column: Any, first: NDArray[np.int64]) -> bool:
+    """Return whether each value of a column is that of row `first` (n,)."""
+    return bool(column.take(pa.array(first)).combine_chunks().equals(column.combine_chunks()))
+
+
+def given_at_border(table: pa.Table) -> NDArray[np.bool_]:
+    """Return the rows (n,) of which a table itself says that the border of their image cuts the cell.
+
+    Raises:
+        RedDinoError: a value is neither yes nor no.
+    """
+    if AT_BORDER not in table.column_names:
+        return np.zeros(table.num_rows, np.bool_)
+    given = ["" if value is None else str(value) for value in table.column(AT_BORDER).to_pylist()]
+    known = {value: _FLAGS.get(value.strip().lower()) for value in set(given)}
+    odd = next((row for row, value in enumerate(given) if known[value] is None), None)
+    if odd is not None:
+        raise RedDinoError(
+            f"row {odd + 1}, column '{AT_BORDER}': {given[odd][:40]!r} is neither true nor false; mend it or "
+            "rename the column"
+        )
+    return np.array([known[value] for value in given], np.bool_)

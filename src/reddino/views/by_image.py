@@ -18,8 +18,8 @@ from reddino.foundations.cores import usable_cores
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.stages import stage
 from reddino.rbc.diameters import cell_diameters
-from reddino.rbc.found_cells import AT_BORDER
 from reddino.rbc.picture_diameters import PictureDiameters
+from reddino.smears.column_names import AT_BORDER
 from reddino.smears.decode import decode_image, image_size
 from reddino.smears.failures import Failures, ImageError
 from reddino.smears.manifest import Manifest

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reddino.foundations.errors import RedDinoError
-from reddino.rbc.found_cells import AT_BORDER, given_at_border
+from reddino.rbc.found_cells import given_at_border
+from reddino.smears.column_names import AT_BORDER
 from reddino.smears.manifest import Manifest
 from reddino.views.placing import Squares, new_squares
 from reddino.views.scales import at_border

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from reddino.rbc.found_cells import AT_BORDER
+from reddino.smears.column_names import AT_BORDER
 from reddino.views.spec import ViewSpec
 
 Floats = NDArray[np.float64]

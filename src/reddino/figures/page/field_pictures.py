@@ -18,8 +18,9 @@ from PIL import Image
 from reddino.figures.overview import Overview
 from reddino.figures.page.document import escape
 from reddino.figures.palette import NO_LABEL, PALETTE, Groups
-from reddino.figures.prediction_file import PREDICTED, PredictionFile
+from reddino.figures.prediction_file import PredictionFile
 from reddino.foundations.visible import short
+from reddino.smears.column_names import PREDICTED
 from reddino.smears.decode import decode_image
 from reddino.smears.failures import ImageError
 from reddino.smears.readings import Readings

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
@@ -12,39 +11,18 @@ from reddino.smears.choices import Subfolders
 from reddino.smears.manifest import Manifest
 from reddino.smears.manifest_file import FORMATS
 from reddino.smears.readers.folders import SPLIT
-from reddino.smears.spelling import tidy
+from reddino.smears.readers.subfolder_names import look_of
 
 log = logging.getLogger(__name__)
 
 #: Names shown of many.
 SHOWN = 4
-_DAY = r"(19|20)\d\d([-_. ]?\d{1,2}){1,2}|\d{1,2}[-_. ]\d{1,2}[-_. ](19|20)?\d\d"
-_SLIDE = re.compile(
-    rf"(slides?|smears?|samples?|specimens?|films?|s)?[-_ #.]*\d+[a-z]?|({_DAY})([-_ T]\d{{2,6}})?", re.I
-)
-_PATIENT = re.compile(r"(patients?|pat|cases?|subjects?|donors?|p|c)[-_ #.]*\d+[a-z]?", re.I)
-_NUMBERED: tuple[tuple[Subfolders, re.Pattern[str]], ...] = (("patient", _PATIENT), ("slide", _SLIDE))
-#: Folders that hold no smears of their own, as `_key` has them.
-_ASIDE = {
-    *("mask", "label", "annotation", "groundtruth", "gt", "segmentation", "overlay", "thumbnail", "preview"),
-    *("output", "result", "crop"),
-}
-#: What classes of blood cells and of smears are called, as `_key` has them.
-_CLASSES = {
-    *("normal", "abnormal", "healthy", "diseased", "positive", "negative", "control", "other", "unknown"),
-    *("infected", "uninfected", "parasitized", "parasitised", "ring", "trophozoite", "schizont"),
-    *("gametocyte", "falciparum", "vivax", "malariae", "ovale", "malaria", "babesia"),
-    *("rbc", "wbc", "platelet", "redcell", "whitecell", "redbloodcell", "whitebloodcell", "erythrocyte"),
-    *("leukocyte", "neutrophil", "lymphocyte", "monocyte", "eosinophil", "basophil", "reticulocyte"),
-    *("normalcell", "discocyte", "round", "roundrbc", "ovalocyte", "elliptocyte", "stomatocyte"),
-    *("macrocyte", "microcyte", "spherocyte", "target", "targetcell", "codocyte", "teardrop", "dacrocyte"),
-    *("burr", "burrcell", "echinocyte", "acanthocyte", "schistocyte", "fragmentedrbc", "fragment"),
-    *("sickle", "sicklecell", "drepanocyte", "hypochromia", "polychromasia", "anisocyte", "clump"),
-    *("overlap", "overlappingcell", "uncategorised", "uncategorized", "angled", "borderlineovalocyte"),
-    *("tworoundrbc", "twooverlappingcell", "threeoverlappingcell", "doublet", "artefact", "artifact"),
-    *("anemia", "anaemia", "thalassemia", "thalassaemia", "irondeficiency", "southeastasianovalocytosis"),
-    *("hereditaryspherocytosis", "g6pd", "cll", "aml", "all", "cml", "leukemia", "leukaemia"),
-}
+#: Looks that a laboratory, camera or stain may have; single names of classes are those of laboratories.
+_SOURCES = ("place", "stain", "scale", "class")
+#: Looks that are taken for what they are where all names have them.
+_NUMBERED: tuple[Subfolders, ...] = ("patient", "slide")
+_ONE = "so all images are of one source"
+_OTHER = "name their meaning with --subfolders source, slide, patient, label or none"
 
 
 def with_subfolders(manifest: Manifest, folder: Path, how: Subfolders) -> Manifest:
@@ -67,7 +45,7 @@ def with_subfolders(manifest: Manifest, folder: Path, how: Subfolders) -> Manife
     names = sorted(set(_level(folders, len(shared))))
     if len(names) < 2:
         return manifest
-    if any(pattern.fullmatch(tidy(name)) for name in shared for _, pattern in _NUMBERED):
+    if any(look_of(name) in _NUMBERED for name in shared):
         log.warning(
             "%s: the %d folders in %s (%s) are not read, so all images are of one source; give that folder "
             "to take them, or --subfolders source, slide, patient or label for the meaning of %s",
@@ -91,31 +69,38 @@ def _by_names(names: Sequence[str], folder: Path, shared: Sequence[str]) -> tupl
         shared: the folders in it, one in the other, that hold all of them.
     """
     tables = sorted(file.name for file in folder.iterdir() if file.name.lower().endswith(FORMATS))
-    shown = f"its {len(names)} subfolders ({_some(names)})"
-    if shared:
-        shown = f"the {len(names)} folders in {'/'.join(shared)} ({_some(names)})"
-    whole = "so all images are of one source"
-    other = "name their meaning with --subfolders source, slide, patient, label or none"
     if tables:
-        return (
-            "none",
-            f"a table ({tables[0]}) lies there and was not read, {whole}; give the table, or {other}",
-        )
+        lies = f"a table ({tables[0]}) lies there and was not read"
+        return "none", f"{lies}, {_ONE}; give the table, or {_OTHER}"
     if "" in names:
         named = [name for name in names if name]
-        return "none", f"images lie beside its subfolders ({_some(named)}), {whole}; {other}"
-    if {_key(name) for name in names} & _ASIDE:
-        return "none", f"{shown} do not all hold smears by their names, {whole}; {other}"
-    if sum(_key(name) in _CLASSES for name in names) * 2 >= len(names):
+        return "none", f"images lie beside its subfolders ({_some(named)}), {_ONE}; {_OTHER}"
+    which = f"the {len(names)} folders in {'/'.join(shared)}" if shared else f"its {len(names)} subfolders"
+    return _by_looks(names, f"{which} ({_some(names)})")
+
+
+def _by_looks(names: Sequence[str], shown: str) -> tuple[Subfolders, str]:
+    """Return the same of names alone; `shown` begins the sentence."""
+    look = {name: look_of(name) for name in names}
+    found = list(look.values())
+    if "aside" in found:
+        return "none", f"{shown} do not all hold smears by their names, {_ONE}; {_OTHER}"
+    if found.count("class") * 2 >= len(names):
         return "none", (
-            f"{shown} look like classes, {whole}, without labels; give --subfolders label to take them as "
+            f"{shown} look like classes, {_ONE}, without labels; give --subfolders label to take them as "
             "labels, or source, slide, patient, or none to read this no more"
         )
-    for what, pattern in _NUMBERED:
-        if all(pattern.fullmatch(tidy(name)) for name in names):
-            return what, f"{shown} are taken as {what}s of one source; if they are something else, {other}"
+    for what in _NUMBERED:
+        if set(found) == {what}:
+            return what, f"{shown} are taken as {what}s of one source; if they are something else, {_OTHER}"
+    if others := [name for name in names if look[name] not in _SOURCES]:
+        return "none", (
+            f"of its {len(names)} subfolders some are dates, numbers or parts of a collection, and no "
+            f"laboratories ({_some(others)}), {_ONE}; {_OTHER}"
+        )
     return "source", (
-        f"{shown} are taken as sources (laboratories); if they are slides, patients or classes, {other}"
+        f"{shown} are taken as sources (laboratories, cameras or stains); if they are slides, patients or "
+        f"classes, {_OTHER}"
     )
 
 
@@ -131,11 +116,6 @@ def _are_one(names: Sequence[str]) -> bool:
 def _level(folders: Sequence[Sequence[str]], depth: int) -> list[str]:
     """Return the folder of each image (n,) at a depth, "" where it lies above."""
     return [parts[depth] if len(parts) > depth else "" for parts in folders]
-
-
-def _key(name: str) -> str:
-    """Return a name's letters and digits in lower case, without the s of a plural."""
-    return re.sub(r"[^a-z0-9]", "", name.lower()).removesuffix("s")
 
 
 def _some(names: Sequence[str]) -> str:

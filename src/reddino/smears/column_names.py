@@ -1,4 +1,8 @@
-"""Names of columns in files for other programs: those that clash with ours, or that a format cannot hold."""
+"""Names of columns: those that RedDino adds, those that clash with them, or that a format cannot hold.
+
+A column of the user is never replaced without a word: where its name is needed for something else, it is
+refused where tables of cells are made (`require_free`), and written under another name after (`renamed`).
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,21 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 import pyarrow as pa
 
+from reddino.foundations.errors import RedDinoError
+
 log = logging.getLogger(__name__)
+
+#: Whether the border of its picture cuts a cell; the one of these that a manifest may have, see
+#: `reddino.rbc.found_cells.given_at_border`.
+AT_BORDER = "at_border"
+#: What a view shows, and how probable it is.
+KIND, KIND_PROBABILITY = "kind", "kind_probability"
+#: What a classifier predicts, and before the names of its classes.
+PREDICTED, PROBABILITY, PREFIX = "predicted", "probability", "p_"
+#: Before the name of a column that holds what was before an adjustment.
+UNADJUSTED = "unadjusted_"
+#: How far a cell is from those that were learned from, and whether it has an answer and counts.
+NOVELTY, ABSTAINED, COUNTED = "novelty", "abstained", "counted"
 
 # Control characters end a name early in zip files and HDF5; slashes make folders and groups of it.
 _ACTING = re.compile(r"[\x00-\x1f\x7f/\\]")
@@ -45,6 +63,22 @@ def holdable(name: str) -> str:
     """Return a name that files in archives and keys of HDF5 can have: no slashes or control characters."""
     held = _ACTING.sub("_", name)
     return held if held.strip(". ") else f"unnamed{held}".replace(".", "_")
+
+
+def require_free(names: Collection[str], taken: Collection[str], whose: str) -> None:
+    """Refuse a manifest with a column whose name is needed for something else.
+
+    Args:
+        names: of the manifest's columns.
+        taken: names that are needed.
+        whose: what needs them, such as "an embedding table".
+
+    Raises:
+        RedDinoError: names the column.
+    """
+    clashing = sorted(set(names) & set(taken))
+    if clashing:
+        raise RedDinoError(f"the manifest has a column '{clashing[0]}', which {whose} uses itself: rename it")
 
 
 def renamed(table: pa.Table, taken: Collection[str], why: str) -> pa.Table:
