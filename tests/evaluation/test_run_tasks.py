@@ -239,7 +239,7 @@ def test_evaluate__says_what_is_missing(arguments: dict[str, Any], sentence: str
 
 def test_evaluate__names_an_option_that_does_not_fit(collections: dict[str, Path]) -> None:
     options: dict[str, Any] = {"models": MODELS, "data": [collections["dse"]]}
-    with pytest.raises(RedDinoError, match="option 'folds'"):
+    with pytest.raises(RedDinoError, match="folds must be from 2"):
         reddino.evaluate(folds=1, **options)
     with pytest.raises(RedDinoError, match="labelled 'sickel'"):
         reddino.evaluate(drop=["sickel"], **options)
