@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from reddino.embedding.column_names import log_renamed
 from reddino.foundations.errors import RedDinoError
 from reddino.reviewing.database import ReviewDatabase
 from reddino.reviewing.label_choices import Exported
 from reddino.reviewing.records import VERDICTS, Event
 from reddino.reviewing.state import ReviewState
+from reddino.smears.column_names import log_renamed
 from reddino.smears.manifest import Manifest
 
 #: Columns that the review adds to those of the table.
