@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -198,6 +199,7 @@ def test_token__lets_in_by_address_or_known_name_and_by_no_other(closed_client: 
 def test_listen__on_loopback_needs_no_token_and_elsewhere_it_does() -> None:
     for host in ("127.0.0.1", "localhost"):
         bound = listen(host, 0)
+        assert bound.socket.proto == socket.IPPROTO_TCP
         assert bound.door.token is None and bound.address.endswith(f":{bound.door.port}/")
         bound.socket.close()
     bound = listen("0.0.0.0", 0)

@@ -57,8 +57,9 @@ def listen(host: str, port: int, *, names: Iterable[str] = (), with_token: bool 
     if not 0 <= port <= 65535:
         raise RedDinoError(f"port {port} is none: take one from 0 to 65535, where 0 is any free one")
     try:
-        family, kind, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        taken = socket.socket(family, kind)
+        family, kind, protocol, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        # asyncio sends at once, instead of 40 ms later, on sockets whose protocol is named.
+        taken = socket.socket(family, kind, protocol)
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(where)
         taken.listen(128)
