@@ -38,8 +38,9 @@ tasks:
     view: cells
     side: 1.6
     unit: diameters
+    keep_border: true
     protocol: leave-one-source-out
-  parasites: {data: absent, view: cells}
+  parasites: {data: absent, view: cells, keep_border: true}
 """
 PLAN = """
 base: recipe.yaml
