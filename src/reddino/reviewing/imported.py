@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.provenance import hash_bytes
+from reddino.reviewing.classes import require_name
 from reddino.reviewing.database import ReviewDatabase
 from reddino.reviewing.records import VERDICTS, Kind
 from reddino.smears.manifest import Manifest
@@ -20,6 +21,8 @@ from reddino.smears.spelling import clean
 
 #: A verdict and its class.
 _Answer = tuple[Kind, str]
+#: A reader, what they say, and whether they decide on cells of which others differ.
+_Act = tuple[str, _Answer, bool]
 
 
 @dataclass(frozen=True)
@@ -89,8 +92,9 @@ def import_labels(
 ) -> ImportReport:
     """Take the labels of a manifest in, as verdicts of a reader; classes that are new are added.
 
-    A column `verdict`, as exports have, tells cells that are of no class. Verdicts that the reader has
-    already stay. The same file twice is the same once.
+    A column `verdict`, as exports have, tells cells that are of no class; a column `deciding`, which of them
+    decide on cells of which others differ. Verdicts that the reader has already stay. The same file twice is
+    the same once.
 
     Args:
         review: open on `cells`.
@@ -99,20 +103,27 @@ def import_labels(
         reader: whose verdicts they become; None takes the column `reader`.
 
     Raises:
-        RedDinoError: there is neither a reader nor such a column, or no row is of a cell of the table.
+        RedDinoError: there is neither a reader nor such a column, the rows are events, a class cannot be
+            called so, or no row is of a cell of the table.
     """
+    _require_verdicts(labels)
     readers = _readers(labels, reader)
     rows = matching_rows(cells, labels, readers)
     require_some(rows, len(labels))
     said: dict[tuple[str, int], list[_Answer]] = {}
+    deciding: set[tuple[str, int]] = set()
     empty = 0
-    for row, who, answer in zip(rows.tolist(), readers, _answers(labels), strict=True):
+    for row, who, answer, decides in zip(
+        rows.tolist(), readers, _answers(labels), _deciding(labels, reader), strict=True
+    ):
         if row >= 0 and answer is None:
             empty += 1
         elif row >= 0 and answer is not None:
             said.setdefault((who, row), []).append(answer)
+            if decides:
+                deciding.add((who, row))
     state = review.state()
-    by_act: dict[tuple[str, _Answer], list[int]] = {}
+    by_act: dict[_Act, list[int]] = {}
     kept = contradicting = 0
     for (who, row), answers in said.items():
         if len(set(answers)) > 1:
@@ -120,12 +131,30 @@ def import_labels(
         elif who in state.verdicts.get(row, {}):
             kept += len(answers)
         else:
-            by_act.setdefault((who, answers[0]), []).append(row)
+            by_act.setdefault((who, answers[0], (who, row) in deciding), []).append(row)
             kept += len(answers) - 1
-    for (who, answer), chosen in by_act.items():
-        _record(review, who, answer, sorted(chosen))
+    for name in dict.fromkeys(label for _, (kind, label), _ in by_act if kind == "label"):
+        require_name(name, "the class")  # before the first is recorded
+    for act, chosen in by_act.items():
+        _record(review, act, sorted(chosen), state.last_event)
     taken = sum(len(chosen) for chosen in by_act.values())
     return ImportReport(taken, int((rows < 0).sum()), kept, empty, contradicting)
+
+
+def _require_verdicts(labels: Manifest) -> None:
+    """Refuse a file of events, in which acts that were undone look like those that hold."""
+    if {"act", "event", "concerns"} <= set(labels.table.column_names):
+        raise RedDinoError(
+            "the rows are events, of which some were undone or taken back: "
+            "give what `reddino labels --what readers` writes"
+        )
+
+
+def _deciding(labels: Manifest, reader: str | None) -> list[bool]:
+    """Return which rows are of a third reader; none where all become those of one that is named."""
+    if reader is not None or "deciding" not in labels.table.column_names:
+        return [False] * len(labels)
+    return [text == "yes" for text in labels.strings("deciding")]
 
 
 def _readers(labels: Manifest, reader: str | None) -> list[str]:
@@ -134,6 +163,13 @@ def _readers(labels: Manifest, reader: str | None) -> list[str]:
     if "reader" not in labels.table.column_names or "" in (named := labels.strings("reader")):
         raise RedDinoError(
             "it is not known whose labels these are: name the reader, or fill a column 'reader'"
+        )
+    by_consensus = "consensus" in labels.table.column_names and "deciding" not in labels.table.column_names
+    several = next((one for one in named if by_consensus and "; " in one), None)
+    if several is not None:
+        raise RedDinoError(
+            f"the labels are those that several readers agreed on ({several}), and no reader's own: give what "
+            "`reddino labels --what readers` writes, or name a reader for them"
         )
     return named
 
@@ -147,13 +183,14 @@ def _answers(labels: Manifest) -> list[_Answer | None]:
     ]
 
 
-def _record(review: ReviewDatabase, who: str, answer: _Answer, rows: list[int]) -> None:
-    kind, label = answer
+def _record(review: ReviewDatabase, act: _Act, rows: list[int], after: int) -> None:
+    """Record one act; two programs that take in the same file after the same event record it once."""
+    who, (kind, label), deciding = act
     number = None
     if kind == "label":
         number = review.class_called(label, reader=who).number
-    token = f"import {hash_bytes(repr((who, kind, label, rows)).encode())}"
-    review.record(who, kind, rows, class_number=number, token=token, origin="import")
+    token = f"import {hash_bytes(repr((act, rows, after)).encode())}"
+    review.record(who, kind, rows, class_number=number, deciding=deciding, token=token, origin="import")
 
 
 def import_predictions(
