@@ -11,7 +11,7 @@ from reddino.foundations.errors import RedDinoError
 from reddino.reviewing.agreement import agreement
 from reddino.reviewing.database import ReviewDatabase
 from reddino.reviewing.exported import exported
-from reddino.reviewing.imported import import_labels
+from reddino.reviewing.imported import import_labels, import_predictions
 from reddino.smears.manifest import Manifest
 
 
@@ -84,3 +84,30 @@ def test_import__takes_nothing_in_where_one_class_cannot_be_called_so(
         with pytest.raises(RedDinoError, match="too long a name"):
             import_labels(review, cells, labels, reader="Ada")
         assert review.events() == [] and review.classes() == []
+
+
+def _predictions(cells: Manifest, labels: list[str], rows: list[int]) -> Manifest:
+    said = cells.select(rows).with_column("predicted", labels)
+    return said.with_column("probability", ["0.75"] * len(rows))
+
+
+def test_import__later_predictions_of_the_same_file_name_replace_what_the_page_suggests(
+    cells: Manifest, tmp_path: Path
+) -> None:
+    first, better = (_predictions(cells, labels, [0, 1]) for labels in (["ring", "cap"], ["ring", "ring"]))
+    with ReviewDatabase.open(tmp_path / "review.sqlite", cells) as review:
+        for predictions, taken in ((first, 2), (first, 0), (better, 2), (better, 0)):
+            report = import_predictions(review, cells, predictions, classifier="predictions", reader="import")
+            assert (report.taken, report.kept) == (taken, 2 - taken)
+        found = review.first_sorting()
+        assert {row: one.label for row, one in found.items()} == {0: "ring", 1: "ring"}
+        assert {one.classifier for one in found.values()} == {"predictions (2)"}
+
+
+def test_import__each_row_of_predictions_is_counted_once(cells: Manifest, tmp_path: Path) -> None:
+    labels = ["ring", "cap", "", "cap", "ring", "ring"]
+    predictions = _predictions(cells, labels, [0, 0, 1, 1, 2, 2])
+    with ReviewDatabase.open(tmp_path / "review.sqlite", cells) as review:
+        report = import_predictions(review, cells, predictions, classifier="p", reader="import")
+        assert (report.taken, report.kept, report.empty, report.contradicting) == (2, 1, 1, 2)
+        assert {row: one.label for row, one in review.first_sorting().items()} == {1: "cap", 2: "ring"}

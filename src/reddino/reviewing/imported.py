@@ -168,8 +168,8 @@ def _readers(labels: Manifest, reader: str | None) -> list[str]:
     several = next((one for one in named if by_consensus and "; " in one), None)
     if several is not None:
         raise RedDinoError(
-            f"the labels are those that several readers agreed on ({several}), and no reader's own: give what "
-            "`reddino labels --what readers` writes, or name a reader for them"
+            f"the labels are those that several readers agreed on ({several}), and no reader's own: "
+            "give what `reddino labels --what readers` writes, or name a reader for them"
         )
     return named
 
@@ -217,14 +217,19 @@ def import_predictions(
     require_some(rows, len(predictions))
     labels = [clean(name) for name in predictions.strings("predicted")]
     likely = _probabilities(predictions)
-    # Of a cell that is listed twice, the first row.
-    first = np.unique(rows, return_index=True)[1]
-    chosen = np.array([one for one in first.tolist() if rows[one] >= 0 and labels[one]], dtype=np.int64)
+    said: dict[int, list[int]] = {}
+    for place in np.flatnonzero(rows >= 0).tolist():
+        if labels[place]:
+            said.setdefault(int(rows[place]), []).append(place)
+    clear = [places for places in said.values() if len({labels[place] for place in places}) == 1]
+    chosen = np.array([places[0] for places in clear], dtype=np.int64)
     taken = review.add_first_sorting(
         classifier, rows[chosen], [labels[one] for one in chosen.tolist()], likely[chosen], reader=reader
     )
     empty = sum(1 for row, label in zip(rows.tolist(), labels, strict=True) if row >= 0 and not label)
-    return ImportReport(taken, int((rows < 0).sum()), len(chosen) - taken, empty)
+    agreeing = sum(map(len, clear))
+    contradicting = sum(map(len, said.values())) - agreeing
+    return ImportReport(taken, int((rows < 0).sum()), agreeing - taken, empty, contradicting)
 
 
 def _probabilities(predictions: Manifest) -> npt.NDArray[np.float64]:
