@@ -90,6 +90,7 @@ def test_act__needs_the_secret_that_only_the_page_can_read(client: TestClient) -
     [
         {"origin": "http://evil.example"},
         {"origin": "null"},
+        {"origin": "http://["},
         {"origin": "http://127.0.0.1:5057"},
         {"sec-fetch-site": "cross-site"},
         {"sec-fetch-site": "same-site"},

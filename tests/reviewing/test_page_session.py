@@ -82,6 +82,15 @@ def test_order__every_strategy_fills_a_page_that_is_not_of_one_field(opened: Ope
     assert len({row // PER_FIELD for row in rows}) > 1
 
 
+@pytest.mark.parametrize("asked", [{"like": -1}, {"like": ROWS}, {"count": 0}, {"count": -5}])
+def test_order__like_no_cell_of_the_table_or_of_no_cell_is_refused(
+    opened: Open, asked: dict[str, Any]
+) -> None:
+    like, count = asked.get("like"), asked.get("count", 24)
+    with pytest.raises(RedDinoError, match=r"no cell of this review|cells cannot be shown"):
+        opened().cells(CellsBody("ada", Asked(order="like", like=like), count))
+
+
 def test_order__like_takes_the_nearest_of_all_slides_first(opened: Open) -> None:
     session = opened()
     near = _rows(session, count=20, order="like", like=4)

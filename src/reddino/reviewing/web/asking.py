@@ -155,3 +155,15 @@ def require_rows(rows: list[int], cells: int) -> None:
     wrong = [row for row in rows if not 0 <= row < cells]
     if wrong:
         raise RedDinoError(f"row {wrong[0]} is no cell of this review: it has rows 0 to {cells - 1}")
+
+
+def require_asked(body: CellsBody, cells: int) -> None:
+    """Refuse to show no cell, or cells like one that the table does not have.
+
+    Raises:
+        RedDinoError: says which.
+    """
+    if body.count < 1:
+        raise RedDinoError(f"the request: count: {body.count} cells cannot be shown; ask for 1 or more")
+    if body.asked.like is not None:
+        require_rows([body.asked.like], cells)

@@ -78,7 +78,10 @@ class Door:
 
     def takes_origin(self, origin: str, host: str) -> bool:
         """Return whether an Origin header is the page of this server."""
-        parts = urlsplit(origin)
+        try:
+            parts = urlsplit(origin)
+        except ValueError:
+            return False
         return parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower()
 
 

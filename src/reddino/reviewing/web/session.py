@@ -21,7 +21,7 @@ from reddino.reviewing.learning import LEAST_CELLS, LEAST_PLACES, candidates_onl
 from reddino.reviewing.pool import Labelled, Pool
 from reddino.reviewing.records import Event, Suggestion
 from reddino.reviewing.state import ReviewState
-from reddino.reviewing.web.asking import SORTINGS, ActBody, CellsBody, ClassBody, require_rows
+from reddino.reviewing.web.asking import SORTINGS, ActBody, CellsBody, ClassBody, require_asked, require_rows
 from reddino.reviewing.web.background import BackgroundProbe, Opinion
 from reddino.reviewing.web.facets import facets_of
 from reddino.reviewing.web.lineup import Known, Lineup
@@ -163,6 +163,7 @@ class ReviewSession:
 
     def cells(self, body: CellsBody) -> dict[str, Any]:
         """Return the next cells that a reader asked for."""
+        require_asked(body, len(self))
         without = np.array([row for row in body.without if 0 <= row < len(self)], dtype=np.int64)
         known = self._known(body.reader)
         rows, left, in_order = self._lineup.next(body.asked, known, min(body.count, 200), without)
