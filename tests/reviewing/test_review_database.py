@@ -232,6 +232,16 @@ def test_cells__come_with_what_the_table_says_of_them(database_url: str) -> None
             review.record("Ben", "none", [3])
 
 
+def test_cells__say_what_the_table_says_of_them_since_it_was_made_anew(database_url: str) -> None:
+    cells = review_cells()
+    with ReviewDatabase.open(database_url, cells.with_column("patient", ["p1"] * 24)) as review:
+        review.record("Ada", "none", [9, 2])
+    with ReviewDatabase.open(database_url, cells.with_column("patient", ["p2"] * 24)):
+        pass
+    with ReviewDatabase.open_existing(database_url) as review:
+        assert review.cells()[1].strings("patient") == ["p2", "p2"]
+
+
 def test_open__refuses_the_review_of_another_table(database_url: str) -> None:
     with opened(database_url) as review:
         review.record("Ada", "none", [1])
@@ -279,6 +289,17 @@ def test_open__refuses_what_is_no_review(tmp_path: Path) -> None:
     other.close()
     with pytest.raises(RedDinoError, match="not a review database"):
         opened(str(tmp_path / "other.sqlite"))
+    for made in (
+        "(a, b)",
+        "AS SELECT 'schema' AS name, 'abc' AS value",
+        "AS SELECT 'schema' AS name, 1 AS value",
+    ):
+        with sqlite3.connect(tmp_path / "facts.sqlite") as other:
+            other.execute(f"CREATE TABLE facts {made}")
+        with pytest.raises(RedDinoError, match="not a review database"):
+            opened(str(tmp_path / "facts.sqlite"))
+        other.execute("DROP TABLE facts")
+        other.close()
     (tmp_path / "text.sqlite").write_text(
         "no database at all, but a text that is long enough to be read" * 20
     )

@@ -80,14 +80,29 @@ def keep_cells(connection: sa.Connection, manifest: Manifest, rows: Sequence[int
     known = stored_rows(connection, rows)
     new = [row for row in rows if row not in known]
     if new:
-        described = manifest.table.take(np.asarray(new, dtype=np.int64)).to_pylist()
+        described = _described(manifest, new)
         connection.execute(
             cells.insert(),
-            [
-                {"row": row, "columns": json.dumps({k: v for k, v in one.items() if v is not None})}
-                for row, one in zip(new, described, strict=True)
-            ],
+            [{"row": row, "columns": text} for row, text in zip(new, described, strict=True)],
         )
+
+
+def refresh_cells(connection: sa.Connection, manifest: Manifest) -> None:
+    """Store anew the columns of cells of which the table says something else now: patients, for example."""
+    stored = sa.select(cells.c.row, cells.c.columns)
+    found = connection.execute(stored).all()
+    texts = _described(manifest, [row for row, _ in found])
+    for (row, before), text in zip(found, texts, strict=True):
+        if text != before:
+            connection.execute(cells.update().where(cells.c.row == row).values(columns=text))
+
+
+def _described(manifest: Manifest, rows: Sequence[int]) -> list[str]:
+    """Return the columns of rows as JSON, without those that are empty there."""
+    described = manifest.table.take(np.asarray(rows, dtype=np.int64)).to_pylist()
+    return [
+        json.dumps({name: value for name, value in one.items() if value is not None}) for one in described
+    ]
 
 
 def stored_rows(connection: sa.Connection, rows: Sequence[int]) -> set[int]:

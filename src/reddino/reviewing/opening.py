@@ -8,6 +8,7 @@ from reddino.reviewing.cell_rows import (
     cells_digest,
     folder_facts,
     read_facts,
+    refresh_cells,
     require_same_cells,
     write_facts,
 )
@@ -34,6 +35,7 @@ def begin_or_check(connector: Connector, cells: Manifest) -> None:
         changed = require_same_cells(found, cells, connector.shown)
         changed |= folder_facts(cells, connector.file)
         write_facts(connection, {name: value for name, value in changed.items() if found.get(name) != value})
+        refresh_cells(connection, cells)
 
 
 def require_review(connector: Connector) -> int:
@@ -58,7 +60,12 @@ def _version(connection: sa.Connection, shown: str) -> int:
     Raises:
         RedDinoError: they are not those of a review, or of a newer version.
     """
-    if not sa.inspect(connection).has_table(facts.name) or "schema" not in (found := read_facts(connection)):
+    inspector = sa.inspect(connection)
+    columns = (
+        {one["name"] for one in inspector.get_columns(facts.name)} if inspector.has_table(facts.name) else ()
+    )
+    found = read_facts(connection) if {"name", "value"} <= set(columns) else {}
+    if not all(str(found.get(name, "")).isdecimal() for name in ("schema", "rows")):
         raise RedDinoError(f"not a review database: {shown}; it has no table 'facts' of one")
     version = int(found["schema"])
     if version > NEWEST:
