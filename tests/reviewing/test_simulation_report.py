@@ -70,6 +70,13 @@ def test_report__without_random_compares_nothing() -> None:
     assert SimulationReport.of(alone).rows() == [["default", "0.700 (0.700 to 0.700)", "", "", ""]]
 
 
+def test_report__says_where_seeds_ran_out_of_cells_and_draws_no_mean_of_the_rest() -> None:
+    sim = Simulation(tuple(steps("random", 0, 0.2, 0.4, 0.9) + steps("random", 1, 0.4, 0.6)), ())
+    assert SimulationReport.of(sim).labels_shown == "40 to 60"
+    assert curve(sim, "random")[0] == [20, 40]
+    assert SimulationReport.of(example()).labels_shown == "120"
+
+
 def test_curve__is_the_mean_over_seeds_at_each_number_of_labels() -> None:
     sim = Simulation((*steps("random", 0, 0.2, 0.4), *steps("random", 1, 0.4, 0.8)), ())
     labels, averages = curve(sim, "random")

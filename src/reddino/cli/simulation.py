@@ -64,7 +64,7 @@ def simulate(
         rename=new_labels(rename),
         out=out,
     )
-    shown = Table("strategy", title=f"after {report.labels} labels, {seeds} seeds")
+    shown = Table("strategy", title=f"after {report.labels_shown} labels, {seeds} seeds")
     for name in (
         "macro F1",
         "gain over random",

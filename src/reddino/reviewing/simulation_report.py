@@ -89,7 +89,18 @@ class SimulationReport:
     @property
     def labels(self) -> int:
         """Labels that were spent."""
-        return max(one.labels for one in self.simulation.steps)
+        return max(self._spent())
+
+    @property
+    def labels_shown(self) -> str:
+        """Labels that were spent, as `500`, or as `195 to 210` where seeds had fewer cells."""
+        spent = self._spent()
+        return f"{spent[0]}" if spent[0] == spent[-1] else f"{spent[0]} to {spent[-1]}"
+
+    def _spent(self) -> list[int]:
+        """Return the labels that the runs spent, sorted."""
+        last = {(one.strategy, one.seed): one.labels for one in self.simulation.steps}
+        return sorted(last.values())
 
     def rows(self) -> list[list[str]]:
         """Return name, macro F1, gain, labels for random's score and labels to a rare class's tenth cell."""
@@ -111,12 +122,13 @@ def _fraction_shown(value: float | None) -> str:
 
 
 def curve(sim: Simulation, strategy: str) -> tuple[list[int], list[Average]]:
-    """Return the labels after each batch and the mean macro F1 over seeds."""
+    """Return the labels after each batch and the mean macro F1 over seeds, while all have cells."""
     by_labels: dict[int, list[float]] = {}
     for one in sim.steps:
         if one.strategy == strategy:
             by_labels.setdefault(one.labels, []).append(one.macro_f1)
-    labels = sorted(by_labels)
+    seeds = max(map(len, by_labels.values()))
+    labels = sorted(number for number, scores in by_labels.items() if len(scores) == seeds)
     return labels, [Average.of(by_labels[one]) for one in labels]
 
 
