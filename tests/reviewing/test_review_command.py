@@ -107,6 +107,7 @@ def test_review__ends_on_sigterm_and_goes_on_where_it_was(tmp_path: Path) -> Non
         (("--um-per-px", "-1"), "no size of a pixel"),
         (("--port", "70000"), "port 70000"),
         (("--classes", "none.txt"), "no file of classes"),
+        (("--classes", "latin.txt"), "latin.txt is not UTF-8 text"),
         (("--reader", ""), "name"),
         (("--group-by", "colour"), "colour"),
     ],
@@ -115,6 +116,8 @@ def test_review__refuses_what_does_not_fit_in_one_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], said: str
 ) -> None:
     table = write_review_table(tmp_path)
+    (tmp_path / "latin.txt").write_bytes("sphérocyte".encode("latin-1"))
+    options = tuple(str(tmp_path / one) if one == "latin.txt" else one for one in options)
     command = ["review", str(table), "--images", str(tmp_path / "images"), "--no-browser"]
     assert main([*command, *(("--port", "0") if "--port" not in options else ()), *options]) == 1
     error = capsys.readouterr().err

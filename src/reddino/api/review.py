@@ -118,6 +118,13 @@ def _names(classes: Sequence[str]) -> list[str]:
         file = Path(one)
         if file.suffix == ".txt" and not file.is_file():
             raise RedDinoError(f"there is no file of classes: {one}; it has a name a line")
-        lines = file.read_text("utf-8").splitlines() if file.suffix == ".txt" else [one]
+        lines = _lines(file) if file.suffix == ".txt" else [one]
         found += [line.strip() for line in lines if line.strip()]
     return list(dict.fromkeys(found))
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise RedDinoError(f"{file} is not UTF-8 text; save it with that encoding") from error
