@@ -14,7 +14,7 @@ from review_cells import review_cells
 from reddino.foundations.errors import RedDinoError
 from reddino.reviewing import schema
 from reddino.reviewing.database import ReviewDatabase, default_database
-from reddino.reviewing.records import Suggestion
+from reddino.reviewing.records import Kind, Suggestion
 
 
 def opened(where: str) -> ReviewDatabase:
@@ -51,6 +51,22 @@ def test_record__with_the_same_token_is_the_same_event(database_url: str) -> Non
         undo = review.undo("Ada", token="back")
         assert review.undo("Ada", token="back") == undo
         assert len(review.events()) == 3 and review.state().labels() == {1: "ring"}
+
+
+def test_record__with_the_token_of_another_act_is_refused(database_url: str) -> None:
+    with opened(database_url) as review:
+        made = review.record("Ada", "none", [3, 1], token="one act")
+        others: list[tuple[str, Kind, list[int]]] = [
+            ("Ben", "none", [1, 3]),
+            ("Ada", "unsure", [1, 3]),
+            ("Ada", "none", [1]),
+        ]
+        for reader, kind, cells in others:
+            with pytest.raises(RedDinoError, match="token of another act, and is not recorded"):
+                review.record(reader, kind, cells, token="one act")
+        with pytest.raises(RedDinoError, match="token of another act"):
+            review.undo("Ada", token="one act")
+        assert review.record("Ada", "none", [1, 3], token="one act") == made and review.events() == [made]
 
 
 def test_undo__goes_back_step_by_step_and_redo_forth_until_the_reader_acts(database_url: str) -> None:

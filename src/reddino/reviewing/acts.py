@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reddino.foundations.errors import RedDinoError
-from reddino.reviewing.records import Kind
+from reddino.reviewing.records import Event, Kind
 from reddino.reviewing.state import ReviewState
 
 ACTS: tuple[Kind, ...] = ("label", "none", "artefact", "unsure", "skip", "clear", "note")
@@ -38,3 +38,17 @@ def require_third_reader(reader: str, cells: Sequence[int], state: ReviewState) 
         own = state.verdicts.get(cell, {}).get(reader)
         if own is not None and not own.deciding:
             raise RedDinoError(f"{reader} has read cell {cell} and cannot decide on it; a third does")
+
+
+def require_same_act(
+    event: Event, reader: str, kind: Kind, cells: Sequence[int], class_number: int | None
+) -> None:
+    """Refuse an act whose token is that of another one, which would pass for recorded.
+
+    Raises:
+        RedDinoError: the event of the token says something else.
+    """
+    if (event.reader, event.kind, *event.cells, event.class_number) != (reader, kind, *cells, class_number):
+        raise RedDinoError(
+            f"the act '{kind}' has the token of another act, and is not recorded; give a new one"
+        )

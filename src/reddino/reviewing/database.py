@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from reddino.foundations.errors import RedDinoError
 from reddino.reviewing import class_rows, sorting_rows
-from reddino.reviewing.acts import require_act, require_third_reader
+from reddino.reviewing.acts import require_act, require_same_act, require_third_reader
 from reddino.reviewing.cell_rows import keep_cells, pictures_folder, read_facts, stored_cells, stored_rows
 from reddino.reviewing.classes import ClassChange, require_name
 from reddino.reviewing.connecting import Connector
@@ -232,6 +232,7 @@ class ReviewDatabase:
                 values |= {"deciding": deciding, "origin": origin}
                 number = insert_event(connection, values, rows, suggestions)
             (event,) = read_events(connection, number=number)
+        require_same_act(event, reader, kind, rows, class_number)
         return event
 
     def undo(self, reader: str, *, token: str | None = None) -> Event | None:
@@ -321,6 +322,7 @@ class ReviewDatabase:
                     connection, {"token": token, "reader": who, "kind": kind, "concerns": act}
                 )
             (event,) = read_events(connection, number=number)
+        require_same_act(event, reader, kind, event.cells, None)
         return event
 
     def _require_rows(self, rows: Sequence[int]) -> None:
