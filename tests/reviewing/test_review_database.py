@@ -347,6 +347,21 @@ def test_record__on_a_full_disk_is_refused_and_what_was_confirmed_stays(tmp_path
         assert review.record("Ada", "none", [1]).number == confirmed.number + 1
 
 
+def test_open__of_a_file_whose_folder_cannot_be_written_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(str(tmp_path / "review.sqlite")):
+        pass
+
+    def fail(_: object) -> None:  # what SQLite says on a read-only disk
+        reason = sqlite3.OperationalError("unable to open database file")
+        raise sa.exc.OperationalError("SELECT", {}, reason)
+
+    monkeypatch.setattr("reddino.reviewing.opening.read_facts", fail)
+    with pytest.raises(RedDinoError, match="copy it to a folder that can be written"):
+        ReviewDatabase.open_existing(tmp_path / "review.sqlite")
+
+
 def test_open__of_sqlite_makes_each_commit_durable(tmp_path: Path) -> None:
     with opened(str(tmp_path / "review.sqlite")) as review, review._connector.reading() as connection:
         pragmas = [

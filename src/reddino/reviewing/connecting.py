@@ -76,6 +76,8 @@ class Connector:
             yield
         except sa.exc.DBAPIError as error:
             reason = " ".join(str(error.orig).split())
+            if self.file is not None and self.file.is_file() and "unable to open" in reason:
+                reason += ": SQLite writes beside it, even to read; copy it to a folder that can be written"
             raise RedDinoError(f"the review database cannot be used: {self.shown}; {reason}") from error
 
 
