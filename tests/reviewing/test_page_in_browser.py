@@ -329,6 +329,13 @@ def test_readers__differ_and_a_third_decides(browser: Any, address: str, folder:
         assert database.state().consensus(row).standing == "decided"
 
 
+def test_second_reading__without_a_cell_left_says_so(browser: Any, tmp_path: Path) -> None:
+    write_review_table(tmp_path)
+    with running_review(tmp_path, "--classes", "red") as found, open_page(browser, found) as page:
+        page.select_option("#filter-status", "second")
+        page.locator("#empty", has_text="you have read all that others have").wait_for()
+
+
 def test_picture__that_cannot_be_read_is_said_in_its_tile(browser: Any, tmp_path: Path) -> None:
     write_review_table(tmp_path)
     (tmp_path / "images/slide0/field0.png").write_bytes(b"no picture")
@@ -389,7 +396,7 @@ def test_session__of_200_labels_reads_every_cell_as_it_is(browser: Any, tmp_path
             _until(page, f"!document.querySelector('#cell-{row}.here')")
         _saved(page)
         page.locator("#progress-text", has_text="200 of 200").wait_for()
-        page.locator("#model", has_text="macro F1").wait_for(timeout=60_000)
+        page.locator("#model", has_text="of 2 of 2 classes, on groups held out").wait_for(timeout=60_000)
         assert len(set(rows)) == 200 and time.monotonic() - started < 280
     with ReviewDatabase.open_existing(tmp_path / "table.review.sqlite") as database:
         labels = database.state().labels()

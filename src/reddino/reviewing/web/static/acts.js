@@ -6,6 +6,11 @@ import {get, post, token} from './server.js';
 // In a second reading the page shows neither what others said nor what was learned from it.
 export const inSecond = () => page.asked.status === 'second';
 
+const NOTHING = {
+  open: 'No cell is left that fits these filters.',
+  second: 'No cell is left for a second reading: you have read all that others have, among those that fit these filters.',
+};
+
 let waiting = 0;
 let begun = 0;
 let ended = 0;
@@ -144,7 +149,7 @@ export async function nextCells({putOff = false} = {}) {
   gallery.draw();
   gallery.drawHeadline();
   $('empty').hidden = found.cells.length > 0;
-  $('empty').textContent = page.asked.status === 'open' ? 'No cell is left that fits these filters.' : 'No cell fits these filters.';
+  $('empty').textContent = NOTHING[page.asked.status] || 'No cell fits these filters.';
   if (document.activeElement === document.body || document.activeElement?.closest('#gallery')) gallery.focusCells();
 }
 

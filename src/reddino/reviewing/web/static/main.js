@@ -37,8 +37,9 @@ function drawModel(model) {
   const score = model.score;
   if (model.busy) parts.push('fitting … ');
   if (model.number && score && score.macro_f1 !== null) {
+    const scored = score.classes.filter((one) => !one.candidates);
     const range = score.low === null ? '' : ` (${score.low.toFixed(2)} to ${score.high.toFixed(2)})`;
-    parts.push('macro F1 ', element('b', {textContent: score.macro_f1.toFixed(2) + range}), ` on groups held out, ${score.labels} labels`);
+    parts.push('macro F1 ', element('b', {textContent: score.macro_f1.toFixed(2) + range}), ` of ${scored.length} of ${score.classes.length} classes, on groups held out, ${score.labels} labels`);
     if (model.enough) parts.push(element('br'), 'More labels stopped helping.');
     else if (score.note) parts.push(element('br'), score.note);
   } else if (model.number) parts.push(`fitted to ${plural(model.labels, 'label')}; ${score?.note || 'score follows'}`);
