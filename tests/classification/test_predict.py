@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,19 @@ def test_predict__says_a_class_of_every_cell_and_is_mostly_right(fitted: Path, t
     assert note == told
     assert note["provenance"]["data"] == smears.fingerprint()
     assert not note["found_by_segmentation"]
+
+
+def test_predict__notes_classes_of_which_no_held_out_cell_was_found(fitted: Path, tmp_path: Path) -> None:
+    shutil.copytree(fitted / "c", tmp_path / "c")
+    described = json.loads((tmp_path / "c/classifier.json").read_text())
+    first = described["report"]["by_class"][0]
+    first["recall"] = 0.0
+    (tmp_path / "c/classifier.json").write_text(json.dumps(described))
+    smears = draw_fields(tmp_path / "new", fields=2)
+    for classifier, found in ((tmp_path / "c", {first["name"]: first["cells"]}), (fitted / "c", None)):
+        reddino.predict(classifier, smears, tmp_path / f"{found is None}.csv")
+        note = json.loads((tmp_path / f"{found is None}.json").read_text())
+        assert note["classifier"]["held_out"].get("never_found") == found
 
 
 def test_predict__slides_add_up_to_the_cells(fitted: Path, tmp_path: Path) -> None:

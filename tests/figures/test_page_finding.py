@@ -17,9 +17,12 @@ from prediction_files import write_prediction_file
 import reddino
 from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.table import read_embeddings
+from reddino.figures.clusters import groups_of_one_source
 from reddino.figures.fractions import fraction_interval
 from reddino.figures.overview import GROUP, Overview
+from reddino.figures.page.finding import finding
 from reddino.figures.page.slides import slides_of
+from reddino.figures.page.table_report import table_report
 from reddino.figures.prediction_file import read_prediction_file, with_predictions
 from reddino.foundations.errors import RedDinoError
 
@@ -107,6 +110,15 @@ def test_finding__leaves_border_cells_other_kinds_and_abstentions_out_of_the_cou
         (
             {"cells": 900, "balanced_accuracy": 0.784, "evidence": True},
             "On 900 held-out cells .* 78 % of a\\s+class",
+        ),
+        (
+            {
+                "cells": 12,
+                "balanced_accuracy": 0.6,
+                "evidence": True,
+                "never_found": {"pale": 3, "target": 2},
+            },
+            r"no held-out cell of pale \(0 of 3\), target \(0 of 2\): do not use the fractions",
         ),
         ({"cells": 900, "balanced_accuracy": 0.95, "evidence": False}, "is not known: its training cells"),
     ],
@@ -223,6 +235,40 @@ def test_overview__of_unlabelled_cells_is_no_grey_panel(table_folder: Path) -> N
     # The one direction in which the vectors differ much divides the groups.
     large = [values[row] for row in range(48) if row % 3 == 1]
     assert not set(large) & {values[row] for row in range(48) if row % 3 != 1}
+
+
+def test_report__of_unlabelled_cells_calls_groups_no_classes(table_folder: Path) -> None:
+    overview = Overview.of(_unlabelled(table_folder), images=table_folder.parent / "images", method="pca")
+    page = table_report(overview, {})
+    assert "a vermilion frame is not a mistake" in page and "they keep together proves nothing" in page
+    assert "the same class" not in page and "Classes should separate" not in page
+    titles = [text.get_text() for text in overview.sheets()["groups"].texts]
+    assert any("mean picture of a group" in title for title in titles)
+
+
+def test_finding__names_groups_that_are_a_laboratory(table_folder: Path) -> None:
+    table = _unlabelled(table_folder)
+    column = table.table.column_names.index("source")
+    groups = Overview.of(table, method="pca").groups
+    sources = ["phone" if group == "group 2" else "lab" for group in groups]
+    rows = table.table.set_column(column, "source", pa.array(sources))
+    text = " ".join(finding(Overview.of(Embeddings(table.vectors, rows, table.meta), method="pca")))
+    assert "of one source" in text and "group 2 (100 % phone)" in text
+    assert "of one source" not in " ".join(finding(Overview.of(table, method="pca")))
+
+
+def test_groups_of_one_source__leave_out_mixed_groups_and_the_common_source() -> None:
+    groups = ["a"] * 20 + ["b"] * 20 + [""] * 10
+    assert groups_of_one_source(groups, ["x"] * 19 + ["y"] * 31) == [("a", "x", 0.95), ("b", "y", 1.0)]
+    assert groups_of_one_source(groups, ["x"] * 18 + ["y"] * 32) == [("b", "y", 1.0)]
+    assert groups_of_one_source(groups, ["x"] * 5 + ["y"] * 45) == []
+
+
+def test_finding__says_that_pretraining_held_the_sources(table_folder: Path) -> None:
+    table = read_embeddings(table_folder)
+    meta = {**table.meta, "seen": {"lab 0": "seen", "lab 1": "unseen"}}
+    text = " ".join(finding(Overview.of(Embeddings(table.vectors, table.table, meta), method="pca")))
+    assert "at least one picture): lab 0. How it does on smears that it has never seen may be worse" in text
 
 
 def test_overview__leaves_border_cells_out_of_outliers_and_sheets(table_folder: Path) -> None:

@@ -208,7 +208,12 @@ def _held_out(classifier: Classifier) -> dict[str, Any]:
     report = classifier.report
     scores = report.get("scores") or {}
     found = {"cells": report.get("cells"), "balanced_accuracy": scores.get("balanced_accuracy")}
-    return {**found, "evidence": report.get("evidence", True)}
+    missed = {
+        one["name"]: one["cells"]
+        for one in report.get("by_class") or ()
+        if not one["recall"] and one["cells"]
+    }
+    return {**found, "evidence": report.get("evidence", True), **({"never_found": missed} if missed else {})}
 
 
 def _kinds(predictions: Predictions) -> dict[str, object]:

@@ -189,7 +189,8 @@ class Overview:
         if any(labels):
             name = "groups" if column == GROUP else "classes"
             with stage(f"drawing the sheet of {name}"):
-                sheets[name] = classes_figure(part.vectors, labels, cut, seed=self.seed)
+                title = f"mean picture of a {'group' if column == GROUP else 'class'}"
+                sheets[name] = classes_figure(part.vectors, labels, cut, seed=self.seed, title=title)
         if not self.has_vectors:
             return sheets
         with stage("drawing the sheet of outliers"):

@@ -142,7 +142,14 @@ def neighbours_figure(
 
 
 def classes_figure(
-    vectors: Vectors, labels: Sequence[str], cut: Cut, *, k: int = 8, most: int = 300, seed: int = 0
+    vectors: Vectors,
+    labels: Sequence[str],
+    cut: Cut,
+    *,
+    k: int = 8,
+    most: int = 300,
+    seed: int = 0,
+    title: str = "mean picture of a class",
 ) -> Figure:
     """Draw one row per class: the mean of its pictures, and the cells nearest to the mean of its vectors.
 
@@ -155,14 +162,14 @@ def classes_figure(
         k: cells shown.
         most: pictures that a mean is taken over, drawn at random from a larger class.
         seed: of that draw.
+        title: what the first picture of a row is.
     """
     groups = Groups.of(labels)
     named = _largest(groups, groups.named)
     figure, grid = _sheet(
         len(named),
         [1.0, 0.12, *[1.0] * k],
-        "mean picture of a class | its cells nearest to the mean of its vectors"
-        + _of_all(named, groups.named, "classes"),
+        f"{title} | its cells nearest to the mean of its vectors" + _of_all(named, groups.named, "classes"),
     )
     names = short_names(groups.names, TITLE)
     for line, i in enumerate(named):

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from reddino.embedding.border import cells_at_border
+from reddino.figures.clusters import groups_of_one_source
 from reddino.figures.maps import same_label_fraction
-from reddino.figures.overview import Overview
+from reddino.figures.overview import GROUP, Overview
 from reddino.figures.page.document import escape, paragraph, table
 from reddino.figures.page.slides import (
     FEW,
@@ -172,10 +173,19 @@ def _tested(file: PredictionFile) -> list[str]:
     cells, score = file.held_out.get("cells"), file.held_out.get("balanced_accuracy")
     if not isinstance(score, int | float) or not isinstance(cells, int):
         return []
-    return [
+    lines = [
         f"On {cells:,} held-out cells like its training cells the classifier found {100 * score:.0f} % of a "
         "class, on average over the classes; elsewhere it may do worse."
     ]
+    missed = file.held_out.get("never_found")
+    if isinstance(missed, dict) and missed:
+        names = ", ".join(f"{short(name, 30)} (0 of {cells})" for name, cells in list(missed.items())[:8])
+        lines.insert(
+            0,
+            f"It recognised no held-out cell of {names}{' ...' if len(missed) > 8 else ''}: do not use the "
+            "fractions of such a class, nor of a class that its cells were taken for.",
+        )
+    return lines
 
 
 def _unsure(file: PredictionFile) -> str:
@@ -222,6 +232,7 @@ def _of_map(overview: Overview) -> list[str]:
         _odd_line(odd, len(rows)),
         *([f"{cut} cells at the border of their image are no outliers and on no sheet."] if cut else []),
         *_source_line(overview, sources),
+        *(_laboratory_lines(values, sources) if column == GROUP else []),
         *_seen_line(rows.meta),
         "No classes were predicted, so nothing is counted here: `reddino predict`, and its file with "
         "--predictions, add counts of each slide. For research only.",
@@ -237,10 +248,12 @@ def _of_map(overview: Overview) -> list[str]:
 
 def _odd_line(odd: int, total: int) -> str:
     if not odd:
-        return "No cell lies half as far again from its like as is usual in its source."
+        return (
+            "No cell stands out: none is 1.5 times as far from its nearest cells as is usual in its source."
+        )
     return (
-        f"{odd} of {total} lie at least half as far again from their like as is usual in their source "
-        "(Outliers, below): often debris, overlaps, white cells or bad focus; look at them first."
+        f"{odd} of {total} stand out: at least 1.5 times as far from their nearest cells as is usual in their "
+        "source (Outliers, below): often debris, overlaps, white cells or bad focus; look at them first."
     )
 
 
@@ -258,12 +271,23 @@ def _source_line(overview: Overview, sources: Sequence[str]) -> list[str]:
     ]
 
 
+def _laboratory_lines(groups: Sequence[str], sources: Sequence[str]) -> list[str]:
+    found = groups_of_one_source(groups, sources)
+    named = ", ".join(
+        f"{short(group, 30)} ({100 * of:.0f} % {short(source, 30)})" for group, source, of in found
+    )
+    said = "Light, stain or camera may have made such a group, not the shape of its cells."
+    return [f"Nearly all cells of these groups are of one source: {named}. {said}"] if found else []
+
+
 def _seen_line(meta: Mapping[str, Any]) -> list[str]:
     seen = sorted(source for source, status in (meta.get("seen") or {}).items() if status == "seen")
     if not seen:
         return []
+    names = ", ".join(short(one, 30) for one in seen[:6])
     return [
-        f"The network saw these sources in its pretraining: {', '.join(short(one, 30) for one in seen[:6])}."
+        f"The network's pretraining held these sources (by name, or by at least one picture): {names}. How "
+        "it does on smears that it has never seen may be worse."
     ]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from reddino.figures.overview import Overview
+from reddino.figures.overview import GROUP, Overview
 from reddino.figures.page.document import Document, facts, paragraph, picture, table
 from reddino.figures.page.field_pictures import field_pictures, first_fields
 from reddino.figures.page.finding import finding
@@ -25,6 +25,18 @@ MAP_CAPTION = (
     "Each point is a view, and near points have similar vectors; distances between far groups mean little. "
     "Classes should separate; patients and sources should mix. The line below each map shows how often "
     "neighbours on it have the same label."
+)
+#: The same where no cell carries a label: groups are made of the vectors, so that they part proves nothing.
+MAP_CAPTION_OF_GROUPS = (
+    "Each point is a view, and near points have similar vectors; distances between far groups mean little. "
+    "Patients and sources should mix. The line below each map shows how often neighbours on it are of the "
+    "same group or source. Groups were made of the same vectors: that they keep together proves nothing."
+)
+NEIGHBOURS_OF_GROUPS = (
+    "A row is a cell of median distance from the mean of its group and source, then the nearest cells of its "
+    "own source (from other images), then the nearest of other sources, each with its distance. Green "
+    "frames: the same group of similar cells; vermilion: another. Groups are no classes: a vermilion frame "
+    "is not a mistake. Judge by eye whether the nearest cells of other sources have the same shape."
 )
 CAPTIONS = {
     "neighbours": (
@@ -48,7 +60,9 @@ CAPTIONS = {
     "outliers": (
         "Outliers",
         "The cells farthest from their own source: mean distance to the 10 nearest other cells of the "
-        "source, over the median of that in the source (1 is usual). Often debris, overlaps or bad focus.",
+        "source, over the median of that in the source (1 is usual). Often debris, overlaps or bad focus. "
+        "In a source whose usual cells differ much, such as crowded ones, no score is high, though odd cells "
+        "may be there.",
     ),
 }
 
@@ -77,16 +91,18 @@ def table_report(
         fields = field_pictures(overview)
     page.add("Fields with their cells", *first_fields(overview, fields))
     place = len(page.sections)
-    sheets = overview.sheets()
+    sheets, grouped = overview.sheets(), overview.shown[0] == GROUP
     for name, figure in sheets.items():
         title, caption = CAPTIONS[name]
+        if name == "neighbours" and grouped:
+            caption = NEIGHBOURS_OF_GROUPS
         page.add(title, picture(figure, caption, page.numbers))
     if not sheets:
         page.add("Pictures", paragraph("Left out: the images were not given (--images)."))
     page.add(
         "Map",
         *(paragraph(note, note=True) for note in overview.notes),
-        picture(overview.maps(), MAP_CAPTION, page.numbers),
+        picture(overview.maps(), MAP_CAPTION_OF_GROUPS if grouped else MAP_CAPTION, page.numbers),
     )
     page.add("Scores", *(part for document in scores for part in score_parts(document)))
     if batch_effect is not None:
