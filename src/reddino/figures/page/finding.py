@@ -238,10 +238,9 @@ def _of_map(overview: Overview) -> list[str]:
         "--predictions, add counts of each slide. For research only.",
     ]
     items = "".join(f"<li>{escape(line)}</li>" for line in lines)
-    what = "Groups below are of similar cells by k-means: they are no classes." if not labelled else ""
     parts = [_headline(f"{counted} as {model} sees them; {said}.")]
-    if what:
-        parts.append(paragraph(what))
+    if not labelled:
+        parts.append(paragraph("Groups below are of similar cells by k-means: they are no classes."))
     parts += [f'<h3>How far to trust it</h3><ul class="trust">{items}</ul>', *_units(overview, values)]
     return parts
 
@@ -252,7 +251,7 @@ def _odd_line(odd: int, total: int) -> str:
             "No cell stands out: none is 1.5 times as far from its nearest cells as is usual in its source."
         )
     return (
-        f"{odd} of {total} stand out: at least 1.5 times as far from their nearest cells as is usual in their "
+        f"{odd} of {total} stand out: at least 1.5 times as far from their nearest cells as is usual in the "
         "source (Outliers, below): often debris, overlaps, white cells or bad focus; look at them first."
     )
 
