@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from review_tables import PER_FIELD, open_session
+from review_tables import PER_FIELD, open_session, write_review_table
 
 from reddino.foundations.errors import RedDinoError
 from reddino.reviewing.database import ReviewDatabase
@@ -63,6 +63,23 @@ def test_cells__all_come_once_and_those_answered_or_skipped_do_not_come_again(op
     assert sorted(_rows(session) + first[:5]) == list(range(ROWS))
     # What others skipped is still to do.
     assert first[4] in _rows(session, reader="bob") and first[0] not in _rows(session, reader="bob")
+
+
+def test_cells__that_the_border_cuts_are_not_offered_unless_asked_for(opened: Open, tmp_path: Path) -> None:
+    cut = [0, 6, 13, 95]
+    write_review_table(tmp_path, at_border=cut)
+    whole = [row for row in range(ROWS) if row not in cut]
+    session = opened()
+    assert sorted(_rows(session)) == sorted(_rows(session, order="random")) == whole
+    assert sorted(_rows(session, status="all")) == list(range(ROWS))
+    assert sorted(_rows(opened(keep_border=True))) == list(range(ROWS))
+
+
+def test_cells__that_the_border_cuts_are_offered_where_there_are_no_others(
+    opened: Open, tmp_path: Path
+) -> None:
+    write_review_table(tmp_path, at_border=list(range(ROWS)))
+    assert sorted(_rows(opened())) == list(range(ROWS))
 
 
 def test_cells__that_are_put_off_come_last_and_are_not_lost(opened: Open) -> None:

@@ -28,7 +28,9 @@ def colour_of_cell(row: int) -> tuple[int, int, int]:
     return (200, 40 + row % 50, 60) if row % 2 == 0 else (40, 60 + row % 50, 200)
 
 
-def write_review_table(folder: Path, fields: int = 8, paths: list[str] | None = None) -> Path:
+def write_review_table(
+    folder: Path, fields: int = 8, paths: list[str] | None = None, at_border: list[int] | None = None
+) -> Path:
     """Write `folder/table` and its pictures below `folder/images`; two fields a slide, four a source."""
     columns: dict[str, list[Any]] = {
         name: [] for name in ("path", "source", "slide", "patient", "label", "view_x", "view_y", "view_side")
@@ -64,6 +66,8 @@ def write_review_table(folder: Path, fields: int = 8, paths: list[str] | None = 
         "part_rows": 4096,
         "provenance": {"command": "reddino embed", "version": "0"},
     }
+    if at_border is not None:
+        columns["at_border"] = [row in at_border for row in range(rows)]
     table = pa.table(columns)
     writer = TableWriter(folder / "table", meta, table.schema)
     writer.write(PartRecord(0, fields, rows, rows), table, vectors)

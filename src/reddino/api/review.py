@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from reddino.embedding.border import cells_at_border
 from reddino.embedding.replaced_pictures import replaced_pictures
 from reddino.embedding.table import read_embeddings
 from reddino.foundations.errors import RedDinoError
@@ -35,6 +36,7 @@ def review(
     group_by: str | None = None,
     join_sources: Sequence[str] = (),
     um_per_px: float | None = None,
+    keep_border: bool = False,
     host: str = "127.0.0.1",
     port: int = 0,
     host_names: Sequence[str] = (),
@@ -56,6 +58,7 @@ def review(
         group_by: column of the groups that are held out for the score; None: image, slide or patient.
         join_sources: columns whose values mean the same under every source.
         um_per_px: size of a pixel in micrometres, where the table has no column of that name.
+        keep_border: offer cells that the border of their picture cuts too; `fit` leaves them out.
         host: address to listen on; other than loopback, browsers need the token that the address has.
         port: 0 takes a free one.
         host_names: further names by which browsers call this server.
@@ -85,6 +88,14 @@ def review(
             len(others),
             others[0],
         )
+    cut = cells_at_border(read.table)
+    if cut.any() and not cut.all() and not keep_border:
+        log.warning(
+            "the border of their picture cuts %d of %d cells: they are not offered, since `fit` leaves them "
+            "out; --keep-border (keep_border) offers them",
+            int(cut.sum()),
+            len(cut),
+        )
     bound = listen(host, port, names=host_names, with_token=token)
     where = database if database is not None else default_database(folder)
     opened = ReviewDatabase.open(where, Manifest(read.manifest().table, root))
@@ -94,7 +105,13 @@ def review(
     with stage("preparing the cells"):
         pool = Pool.of(read, group_by=group_by, join_sources=join_sources)
         options = ReviewOptions(
-            folder.name, name, blind, goal, refit_after, math.nan if um_per_px is None else um_per_px
+            folder.name,
+            name,
+            blind,
+            goal,
+            refit_after,
+            math.nan if um_per_px is None else um_per_px,
+            keep_border,
         )
         session = ReviewSession(read, pool, opened, pictures, options)
     try:

@@ -39,6 +39,7 @@ def review(
     group_by: str | None = None,
     join_sources: Annotated[Sequence[str] | None, Several] = None,
     um_per_px: float | None = None,
+    keep_border: Annotated[bool, Parameter(negative=())] = False,
     host: str = "127.0.0.1",
     host_names: Annotated[Sequence[str], Several] = (),
     token: Annotated[bool, Parameter(negative=())] = False,
@@ -60,6 +61,7 @@ def review(
         group_by: column of the groups held out for the score; image, slide or patient, if not given.
         join_sources: columns whose values mean the same in every source.
         um_per_px: size of a pixel in micrometres, for the scale bar; the column um_per_px goes before.
+        keep_border: offer cells that the border of their picture cuts too; `fit` leaves them out.
         host: address to listen on. All but loopback need the token in the address that is printed.
         host_names: further names by which browsers call this machine.
         token: require a token on loopback too, where others use this machine.
@@ -83,6 +85,7 @@ def review(
         group_by=group_by,
         join_sources=joined_sources(join_sources),
         um_per_px=um_per_px,
+        keep_border=keep_border,
         host=host,
         port=port,
         host_names=host_names,

@@ -56,10 +56,11 @@ class Lineup:
     Args:
         pool: all cells.
         facets: their columns.
+        offered: (n,) cells that come up unasked; others only under what was said of them, or all.
     """
 
-    def __init__(self, pool: Pool, facets: Mapping[str, Facet]) -> None:
-        self._pool, self._facets = pool, facets
+    def __init__(self, pool: Pool, facets: Mapping[str, Facet], offered: Mask) -> None:
+        self._pool, self._facets, self._offered = pool, facets, offered
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="review-lineup")
         self._ranked: OrderedDict[tuple[str, Asked], Future[Numbers]] = OrderedDict()
         self._working: dict[tuple[str, Asked], Future[Numbers]] = {}
@@ -125,7 +126,9 @@ class Lineup:
         skipped = state.skipped.get(known.reader, frozenset())
         if asked.status == "open":
             # A reader is only named to see what they said.
-            return answered if asked.reader is not None else ~answered & ~self._mask(skipped)
+            if asked.reader is not None:
+                return answered
+            return self._offered & ~answered & ~self._mask(skipped)
         if asked.status == "second":
             return self._mask(everyone.answered() - everyone.answered(known.reader) - skipped)
         if asked.status == "all":

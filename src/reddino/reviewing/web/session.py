@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from reddino.embedding.border import cells_at_border
 from reddino.embedding.embeddings import Embeddings
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.visible import visible
@@ -43,6 +44,7 @@ class ReviewOptions:
         goal: labels that the progress is measured against.
         refit_after: labels after which the classifier is fitted again.
         um_per_px: size of a pixel where the table has no column `um_per_px`; NaN: not known.
+        keep_border: offer cells that the border of their picture cuts too.
     """
 
     title: str
@@ -51,6 +53,7 @@ class ReviewOptions:
     goal: int = 300
     refit_after: int = 20
     um_per_px: float = math.nan
+    keep_border: bool = False
 
 
 class ReviewSession:
@@ -82,7 +85,8 @@ class ReviewSession:
         self._um_per_px = scale.astype(np.float32)
         self._first = database.first_sorting()
         self._sorting = Opinion.of(self._first, len(pool))
-        self._lineup = Lineup(pool, self._facets)
+        cut = cells_at_border(table.table)
+        self._lineup = Lineup(pool, self._facets, ~cut | (options.keep_border or bool(cut.all())))
         self._learner = BackgroundProbe(pool, self._labelled, after=options.refit_after, fitted=self._fitted)
         self._agreement: tuple[int, list[Kappa]] = (-1, [])
         self._lock = threading.Lock()
