@@ -83,6 +83,12 @@ def test_judge__a_few_cells_are_not_judged() -> None:
     assert unit.verdict == "too few cells" and "4 cells" in unit.sentence
 
 
+def test_judge__a_few_training_cells_are_nothing_to_compare_with() -> None:
+    unit = judge("new", "", np.zeros(500), LOOK, PICTURES, cells=500, learned_cells=12)
+    assert unit.verdict == "too few cells" and "12 training cells are too few" in unit.sentence
+    assert judge("new", "", np.zeros(500), LOOK, PICTURES, cells=500, learned_cells=30).verdict == "within"
+
+
 def test_predict__smears_like_the_training_ones_are_within(fitted: Path, tmp_path: Path) -> None:
     smears = draw_fields(tmp_path / "new", fields=9)
     found = reddino.predict(fitted / "c", smears, tmp_path / "p.parquet")

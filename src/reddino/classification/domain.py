@@ -22,6 +22,8 @@ FAR_EDGE, FAR_OUTSIDE = 0.25, 0.5
 LOOK_EDGE, LOOK_OUTSIDE = 3.0, 6.0
 #: Cells below which nothing is said of a unit.
 LEAST_CELLS = 10
+#: Vectors of what was learned from, below which "farther than 95 % of them" means nothing.
+LEAST_LEARNED = 30
 #: Smallest spread of each of `ALL_MEASURES`: pictures of one slide differ less than the next slide will.
 _FLOORS = np.array([0.06, 0.03, 0.03, 0.06, 0.05, 0.05, 0.15, 0.06, 0.15])
 #: Measures that are logarithms, whose difference is a ratio.
@@ -100,6 +102,7 @@ def judge(
     *,
     cells: int,
     learned: str = "training cells",
+    learned_cells: int | None = None,
 ) -> UnitVerdict:
     """Compare a slide or source with what was learned from.
 
@@ -114,6 +117,7 @@ def judge(
         appearance: of what was learned from; None: unknown.
         cells: of the unit.
         learned: what the cells are called that it is compared with.
+        learned_cells: how many of their vectors are kept; None: unknown.
     """
     far = None if novelty is None or not len(novelty) else float((novelty > FAR).mean())
     nearest, looks = (None, {}) if look is None or appearance is None else compare(look, appearance)
@@ -122,7 +126,8 @@ def judge(
     verdict = by_vectors
     if verdict == "within" and worst is not None and worst["verdict"] == "outside":
         verdict = "at the edge"
-    if cells < LEAST_CELLS:
+    few_learned = learned_cells is not None and learned_cells < LEAST_LEARNED
+    if cells < LEAST_CELLS or few_learned:
         verdict = "too few cells"
     said = _sentence(
         verdict,
@@ -130,7 +135,7 @@ def judge(
         far=far,
         looks=looks,
         nearest=nearest,
-        cells=cells,
+        few=f"{learned_cells} {learned} are" if few_learned else f"{cells} cells are",
         learned=learned,
     )
     middle = None if novelty is None or not len(novelty) else float(np.median(novelty))
@@ -171,12 +176,12 @@ def _sentence(
     far: float | None,
     looks: Mapping[str, Mapping[str, Any]],
     nearest: str | None,
-    cells: int,
+    few: str,
     learned: str,
 ) -> str:
     """Return one sentence: the measure that decides, and by how much."""
     if verdict == "too few cells":
-        return f"{cells} cells are too few to compare with the {learned}"
+        return f"{few} too few for a comparison"
     parts = []
     if far is not None:
         parts.append(f"{100 * far:.0f} % of its cells lie farther off than 95 % of the held-out {learned}")

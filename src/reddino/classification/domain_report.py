@@ -88,7 +88,18 @@ def domain_report(
         rows = (of_source == source) & ((of_slide == slide) if slide else True)
         look = None if looks is None else nanmedian(looks.measures[rows[looks.rows]])
         own = None if novelty is None else novelty[rows]
-        units.append(judge(source, slide, own, look, kept.appearance, cells=int(rows.sum()), learned=learned))
+        units.append(
+            judge(
+                source,
+                slide,
+                own,
+                look,
+                kept.appearance,
+                cells=int(rows.sum()),
+                learned=learned,
+                learned_cells=None if kept.novelty is None else len(kept.novelty.kept),
+            )
+        )
     return DomainReport(
         tuple(units), _note(kept, root, maker, learned), _strips(kept, looks, sources, learned)
     )
