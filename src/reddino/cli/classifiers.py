@@ -125,7 +125,10 @@ def fit(
     if failures.count:
         complain(f"{failures.summary()}; all are listed in {out / 'failures.csv'}")
     if cut := made.report.get("cells_at_the_border"):
-        complain(f"{cut:,} cells were left out, since the border of their image cuts them (--keep-border).")
+        left = "was left out, since the border of its image cuts it"
+        if cut > 1:
+            left = "were left out, since the border of their image cuts them"
+        complain(f"{counted(cut, 'cell')} {left} (--keep-border).")
     show_tables(held_out_tables(made))
     print_line(
         f"{out}: a {made.kind} classifier of {len(made.classes)} classes. "
