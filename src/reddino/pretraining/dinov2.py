@@ -125,14 +125,13 @@ class Branch(nn.Module):
 
     def forward(self, inputs: NetworkInput) -> Outputs:
         """Compute all outputs in one call, since DDP and FSDP2 hook it."""
-        masked = inputs.masked
         tokens, local = self._encode(inputs)
         global_logits = local_logits = None
         if self.dino_head is not None:
             global_logits = self.dino_head(tokens.cls).unflatten(0, (2, -1))
             if local is not None:
                 local_logits = self.dino_head(local.cls).unflatten(0, (-1, global_logits.shape[1]))
-        patch_logits = self.patch_logits(tokens.patches, masked) if masked is not None else None
+        patch_logits = None if inputs.masked is None else self.patch_logits(tokens.patches, inputs.masked)
         predictor = self.guide_heads if inputs.distillation is not None else None
         predictions = predictor(tokens) if predictor is not None else None
         return Outputs(tokens.cls, global_logits, local_logits, patch_logits, predictions)
@@ -336,10 +335,8 @@ def take_step(networks: StudentTeacher, optimizer: torch.optim.Optimizer, finite
     if networks.processes.any(not finite):
         return False
     clip = networks.recipe.optim.clip_gradient
-    norms = [
-        whole_tensor(torch.nn.utils.clip_grad_norm_(part.parameters(), clip))
-        for part in networks.student.children()
-    ]
+    parts = networks.student.children()
+    norms = [whole_tensor(nn.utils.clip_grad_norm_(part.parameters(), clip)) for part in parts]
     if not all(math.isfinite(float(norm)) for norm in norms):
         return False
     optimizer.step()
