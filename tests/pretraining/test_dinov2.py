@@ -117,7 +117,7 @@ def test_losses__are_the_weighted_sum_of_the_terms() -> None:
     hidden = head_of(student)(tokens.patches[seen.masked.masks])
     ibot = ibot_loss(targets.patches, hidden, seen.masked.weights, 2 * BATCH, 0.1)
     koleo = koleo_loss(tokens.cls[:BATCH]) + koleo_loss(tokens.cls[BATCH:])
-    assert list(losses) == ["dino", "ibot", "koleo"]
+    assert [name for name, loss in losses.items() if loss != 0] == ["dino", "ibot", "koleo"]
     torch.testing.assert_close(losses["dino"], dino)
     torch.testing.assert_close(losses["ibot"], ibot)
     torch.testing.assert_close(losses["koleo"], koleo)

@@ -32,7 +32,8 @@ def pretrain(
 ) -> int:
     """Pretrain a network; the same command continues a run that was interrupted.
 
-    On several GPUs: torchrun --nproc-per-node N -m reddino pretrain ... (docs/how-to/several-devices.md).
+    On several GPUs: `torchrun --nproc-per-node N -m reddino pretrain ...`; see the guide "Pretrain on several
+    devices".
 
     Args:
         recipe: reddino-tiny, vit-tiny-scratch, vit-tiny-distilled, small, base, large, demo, or a YAML file.
