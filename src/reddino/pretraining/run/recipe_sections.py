@@ -133,9 +133,9 @@ class HeadSection(Section):
 class LossSection(Section):
     """Weights of the loss terms, and how the teacher's output is centred.
 
-    `dino`: cross-entropy of class tokens between crops. `ibot`: cross-entropy of masked patch tokens. `koleo`:
-    spreads class tokens apart (0 in the paper). `centering`: what makes targets of the teacher's output;
-    `sinkhorn_iterations` of the one, `center_momentum` of the other.
+    `dino`: cross-entropy of class tokens between crops. `ibot`: cross-entropy of masked patch tokens.
+    `koleo`: spreads class tokens apart (0 in the paper). `centering`: what makes targets of the teacher's
+    output; `sinkhorn_iterations` of the one, `center_momentum` of the other.
     """
 
     dino: Weight = 1.0
