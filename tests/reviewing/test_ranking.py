@@ -8,6 +8,7 @@ from pools import NAMES, answers, clustered_pool
 
 from reddino.foundations.errors import RedDinoError
 from reddino.reviewing.choices import DESCRIPTIONS, STRATEGIES, Strategy
+from reddino.reviewing.learning import fit_probe
 from reddino.reviewing.pool import Labelled, Pool
 from reddino.reviewing.ranking import rank
 
@@ -83,3 +84,24 @@ def test_rank__of_equal_cells_works() -> None:
     labelled = answers(np.arange(50) % 2, np.arange(6))
     for strategy in STRATEGIES:
         assert len(rank(strategy, pool, labelled, count=10)) == 10
+
+
+def test_rank__balanced_shows_the_less_of_a_predicted_class_the_more_labels_it_has() -> None:
+    pool, classes = clustered_pool()
+    many, few = np.flatnonzero(classes == 0)[:90], np.flatnonzero(classes == 2)[:6]
+    labelled = answers(classes, np.concatenate([many, few]))
+    probe = fit_probe(pool, labelled)
+    assert probe is not None
+    predicted = probe.of_features(pool.features).argmax(axis=1)
+    shown = np.bincount(predicted[rank("balanced", pool, labelled, count=20, probe=probe)], minlength=3)
+    assert shown[2] >= 15 and shown[0] >= 1  # 6 labels to 90
+
+
+def test_rank__looks_more_for_a_class_that_a_reader_names() -> None:
+    pool, classes = clustered_pool()
+    labelled = answers(classes, np.arange(150))
+    shown = [
+        np.bincount(classes[rank("default", pool, labelled, count=20, sought=named)], minlength=len(NAMES))[1]
+        for named in ((), ("oval",))
+    ]
+    assert shown[1] >= 12 > shown[0]

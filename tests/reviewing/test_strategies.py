@@ -14,7 +14,7 @@ from reddino.reviewing.strategies.diverse import spread_over_fields
 from reddino.reviewing.strategies.rare import in_turn, likely_first, rare_classes, strange_first
 from reddino.reviewing.strategies.schedule import parts
 from reddino.reviewing.strategies.typical import typical_first
-from reddino.reviewing.strategies.uncertain import entropy, margin
+from reddino.reviewing.strategies.uncertain import doubtful_by_class, entropy, margin
 
 
 def draw(seed: int = 0) -> np.random.Generator:
@@ -136,6 +136,12 @@ def test_likely__neighbours_of_two_rare_cells_are_rare(with_classifier: bool) ->
     assert len(found) == 8 and (classes[found] == 3).mean() >= 0.75
 
 
+def test_doubtful__are_the_least_sure_of_each_predicted_class() -> None:
+    likely = np.array([[0.9, 0.1], [0.6, 0.4], [0.55, 0.45], [0.2, 0.8], [0.3, 0.7]], np.float32)
+    found = doubtful_by_class(likely, 2)
+    assert {one: rows.tolist() for one, rows in found.items()} == {0: [2, 1], 1: [4, 3]}
+
+
 def test_in_turn__keeps_proportions_and_rows_once() -> None:
     mixed = in_turn([np.arange(0, 50), np.arange(40, 90)], [0.8, 0.2], 40)
     assert len(set(mixed.tolist())) == 40
@@ -154,14 +160,16 @@ def test_diverse__no_page_comes_from_one_field_while_others_have_cells() -> None
 
 def test_schedule__goes_from_coverage_over_rare_to_uncertain() -> None:
     start = parts(0, probe=False, sought=False)
-    middle = parts(60, probe=True, sought=True)
+    middle = parts(30, probe=True, sought=True)
     end = parts(1000, probe=True, sought=True)
     assert start.coverage > middle.coverage > end.coverage == 0
     assert start.likely == 0 < middle.likely < end.likely
-    assert start.margin == 0 < middle.margin < end.margin
+    assert start.doubtful == 0 < middle.doubtful < end.doubtful
     one_class = parts(100, probe=False, sought=False)
-    assert one_class.random == pytest.approx(0.9) and one_class.margin == 0 == end.random == start.random
-    for one in (start, middle, end, parts(1000, probe=True, sought=False)):
+    assert one_class.random == pytest.approx(0.9) and one_class.doubtful == 0 == end.random == start.random
+    named = parts(1000, probe=True, sought=True, named=True)
+    assert named.likely > end.likely
+    for one in (start, middle, end, named, parts(1000, probe=True, sought=False)):
         assert sum(vars(one).values()) == pytest.approx(1)
 
 

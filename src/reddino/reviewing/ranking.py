@@ -18,7 +18,7 @@ from reddino.reviewing.strategies.diverse import spread_over_fields
 from reddino.reviewing.strategies.rare import in_turn, likely_first, rare_classes, strange_first
 from reddino.reviewing.strategies.schedule import parts
 from reddino.reviewing.strategies.typical import typical_first
-from reddino.reviewing.strategies.uncertain import entropy, margin
+from reddino.reviewing.strategies.uncertain import doubtful_by_class, entropy, margin, most_first
 
 #: Cells of a page; one field gives only a part of them where there are others.
 BATCH = 20
@@ -97,13 +97,26 @@ class _Situation:
     def entropy(self) -> Numbers:
         return self._by(entropy)
 
+    def balanced(self) -> Numbers:
+        if self.probabilities is None:
+            return self._before_a_probe()
+        doubtful = doubtful_by_class(self.probabilities, self.count)
+        counts = self.labelled.counts
+        needs = [1 / max(int(counts[one]), 1) for one in doubtful]
+        return in_turn([self.rows[places] for places in doubtful.values()], needs, self.count)
+
     def default(self) -> Numbers:
-        page = parts(len(self.answered), probe=self.probabilities is not None, sought=len(self.sought) > 0)
+        page = parts(
+            len(self.answered),
+            probe=self.probabilities is not None,
+            sought=len(self.sought) > 0,
+            named=len(self.named) > 0,
+        )
         makers = [
             (self.coverage, page.coverage),
             (self.strange, page.strange),
             (self.likely, page.likely),
-            (self.margin, page.margin),
+            (self.balanced, page.doubtful),
             (self.random, page.random),
         ]
         made = [(make(), fraction) for make, fraction in makers if fraction > 0]
@@ -111,11 +124,11 @@ class _Situation:
 
     def _by(self, score: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]) -> Numbers:
         if self.probabilities is None:
-            return in_turn([self.coverage(), self.strange()], [0.5, 0.5], self.count)
-        value = score(self.probabilities)
-        count = min(self.count, len(value))
-        best = np.argpartition(-value, count - 1)[:count] if 0 < count < len(value) else np.arange(len(value))
-        return self.rows[best[np.argsort(-value[best], kind="stable")]]
+            return self._before_a_probe()
+        return self.rows[most_first(score(self.probabilities), self.count)]
+
+    def _before_a_probe(self) -> Numbers:
+        return in_turn([self.coverage(), self.strange()], [0.5, 0.5], self.count)
 
 
 _ORDERS: Mapping[str, Callable[[_Situation], Numbers]] = {
@@ -126,6 +139,7 @@ _ORDERS: Mapping[str, Callable[[_Situation], Numbers]] = {
     "rare": _Situation.rare,
     "margin": _Situation.margin,
     "entropy": _Situation.entropy,
+    "balanced": _Situation.balanced,
 }
 
 
@@ -144,12 +158,13 @@ def rank(
     """Return the rows (k <= count,) to show next, best first; none that has an answer.
 
     Args:
-        strategy: its name; with fewer than two classes `margin` and `entropy` mix coverage and strange cells.
+        strategy: its name; with fewer than two classes `margin`, `entropy` and `balanced` mix coverage and
+            strange cells.
         pool: all cells.
         labelled: what was said so far.
         count: rows to return; fewer where fewer are left.
         batch: cells of a page, of which one field gives only a part while others have cells.
-        probe: the current classifier, which `rare`, `margin`, `entropy` and `default` use; None: fitted here.
+        probe: the current classifier, for all but `random`, `typical`, `coverage`; None: fitted here.
         sought: classes that `rare` and `default` look for; none named: those that are rare among the labels.
         among: rows that may be shown, such as those of one slide; None: all.
         seed: of draws and ties; the same labels and seed give the same rows.

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 Probabilities = npt.NDArray[np.float32]
+Numbers = npt.NDArray[np.int64]
 
 
 def margin(probabilities: Probabilities) -> Probabilities:
@@ -25,3 +26,21 @@ def entropy(probabilities: Probabilities) -> Probabilities:
     with np.errstate(divide="ignore", invalid="ignore"):
         parts = np.where(probabilities > 0, probabilities * np.log(probabilities), 0.0)
     return np.asarray(-parts.sum(axis=1), dtype=np.float32)
+
+
+def most_first(value: Probabilities, count: int) -> Numbers:
+    """Return the places (k <= count,) of the greatest values (n,), greatest first."""
+    count = min(count, len(value))
+    best = np.argpartition(-value, count - 1)[:count] if 0 < count < len(value) else np.arange(len(value))
+    found: Numbers = best[np.argsort(-value[best], kind="stable")].astype(np.int64)
+    return found
+
+
+def doubtful_by_class(probabilities: Probabilities, count: int) -> dict[int, Numbers]:
+    """Return by predicted class the places (k <= count,) of its cells with the least margin, least first."""
+    predicted, doubt = probabilities.argmax(axis=1), margin(probabilities)
+    found = {}
+    for one in np.unique(predicted).tolist():
+        own = np.flatnonzero(predicted == one)
+        found[one] = own[most_first(doubt[own], count)].astype(np.int64)
+    return found

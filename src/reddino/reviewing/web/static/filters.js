@@ -27,7 +27,7 @@ export function fill() {
     made.append(...pairs.map(([value, text]) => element('option', {value, textContent: text, title: text})));
     return made;
   };
-  const names = {default: 'best next', random: 'random', typical: 'typical first', coverage: 'coverage', rare: 'rare first', margin: 'hardest for the classifier (margin)', entropy: 'least sure (entropy)'};
+  const names = {default: 'best next', random: 'random', typical: 'typical first', coverage: 'coverage', rare: 'rare first', margin: 'hardest for the classifier (margin)', entropy: 'least sure (entropy)', balanced: 'doubtful, class by class'};
   $('order').replaceChildren(
     group('Strategies', Object.keys(strategies).map((name) => [name, names[name] || name])),
     group('Sorted', Object.entries(sortings)));
@@ -39,6 +39,7 @@ export function fill() {
     select.addEventListener('change', () => ask({[name]: select.value === ALL ? null : select.value}));
   }
   $('order').addEventListener('change', () => ask({order: $('order').value, like: null}));
+  $('sought').addEventListener('change', () => ask({sought: value('sought')}));
   $('filter-predicted').addEventListener('change', () => ask({predicted: value('filter-predicted')}));
   $('filter-reader').addEventListener('change', () => ask({reader: value('filter-reader')}));
   $('filter-status').addEventListener('change', () => {
@@ -74,6 +75,8 @@ export function draw() {
   const chosen = asked.label ? `labelled\u0000${asked.label}` : asked.status;
   options($('filter-status'), [...statuses, ...classes.map((one) => [`labelled\u0000${one.name}`, `labelled ${one.name}`])], chosen);
   options($('filter-predicted'), [[ALL, 'all'], ...classes.map((one) => [one.name, one.name])], asked.predicted ?? ALL);
+  options($('sought'), [[ALL, 'auto'], ...classes.map((one) => [one.name, one.name])], asked.sought ?? ALL);
+  $('sought').parentElement.hidden = !['default', 'rare'].includes(asked.order);
   options($('filter-reader'), [[ALL, 'all'], ...readers.map((name) => [name, name])], asked.reader ?? ALL);
   $('filter-reader').parentElement.hidden = readers.length < 2;
   for (const id of ['filter-predicted', 'filter-low', 'filter-high']) $(id).disabled = !suggests;
