@@ -94,3 +94,16 @@ def test_simulate__ends_when_no_cell_is_left() -> None:
     few = pool.only(np.arange(90))
     sim = simulate(few, labels_of(classes[:90]), ["margin"], budget=500, batch=40, seeds=1)
     assert sim.steps[-1].labels == len(few) - len(next(module._tested(few, 1)))
+
+
+def test_simulate__looks_for_what_is_sought_and_refuses_what_is_no_class() -> None:
+    pool, classes = clustered_pool()
+    tenths = []
+    for sought in ((), ("target",)):
+        sim = simulate(pool, labels_of(classes), ["default"], sought=sought, budget=100, batch=20, seeds=2)
+        assert sim.sought == sought
+        labelled = [one for one in sim.found if one.name == "target"]
+        tenths.append(np.mean([one.tenth or 1000 for one in labelled]))
+    assert tenths[1] <= tenths[0]
+    with pytest.raises(RedDinoError, match="no cell is labelled 'sickle', which is sought"):
+        simulate(pool, labels_of(classes), ["default"], sought=("sickle",))

@@ -83,6 +83,22 @@ def test_curve__is_the_mean_over_seeds_at_each_number_of_labels() -> None:
     assert labels == [20, 40] and [one.mean for one in averages] == pytest.approx([0.3, 0.6])
 
 
+def test_report__gives_the_scores_after_100_300_and_1000_labels_and_at_the_end() -> None:
+    sim = Simulation(tuple(steps("random", 0, *np.linspace(0, 1, 51))), ())
+    report = SimulationReport.of(sim)
+    assert report.milestones() == [100, 300, 1000, 1020]
+    assert report.after("random", 300).mean == pytest.approx(14 / 50)
+
+
+def test_report__of_a_sought_class_counts_it_alone() -> None:
+    sim = example()
+    names = {one.name for one in sim.found}
+    common = Found("default", 0, "common", 400, 1000, 1, 20)
+    both = Simulation(sim.steps, (*sim.found, common), ("common",))
+    assert "common" not in names
+    assert SimulationReport.of(both).strategies[1].rare_tenth == pytest.approx(20 / (10 * 1001 / 401))
+
+
 def test_files__hold_a_row_for_each_step_and_class(tmp_path: Path) -> None:
     written = write_simulation(tmp_path / "sim.csv", SimulationReport.of(example()), {"version": "1"}, "t")
     assert [one.name for one in written] == ["sim.csv", "sim.found.csv", "sim.json", "sim.png"]

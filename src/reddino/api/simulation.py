@@ -13,6 +13,7 @@ from reddino.evaluation.splits import require_two_classes
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.provenance import provenance
 from reddino.reviewing.choices import STRATEGIES, Strategy
+from reddino.reviewing.grouping import warn_of_parted
 from reddino.reviewing.pool import Pool
 from reddino.reviewing.simulate import simulate as run
 from reddino.reviewing.simulation_files import write_simulation
@@ -27,6 +28,7 @@ def simulate(
     budget: int = 500,
     batch: int = 20,
     seeds: int = 10,
+    sought: Sequence[str] = (),
     label: str = "label",
     group_by: str | None = None,
     join_sources: Sequence[str] = (),
@@ -42,6 +44,7 @@ def simulate(
         budget: labels to spend.
         batch: labels between two fits.
         seeds: runs of each strategy, each of which tests another third of the groups.
+        sought: classes that `default` and `rare` look for; none named: those that lag behind.
         label: column of the classes; rows without one take no part.
         group_by: column of what is tested as a whole and never shown; None: image, group, slide or patient.
         join_sources: columns whose values mean the same under every source.
@@ -50,7 +53,7 @@ def simulate(
         out: .csv file for the scores; `.found.csv`, `.json` and `.png` go next to it.
 
     Raises:
-        RedDinoError: no such strategy, one class or group only, or a number below 1.
+        RedDinoError: no such strategy or sought class, one class or group only, or a number below 1.
     """
     unknown = [name for name in strategies if name not in STRATEGIES]
     if unknown or not strategies:
@@ -66,8 +69,10 @@ def simulate(
     require_finite(emb)
     require_two_classes(labels)
     pool = Pool.of(emb, group_by=group_by, join_sources=join_sources)
+    warn_of_parted(emb, pool, group_by)
+    chosen = list(dict.fromkeys(strategies))
     report = SimulationReport.of(
-        run(pool, labels, list(dict.fromkeys(strategies)), budget=budget, batch=batch, seeds=seeds)
+        run(pool, labels, chosen, budget=budget, batch=batch, seeds=seeds, sought=sought)
     )
     if out is not None:
         meta = emb.meta

@@ -14,6 +14,7 @@ from reddino.cli.options import Several, joined_sources, new_labels
 from reddino.cli.review import review_app
 from reddino.cli.terminal import print_line, show_log, show_tables
 from reddino.reviewing.choices import Strategy
+from reddino.reviewing.simulation_report import SimulationReport
 
 
 @review_app.command
@@ -25,6 +26,7 @@ def simulate(
     budget: int = 500,
     batch: int = 20,
     seeds: int = 10,
+    sought: Annotated[Sequence[str], Several] = (),
     label: str = "label",
     group_by: str | None = None,
     join_sources: Annotated[Sequence[str] | None, Several] = None,
@@ -36,10 +38,12 @@ def simulate(
 
     Args:
         table: folder of an embedding table with a row for each cell.
-        strategies: what is shown next: default, random, typical, coverage, rare, margin, entropy.
+        strategies: what is shown next: default, random, typical, coverage, rare, margin, entropy,
+            balanced.
         budget: labels to spend.
         batch: labels between two fits.
         seeds: runs of each strategy, each of which tests another third of the groups.
+        sought: classes that default and rare look for; those that lag behind, if none is named.
         label: column of the classes; rows without one take no part.
         group_by: column of what is tested as a whole and never shown; image, group, slide or patient, if not
             given.
@@ -57,6 +61,7 @@ def simulate(
         budget=budget,
         batch=batch,
         seeds=seeds,
+        sought=sought,
         label=label,
         group_by=group_by,
         join_sources=joined_sources(join_sources),
@@ -74,12 +79,22 @@ def simulate(
         shown.add_column(name, justify="right")
     for cells in report.rows():
         shown.add_row(*cells)
-    show_tables([shown])
-    print_line(
-        "Fractions are of the labels that random picking needs. Rare: classes of at most 3 % of the cells."
-    )
+    show_tables([shown, _curves(report)])
+    rare = f"Rare: {', '.join(sought)}." if sought else "Rare: classes of at most 3 % of the cells."
+    print_line(f"Fractions are of the labels that random picking needs. {rare}")
     print_line(
         "Intervals are over seeds, which share their cells: they do not show how other smears would do."
     )
     if out is not None:
         print_line(f"{out} and {out.with_suffix('.found.csv').name}, .json, .png next to it")
+
+
+def _curves(report: SimulationReport) -> Table:
+    """Return macro F1 after some numbers of labels, with its interval over seeds."""
+    shown = Table("strategy", title="macro F1 after so many labels")
+    places = report.milestones()
+    for labels in places:
+        shown.add_column(f"{labels:,}", justify="right")
+    for name in dict.fromkeys(one.strategy for one in report.strategies):
+        shown.add_row(name, *(report.after(name, labels).shown() for labels in places))
+    return shown

@@ -13,7 +13,7 @@ from reddino.evaluation.splits import folds_of_groups
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.stages import watched
 from reddino.reviewing.choices import Strategy
-from reddino.reviewing.learning import fit_probe
+from reddino.reviewing.learning import Probe, fit_probe
 from reddino.reviewing.pool import Labelled, Numbers, Pool
 from reddino.reviewing.ranking import rank
 
@@ -62,10 +62,11 @@ class Found:
 
 @dataclass(frozen=True)
 class Simulation:
-    """All runs: the scores after each batch, and when the classes were found."""
+    """All runs: the scores after each batch, when the classes were found, and which were looked for."""
 
     steps: tuple[Step, ...]
     found: tuple[Found, ...]
+    sought: tuple[str, ...] = ()
 
 
 def simulate(
@@ -76,6 +77,7 @@ def simulate(
     budget: int = 500,
     batch: int = 20,
     seeds: int = 3,
+    sought: Sequence[str] = (),
 ) -> Simulation:
     """Label cells in the order of each strategy, and score the probe after each batch.
 
@@ -89,11 +91,17 @@ def simulate(
         budget: labels to spend.
         batch: labels between two fits.
         seeds: runs of each strategy.
+        sought: classes that `rare` and `default` look for, as a reader names them in the page.
 
     Raises:
-        RedDinoError: fewer than two groups.
+        RedDinoError: fewer than two groups, or a sought class that no cell has.
     """
     names, truth = np.unique(np.asarray(labels), return_inverse=True)
+    unknown = [name for name in sought if name not in names]
+    if unknown:
+        raise RedDinoError(
+            f"no cell is labelled '{unknown[0]}', which is sought: there are {', '.join(names)}"
+        )
     steps: list[Step] = []
     found: list[Found] = []
     for seed, tested in enumerate(watched(list(_tested(pool, seeds)), "simulating reviews")):
@@ -101,10 +109,10 @@ def simulate(
         asked = pool.only(shown)
         test = _Test(asked.projection.of(pool.vectors[tested]), truth[tested])
         for strategy in strategies:
-            run = _Run(asked, truth[shown], tuple(names.tolist()), strategy, seed)
+            run = _Run(asked, truth[shown], tuple(names.tolist()), strategy, seed, tuple(sought))
             steps += run.spend(test, budget, batch)
             found += run.found()
-    return Simulation(tuple(steps), tuple(found))
+    return Simulation(tuple(steps), tuple(found), tuple(sought))
 
 
 def _tested(pool: Pool, seeds: int) -> Iterator[Numbers]:
@@ -137,13 +145,24 @@ class _Run:
     names: tuple[str, ...]
     strategy: Strategy
     seed: int
+    sought: tuple[str, ...] = ()
     rows: list[int] = field(default_factory=list)
+    probe: Probe | None = None
 
     def spend(self, test: _Test, budget: int, batch: int) -> Iterator[Step]:
         """Yield the score after each batch, until the budget is spent or no cell is left."""
         while len(self.rows) < min(budget, len(self.pool)):
             count = min(batch, budget - len(self.rows))
-            order = rank(self.strategy, self.pool, self._labelled(), count=count, batch=batch, seed=self.seed)
+            order = rank(
+                self.strategy,
+                self.pool,
+                self._labelled(),
+                count=count,
+                batch=batch,
+                probe=self.probe,
+                sought=self.sought,
+                seed=self.seed,
+            )
             self.rows += order.tolist()
             yield self._score(test)
 
@@ -153,11 +172,11 @@ class _Run:
 
     def _score(self, test: _Test) -> Step:
         labelled = self._labelled()
-        probe = fit_probe(self.pool, labelled)
-        if probe is None:
+        self.probe = fit_probe(self.pool, labelled)
+        if self.probe is None:
             predicted = np.full(len(test.truth), labelled.classes[0])
         else:
-            predicted = probe.of_features(test.features).argmax(axis=1)
+            predicted = self.probe.of_features(test.features).argmax(axis=1)
         macro = score(test.truth, predicted, len(self.names)).macro_f1
         return Step(self.strategy, self.seed, len(self.rows), macro, int((labelled.counts > 0).sum()))
 

@@ -19,6 +19,8 @@ SMOOTHED = 3
 LEAST_SEEDS = 3
 #: Classes up to this fraction of the cells are rare ones.
 RARE = 0.03
+#: Labels after which a summary gives the score, with those at the end.
+MILESTONES = (100, 300, 1000)
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class StrategyResult:
             needs for it; the median over seeds, infinite where it was not reached. None without random.
         rare_tenth: labels until the tenth cell of each rare class, as a fraction of those that random order
             takes on average: the median over classes and seeds, infinite where fewer were found; None where
-            no class is rare.
+            no class is rare. Where classes were sought, of these instead.
     """
 
     strategy: str
@@ -96,6 +98,16 @@ class SimulationReport:
         """Labels that were spent, as `500`, or as `195 to 210` where seeds had fewer cells."""
         spent = self._spent()
         return f"{spent[0]}" if spent[0] == spent[-1] else f"{spent[0]} to {spent[-1]}"
+
+    def milestones(self) -> list[int]:
+        """Return the numbers of labels that a summary gives scores after: `MILESTONES`, and the last."""
+        reached, _ = curve(self.simulation, self.strategies[0].strategy)
+        return [one for one in reached if one in MILESTONES or one == reached[-1]]
+
+    def after(self, strategy: str, labels: int) -> Average:
+        """Return the macro F1 of a strategy after so many labels, which a page ended with."""
+        places, averages = curve(self.simulation, strategy)
+        return averages[places.index(labels)]
 
     def _spent(self) -> list[int]:
         """Return the labels that the runs spent, sorted."""
@@ -151,11 +163,17 @@ def _result(sim: Simulation, name: str, compared: bool) -> StrategyResult:
     rare = [
         (one.tenth or np.inf) / expected_labels(10, one)
         for one in sim.found
-        if one.strategy == name and 10 <= one.cells <= RARE * one.pool
+        if one.strategy == name and _is_rare(one, sim.sought)
     ]
     return StrategyResult(
         name, Average.of(list(ends.values())), gain, labels, float(np.median(rare)) if rare else None
     )
+
+
+def _is_rare(found: Found, sought: Sequence[str]) -> bool:
+    """Return whether a class counts among the rare ones, or those sought; ten of it must be there."""
+    wanted = found.name in sought if sought else found.cells <= RARE * found.pool
+    return wanted and found.cells >= 10
 
 
 def _runs(sim: Simulation, strategy: str) -> dict[int, list[Step]]:
