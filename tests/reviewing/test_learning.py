@@ -9,7 +9,6 @@ from sklearn.linear_model import LogisticRegression
 
 from reddino.reviewing.learning import (
     STRENGTH,
-    RunningScore,
     candidates_only,
     fit_probe,
     held_out_score,
@@ -83,12 +82,15 @@ def test_held_out__says_why_there_is_no_score_or_no_interval() -> None:
     assert [one.name for one in few.by_class] == list(NAMES)
 
 
-def _scores(*values: float | None) -> list[RunningScore]:
-    return [RunningScore(20 * k, value, None, None, ()) for k, value in enumerate(values)]
-
-
 def test_stopped__after_four_scores_without_a_gain() -> None:
-    assert not stopped_helping(_scores(0.5, 0.6, 0.7, 0.8))
-    assert not stopped_helping(_scores(None, 0.5, 0.6, 0.7, 0.72, 0.75))
-    assert stopped_helping(_scores(0.5, 0.8, 0.8, 0.805, 0.79, 0.8))
-    assert not stopped_helping(_scores(0.5, 0.8, 0.8, 0.805, 0.79, 0.83))
+    assert not stopped_helping([0.5, 0.6, 0.7, 0.8])
+    assert not stopped_helping([None, 0.5, 0.6, 0.7, 0.72, 0.75])
+    assert stopped_helping([0.5, 0.8, 0.8, 0.805, 0.79, 0.8])
+    assert not stopped_helping([0.5, 0.8, 0.8, 0.805, 0.79, 0.83])
+
+
+def test_held_out__interval_of_a_score_near_one_ends_at_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reddino.reviewing.learning.interval", lambda *_: (0.9, 1.02))
+    pool, classes = clustered_pool()
+    found = held_out_score(pool, answers(classes, np.arange(300)))
+    assert (found.low, found.high) == (0.9, 1.0)

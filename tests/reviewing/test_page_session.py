@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +20,31 @@ ROWS = 8 * PER_FIELD
 Open = Callable[..., ReviewSession]
 
 
-@pytest.fixture
-def opened(tmp_path: Path) -> Iterator[Open]:
-    """Opens sessions of one table and one database, and closes them."""
+@contextmanager
+def _opening(folder: Path, database: str | None = None) -> Iterator[Open]:
     sessions: list[ReviewSession] = []
 
     def open_one(**options: Any) -> ReviewSession:
-        sessions.append(open_session(tmp_path, **options))
+        sessions.append(open_session(folder, database, **options))
         return sessions[-1]
 
     yield open_one
     for one in sessions:
         one.close()
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Iterator[Open]:
+    """Opens sessions of one table and one database, and closes them."""
+    with _opening(tmp_path) as one:
+        yield one
+
+
+@pytest.fixture
+def opened_in_both(tmp_path: Path, database_url: str) -> Iterator[Open]:
+    """The same, once with SQLite and once with PostgreSQL."""
+    with _opening(tmp_path, database_url) as one:
+        yield one
 
 
 _count = iter(range(10**6))
@@ -171,8 +185,8 @@ def test_undo__and_redo_of_one_reader_leave_the_other_alone(opened: Open) -> Non
     assert session.redo("ada", "r2")["event"] is None
 
 
-def test_overview__counts_by_class_slide_and_goal(opened: Open) -> None:
-    session = opened(goal=50)
+def test_overview__counts_by_class_slide_and_goal(opened_in_both: Open) -> None:
+    session = opened_in_both(goal=50)
     _act(session, "label", 0, 2, 30, class_number=1)
     _act(session, "none", 5)
     _act(session, "artefact", 6, 7)
@@ -189,8 +203,8 @@ def test_overview__counts_by_class_slide_and_goal(opened: Open) -> None:
     ]
 
 
-def test_classifier__is_fitted_after_so_many_labels_and_suggests(opened: Open) -> None:
-    session = opened(refit_after=10)
+def test_classifier__is_fitted_after_so_many_labels_and_suggests(opened_in_both: Open) -> None:
+    session = opened_in_both(refit_after=10)
     _label_all(session, list(range(9)))
     assert session.settle("ada", 60) and session.overview("ada")["model"]["number"] == 0
     _label_all(session, [9])
@@ -235,6 +249,37 @@ def test_classifier__of_a_review_that_goes_on_is_fitted_when_it_opens(opened: Op
     assert again.overview("ada")["model"]["labels"] == 4 and again.overview("ada")["answered"] == 4
 
 
+def test_classifier__that_stopped_gaining_is_known_to_have_after_a_restart(opened_in_both: Open) -> None:
+    session = opened_in_both(refit_after=1000)
+    of_all_slides = [row for first in range(24) for row in range(first, ROWS, 24)]
+    for start in range(0, ROWS, 16):
+        _label_all(session, of_all_slides[start : start + 16])
+        session.refit("ada")
+        assert session.settle("ada", 60)
+    assert session.overview("ada")["model"]["enough"]
+    session.close()
+    again = opened_in_both(refit_after=1000)
+    assert again.settle("ada", 60) and again.overview("ada")["model"]["enough"]
+
+
+def test_classes__beyond_the_colours_differ_by_their_pattern(opened: Open) -> None:
+    session = opened()
+    for number in range(10):
+        session.change_class(ClassBody("ada", "add", name=f"class {number}"))
+    shown = [(one["colour"], one["pattern"]) for one in session.overview("ada")["classes"]]
+    assert len(shown) == len(set(shown)) == 12 and len({colour for colour, _ in shown}) == 8
+
+
+def test_cells__of_a_class_that_is_sought_come_more_often(opened: Open) -> None:
+    session = opened(refit_after=40)
+    _label_all(session, list(range(0, 80, 2)))
+    _label_all(session, [1, 3, 5, 7])
+    session.refit("ada")
+    assert session.settle("ada", 60)
+    blue = sum(row % 2 for row in _rows(session, count=12, sought="blue"))
+    assert blue >= 8 and len(_rows(session, count=12, sought="no class any more")) == 12
+
+
 def test_first_sorting__of_an_earlier_classifier_is_shown_and_sorted_by(opened: Open, tmp_path: Path) -> None:
     opened().close()
     with ReviewDatabase.open_existing(tmp_path / "review.sqlite") as database:
@@ -255,8 +300,8 @@ def test_first_sorting__of_an_earlier_classifier_is_shown_and_sorted_by(opened: 
         assert database.events()[-1].suggestions[3].classifier == "an earlier one"
 
 
-def test_classes__are_made_renamed_and_merged_with_their_history(opened: Open) -> None:
-    session = opened()
+def test_classes__are_made_renamed_and_merged_with_their_history(opened_in_both: Open) -> None:
+    session = opened_in_both()
     session.change_class(ClassBody("ada", "add", name="<b>ring</b>"))
     _act(session, "label", 5, class_number=3)
     found = session.change_class(ClassBody("ada", "rename", 3, "ring stage"))
@@ -268,8 +313,8 @@ def test_classes__are_made_renamed_and_merged_with_their_history(opened: Open) -
         session.change_class(ClassBody("ada", "rename", 1, "blue"))
 
 
-def test_readers__second_reading_differences_and_a_third_who_decides(opened: Open) -> None:
-    session = opened()
+def test_readers__second_reading_differences_and_a_third_who_decides(opened_in_both: Open) -> None:
+    session = opened_in_both()
     _act(session, "label", 0, 2, 4, class_number=1)
     assert sorted(_rows(session, reader="bob", status="second")) == [0, 2, 4]
     assert _rows(session, status="second") == []
@@ -291,8 +336,8 @@ def test_readers__second_reading_differences_and_a_third_who_decides(opened: Ope
         _act(session, "label", 4, reader="ada", class_number=2, deciding=True)
 
 
-def test_blind__readers_see_and_learn_from_their_own_labels_alone(opened: Open) -> None:
-    session = opened(blind=True)
+def test_blind__readers_see_and_learn_from_their_own_labels_alone(opened_in_both: Open) -> None:
+    session = opened_in_both(blind=True)
     _label_all(session, list(range(20)), reader="ada")
     _act(session, "note", 0, note="look at the rim")
     assert session.settle("ada", 60) and session.settle("bob", 60)
@@ -310,8 +355,8 @@ def test_blind__readers_see_and_learn_from_their_own_labels_alone(opened: Open) 
     assert _rows(session, reader="bob", status="labelled") == []
 
 
-def test_readers__two_servers_on_one_database_see_each_other(opened: Open) -> None:
-    one, other = opened(), opened()
+def test_readers__two_servers_on_one_database_see_each_other(opened_in_both: Open) -> None:
+    one, other = opened_in_both(), opened_in_both()
     _act(one, "label", 3, class_number=1)
     _act(other, "label", 4, class_number=2, reader="bob")
     assert one.overview("ada")["answered"] == other.overview("bob")["answered"] == 2

@@ -14,7 +14,7 @@ from review_cells import review_cells
 from reddino.foundations.errors import RedDinoError
 from reddino.reviewing import schema
 from reddino.reviewing.database import ReviewDatabase, default_database
-from reddino.reviewing.records import Kind, Suggestion
+from reddino.reviewing.records import Kind, ScoreRecord, Suggestion
 
 
 def opened(where: str) -> ReviewDatabase:
@@ -285,13 +285,13 @@ def test_open__upgrades_an_older_database_and_refuses_a_newer_one(
         made = review.record("Ada", "none", [1])
     steps = []
     with monkeypatch.context() as patch:
-        patch.setattr(schema, "NEWEST", 3)
-        patch.setattr("reddino.reviewing.opening.NEWEST", 3)
-        patch.setattr(schema, "UPGRADES", {1: lambda _: steps.append(1), 2: lambda _: steps.append(2)})
+        patch.setattr(schema, "NEWEST", 4)
+        patch.setattr("reddino.reviewing.opening.NEWEST", 4)
+        patch.setattr(schema, "UPGRADES", {2: lambda _: steps.append(2), 3: lambda _: steps.append(3)})
         for _ in range(2):
             with opened(database_url) as review:
                 assert review.events() == [made]
-    assert steps == [1, 2]
+    assert steps == [2, 3]
     with pytest.raises(RedDinoError, match="newer RedDino"):
         opened(database_url)
 
@@ -323,6 +323,20 @@ def test_open__refuses_what_is_no_review(tmp_path: Path) -> None:
         opened(str(tmp_path / "text.sqlite"))
     with pytest.raises(RedDinoError, match="SQLite or by PostgreSQL"):
         opened("mysql://somebody:secret@host/name")
+
+
+@pytest.mark.parametrize("journal", ["delete", "wal"])
+def test_open__leaves_the_file_of_another_program_as_it_is(tmp_path: Path, journal: str) -> None:
+    file = tmp_path / "other.sqlite"
+    with sqlite3.connect(file) as other:
+        other.execute(f"PRAGMA journal_mode = {journal}")
+        other.execute("CREATE TABLE notes (text)")
+    other.close()
+    before = file.read_bytes()
+    for use in (opened, ReviewDatabase.open_existing):
+        with pytest.raises(RedDinoError, match="not a review database"):
+            use(str(file))
+    assert file.read_bytes() == before and [one.name for one in tmp_path.iterdir()] == ["other.sqlite"]
 
 
 def test_open__of_a_server_that_is_away_shows_no_password() -> None:
@@ -408,3 +422,17 @@ def test_open__reads_a_database_of_the_first_version(tmp_path: Path) -> None:
         assert first.suggestions == {0: Suggestion("refit 1", "round", 0.75)} and first.seconds == 1.5
         assert review.first_sorting() == {6: Suggestion("p", "ring", 0.5)}
         assert review.record("Ada", "none", [7]).number == review.events()[-1].number == 10
+        score = ScoreRecord(20, 0.5, None, None)
+        assert review.add_score("", score) == [score]
+
+
+def test_scores__are_kept_by_view_and_the_same_result_once(database_url: str) -> None:
+    first, second = ScoreRecord(20, None, None, None), ScoreRecord(40, 0.6, 0.4, 0.8)
+    with opened(database_url) as review:
+        assert review.add_score("", first) == [first]
+        assert review.add_score("", second) == [first, second]
+    with opened(database_url) as review:
+        assert review.add_score("", second) == [first, second]  # the same labels, fitted again at the start
+        assert review.add_score("Ada", first) == [first]
+        third = ScoreRecord(40, 0.7, None, None)  # as many labels, of which some were corrected
+        assert review.add_score("", third) == [first, second, third]

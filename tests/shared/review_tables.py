@@ -15,8 +15,9 @@ from reddino.embedding.table_writer import TableWriter
 from reddino.reviewing.database import ReviewDatabase
 from reddino.reviewing.pool import Pool
 from reddino.reviewing.web.guard import Door
+from reddino.reviewing.web.options import ReviewOptions
 from reddino.reviewing.web.pictures import CellPictures
-from reddino.reviewing.web.session import ReviewOptions, ReviewSession
+from reddino.reviewing.web.session import ReviewSession
 from reddino.smears.manifest import Manifest
 
 SIDE, ACROSS, DOWN = 24, 6, 2

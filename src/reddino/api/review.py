@@ -9,15 +9,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from reddino.embedding.border import cells_at_border
+from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.replaced_pictures import replaced_pictures
 from reddino.embedding.table import read_embeddings
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.stages import stage
 from reddino.reviewing.database import ReviewDatabase, default_database
+from reddino.reviewing.grouping import warn_of_parted
 from reddino.reviewing.pool import Pool
+from reddino.reviewing.web.options import ReviewOptions
 from reddino.reviewing.web.pictures import CellPictures
 from reddino.reviewing.web.serving import listen, serve
-from reddino.reviewing.web.session import ReviewOptions, ReviewSession
+from reddino.reviewing.web.session import ReviewSession
 from reddino.smears.manifest import Manifest, read_manifest
 
 log = logging.getLogger(__name__)
@@ -37,6 +40,7 @@ def review(
     join_sources: Sequence[str] = (),
     um_per_px: float | None = None,
     keep_border: bool = False,
+    tune_model: str | None = None,
     host: str = "127.0.0.1",
     port: int = 0,
     host_names: Sequence[str] = (),
@@ -50,7 +54,7 @@ def review(
         table: folder of an embedding table with a row for each cell.
         images: the manifest that was embedded, or the folder that its paths start from.
         database: file, or URL of PostgreSQL; None: `TABLE.review.sqlite` beside the table.
-        reader: name that a browser begins with; None: the user's.
+        reader: name that a browser begins with; None: `default_reader()`.
         blind: readers see their own labels alone, and suggestions learned from these.
         classes: names to begin with, or files with a name a line; those that are there already stay.
         goal: labels that the page's progress is measured against.
@@ -59,6 +63,7 @@ def review(
         join_sources: columns whose values mean the same under every source.
         um_per_px: size of a pixel in micrometres, where the table has no column of that name.
         keep_border: offer cells that the border of their picture cuts too; `fit` leaves them out.
+        tune_model: what is fine-tuned on demand: a model folder or a name; None: `reddino-tiny`.
         host: address to listen on; other than loopback, browsers need the token that the address has.
         port: 0 takes a free one.
         host_names: further names by which browsers call this server.
@@ -99,11 +104,12 @@ def review(
     bound = listen(host, port, names=host_names, with_token=token)
     where = database if database is not None else default_database(folder)
     opened = ReviewDatabase.open(where, Manifest(read.manifest().table, root))
-    name = opened.add_reader(reader if reader is not None else _user())
+    name = opened.add_reader(reader if reader is not None else default_reader())
     for one in _names(classes):
         opened.add_class(one, reader=name)
     with stage("preparing the cells"):
         pool = Pool.of(read, group_by=group_by, join_sources=join_sources)
+        warn_of_parted(read, pool, group_by)
         options = ReviewOptions(
             folder.name,
             name,
@@ -112,6 +118,8 @@ def review(
             refit_after,
             math.nan if um_per_px is None else um_per_px,
             keep_border,
+            folder.with_name(f"{folder.name}.review.tuned"),
+            _tune_options(read, tune_model, group_by, join_sources, keep_border),
         )
         session = ReviewSession(read, pool, opened, pictures, options)
     try:
@@ -120,12 +128,32 @@ def review(
         session.close()
 
 
-def _user() -> str:
-    """Return the name of the user; `reader` where the system has none."""
+def default_reader() -> str:
+    """Return the name of the user; `reader` where the system has none, or one that names no person."""
     try:
-        return getpass.getuser()
+        name = getpass.getuser()
     except (OSError, KeyError):
         return "reader"
+    return "reader" if name.lower() in ("root", "admin", "administrator", "system") else name
+
+
+def _tune_options(
+    table: Embeddings,
+    model: str | None,
+    group_by: str | None,
+    join_sources: Sequence[str],
+    keep_border: bool,
+) -> tuple[str, ...]:
+    """Return the options of `fit` that make it cut and group the cells as the table does."""
+    view = table.meta.get("view", {})
+    found = [] if model is None else ["--model", model]
+    if {"side", "unit"} <= set(view):
+        found += ["--side", str(view["side"]), "--unit", str(view["unit"])]
+    if group_by is not None:
+        found += ["--group-by", group_by]
+    if join_sources:
+        found += ["--join-sources", *join_sources]
+    return (*found, *(["--keep-border"] if keep_border else []))
 
 
 def _names(classes: Sequence[str]) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 import reddino
+from reddino.api.review import default_reader
 from reddino.cli.options import Several, joined_sources
 from reddino.cli.program import app
 from reddino.cli.terminal import print_line
@@ -40,6 +41,7 @@ def review(
     join_sources: Annotated[Sequence[str] | None, Several] = None,
     um_per_px: float | None = None,
     keep_border: Annotated[bool, Parameter(negative=())] = False,
+    tune_model: str | None = None,
     host: str = "127.0.0.1",
     host_names: Annotated[Sequence[str], Several] = (),
     token: Annotated[bool, Parameter(negative=())] = False,
@@ -53,7 +55,7 @@ def review(
         port: 0 takes a free one.
         browser: open the page in a browser.
         database: file, or URL such as postgresql+psycopg://user@host/name; TABLE.review.sqlite if not given.
-        reader: your name; the user's, if not given. It can be changed in the page.
+        reader: your name; the user's (`reader` for root), if not given. It can be changed in the page.
         blind: readers see their own labels alone, and suggestions learned from these.
         classes: names to begin with, or a .txt file with a name a line. They can be changed in the page.
         goal: labels that the progress is measured against.
@@ -62,14 +64,18 @@ def review(
         join_sources: columns whose values mean the same in every source.
         um_per_px: size of a pixel in micrometres, for the scale bar; the column um_per_px goes before.
         keep_border: offer cells that the border of their picture cuts too; `fit` leaves them out.
+        tune_model: fine-tuned on demand in the page: a model folder, or a name of `reddino models`;
+            reddino-tiny, if not given.
         host: address to listen on. All but loopback need the token in the address that is printed.
         host_names: further names by which browsers call this machine.
         token: require a token on loopback too, where others use this machine.
         picture_folder: further folders that pictures may lie in; all lie below the manifest's, if not given.
     """
+    name = reader if reader is not None else default_reader()
 
     def listening(address: str) -> None:
         print_line(f"review of {table.name}: {address} (Ctrl-C ends it; every label is kept as it is given)")
+        print_line(f"labels are recorded as those of {name}: --reader, or D in the page, changes that")
         if browser:
             webbrowser.open(address)
 
@@ -77,7 +83,7 @@ def review(
         table,
         images,
         database=database,
-        reader=reader,
+        reader=name,
         blind=blind,
         classes=classes,
         goal=goal,
@@ -86,6 +92,7 @@ def review(
         join_sources=joined_sources(join_sources),
         um_per_px=um_per_px,
         keep_border=keep_border,
+        tune_model=tune_model,
         host=host,
         port=port,
         host_names=host_names,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -155,3 +156,23 @@ def _limits(
         return max(float(beyond_chance(np.array(least), np.array(chance))), -1.0), 1.0
     found = interval(resampled, estimate)
     return None if found is None else (max(found[0], -1.0), min(found[1], 1.0))
+
+
+class KeptAgreement:
+    """The agreement of readers, computed again only when something was said since.
+
+    Args:
+        groups: (n,) of all cells.
+    """
+
+    def __init__(self, groups: Sequence[str]) -> None:
+        self._groups = groups
+        self._kept: tuple[int, list[Kappa]] = (-1, [])
+        self._lock = threading.Lock()
+
+    def of(self, state: ReviewState) -> list[Kappa]:
+        """Return the agreement in a state of the review."""
+        with self._lock:
+            if self._kept[0] != state.last_event:
+                self._kept = (state.last_event, agreement(state, self._groups))
+            return self._kept[1]

@@ -41,8 +41,9 @@ class Connector:
                 f"PostgreSQL needs the package psycopg: {self.shown}; install it with "
                 "`pip install 'reddino[postgres]'`"
             ) from error
+        self._ours = False
         if self.file:
-            sa.event.listen(self._engine, "connect", _prepare_sqlite)
+            sa.event.listen(self._engine, "connect", self._prepare_sqlite)
             sa.event.listen(self._engine, "begin", _begin_sqlite)
 
     @contextmanager
@@ -66,9 +67,24 @@ class Connector:
                     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(WRITERS_LOCK)))
                 yield connection
 
+    def take(self) -> None:
+        """Count the database as a review's from now on; until then, opening a file leaves it as it is."""
+        if not self._ours:
+            self._ours = True
+            self._engine.dispose()
+
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
+
+    def _prepare_sqlite(self, connection: Any, _record: object) -> None:
+        """Make each commit durable, let readers and a writer work at once, leave BEGIN to `_begin_sqlite`."""
+        connection.isolation_level = None
+        connection.execute(f"PRAGMA busy_timeout = {int(PATIENCE * 1000)}")
+        if self._ours:
+            _write_ahead(connection)
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -102,21 +118,17 @@ def _url(where: str | Path) -> sa.URL:
     )
 
 
-def _prepare_sqlite(connection: Any, _record: object) -> None:
-    """Make each commit durable, let readers and a writer work at once, and leave BEGIN to `_begin_sqlite`."""
-    connection.isolation_level = None
-    connection.execute(f"PRAGMA busy_timeout = {int(PATIENCE * 1000)}")
+def _write_ahead(connection: Any) -> None:
+    """Keep what is written in a log beside the file; the file itself says so from then on."""
     until = time.monotonic() + PATIENCE
     while True:
         try:  # While another process makes the same change, SQLite refuses at once instead of waiting.
             connection.execute("PRAGMA journal_mode = WAL")
-            break
+            return
         except Exception as error:
             if "locked" not in str(error) or time.monotonic() > until:
                 raise
             time.sleep(0.02)
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA foreign_keys = ON")
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:

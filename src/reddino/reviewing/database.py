@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from reddino.foundations.errors import RedDinoError
-from reddino.reviewing import class_rows, sorting_rows
+from reddino.reviewing import class_rows, score_rows, sorting_rows
 from reddino.reviewing.acts import require_act, require_same_act, require_third_reader
 from reddino.reviewing.cell_rows import keep_cells, pictures_folder, read_facts, stored_cells, stored_rows
 from reddino.reviewing.classes import ClassChange, require_name
@@ -26,7 +26,7 @@ from reddino.reviewing.event_rows import (
     read_events,
 )
 from reddino.reviewing.opening import begin_or_check, require_review
-from reddino.reviewing.records import CellClass, Event, Kind, Origin, Suggestion
+from reddino.reviewing.records import CellClass, Event, Kind, Origin, ScoreRecord, Suggestion
 from reddino.reviewing.replay import Replay
 from reddino.reviewing.schema import readers, sa
 from reddino.reviewing.state import ReviewState
@@ -308,6 +308,12 @@ class ReviewDatabase:
                 if known.named(name, formerly=True) is None:
                     class_rows.add(connection, name, None, reader)
             return sorting_rows.insert(connection, classifier, cells, labels, probabilities)
+
+    def add_score(self, view: str, score: ScoreRecord) -> list[ScoreRecord]:
+        """Keep a score of a view, "" or a reader's name, and return all of the view, in order."""
+        with self._connector.writing() as connection:
+            score_rows.insert(connection, view, score)
+            return score_rows.read(connection, view)
 
     def _concerning(self, reader: str, kind: Kind, token: str | None) -> Event | None:
         reader, token = require_name(reader, "the reader"), token or uuid.uuid4().hex

@@ -10,6 +10,27 @@ from reddino.reviewing.records import Event, Suggestion
 from reddino.reviewing.schema import classifiers, event_cells, events, readers, sa
 
 _ACTS = events.c.kind.not_in(("undo", "redo"))
+# Built once: each act of the page is read back with them.
+_EVENTS = (
+    sa.select(*(column for column in events.c if column.name != "reader"), readers.c.name.label("reader"))
+    .join(readers)
+    .order_by(events.c.number)
+)
+_CELLS = (
+    sa.select(
+        event_cells.c.event,
+        event_cells.c.cell,
+        classifiers.c.name,
+        event_cells.c.suggested,
+        event_cells.c.probability,
+    )
+    .select_from(
+        event_cells.join(events, events.c.number == event_cells.c.event)
+        .join(readers, readers.c.number == events.c.reader)
+        .outerjoin(classifiers)
+    )
+    .order_by(event_cells.c.event, event_cells.c.cell)
+)
 
 
 def now() -> str:
@@ -106,9 +127,9 @@ def read_events(
         chosen.append(readers.c.name == reader)
     if number is not None:
         chosen.append(events.c.number == number)
-    columns = [column for column in events.c if column.name != "reader"]
-    found = sa.select(*columns, readers.c.name.label("reader")).join(readers).where(*chosen)
-    rows = [dict(row) for row in connection.execute(found.order_by(events.c.number)).mappings()]
+    rows = [dict(row) for row in connection.execute(_EVENTS.where(*chosen)).mappings()]
+    if not rows:
+        return []
     concerned = {row["concerns"] for row in rows if row["concerns"] is not None}
     cells, shown = _cells_of(connection, chosen)
     earlier = {one for one in concerned if one not in cells}
@@ -140,21 +161,9 @@ def _cells_of(
     connection: sa.Connection, chosen: Sequence[sa.ColumnElement[bool]]
 ) -> tuple[dict[int, list[int]], dict[int, dict[int, Suggestion]]]:
     """Return the cells of some events, and what was shown with them, by event."""
-    columns = (
-        event_cells.c.event,
-        event_cells.c.cell,
-        classifiers.c.name,
-        event_cells.c.suggested,
-        event_cells.c.probability,
-    )
-    joined = event_cells.join(events, events.c.number == event_cells.c.event).join(
-        readers, readers.c.number == events.c.reader
-    )
-    found = sa.select(*columns).select_from(joined.outerjoin(classifiers))
     cells: dict[int, list[int]] = {}
     shown: dict[int, dict[int, Suggestion]] = {}
-    ordered = found.where(*chosen).order_by(event_cells.c.event, event_cells.c.cell)
-    for event, cell, classifier, label, probability in connection.execute(ordered):
+    for event, cell, classifier, label, probability in connection.execute(_CELLS.where(*chosen)):
         cells.setdefault(event, []).append(cell)
         if classifier is not None:
             shown.setdefault(event, {})[cell] = Suggestion(classifier, label, probability)

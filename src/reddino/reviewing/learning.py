@@ -197,7 +197,9 @@ def _spread(
         return None
     tests = {"probe": [PredictedRows(number.astype(np.int64), known.classes, predicted)]}
     drawn = resampled_scores(tests, len(groups), len(known.names), seed=seed)["probe"][:, 3]
-    return interval(drawn, estimate)
+    found = interval(drawn, estimate)
+    # Moved to the score as it was found, the end of an interval may lie where no score can.
+    return None if found is None else (max(0.0, found[0]), min(1.0, found[1]))
 
 
 def _by_class(
@@ -213,13 +215,13 @@ def _by_class(
     return tuple(found)
 
 
-def stopped_helping(scores: Sequence[RunningScore]) -> bool:
+def stopped_helping(scores: Sequence[float | None]) -> bool:
     """Return whether the last labels gained nothing that counts.
 
     Args:
-        scores: of one review, in order; those without a macro F1 are passed over.
+        scores: macro F1 of one review, in order; None, where there was none, is passed over.
     """
-    known = [one.macro_f1 for one in scores if one.macro_f1 is not None]
+    known = [one for one in scores if one is not None]
     if len(known) <= LOOKED_BACK:
         return False
     recent, before = known[-LOOKED_BACK:], known[:-LOOKED_BACK]

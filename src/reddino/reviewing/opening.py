@@ -26,6 +26,7 @@ def begin_or_check(connector: Connector, cells: Manifest) -> None:
     """
     if connector.file is not None:
         connector.file.parent.mkdir(parents=True, exist_ok=True)
+    _leave_others(connector)
     with connector.writing() as connection:
         if not sa.inspect(connection).get_table_names():
             metadata.create_all(connection)
@@ -46,12 +47,26 @@ def require_review(connector: Connector) -> int:
     """
     if connector.file is not None and not connector.file.is_file():
         raise RedDinoError(f"there is no review database: {connector.shown}; `reddino review` makes one")
+    _leave_others(connector)
     with connector.reading() as connection:
         if _version(connection, connector.shown) == NEWEST:
             return int(read_facts(connection)["rows"])
     with connector.writing() as connection:
         _bring_up(connection, connector.shown)
         return int(read_facts(connection)["rows"])
+
+
+def _leave_others(connector: Connector) -> None:
+    """Refuse the file of another program before anything in it is changed.
+
+    Raises:
+        RedDinoError: it has tables, and they are not those of a review, or of a newer version.
+    """
+    if connector.file is not None and connector.file.is_file():
+        with connector.reading() as connection:
+            if sa.inspect(connection).get_table_names():
+                _version(connection, connector.shown)
+    connector.take()
 
 
 def _version(connection: sa.Connection, shown: str) -> int:

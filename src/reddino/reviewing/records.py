@@ -134,3 +134,19 @@ class Consensus:
     label: str
     readers: tuple[str, ...]
     at: str
+
+
+@dataclass(frozen=True)
+class ScoreRecord:
+    """How the page's classifier did on held-out groups, as the database keeps it.
+
+    Attributes:
+        labels: cells with a class at that time.
+        macro_f1: None where there was no score.
+        low, high: its 95 % interval; None where there was none.
+    """
+
+    labels: int
+    macro_f1: float | None
+    low: float | None
+    high: float | None

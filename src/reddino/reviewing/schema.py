@@ -26,14 +26,13 @@ __all__ = [
     "metadata",
     "readers",
     "sa",
+    "scores",
     "sortings",
     "upgrade",
 ]
 
 #: Version of the tables below.
-NEWEST = 1
-#: Version -> what makes the next one of it, within the transaction in which the database is opened.
-UPGRADES: Mapping[int, Callable[[sa.Connection], None]] = {}
+NEWEST = 2
 
 metadata = sa.MetaData()
 
@@ -118,6 +117,21 @@ sortings = sa.Table(
     sa.Column("probability", sa.Float, nullable=False),
     sa.PrimaryKeyConstraint("classifier", "row"),
 )
+#: Running scores of the page's classifier, by whose labels it learned from ("": those of all readers).
+scores = sa.Table(
+    "scores",
+    metadata,
+    _number(),
+    _time(),
+    sa.Column("view", sa.Text, nullable=False),
+    sa.Column("labels", sa.Integer, nullable=False),
+    sa.Column("macro_f1", sa.Float),
+    sa.Column("low", sa.Float),
+    sa.Column("high", sa.Float),
+    sqlite_autoincrement=True,
+)
+#: Version -> what makes the next one of it, within the transaction in which the database is opened.
+UPGRADES: Mapping[int, Callable[[sa.Connection], None]] = {1: scores.create}
 
 
 def upgrade(connection: sa.Connection, version: int) -> None:

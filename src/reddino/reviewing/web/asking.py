@@ -43,6 +43,7 @@ class Asked:
         label: class that they were given; None takes all.
         low, high: certainty of the classifier, 0 to 1.
         like: row whose nearest cells are shown, for the order `like`.
+        sought: class that the orders `default` and `rare` look for; None: those that lag behind.
     """
 
     order: Order = "default"
@@ -56,6 +57,7 @@ class Asked:
     low: float = 0.0
     high: float = 1.0
     like: int | None = None
+    sought: str | None = None
 
     @property
     def by_classifier(self) -> bool:
@@ -117,6 +119,14 @@ class ClassBody:
     number: int | None = None
     name: str = ""
     into: int | None = None
+
+
+@dataclass(frozen=True)
+class TuneBody:
+    """Starts to fine-tune a network on the labels so far, or stops it."""
+
+    reader: str
+    change: Literal["start", "stop"]
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,7 @@ class BackgroundProbe:
         pool: all cells.
         labelled: returns what a view has labelled so far.
         after: labels after which a view is fitted again.
+        scored: keeps a score of a view, and returns the macro F1 of all of the view, in order.
         fitted: called with the view after each fit, in the thread.
     """
 
@@ -92,11 +93,12 @@ class BackgroundProbe:
         labelled: Callable[[str], Labelled],
         *,
         after: int,
+        scored: Callable[[str, RunningScore], list[float | None]],
         fitted: Callable[[str], None] = lambda _view: None,
     ) -> None:
-        self._pool, self._labelled, self._after, self._fitted = pool, labelled, after, fitted
+        self._pool, self._labelled, self._after = pool, labelled, after
+        self._scored, self._fitted = scored, fitted
         self._learned: dict[str, Learned] = {}
-        self._scores: dict[str, list[RunningScore]] = {}
         self._tried: dict[str, int] = {}
         self._faults: dict[str, str] = {}
         self._wanted: list[str] = []
@@ -185,6 +187,5 @@ class BackgroundProbe:
         self._learned[view] = found
         self._fitted(view)
         score = held_out_score(self._pool, labelled)
-        scores = self._scores.setdefault(view, [])
-        scores.append(score)
-        self._learned[view] = replace(found, score=score, enough=stopped_helping(scores))
+        enough = stopped_helping(self._scored(view, score))
+        self._learned[view] = replace(found, score=score, enough=enough)

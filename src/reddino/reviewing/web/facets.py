@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +47,27 @@ class Facet:
             return np.zeros(len(self.codes), dtype=np.bool_)
         found: npt.NDArray[np.bool_] = self.codes == self.names.index(name)
         return found
+
+    def by_value(self, labels: Mapping[int, str], most: int) -> list[dict[str, Any]]:
+        """Return for each value, `most` at most, its cells and how many of them have which label.
+
+        Args:
+            labels: by row.
+            most: values; those with the most labels come first.
+        """
+        cells = np.bincount(self.codes, minlength=len(self.names))
+        found: dict[int, Counter[str]] = {}
+        for row, label in labels.items():
+            found.setdefault(int(self.codes[row]), Counter())[label] += 1
+        order = sorted(found, key=lambda code: (-sum(found[code].values()), code))[:most]
+        return [
+            {
+                "slide": self.names[code] or "not given",
+                "cells": int(cells[code]),
+                "classes": dict(found[code]),
+            }
+            for code in order
+        ]
 
     def useful(self) -> bool:
         """Return whether cells can be told apart by it."""

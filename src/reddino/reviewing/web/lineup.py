@@ -219,6 +219,7 @@ class Lineup:
             known.labelled,
             count=RANKED,
             probe=None if learned is None else learned.probe,
+            sought=[asked.sought] if asked.sought in known.labelled.names else (),
             among=rows,
             seed=len(known.labelled),
         )

@@ -20,6 +20,7 @@ from reddino.reviewing.web.asking import (
     ReaderBody,
     RowsBody,
     TokenBody,
+    TuneBody,
     parsed,
     require_rows,
 )
@@ -81,6 +82,7 @@ class _Routes:
             ("undo", TokenBody, lambda body: session.undo(body.reader, body.token)),
             ("redo", TokenBody, lambda body: session.redo(body.reader, body.token)),
             ("class", ClassBody, session.change_class),
+            ("tune", TuneBody, session.tune),
             ("refit", ReaderBody, lambda body: session.refit(body.reader)),
             ("reader", ReaderBody, lambda body: {"reader": session.name_reader(body.reader)}),
         ]

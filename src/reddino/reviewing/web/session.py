@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import math
-import threading
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,45 +11,33 @@ from reddino.embedding.border import cells_at_border
 from reddino.embedding.embeddings import Embeddings
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.visible import visible
-from reddino.reviewing.agreement import Kappa, agreement
+from reddino.reviewing.agreement import KeptAgreement
 from reddino.reviewing.choices import DESCRIPTIONS
 from reddino.reviewing.database import ReviewDatabase
-from reddino.reviewing.learning import LEAST_CELLS, LEAST_PLACES, candidates_only
+from reddino.reviewing.exported import exported
+from reddino.reviewing.learning import LEAST_CELLS, LEAST_PLACES, RunningScore, candidates_only
 from reddino.reviewing.pool import Labelled, Pool
-from reddino.reviewing.records import Event, Suggestion
+from reddino.reviewing.records import Event, ScoreRecord, Suggestion
 from reddino.reviewing.state import ReviewState
-from reddino.reviewing.web.asking import SORTINGS, ActBody, CellsBody, ClassBody, require_asked, require_rows
+from reddino.reviewing.web.asking import (
+    SORTINGS,
+    ActBody,
+    CellsBody,
+    ClassBody,
+    TuneBody,
+    require_asked,
+    require_rows,
+)
 from reddino.reviewing.web.background import BackgroundProbe, Opinion
 from reddino.reviewing.web.facets import facets_of
+from reddino.reviewing.web.fine_tuning import FineTuning, tuned_shown
 from reddino.reviewing.web.lineup import Known, Lineup
+from reddino.reviewing.web.options import ReviewOptions
 from reddino.reviewing.web.pictures import CellPictures
 from reddino.reviewing.web.telling import class_shown, kappa_shown, model_shown, or_none, said_of
 
 #: Values of a filter, lines of a table and disputed cells that the page is sent at most.
 MOST_LISTED = 500
-
-
-@dataclass(frozen=True)
-class ReviewOptions:
-    """How a review is run.
-
-    Attributes:
-        title: of the page.
-        reader: name that a browser begins with.
-        blind: readers see their own verdicts alone, and suggestions learned from these.
-        goal: labels that the progress is measured against.
-        refit_after: labels after which the classifier is fitted again.
-        um_per_px: size of a pixel where the table has no column `um_per_px`; NaN: not known.
-        keep_border: offer cells that the border of their picture cuts too.
-    """
-
-    title: str
-    reader: str
-    blind: bool = False
-    goal: int = 300
-    refit_after: int = 20
-    um_per_px: float = math.nan
-    keep_border: bool = False
 
 
 class ReviewSession:
@@ -87,9 +71,11 @@ class ReviewSession:
         self._sorting = Opinion.of(self._first, len(pool))
         cut = cells_at_border(table.table)
         self._lineup = Lineup(pool, self._facets, ~cut | (options.keep_border or bool(cut.all())))
-        self._learner = BackgroundProbe(pool, self._labelled, after=options.refit_after, fitted=self._fitted)
-        self._agreement: tuple[int, list[Kappa]] = (-1, [])
-        self._lock = threading.Lock()
+        self._learner = BackgroundProbe(
+            pool, self._labelled, after=options.refit_after, scored=self._scored, fitted=self._fitted
+        )
+        self._agreement = KeptAgreement([str(group) for group in pool.groups.tolist()])
+        self._tuning = FineTuning(options.tuned, lambda: exported(database).labelled(), options.tune_options)
         for view in [""] if not options.blind else database.readers():
             if len(set(self._labelled(view).classes.tolist())) > 1:
                 self._learner.want(view)
@@ -98,7 +84,8 @@ class ReviewSession:
         return len(self._pool)
 
     def close(self) -> None:
-        """End the threads and close the database."""
+        """End the threads and what is tuned, and close the database."""
+        self._tuning.stop()
         self._learner.close()
         self._lineup.close()
         self._database.close()
@@ -130,6 +117,7 @@ class ReviewSession:
             "others": {kind: counts.get(f"[{kind}]", 0) for kind in ("none", "artefact", "unsure")},
             "skipped": len(state.skipped.get(reader, ())),
             "model": model_shown(self._learner, view),
+            "tuning": tuned_shown(self._tuning.state()),
             "ranking": self._lineup.busy(view),
             "suggests": self._learner.of(view) is not None or bool(self._first),
             "last_event": state.last_event,
@@ -151,19 +139,7 @@ class ReviewSession:
     def by_slide(self, reader: str) -> list[dict[str, Any]]:
         """Return how many cells of each slide (or source) have which class; those with labels first."""
         facet = self._facets["slide"] if self._facets["slide"].useful() else self._facets["source"]
-        cells = np.bincount(facet.codes, minlength=len(facet.names))
-        found: dict[int, Counter[str]] = {}
-        for cell, label in self._seen(reader).labels().items():
-            found.setdefault(int(facet.codes[cell]), Counter())[label] += 1
-        order = sorted(found, key=lambda code: (-sum(found[code].values()), code))[:MOST_LISTED]
-        return [
-            {
-                "slide": facet.names[code] or "not given",
-                "cells": int(cells[code]),
-                "classes": dict(found[code]),
-            }
-            for code in order
-        ]
+        return facet.by_value(self._seen(reader).labels(), MOST_LISTED)
 
     def cells(self, body: CellsBody) -> dict[str, Any]:
         """Return the next cells that a reader asked for."""
@@ -212,7 +188,7 @@ class ReviewSession:
         disputed = state.disputed()
         return {
             "blind": False,
-            "agreement": [kappa_shown(kappa) for kappa in self._kappas(state)],
+            "agreement": [kappa_shown(kappa) for kappa in self._agreement.of(state)],
             "disputes": self._describe(disputed[:50], self._known(reader)),
             "left": len(disputed),
         }
@@ -269,6 +245,14 @@ class ReviewSession:
         self._learner.want(self._view(reader))
         return self.overview(reader)
 
+    def tune(self, body: TuneBody) -> dict[str, Any]:
+        """Start to fine-tune a network on all readers' labels, or stop it; return what the page shows."""
+        if body.change == "start":
+            self._tuning.start()
+        else:
+            self._tuning.stop()
+        return self.overview(body.reader)
+
     # How the parts hang together
 
     def _view(self, reader: str) -> str:
@@ -277,9 +261,9 @@ class ReviewSession:
     def _seen(self, reader: str) -> ReviewState:
         return self._database.state().seen_by(reader, blind=self.options.blind)
 
-    def _labelled(self, view: str) -> Labelled:
+    def _labelled(self, view: str, state: ReviewState | None = None) -> Labelled:
         """Return what a view has labelled: of all readers together, or of the one that it is named after."""
-        state = self._database.state()
+        state = state or self._database.state()
         if view:
             state = state.seen_by(view, blind=True)
         labels = state.labels()
@@ -294,13 +278,17 @@ class ReviewSession:
             view,
             state.seen_by(reader, blind=self.options.blind),
             state,
-            self._labelled(view),
+            self._labelled(view, state),
             learned,
             self._sorting if learned is None else learned.opinion,
         )
 
     def _fitted(self, view: str) -> None:
         self._lineup.refresh(view, lambda view: self._known(view or self.options.reader))
+
+    def _scored(self, view: str, score: RunningScore) -> list[float | None]:
+        kept = ScoreRecord(score.labels, score.macro_f1, score.low, score.high)
+        return [one.macro_f1 for one in self._database.add_score(view, kept)]
 
     def _after(self, event: Event | None, reader: str, *, second: bool = False) -> dict[str, Any]:
         if event is None:
@@ -343,10 +331,3 @@ class ReviewSession:
             "side": None if place is None else place[2],
             "um_per_px": or_none(float(self._um_per_px[row])),
         }
-
-    def _kappas(self, state: ReviewState) -> list[Kappa]:
-        with self._lock:
-            if self._agreement[0] != state.last_event:
-                groups = [str(group) for group in self._pool.groups.tolist()]
-                self._agreement = (state.last_event, agreement(state, groups))
-            return self._agreement[1]

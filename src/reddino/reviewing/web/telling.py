@@ -13,6 +13,9 @@ from reddino.reviewing.records import CellClass, Suggestion, Verdict
 from reddino.reviewing.web.background import BackgroundProbe
 from reddino.reviewing.web.lineup import Known
 
+#: Patterns that tell classes of one colour apart, as many as the style sheet draws.
+PATTERNS = 4
+
 
 def said_of(row: int, known: Known, suggestion: Suggestion | None, *, second: bool = False) -> dict[str, Any]:
     """Return what was said of a cell: by the reader, by others whom they may see, by the classifier.
@@ -58,7 +61,7 @@ def class_shown(
 
     Args:
         one: the class.
-        place: among the classes, for its colour.
+        place: among the classes, for its colour and pattern.
         counts: cells by answer.
         few: names of the classes that are candidates only.
     """
@@ -68,6 +71,7 @@ def class_shown(
         "hotkey": one.hotkey,
         "former": list(one.former),
         "colour": PALETTE[place % len(PALETTE)],
+        "pattern": place // len(PALETTE) % PATTERNS,
         "count": counts.get(one.name, 0),
         "candidates_only": one.name in few,
     }
