@@ -296,7 +296,7 @@ def test_readers__differ_and_a_third_decides(browser: Any, address: str, folder:
             _press(page, "d")
             page.locator("#reader-name").fill(reader)
             _press(page, "Enter")
-            _until(page, f"document.getElementById('open-second').textContent.startsWith('{reader}')")
+            _until(page, f"document.getElementById('open-second').textContent.startsWith('You: {reader}')")
             if key:
                 _press(page, "Escape")
                 page.select_option("#filter-status", "second")
@@ -311,11 +311,41 @@ def test_readers__differ_and_a_third_decides(browser: Any, address: str, folder:
         assert database.state().consensus(row).standing == "decided"
 
 
-def test_second_reading__without_a_cell_left_says_so(browser: Any, tmp_path: Path) -> None:
+def test_second_reading__without_a_cell_left_says_so_with_either_database(
+    browser: Any, tmp_path: Path, database_url: str
+) -> None:
     write_review_table(tmp_path)
-    with running_review(tmp_path, "--classes", "red") as found, open_page(browser, found) as page:
+    options = ("--classes", "red", "blue", "--database", database_url)
+    with running_review(tmp_path, *options) as found, open_page(browser, found) as page:
+        rows = _label_by_colour(page, 3)
+        _press(page, "z")
+        _until(page, f"!document.querySelector('#cell-{rows[-1]}').classList.contains('given')")
         page.select_option("#filter-status", "second")
         page.locator("#empty", has_text="you have read all that others have").wait_for()
+
+
+def test_narrow__screen_cuts_nothing_off_and_labels_by_touch(browser: Any, address: str) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True)
+    page = context.new_page()
+    page.goto(address)
+    page.locator("body[data-ready]").wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    row = _here(page)
+    page.locator("#classes button", has_text="red").tap()
+    _saved(page)
+    assert _captions(page, row) == "red"
+    context.close()
+
+
+def test_tune__opens_by_its_key_and_the_keys_go_on_after_it(page: Any) -> None:
+    _press(page, "t")
+    page.locator("#tune-dialog[open]").wait_for()
+    assert page.locator("#tune-stop").is_disabled() and page.locator("#tune-start").is_enabled()
+    _press(page, "Escape")
+    row = _here(page)
+    _press(page, "1")
+    _saved(page)
+    assert _captions(page, row) == "red"
 
 
 def test_picture__that_cannot_be_read_is_said_in_its_tile(browser: Any, tmp_path: Path) -> None:

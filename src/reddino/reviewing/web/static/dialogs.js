@@ -9,6 +9,7 @@ export function listen() {
     button.addEventListener('click', () => button.closest('dialog').close());
   }
   for (const dialog of document.querySelectorAll('dialog')) dialog.addEventListener('close', focusCells);
+  for (const change of ['start', 'stop']) $(`tune-${change}`).addEventListener('click', () => tune(change).catch(complain));
   $('note-form').addEventListener('submit', (event) => {
     event.preventDefault();
     note($('note-text').value.trim());
@@ -26,6 +27,33 @@ export function listen() {
     event.preventDefault();
     become($('reader-name').value).catch(complain);
   });
+}
+
+export function openTune() {
+  drawTune();
+  $('tune-dialog').showModal();
+}
+
+// How far a fine-tuning is; also in the button, while it runs and when it is over.
+export function drawTune() {
+  const {state, text, labels, percent: far, where} = page.overview.tuning;
+  const of = `on ${plural(labels, 'label')}`;
+  const texts = {
+    none: '', running: `Running ${of}. ${text}`, done: `Done ${of}: ${text}. The classifier is in ${where}: reddino predict takes it.`,
+    failed: `It failed ${of}: ${text}.`, stopped: `Stopped ${of}.`};
+  $('tune-text').textContent = texts[state];
+  $('tune-track').hidden = state !== 'running';
+  $('tune-fill').style.width = `${far ?? 0}%`;
+  $('tune-start').disabled = state === 'running';
+  $('tune-stop').disabled = state !== 'running';
+  const short = {running: far === null ? 'Tuning … ' : `Tuning ${far} % `, done: 'Tuned ', failed: 'Tuning failed '};
+  $('open-tune').firstChild.textContent = short[state] || 'Fine-tune ';
+}
+
+async function tune(change) {
+  page.overview = await post('/api/tune', {reader: page.reader, change});
+  drawTune();
+  await overview();
 }
 
 export function openNote() {
@@ -72,7 +100,8 @@ function classLine(one) {
     else into.value = '';
   });
   const swatch = element('span', {className: 'swatch'});
-  swatch.style.cssText = `width:14px;height:14px;border-radius:3px;background:${one.colour}`;
+  swatch.style.cssText = `width:14px;height:14px;border-radius:3px;--shade:${one.colour}`;
+  swatch.dataset.pattern = one.pattern;
   const former = one.former.length ? `was ${one.former.join(', ')}` : plural(one.count, 'cell');
   return element('div', {className: 'class-line'}, swatch, name, element('span', {className: 'hint', textContent: former}), key, into);
 }

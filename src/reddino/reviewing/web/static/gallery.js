@@ -12,6 +12,17 @@ export function whenMoved(action) {
   onMove = action;
 }
 
+// However many things an act changes, what is around the cells is drawn once.
+let due = false;
+function moved() {
+  if (due) return;
+  due = true;
+  queueMicrotask(() => {
+    due = false;
+    onMove();
+  });
+}
+
 export function draw() {
   tiles.clear();
   $('gallery').replaceChildren(...page.cells.map(tile));
@@ -45,7 +56,7 @@ export function refresh(cells) {
     page.cells[place] = fresh;
     mark(fresh, tiles.get(fresh.row));
   }
-  onMove();
+  moved();
 }
 
 function mark(cell, made) {
@@ -56,7 +67,9 @@ function mark(cell, made) {
   sure.textContent = answer || !suggestion ? '' : percent(suggestion.probability);
   made.classList.toggle('given', Boolean(answer));
   made.classList.toggle('waiting', Boolean(cell.waiting));
-  const colour = classOf(cell.mine?.class_number)?.colour;
+  const given = classOf(cell.mine?.class_number);
+  const colour = given?.colour;
+  made.querySelector('.caption').dataset.pattern = given?.pattern ?? 0;
   if (colour) made.style.setProperty('--shade', `color-mix(in srgb, ${colour} 28%, white)`);
   else made.style.removeProperty('--shade');
   made.querySelector('.noted')?.remove();
@@ -124,7 +137,7 @@ export function selectNone() {
 
 export function drawSelection() {
   for (const [row, made] of tiles) made.setAttribute('aria-selected', page.selected.has(row));
-  onMove();
+  moved();
 }
 
 // The next cell without an answer, after the cursor and then from the start; -1 where all have one.
@@ -141,11 +154,20 @@ export function focusCells() {
 
 export function redrawPictures() {
   for (const [row, made] of tiles) made.querySelector('img').src = picture(row, pixels(), page.around);
-  onMove();
+  moved();
 }
 
-export function preload(cells) {
-  for (const cell of cells) new Image().src = picture(cell.row, pixels(), page.around);
+
+// The tile's own picture at once; the sharper one when the reader rests, since cutting it delays the acts.
+let sharper = 0;
+function showPortrait(cell) {
+  const portrait = $('portrait');
+  const address = picture(cell.row, 320, page.around);
+  portrait.alt = `Cell ${cell.row}`;
+  if (portrait.src.endsWith(address)) return;
+  portrait.src = picture(cell.row, pixels(), page.around);
+  clearTimeout(sharper);
+  sharper = setTimeout(() => { if (current()?.row === cell.row) portrait.src = address; }, 200);
 }
 
 // The cell under the cursor, larger and with what is known of it.
@@ -157,11 +179,10 @@ export function drawCurrent() {
     $('facts').replaceChildren();
     return;
   }
-  const address = picture(cell.row, 320, page.around);
-  if (!portrait.src.endsWith(address)) portrait.src = address;
-  portrait.alt = `Cell ${cell.row}`;
-  const perPixel = cell.um_per_px && cell.side ? (cell.um_per_px * cell.side * page.around) / 152 : null;
-  scaleBar($('portrait-scale'), perPixel, 152);
+  showPortrait(cell);
+  const wide = portrait.clientWidth || 152;
+  const perPixel = cell.um_per_px && cell.side ? (cell.um_per_px * cell.side * page.around) / wide : null;
+  scaleBar($('portrait-scale'), perPixel, wide);
   const shown = [
     ['You', answerText(cell)],
     ...cell.others.map((one) => [one.reader, one.kind === 'label' ? one.answer : kindText(one.kind)]),
@@ -178,7 +199,7 @@ export function drawHeadline() {
   const answered = page.cells.filter(isAnswered).length;
   const chance = page.inOrder ? '' : ' By chance for now.';
   const open = page.asked.status === 'open' || page.asked.status === 'second';
-  const left = open ? `${answered} of these ${plural(page.cells.length, 'cell')} done, ${(page.left - answered).toLocaleString('en')} left` : `${plural(page.left, 'cell')} found`;
+  const left = open ? `${answered} of ${plural(page.cells.length, 'cell')} done, ${(page.left - answered).toLocaleString('en')} left` : `${plural(page.left, 'cell')} found`;
   const like = page.asked.order === 'like' ? `Most like cell ${page.asked.like}. Esc goes back.` : '';
   const second = page.asked.status === 'second' ? ' What others said is hidden until you answer.' : '';
   $('batch-text').textContent = page.cells.length ? `${like || left + '.' + second}${chance}` : '';

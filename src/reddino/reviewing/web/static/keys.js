@@ -11,7 +11,7 @@ const typing = (target) => target.closest('input:not([type="range"]), textarea, 
 const PLAIN = {
   '0': () => acts.give('none'), a: () => acts.give('artefact'), u: () => acts.give('unsure'), s: () => acts.give('skip'),
   z: () => acts.step('/api/undo'), y: () => acts.step('/api/redo'), l: acts.like, f: () => field.open(), n: dialogs.openNote,
-  c: dialogs.openClasses, d: () => dialogs.openReaders(), g: () => $('refit').click(), '?': () => $('help-dialog').showModal(),
+  c: dialogs.openClasses, d: () => dialogs.openReaders(), g: () => $('refit').click(), t: dialogs.openTune, '?': () => $('help-dialog').showModal(),
   o: () => $('order').focus(), '/': () => document.querySelector('.bar label:not([hidden]):nth-child(n+2) select').focus(),
   '[': () => nudge('brightness', -5), ']': () => nudge('brightness', 5), '{': () => nudge('contrast', -5), '}': () => nudge('contrast', 5),
   '\\': () => $('reset-looks').click(), '+': () => resize(12), '=': () => resize(12), '-': () => resize(-12),

@@ -17,7 +17,8 @@ function drawAround() {
   $('progress-fill').style.width = `${Math.min(100, (100 * found.answered) / found.goal)}%`;
   $('progress-text').textContent = `${found.answered} of ${found.goal} answered`;
   $('progress-box').title = `${plural(found.cells, 'cell')} in all; ${found.mine} answered by ${page.reader}, ${found.skipped} skipped`;
-  $('open-second').firstChild.textContent = `${page.reader}${found.disputed ? ` · ${found.disputed} differ` : ''} `;
+  dialogs.drawTune();
+  $('open-second').firstChild.textContent = `You: ${page.reader}${found.disputed ? ` · ${found.disputed} differ` : ''} `;
   drawModel(found.model);
   drawClasses();
   filters.draw();
@@ -51,7 +52,7 @@ function drawModel(model) {
 // Buttons stay the same elements while their classes do: one that is replaced under the mouse gets no click.
 let built = '';
 function buildClasses(classes) {
-  const key = JSON.stringify(classes.map((one) => [one.number, one.name, one.hotkey, one.colour]));
+  const key = JSON.stringify(classes.map((one) => [one.number, one.name, one.hotkey, one.colour, one.pattern]));
   if (key === built) return;
   built = key;
   $('classes').replaceChildren(...classes.map((one) => {
@@ -59,9 +60,11 @@ function buildClasses(classes) {
       one.hotkey ? element('kbd', {textContent: one.hotkey}) : element('span'), element('span', {className: 'swatch'}),
       element('span', {className: 'name', textContent: one.name}), element('span', {className: 'count'}));
     made.style.setProperty('--shade', one.colour);
+    made.querySelector('.swatch').dataset.pattern = one.pattern;
     made.addEventListener('click', () => acts.give('label', one.number));
     return made;
   }));
+  $('classes').classList.toggle('many', classes.length > 9);
   if (!classes.length) $('classes').append(element('p', {className: 'hint', textContent: 'No classes yet. Press C to add some.'}));
 }
 
@@ -71,7 +74,8 @@ function drawClasses() {
   buildClasses(classes);
   for (const one of classes) {
     const made = $('classes').querySelector(`[data-number="${one.number}"]`);
-    made.lastChild.textContent = one.candidates_only && one.count ? plural(one.count, 'candidate') : one.count.toLocaleString('en');
+    made.lastChild.textContent = one.candidates_only && one.count && classes.length <= 9 ? plural(one.count, 'candidate') : one.count.toLocaleString('en');
+    made.classList.toggle('few', one.candidates_only);
     made.title = one.candidates_only ? `candidates only: ${page.fixed.candidates}` : '';
     made.classList.toggle('suggested', !cell?.mine && cell?.suggestion?.label === one.name);
     made.classList.toggle('given', cell?.mine?.class_number === one.number);
@@ -98,7 +102,7 @@ function connect() {
   for (const button of document.querySelectorAll('#verdicts button')) button.addEventListener('click', () => acts.give(button.dataset.kind));
   const clicks = {
     undo: () => acts.step('/api/undo'), redo: () => acts.step('/api/redo'), like: acts.like, 'open-field': () => field.open(),
-    'open-note': dialogs.openNote, next: acts.next, 'open-classes': dialogs.openClasses, 'open-second': () => dialogs.openReaders(),
+    'open-note': dialogs.openNote, next: acts.next, 'open-classes': dialogs.openClasses, 'open-tune': dialogs.openTune, 'open-second': () => dialogs.openReaders(),
     'open-help': () => $('help-dialog').showModal(), 'problem-close': () => { $('problem').hidden = true; },
     refit: async () => { await server.post('/api/refit', {reader: page.reader}); await acts.overview(); },
   };
