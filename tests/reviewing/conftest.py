@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -23,3 +26,11 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return str(tmp_path / "review.sqlite")
     server: PostgresServer = request.getfixturevalue("postgres")
     return server.empty_place()
+
+
+@pytest.fixture(scope="session")
+def forks() -> None:
+    """Start the process that writers are forked from, where it finds what it has to import."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+        forkserver.ensure_running()

@@ -14,8 +14,10 @@ from typing import Any
 
 import httpx
 import pytest
+from review_servers import started
 from review_tables import write_review_table
 
+from reddino.api.review import default_reader
 from reddino.cli import main
 from reddino.reviewing.database import ReviewDatabase
 
@@ -42,11 +44,14 @@ def _act(client: httpx.Client, row: int, token: str) -> Any:
 
 
 @pytest.mark.kills
-def test_review__killed_while_labels_come_in_keeps_every_label_that_it_confirmed(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("forks")
+def test_review__killed_while_labels_come_in_keeps_every_label_that_it_confirmed(
+    tmp_path: Path, database_url: str
+) -> None:
     write_review_table(tmp_path)
     confirmed: list[int] = []
     for start in (0, 48):
-        server, address = _start(tmp_path, "--classes", "red", "blue", "--refit-after", "5")
+        server, address = started(tmp_path, database_url)
         client = _client(address)
         killer = threading.Timer(random.uniform(0.05, 0.8), server.kill)
         killer.start()
@@ -57,8 +62,9 @@ def test_review__killed_while_labels_come_in_keeps_every_label_that_it_confirmed
         except httpx.HTTPError:
             pass
         killer.join()
-        assert server.wait(30) == -signal.SIGKILL
-    with ReviewDatabase.open_existing(tmp_path / "table.review.sqlite") as database:
+        server.join(30)
+        assert server.exitcode == -signal.SIGKILL
+    with ReviewDatabase.open_existing(database_url) as database:
         labels = database.state().labels()
     assert {row: labels.get(row) for row in confirmed} == {
         row: "red" if row % 2 == 0 else "blue" for row in confirmed
@@ -98,6 +104,14 @@ def test_review__ends_on_sigterm_and_goes_on_where_it_was(tmp_path: Path) -> Non
     assert _client(address).get("/api/overview", params={"reader": "Ada"}).json()["answered"] == 1
     server.terminate()
     server.wait(30)
+
+
+@pytest.mark.parametrize(("user", "name"), [("ada", "ada"), ("root", "reader"), ("Administrator", "reader")])
+def test_default_reader__is_the_user_unless_that_names_no_person(
+    monkeypatch: pytest.MonkeyPatch, user: str, name: str
+) -> None:
+    monkeypatch.setattr("getpass.getuser", lambda: user)
+    assert default_reader() == name
 
 
 @pytest.mark.parametrize(

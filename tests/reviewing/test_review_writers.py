@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
-from collections.abc import Iterator
-from multiprocessing import forkserver
 from typing import Any
 
 import numpy as np
@@ -16,18 +12,11 @@ from review_writers import CELLS, PROCESSES, write
 
 from reddino.reviewing.database import ReviewDatabase
 
+pytestmark = pytest.mark.usefixtures("forks")
+
 #: Of a test marked `kills`; twenty rounds of it are 100.
 KILLS = 5
 ACTS = 40
-
-
-@pytest.fixture(scope="module", autouse=True)
-def forks() -> Iterator[None]:
-    """Start the process that writers are forked from, where it finds what it has to import."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
-        forkserver.ensure_running()
-    yield
 
 
 def writer(where: str, reader: str, acts: int, seed: int) -> tuple[Any, Any]:

@@ -14,7 +14,7 @@ from reddino.reviewing.records import Kind, Suggestion
 CELLS = 400
 #: Forked from a process that has imported all: a writer starts in milliseconds.
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["review_writers"])
+PROCESSES.set_forkserver_preload(["review_writers", "review_servers"])
 
 
 def write(where: str, reader: str, acts: int, seed: int, confirmed: Connection) -> None:
