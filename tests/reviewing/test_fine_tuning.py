@@ -22,7 +22,7 @@ STAND_IN = """
 import json, os, sys, time
 out = sys.argv[sys.argv.index("--out") + 1]
 assert sys.argv[1] == "fit" and "--fine-tune" in sys.argv
-print("steps: 30 of 120 (25 %) after 2 s", flush=True)
+print("12:00:00 INFO steps: 30 of 120 (25 %) after 2 s", flush=True)
 until = time.monotonic() + 20
 while os.path.exists(GATE) and time.monotonic() < until:
     time.sleep(0.01)
@@ -71,7 +71,7 @@ def test_start__shows_how_far_it_is_and_then_the_result(
     assert one.state().state == "none"
     assert one.start().state == "running"
     running = until(one, lambda found: found.percent is not None)
-    assert running.percent == 25 and "30 of 120" in running.text and running.labels == 2
+    assert running.percent == 25 and running.text.startswith("steps: 30 of 120") and running.labels == 2
     with pytest.raises(RedDinoError, match="is running"):
         one.start()
     (tmp_path / "gate").unlink()

@@ -22,6 +22,8 @@ NICER = 5
 #: What `fit` writes its result to, in the classifier's folder.
 REPORT = "classifier.json"
 _FAR = re.compile(r"\((\d+) ?%\)")
+#: Time and level, which a log line of `fit` begins with.
+_WHEN = re.compile(r"^\d\d:\d\d:\d\d [A-Z]+ +")
 _ERROR = re.compile(r"^reddino: (.*)", re.MULTILINE)
 
 
@@ -116,7 +118,8 @@ class FineTuning:
         place = Path(begun.where)
         said = _said(place.parent / "fit.log")
         if process.poll() is None:
-            return _changed(begun, "running", said.strip().rpartition("\n")[2] or "starting", _percent(said))
+            last = _WHEN.sub("", said.strip().rpartition("\n")[2])
+            return _changed(begun, "running", last or "starting", _percent(said))
         if self._stopped:
             return _changed(begun, "stopped", "stopped")
         if process.returncode == 0:
