@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from reddino.api.review import review
     from reddino.api.scores import batch, evaluate
     from reddino.api.simulation import simulate
+    from reddino.api.slides import slides
     from reddino.api.training import pack, plan, pretrain
     from reddino.classification.classifier import Classifier
     from reddino.classification.domain_report import DomainReport
@@ -63,6 +64,7 @@ _EXPORTS = {
     "reddino.api.review": ("review",),
     "reddino.api.scores": ("batch", "evaluate"),
     "reddino.api.simulation": ("simulate",),
+    "reddino.api.slides": ("slides",),
     "reddino.api.training": ("pack", "plan", "pretrain"),
     "reddino.classification.classifier": ("Classifier",),
     "reddino.classification.domain_report": ("DomainReport",),
@@ -125,6 +127,7 @@ __all__ = [
     "report",
     "review",
     "simulate",
+    "slides",
     "synthesise",
     "write_manifest",
 ]

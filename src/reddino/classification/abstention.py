@@ -32,12 +32,24 @@ class HeldOutCells:
         novelty: (n,) quantile among the held-out cells.
         correct: (n,) whether the predicted class was the true one.
         group: (n,) number of the group.
+        truth: (n,) number of the true class; None in folders of earlier versions.
+        probabilities: (n, k) of all classes, calibrated; None in folders of earlier versions.
+        of_slides: whether groups are whole slides or patients, and not pictures alone.
     """
 
     probability: Real
     novelty: Real
     correct: Flags
     group: npt.NDArray[np.int64]
+    truth: npt.NDArray[np.int64] | None = None
+    probabilities: Real | None = None
+    of_slides: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse columns of several lengths."""
+        columns = (self.probability, self.novelty, self.correct, self.group, self.truth, self.probabilities)
+        if len({len(column) for column in columns if column is not None}) != 1:
+            raise ValueError("the held-out cells have columns of several lengths")
 
 
 @dataclass(frozen=True)

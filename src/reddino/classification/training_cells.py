@@ -29,6 +29,8 @@ TRAINING_CELLS, STRIP = "training-cells.safetensors", "training-cells.png"
 #: Pictures of each source, and cells of each, whose looks are kept; cells in the strip, and their pixels.
 PICTURES, CELLS = 40, 8
 STRIP_CELLS, STRIP_SIDE = 16, 56
+#: What the groups of held-out cells are.
+SLIDES, PICTURES_ALONE = "slides or patients", "pictures"
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,11 @@ def keep_training_cells(
             quantiles,
             own.argmax(axis=1) == truth[rows],
             np.unique(np.asarray(groups), return_inverse=True)[1][rows].astype(np.int64),
+            truth[rows],
+            own,
+            of_slides=any(
+                any(emb.strings(name)) for name in ("slide", "patient") if name in emb.table.column_names
+            ),
         )
     appearance, strip = (None, None) if root is None else appearance_of(emb, root, seed=seed)
     return TrainingCells(None if fitted is None else fitted[0], answers, appearance, strip)
@@ -132,8 +139,11 @@ def save_training_cells(folder: Path, kept: TrainingCells, belongs_to: str, *, p
             "novelty": kept.held_out.novelty.astype(np.float32),
             "correct": kept.held_out.correct.astype(np.uint8),
             "group": kept.held_out.group.astype(np.int32),
+            **_answers(kept.held_out),
         }
     described: dict[str, str] = {"belongs_to": belongs_to, "measures": json.dumps(list(ALL_MEASURES))}
+    if kept.held_out is not None:
+        described["held_out_groups"] = SLIDES if kept.held_out.of_slides else PICTURES_ALONE
     if kept.appearance is not None:
         arrays |= {
             "looks": kept.appearance.medians.astype(np.float32),
@@ -147,6 +157,13 @@ def save_training_cells(folder: Path, kept: TrainingCells, belongs_to: str, *, p
         encoded = cv2.imencode(".png", cv2.cvtColor(kept.strip, cv2.COLOR_RGB2BGR))[1]
         with atomic_path(folder / STRIP) as partial:
             partial.write_bytes(encoded.tobytes())
+
+
+def _answers(held: HeldOutCells) -> dict[str, npt.NDArray[Any]]:
+    """Return the arrays of truth and probabilities; none of cells that were kept without."""
+    if held.truth is None or held.probabilities is None:
+        return {}
+    return {"truth": held.truth.astype(np.int32), "probabilities": held.probabilities.astype(np.float16)}
 
 
 def open_training_cells(folder: Path, belongs_to: str) -> TrainingCells | None:
@@ -165,7 +182,8 @@ def open_training_cells(folder: Path, belongs_to: str) -> TrainingCells | None:
         if described.get("content") not in (None, _content(arrays)):  # files of before have none
             raise ValueError("its numbers do not fit their checksum")
         sources = json.loads(described.get("sources", "[]"))
-        kept = _from_arrays(arrays, tuple(str(name) for name in sources))
+        of_slides = described.get("held_out_groups") == SLIDES
+        kept = _from_arrays(arrays, tuple(str(name) for name in sources), of_slides=of_slides)
     except (ValueError, TypeError, KeyError, IndexError, SafetensorError, OSError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise RedDinoError(f"{path} cannot be read: {reason}; fit the classifier again") from error
@@ -179,7 +197,7 @@ def _content(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
     return hash_bytes(*(np.ascontiguousarray(arrays[name]).tobytes() for name in sorted(arrays)))
 
 
-def _from_arrays(arrays: dict[str, Any], sources: tuple[str, ...]) -> TrainingCells:
+def _from_arrays(arrays: dict[str, Any], sources: tuple[str, ...], *, of_slides: bool) -> TrainingCells:
     """Return what the arrays of a file hold.
 
     Raises:
@@ -205,9 +223,12 @@ def _from_arrays(arrays: dict[str, Any], sources: tuple[str, ...]) -> TrainingCe
             arrays["novelty"].astype(np.float64),
             arrays["correct"].astype(np.bool_),
             arrays["group"].astype(np.int64),
+            arrays["truth"].astype(np.int64) if "truth" in arrays else None,
+            arrays["probabilities"].astype(np.float64) if "probabilities" in arrays else None,
+            of_slides=of_slides,
         )
-        if len({values.shape for values in vars(held).values()}) != 1:
-            raise ValueError("the held-out cells have columns of several lengths")
+        if held.truth is not None and (held.probabilities is None or not _numbered(held)):
+            raise ValueError("the held-out cells have classes that their probabilities do not have")
     if "looks" in arrays:
         looks = arrays["looks"].astype(np.float64)
         number = arrays["looks_source"].astype(np.int64)
@@ -215,6 +236,13 @@ def _from_arrays(arrays: dict[str, Any], sources: tuple[str, ...]) -> TrainingCe
             raise ValueError("the looks do not fit their sources")
         appearance = Appearance(sources, number, looks)
     return TrainingCells(novelty, held, appearance)
+
+
+def _numbered(held: HeldOutCells) -> bool:
+    """Return whether the numbers of the true classes are those of the probabilities."""
+    if held.truth is None or held.probabilities is None or held.probabilities.ndim != 2:
+        return False
+    return bool(((held.truth >= 0) & (held.truth < held.probabilities.shape[1])).all())
 
 
 def _read_strip(path: Path) -> Images | None:

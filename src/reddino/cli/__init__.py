@@ -18,6 +18,7 @@ from reddino.cli.program import app
 from reddino.cli.review import review, review_app
 from reddino.cli.scores import batch, evaluate
 from reddino.cli.simulation import simulate
+from reddino.cli.slides import slides
 from reddino.cli.terminal import exit_code_of
 from reddino.cli.training import data_app, pack, plan, pretrain
 
@@ -50,6 +51,7 @@ __all__ = [
     "review",
     "review_app",
     "simulate",
+    "slides",
     "synthesise",
 ]
 

@@ -61,6 +61,7 @@ class PredictionFile:
         keep_border: whether cells that the border of their image cuts count too.
         held_out: what the classifier's own held-out cells came to: `cells`, `balanced_accuracy`, `evidence`.
         pictures: by path, 16 hex digits over the bytes of the picture, of those that the note names.
+        origin: the whole note; empty where it is not next to the file.
     """
 
     path: Path
@@ -72,6 +73,7 @@ class PredictionFile:
     keep_border: bool = False
     held_out: Mapping[str, Any] = field(default_factory=dict)
     pictures: Mapping[str, str] = field(default_factory=dict, repr=False)
+    origin: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -89,6 +91,16 @@ class PredictionFile:
     def counted(self) -> Flags:
         """Return which cells count among the classes: red cells, whole, and with an answer."""
         return np.asarray(~self.cut() & ~self.other() & ~self.flags("abstained"))
+
+    def numbers(self, column: str) -> npt.NDArray[np.float64]:
+        """Return a column of numbers, NaN where missing, no number, or where there is no such column."""
+        if column not in self.table.column_names:
+            return np.full(len(self), np.nan)
+        try:
+            values = self.table.column(column).cast(pa.float64())
+        except pa.ArrowException:
+            return np.full(len(self), np.nan)
+        return np.array([np.nan if value is None else value for value in values.to_pylist()], np.float64)
 
     def cut(self) -> Flags:
         """Return which cells the border of their image cuts, and count for nothing."""
@@ -154,7 +166,7 @@ def read_prediction_file(path: str | Path) -> PredictionFile:
     tested = held_out if isinstance(held_out, dict) else {}
     noted = origin.get("pictures")
     pictures = {str(name): str(digest) for name, digest in noted.items()} if isinstance(noted, dict) else {}
-    return PredictionFile(file, table, classes, units, note, segmented, kept, tested, pictures)
+    return PredictionFile(file, table, classes, units, note, segmented, kept, tested, pictures, origin)
 
 
 def with_predictions(

@@ -123,6 +123,11 @@ def _fields(settings: Settings) -> Iterator[_Field]:
                 yield _Field(patient, patient_id, number % settings.slides_per_patient, number, sources)
 
 
+def slide_patients(settings: Settings) -> dict[tuple[str, int], Patient]:
+    """Return whose blood is on each slide, by the slide's id and its number among those of the patient."""
+    return {(field.slide_id, field.slide): field.patient for field in _fields(settings)}
+
+
 def _row(field: _Field, path: str, source: Source, box: CellBox, *, paired: bool) -> dict[str, object]:
     # a picture's truth is known to a fraction of a pixel; two decimals keep the table small
     return {

@@ -34,6 +34,7 @@ class Document:
         numbers: names that the page's figures could not draw.
         sections: (title, HTML) in order.
         scripts: JavaScript at the end of the page.
+        every_page: a line at the foot of the page, and of each sheet that it is printed on; "": none.
     """
 
     title: str
@@ -41,6 +42,7 @@ class Document:
     numbers: Numbers = field(default_factory=Numbers)
     sections: list[tuple[str, str]] = field(default_factory=list)
     scripts: list[str] = field(default_factory=list)
+    every_page: str = ""
 
     def add(self, title: str, *parts: str) -> None:
         """Append a section of HTML parts; one without parts is left out."""
@@ -58,13 +60,14 @@ class Document:
         scripts = [f"\n{script}" for script in self.scripts]
         style = f"\n{asset('page.css')}"
         code = "\n".join(f"<script>{script}</script>" for script in scripts)
+        foot = f'\n<footer class="every-page">{escape(self.every_page)}</footer>' if self.every_page else ""
         return (
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
             f'<meta http-equiv="Content-Security-Policy" content="{policy(style, scripts)}">\n'
             f"<title>{escape(self.title)}</title>\n<style>{style}</style>\n</head>\n<body>\n"
             f'<h1>{escape(self.title)}</h1>\n<p class="lead">{escape(self.lead)}</p>\n'
-            f'<nav class="screen">{links}</nav>\n{bodies}\n{code}\n</body>\n</html>\n'
+            f'<nav class="screen">{links}</nav>\n{bodies}{foot}\n{code}\n</body>\n</html>\n'
         )
 
 

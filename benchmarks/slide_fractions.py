@@ -1,0 +1,195 @@
+"""Fractions on slides of known composition: plain counts, adjusted ones and EM, and how often intervals hold.
+
+    reddino synthesise drawn/learn --sources lilac olive beige phone --patients 12 --fields 3 --seed 1
+    reddino synthesise drawn/seen --sources lilac olive beige phone --patients 12 --fields 6 --seed 2
+    reddino synthesise drawn/unseen --sources mint night --patients 12 --fields 6 --seed 3
+    for one in learn seen unseen; do reddino embed drawn/$one/manifest.csv --out tables/$one; done
+    python benchmarks/slide_fractions.py tables/learn drawn/seen=tables/seen drawn/unseen=tables/unseen
+
+Of drawn slides the truth is what 200 further fields of the same slide hold, which nobody photographs. With
+--held-out in place of test tables, the fields of a real table are dealt into two halves of whole groups: one
+teaches, and of the other a slide is a draw of fields, whose listed cells are the truth.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+import reddino
+from reddino.classification.classifier import Classifier
+from reddino.classification.fit import fit_on_table
+from reddino.classification.predict import predict_embeddings
+from reddino.classification.priors import estimated, learned_priors
+from reddino.embedding.border import whole_cells
+from reddino.embedding.embeddings import Embeddings
+from reddino.evaluation.class_map import labelled_rows
+from reddino.evaluation.splits import folds_of_groups
+from reddino.figures.fractions import fraction_interval
+from reddino.slide_reports.errors_of import errors_of
+from reddino.slide_reports.quantification import Errors, estimate
+from reddino.synthetic.scene import FIELD, make_scene
+from reddino.synthetic.write import Settings, slide_patients
+
+Real = npt.NDArray[np.float64]
+#: Fields that are drawn for the truth of a slide, and by their number none that was photographed.
+FIELDS, FIRST = 200, 1000
+
+
+@dataclass(frozen=True)
+class Slide:
+    """The cells of a slide: class probabilities, fields, and the true fractions of the classes."""
+
+    name: str
+    probabilities: Real
+    fields: npt.NDArray[np.int64]
+    truth: Real
+
+
+def drawn_truth(folder: Path, classes: tuple[str, ...]) -> dict[str, Real]:
+    """True fractions of the classes by slide, from fields that were not photographed."""
+    noted = json.loads((folder / "synthetic.json").read_text())
+    noted.pop("version")
+    settings = Settings(**{**noted, "sources": tuple(noted["sources"])})
+    found = {}
+    for (name, number), patient in slide_patients(settings).items():
+        counts = np.zeros(len(classes))
+        for field in range(FIRST, FIRST + FIELDS):
+            for cell in make_scene(patient, field, slide=number).cells:
+                if 0 <= cell.x < FIELD and 0 <= cell.y < FIELD and cell.morphology in classes:
+                    counts[classes.index(cell.morphology)] += 1
+        found[name] = counts / counts.sum()
+    return found
+
+
+def drawn_slides(classifier: Classifier, table: Embeddings, folder: Path) -> Iterator[Slide]:
+    """The slides of drawn smears."""
+    table, _ = labelled_rows(whole_cells(table)[0], "label")
+    known = np.isin(np.array(table.strings("label")), classifier.classes)
+    table = table.select(np.flatnonzero(known))
+    probabilities = predict_embeddings(classifier, table).probabilities
+    truth = drawn_truth(folder, classifier.classes)
+    slides, paths = np.array(table.strings("slide")), np.array(table.strings("path"))
+    for name in sorted(set(slides)):
+        rows = np.flatnonzero(slides == name)
+        fields = np.unique(paths[rows], return_inverse=True)[1]
+        yield Slide(str(name), probabilities[rows], fields, truth[str(name)])
+
+
+def dealt_slides(
+    classifier: Classifier, table: Embeddings, groups: list[str], *, fields: int, count: int, seed: int
+) -> Iterator[Slide]:
+    labels = np.array(table.strings("label"))
+    truth = np.array([classifier.classes.index(label) for label in labels])
+    probabilities = predict_embeddings(classifier, table).probabilities
+    names, group = np.unique(np.array(groups), return_inverse=True)
+    by_group = np.zeros((len(names), len(classifier.classes)))
+    np.add.at(by_group, (group, truth), 1)
+    rng = np.random.default_rng(seed)
+    for number in range(count):
+        # Slides differ as diseases do: fields are drawn by how common one class is on them.
+        favoured = rng.integers(len(classifier.classes))
+        weight = 0.02 + by_group[:, favoured] / by_group.sum(axis=1)
+        chosen = rng.choice(len(names), min(fields, len(names)), replace=False, p=weight / weight.sum())
+        rows = np.flatnonzero(np.isin(group, chosen))
+        # The slide is all groups in these weights: what the fields are a sample of.
+        mix = (weight / weight.sum()) @ by_group
+        yield Slide(
+            str(number), probabilities[rows], np.unique(group[rows], return_inverse=True)[1], mix / mix.sum()
+        )
+
+
+@dataclass
+class Tally:
+    """Errors and held intervals of one method over slides and classes."""
+
+    errors: list[Real]
+    held: list[npt.NDArray[np.bool_]]
+    widths: list[Real]
+
+    def add(self, fraction: Real, low: Real, high: Real, truth: Real) -> None:
+        self.errors.append(np.abs(fraction - truth))
+        self.held.append((low <= truth) & (truth <= high))
+        self.widths.append(high - low)
+
+
+def judged(classifier: Classifier, errors: Errors, slides: Iterator[Slide]) -> dict[str, Tally]:
+    """Errors and coverage by method."""
+    found = {name: Tally([], [], []) for name in ("plain", "adjusted", "EM of probabilities")}
+    classes = len(classifier.classes)
+    for slide in slides:
+        answer = slide.probabilities.argmax(axis=1)
+        by_field = np.zeros((slide.fields.max() + 1, classes))
+        np.add.at(by_field, (slide.fields, answer), 1)
+        plain = np.array([fraction_interval(by_field[:, i], by_field.sum(axis=1)) for i in range(classes)]).T
+        found["plain"].add(*plain, slide.truth)
+        made = estimate(by_field, errors)
+        found["adjusted"].add(made.fraction, made.low, made.high, slide.truth)
+        em = estimated(slide.probabilities, learned_priors(classifier))[0]
+        found["EM of probabilities"].add(em, np.full(classes, np.nan), np.full(classes, np.nan), slide.truth)
+    return found
+
+
+def show(title: str, found: dict[str, Tally], classes: tuple[str, ...], every: bool) -> None:
+    """Print a row for each method."""
+    for name, tally in found.items():
+        error, held, width = np.array(tally.errors), np.array(tally.held), np.array(tally.widths)
+        covered = "-" if np.isnan(width).all() else f"{100 * held.mean():.1f} %"
+        wide = "-" if np.isnan(width).all() else f"{100 * width.mean():.2f}"
+        print(f"| {title} | {len(error)} | {name} | {100 * error.mean():.2f} | {covered} | {wide} |")
+        if every and name != "EM of probabilities":
+            parts = (f"{one} {100 * held[:, i].mean():.0f}" for i, one in enumerate(classes))
+            print(f"  by class, %: {', '.join(parts)}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("learn", type=Path)
+    parser.add_argument("tests", nargs="*", help="DRAWN=TABLE")
+    parser.add_argument("--held-out", action="store_true")
+    parser.add_argument("--drop", nargs="*", default=())
+    parser.add_argument("--fields", type=int, default=8)
+    parser.add_argument("--slides", type=int, default=100)
+    parser.add_argument("--every-class", action="store_true")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    dropped = dict.fromkeys(options.drop)
+    table, _ = labelled_rows(whole_cells(reddino.read_embeddings(options.learn))[0], "label", dropped)
+    learn = np.arange(len(table))
+    if options.held_out:
+        groups = np.array(table.strings("group"))
+        groups = np.where(groups == "", np.array(table.strings("path")), groups)
+        learn, test = folds_of_groups(groups.tolist(), 2, options.seed)
+    with tempfile.TemporaryDirectory() as folder:
+        made = fit_on_table(table.select(learn), Path(folder) / "c", seed=options.seed)
+    errors = errors_of(made)
+    print(f"{len(learn)} cells teach {len(made.classes)} classes, alike within a group: {errors.alike:.3f}")
+    print("| slides | number | method | mean absolute error, points | intervals that hold | width |")
+    print("|---|---|---|---|---|---|")
+    if options.held_out:
+        known = [row for row in test.tolist() if table.strings("label")[row] in made.classes]
+        own = table.select(np.array(known))
+        slides = dealt_slides(
+            made,
+            own,
+            groups[known].tolist(),
+            fields=options.fields,
+            count=options.slides,
+            seed=options.seed,
+        )
+        show(options.learn.name, judged(made, errors, slides), made.classes, options.every_class)
+    for pair in options.tests:
+        folder, _, place = pair.partition("=")
+        slides = drawn_slides(made, reddino.read_embeddings(place), Path(folder))
+        show(Path(folder).name, judged(made, errors, slides), made.classes, options.every_class)
+
+
+if __name__ == "__main__":
+    main()

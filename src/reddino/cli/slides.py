@@ -1,0 +1,98 @@
+"""From predictions to the report of slides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.table import Table
+
+import reddino
+from reddino.cli.options import Several
+from reddino.cli.program import app
+from reddino.cli.terminal import complain, print_line, show_tables
+from reddino.foundations.counting import counted
+from reddino.foundations.visible import short
+from reddino.slide_reports.build import PAGE_FILE
+from reddino.slide_reports.page import Report
+from reddino.slide_reports.wording import NO_DIAGNOSIS, graded, ungraded
+
+#: Slides that are listed, and letters of a name.
+MOST, LETTERS = 40, 32
+
+
+@app.command
+def slides(
+    predictions: Path,
+    /,
+    *,
+    out: Path,
+    classifier: Path | None = None,
+    images: Path | None = None,
+    by: str = "slide",
+    grades: Path | None = None,
+    risk: float | None = None,
+    sets: float | None = None,
+    reference: Annotated[Sequence[str], Several] = (),
+    um_per_px: float | None = None,
+    keep_fields: Annotated[bool, Parameter(negative="")] = False,
+    fhir: Annotated[bool, Parameter(negative="")] = False,
+    seed: int = 0,
+) -> None:
+    """Report slides: the fraction of each class with its interval, grades, sizes and shapes of the cells.
+
+    Args:
+        predictions: file that `predict` wrote.
+        out: folder for report.html (a sheet for each slide), slides.csv and more.
+        classifier: the folder that made the predictions, whose own errors are taken away from the fractions;
+            plain counts if not given.
+        images: the manifest that was predicted, or the folder that its paths start from: to leave blurred
+            fields out, measure sizes and shapes, and show examples.
+        by: column of what is reported, such as patient; pictures where it is empty.
+        grades: YAML file of thresholds; if not given, those of ICSH that come along.
+        risk: error rate among the answered cells, such as 0.1; the others get no answer.
+        sets: give each cell a set of classes that lacks the true one at most so often, such as 0.1.
+        reference: slides that sizes and shapes of the others are compared with.
+        um_per_px: micrometres of a pixel, where the predictions have no column of that name.
+        keep_fields: count blurred, thick and nearly empty fields too.
+        fhir: write FHIR Observations (slides.fhir.json) too.
+        seed: of every random choice.
+    """
+    report = reddino.slides(
+        predictions,
+        out,
+        classifier=classifier,
+        images=images,
+        by=by,
+        grades=grades,
+        risk=risk,
+        set_error=sets,
+        reference=reference,
+        um_per_px=um_per_px,
+        keep_fields=keep_fields,
+        fhir=fhir,
+        seed=seed,
+    )
+    show_tables([slides_table(report)])
+    for why in dict.fromkeys(slide.why_plain for slide in report.slides if slide.why_plain):
+        complain(f"no fraction is adjusted for the errors of the classifier: {why}.")
+    print_line(f"{out / PAGE_FILE}: {counted(len(report.slides), 'slide')}. {NO_DIAGNOSIS}")
+
+
+def slides_table(report: Report) -> Table:
+    """Return a row for each slide: what was counted, and what reaches a grade."""
+    table = Table(show_lines=True)
+    for name, style in (("slide", "left"), ("red cells", "right"), ("fields", "right"), ("grades", "left")):
+        table.add_column(name, justify="right" if style == "right" else "left", overflow="fold")
+    for name, slide in list(zip(report.names, report.slides, strict=True))[:MOST]:
+        found = "; ".join(graded(slide, report.grades))
+        few = any(ungraded(one) for one in slide.classes)
+        fields = f"{slide.used} of {len(slide.fields)}"
+        table.add_row(
+            short(name, LETTERS), str(slide.cells), fields, found or ("too few cells" if few else "none")
+        )
+    if len(report.slides) > MOST:
+        table.add_row(f"({len(report.slides) - MOST} more)", "", "", "slides.csv has them all")
+    return table

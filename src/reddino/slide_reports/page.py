@@ -1,0 +1,246 @@
+"""The page of a slide report: an overview, and a sheet for each slide."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from reddino.embedding.view_encoder import Images
+from reddino.figures.page.document import Document, escape, facts, paragraph, table
+from reddino.foundations.counting import counted
+from reddino.slide_reports.drawings import example_rows, histogram, interval_chart, shown
+from reddino.slide_reports.grades import Grades, unverified
+from reddino.slide_reports.shapes import Measure
+from reddino.slide_reports.slide import SlideResult, titles
+from reddino.slide_reports.wording import (
+    NO_DIAGNOSIS,
+    counted_line,
+    graded,
+    impression,
+    percent,
+    ungraded,
+)
+
+#: Slides that have a sheet of their own, and fields that are listed as left out.
+MOST_SLIDES, MOST_FIELDS = 100, 12
+PAGE_BREAK = '<div class="page-break"></div>'
+#: Names of the measured columns, with the unit of the diameter.
+DISTRIBUTIONS = ("diameter", "roundness (1: a circle)", "central pallor (0: even stain)")
+
+
+@dataclass(frozen=True)
+class Report:
+    """Slides and what is known of how they were counted.
+
+    Attributes:
+        slides: in order.
+        measures: sizes and shapes of each slide; empty where not measured.
+        references: numbers of the slides that the others are compared with.
+        examples: of each slide, cells (n, s, s, 3) by class.
+        grades: thresholds.
+        method: sentences on how fractions were made.
+        origin: provenance.
+    """
+
+    slides: Sequence[SlideResult]
+    measures: Sequence[Sequence[Measure]]
+    references: Sequence[int]
+    examples: Sequence[Mapping[str, Images]]
+    grades: Grades
+    method: Sequence[str]
+    origin: Mapping[str, Any]
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the slides, each once."""
+        return titles(self.slides)
+
+
+def report_page(report: Report) -> str:
+    """Return the page (HTML) of a report; it fetches nothing, and prints a sheet for each slide."""
+    cells = sum(slide.cells for slide in report.slides)
+    document = Document(
+        "Red cells by slide",
+        f"{counted(len(report.slides), 'slide')}, {counted(cells, 'counted red cell')}",
+        every_page=NO_DIAGNOSIS,
+    )
+    document.add("Overview", *_overview(report))
+    document.add("How this was counted", *_method(report), PAGE_BREAK)
+    for number, name in enumerate(report.names[:MOST_SLIDES]):
+        document.add(name, *_sheet(report, number), PAGE_BREAK)
+    if len(report.slides) > MOST_SLIDES:
+        left = len(report.slides) - MOST_SLIDES
+        document.add("Further slides", paragraph(f"{counted(left, 'slide')} stand in slides.csv alone."))
+    document.add("Where this comes from", facts(_flat(report.origin)))
+    return document.html()
+
+
+def _overview(report: Report) -> list[str]:
+    """Return a row for each slide: what was counted, and what reaches a grade."""
+    compared = any(slide.verdict for slide in report.slides)
+    header = ["slide", "red cells", "fields used", "left out", "grades (fraction, 95 % interval)"]
+    header += ["beside what was learned"] if compared else []
+    rows = []
+    for name, slide in zip(report.names, report.slides, strict=True):
+        found = "; ".join(graded(slide, report.grades))
+        if not found:
+            few = any(ungraded(one) for one in slide.classes)
+            found = "too few cells" if few else "none reaches a grade"
+        row = [name, str(slide.cells), str(slide.used), str(len(slide.left_out)), found]
+        rows.append([*row, slide.verdict or "not compared"] if compared else row)
+    return [f'<p class="no-diagnosis">{escape(NO_DIAGNOSIS)}</p>', table(header, rows, numbers=(1, 2, 3))]
+
+
+def _method(report: Report) -> list[str]:
+    grades = report.grades
+    lines = [paragraph(sentence) for sentence in report.method]
+    lines.append(
+        paragraph(
+            f"Grades: {grades.name} ({grades.source}), file {grades.origin[0]}. A grade is given for both "
+            "ends of the interval: a range where they differ."
+        )
+    )
+    used = {name for slide in report.slides for name in (one.name for one in slide.classes)}
+    features = [one for one in grades.features if any(grades.feature_of(name) == one for name in used)]
+    rows = [
+        [
+            one.feature,
+            "; ".join(f"{band.grade} above {band.above:g} %" for band in one.bands),
+            str(grades.least_of(one)),
+            one.source + ("" if one.verified else " - unverified"),
+        ]
+        for one in features
+    ]
+    if rows:
+        lines.append(table(["feature", "grades", "red cells needed", "source"], rows, numbers=(2,)))
+    doubtful = unverified(features)
+    if doubtful:
+        lines.append(
+            f'<p class="warning">{escape(_unverified_note(doubtful))}</p>',
+        )
+    return lines
+
+
+def _unverified_note(names: Sequence[str]) -> str:
+    return (
+        f"Unverified: the thresholds of {', '.join(names)} were not compared with their source. Compare the "
+        "file with the paper, or give your laboratory's own with --grades."
+    )
+
+
+def _sheet(report: Report, number: int) -> list[str]:
+    """Return the sheet of a slide."""
+    slide, grades = report.slides[number], report.grades
+    parts = [
+        f'<p class="note">{escape(f"source: {slide.source}")}</p>' if slide.source else "",
+        f'<p class="impression">{escape(impression(slide, grades))}</p>',
+        paragraph(counted_line(slide)),
+    ]
+    if slide.verdict not in ("", "within"):
+        said = f"{slide.verdict}: {slide.sentence}" if slide.sentence else slide.verdict
+        parts.append(
+            f'<p class="warning">{escape(f"Beside the cells that the classifier learned from, {said}. ")}'
+            "The intervals do not hold what another laboratory changes.</p>"
+        )
+    if slide.why_plain:
+        said = f"No fraction is adjusted for the errors of the classifier: {slide.why_plain}."
+        parts.append(f'<p class="warning">{escape(said)}</p>')
+    order = sorted(slide.classes, key=lambda one: -(one.best[0] if math.isfinite(one.best[0]) else -1.0))
+    features = {one.name: grades.feature_of(one.name) for one in order}
+    parts += [_class_table(slide, grades), interval_chart(order, features)]
+    parts.append(
+        paragraph(
+            "Line: 95 % interval. Full dot: the fraction. Ring: the plain count. Red: a threshold.", note=True
+        )
+    )
+    parts += _left_out(slide)
+    parts += _shapes(report, number)
+    examples = example_rows(dict(report.examples[number])) if report.examples else ""
+    if examples:
+        parts += ["<h3>Cells of each class, drawn at random</h3>", examples]
+    return parts
+
+
+def _class_table(slide: SlideResult, grades: Grades) -> str:
+    adjusted = any(one.is_adjusted for one in slide.classes)
+    with_sets = any(one.among is not None for one in slide.classes)
+    header = ["class", "cells", "plain count"]
+    header += ["adjusted for errors"] if adjusted else []
+    header += ["grade"]
+    header += ["sets: alone, among several"] if with_sets else []
+    rows = []
+    for one in sorted(slide.classes, key=lambda one: -one.best[0] if math.isfinite(one.best[0]) else 1.0):
+        feature = grades.feature_of(one.name)
+        mark = "" if feature is None or feature.verified or ungraded(one) else " (unverified)"
+        row = [one.name, str(one.cells), percent(one.plain)]
+        row += [percent(one.adjusted) if one.is_adjusted else "not known"] if adjusted else []
+        row += [f"{one.grade}{mark}" if one.grade else "-"]
+        row += [f"{one.within}, {(one.among or 0) - (one.within or 0)}"] if with_sets else []
+        rows.append(row)
+    return table(header, rows, numbers=tuple(range(1, 4 if adjusted else 3)))
+
+
+def _left_out(slide: SlideResult) -> list[str]:
+    """Return the fields of a slide that are not counted, with the reason."""
+    if not slide.left_out:
+        return []
+    rows = [[field.path, str(field.cells), field.why] for field in slide.left_out[:MOST_FIELDS]]
+    more = len(slide.left_out) - len(rows)
+    note = paragraph(f"{counted(more, 'field')} more stand in fields.csv.", note=True) if more > 0 else ""
+    return ["<h3>Fields left out</h3>", table(["field", "cells", "why"], rows, numbers=(1,)), note]
+
+
+def _shapes(report: Report, number: int) -> list[str]:
+    """Return sizes and shapes of a slide: numbers, and their distributions."""
+    slide = report.slides[number]
+    measures = report.measures[number] if report.measures else ()
+    if slide.shapes is None or not measures:
+        return []
+    compared = any(one.reference for one in measures)
+    header = ["measure", "value (95 % interval)"] + (["reference slides", ""] if compared else [])
+    rows = []
+    for one in measures:
+        row = [one.name, shown(one)]
+        if compared:
+            spread = one.reference
+            row.append("-" if spread is None else f"{spread[1]:.3g} ({spread[0]:.3g} to {spread[2]:.3g})")
+            row.append(one.besides())
+        rows.append(row)
+    others = [report.slides[i].shapes for i in report.references if i != number]
+    pooled = [one.cells for one in others if one is not None and one.unit == slide.shapes.unit]
+    reference = np.concatenate(pooled) if pooled else None
+    figures = [
+        histogram(
+            slide.shapes.cells[:, place],
+            name,
+            slide.shapes.unit if place == 0 else "",
+            None if reference is None else reference[:, place],
+        )
+        for place, name in enumerate(DISTRIBUTIONS)
+    ]
+    note = f"{counted(len(slide.shapes.cells), 'cell')} measured"
+    note += f", {slide.shapes.unmeasured} without an outline of their own" if slide.shapes.unmeasured else ""
+    note += "; dashed: the reference slides" if pooled else ""
+    if slide.shapes.unit == "px":
+        note += "; micrometres need the size of a pixel (column um_per_px, or --um-per-px)"
+    return [
+        "<h3>Size and shape</h3>",
+        table(header, rows),
+        f'<div class="histograms">{"".join(figures)}</div>',
+        paragraph(f"{note}.", note=True),
+    ]
+
+
+def _flat(origin: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested facts as one level, for a table."""
+    found: dict[str, Any] = {}
+    for name, value in origin.items():
+        if isinstance(value, Mapping):
+            found |= {f"{name}, {inner}": one for inner, one in _flat(value).items()}
+        else:
+            found[name] = value
+    return found
