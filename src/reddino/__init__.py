@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from reddino.pretraining.run.recipe import read_recipe
     from reddino.reviewing.agreement import Kappa
     from reddino.reviewing.simulation_report import SimulationReport
+    from reddino.slide_reports.report import SlideReport
     from reddino.smears.failures import Failures
     from reddino.smears.findings import Finding
     from reddino.smears.manifest import Manifest, join_manifests, read_manifest, write_manifest
@@ -77,6 +78,7 @@ _EXPORTS = {
     "reddino.networks.encoder": ("Encoder",),
     "reddino.reviewing.agreement": ("Kappa",),
     "reddino.reviewing.simulation_report": ("SimulationReport",),
+    "reddino.slide_reports.report": ("SlideReport",),
     "reddino.smears.failures": ("Failures",),
     "reddino.smears.findings": ("Finding",),
     "reddino.smears.manifest": ("Manifest", "join_manifests", "read_manifest", "write_manifest"),
@@ -97,6 +99,7 @@ __all__ = [
     "RedDinoError",
     "ReviewedLabels",
     "SimulationReport",
+    "SlideReport",
     "__version__",
     "batch",
     "cells",

@@ -73,6 +73,13 @@ COMMANDS = (
     Command("labels", ("labels", "inputs/review.sqlite", "--out", "out/l.csv", "--kappas", "out/k.csv")),
     Command("predict", ("predict", "inputs/classifier", CELLS, "--out", "out/p.csv", "--overlays", "out/o")),
     Command(
+        "slides",
+        (
+            *("slides", "inputs/predictions.csv", "--classifier", "inputs/classifier", "--images", CELLS),
+            *("--fhir", "--out", "out/s"),
+        ),
+    ),
+    Command(
         "explore",
         (
             "explore",
@@ -110,6 +117,7 @@ def make_inputs(folder: Path, verbs: Verbs) -> None:
     for tokens in (
         ("embed", CELLS, "--model", "colour-histogram", "--out", "inputs/table"),
         ("fit", "inputs/table", "--folds", "2", "--out", "inputs/classifier"),
+        ("predict", "inputs/classifier", CELLS, "--out", "inputs/predictions.csv"),
         (
             *("labels", "inputs/review.sqlite", "--table", "inputs/table", "--images", CELLS),
             *("--add", CELLS, "--reader", "Ada"),

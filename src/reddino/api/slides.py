@@ -15,7 +15,7 @@ from reddino.foundations.provenance import hash_bytes, provenance
 from reddino.slide_reports.build import Wanted, build_report, origin_of, write_report
 from reddino.slide_reports.fields import FieldLimits
 from reddino.slide_reports.grades import read_grades
-from reddino.slide_reports.page import Report
+from reddino.slide_reports.report import SlideReport
 
 
 @numbers_in_range
@@ -35,7 +35,7 @@ def slides(
     keep_fields: bool = False,
     fhir: bool = False,
     seed: int = 0,
-) -> Report:
+) -> SlideReport:
     """Write a report of slides: the fraction of each class with its interval, grades, sizes and shapes.
 
     Args:

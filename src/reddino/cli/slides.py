@@ -15,9 +15,7 @@ from reddino.cli.program import app
 from reddino.cli.terminal import complain, print_line, show_tables
 from reddino.foundations.counting import counted
 from reddino.foundations.visible import short
-from reddino.slide_reports.build import PAGE_FILE
-from reddino.slide_reports.page import Report
-from reddino.slide_reports.wording import NO_DIAGNOSIS, graded, ungraded
+from reddino.slide_reports.choices import NO_DIAGNOSIS, PAGE_FILE
 
 #: Slides that are listed, and letters of a name.
 MOST, LETTERS = 40, 32
@@ -81,18 +79,16 @@ def slides(
     print_line(f"{out / PAGE_FILE}: {counted(len(report.slides), 'slide')}. {NO_DIAGNOSIS}")
 
 
-def slides_table(report: Report) -> Table:
+def slides_table(report: reddino.SlideReport) -> Table:
     """Return a row for each slide: what was counted, and what reaches a grade."""
     table = Table(show_lines=True)
-    for name, style in (("slide", "left"), ("red cells", "right"), ("fields", "right"), ("grades", "left")):
-        table.add_column(name, justify="right" if style == "right" else "left", overflow="fold")
-    for name, slide in list(zip(report.names, report.slides, strict=True))[:MOST]:
-        found = "; ".join(graded(slide, report.grades))
-        few = any(ungraded(one) for one in slide.classes)
-        fields = f"{slide.used} of {len(slide.fields)}"
-        table.add_row(
-            short(name, LETTERS), str(slide.cells), fields, found or ("too few cells" if few else "none")
-        )
-    if len(report.slides) > MOST:
-        table.add_row(f"({len(report.slides) - MOST} more)", "", "", "slides.csv has them all")
+    table.add_column("slide", overflow="fold")
+    table.add_column("red cells", justify="right")
+    table.add_column("fields", justify="right")
+    table.add_column("grades (fraction, 95 % interval)", overflow="fold")
+    rows = report.rows()
+    for name, cells, fields, grades in rows[:MOST]:
+        table.add_row(short(name, LETTERS), cells, fields, grades)
+    if len(rows) > MOST:
+        table.add_row(f"({len(rows) - MOST} more)", "", "", "slides.csv has them all")
     return table

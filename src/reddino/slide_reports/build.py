@@ -15,27 +15,27 @@ from reddino.foundations.counting import counted
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.stages import watched
 from reddino.slide_reports.cells import Cells, cells_of
+from reddino.slide_reports.choices import (
+    FHIR_FILE,
+    FIELDS_FILE,
+    NO_DIAGNOSIS,
+    NOTE_FILE,
+    PAGE_FILE,
+    SHAPES_FILE,
+    SLIDES_FILE,
+)
 from reddino.slide_reports.conformal import sets, thresholds
 from reddino.slide_reports.errors_of import errors_of
 from reddino.slide_reports.fhir import fhir_bundle
 from reddino.slide_reports.fields import FieldLimits
 from reddino.slide_reports.grades import Grades
 from reddino.slide_reports.looked_at import Looked, look
-from reddino.slide_reports.page import MOST_SLIDES, Report, report_page
+from reddino.slide_reports.page import MOST_SLIDES, report_page
 from reddino.slide_reports.quantification import Errors
-from reddino.slide_reports.result_files import (
-    FIELDS_FILE,
-    SHAPES_FILE,
-    SLIDES_FILE,
-    write_fields,
-    write_shapes,
-    write_slides,
-)
+from reddino.slide_reports.report import SlideReport
+from reddino.slide_reports.result_files import write_fields, write_shapes, write_slides
 from reddino.slide_reports.shapes import beside
 from reddino.slide_reports.slide import Counting, SlideResult
-from reddino.slide_reports.wording import NO_DIAGNOSIS
-
-PAGE_FILE, NOTE_FILE, FHIR_FILE = "report.html", "slides.json", "slides.fhir.json"
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def build_report(
     grades: Grades,
     wanted: Wanted,
     origin: Mapping[str, Any],
-) -> Report:
+) -> SlideReport:
     """Count the slides of predictions.
 
     Raises:
@@ -99,7 +99,7 @@ def build_report(
     if references:
         own = [[measures[i] for i in references if i != number] for number in range(len(slides))]
         measures = [beside(one, others) for one, others in zip(measures, own, strict=True)]
-    return Report(
+    return SlideReport(
         slides=slides,
         measures=measures,
         references=references,
@@ -171,12 +171,11 @@ def _method(cells: Cells, errors: Errors | None, why: str, wanted: Wanted) -> li
         "interval (Wilson, clustered by field) holds the sampling of cells alone."
     ]
     if errors is not None and not why:
-        groups = int((errors.by_group.sum(axis=(1, 2)) > 0).sum())
         found.append(
             "The adjusted fraction takes away how often the classifier confuses classes, as seen on "
-            f"{counted(int(errors.counts.sum()), 'held-out cell')} of {counted(groups, 'group')} (EM on the "
-            "confusion matrix); its interval, 95 %, holds the sampling of cells and fields, what is not "
-            "known of the confusions (bootstrap over the groups), and how they differ from "
+            f"{counted(int(errors.counts.sum()), 'held-out cell')} of {counted(errors.groups, 'group')} "
+            "(unfolding by their confusion matrix); its interval, 95 %, holds the sampling of cells and fields, what is "
+            "not known of the confusions (bootstrap over the groups), and how they differ from "
             + ("slide to slide." if errors.of_slides else "picture to picture.")
         )
         if not errors.of_slides:
@@ -207,7 +206,7 @@ def _method(cells: Cells, errors: Errors | None, why: str, wanted: Wanted) -> li
     return found
 
 
-def write_report(out: Path, report: Report, *, fhir: bool = False) -> list[Path]:
+def write_report(out: Path, report: SlideReport, *, fhir: bool = False) -> list[Path]:
     """Write the files of a report to a folder, each whole, slides.csv last.
 
     Returns:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from reddino.slide_reports.page import Report
+from reddino.slide_reports.choices import NO_DIAGNOSIS
+from reddino.slide_reports.report import SlideReport
 from reddino.slide_reports.slide import ClassOnSlide, SlideResult
-from reddino.slide_reports.wording import NO_DIAGNOSIS, ungraded
+from reddino.slide_reports.wording import ungraded
 
 UCUM = "http://unitsofmeasure.org"
 CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
 ABSENT = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
 
 
-def fhir_bundle(report: Report) -> dict[str, Any]:
+def fhir_bundle(report: SlideReport) -> dict[str, Any]:
     """Return a `collection` Bundle of the slides, as JSON values.
 
     Observations are `preliminary`, since nobody has looked at them, name no patient, and have codes as text:
@@ -28,7 +29,7 @@ def fhir_bundle(report: Report) -> dict[str, Any]:
     }
 
 
-def _observation(name: str, slide: SlideResult, report: Report) -> dict[str, Any]:
+def _observation(name: str, slide: SlideResult, report: SlideReport) -> dict[str, Any]:
     components: list[dict[str, Any]] = [_count("red cells counted", slide.cells)]
     for one in slide.classes:
         components += _components(one)
@@ -66,7 +67,7 @@ def _components(one: ClassOnSlide) -> list[dict[str, Any]]:
     ]
 
 
-def _grade(one: ClassOnSlide, report: Report) -> list[dict[str, Any]]:
+def _grade(one: ClassOnSlide, report: SlideReport) -> list[dict[str, Any]]:
     feature = report.grades.feature_of(one.name)
     if feature is None or not one.grade:
         return []

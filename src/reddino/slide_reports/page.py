@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from reddino.embedding.view_encoder import Images
 from reddino.figures.page.document import Document, escape, facts, paragraph, table
 from reddino.foundations.counting import counted
+from reddino.slide_reports.choices import NO_DIAGNOSIS
 from reddino.slide_reports.drawings import example_rows, histogram, interval_chart, shown
 from reddino.slide_reports.grades import Grades, unverified
-from reddino.slide_reports.shapes import Measure
-from reddino.slide_reports.slide import SlideResult, titles
+from reddino.slide_reports.report import SlideReport
+from reddino.slide_reports.slide import SlideResult
 from reddino.slide_reports.wording import (
-    NO_DIAGNOSIS,
     counted_line,
-    graded,
     impression,
     percent,
     ungraded,
@@ -32,35 +29,7 @@ PAGE_BREAK = '<div class="page-break"></div>'
 DISTRIBUTIONS = ("diameter", "roundness (1: a circle)", "central pallor (0: even stain)")
 
 
-@dataclass(frozen=True)
-class Report:
-    """Slides and what is known of how they were counted.
-
-    Attributes:
-        slides: in order.
-        measures: sizes and shapes of each slide; empty where not measured.
-        references: numbers of the slides that the others are compared with.
-        examples: of each slide, cells (n, s, s, 3) by class.
-        grades: thresholds.
-        method: sentences on how fractions were made.
-        origin: provenance.
-    """
-
-    slides: Sequence[SlideResult]
-    measures: Sequence[Sequence[Measure]]
-    references: Sequence[int]
-    examples: Sequence[Mapping[str, Images]]
-    grades: Grades
-    method: Sequence[str]
-    origin: Mapping[str, Any]
-
-    @property
-    def names(self) -> list[str]:
-        """Names of the slides, each once."""
-        return titles(self.slides)
-
-
-def report_page(report: Report) -> str:
+def report_page(report: SlideReport) -> str:
     """Return the page (HTML) of a report; it fetches nothing, and prints a sheet for each slide."""
     cells = sum(slide.cells for slide in report.slides)
     document = Document(
@@ -79,23 +48,19 @@ def report_page(report: Report) -> str:
     return document.html()
 
 
-def _overview(report: Report) -> list[str]:
+def _overview(report: SlideReport) -> list[str]:
     """Return a row for each slide: what was counted, and what reaches a grade."""
     compared = any(slide.verdict for slide in report.slides)
-    header = ["slide", "red cells", "fields used", "left out", "grades (fraction, 95 % interval)"]
+    header = ["slide", "red cells", "fields", "grades (fraction, 95 % interval)"]
     header += ["beside what was learned"] if compared else []
-    rows = []
-    for name, slide in zip(report.names, report.slides, strict=True):
-        found = "; ".join(graded(slide, report.grades))
-        if not found:
-            few = any(ungraded(one) for one in slide.classes)
-            found = "too few cells" if few else "none reaches a grade"
-        row = [name, str(slide.cells), str(slide.used), str(len(slide.left_out)), found]
-        rows.append([*row, slide.verdict or "not compared"] if compared else row)
-    return [f'<p class="no-diagnosis">{escape(NO_DIAGNOSIS)}</p>', table(header, rows, numbers=(1, 2, 3))]
+    rows = [
+        [*row, slide.verdict or "not compared"] if compared else list(row)
+        for row, slide in zip(report.rows(), report.slides, strict=True)
+    ]
+    return [f'<p class="no-diagnosis">{escape(NO_DIAGNOSIS)}</p>', table(header, rows, numbers=(1,))]
 
 
-def _method(report: Report) -> list[str]:
+def _method(report: SlideReport) -> list[str]:
     grades = report.grades
     lines = [paragraph(sentence) for sentence in report.method]
     lines.append(
@@ -132,7 +97,7 @@ def _unverified_note(names: Sequence[str]) -> str:
     )
 
 
-def _sheet(report: Report, number: int) -> list[str]:
+def _sheet(report: SlideReport, number: int) -> list[str]:
     """Return the sheet of a slide."""
     slide, grades = report.slides[number], report.grades
     parts = [
@@ -194,7 +159,7 @@ def _left_out(slide: SlideResult) -> list[str]:
     return ["<h3>Fields left out</h3>", table(["field", "cells", "why"], rows, numbers=(1,)), note]
 
 
-def _shapes(report: Report, number: int) -> list[str]:
+def _shapes(report: SlideReport, number: int) -> list[str]:
     """Return sizes and shapes of a slide: numbers, and their distributions."""
     slide = report.slides[number]
     measures = report.measures[number] if report.measures else ()

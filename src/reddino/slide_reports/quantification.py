@@ -2,8 +2,12 @@
 
 A classifier that calls a fraction of each class by another's name gives counts that are wrong even of endless
 cells. How often it does is known from its held-out cells: row i of the confusion matrix M holds how cells of
-class i are answered. The expected answers on a slide with fractions p are p M, and the fractions that make
-the answers on it most probable are found by EM (adjusted counts: Forman 2008, Vaz, Izbicki and Stern 2019).
+class i are answered. The expected answers on a slide with fractions p are p M.
+
+The fractions that make the answers most probable (EM on M) take all errors away, and are further from the
+truth than plain counts where a few hundred cells of a dozen classes are counted: they follow each accident of
+the counts. The fraction that is reported is the first step of that EM from the plain counts, as in iterative
+unfolding (D'Agostini 1995). Its interval is that of the fractions by which the answers can be explained.
 """
 
 from __future__ import annotations
@@ -17,18 +21,20 @@ Real = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
-#: Steps of EM, and the change of a fraction below which it ends.
-MOST_STEPS, TOLERANCE = 2000, 1e-6
 #: Cells that are added to each row of a confusion matrix, spread over the answers as all cells are.
 PRIOR_CELLS = 1.0
-#: Draws of the bootstrap.
-DRAWS = 1000
+#: Draws of the intervals, and steps that each takes from the plain counts.
+DRAWS, STEPS = 400, 40
+#: Cells of each class that are presumed before the slide is seen: few, since most slides hold few classes.
+SPARSE = 0.15
 #: Smallest singular value of a confusion matrix, relative to the largest, with which it is inverted.
 LEAST_SINGULAR = 0.02
+#: Fraction of a class's cells with an answer, at least, for whose missing ones its count is raised.
+LEAST_ANSWERED = 0.05
 #: Held-out groups with fewer of which nothing is adjusted.
 LEAST_GROUPS = 10
-#: Largest correlation that is drawn: beyond it, a row would be one answer alone.
-_MOST_ALIKE = 0.9
+#: Smallest and largest correlation that is drawn: one row would be one answer alone, or never differ.
+_LEAST_ALIKE, _MOST_ALIKE = 1e-3, 0.9
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,11 @@ class Errors:
         """Return (k, m) held-out cells by class and answer."""
         return np.asarray(self.by_group.sum(axis=0))
 
+    @property
+    def groups(self) -> int:
+        """Return the number of groups that hold a cell."""
+        return int((self.by_group.sum(axis=(1, 2)) > 0).sum())
+
     def recognised(self) -> Flags:
         """Return (k,) which classes were right at least once."""
         return np.diagonal(self.counts) > 0
@@ -67,13 +78,13 @@ class Errors:
 
     def why_not(self) -> str:
         """Return why no fraction can be adjusted; "" where it can."""
-        groups = int((self.by_group.sum(axis=(1, 2)) > 0).sum())
-        if groups < LEAST_GROUPS:
-            return f"it was held out on {groups} groups, and {LEAST_GROUPS} are needed to know its errors"
+        if self.groups < LEAST_GROUPS:
+            return f"it was held out on {self.groups} groups, of which its errors need {LEAST_GROUPS}"
         known = self.recognised()
         if known.sum() < 2:
             return "it recognised fewer than two of its classes where they were held out"
-        singular = np.linalg.svd(self.matrix()[known], compute_uv=False)
+        rates = self.counts[known] / self.counts[known].sum(axis=1, keepdims=True)
+        singular = np.linalg.svd(rates, compute_uv=False)
         if singular[-1] < LEAST_SINGULAR * singular[0]:
             return "it answers two classes so much alike that their fractions cannot be told apart"
         return ""
@@ -82,8 +93,8 @@ class Errors:
 def smoothed(counts: Real) -> Real:
     """Return counts (..., k, m) as rates of each row, with `PRIOR_CELLS` added to it.
 
-    They are spread as the answers to all cells are, but for the class itself, so that an error that was never
-    seen is not taken for impossible. A row without a cell is that spread.
+    They are spread as the answers to all cells are, so that an error that was never seen is not taken for
+    impossible. A row without a cell is that spread.
     """
     spread = counts.sum(axis=-2, keepdims=True) + 0.5
     spread = spread / spread.sum(axis=-1, keepdims=True)
@@ -100,9 +111,7 @@ def intraclass(by_group: Real) -> float:
     between = within = 0.0
     sizes = by_group.sum(axis=2)  # (g, k)
     for one in range(by_group.shape[1]):
-        size = sizes[:, one]
-        table = by_group[size > 0, one]
-        size = size[size > 0]
+        table, size = by_group[sizes[:, one] > 0, one], sizes[sizes[:, one] > 0, one]
         groups, cells = len(size), float(size.sum())
         if groups < 2 or cells <= groups:
             continue
@@ -118,27 +127,25 @@ def intraclass(by_group: Real) -> float:
     return float(np.clip(between / total, 0.0, _MOST_ALIKE)) if total > 0 else 0.0
 
 
-def adjusted_fractions(answers: Real, matrix: Real) -> Real:
-    """Return the fractions of the classes that make answers most probable.
+def unfolded(answers: Real, start: Real, matrix: Real, steps: int = 1) -> Real:
+    """Return fractions after steps of EM towards those that make answers most probable.
 
     Args:
-        answers: (..., m) fractions of each answer.
-        matrix: (..., k, m) how often each class is given each.
+        answers: (m,) fractions of each answer.
+        start: (k,) fractions that it begins with.
+        matrix: (k, m) how often each class is given each answer.
+        steps: of EM; many give the adjusted counts of maximum likelihood.
 
     Returns:
-        (..., k) fractions with sum 1.
+        (k,) fractions with sum 1.
     """
-    answers, matrix = np.asarray(answers, np.float64), np.asarray(matrix, np.float64)
-    classes = matrix.shape[-2]
-    found = np.full((*np.broadcast_shapes(answers.shape[:-1], matrix.shape[:-2]), classes), 1.0 / classes)
-    for _ in range(MOST_STEPS):
-        expected = np.einsum("...k,...km->...m", found, matrix)
-        ratio = np.where(answers > 0, answers / np.maximum(expected, 1e-300), 0.0)
-        changed = found * np.einsum("...m,...km->...k", ratio, matrix)
-        changed /= np.maximum(changed.sum(axis=-1, keepdims=True), 1e-300)
-        if np.abs(changed - found).max() < TOLERANCE:
-            return np.asarray(changed)
-        found = changed
+    found = start
+    for _ in range(steps):
+        expected = found @ matrix
+        found = found * (
+            matrix @ np.divide(answers, expected, out=np.zeros_like(answers), where=expected > 0)
+        )
+        found = found / found.sum()
     return found
 
 
@@ -154,15 +161,15 @@ class Estimate:
 def estimate(by_field: Real, errors: Errors, *, draws: int = DRAWS, seed: int = 0) -> Estimate:
     """Return the adjusted fractions of a slide, with intervals of the cells' and of the classifier's chance.
 
-    Each draw takes the held-out groups anew (a Bayesian bootstrap: weights from a flat Dirichlet
-    distribution), draws from their rates those of this one slide, which differ from the mean as groups do
-    among each other, and draws the answers of the slide's cells, of which the cells of a field are worth
-    fewer where fields differ. The intervals are the 2.5 % and 97.5 % quantiles of the fractions.
+    The interval holds the middle 95 % of draws, each of which takes the held-out groups anew (a Bayesian
+    bootstrap: weights from a flat Dirichlet distribution) and then draws, in turn and by Gibbs sampling, the
+    true classes of the answers, the fractions, and the rates of this one slide, which differ from the mean
+    as those of groups do among each other. Where fields differ, the cells of a field are worth fewer.
 
     Args:
         by_field: (f, m) cells of each field by answer.
         errors: of the classifier; `why_not` must be "".
-        draws: of the bootstrap.
+        draws: of the intervals.
         seed: of the draws.
 
     Returns:
@@ -172,32 +179,42 @@ def estimate(by_field: Real, errors: Errors, *, draws: int = DRAWS, seed: int = 
     known = errors.recognised()
     answers = by_field.sum(axis=0)
     total = float(answers.sum())
-    fraction = adjusted_fractions(answers / total, errors.matrix()[known])
+    matrix = errors.matrix()[known]
+    # Classes are answered more or less often; where none is, all begin alike.
+    answered = np.maximum(matrix[:, : len(known)].sum(axis=1), LEAST_ANSWERED)
+    start = answers[: len(known)][known] / answered + 1e-9
+    fraction = unfolded(answers / total, start / start.sum(), matrix)
     rng = np.random.default_rng(seed)
     weights = rng.dirichlet(np.ones(len(errors.by_group)), draws) * len(errors.by_group)
-    matrices = smoothed(np.einsum("bg,gkm->bkm", weights, errors.by_group))
-    matrices = _of_one_slide(matrices, _alike_here(errors, by_field), rng)[:, known]
-    effective = effective_cells(by_field)
-    drawn = rng.dirichlet(np.maximum(answers * effective / total, 1e-9) + 0.5 / len(answers), draws)
-    spread = adjusted_fractions(drawn, matrices)
+    matrices = smoothed(np.einsum("bg,gkm->bkm", weights, errors.by_group))[:, known]
+    worth = np.rint(answers * effective_cells(by_field) / total).astype(np.int64)
+    spread = _explanations(worth, matrices, _alike_here(errors, by_field), rng)
     low, high = np.quantile(spread, (0.025, 0.975), axis=0)
     low, high = np.minimum(low, fraction), np.maximum(high, fraction)
     return Estimate(*(_filled(values, known) for values in (fraction, low, high)))
 
 
+def _explanations(answers: Numbers, means: Real, alike: float, rng: np.random.Generator) -> Real:
+    """Draw fractions by which answers (m,) can be explained, one for each mean matrix (b, k, m): (b, k)."""
+    worth = (1 - alike) / alike  # cells that the mean rates are worth on this slide
+    rates = means
+    fractions = rng.dirichlet(np.ones(means.shape[1]), len(means))
+    repeated = np.repeat(answers[None], len(means), axis=0)
+    for _ in range(STEPS):
+        blame = fractions[:, :, None] * rates
+        blame = blame / blame.sum(axis=1, keepdims=True)
+        truth = rng.multinomial(repeated, np.moveaxis(blame, 1, 2))  # (b, m, k)
+        drawn = rng.standard_gamma(SPARSE + truth.sum(axis=1))
+        fractions = np.maximum(drawn / drawn.sum(axis=1, keepdims=True), 1e-12)
+        drawn = rng.standard_gamma(np.maximum(worth * means, 1e-4) + np.moveaxis(truth, 1, 2))
+        rates = np.maximum(drawn / np.maximum(drawn.sum(axis=2, keepdims=True), 1e-300), 1e-9)
+    return np.asarray(fractions)
+
+
 def _alike_here(errors: Errors, by_field: Real) -> float:
     """Return how far the rates of this slide lie from the mean: of groups that are pictures, of its many."""
     fields = 1 if errors.of_slides else max(1, int((by_field.sum(axis=1) > 0).sum()))
-    return errors.alike / fields
-
-
-def _of_one_slide(matrices: Real, alike: float, rng: np.random.Generator) -> Real:
-    """Draw rates (b, k, m) of one group from their means, as groups differ (Dirichlet)."""
-    if alike <= 0:
-        return matrices
-    drawn = rng.standard_gamma(np.maximum(matrices * (1 - alike) / alike, 1e-6))
-    total = drawn.sum(axis=-1, keepdims=True)
-    return np.asarray(np.where(total > 0, drawn / np.where(total > 0, total, 1.0), matrices))
+    return max(errors.alike / fields, _LEAST_ALIKE)
 
 
 def effective_cells(by_field: Real) -> float:

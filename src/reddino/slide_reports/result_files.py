@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reddino.foundations.exports import write_csv
-from reddino.slide_reports.page import Report
+from reddino.slide_reports.report import SlideReport
 from reddino.slide_reports.slide import Fraction
 
-SLIDES_FILE, FIELDS_FILE, SHAPES_FILE = "slides.csv", "fields.csv", "shapes.csv"
 #: The columns that other programs rely on, and those after them.
 COLUMNS = ("slide", "class", "cells", "fraction", "low", "high", "grade")
 FURTHER = (
@@ -20,7 +19,7 @@ FURTHER = (
 )
 
 
-def write_slides(path: Path, report: Report) -> None:
+def write_slides(path: Path, report: SlideReport) -> None:
     """Write a row for each slide and class."""
     rows = []
     for name, slide in zip(report.names, report.slides, strict=True):
@@ -44,7 +43,7 @@ def write_slides(path: Path, report: Report) -> None:
     write_csv(path, (*COLUMNS, *FURTHER), rows)
 
 
-def write_fields(path: Path, report: Report) -> None:
+def write_fields(path: Path, report: SlideReport) -> None:
     """Write a row for each field: its cells, sharpness and overlap, and why it is left out."""
     rows = [
         [
@@ -57,7 +56,7 @@ def write_fields(path: Path, report: Report) -> None:
     write_csv(path, ("slide", "path", "cells", "sharpness", "overlap", "used", "why"), rows)
 
 
-def write_shapes(path: Path, report: Report) -> None:
+def write_shapes(path: Path, report: SlideReport) -> None:
     """Write a row for each slide and measure."""
     rows = [
         [

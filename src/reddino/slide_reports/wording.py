@@ -8,12 +8,6 @@ from reddino.foundations.counting import counted
 from reddino.slide_reports.grades import Grades
 from reddino.slide_reports.slide import ClassOnSlide, Fraction, SlideResult
 
-#: On the page, on each sheet of it, and in every file that it comes with.
-NO_DIAGNOSIS = (
-    "This is no diagnosis, and no result of a laboratory: a program for research counted what it takes for "
-    "red cells. A morphologist must look at the slide."
-)
-
 
 def percent(fraction: Fraction) -> str:
     """Return a fraction with its interval: `12.3 % (8.1 to 17.0)`; `-` where unknown."""

@@ -1,0 +1,53 @@
+"""A report of slides, before it is written: what was counted, measured and shown, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reddino.embedding.view_encoder import Images
+from reddino.slide_reports.grades import Grades
+from reddino.slide_reports.shapes import Measure
+from reddino.slide_reports.slide import SlideResult, titles
+from reddino.slide_reports.wording import graded, ungraded
+
+
+@dataclass(frozen=True)
+class SlideReport:
+    """Slides and what is known of how they were counted.
+
+    Attributes:
+        slides: in order.
+        measures: sizes and shapes of each slide; empty where not measured.
+        references: numbers of the slides that the others are compared with.
+        examples: of each slide, cells (n, s, s, 3) by class.
+        grades: thresholds.
+        method: sentences on how fractions were made.
+        origin: provenance.
+    """
+
+    slides: Sequence[SlideResult]
+    measures: Sequence[Sequence[Measure]]
+    references: Sequence[int]
+    examples: Sequence[Mapping[str, Images]]
+    grades: Grades
+    method: Sequence[str]
+    origin: Mapping[str, Any]
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the slides, each once."""
+        return titles(self.slides)
+
+    def rows(self) -> list[tuple[str, str, str, str]]:
+        """Return for each slide its name, red cells, fields that are used, and what reaches a grade."""
+        found = []
+        for name, slide in zip(self.names, self.slides, strict=True):
+            grades = "; ".join(graded(slide, self.grades))
+            if not grades:
+                few = any(ungraded(one) for one in slide.classes)
+                grades = "too few cells" if few else "none reaches a grade"
+            fields = f"{slide.used} of {len(slide.fields)}"
+            found.append((name, str(slide.cells), fields, grades))
+        return found
