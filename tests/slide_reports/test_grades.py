@@ -47,7 +47,7 @@ def test_grade__too_few_cells_are_not_graded_and_say_how_many_are_missing() -> N
     grades = read_grades()
     assert grades.grade("teardrop", 150, 0.3, 0.4) == "not graded: 50 cells missing"
     assert grades.grade("schistocyte", 999, 0.02, 0.04) == "not graded: 1 cell missing"
-    assert grades.grade("schistocyte", 1000, 0.02, 0.04) == "above 1 %"
+    assert grades.grade("schistocyte", 1000, 0.02, 0.04) == "more than 1 %"
     assert grades.grade("schistocyte", 1000, 0.001, 0.009) == "up to 1 %"
 
 

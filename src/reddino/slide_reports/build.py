@@ -174,9 +174,9 @@ def _method(cells: Cells, errors: Errors | None, why: str, wanted: Wanted) -> li
         found.append(
             "The adjusted fraction takes away how often the classifier confuses classes, as seen on "
             f"{counted(int(errors.counts.sum()), 'held-out cell')} of {counted(errors.groups, 'group')} "
-            "(unfolding by their confusion matrix); its interval, 95 %, holds the sampling of cells and fields, what is "
-            "not known of the confusions (bootstrap over the groups), and how they differ from "
-            + ("slide to slide." if errors.of_slides else "picture to picture.")
+            "(unfolding by their confusion matrix); its interval, 95 %, holds the sampling of cells and "
+            "fields, what is not known of the confusions (bootstrap over the groups), and how they differ "
+            + ("from slide to slide." if errors.of_slides else "from picture to picture.")
         )
         if not errors.of_slides:
             found.append(

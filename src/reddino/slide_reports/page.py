@@ -12,14 +12,14 @@ from reddino.figures.page.document import Document, escape, facts, paragraph, ta
 from reddino.foundations.counting import counted
 from reddino.slide_reports.choices import NO_DIAGNOSIS
 from reddino.slide_reports.drawings import example_rows, histogram, interval_chart, shown
-from reddino.slide_reports.grades import Grades, unverified
+from reddino.slide_reports.grades import Feature, Grades, unverified
 from reddino.slide_reports.report import SlideReport
 from reddino.slide_reports.slide import SlideResult
 from reddino.slide_reports.wording import (
     counted_line,
     impression,
     percent,
-    ungraded,
+    reached,
 )
 
 #: Slides that have a sheet of their own, and fields that are listed as left out.
@@ -57,7 +57,8 @@ def _overview(report: SlideReport) -> list[str]:
         [*row, slide.verdict or "not compared"] if compared else list(row)
         for row, slide in zip(report.rows(), report.slides, strict=True)
     ]
-    return [f'<p class="no-diagnosis">{escape(NO_DIAGNOSIS)}</p>', table(header, rows, numbers=(1,))]
+    listed = f'<div class="slide-report">{table(header, rows, numbers=(1,))}</div>'
+    return [f'<p class="no-diagnosis">{escape(NO_DIAGNOSIS)}</p>', listed]
 
 
 def _method(report: SlideReport) -> list[str]:
@@ -74,20 +75,29 @@ def _method(report: SlideReport) -> list[str]:
     rows = [
         [
             one.feature,
-            "; ".join(f"{band.grade} above {band.above:g} %" for band in one.bands),
+            _bands(one),
             str(grades.least_of(one)),
             one.source + ("" if one.verified else " - unverified"),
         ]
         for one in features
     ]
     if rows:
-        lines.append(table(["feature", "grades", "red cells needed", "source"], rows, numbers=(2,)))
+        listed = table(["feature", "grades", "red cells needed", "source"], rows, numbers=(2,))
+        lines.append(f'<div class="slide-report">{listed}</div>')
     doubtful = unverified(features)
     if doubtful:
         lines.append(
             f'<p class="warning">{escape(_unverified_note(doubtful))}</p>',
         )
     return lines
+
+
+def _bands(feature: Feature) -> str:
+    """Return the thresholds of a feature in words; a grade that names its own is not followed by it."""
+    return "; ".join(
+        band.grade if "%" in band.grade else f"{band.grade} above {band.above:g}\u00a0%"
+        for band in feature.bands
+    )
 
 
 def _unverified_note(names: Sequence[str]) -> str:
@@ -140,7 +150,8 @@ def _class_table(slide: SlideResult, grades: Grades) -> str:
     rows = []
     for one in sorted(slide.classes, key=lambda one: -one.best[0] if math.isfinite(one.best[0]) else 1.0):
         feature = grades.feature_of(one.name)
-        mark = "" if feature is None or feature.verified or ungraded(one) else " (unverified)"
+        doubtful = feature is not None and not feature.verified and reached(one, grades)
+        mark = " (unverified)" if doubtful else ""
         row = [one.name, str(one.cells), percent(one.plain)]
         row += [percent(one.adjusted) if one.is_adjusted else "not known"] if adjusted else []
         row += [f"{one.grade}{mark}" if one.grade else "-"]

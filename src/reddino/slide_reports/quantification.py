@@ -162,9 +162,9 @@ def estimate(by_field: Real, errors: Errors, *, draws: int = DRAWS, seed: int = 
     """Return the adjusted fractions of a slide, with intervals of the cells' and of the classifier's chance.
 
     The interval holds the middle 95 % of draws, each of which takes the held-out groups anew (a Bayesian
-    bootstrap: weights from a flat Dirichlet distribution) and then draws, in turn and by Gibbs sampling, the
-    true classes of the answers, the fractions, and the rates of this one slide, which differ from the mean
-    as those of groups do among each other. Where fields differ, the cells of a field are worth fewer.
+    bootstrap: weights from a flat Dirichlet distribution), draws the rates of this one slide, which differ
+    from the mean as those of groups do among each other, and then by Gibbs sampling the true classes of the
+    answers and the fractions. Where fields differ, the cells of a field are worth fewer.
 
     Args:
         by_field: (f, m) cells of each field by answer.
@@ -196,8 +196,9 @@ def estimate(by_field: Real, errors: Errors, *, draws: int = DRAWS, seed: int = 
 
 def _explanations(answers: Numbers, means: Real, alike: float, rng: np.random.Generator) -> Real:
     """Draw fractions by which answers (m,) can be explained, one for each mean matrix (b, k, m): (b, k)."""
-    worth = (1 - alike) / alike  # cells that the mean rates are worth on this slide
-    rates = means
+    drawn = rng.standard_gamma(np.maximum(means * (1 - alike) / alike, 1e-4))
+    # Not drawn anew from the answers: two classes could then change places.
+    rates = np.maximum(drawn / np.maximum(drawn.sum(axis=2, keepdims=True), 1e-300), 1e-9)
     fractions = rng.dirichlet(np.ones(means.shape[1]), len(means))
     repeated = np.repeat(answers[None], len(means), axis=0)
     for _ in range(STEPS):
@@ -206,8 +207,6 @@ def _explanations(answers: Numbers, means: Real, alike: float, rng: np.random.Ge
         truth = rng.multinomial(repeated, np.moveaxis(blame, 1, 2))  # (b, m, k)
         drawn = rng.standard_gamma(SPARSE + truth.sum(axis=1))
         fractions = np.maximum(drawn / drawn.sum(axis=1, keepdims=True), 1e-12)
-        drawn = rng.standard_gamma(np.maximum(worth * means, 1e-4) + np.moveaxis(truth, 1, 2))
-        rates = np.maximum(drawn / np.maximum(drawn.sum(axis=2, keepdims=True), 1e-300), 1e-9)
     return np.asarray(fractions)
 
 

@@ -16,9 +16,11 @@ def percent(fraction: Fraction) -> str:
 
 
 def reached(one: ClassOnSlide, grades: Grades) -> bool:
-    """Return whether a class has a grade on a slide that is more than none."""
+    """Return whether the fraction of a class reaches a grade that is more than none."""
     feature = grades.feature_of(one.name)
-    return bool(one.grade) and feature is not None and not ungraded(one) and one.grade != feature.below
+    if feature is None or not one.grade or ungraded(one):
+        return False
+    return feature.grade_of(one.best[0]) != feature.below
 
 
 def ungraded(one: ClassOnSlide) -> bool:
@@ -27,9 +29,9 @@ def ungraded(one: ClassOnSlide) -> bool:
 
 
 def graded(slide: SlideResult, grades: Grades) -> list[str]:
-    """Return in words the features that reach a grade, or may: `teardrop cells 2+ (12.3 %, 8.1 to 17.0)`.
+    """Return in words the features whose fraction reaches a grade: `teardrop cells 2+ (12.3 %, 8.1 to 17.0)`.
 
-    The most frequent first.
+    The most frequent first; the grade is a range where the interval crosses a threshold.
     """
     found = []
     for one in sorted(slide.classes, key=lambda one: -(one.best[0] if math.isfinite(one.best[0]) else -1)):
