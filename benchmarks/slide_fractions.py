@@ -34,13 +34,15 @@ from reddino.evaluation.class_map import labelled_rows
 from reddino.evaluation.splits import folds_of_groups
 from reddino.figures.fractions import fraction_interval
 from reddino.slide_reports.errors_of import errors_of
-from reddino.slide_reports.quantification import Errors, estimate
+from reddino.slide_reports.quantification import Errors, estimate, unfolded
 from reddino.synthetic.morphologies import MORPHOLOGIES
 from reddino.synthetic.write import Settings, slide_patients
 
 Real = npt.NDArray[np.float64]
 #: Principal components of the vectors that a classifier learns on, so that this takes minutes.
 COMPONENTS = 128
+#: Methods that are tried without an interval.
+ALONE = ("EM of probabilities", "adjusted to the end")
 
 
 @dataclass(frozen=True)
@@ -136,8 +138,9 @@ class Tally:
 
 def judged(classifier: Classifier, errors: Errors, slides: Iterator[Slide]) -> dict[str, Tally]:
     """Errors and coverage by method."""
-    found = {name: Tally([], [], []) for name in ("plain", "adjusted", "EM of probabilities")}
+    found = {name: Tally([], [], []) for name in ("plain", "adjusted", *ALONE)}
     classes = len(classifier.classes)
+    unknown = np.full(classes, np.nan)
     for slide in slides:
         answer = slide.probabilities.argmax(axis=1)
         by_field = np.zeros((slide.fields.max() + 1, classes))
@@ -147,7 +150,10 @@ def judged(classifier: Classifier, errors: Errors, slides: Iterator[Slide]) -> d
         made = estimate(by_field, errors)
         found["adjusted"].add(made.fraction, made.low, made.high, slide.truth)
         em = estimated(slide.probabilities, learned_priors(classifier))[0]
-        found["EM of probabilities"].add(em, np.full(classes, np.nan), np.full(classes, np.nan), slide.truth)
+        found["EM of probabilities"].add(em, unknown, unknown, slide.truth)
+        answers = by_field.sum(axis=0) / by_field.sum()
+        likeliest = unfolded(answers, np.full(classes, 1 / classes), errors.matrix(), steps=500)
+        found["adjusted to the end"].add(likeliest, unknown, unknown, slide.truth)
     return found
 
 
@@ -158,7 +164,7 @@ def show(title: str, found: dict[str, Tally], classes: tuple[str, ...], every: b
         covered = "-" if np.isnan(width).all() else f"{100 * held.mean():.1f} %"
         wide = "-" if np.isnan(width).all() else f"{100 * width.mean():.2f}"
         print(f"| {title} | {len(error)} | {name} | {100 * error.mean():.2f} | {covered} | {wide} |")
-        if every and name != "EM of probabilities":
+        if every and name not in ALONE:
             parts = (f"{one} {100 * held[:, i].mean():.0f}" for i, one in enumerate(classes))
             print(f"  by class, %: {', '.join(parts)}")
 

@@ -29,7 +29,7 @@ def test_sets__hold_the_class_at_the_stated_rate_however_frequent_it_is(error: f
     assert new.truth is not None and new.probabilities is not None
     inside = sets(new.probabilities, least)[np.arange(len(new.truth)), new.truth]
     for number in range(3):
-        assert inside[new.truth == number].mean() == pytest.approx(1 - error, abs=0.025)
+        assert inside[new.truth == number].mean() == pytest.approx(1 - error, abs=0.04)
 
 
 def test_thresholds__a_class_with_too_few_cells_is_in_every_set() -> None:

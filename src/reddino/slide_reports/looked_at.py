@@ -12,9 +12,11 @@ import numpy.typing as npt
 
 from reddino.embedding.view_encoder import Images
 from reddino.figures.row_pictures import Pictures
+from reddino.foundations.errors import RedDinoError
 from reddino.slide_reports.cells import Cells
 from reddino.slide_reports.fields import relative_sharpness
 from reddino.slide_reports.shapes import COLUMNS, SIDE, Shapes, measure_cells, shapes_of
+from reddino.smears.contents import read_content
 
 Real = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
@@ -86,9 +88,11 @@ def look(cells: Cells, images: str | Path, *, seed: int = 0) -> Looked:
         seed: of the sample.
 
     Raises:
-        RedDinoError: none of the pictures is there, or the predictions name no places of cells.
+        RedDinoError: none of the pictures is there, one is another picture now, or the predictions name no
+            places of cells.
     """
     pictures = Pictures.of(cells.file.as_embeddings(), images)
+    _require_same_pictures(cells, pictures.root)
     rng = np.random.default_rng(seed)
     chosen = [rng.permutation(rows[cells.red[rows]])[:MOST_CELLS] for rows in cells.rows_of().values()]
     rows = np.sort(np.concatenate(chosen)) if chosen else np.zeros(0, np.int64)
@@ -100,6 +104,21 @@ def look(cells: Cells, images: str | Path, *, seed: int = 0) -> Looked:
         views = pictures.cut(part, SIDE)
         shapes[part], sharpness[part] = measure_cells(views, side[part] / diameter[part])
     return Looked(rows, shapes[rows], sharpness[rows], pictures)
+
+
+def _require_same_pictures(cells: Cells, root: Path) -> None:
+    """Refuse other pictures of the same names, where the note of the predictions holds their fingerprints.
+
+    Raises:
+        RedDinoError: names the first.
+    """
+    for path in dict.fromkeys(cells.paths):
+        now = read_content(root / path) if path in cells.file.pictures else None
+        if now is not None and now.digest != cells.file.pictures[path]:
+            raise RedDinoError(
+                f"'{path}' below {root} is another picture than that which was predicted: give the folder of "
+                "the predicted ones with --images, or predict again"
+            )
 
 
 def _parts(order: Numbers, paths: Sequence[str]) -> list[Numbers]:
