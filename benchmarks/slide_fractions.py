@@ -47,12 +47,22 @@ ALONE = ("EM of probabilities", "adjusted to the end")
 
 @dataclass(frozen=True)
 class Slide:
-    """The cells of a slide: class probabilities, fields, and the true fractions of the classes."""
+    """The cells of a slide: class probabilities, fields, and the true fractions of the classes.
+
+    `truth` is that of the slide, of which the cells are a sample; `counted` that of these cells themselves.
+    """
 
     name: str
     probabilities: Real
     fields: npt.NDArray[np.int64]
     truth: Real
+    counted: Real
+
+
+def shares(labels: list[str], classes: tuple[str, ...]) -> Real:
+    """Return the fractions of the classes among labels."""
+    counts = np.array([labels.count(name) for name in classes], dtype=np.float64)
+    return counts / counts.sum()
 
 
 def drawn_truth(folder: Path, classes: tuple[str, ...]) -> dict[str, Real]:
@@ -75,11 +85,13 @@ def drawn_slides(classifier: Classifier, table: Embeddings, folder: Path) -> Ite
     table = table.select(np.flatnonzero(known))
     probabilities = predict_embeddings(classifier, table).probabilities
     truth = drawn_truth(folder, classifier.classes)
+    labels = table.strings("label")
     slides, paths = np.array(table.strings("slide")), np.array(table.strings("path"))
     for name in sorted(set(slides)):
         rows = np.flatnonzero(slides == name)
         fields = np.unique(paths[rows], return_inverse=True)[1]
-        yield Slide(str(name), probabilities[rows], fields, truth[str(name)])
+        own = shares([labels[row] for row in rows.tolist()], classifier.classes)
+        yield Slide(str(name), probabilities[rows], fields, truth[str(name)], own)
 
 
 def dealt_slides(
@@ -101,7 +113,11 @@ def dealt_slides(
         # The slide is all groups in these weights: what the fields are a sample of.
         mix = (weight / weight.sum()) @ by_group
         yield Slide(
-            str(number), probabilities[rows], np.unique(group[rows], return_inverse=True)[1], mix / mix.sum()
+            str(number),
+            probabilities[rows],
+            np.unique(group[rows], return_inverse=True)[1],
+            mix / mix.sum(),
+            shares(labels[rows].tolist(), classifier.classes),
         )
 
 
@@ -127,18 +143,20 @@ class Tally:
     """Errors and held intervals of one method over slides and classes."""
 
     errors: list[Real]
+    beside: list[Real]
     held: list[npt.NDArray[np.bool_]]
     widths: list[Real]
 
-    def add(self, fraction: Real, low: Real, high: Real, truth: Real) -> None:
-        self.errors.append(np.abs(fraction - truth))
-        self.held.append((low <= truth) & (truth <= high))
+    def add(self, slide: Slide, fraction: Real, low: Real, high: Real) -> None:
+        self.errors.append(np.abs(fraction - slide.truth))
+        self.beside.append(np.abs(fraction - slide.counted))
+        self.held.append((low <= slide.truth) & (slide.truth <= high))
         self.widths.append(high - low)
 
 
 def judged(classifier: Classifier, errors: Errors, slides: Iterator[Slide]) -> dict[str, Tally]:
     """Errors and coverage by method."""
-    found = {name: Tally([], [], []) for name in ("plain", "adjusted", *ALONE)}
+    found = {name: Tally([], [], [], []) for name in ("plain", "adjusted", *ALONE)}
     classes = len(classifier.classes)
     unknown = np.full(classes, np.nan)
     for slide in slides:
@@ -146,14 +164,14 @@ def judged(classifier: Classifier, errors: Errors, slides: Iterator[Slide]) -> d
         by_field = np.zeros((slide.fields.max() + 1, classes))
         np.add.at(by_field, (slide.fields, answer), 1)
         plain = np.array([fraction_interval(by_field[:, i], by_field.sum(axis=1)) for i in range(classes)]).T
-        found["plain"].add(*plain, slide.truth)
+        found["plain"].add(slide, plain[0], plain[1], plain[2])
         made = estimate(by_field, errors)
-        found["adjusted"].add(made.fraction, made.low, made.high, slide.truth)
+        found["adjusted"].add(slide, made.fraction, made.low, made.high)
         em = estimated(slide.probabilities, learned_priors(classifier))[0]
-        found["EM of probabilities"].add(em, unknown, unknown, slide.truth)
+        found["EM of probabilities"].add(slide, em, unknown, unknown)
         answers = by_field.sum(axis=0) / by_field.sum()
         likeliest = unfolded(answers, np.full(classes, 1 / classes), errors.matrix(), steps=500)
-        found["adjusted to the end"].add(likeliest, unknown, unknown, slide.truth)
+        found["adjusted to the end"].add(slide, likeliest, unknown, unknown)
     return found
 
 
@@ -163,7 +181,10 @@ def show(title: str, found: dict[str, Tally], classes: tuple[str, ...], every: b
         error, held, width = np.array(tally.errors), np.array(tally.held), np.array(tally.widths)
         covered = "-" if np.isnan(width).all() else f"{100 * held.mean():.1f} %"
         wide = "-" if np.isnan(width).all() else f"{100 * width.mean():.2f}"
-        print(f"| {title} | {len(error)} | {name} | {100 * error.mean():.2f} | {covered} | {wide} |")
+        beside = f"{100 * np.mean(tally.beside):.2f}"
+        print(
+            f"| {title} | {len(error)} | {name} | {100 * error.mean():.2f}, {beside} | {covered} | {wide} |"
+        )
         if every and name not in ALONE:
             parts = (f"{one} {100 * held[:, i].mean():.0f}" for i, one in enumerate(classes))
             print(f"  by class, %: {', '.join(parts)}")
@@ -191,8 +212,10 @@ def main() -> None:
         table = (shorter := Components.of(table.select(learn)))(table)
         made = fit_on_table(table.select(learn), Path(folder) / "c", seed=options.seed)
     errors = errors_of(made)
+    if errors is None:
+        raise SystemExit("the classifier keeps no held-out cells")
     print(f"{len(learn)} cells teach {len(made.classes)} classes, alike within a group: {errors.alike:.3f}")
-    print("| slides | number | method | mean absolute error, points | intervals that hold | width |")
+    print("| slides | number | method | mean error to slide, to cells | intervals that hold | width |")
     print("|---|---|---|---|---|---|")
     if options.held_out:
         known = [row for row in test.tolist() if table.strings("label")[row] in made.classes]

@@ -45,7 +45,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     bare = draw_fields(folder / "new", fields=8)
     table = bare.table
     place = table.column_names.index("slide")
-    names = [f"<b>{int(name[5:]) // 4}</b>" for name in table.column("slide").to_pylist()]
+    names = [f"<b>{int(str(name)[5:]) // 4}</b>" for name in table.column("slide").to_pylist()]
     two = Manifest(table.set_column(place, "slide", pa.array(names)), bare.root)
     write_manifest(two, folder / "new" / "manifest.csv")
     reddino.predict(folder / "c", folder / "new" / "manifest.csv", folder / "p.parquet", kinds=False)

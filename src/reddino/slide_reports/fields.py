@@ -118,7 +118,7 @@ def crowded_cells(paths: Sequence[str], x: Real, y: Real, diameter: Real, clumpe
         if len(rows) < 2:
             continue
         points = np.column_stack([x[rows], y[rows]])
-        distance = cKDTree(points).query(points, k=2)[0][:, 1]
+        distance = np.asarray(cKDTree(points).query(points, k=2)[0])[:, 1]
         crowded[rows] |= distance < NEAR * diameter[rows]
     return np.asarray(crowded)
 

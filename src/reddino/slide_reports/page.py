@@ -116,9 +116,9 @@ def _sheet(report: SlideReport, number: int) -> list[str]:
         paragraph(counted_line(slide)),
     ]
     if slide.verdict not in ("", "within"):
-        said = f"{slide.verdict}: {slide.sentence}" if slide.sentence else slide.verdict
+        said = f"{slide.verdict} ({slide.sentence})" if slide.sentence else slide.verdict
         parts.append(
-            f'<p class="warning">{escape(f"Beside the cells that the classifier learned from, {said}. ")}'
+            f'<p class="warning">{escape(f"Beside the cells that the classifier learned from: {said}. ")}'
             "The intervals do not hold what another laboratory changes.</p>"
         )
     if slide.why_plain:

@@ -140,8 +140,7 @@ class Counting:
         counted = rows[inside & red]
         by_field = self._by_field(counted)
         made, why = self._adjusted(by_field)
-        domain = cells.file.domain
-        verdict, sentence = domain.get(key) or domain.get((key[0], "")) or ("", "")
+        verdict, sentence = self._beside(key)
         sets = None if self.sets is None else self.sets[counted]
         return SlideResult(
             source=key[0],
@@ -160,6 +159,14 @@ class Counting:
             shapes=None,
             rows=counted,
         )
+
+    def _beside(self, key: tuple[str, str]) -> tuple[str, str]:
+        """Return the verdict on a slide with its sentence; where it has none of its own, on its source."""
+        domain = self.cells.file.domain
+        if key in domain:
+            return domain[key]
+        verdict, sentence = domain.get((key[0], ""), ("", ""))
+        return verdict, f"of the whole source, {sentence}" if sentence else ""
 
     def _by_field(self, rows: Numbers) -> Real:
         """Return (f, k + 1) counted cells of each field by answer; the last is none."""
