@@ -14,7 +14,7 @@ from reddino.foundations.atomic import write_text
 from reddino.foundations.counting import counted
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.stages import watched
-from reddino.slide_reports.cells import Cells, cells_of
+from reddino.slide_reports.cells import PredictedCells, cells_of
 from reddino.slide_reports.choices import (
     FHIR_FILE,
     FIELDS_FILE,
@@ -110,7 +110,7 @@ def build_report(
     )
 
 
-def _errors(classifier: Classifier | None, cells: Cells) -> tuple[Errors | None, str]:
+def _errors(classifier: Classifier | None, cells: PredictedCells) -> tuple[Errors | None, str]:
     """Return how the classifier errs, and why nothing is adjusted for it; "" where it is."""
     if classifier is None:
         return None, "the classifier was not given (--classifier), so that its errors are not known"
@@ -122,7 +122,7 @@ def _errors(classifier: Classifier | None, cells: Cells) -> tuple[Errors | None,
     return errors, errors.why_not()
 
 
-def _sets(cells: Cells, classifier: Classifier | None, error: float | None) -> Any:
+def _sets(cells: PredictedCells, classifier: Classifier | None, error: float | None) -> Any:
     """Return which classes (n, k) are in the set of each cell; None without sets."""
     if error is None:
         return None
@@ -157,14 +157,16 @@ def _references(slides: Sequence[SlideResult], names: Sequence[str]) -> list[int
     return sorted({known[name] for name in names})
 
 
-def _examples(looked: Looked | None, cells: Cells, slides: Sequence[SlideResult], seed: int) -> list[Any]:
+def _examples(
+    looked: Looked | None, cells: PredictedCells, slides: Sequence[SlideResult], seed: int
+) -> list[Any]:
     if looked is None:
         return []
     shown = slides[:MOST_SLIDES]
     return [looked.examples(cells, slide.rows, seed) for slide in watched(shown, "examples")]
 
 
-def _method(cells: Cells, errors: Errors | None, why: str, wanted: Wanted) -> list[str]:
+def _method(cells: PredictedCells, errors: Errors | None, why: str, wanted: Wanted) -> list[str]:
     """Return in sentences how fractions were made, and what they do not hold."""
     found = [
         "The plain count is the fraction of the answered cells that the classifier gave a class; its "

@@ -26,7 +26,7 @@ CLUMP = "clump"
 
 
 @dataclass(frozen=True)
-class Cells:
+class PredictedCells:
     """The cells of predictions.
 
     Attributes:
@@ -75,7 +75,7 @@ class Cells:
 
 def cells_of(
     file: PredictionFile, classifier: Classifier | None, *, by: str = "slide", risk: float | None = None
-) -> Cells:
+) -> PredictedCells:
     """Return the cells of predictions.
 
     Args:
@@ -99,7 +99,7 @@ def cells_of(
     cut, other = file.cut(), file.other()
     clumped = np.array([kind == CLUMP for kind in file.strings("kind")], dtype=np.bool_)
     x, y, size = (file.numbers(name) for name in ("view_x", "view_y", "cell_diameter"))
-    return Cells(
+    return PredictedCells(
         file=file,
         classes=classes,
         answer=_answers(file, classes, rule, before=before),

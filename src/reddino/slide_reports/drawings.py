@@ -15,7 +15,7 @@ from reddino.embedding.view_encoder import Images
 from reddino.figures.page.document import escape
 from reddino.foundations.visible import short
 from reddino.slide_reports.grades import Feature
-from reddino.slide_reports.shapes import Measure
+from reddino.slide_reports.shapes import SlideMeasure
 from reddino.slide_reports.slide import ClassOnSlide
 
 Real = npt.NDArray[np.float64]
@@ -114,7 +114,7 @@ def histogram(values: Real, measure: str, unit: str, reference: Real | None = No
     )
 
 
-def shown(measure: Measure) -> str:
+def shown(measure: SlideMeasure) -> str:
     """Return a number with its interval: `7.21 µm (7.02 to 7.40)`."""
     if not math.isfinite(measure.value):
         return "-"

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from reddino.embedding.view_encoder import Images
 from reddino.figures.row_pictures import Pictures
 from reddino.foundations.errors import RedDinoError
-from reddino.slide_reports.cells import Cells
+from reddino.slide_reports.cells import PredictedCells
 from reddino.slide_reports.fields import relative_sharpness
 from reddino.slide_reports.shapes import COLUMNS, SIDE, Shapes, measure_cells, shapes_of
 from reddino.smears.contents import read_content
@@ -42,7 +42,7 @@ class Looked:
     sharpness: Real
     pictures: Pictures
 
-    def field_sharpness(self, cells: Cells) -> dict[str, float]:
+    def field_sharpness(self, cells: PredictedCells) -> dict[str, float]:
         """Return how sharp each picture is, as a fraction of the median one of its source."""
         paths = np.array(cells.paths, dtype=object)[self.rows]
         found: dict[str, float] = {}
@@ -53,7 +53,7 @@ class Looked:
         sources = {path: key[0] for path, key in zip(cells.paths, cells.keys, strict=True)}
         return relative_sharpness(found, sources)
 
-    def shapes_of(self, cells: Cells, rows: Numbers, um_per_px: float | None) -> Shapes:
+    def shapes_of(self, cells: PredictedCells, rows: Numbers, um_per_px: float | None) -> Shapes:
         """Return the shapes of a slide's counted cells, of those that were measured."""
         kept = np.flatnonzero(np.isin(self.rows, rows))
         own = self.rows[kept]
@@ -64,7 +64,7 @@ class Looked:
         fields = np.unique(names, return_inverse=True)[1] if len(own) else np.zeros(0, np.int64)
         return shapes_of(self.shapes[kept], cells.file.numbers("view_side")[own], scale, fields)
 
-    def examples(self, cells: Cells, rows: Numbers, seed: int) -> dict[str, Images]:
+    def examples(self, cells: PredictedCells, rows: Numbers, seed: int) -> dict[str, Images]:
         """Return some of a slide's cells of each class, drawn at random, in the order of the classes."""
         rng = np.random.default_rng(seed)
         chosen: list[Numbers] = []
@@ -79,7 +79,7 @@ class Looked:
         }
 
 
-def look(cells: Cells, images: str | Path, *, seed: int = 0) -> Looked:
+def look(cells: PredictedCells, images: str | Path, *, seed: int = 0) -> Looked:
     """Cut and measure a sample of the cells that count.
 
     Args:
@@ -106,7 +106,7 @@ def look(cells: Cells, images: str | Path, *, seed: int = 0) -> Looked:
     return Looked(rows, shapes[rows], sharpness[rows], pictures)
 
 
-def _require_same_pictures(cells: Cells, root: Path) -> None:
+def _require_same_pictures(cells: PredictedCells, root: Path) -> None:
     """Refuse other pictures of the same names, where the note of the predictions holds their fingerprints.
 
     Raises:

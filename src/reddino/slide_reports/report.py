@@ -8,7 +8,7 @@ from typing import Any
 
 from reddino.embedding.view_encoder import Images
 from reddino.slide_reports.grades import Grades
-from reddino.slide_reports.shapes import Measure
+from reddino.slide_reports.shapes import SlideMeasure
 from reddino.slide_reports.slide import SlideResult, titles
 from reddino.slide_reports.wording import graded, ungraded
 
@@ -28,7 +28,7 @@ class SlideReport:
     """
 
     slides: Sequence[SlideResult]
-    measures: Sequence[Sequence[Measure]]
+    measures: Sequence[Sequence[SlideMeasure]]
     references: Sequence[int]
     examples: Sequence[Mapping[str, Images]]
     grades: Grades

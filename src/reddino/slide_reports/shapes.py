@@ -50,7 +50,7 @@ def measure_cells(views: Images, across: Real) -> tuple[Real, Real]:
 
 
 @dataclass(frozen=True)
-class Measure:
+class SlideMeasure:
     """A number of a slide with its 95 % interval, and that of the reference slides.
 
     Attributes:
@@ -91,7 +91,7 @@ class Shapes:
     fields: npt.NDArray[np.int64]
     unmeasured: int
 
-    def measures(self, seed: int = 0) -> list[Measure]:
+    def measures(self, seed: int = 0) -> list[SlideMeasure]:
         """Return diameter, its coefficient of variation, roundness and pallor; none of too few cells."""
         if len(self.cells) < LEAST_CELLS:
             return []
@@ -103,7 +103,9 @@ class Shapes:
             for _ in range(DRAWS if names > 1 else 0)
         ]
         return [
-            Measure(name, unit, statistic(self.cells), *_interval([statistic(self.cells[d]) for d in drawn]))
+            SlideMeasure(
+                name, unit, statistic(self.cells), *_interval([statistic(self.cells[d]) for d in drawn])
+            )
             for name, unit, statistic in _statistics(self.unit)
         ]
 
@@ -146,7 +148,7 @@ def shapes_of(cells: Real, sides: Real, um_per_px: Real, fields: npt.NDArray[np.
     return Shapes(scaled[single], "µm" if in_um else "px", kept, int(len(cells) - single.sum()))
 
 
-def beside(measures: list[Measure], references: list[list[Measure]]) -> list[Measure]:
+def beside(measures: list[SlideMeasure], references: list[list[SlideMeasure]]) -> list[SlideMeasure]:
     """Return the measures of a slide with those of reference slides, of the same unit, beside them."""
     found = []
     for one in measures:
@@ -157,5 +159,5 @@ def beside(measures: list[Measure], references: list[list[Measure]]) -> list[Mea
             if (other.name, other.unit) == (one.name, one.unit) and math.isfinite(other.value)
         ]
         spread = (min(others), float(np.median(others)), max(others)) if others else None
-        found.append(Measure(one.name, one.unit, one.value, one.low, one.high, spread))
+        found.append(SlideMeasure(one.name, one.unit, one.value, one.low, one.high, spread))
     return found

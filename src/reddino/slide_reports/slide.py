@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from reddino.figures.fractions import fraction_interval
-from reddino.slide_reports.cells import Cells
+from reddino.slide_reports.cells import PredictedCells
 from reddino.slide_reports.fields import Field, FieldLimits, judged_fields
 from reddino.slide_reports.grades import Grades
 from reddino.slide_reports.quantification import Errors, Estimate, effective_cells, estimate
@@ -115,7 +115,7 @@ class Counting:
         seed: of the bootstrap.
     """
 
-    cells: Cells
+    cells: PredictedCells
     errors: Errors | None
     why_plain: str
     grades: Grades
