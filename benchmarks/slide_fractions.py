@@ -62,7 +62,7 @@ class Slide:
 def shares(labels: list[str], classes: tuple[str, ...]) -> Real:
     """Return the fractions of the classes among labels."""
     counts = np.array([labels.count(name) for name in classes], dtype=np.float64)
-    return counts / counts.sum()
+    return np.asarray(counts / counts.sum())
 
 
 def drawn_truth(folder: Path, classes: tuple[str, ...]) -> dict[str, Real]:
