@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 import reddino
 from reddino.classification.classifier import Classifier
@@ -41,6 +42,8 @@ from reddino.synthetic.write import Settings, slide_patients
 Real = npt.NDArray[np.float64]
 #: Principal components of the vectors that a classifier learns on, so that this takes minutes.
 COMPONENTS = 128
+#: The column of the fields of a real table, which hold several pictures of one place.
+FIELD = "field of the table"
 #: Methods that are tried without an interval.
 ALONE = ("EM of probabilities", "adjusted to the end")
 
@@ -207,10 +210,12 @@ def main() -> None:
     if options.held_out:
         groups = np.array(table.strings("group"))
         groups = np.where(groups == "", np.array(table.strings("path")), groups)
+        table = replace(table, table=table.table.append_column(FIELD, pa.array(groups.tolist())))
         learn, test = folds_of_groups(groups.tolist(), 2, options.seed)
     with tempfile.TemporaryDirectory() as folder:
         table = (shorter := Components.of(table.select(learn)))(table)
-        made = fit_on_table(table.select(learn), Path(folder) / "c", seed=options.seed)
+        column = FIELD if options.held_out else None
+        made = fit_on_table(table.select(learn), Path(folder) / "c", group_column=column, seed=options.seed)
     errors = errors_of(made)
     if errors is None:
         raise SystemExit("the classifier keeps no held-out cells")

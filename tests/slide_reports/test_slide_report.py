@@ -5,17 +5,19 @@ from __future__ import annotations
 import csv
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from labelled_smears import draw_fields
+from labelled_smears import draw_fields, noisy_table
 
 import reddino
 from reddino import cli
 from reddino.classification.classifier import open_classifier
+from reddino.classification.fit import fit_on_table
 from reddino.foundations.errors import RedDinoError
 from reddino.smears.manifest import Manifest, write_manifest
 
@@ -65,6 +67,18 @@ def test_fit__keeps_the_classes_of_held_out_cells(made: Path) -> None:
     assert held.truth is not None and held.probabilities is not None and held.of_slides
     best = held.probabilities.argmax(axis=1)
     assert ((best == held.truth) == held.correct).mean() > 0.99
+
+
+@pytest.mark.parametrize(("column", "whole"), [(None, True), ("path", False)])
+def test_fit__notes_whether_groups_are_whole_slides(column: str | None, whole: bool, tmp_path: Path) -> None:
+    table = noisy_table(300)
+    halves = [f"{name}-{row % 2}" for row, name in enumerate(table.strings("path"))]
+    place = table.table.column_names.index("path")
+    table = replace(table, table=table.table.set_column(place, "path", pa.array(halves)))
+    fit_on_table(table, tmp_path / "c", group_column=column, folds=2)
+    training = open_classifier(tmp_path / "c").training
+    assert training is not None and training.held_out is not None
+    assert training.held_out.of_slides is whole
 
 
 def test_slides__the_table_begins_with_the_columns_that_others_rely_on(made: Path, tmp_path: Path) -> None:

@@ -85,12 +85,24 @@ def keep_training_cells(
             np.unique(np.asarray(groups), return_inverse=True)[1][rows].astype(np.int64),
             truth[rows],
             own,
-            of_slides=any(
-                any(emb.strings(name)) for name in ("slide", "patient") if name in emb.table.column_names
-            ),
+            of_slides=_whole_slides(emb, groups),
         )
     appearance, strip = (None, None) if root is None else appearance_of(emb, root, seed=seed)
     return TrainingCells(None if fitted is None else fitted[0], answers, appearance, strip)
+
+
+def _whole_slides(emb: Embeddings, groups: Sequence[str]) -> bool:
+    """Return whether slides (else patients) are named, and none is divided among several groups."""
+    for name in ("slide", "patient"):
+        if name not in emb.table.column_names or not any(named := emb.strings(name)):
+            continue
+        group_of: dict[tuple[str, str], str] = {}
+        keys = zip(emb.strings("source"), named, groups, strict=True)
+        return all(
+            bool(slide) and group_of.setdefault((source, slide), group) == group
+            for source, slide, group in keys
+        )
+    return False
 
 
 def appearance_of(emb: Embeddings, root: Path, *, seed: int = 0) -> tuple[Appearance | None, Images | None]:

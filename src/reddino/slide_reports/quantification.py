@@ -31,6 +31,8 @@ SPARSE = 0.15
 LEAST_SINGULAR = 0.02
 #: Fraction of a class's cells with an answer, at least, for whose missing ones its count is raised.
 LEAST_ANSWERED = 0.05
+#: Fractions below this are none.
+TRACE = 1e-6
 #: Held-out groups with fewer of which nothing is adjusted.
 LEAST_GROUPS = 10
 #: Smallest and largest correlation that is drawn: one row would be one answer alone, or never differ.
@@ -227,5 +229,5 @@ def effective_cells(by_field: Real) -> float:
 
 def _filled(values: Real, known: Flags) -> Real:
     filled = np.full(len(known), np.nan)
-    filled[known] = values
+    filled[known] = np.where(values < TRACE, 0.0, values)
     return filled
