@@ -157,7 +157,8 @@ def _class_table(slide: SlideResult, grades: Grades) -> str:
         row += [f"{one.grade}{mark}" if one.grade else "-"]
         row += [f"{one.within}, {(one.among or 0) - (one.within or 0)}"] if with_sets else []
         rows.append(row)
-    return table(header, rows, numbers=tuple(range(1, 4 if adjusted else 3)))
+    listed = table(header, rows, numbers=tuple(range(1, 4 if adjusted else 3)))
+    return f'<div class="slide-report">{listed}</div>'
 
 
 def _left_out(slide: SlideResult) -> list[str]:

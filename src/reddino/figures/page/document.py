@@ -60,15 +60,25 @@ class Document:
         scripts = [f"\n{script}" for script in self.scripts]
         style = f"\n{asset('page.css')}"
         code = "\n".join(f"<script>{script}</script>" for script in scripts)
-        foot = f'\n<footer class="every-page">{escape(self.every_page)}</footer>' if self.every_page else ""
+        content = (
+            f'<h1>{escape(self.title)}</h1>\n<p class="lead">{escape(self.lead)}</p>\n'
+            f'<nav class="screen">{links}</nav>\n{bodies}'
+        )
         return (
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
             f'<meta http-equiv="Content-Security-Policy" content="{policy(style, scripts)}">\n'
             f"<title>{escape(self.title)}</title>\n<style>{style}</style>\n</head>\n<body>\n"
-            f'<h1>{escape(self.title)}</h1>\n<p class="lead">{escape(self.lead)}</p>\n'
-            f'<nav class="screen">{links}</nav>\n{bodies}{foot}\n{code}\n</body>\n</html>\n'
+            f"{_with_foot(content, self.every_page)}\n{code}\n</body>\n</html>\n"
         )
+
+
+def _with_foot(content: str, foot: str) -> str:
+    """Return HTML with a line at its end that is repeated on each printed sheet: the foot of a table."""
+    if not foot:
+        return content
+    cell = f'<tfoot><tr><td class="every-page">{escape(foot)}</td></tr></tfoot>'
+    return f'<table class="sheet"><tbody><tr><td>\n{content}\n</td></tr></tbody>{cell}</table>'
 
 
 def policy(style: str, scripts: Sequence[str]) -> str:
