@@ -17,9 +17,9 @@ import pytest
 from review_servers import started
 from review_tables import write_review_table
 
-from reddino.api.review import default_reader
 from reddino.cli import main
 from reddino.reviewing.database import ReviewDatabase
+from reddino.reviewing.reader_name import default_reader
 
 
 def _start(folder: Path, *options: str) -> tuple[subprocess.Popen[str], str]:

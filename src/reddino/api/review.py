@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import logging
 import math
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from reddino.foundations.stages import stage
 from reddino.reviewing.database import ReviewDatabase, default_database
 from reddino.reviewing.grouping import warn_of_parted
 from reddino.reviewing.pool import Pool
+from reddino.reviewing.reader_name import default_reader
 from reddino.reviewing.web.options import ReviewOptions
 from reddino.reviewing.web.pictures import CellPictures
 from reddino.reviewing.web.serving import listen, serve
@@ -126,15 +126,6 @@ def review(
         serve(session, bound, lambda: listening(bound.address))
     finally:
         session.close()
-
-
-def default_reader() -> str:
-    """Return the name of the user; `reader` where the system has none, or one that names no person."""
-    try:
-        name = getpass.getuser()
-    except (OSError, KeyError):
-        return "reader"
-    return "reader" if name.lower() in ("root", "admin", "administrator", "system") else name
 
 
 def _tune_options(

@@ -10,10 +10,10 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 import reddino
-from reddino.api.review import default_reader
 from reddino.cli.options import Several, joined_sources
 from reddino.cli.program import app
 from reddino.cli.terminal import print_line
+from reddino.reviewing.reader_name import default_reader
 
 review_app = App(
     name="review",

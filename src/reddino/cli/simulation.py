@@ -14,7 +14,6 @@ from reddino.cli.options import Several, joined_sources, new_labels
 from reddino.cli.review import review_app
 from reddino.cli.terminal import print_line, show_log, show_tables
 from reddino.reviewing.choices import Strategy
-from reddino.reviewing.simulation_report import SimulationReport
 
 
 @review_app.command
@@ -89,7 +88,7 @@ def simulate(
         print_line(f"{out} and {out.with_suffix('.found.csv').name}, .json, .png next to it")
 
 
-def _curves(report: SimulationReport) -> Table:
+def _curves(report: reddino.SimulationReport) -> Table:
     """Return macro F1 after some numbers of labels, with its interval over seeds."""
     shown = Table("strategy", title="macro F1 after so many labels")
     places = report.milestones()
