@@ -23,12 +23,13 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 if TYPE_CHECKING:
     from reddino.api.citation import cite
     from reddino.api.classifiers import fit, predict
-    from reddino.api.data import cells, check, manifest, synthesise
+    from reddino.api.data import cells, check, manifest, synthesise, synthesise_cohort
     from reddino.api.demonstration import demo
     from reddino.api.domain import compare
     from reddino.api.embedding import convert, embed
     from reddino.api.labels import ReviewedLabels, labels
     from reddino.api.networks import export, load, models, push
+    from reddino.api.patients import evaluate_patients, explore_patients, fit_patients, predict_patients
     from reddino.api.pictures import explore, patches, report
     from reddino.api.review import review
     from reddino.api.scores import batch, evaluate
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
     from reddino.embedding.transformer import EmbeddingTransformer
     from reddino.foundations.errors import RedDinoError
     from reddino.networks.encoder import Encoder
+    from reddino.patients.evaluation import PatientScores
+    from reddino.patients.patient_model import PatientModel
+    from reddino.patients.prediction import PredictedPatient
     from reddino.pretraining.run.recipe import read_recipe
     from reddino.reviewing.agreement import Kappa
     from reddino.reviewing.simulation_report import SimulationReport
@@ -55,12 +59,13 @@ if TYPE_CHECKING:
 _EXPORTS = {
     "reddino.api.citation": ("cite",),
     "reddino.api.classifiers": ("fit", "predict"),
-    "reddino.api.data": ("cells", "check", "manifest", "synthesise"),
+    "reddino.api.data": ("cells", "check", "manifest", "synthesise", "synthesise_cohort"),
     "reddino.api.demonstration": ("demo",),
     "reddino.api.domain": ("compare",),
     "reddino.api.embedding": ("convert", "embed"),
     "reddino.api.labels": ("ReviewedLabels", "labels"),
     "reddino.api.networks": ("export", "load", "models", "push"),
+    "reddino.api.patients": ("evaluate_patients", "explore_patients", "fit_patients", "predict_patients"),
     "reddino.api.pictures": ("explore", "patches", "report"),
     "reddino.api.review": ("review",),
     "reddino.api.scores": ("batch", "evaluate"),
@@ -74,6 +79,9 @@ _EXPORTS = {
     "reddino.embedding.table": ("read_embeddings",),
     "reddino.embedding.transformer": ("EmbeddingTransformer",),
     "reddino.foundations.errors": ("RedDinoError",),
+    "reddino.patients.evaluation": ("PatientScores",),
+    "reddino.patients.patient_model": ("PatientModel",),
+    "reddino.patients.prediction": ("PredictedPatient",),
     "reddino.pretraining.run.recipe": ("read_recipe",),
     "reddino.networks.encoder": ("Encoder",),
     "reddino.reviewing.agreement": ("Kappa",),
@@ -95,6 +103,9 @@ __all__ = [
     "Kappa",
     "KnownModel",
     "Manifest",
+    "PatientModel",
+    "PatientScores",
+    "PredictedPatient",
     "Predictions",
     "RedDinoError",
     "ReviewedLabels",
@@ -110,9 +121,12 @@ __all__ = [
     "demo",
     "embed",
     "evaluate",
+    "evaluate_patients",
     "explore",
+    "explore_patients",
     "export",
     "fit",
+    "fit_patients",
     "join_manifests",
     "labels",
     "load",
@@ -122,6 +136,7 @@ __all__ = [
     "patches",
     "plan",
     "predict",
+    "predict_patients",
     "pretrain",
     "push",
     "read_embeddings",
@@ -132,6 +147,7 @@ __all__ = [
     "simulate",
     "slides",
     "synthesise",
+    "synthesise_cohort",
     "write_manifest",
 ]
 

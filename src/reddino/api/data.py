@@ -21,6 +21,7 @@ from reddino.smears.manifest_file import FORMATS
 from reddino.smears.opening import Data, open_data
 from reddino.smears.readers import READERS
 from reddino.smears.readers.subfolders import with_subfolders
+from reddino.synthetic.cohort_files import write_cohort
 from reddino.synthetic.write import write_smears
 
 
@@ -117,6 +118,12 @@ def check(
 def synthesise(out: str | Path, **options: Any) -> Manifest:
     """Draw synthetic smears; options as `reddino.synthetic.write.write_smears`."""
     return write_smears(Path(out), **options)
+
+
+@sole_writer(folders=("out",))
+def synthesise_cohort(out: str | Path, **options: Any) -> Manifest:
+    """Draw a cohort with blood counts; options as `reddino.synthetic.cohort_files.write_cohort`."""
+    return write_cohort(Path(out), **options)
 
 
 @sole_writer(files=("out",))

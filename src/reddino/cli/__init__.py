@@ -13,6 +13,7 @@ from reddino.cli.embedding import convert, embed
 from reddino.cli.labels import labels
 from reddino.cli.networks import export, models, push
 from reddino.cli.options import Several
+from reddino.cli.patients import patients_app
 from reddino.cli.pictures import explore, patches, report
 from reddino.cli.program import app
 from reddino.cli.review import review, review_app
@@ -43,6 +44,7 @@ __all__ = [
     "models",
     "pack",
     "patches",
+    "patients_app",
     "plan",
     "predict",
     "pretrain",

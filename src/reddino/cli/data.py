@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
+from cyclopts import App, Parameter
 
 import reddino
 from reddino.cli.domain_table import show_domain
@@ -16,7 +16,7 @@ from reddino.cli.terminal import OUT, complain, print_line, progress_bar, show_t
 from reddino.foundations.counting import counted
 from reddino.foundations.errors import RedDinoError
 from reddino.smears.choices import Drawn, Layout, Subfolders
-from reddino.synthetic.choices import Parasites
+from reddino.synthetic.choices import Adds, Parasites
 
 
 @app.command
@@ -113,7 +113,13 @@ def check(
     print_line(f"{name}: {state} (fingerprint {checked.fingerprint()})")
 
 
-@app.command
+synthesise_app = App(
+    name="synthesise", help="Draw synthetic smears with known truth.", help_format="plaintext"
+)
+app.command(synthesise_app)
+
+
+@synthesise_app.default
 def synthesise(
     out: Path,
     /,
@@ -153,6 +159,47 @@ def synthesise(
     )
     print_line(
         f"{out / 'manifest.csv'}: {counted(len(made), 'cell')} in {counted(len(made.images()[0]), 'image')}"
+    )
+
+
+@synthesise_app.command
+def cohort(
+    out: Path,
+    /,
+    *,
+    patients: int = 100,
+    fields: int = 1,
+    adds: Adds = "something",
+    laboratories: int = 3,
+    confounded: Annotated[bool, Parameter(negative=())] = False,
+    missing: float = 0.08,
+    seed: int = 0,
+) -> None:
+    """Draw a cohort: smears of patients with a disease or without, and their blood counts.
+
+    Args:
+        out: a new folder for pictures, manifest.csv, clinical.csv and truth.csv.
+        patients: in all; some four in ten have the disease.
+        fields: pictures of each patient.
+        adds: what the picture adds to the blood counts.
+        laboratories: that patients come from.
+        confounded: the disease goes together with the laboratory.
+        missing: fraction of the values of each clinical column that are missing.
+        seed: what everything follows from.
+    """
+    made = reddino.synthesise_cohort(
+        out,
+        patients=patients,
+        fields=fields,
+        adds=adds,
+        laboratories=laboratories,
+        confounded=confounded,
+        missing=missing,
+        seed=seed,
+    )
+    print_line(
+        f"{out / 'manifest.csv'}: {counted(len(made), 'cell')} of {counted(patients, 'patient')}, with "
+        "clinical.csv and truth.csv next to it"
     )
 
 

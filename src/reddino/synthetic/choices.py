@@ -6,3 +6,6 @@ from typing import Literal
 
 #: `usual` has rings in the cells of a few patients; `hard` several stages, and what is mistaken for them.
 Parasites = Literal["usual", "hard"]
+
+#: What the picture of a synthetic cohort adds to its blood counts.
+Adds = Literal["nothing", "something", "everything"]

@@ -60,7 +60,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class _Field:
+class DrawnField:
     """One scene to be photographed under one or all sources."""
 
     patient: Patient
@@ -71,10 +71,12 @@ class _Field:
 
     @property
     def slide_id(self) -> str:
+        """Name of the slide."""
         return f"{self.patient_id}-s{self.slide}"
 
     @property
     def scene_id(self) -> str:
+        """Name of the scene."""
         return f"{self.slide_id}-f{self.number}"
 
 
@@ -112,7 +114,7 @@ def _cohort(settings: Settings, name: str) -> list[tuple[str, Patient]]:
     ]
 
 
-def _fields(settings: Settings) -> Iterator[_Field]:
+def _fields(settings: Settings) -> Iterator[DrawnField]:
     """Yield every scene, in the order in which it is written."""
     labs: dict[str, tuple[Source, ...]] = {name: (settings.lab(name),) for name in settings.sources}
     if settings.every_source:
@@ -120,7 +122,7 @@ def _fields(settings: Settings) -> Iterator[_Field]:
     for name, sources in labs.items():
         for patient_id, patient in _cohort(settings, name):
             for number in range(settings.fields_per_patient):
-                yield _Field(patient, patient_id, number % settings.slides_per_patient, number, sources)
+                yield DrawnField(patient, patient_id, number % settings.slides_per_patient, number, sources)
 
 
 def slide_patients(settings: Settings) -> dict[tuple[str, int], Patient]:
@@ -128,7 +130,7 @@ def slide_patients(settings: Settings) -> dict[tuple[str, int], Patient]:
     return {(field.slide_id, field.slide): field.patient for field in _fields(settings)}
 
 
-def _row(field: _Field, path: str, source: Source, box: CellBox, *, paired: bool) -> dict[str, object]:
+def _row(field: DrawnField, path: str, source: Source, box: CellBox, *, paired: bool) -> dict[str, object]:
     # a picture's truth is known to a fraction of a pixel; two decimals keep the table small
     return {
         "path": path,
@@ -147,7 +149,7 @@ def _row(field: _Field, path: str, source: Source, box: CellBox, *, paired: bool
     }
 
 
-def _photographed(folder: Path, field: _Field, settings: Settings) -> Iterator[dict[str, object]]:
+def write_field(folder: Path, field: DrawnField, settings: Settings) -> Iterator[dict[str, object]]:
     """Write the pictures of one scene; yield the manifest's rows."""
     side = settings.field_um
     scene: Scene = make_scene(field.patient, field.number, slide=field.slide, width=side, height=side)
@@ -164,7 +166,8 @@ def _photographed(folder: Path, field: _Field, settings: Settings) -> Iterator[d
             yield _row(field, path, source, box, paired=settings.every_source)
 
 
-def _write_rows(path: Path, rows: Sequence[dict[str, object]]) -> None:
+def write_rows(path: Path, rows: Sequence[dict[str, object]]) -> None:
+    """Write the rows of a manifest with the truth."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -230,9 +233,9 @@ def write_smears(
         f"{folder} already holds a manifest.csv; write synthetic smears to a new folder",
     )
     fields = watched(list(_fields(settings)), "drawing fields")
-    rows = [row for field in fields for row in _photographed(folder, field, settings)]
+    rows = [row for field in fields for row in write_field(folder, field, settings)]
     write_text(
         folder / "synthetic.json", json.dumps({"version": __version__, **asdict(settings)}, indent=2) + "\n"
     )
-    _write_rows(folder / "manifest.csv", rows)
+    write_rows(folder / "manifest.csv", rows)
     return read_manifest(folder / "manifest.csv")

@@ -1,0 +1,215 @@
+"""Columns of a clinical table: which hold numbers, which categories, and which are of no use."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reddino.foundations.errors import RedDinoError
+from reddino.foundations.visible import short
+from reddino.smears.row_places import RowPlace
+from reddino.smears.spelling import clean
+
+Kind = Literal["number", "category", "unused"]
+#: A category that more patients than this fraction have for themselves alone is a name, not a category.
+_MOSTLY_ALONE = 0.5
+#: Categories of a column, at most.
+MOST_CATEGORIES = 30
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_COMMA = re.compile(r"[+-]?\d+,\d+")
+_WITH_UNIT = re.compile(
+    r"([+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d+)?)\s*([^\d\s.,+\-][^\s]*(?: [^\s\d]+)*)"
+)
+_BOUND = re.compile(r"[<>≤≥]\s*=?\s*[\d.,]+.*")
+_DATE = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}([T ].*)?|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}([T ].*)?")
+
+
+@dataclass(frozen=True)
+class ClinicalColumn:
+    """A column of a clinical table, one value per patient.
+
+    Attributes:
+        name: as the file writes it.
+        kind: number, category, or unused.
+        numbers: (n,) float64, NaN where missing; of numbers alone.
+        texts: (n,) the values as text, "" where missing.
+        note: what was done to it, or why it is not used; "" where there is nothing to say.
+    """
+
+    name: str
+    kind: Kind
+    numbers: NDArray[np.float64] | None
+    texts: tuple[str, ...]
+    note: str = ""
+
+    @property
+    def missing(self) -> NDArray[np.bool_]:
+        """Which patients (n,) have no value."""
+        return np.array([text == "" for text in self.texts], dtype=bool)
+
+    def select(self, rows: NDArray[np.int64]) -> ClinicalColumn:
+        """Return the column of the patients in `rows`."""
+        numbers = None if self.numbers is None else self.numbers[rows]
+        return ClinicalColumn(
+            self.name, self.kind, numbers, tuple(self.texts[row] for row in rows.tolist()), self.note
+        )
+
+    def with_empty_row(self) -> ClinicalColumn:
+        """Return the column with one more patient, whose value is missing."""
+        numbers = None if self.numbers is None else np.append(self.numbers, np.nan)
+        return ClinicalColumn(self.name, self.kind, numbers, (*self.texts, ""), self.note)
+
+
+def read_column(
+    name: str, values: Sequence[str], place: RowPlace, *, category: bool = False
+) -> ClinicalColumn:
+    """Infer the kind of a column from its texts.
+
+    Numbers may share a unit ('12.5 g/dL') or have decimal commas, which the note says; what is ambiguous is
+    refused. A column with one value, with dates, or whose texts mostly occur once is not used.
+
+    Args:
+        name: of the column.
+        values: (n,) texts, as the file writes them.
+        place: names the rows in errors.
+        category: take numbers for categories.
+
+    Raises:
+        RedDinoError: names the first value that does not fit the others: text among numbers, two units,
+            bounds such as '<5', or a comma that may separate thousands.
+    """
+    texts = tuple(clean(value) for value in values)
+    known = [text for text in texts if text]
+    if len(set(known)) < 2:
+        return ClinicalColumn(name, "unused", None, texts, "has one value" if known else "is empty")
+    if all(_DATE.fullmatch(text) for text in known):
+        return ClinicalColumn(name, "unused", None, texts, "holds dates")
+    if not category:
+        found = _numbers(name, texts, place)
+        if found is not None:
+            return found
+    return _categories(name, texts)
+
+
+def read_as(name: str, values: Sequence[str], place: RowPlace, kind: str) -> ClinicalColumn:
+    """Read a column as the kind that a model learned from, however few its values are.
+
+    Raises:
+        RedDinoError: names the first value that is no number, where numbers are wanted.
+    """
+    texts = tuple(clean(value) for value in values)
+    if kind == "category":
+        return ClinicalColumn(name, "category", None, texts)
+    numbers, note = _parsed(name, texts, place)
+    return ClinicalColumn(name, "number", numbers, texts, note)
+
+
+def _categories(name: str, texts: tuple[str, ...]) -> ClinicalColumn:
+    known = [text for text in texts if text]
+    distinct, counts = np.unique(known, return_counts=True)
+    alone = float(counts[counts == 1].sum()) / len(known)
+    if len(known) > 4 and alone > _MOSTLY_ALONE:
+        return ClinicalColumn(name, "unused", None, texts, "its values mostly occur once, as names do")
+    if len(distinct) > MOST_CATEGORIES:
+        return ClinicalColumn(name, "unused", None, texts, f"has {len(distinct)} categories")
+    return ClinicalColumn(name, "category", None, texts)
+
+
+def _numbers(name: str, texts: tuple[str, ...], place: RowPlace) -> ClinicalColumn | None:
+    """Return the column as numbers, or None where fewer than half of its values are."""
+    known = [text for text in texts if text]
+    numeric = sum(any(form.fullmatch(text) for form in (_NUMBER, _COMMA, _WITH_UNIT)) for text in known)
+    if numeric * 2 < len(known):
+        return None
+    numbers, note = _parsed(name, texts, place)
+    if _is_running(numbers):
+        return ClinicalColumn(name, "unused", None, texts, "numbers the rows")
+    return ClinicalColumn(name, "number", numbers, texts, note)
+
+
+def _parsed(name: str, texts: tuple[str, ...], place: RowPlace) -> tuple[NDArray[np.float64], str]:
+    """Return values as numbers (n,), NaN where missing, and what was done to them."""
+    known = [row for row, text in enumerate(texts) if text]
+    for row in known:
+        if _BOUND.fullmatch(texts[row]):
+            bound = f"'{short(texts[row])}' is a bound, not a number"
+            place.refuse(row, name, f"{bound}; write a number or leave it empty")
+    units = {
+        row: match
+        for row in known
+        if not _NUMBER.fullmatch(texts[row]) and (match := _WITH_UNIT.fullmatch(texts[row])) is not None
+    }
+    notes, values = [], list(texts)
+    if units:
+        values, unit = _without_unit(name, values, units, known, place)
+        notes.append(f"in {unit}")
+    values, with_commas = _with_points(name, values, known, place)
+    if with_commas:
+        notes.append("decimal commas read as points")
+    numbers = np.full(len(texts), np.nan)
+    for row in known:
+        if not _NUMBER.fullmatch(values[row]):
+            odd = f"'{short(texts[row])}' is not a number, as the others are"
+            place.refuse(row, name, f"{odd}; correct it or leave it empty")
+        numbers[row] = float(values[row])
+        if not np.isfinite(numbers[row]):
+            place.refuse(row, name, f"'{short(texts[row])}' is too large")
+    return numbers, ", ".join(notes)
+
+
+def _without_unit(
+    name: str, values: list[str], units: dict[int, re.Match[str]], known: Sequence[int], place: RowPlace
+) -> tuple[list[str], str]:
+    """Return the values without their unit, which all must share."""
+    first = next(iter(units.values()))[2]
+    for row in known:
+        match = units.get(row)
+        if match is None:
+            other = f"'{short(values[row])}' has no unit, where others are in '{short(first)}'"
+            place.refuse(row, name, f"{other}; write the same unit in all rows, or none")
+        if match[2].casefold() != first.casefold():
+            other = f"'{short(values[row])}' is in another unit than '{short(first)}'"
+            place.refuse(row, name, f"{other}; convert the column to one unit")
+        values[row] = match[1]
+    return values, first
+
+
+def _with_points(
+    name: str, values: list[str], known: Sequence[int], place: RowPlace
+) -> tuple[list[str], bool]:
+    """Return the values with decimal points, and whether some had commas."""
+    commas = [row for row in known if "," in values[row]]
+    if not commas:
+        return values, False
+    for row in known:
+        if "." in values[row]:
+            mixed = f"'{short(values[row])}' has a point, where others have a comma"
+            place.refuse(row, name, f"{mixed}; use decimal points in all rows")
+    if all(re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+", values[row]) for row in commas):
+        doubt = f"'{short(values[commas[0]])}' may be thousands or a decimal comma"
+        place.refuse(commas[0], name, f"{doubt}; write it without a comma")
+    for row in commas:
+        values[row] = values[row].replace(",", ".")
+    return values, True
+
+
+def _is_running(numbers: NDArray[np.float64]) -> bool:
+    """Return whether the numbers count the rows, one by one."""
+    return len(numbers) > 4 and bool(np.isfinite(numbers).all()) and bool((np.diff(numbers) == 1).all())
+
+
+def require_some(columns: Sequence[ClinicalColumn], where: str) -> None:
+    """Refuse a table without a column that can be used.
+
+    Raises:
+        RedDinoError: says why each is not used.
+    """
+    if any(column.kind != "unused" for column in columns):
+        return
+    why = "; ".join(f"'{short(column.name)}' {column.note}" for column in columns[:5])
+    raise RedDinoError(f"no clinical column can be used: {where}{f' ({why})' if why else ''}")

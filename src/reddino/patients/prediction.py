@@ -1,0 +1,132 @@
+"""Predictions of patients by a fitted model: from both sides, or from the one that a patient has."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reddino.embedding.border import whole_cells
+from reddino.embedding.embeddings import Embeddings
+from reddino.foundations.errors import RedDinoError
+from reddino.foundations.exports import write_csv
+from reddino.patients.clinical_table import ClinicalTable
+from reddino.patients.cohort import cell_owners, clinical_rows
+from reddino.patients.features import patient_pictures
+from reddino.patients.patient_model import PatientModel
+
+#: What a table must agree in with the one that a model was fitted on.
+EMBEDDING_KEYS = ("weights_hash", "pooling", "view", "preprocessing")
+
+
+@dataclass(frozen=True)
+class PredictedPatient:
+    """The prediction of a patient.
+
+    Attributes:
+        patient: id, `source` of the cells or the clinical row, "" where neither tells.
+        source: see `patient`.
+        answered_by: both, clinical or picture.
+        probabilities: by class, in the model's order.
+    """
+
+    patient: str
+    source: str
+    answered_by: str
+    probabilities: tuple[float, ...]
+
+
+def predict_all(
+    model: PatientModel,
+    clinical: ClinicalTable | None,
+    cells: Embeddings | None,
+    *,
+    join_sources: bool = False,
+    keep_border: bool = False,
+) -> list[PredictedPatient]:
+    """Predict every patient of a clinical table and of an embedding table.
+
+    Raises:
+        RedDinoError: as `reddino.predict_patients`.
+    """
+    if clinical is None and cells is None:
+        raise RedDinoError("nobody to predict: give an embedding table, --clinical, or both")
+    by_source = (clinical is None or clinical.sources is not None) and not join_sources
+    rows: dict[tuple[str, str], int] = {}
+    if clinical is not None:
+        rows = clinical_rows(clinical, by_source=by_source)
+    pictures: dict[tuple[str, str], NDArray[np.float64]] = {}
+    owners: dict[tuple[str, str], str] = {}
+    if cells is not None:
+        require_same_table(model, cells.meta)
+        kept = cells if keep_border else whole_cells(cells)[0]
+        cell_keys, owners = cell_owners(kept, by_source=by_source, join_sources=join_sources)
+        known = list(dict.fromkeys(key for key in cell_keys if key[0]))
+        number = {key: place for place, key in enumerate(known)}
+        patient = np.array([number.get(key, -1) for key in cell_keys], dtype=np.int64)
+        of_patient = patient >= 0
+        vectors = kept.vectors[of_patient]
+        found = patient_pictures(vectors, patient[of_patient], len(known), model.picture_kind)
+        pictures = dict(zip(known, found, strict=True))
+    everyone = list(dict.fromkeys([*rows, *pictures]))
+    if not everyone:
+        raise RedDinoError("nobody to predict: no cell of the embedding table has a patient")
+    return _predicted(model, everyone, (clinical, rows), pictures, owners)
+
+
+def _predicted(
+    model: PatientModel,
+    everyone: list[tuple[str, str]],
+    clinical: tuple[ClinicalTable | None, Mapping[tuple[str, str], int]],
+    pictures: Mapping[tuple[str, str], NDArray[np.float64]],
+    owners: Mapping[tuple[str, str], str],
+) -> list[PredictedPatient]:
+    table, rows = clinical
+    columns = None
+    if table is not None:
+        # One more row, of nothing, for those who have no clinical row.
+        places = np.array([rows.get(key, len(table)) for key in everyone], dtype=np.int64)
+        columns = [column.with_empty_row().select(places) for column in table.columns]
+    width = len(model.picture.mean)
+    values = np.array([pictures.get(key, np.full(width, np.nan)) for key in everyone]) if pictures else None
+    found, sides = model.probabilities(columns, values)
+    return [
+        PredictedPatient(key[0], owners.get(key, key[1]), side, tuple(float(one) for one in row))
+        for key, side, row in zip(everyone, sides, found, strict=True)
+    ]
+
+
+def require_same_table(model: PatientModel, meta: Mapping[str, Any]) -> None:
+    """Refuse an embedding table of another network, pooling, view or preprocessing."""
+    for name in EMBEDDING_KEYS:
+        own, other = model.embedding.get(name), meta.get(name)
+        if json.dumps(own, sort_keys=True) != json.dumps(other, sort_keys=True):
+            what = name.replace("_", " ")
+            raise RedDinoError(
+                f"the embedding table does not fit the model of patients: its {what} differs; embed "
+                "the smears with the model and options that its table was made with"
+            )
+
+
+def write_predicted(path: Path, model: PatientModel, found: list[PredictedPatient]) -> None:
+    """Write a row per patient: id, source, which side answered, the class, and a probability by class."""
+    header = ("patient", "source", "answered_by", "predicted", *(f"p_{name}" for name in model.classes))
+    write_csv(
+        path,
+        header,
+        [
+            (
+                one.patient,
+                one.source,
+                one.answered_by,
+                model.classes[int(np.argmax(one.probabilities))],
+                *(f"{value:.6f}" for value in one.probabilities),
+            )
+            for one in found
+        ],
+    )

@@ -1,0 +1,69 @@
+"""Cohorts of synthetic patients with toy vectors of their cells, as tables, files and folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from toy_tables import table
+
+from reddino.embedding.embeddings import Embeddings
+from reddino.embedding.part_files import PartRecord
+from reddino.embedding.table_writer import TableWriter
+from reddino.foundations.exports import write_csv
+from reddino.synthetic.choices import Adds
+from reddino.synthetic.cohorts import CLINICAL_COLUMNS, CohortPatient, draw_cohort
+from reddino.synthetic.morphologies import MORPHOLOGIES
+
+DIM, CELLS = 12, 40
+
+
+def drawn_patients(
+    patients: int = 120, seed: int = 0, *, adds: Adds = "something", confounded: bool = False
+) -> list[CohortPatient]:
+    """Patients of three laboratories."""
+    return draw_cohort(patients, adds=adds, confounded=confounded, seed=seed)
+
+
+def cell_table(members: list[CohortPatient], seed: int = 0) -> Embeddings:
+    """Cells whose vectors are their shape's, with noise and a shift of the laboratory."""
+    rng = np.random.default_rng([seed, 5])
+    shapes, shifts = rng.normal(size=(len(MORPHOLOGIES), DIM)), 0.5 * rng.normal(size=(9, DIM))
+    vectors, patient, source = [], [], []
+    for one in members:
+        shape = rng.choice(len(MORPHOLOGIES), CELLS, p=one.mix())
+        vectors.append(shapes[shape] + shifts[one.laboratory] + 0.3 * rng.normal(size=(CELLS, DIM)))
+        patient += [one.name] * CELLS
+        source += [f"lab {one.laboratory}"] * CELLS
+    return table(
+        np.concatenate(vectors), patient=patient, source=source, slide=[f"{one}-s" for one in patient]
+    )
+
+
+def write_clinical(path: Path, members: list[CohortPatient], *, with_source: bool = False) -> Path:
+    """Write the clinical table with the column `diagnosis`."""
+    rows = [
+        (
+            one.name,
+            *([f"lab {one.laboratory}"] if with_source else []),
+            *("" if value is None else str(value) for value in one.clinical),
+            "disease" if one.diseased else "control",
+        )
+        for one in members
+    ]
+    header = ("patient", *(["source"] if with_source else []), *CLINICAL_COLUMNS, "diagnosis")
+    write_csv(path, header, rows)
+    return path
+
+
+def write_cells(folder: Path, cells: Embeddings) -> Path:
+    """Write the cells as an embedding table."""
+    rows = len(cells)
+    meta = {
+        **cells.meta, "view": {"kind": "cells", "side": 8, "unit": "px", "output": 8, "border": "pad"},
+        "precision": "fp32", "dim": DIM, "dtype": "float32", "images": rows, "part_rows": 4096 * 16,
+        "provenance": {"command": "reddino embed", "version": "0"},
+    }  # fmt: skip
+    writer = TableWriter(folder, meta, cells.table.schema)
+    writer.write(PartRecord(0, rows, rows, rows), cells.table, cells.vectors)
+    return folder
