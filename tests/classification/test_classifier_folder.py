@@ -150,6 +150,22 @@ def test_open_classifier__names_the_key_that_does_not_fit(
         open_classifier(folder)
 
 
+def test_open_classifier__refuses_a_description_that_was_changed_and_takes_those_of_before(
+    saved: tuple[Path, Classifier], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(saved[0], tmp_path / "c"))
+    content = json.loads((folder / DESCRIPTION).read_text())
+    (folder / DESCRIPTION).write_text(json.dumps(content, sort_keys=True))
+    assert open_classifier(folder).classes == saved[1].classes
+    renamed = [*content["classes"][:-1], "another"]
+    (folder / DESCRIPTION).write_text(json.dumps({**content, "classes": renamed}))
+    with pytest.raises(RedDinoError, match="does not fit its checksum: it was damaged or edited"):
+        open_classifier(folder)
+    del content["content_hash"]
+    (folder / DESCRIPTION).write_text(json.dumps(content))
+    assert open_classifier(folder).classes == saved[1].classes
+
+
 def test_classifier__refuses_vectors_of_another_length(saved: tuple[Path, Classifier]) -> None:
     with pytest.raises(RedDinoError, match="takes vectors of"):
         saved[1].probabilities(np.zeros((2, 3), np.float32))

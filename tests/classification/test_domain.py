@@ -50,14 +50,14 @@ def stained(smears: Manifest) -> Manifest:
 @pytest.mark.parametrize(
     ("far", "moved", "verdict", "said"),
     [
-        (0.05, {}, "within", "its looks are those of lab"),
+        (0.05, {}, "within", "it looks most like lab"),
         (0.4, {}, "at the edge", "40 % of its cells lie farther off"),
         (0.9, {}, "outside", "90 % of its cells lie farther off"),
         (
             0.05,
             {"background blue": 0.3},
             "at the edge",
-            "background blue is 0.30, beside 0.00 of those of lab",
+            "background blue is 0.30, beside 0.00 in lab",
         ),
         (0.05, {"scale": np.log(3)}, "at the edge", "3.00 times as many pixels across"),
         (0.9, {"sharpness": -1.2}, "outside", "0.30 times as sharp as those of lab (8.0 spreads)"),

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from labelled_smears import noisy_table
 from sklearn.metrics import balanced_accuracy_score, f1_score, precision_recall_fscore_support
 
 from reddino.classification.fit import fit_on_table
-from reddino.classification.held_out import HeldOut
+from reddino.classification.held_out import HeldOut, held_out_summary
 from reddino.evaluation.intervals import group_weights, interval
 from reddino.smears.decode import decode_image
 
@@ -23,11 +25,10 @@ def guessed(groups: int, rows: int = 600, right: float = 0.7) -> HeldOut:
     truth = draw.choice(3, rows, p=[0.6, 0.3, 0.1])
     predicted = np.where(draw.random(rows) < right, truth, draw.integers(0, 3, rows))
     names = [f"g{number}" for number in draw.integers(0, groups, rows)]
-    tests = [np.flatnonzero(np.arange(rows) % 2 == side) for side in (0, 1)]
-    return HeldOut(NAMES, truth, predicted, names, tests)
+    return HeldOut(NAMES, truth, predicted, names)
 
 
-def test_report__scores_each_class_and_the_means_as_scikit_learn_does() -> None:
+def test_report__scores_each_class_and_all_together_as_scikit_learn_does() -> None:
     held = guessed(30)
     found = held.report()
     expected = precision_recall_fscore_support(held.truth, held.predicted)
@@ -35,10 +36,9 @@ def test_report__scores_each_class_and_the_means_as_scikit_learn_does() -> None:
         assert [one[rate] for one in found["by_class"]] == pytest.approx(expected[place].tolist())
     assert [one["cells"] for one in found["by_class"]] == expected[3].tolist()
     assert [one["predicted"] for one in found["by_class"]] == np.bincount(held.predicted).tolist()
-    sides = [(held.truth[rows], held.predicted[rows]) for rows in held.tests]
-    macro = np.mean([f1_score(*side, average="macro") for side in sides])
+    macro = f1_score(held.truth, held.predicted, average="macro")
     assert found["scores"]["macro_f1"] == pytest.approx(macro)
-    balanced = np.mean([balanced_accuracy_score(*side) for side in sides])
+    balanced = balanced_accuracy_score(held.truth, held.predicted)
     assert found["scores"]["balanced_accuracy"] == pytest.approx(balanced)
 
 
@@ -71,7 +71,6 @@ def test_report__says_where_groups_are_too_few_for_intervals() -> None:
         held.truth,
         held.predicted,
         ["g0" if truth == 2 else group for truth, group in zip(held.truth, held.groups, strict=True)],
-        held.tests,
     )
     found = rare.report()
     assert [one["recall_interval"] is None for one in found["by_class"]] == [False, False, True]
@@ -80,14 +79,40 @@ def test_report__says_where_groups_are_too_few_for_intervals() -> None:
 
 def test_report__counts_groups_of_one_cell_each_without_a_matrix_of_all() -> None:
     held = guessed(30, rows=3000)
-    single = HeldOut(NAMES, held.truth, held.predicted, [str(row) for row in range(3000)], held.tests)
+    single = HeldOut(NAMES, held.truth, held.predicted, [str(row) for row in range(3000)])
     dense = single.report()
-    many = HeldOut(NAMES, held.truth, held.predicted, [str(row) for row in range(3000)], held.tests)
+    many = HeldOut(NAMES, held.truth, held.predicted, [str(row) for row in range(3000)])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("reddino.evaluation.intervals.CHUNK_NUMBERS", 10_000)
         sparse = many.report()
     for one, other in zip(dense["by_class"], sparse["by_class"], strict=True):
         assert one["recall_interval"] == pytest.approx(other["recall_interval"], abs=0.02)
+
+
+def test_fit__scores_all_folds_together_where_each_holds_one_class(tmp_path: Path) -> None:
+    """A fold of a single class has a balanced accuracy of 1 where none of it is missed."""
+    table = noisy_table()
+    labels = table.strings("label")
+    groups = [f"{label}{row % 2}" for row, label in enumerate(labels)]
+    rows = table.table.set_column(table.table.column_names.index("path"), "path", pa.array(groups))
+    report = fit_on_table(replace(table, table=rows), tmp_path / "c", group_column="path", folds=2).report
+    recalls = [one["recall"] for one in report["by_class"]]
+    assert report["pooled"] and report["scores"]["balanced_accuracy"] == pytest.approx(np.mean(recalls))
+
+
+def test_summary__names_recall_of_each_class_what_it_is_taken_for_and_what_is_never_found() -> None:
+    held = guessed(30)
+    report = {
+        **replace(held, predicted=np.where(held.predicted == 2, 0, held.predicted)).report(),
+        "cells": 600,
+    }
+    found = held_out_summary(report)
+    assert [one["recall"] for one in found["classes"]] == [one["recall"] for one in report["by_class"]]
+    assert found["classes"][2]["taken_for"] == "a" and found["classes"][0]["recall_interval"] is not None
+    assert found["never_found"] == {"c": int((held.truth == 2).sum())}
+    assert found["balanced_accuracy"] == pytest.approx(report["scores"]["balanced_accuracy"])
+    of_before = held_out_summary({"cells": 9, "scores": {"balanced_accuracy": 0.4}})
+    assert of_before == {"cells": 9, "balanced_accuracy": 0.4, "evidence": True}
 
 
 def test_fit__leaves_classes_and_confusion_as_files(tmp_path: Path) -> None:

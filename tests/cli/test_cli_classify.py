@@ -57,12 +57,18 @@ def test_fit_and_predict__from_a_table_to_counts_and_overlays(
     fit = ["fit", f"{folder}/table", "--out", f"{folder}/c", "--folds", "2", "--drop", *dropped]
     assert cli.main(fit) == 0, capsys.readouterr().err
     shown = capsys.readouterr().out
-    assert all(words in shown for words in ("held-out groups", "true \\ predicted", "Calibration: "))
+    first = shown.splitlines()[0]
+    assert "a probe classifier of 2 classes. macro F1 " in first and "held-out cells." in first
+    order = [shown.index(words) for words in ("classes, over all", "true \\ predicted", "Calibration: ")]
+    assert order == sorted(order)
+    assert "| target |" in (folder / "c" / "report.md").read_text()
     assert max(len(line) for line in shown.splitlines() if str(folder) not in line) <= 100
     out = folder / "p.csv"
     predict = ["predict", f"{folder}/c", f"{folder}/smears/manifest.csv", "--out", str(out)]
     assert cli.main([*predict, "--overlays", f"{folder}/o", "--most-overlays", "1"]) == 0
-    assert "not a diagnosis" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    said = ("beside the training cells", "how far to trust each class", "cells by class", "not a diagnosis")
+    assert [shown.index(words) for words in said] == sorted(shown.index(words) for words in said)
     assert len(out.read_text().splitlines()) == len(drawn)
     assert len(list((folder / "o").iterdir())) == 1
     assert cli.main(fit) == 1
@@ -112,9 +118,11 @@ def test_fit_and_predict__call_a_score_that_tells_slides_apart_by_its_name(
     (tmp_path / "m.csv").write_text("\n".join(rows))
     fit = ["fit", f"{tmp_path}/m.csv", "--model", "colour-histogram", "--image-size", "16", "--folds", "2"]
     assert cli.main([*fit, "--out", f"{tmp_path}/c"]) == 0, capsys.readouterr().err
-    shown = capsys.readouterr().out
-    assert "NO EVIDENCE" in shown.splitlines()[0]
-    assert "Its scores are no evidence" in shown
+    shown = capsys.readouterr()
+    assert "NO EVIDENCE" in shown.out.splitlines()[0]
+    (why,) = (line for line in shown.err.splitlines() if "NO EVIDENCE" in line)
+    assert why.endswith("no row names its slide or patient.") and "Where a class" not in shown.err
+    assert "Where a class comes from about one slide" in (tmp_path / "c" / "report.md").read_text()
     kept = json.loads((tmp_path / "c" / "classifier.json").read_text())["report"]
     assert kept["evidence"] is False
     assert [doubt["kind"] for doubt in kept["doubts"]] == ["slides", "whole pictures"]

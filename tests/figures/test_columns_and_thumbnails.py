@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from reddino.figures.columns import page_column
+from reddino.figures.columns import page_column, reader_title
 from reddino.figures.thumbnails import ACROSS, SIDE, choose_rows, picture_sheets
 
 TYPES = {"u1": "<u1", "u2": "<u2", "u4": "<u4", "f4": "<f4"}
@@ -88,3 +88,9 @@ def test_picture_sheets__stay_within_their_room() -> None:
     assert fitting is not None
     assert sum(len(sheet) for sheet in fitting["sheets"]) <= room
     assert picture_sheets(np.arange(600), _cut, 500) is None
+
+
+def test_reader_title__is_what_a_reader_calls_a_column() -> None:
+    assert reader_title("view_x") == "centre x (px)" and reader_title("path") == "image"
+    assert reader_title("p_sickle", ("sickle",)) == "probability of sickle"
+    assert reader_title("p_id", ("sickle",)) == "p_id" and reader_title("my_column") == "my_column"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -100,6 +101,8 @@ def test_finding__leaves_border_cells_other_kinds_and_abstentions_out_of_the_cou
     assert all("1 at the border, 1 no red cell, 1 without an answer" in row for row in rows_of(page)[1:])
     (slide, *_) = slides_of(read_prediction_file(file))
     assert (slide.cells, slide.counted) == (12, 9)
+    image = replace(slide, name="/smears/lab/day 1/0007.png", named=False)
+    assert (slide.shown(9), image.shown(9), image.shown(40)) == ("s0", "…0007.png", image.name)
     grey = re.findall(r'<circle [^>]*stroke="#BBBBBB"[^>]*>', page)
     assert len(grey) == 12
 
@@ -118,7 +121,7 @@ def test_finding__leaves_border_cells_other_kinds_and_abstentions_out_of_the_cou
                 "evidence": True,
                 "never_found": {"pale": 3, "target": 2},
             },
-            r"no held-out cell of pale \(0 of 3\), target \(0 of 2\): do not use the fractions",
+            r"no held-out cell of pale \(0 of 3\), target \(0 of 2\): no fraction of such",
         ),
         ({"cells": 900, "balanced_accuracy": 0.95, "evidence": False}, "is not known: its training cells"),
     ],
@@ -128,6 +131,61 @@ def test_finding__says_how_the_classifier_did_on_cells_held_out(
 ) -> None:
     file = write_prediction_file(table_folder.parent, held_out=held_out)
     assert re.search(said, opening(report(table_folder.parent, file)))
+
+
+TESTED = {
+    "cells": 330,
+    "balanced_accuracy": 0.43,
+    "evidence": True,
+    "classes": [
+        {"name": "normal", "cells": 300, "groups": 30, "recall": 0.9, "recall_interval": [0.85, 0.94]},
+        {"name": "sickle", "cells": 20, "groups": 4, "recall": 0.4, "taken_for": "normal"},
+        {"name": "target", "cells": 10, "groups": 4, "recall": 0.0, "taken_for": "normal"},
+    ],
+    "never_found": {"target": 10},
+}
+
+
+def test_finding__says_first_how_far_each_class_can_be_trusted(table_folder: Path) -> None:
+    file = write_prediction_file(table_folder.parent, held_out=TESTED)
+    page = report(table_folder.parent, file)
+    text = opening(page)
+    assert text.index("How far to trust it") < text.index("What was counted") < text.index("lab-0 (2 slides)")
+    rows = {row[0]: row[1:] for row in rows_of(page)}
+    assert rows["normal"] == ["16", "90 % of 300 (85-94)", "-"]
+    assert rows["sickle"] == ["16", "40 % of 20 (too few groups)", "normal"]
+    assert rows["target"] == ["16", "none of 10", "normal"]
+    assert re.search(r"less than half of the held-out\s+cells of sickle \(40 %\)", text)
+
+
+def test_finding__gives_no_fraction_of_a_class_that_was_never_recognised(table_folder: Path) -> None:
+    file = write_prediction_file(table_folder.parent, held_out=TESTED)
+    page = report(table_folder.parent, file)
+    counted = opening(page).split("What was counted")[1]
+    assert re.search(r"lab-0 \(2 slides\): 33 % \(\S+\) normal, 33 % \(\S+\) sickle\s*\.", counted)
+    header = next(row for row in rows_of(page) if row[0] == "slide")
+    assert header[4:6] == ["normal", "sickle"] and "target" not in header
+    assert "other classes" in counted and "in no held-out cell have no fraction here: target" in counted
+
+
+def test_finding__takes_the_verdict_of_each_picture_and_says_that_a_risk_does_not_hold(
+    table_folder: Path,
+) -> None:
+    file = write_prediction_file(table_folder.parent)
+    table = pq.read_table(file)
+    nameless = table.set_column(table.column_names.index("slide"), "slide", pa.nulls(48, pa.string()))
+    pq.write_table(nameless, file)
+    first, *others = sorted(set(table.column("path").to_pylist()))
+    source = dict(zip(table.column("path").to_pylist(), table.column("source").to_pylist(), strict=True))
+    units = [{"source": name, "slide": "", "verdict": "within"} for name in set(source.values())]
+    pictures = [{"source": source[first], "picture": first, "verdict": "outside", "sentence": "far off"}]
+    note = {"domain": {"units": units, "pictures": pictures}, "abstention": {"risk": 0.1}}
+    file.with_suffix(".json").write_text(json.dumps(note))
+    text = opening(report(table_folder.parent, file))
+    assert "48 cells were counted on 4 images (2 sources)" in text
+    assert re.search(rf"outside\s+1 image \({re.escape(first)}\): do not use their fractions", text)
+    assert re.search(r"error rate of 0.1 .* it does not hold for 1 image outside or at the edge", text)
+    assert "on 1 of its images, as the others lie outside" in text and len(others) == 3
 
 
 def test_report__of_predictions_alone_maps_probabilities_and_shows_no_outliers(table_folder: Path) -> None:

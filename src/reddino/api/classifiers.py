@@ -169,6 +169,7 @@ def predict(
     adjust_priors: bool = False,
     keep_border: bool = False,
     risk: float | None = None,
+    abstain_outside: bool = False,
     batch_size: int = 64,
     device: str = "auto",
     kinds: bool = True,
@@ -194,6 +195,8 @@ def predict(
         keep_border: let cells that the border of their image cuts count for their slide.
         risk: error rate among the answered cells; those that are too uncertain or too novel for it get no
             answer. None answers all.
+        abstain_outside: give no answer at all in slides (pictures, where none is named) that lie outside of
+            what the classifier learned from.
         batch_size: views that the network gets at once.
         device: `auto`, `cpu`, `cuda` or `cuda:<n>`.
         kinds: read which cells are red cells at all, in the columns `kind` and `kind_probability`. Of cells
@@ -254,7 +257,7 @@ def predict(
                 vectors=vectors,
                 kinds=reader,
             )
-        found = with_trust(found, opened, rule)
+        found = with_trust(found, opened, rule, abstain_outside=abstain_outside)
         if learned is not None:
             found = adjusted(found, learned, wanted)
         if out is not None:

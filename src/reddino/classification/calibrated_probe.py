@@ -22,7 +22,7 @@ from reddino.classification.classifier import Head
 from reddino.classification.held_out import HeldOut
 from reddino.classification.softmax import softmax
 from reddino.embedding.view_encoder import Vectors
-from reddino.evaluation.splits import Folds, grouped_folds, untested_classes
+from reddino.evaluation.splits import Folds, grouped_folds
 from reddino.foundations.stages import stage, watched
 
 Real = npt.NDArray[np.float64]
@@ -90,19 +90,14 @@ def fit_probe(
     kept = truth[learned]
     own_folds = [np.flatnonzero(fold == number) for number in range(len(split))]
     calibration = choose_calibration(logits[learned], kept, own_folds)
-    untested = untested_classes(
-        [(f"fold {number}", truth[test]) for number, (_, test) in enumerate(split, 1)], names.tolist()
-    )
     report = {
         "tried": {f"{one:g}": value for one, value in tried.items()},
         "strength": strength,
         "folds": folds,
         "groups": len(set(groups)),
-        "notes": [*split.notes, *untested],
+        "notes": [*split.notes],
         **calibration_report(calibration, logits[learned], kept),
-        **HeldOut(
-            names.tolist(), truth, logits.argmax(axis=1), groups, [test for _, test in split], seed=seed
-        ).report(),
+        **HeldOut(names.tolist(), truth, logits.argmax(axis=1), groups, seed=seed).report(),
     }
     with stage("fitting the head"):
         head = fit_head(vectors, truth, strength, len(names))

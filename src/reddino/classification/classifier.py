@@ -140,7 +140,14 @@ def save_classifier(folder: Path, classifier: Classifier) -> None:
         "head_hash": classifier.head.fingerprint(),
         "version": __version__,
     }
+    content["content_hash"] = _content_hash(content)
     write_text(folder / DESCRIPTION, json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def _content_hash(content: Mapping[str, Any]) -> str:
+    """Return 16 hex digits over a description but for this very number, whatever its order and blanks."""
+    plain = json.loads(json.dumps({key: value for key, value in content.items() if key != "content_hash"}))
+    return hash_bytes(json.dumps(plain, sort_keys=True).encode())
 
 
 def require_free(folder: Path) -> None:
@@ -167,12 +174,17 @@ def open_classifier(folder: str | Path) -> Classifier:
         raise RedDinoError(f"{origin}: classes: a name stands there twice")
     if content.model != MODEL and content.kind == "fine-tuned":
         raise RedDinoError(f"{origin}: model: a fine-tuned classifier brings its own, '{MODEL}'")
+    if content.content_hash not in ("", _content_hash(described)):  # those of before have none
+        raise RedDinoError(
+            f"{folder / DESCRIPTION} does not fit its checksum: it was damaged or edited; restore it, or fit "
+            "again"
+        )
     head = _read_head(folder / HEAD)
     if head.fingerprint() != content.head_hash:
         raise RedDinoError(
             f"{folder}: {HEAD} does not belong to {DESCRIPTION}; the folder was mixed or damaged"
         )
-    kept = {name: value for name, value in content if name not in ("head_hash", "version")}
+    kept = {name: value for name, value in content if name not in ("head_hash", "version", "content_hash")}
     training = open_training_cells(folder, head.fingerprint())
     classifier = Classifier(
         **{**kept, "preprocessing": described["preprocessing"]}, head=head, training=training
@@ -202,6 +214,7 @@ class _ClassifierFile(BaseModel):
     provenance: dict[str, Any]
     head_hash: str
     version: str
+    content_hash: str = ""
 
 
 def model_of(classifier: Classifier, folder: Path, moved: str | None = None) -> str:

@@ -52,6 +52,10 @@ class Learner:
     learned: str
     maker: str
 
+    def called(self) -> dict[str, Any]:
+        """Return the names of what learned as `domain_report` takes them; users know no network's sources."""
+        return {"learned": self.learned, "maker": self.maker, "known": self.learned != PRETRAINING}
+
 
 def open_learner(name: str | Path, device: str = "auto") -> Learner:
     """Open a classifier's folder, or a network by its folder or name.
@@ -99,16 +103,14 @@ def compare_smears(
         RedDinoError: there is nothing to compare.
     """
     if learner.kept is None:
-        return domain_report(
-            manifest.table, learner.view, None, None, None, learned=learner.learned, maker=learner.maker
-        )
+        return domain_report(manifest.table, learner.view, None, None, None, **learner.called())
     sample = sample_of(manifest)
     if learner.view.kind == "cells" and not sample.is_cell().any():
         sample = find_marked(sample, learner.view.scale, failures)
         sample = sample_of(sample)
     planned = plan(sample, learner.view, view_diameters(sample, learner.view), failures)
     emb = embedded(planned, learner.encoder, learner.pooling, failures=failures, progress=progress)
-    return compare_embeddings(emb, learner.kept, manifest.root, learned=learner.learned, maker=learner.maker)
+    return compare_embeddings(emb, learner.kept, manifest.root, **learner.called())
 
 
 def compare_embeddings(

@@ -25,9 +25,9 @@ LEAST_CELLS = 10
 #: Vectors of what was learned from, below which "farther than 95 % of them" means nothing.
 LEAST_LEARNED = 30
 #: Smallest spread of each of `ALL_MEASURES`: pictures of one slide differ less than the next slide will.
-_FLOORS = np.array([0.06, 0.03, 0.03, 0.06, 0.05, 0.05, 0.15, 0.06, 0.15])
+FLOORS = np.array([0.06, 0.03, 0.03, 0.06, 0.05, 0.05, 0.15, 0.06, 0.15])
 #: Measures that are logarithms, whose difference is a ratio.
-_RATIOS = {
+RATIOS = {
     "background brightness": "its background is {ratio:.2f} times as bright as {whose}",
     "sharpness": "its edges are {ratio:.2f} times as sharp as {whose}",
     "scale": "its cells are {ratio:.2f} times as many pixels across as {whose}",
@@ -51,7 +51,7 @@ class Appearance:
     def centre_and_spread(self) -> tuple[Real, Real]:
         """Return the median of each measure over each source's pictures (s, 9), and the spread (s, 9)."""
         centre = np.full((len(self.sources), self.medians.shape[1]), np.nan)
-        spread = np.tile(_FLOORS, (len(self.sources), 1))
+        spread = np.tile(FLOORS, (len(self.sources), 1))
         for number in range(len(self.sources)):
             own = self.medians[self.source == number]
             for place, column in enumerate(own.T):
@@ -59,7 +59,7 @@ class Appearance:
                 if len(known):
                     centre[number, place] = np.median(known)
                     deviation = 1.4826 * float(np.median(np.abs(known - centre[number, place])))
-                    spread[number, place] = max(deviation, _FLOORS[place])
+                    spread[number, place] = max(deviation, FLOORS[place])
         return centre, spread
 
 
@@ -68,14 +68,16 @@ class UnitVerdict:
     """A slide or source beside what was learned from.
 
     Attributes:
-        source, slide: names; the slide is empty where a whole source is meant.
+        source, slide: names; the slide is empty where a whole source, or a picture, is meant.
         cells: that were scored.
         verdict: of the whole.
         sentence: which measure says so, and by how much.
         far: fraction of its cells that lie farther than 95 % of the held-out training cells; None: unknown.
         novelty: median of its cells.
-        nearest: the source of the training cells that looks most alike; None: looks are unknown.
+        nearest: the source of the training cells that looks most alike; None: looks are unknown, or the
+            sources are not the user's.
         looks: measure -> value, training value, spreads apart, verdict.
+        picture: path of the one picture that is meant; "" where a slide or source is.
     """
 
     source: str
@@ -87,6 +89,7 @@ class UnitVerdict:
     novelty: float | None
     nearest: str | None
     looks: Mapping[str, Mapping[str, Any]]
+    picture: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -103,8 +106,10 @@ def judge(
     cells: int,
     learned: str = "training cells",
     learned_cells: int | None = None,
+    known: bool = True,
+    picture: str = "",
 ) -> UnitVerdict:
-    """Compare a slide or source with what was learned from.
+    """Compare a slide, a source or a picture with what was learned from.
 
     The vectors decide between within and outside; looks that are outside make a unit at least 'at the edge':
     a network may see through a foreign stain, which its vectors then show.
@@ -118,6 +123,8 @@ def judge(
         cells: of the unit.
         learned: what the cells are called that it is compared with.
         learned_cells: how many of their vectors are kept; None: unknown.
+        known: whether the sources learned from are the user's own, so that their names tell something.
+        picture: path, where one picture is meant.
     """
     far = None if novelty is None or not len(novelty) else float((novelty > FAR).mean())
     nearest, looks = (None, {}) if look is None or appearance is None else compare(look, appearance)
@@ -134,12 +141,13 @@ def judge(
         by_vectors=by_vectors,
         far=far,
         looks=looks,
-        nearest=nearest,
+        nearest=nearest if known else None,
         few=f"{learned_cells} {learned} are" if few_learned else f"{cells} cells are",
         learned=learned,
     )
     middle = None if novelty is None or not len(novelty) else float(np.median(novelty))
-    return UnitVerdict(source, slide, cells, verdict, said, far, middle, nearest, looks)
+    alike = nearest if known else None
+    return UnitVerdict(source, slide, cells, verdict, said, far, middle, alike, looks, picture)
 
 
 def compare(look: Real, appearance: Appearance) -> tuple[str | None, dict[str, dict[str, Any]]]:
@@ -187,24 +195,25 @@ def _sentence(
         parts.append(f"{100 * far:.0f} % of its cells lie farther off than 95 % of the held-out {learned}")
     worst = max(looks, key=lambda name: looks[name]["spreads"], default=None)
     if worst is not None:
-        said = described(worst, looks[worst], nearest)
+        said = described(worst, looks[worst], nearest, learned)
         if verdict != by_vectors:
             parts.insert(0, said)
         elif looks[worst]["verdict"] != "within":
             parts.append(said)
         else:
-            parts.append(f"its looks are those of {nearest or 'them'}")
+            parts.append(f"it looks most like {nearest}" if nearest else f"it looks like the {learned}")
     return "; ".join(parts) or "nothing of it could be compared"
 
 
-def described(name: str, look: Mapping[str, Any], source: str | None) -> str:
+def described(name: str, look: Mapping[str, Any], source: str | None, learned: str = "training cells") -> str:
     """Return one measure in words: its value, that of the nearest training source, and their distance."""
-    whose = f"those of {source}" if source else "those learned from"
+    whose = f"those of {source}" if source else f"those of the {learned}"
     apart = f"{look['spreads']:.1f} spreads"
-    if name in _RATIOS:
+    if name in RATIOS:
         ratio = float(np.exp(look["value"] - look["learned"]))
-        return f"{_RATIOS[name].format(ratio=ratio, whose=whose)} ({apart})"
-    return f"its {name} is {look['value']:.2f}, beside {look['learned']:.2f} of {whose} ({apart})"
+        return f"{RATIOS[name].format(ratio=ratio, whose=whose)} ({apart})"
+    there = source or f"the {learned}"
+    return f"its {name} is {look['value']:.2f}, beside {look['learned']:.2f} in {there} ({apart})"
 
 
 def unit_keys(sources: Sequence[str], slides: Sequence[str]) -> list[tuple[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from reddino.classification.domain import UnitVerdict, judge, unit_keys
-from reddino.classification.looks import Looks, look_at, nanmedian
+from reddino.classification.domain import LEAST_CELLS, UnitVerdict, judge, unit_keys
+from reddino.classification.looks import Looks, look_at, medians, nanmedian
+from reddino.classification.picture_verdicts import TwoLooks, two_looks, with_pictures
 from reddino.classification.training_cells import TrainingCells, strip_of
 from reddino.embedding.border import cells_at_border
 from reddino.embedding.view_encoder import Images
@@ -20,6 +22,9 @@ from reddino.foundations.stages import stage
 from reddino.views.spec import ViewSpec
 
 Real = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+#: Verdicts with which an error rate that was measured on training cells need not hold.
+BEYOND = ("outside", "at the edge")
 #: Pictures and cells of each that are sampled: of a slide, and of a source that names none.
 SLIDE_PICTURES, SOURCE_PICTURES, PICTURE_CELLS = 4, 24, 10
 #: Rows of the picture besides the training cells.
@@ -34,19 +39,47 @@ class DomainReport:
         units: each source, followed by its slides.
         note: what could not be compared, in one sentence; "" where everything could.
         strips: (name, cells side by side) of the training cells and of each source.
+        pictures: of sources that name no slides, each picture with enough cells.
     """
 
     units: tuple[UnitVerdict, ...]
     note: str
     strips: tuple[tuple[str, Images], ...] = ()
+    pictures: tuple[UnitVerdict, ...] = ()
 
     def sources(self) -> tuple[UnitVerdict, ...]:
         """Return the units that are whole sources."""
         return tuple(unit for unit in self.units if not unit.slide)
 
+    def beyond(self) -> tuple[UnitVerdict, ...]:
+        """Return the sources and slides that are outside or at the edge; slides only of sources within."""
+        odd = [unit for unit in self.units if unit.verdict in BEYOND]
+        whole = {unit.source for unit in odd if not unit.slide}
+        return tuple(unit for unit in odd if not unit.slide or unit.source not in whole)
+
+    def verdicts_of(self, sources: Sequence[str], slides: Sequence[str], paths: Sequence[str]) -> list[str]:
+        """Return the verdict (n,) on the slide of each cell, or picture where it names none, or else source.
+
+        "" where there is none.
+        """
+        known: dict[tuple[str, str, str], str] = {
+            (unit.source, unit.slide, unit.picture): unit.verdict for unit in (*self.units, *self.pictures)
+        }
+        found = []
+        for source, slide, path in zip(sources, slides, paths, strict=True):
+            own = known.get((source, slide, "") if slide else (source, "", path), "too few cells")
+            found.append(known.get((source, "", ""), "") if own == "too few cells" else own)
+        return found
+
     def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON values."""
-        return {"note": self.note, "units": [unit.as_dict() for unit in self.units]}
+        """Return it as JSON values; of pictures without what they are made of."""
+        short = ("source", "picture", "cells", "verdict", "sentence", "far", "novelty")
+        pictures = [{name: getattr(unit, name) for name in short} for unit in self.pictures]
+        return {
+            "note": self.note,
+            "units": [unit.as_dict() for unit in self.units],
+            **({"pictures": pictures} if pictures else {}),
+        }
 
 
 def domain_report(
@@ -58,6 +91,7 @@ def domain_report(
     *,
     learned: str = "training cells",
     maker: str = "the classifier",
+    known: bool = True,
 ) -> DomainReport:
     """Compare the rows of a table, by slide and source, with what was learned from.
 
@@ -70,6 +104,7 @@ def domain_report(
         root: folder of the pictures; None where only vectors are at hand.
         learned: what the cells are called that were learned from.
         maker: what learned from them.
+        known: whether the user knows the sources learned from, so that they may be named.
     """
     if kept is None or (kept.novelty is None and kept.appearance is None):
         return DomainReport(
@@ -82,27 +117,75 @@ def domain_report(
     if root is not None and kept.appearance is not None:
         with stage("comparing looks"):
             looks = _look(table, root, view, sources, slides)
-    of_source, of_slide = np.array(sources, dtype=object), np.array(slides, dtype=object)
-    units = []
+    scored = _Scored(table, novelty, looks, kept, learned, known)
+    units, pictures = [], []
     for source, slide in unit_keys(sources, slides):
-        rows = (of_source == source) & ((of_slide == slide) if slide else True)
-        look = None if looks is None else nanmedian(looks.measures[rows[looks.rows]])
-        own = None if novelty is None else novelty[rows]
-        units.append(
-            judge(
-                source,
-                slide,
-                own,
-                look,
-                kept.appearance,
-                cells=int(rows.sum()),
-                learned=learned,
-                learned_cells=None if kept.novelty is None else len(kept.novelty.kept),
-            )
+        unit = scored.judged(scored.rows(source, slide), source, slide)
+        if not slide:
+            own = scored.pictures(source)
+            pictures += own
+            unit = with_pictures(unit, own, scored.two_looks(source))
+        units.append(unit)
+    strips = _strips(kept, looks, sources, learned)
+    return DomainReport(tuple(units), _note(kept, root, maker, learned), strips, tuple(pictures))
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """Whole cells with their novelty and the looks of some, from which units are judged."""
+
+    table: pa.Table
+    novelty: Real | None
+    looks: Looks | None
+    kept: TrainingCells
+    learned: str
+    known: bool
+
+    @cached_property
+    def _of(self) -> dict[str, npt.NDArray[np.object_]]:
+        return {name: np.array(_text(self.table, name), dtype=object) for name in ("source", "slide", "path")}
+
+    def rows(self, source: str, slide: str) -> Flags:
+        """Return which rows (n,) are of a source, or of a slide of it."""
+        mine = self._of["source"] == source
+        return np.asarray(mine & (self._of["slide"] == slide) if slide else mine, dtype=np.bool_)
+
+    def judged(self, rows: Flags, source: str, slide: str, picture: str = "") -> UnitVerdict:
+        """Return the verdict on these rows."""
+        novelty = self.kept.novelty
+        return judge(
+            source,
+            slide,
+            None if self.novelty is None else self.novelty[rows],
+            None if self.looks is None else nanmedian(self.looks.measures[rows[self.looks.rows]]),
+            self.kept.appearance,
+            cells=int(rows.sum()),
+            learned=self.learned,
+            learned_cells=None if novelty is None else len(novelty.kept),
+            known=self.known,
+            picture=picture,
         )
-    return DomainReport(
-        tuple(units), _note(kept, root, maker, learned), _strips(kept, looks, sources, learned)
-    )
+
+    def pictures(self, source: str) -> list[UnitVerdict]:
+        """Return the verdicts of pictures of a source that name no slide, of those with enough cells."""
+        unnamed = np.flatnonzero(self.rows(source, "") & (self._of["slide"] == ""))
+        names, number = np.unique(self._of["path"][unnamed].astype(str), return_inverse=True)
+        found = []
+        for place in np.flatnonzero(np.bincount(number, minlength=len(names)) >= LEAST_CELLS).tolist():
+            rows = np.zeros(len(self.table), np.bool_)
+            rows[unnamed[number == place]] = True
+            found.append(self.judged(rows, source, "", str(names[place])))
+        return found
+
+    def two_looks(self, source: str) -> TwoLooks | None:
+        """Return how the sampled pictures of a source that name no slide fall into two groups, if they do."""
+        if self.looks is None:
+            return None
+        mine = (self.rows(source, "") & (self._of["slide"] == ""))[self.looks.rows]
+        if not mine.any():
+            return None
+        paths, looks = medians(self.looks.measures[mine], self._of["path"][self.looks.rows[mine]].tolist())
+        return two_looks(paths, looks)
 
 
 def _note(kept: TrainingCells, root: Path | None, maker: str, learned: str) -> str:

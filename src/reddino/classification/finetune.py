@@ -211,7 +211,7 @@ def _held_out(
     folds = folds_of_groups(groups, settings.folds, settings.seed)
     calibration = choose_calibration(logits, truth, folds, offset)
     predicted = calibration.judged.argmax(axis=1)
-    held = HeldOut(names, truth, predicted, groups, [np.arange(len(truth))], seed=settings.seed)
+    held = HeldOut(names, truth, predicted, groups, seed=settings.seed)
     return calibration, {**calibration_report(calibration, logits, truth), **held.report()}
 
 

@@ -15,6 +15,7 @@ from reddino.classification.classifier import Classifier, require_free
 from reddino.classification.domain_figure import save_domain_figure
 from reddino.classification.finetune import TuneSettings
 from reddino.classification.fit import fit_on_pixels, fit_on_table
+from reddino.classification.held_out import held_out_summary
 from reddino.classification.planned_views import PlannedViews, Progress, plan
 from reddino.classification.predict import Predictions
 from reddino.classification.prediction_paths import domain_path
@@ -182,7 +183,7 @@ def write(predictions: Predictions, classifier: Classifier, out: Path, failures:
             "classes": list(classifier.classes),
             "view": classifier.view.metadata(),
             "provenance": dict(classifier.provenance),
-            "held_out": _held_out(classifier),
+            "held_out": held_out_summary(classifier.report),
         },
         "file": out.name,
         "cells": len(predictions),
@@ -201,19 +202,6 @@ def write(predictions: Predictions, classifier: Classifier, out: Path, failures:
     if predictions.domain is not None:
         save_domain_figure(predictions.domain, domain_path(out))
     return write_predictions(predictions, out, origin)
-
-
-def _held_out(classifier: Classifier) -> dict[str, Any]:
-    """Return what the report of `fit` comes to, for readers of the predictions."""
-    report = classifier.report
-    scores = report.get("scores") or {}
-    found = {"cells": report.get("cells"), "balanced_accuracy": scores.get("balanced_accuracy")}
-    missed = {
-        one["name"]: one["cells"]
-        for one in report.get("by_class") or ()
-        if not one["recall"] and one["cells"]
-    }
-    return {**found, "evidence": report.get("evidence", True), **({"never_found": missed} if missed else {})}
 
 
 def _kinds(predictions: Predictions) -> dict[str, object]:

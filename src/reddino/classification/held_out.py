@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from reddino.evaluation.intervals import (
     resampled_confusions,
     unless_constant,
 )
-from reddino.evaluation.metrics import confusion_matrix, precision_recall_f1, score, score_rows
+from reddino.evaluation.metrics import confusion_matrix, precision_recall_f1, score_rows
 
 Classes = npt.NDArray[np.int64]
 Real = npt.NDArray[np.float64]
@@ -34,7 +34,6 @@ class HeldOut:
         names: of the classes.
         truth, predicted: (n,) class numbers.
         groups: (n,) names.
-        tests: row numbers of each test set; every row is in one.
         resamples: of the bootstrap.
         seed: of the bootstrap.
     """
@@ -43,7 +42,6 @@ class HeldOut:
     truth: Classes
     predicted: Classes
     groups: Sequence[str]
-    tests: Sequence[Classes]
     resamples: int = RESAMPLES
     seed: int = 0
 
@@ -51,29 +49,32 @@ class HeldOut:
         """Return scores, classes and confusion as JSON values.
 
         Returns:
-            `scores`: means over the test sets; `intervals`: theirs, 95 %, by bootstrap over groups, empty
-            with fewer than 10 of them; `by_class`: a list with `name`, `cells`, `predicted` (cells taken for
-            it), `groups`, precision, recall and F1 over all test sets together, and `<rate>_interval`, None
-            where the class is in fewer than 10 groups; `confusion`: counts, rows are the truth;
-            `interval_notes`: sentences.
+            `scores` over all rows together, since a fold of few classes has a score that means little;
+            `intervals`: theirs, 95 %, by bootstrap over groups, empty with fewer than 10 of them;
+            `by_class`: a list with `name`, `cells`, `predicted` (cells taken for it), `groups`, precision,
+            recall and F1, and `<rate>_interval`, None where the class is in fewer than 10 groups;
+            `confusion`: counts, rows are the truth; `pooled`: True, False in reports of before, whose scores
+            are means over the folds; `interval_notes`: sentences.
         """
         names, number = np.unique(np.asarray(self.groups), return_inverse=True)
         enough = len(names) >= LEAST_GROUPS
         drawn = self._resampled(number, len(names)) if enough else None
-        by_class = self._by_class(number, None if drawn is None else drawn.sum(axis=0))
-        own = [score(self.truth[rows], self.predicted[rows], len(self.names)).as_row() for rows in self.tests]
-        scores = dict(zip(SCORES, np.mean(own, axis=0).tolist(), strict=True))
+        by_class = self._by_class(number, drawn)
+        confusion = confusion_matrix(self.truth, self.predicted, len(self.names))
+        scores = dict(zip(SCORES, score_rows(confusion).tolist(), strict=True))
         return {
             "scores": scores,
+            "pooled": True,
             "intervals": {} if drawn is None else _score_intervals(drawn, scores, len(names)),
             "by_class": by_class,
-            "confusion": confusion_matrix(self.truth, self.predicted, len(self.names)).tolist(),
+            "confusion": confusion.tolist(),
             "interval_notes": self._notes(len(names), by_class),
         }
 
     def _resampled(self, number: Classes, groups: int) -> Real:
-        tests = [PredictedRows(number[rows], self.truth[rows], self.predicted[rows]) for rows in self.tests]
-        return resampled_confusions(tests, groups, len(self.names), resamples=self.resamples, seed=self.seed)
+        rows = [PredictedRows(number, self.truth, self.predicted)]
+        every = resampled_confusions(rows, groups, len(self.names), resamples=self.resamples, seed=self.seed)
+        return every[0]
 
     def _by_class(self, number: Classes, drawn: Real | None) -> list[dict[str, Any]]:
         classes = len(self.names)
@@ -119,15 +120,50 @@ class HeldOut:
         return notes
 
 
-def _score_intervals(drawn: Real, scores: dict[str, float], groups: int) -> dict[str, list[float]]:
-    """Return the interval of each score from confusions (tests, b, C, C), as mean over the test sets."""
-    each = score_rows(drawn)
-    known = np.isfinite(each)
-    with np.errstate(invalid="ignore"):
-        means = np.where(known, each, 0).sum(axis=0) / known.sum(axis=0)
-    found = {
-        name: unless_constant(means[:, place], scores[name], groups) for place, name in enumerate(SCORES)
+def held_out_summary(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the report of a classifier comes to, for readers of its predictions.
+
+    Args:
+        report: as `fit` keeps it, of this version or before.
+
+    Returns:
+        `cells` that were held out; `balanced_accuracy` over all folds together; `evidence`, False where the
+        folds could not show anything of the classes; `classes`: of each its `name`, `cells`, `groups`,
+        `recall`, `recall_interval` (None where groups are too few), and `taken_for`, the other class that
+        most of its cells were taken for, None where none was; `never_found`: classes of which no cell was
+        recognised, with their cells.
+    """
+    confusion, by_class = report.get("confusion") or (), report.get("by_class") or ()
+    names = [one["name"] for one in by_class]
+    classes = [
+        {
+            **{key: one[key] for key in ("name", "cells", "groups", "recall", "recall_interval")},
+            "taken_for": _taken_for(place, row, names),
+        }
+        for place, (one, row) in enumerate(zip(by_class, confusion, strict=False))
+    ]
+    known = [one["recall"] for one in classes if one["cells"]]
+    mean = float(np.mean(known)) if known else (report.get("scores") or {}).get("balanced_accuracy")
+    missed = {one["name"]: one["cells"] for one in classes if one["cells"] and not one["recall"]}
+    return {
+        "cells": report.get("cells"),
+        "balanced_accuracy": mean,
+        "evidence": report.get("evidence", True),
+        **({"classes": classes} if classes else {}),
+        **({"never_found": missed} if missed else {}),
     }
+
+
+def _taken_for(place: int, row: Sequence[int], names: Sequence[str]) -> str | None:
+    """Return what most cells of class number `place` were wrongly taken for; None where none was."""
+    wrong = [0 if number == place else count for number, count in enumerate(row)]
+    return names[int(np.argmax(wrong))] if any(wrong) else None
+
+
+def _score_intervals(drawn: Real, scores: dict[str, float], groups: int) -> dict[str, list[float]]:
+    """Return the interval of each score from confusions (b, C, C)."""
+    each = score_rows(drawn)
+    found = {name: unless_constant(each[:, place], scores[name], groups) for place, name in enumerate(SCORES)}
     return {name: list(spread) for name, spread in found.items() if spread is not None}
 
 

@@ -81,6 +81,9 @@ class Predictions:
         rule: which cells get no answer; None: all get one.
         domain: verdicts of slides and sources; None: none was asked for.
         kinds: what each view shows; None where it was not asked, or cannot be told.
+        unanswered: (n,) cells of smears outside, which get no answer; None: verdicts take no answer away.
+        held_out: how the classifier did on held-out cells, as
+            `reddino.classification.held_out.held_out_summary` returns it.
         pictures: by path, 16 hex digits over the bytes of the picture, where vectors of it lay on disk.
     """
 
@@ -99,6 +102,8 @@ class Predictions:
     rule: AnswerRule | None = None
     domain: DomainReport | None = None
     kinds: CellKinds | None = None
+    unanswered: npt.NDArray[np.bool_] | None = None
+    held_out: Mapping[str, Any] = field(default_factory=dict, repr=False)
     pictures: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
@@ -123,11 +128,17 @@ class Predictions:
 
     def abstained(self) -> npt.NDArray[np.bool_]:
         """Return which cells (n,) get no answer."""
+        outside = np.zeros(len(self), dtype=np.bool_) if self.unanswered is None else self.unanswered
         if self.rule is None or self.novelty is None:
-            return np.zeros(len(self), dtype=np.bool_)
+            return outside
         # The rule was calibrated on probabilities that were not adjusted.
         plain = self.probabilities if self.unadjusted is None else self.unadjusted
-        return self.rule.abstained(plain.max(axis=1), self.novelty)
+        return outside | self.rule.abstained(plain.max(axis=1), self.novelty)
+
+    @property
+    def abstains(self) -> bool:
+        """Return whether cells may get no answer, by a rule or by the verdict on their slide."""
+        return self.rule is not None or self.unanswered is not None
 
     def left_out(self) -> npt.NDArray[np.bool_]:
         """Return (n,) which views do not count for their slide: found ones that are surely no red cell.
@@ -166,7 +177,7 @@ class Predictions:
             table = table.append_column(name, pa.array(values))
         if self.novelty is not None:
             table = table.append_column(NOVELTY, pa.array(self.novelty))
-        if self.rule is not None:
+        if self.abstains:
             table = table.append_column(ABSTAINED, pa.array(self.abstained()))
         for name, read in kinds.items():
             table = table.append_column(name, pa.array(read, KIND_COLUMNS[name]))
@@ -203,7 +214,7 @@ class Predictions:
             "cells": np.bincount(slide, counted, len(names)).astype(np.int64),
             "at_border": np.bincount(slide, cut, len(names)).astype(np.int64),
         }
-        if self.rule is not None:
+        if self.abstains:
             columns[ABSTAINED] = np.bincount(slide, silent, len(names)).astype(np.int64)
         columns |= {f"n_{name}": table[:, number] for number, name in enumerate(self.classes)}
         columns |= {f"share_{name}": shares[:, number] for number, name in enumerate(self.classes)}

@@ -53,6 +53,7 @@ def note_domain(
     kept = kept_by_network(name, encoder)
     if kept is None:
         return None
-    report = compare_embeddings(read_embeddings(table), kept, root, learned=PRETRAINING, maker=f"'{name}'")
+    named = {"learned": PRETRAINING, "maker": f"'{name}'", "known": False}
+    report = compare_embeddings(read_embeddings(table), kept, root, **named)
     write_side_file(table, DOMAIN_FILE, json.dumps(report.as_dict(), indent=1) + "\n")
     return report

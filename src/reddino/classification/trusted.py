@@ -10,8 +10,10 @@ import numpy as np
 from reddino.classification.abstention import AnswerRule, answer_rule
 from reddino.classification.classifier import Classifier
 from reddino.classification.domain_report import domain_report
+from reddino.classification.held_out import held_out_summary
 from reddino.classification.predict import Predictions
 from reddino.foundations.errors import RedDinoError
+from reddino.foundations.visible import short
 
 
 def require_answerable(classifier: Classifier, risk: float | None) -> AnswerRule | None:
@@ -30,10 +32,26 @@ def require_answerable(classifier: Classifier, risk: float | None) -> AnswerRule
     return answer_rule(held, risk)
 
 
-def with_trust(predictions: Predictions, classifier: Classifier, rule: AnswerRule | None) -> Predictions:
+def with_trust(
+    predictions: Predictions,
+    classifier: Classifier,
+    rule: AnswerRule | None,
+    *,
+    abstain_outside: bool = False,
+) -> Predictions:
     """Return predictions with the rule of their answers, and the verdicts of their slides and sources.
 
     Only views that count for their slide are compared with the training cells.
+
+    Args:
+        predictions: of a classifier.
+        classifier: that made them.
+        rule: which cells get no answer; None: all get one.
+        abstain_outside: give no cell an answer whose slide (or picture, where none is named; or else source)
+            lies outside of what the classifier learned from.
+
+    Raises:
+        RedDinoError: smears outside are to get no answer, and nothing is kept to tell which these are.
     """
     rows = np.flatnonzero(predictions.counted())
     domain = domain_report(
@@ -43,7 +61,31 @@ def with_trust(predictions: Predictions, classifier: Classifier, rule: AnswerRul
         None if predictions.novelty is None else predictions.novelty[rows],
         predictions.root,
     )
-    return replace(predictions, rule=rule, domain=domain)
+    found = replace(predictions, rule=rule, domain=domain, held_out=held_out_summary(classifier.report))
+    if not abstain_outside:
+        return found
+    if not domain.units:
+        raise RedDinoError(
+            f"what lies outside cannot be told: {domain.note}; fit the classifier again, or leave "
+            "--abstain-outside out"
+        )
+    verdicts = domain.verdicts_of(*(found.strings(name) for name in ("source", "slide", "path")))
+    return replace(found, unanswered=np.array([one == "outside" for one in verdicts], dtype=np.bool_))
+
+
+def risk_warning(predictions: Predictions) -> str:
+    """Return in one sentence for which smears the named risk does not hold; "" where it does."""
+    if predictions.rule is None:
+        return ""
+    named = f"the error rate of {predictions.rule.risk:g} was measured on cells like the training cells"
+    if predictions.domain is None or not predictions.domain.units:
+        return f"{named}, and whether these smears are like them is not known"
+    beyond = predictions.domain.beyond()
+    if not beyond:
+        return ""
+    names = [f"{short(unit.slide or unit.source or 'these smears', 40)} ({unit.verdict})" for unit in beyond]
+    more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+    return f"{named}; it does not hold for {', '.join(names[:6])}{more}"
 
 
 def trust_note(predictions: Predictions) -> dict[str, Any]:
@@ -51,12 +93,19 @@ def trust_note(predictions: Predictions) -> dict[str, Any]:
     note: dict[str, Any] = {}
     if predictions.domain is not None:
         note["domain"] = predictions.domain.as_dict()
-    if predictions.rule is not None:
+    if predictions.abstains:
         abstained = predictions.abstained()
         note["abstention"] = {
-            **asdict(predictions.rule),
             "cells": len(abstained),
             "abstained": int(abstained.sum()),
+            "abstained_outside": predictions.unanswered is not None,
+        }
+    if predictions.rule is not None:
+        warning = risk_warning(predictions)
+        note["abstention"] |= {
+            **asdict(predictions.rule),
             "sentence": predictions.rule.sentence(),
+            "holds": not warning,
+            "warning": warning,
         }
     return note

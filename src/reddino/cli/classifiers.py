@@ -9,14 +9,17 @@ from typing import Annotated
 from cyclopts import Parameter
 
 import reddino
+from reddino.classification.held_out_files import REPORT
 from reddino.classification.prediction_paths import counts_path
+from reddino.classification.trusted import risk_warning
 from reddino.cli.domain_table import show_domain
-from reddino.cli.held_out_tables import held_out_tables
+from reddino.cli.held_out_tables import answer, caveats, held_out_tables
 from reddino.cli.options import Several, joined_sources, new_labels, priors_given
 from reddino.cli.prior_notes import shift_notes
 from reddino.cli.program import app
 from reddino.cli.summaries import prediction_table
 from reddino.cli.terminal import complain, print_line, progress_bar, show_tables
+from reddino.cli.trust_tables import class_trust_table
 from reddino.foundations.counting import counted
 from reddino.networks.choices import VectorPooling
 from reddino.smears.choices import Subfolders
@@ -124,17 +127,16 @@ def fit(
         )
     if failures.count:
         complain(f"{failures.summary()}; all are listed in {out / 'failures.csv'}")
+    print_line(f"{out}: a {made.kind} classifier of {len(made.classes)} classes. {answer(made.report)}.")
+    show_tables(held_out_tables(made))
+    for line in caveats(made.report):
+        complain(f"{line}.")
     if cut := made.report.get("cells_at_the_border"):
         left = "was left out, since the border of its image cuts it"
         if cut > 1:
             left = "were left out, since the border of their image cuts them"
         complain(f"{counted(cut, 'cell')} {left} (--keep-border).")
-    show_tables(held_out_tables(made))
-    print_line(
-        f"{out}: a {made.kind} classifier of {len(made.classes)} classes. "
-        f"{'' if made.report['evidence'] else 'Its scores are no evidence: read the notes. '}"
-        "Research use only."
-    )
+    print_line(f"{out / REPORT}: all of this, and every note in full. Research use only.")
 
 
 @app.command
@@ -152,6 +154,7 @@ def predict(
     adjust_priors: Annotated[bool, Parameter(negative="")] = False,
     keep_border: Annotated[bool, Parameter(negative="")] = False,
     risk: float | None = None,
+    abstain_outside: Annotated[bool, Parameter(negative="")] = False,
     batch_size: int = 64,
     device: str = "auto",
     kinds: bool = True,
@@ -175,6 +178,7 @@ def predict(
             itself, and adjust the probabilities to it.
         keep_border: let cells that the border of their image cuts count for their slide.
         risk: error rate among the answered, such as 0.1; cells too uncertain or too novel for it get none.
+        abstain_outside: give no answer in slides (or images) that lie outside of what was learned from.
         batch_size: views that the network gets at once.
         device: auto, cpu, cuda or cuda:N.
         kinds: tell white cells, platelets, clumps and artefacts, which then count for no class where the
@@ -195,6 +199,7 @@ def predict(
             adjust_priors=adjust_priors,
             keep_border=keep_border,
             risk=risk,
+            abstain_outside=abstain_outside,
             batch_size=batch_size,
             device=device,
             kinds=kinds,
@@ -205,6 +210,17 @@ def predict(
         )
     if failures.count:
         complain(f"{failures.summary()}; all are listed in {out.with_name(f'{out.stem}.failures.csv')}")
+    show_domain(found.domain)
+    by_class = class_trust_table(found)
+    show_tables([*([by_class] if by_class else []), prediction_table(found)])
+    _remarks(found)
+    print_line(
+        f"{out} and {counts_path(out)}: {counted(len(found), 'cell')}. Research use only, not a diagnosis."
+    )
+
+
+def _remarks(found: reddino.Predictions) -> None:
+    """Print what the counts leave out, what was adjusted, and what a named risk is worth."""
     if found.dropped:
         complain(f"{counted(found.dropped, 'view')} left out: beyond the border of the image.")
     if found.found:
@@ -213,8 +229,8 @@ def predict(
         complain(note)
     if found.at_border and not found.keep_border:
         complain(
-            f"{found.at_border} cells are cut by the border of their image: they have a class, but count for "
-            "no slide (--keep-border)."
+            f"{found.at_border} cells are cut by the border of their image, or lie under its scale bar: they "
+            "have a class, but count for no slide (--keep-border)."
         )
     if found.borrowed:
         complain(f"{len(found.borrowed)} images show too few red cells to measure; they took others' scale.")
@@ -222,12 +238,14 @@ def predict(
         left = int((found.whole() & found.left_out()).sum())
         fate = f"{left:,} left out of the counts" if found.found else "counted all the same"
         complain(f"not every cell is a single red cell ({fate}): {others}.")
-    show_tables([prediction_table(found)])
-    show_domain(found.domain)
+    if found.unanswered is not None:
+        complain(
+            f"{counted(int(found.unanswered.sum()), 'cell')} of smears outside of what the classifier "
+            "learned from have no answer."
+        )
     if found.rule is not None:
         complain(f"{found.rule.sentence()}.")
+        if warning := risk_warning(found):
+            complain(f"{warning}.")
         if found.unadjusted is not None:
             complain("this is about the classes before they were adjusted to other fractions.")
-    print_line(
-        f"{out} and {counts_path(out)}: {counted(len(found), 'cell')}. Research use only, not a diagnosis."
-    )

@@ -1,4 +1,4 @@
-"""Tables for the terminal of how a classifier does on held-out groups: scores, each class, the confusion."""
+"""What the terminal shows of a classifier on held-out groups: the answer, each class, and what limits it."""
 
 from __future__ import annotations
 
@@ -9,40 +9,67 @@ from rich import box
 from rich.table import Table
 
 import reddino
+from reddino.classification.held_out_files import calibration_note
+from reddino.foundations.counting import counted
 from reddino.foundations.visible import short_names
 
 #: Characters of a line, which no table exceeds.
 WIDTH = 100
 #: Letters of a class in a table.
 CLASS_LETTERS = 20
+#: Letters of a caveat, and caveats that are printed; the classifier's report has all of them whole.
+CAVEAT_LETTERS, MOST_CAVEATS = 160, 5
 SCORES = {
+    "macro_f1": "macro F1",
     "weighted_f1": "wF1",
     "balanced_accuracy": "bAcc",
     "accuracy": "Acc",
-    "macro_f1": "macro F1",
 }
 NO_EVIDENCE_TITLE = "NO EVIDENCE: what was told apart on held-out groups need not be the classes"
 
 
+def answer(report: Mapping[str, Any]) -> str:
+    """Return in one line what held-out groups say of a classifier."""
+    spread = _range(report["intervals"].get("macro_f1"))
+    cells = sum(map(sum, report["confusion"]))
+    said = (
+        f"macro F1 {report['scores']['macro_f1']:.3f}{f' (95 % {spread})' if spread else ''} on {cells:,} "
+        "held-out cells"
+    )
+    return said if report["evidence"] else f"{NO_EVIDENCE_TITLE}: {said}"
+
+
 def held_out_tables(classifier: reddino.Classifier) -> list[Table]:
-    """Return the scores with their intervals and notes, the classes, and the confusion where it fits."""
+    """Return the classes, the confusion where it fits, and the scores with their intervals."""
     report = classifier.report
     names = short_names(classifier.classes, CLASS_LETTERS)
     confusion = confusion_table(report["confusion"], names)
     return [
-        _score_table(report),
         _class_table(report["by_class"], names),
         *([confusion] if confusion else []),
+        _score_table(report),
     ]
 
 
+def caveats(report: Mapping[str, Any]) -> list[str]:
+    """Return what limits the scores, a short line each: the first sentences of the most telling notes."""
+    few = [note for note in report["interval_notes"] if note.startswith("No")]
+    doubts = len(report.get("doubts") or ())
+    notes = [*report["notes"][:doubts], *few, *report["notes"][doubts:]]
+    lines = list(dict.fromkeys(note.split(". ")[0].rstrip(".") for note in notes))
+    shown = [
+        line if len(line) <= CAVEAT_LETTERS else f"{line[: CAVEAT_LETTERS - 4].rsplit(' ', 1)[0]} ..."
+        for line in lines[:MOST_CAVEATS]
+    ]
+    rest = len(lines) - len(shown)
+    return [*shown, *([f"{counted(rest, 'more note')} in the report"] if rest else [])]
+
+
 def _score_table(report: Mapping[str, Any]) -> Table:
-    """Return the scores, likelihood and calibration error, with all notes below them."""
-    notes = [*report["notes"], *report["interval_notes"], _calibration_note(report)]
-    cells = sum(map(sum, report["confusion"]))
+    """Return the scores, likelihood and calibration error."""
     table = Table(
-        title=f"held-out groups, {cells} cells" if report["evidence"] else NO_EVIDENCE_TITLE,
-        caption="\n".join(notes),
+        title="all classes together" if report["evidence"] else NO_EVIDENCE_TITLE,
+        caption=calibration_note(report).split(". ")[0] + ".",
         caption_justify="left",
         min_width=WIDTH - 4,
     )
@@ -60,19 +87,6 @@ def _score_table(report: Mapping[str, Any]) -> Table:
     if intervals:
         table.add_row("95 %", *(_range(intervals.get(key)) for key in SCORES), "", "")
     return table
-
-
-def _calibration_note(report: Mapping[str, Any]) -> str:
-    """Say which calibration was kept, and why."""
-    chosen = report["calibration"]["chosen"]
-    tried = ", ".join(f"{name} {value:.4f}" for name, value in report["calibration"]["tried"].items())
-    kept = {
-        "none": "none was kept, since none makes the likelihood of other groups better",
-        "offset": "the offset that undoes class weights, and no temperature",
-    }.get(chosen, f"{chosen} ({report['calibration']['temperature']:.2f})")
-    if len(report["calibration"]["tried"]) < 2:
-        kept = "none, since there is no second held-out group to judge one on"
-    return f"Calibration: {kept}. Negative log-likelihood on groups that each was not fitted on: {tried}."
 
 
 def _class_table(classes: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Table:

@@ -104,7 +104,7 @@ def prediction_table(predictions: reddino.Predictions, most: int = 20) -> Table:
     counts = predictions.counts()
     table = Table(title="cells by class")
     table.add_column("slide or image")
-    without = ("abstained",) if predictions.rule is not None else ()
+    without = ("abstained",) if predictions.abstains else ()
     for name in ("cells", *short_names(predictions.classes, LETTERS), *without):
         table.add_column(name, justify="right")
     columns = ("cells", *(f"n_{name}" for name in predictions.classes), *without)

@@ -120,8 +120,8 @@ def _unknown(emb: Embeddings, labels: Sequence[str], pictures: Sequence[str], un
         kept = "Only pictures, and rows of one group, are kept together"
     return Doubt(
         "unknown groups",
-        f"Groups unknown: {who} its slide or patient. {kept}, so that cells of one slide may train and "
-        "test, which flatters the scores.",
+        f"Groups unknown, which flatters the scores: {who} its slide or patient. {kept}, so that cells of "
+        "one slide may train and test.",
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,61 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from reddino.figures.palette import Groups
+from reddino.smears.column_names import (
+    ABSTAINED,
+    AT_BORDER,
+    COUNTED,
+    KIND,
+    KIND_PROBABILITY,
+    NOVELTY,
+    PREDICTED,
+    PREFIX,
+    PROBABILITY,
+    UNADJUSTED,
+)
 
 #: NumPy's name of a number type -> the page's.
 _TYPES = {"uint8": "u1", "uint16": "u2", "uint32": "u4", "float32": "f4"}
+
+#: What readers call columns of tables; others keep their names.
+TITLES = {
+    "path": "image",
+    "x": "x (px)",
+    "y": "y (px)",
+    "w": "width (px)",
+    "h": "height (px)",
+    "cell_diameter": "red-cell diameter (px)",
+    "um_per_px": "µm per pixel",
+    "bit_depth": "bits",
+    "plane": "focus plane",
+    "view_x": "centre x (px)",
+    "view_y": "centre y (px)",
+    "view_side": "side of the view (px)",
+    AT_BORDER: "cut by the border",
+    PREDICTED: "predicted class",
+    PROBABILITY: "probability",
+    UNADJUSTED + PREDICTED: "predicted class, not adjusted",
+    UNADJUSTED + PROBABILITY: "probability, not adjusted",
+    NOVELTY: "novelty",
+    ABSTAINED: "without an answer",
+    COUNTED: "counted",
+    KIND: "kind of cell",
+    KIND_PROBABILITY: "probability of the kind",
+    "picture_label": "label of the image",
+    "outlier": "outlier score",
+}
+
+
+def reader_title(name: str, classes: Collection[str] = ()) -> str:
+    """Return what a reader calls a column of a table.
+
+    Args:
+        name: of the column.
+        classes: of a classifier, whose columns of probabilities are named for them.
+    """
+    if name.startswith(PREFIX) and name[len(PREFIX) :] in classes:
+        return f"probability of {name[len(PREFIX) :]}"
+    return TITLES.get(name, name)
 
 
 def packed(values: npt.NDArray[Any]) -> dict[str, str]:

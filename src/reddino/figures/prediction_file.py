@@ -55,11 +55,13 @@ class PredictionFile:
         path: of the file.
         table: one row per cell.
         classes: in the order of the columns `p_<class>`, else by name.
-        domain: (source, slide) -> verdict and sentence; the slide is "" for a whole source.
+        domain: (source, slide or picture) -> verdict and sentence; "" for a whole source.
         note: what could not be compared with the classifier's cells; "" where nothing is said.
         found: whether the cells were found by segmentation; those that a user listed all count, of any kind.
         keep_border: whether cells that the border of their image cuts count too.
-        held_out: what the classifier's own held-out cells came to: `cells`, `balanced_accuracy`, `evidence`.
+        held_out: what the classifier's own held-out cells came to: `cells`, `balanced_accuracy`, `evidence`,
+            `classes` (each with `recall` and `recall_interval`), `never_found`.
+        risk: error rate among the answered that the user named; None: none.
         pictures: by path, 16 hex digits over the bytes of the picture, of those that the note names.
         origin: the whole note; empty where it is not next to the file.
     """
@@ -72,6 +74,7 @@ class PredictionFile:
     found: bool = True
     keep_border: bool = False
     held_out: Mapping[str, Any] = field(default_factory=dict)
+    risk: float | None = None
     pictures: Mapping[str, str] = field(default_factory=dict, repr=False)
     origin: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
@@ -87,6 +90,12 @@ class PredictionFile:
     def flags(self, column: str) -> Flags:
         """Return a column of yes and no, False where missing or where there is no such column."""
         return np.array([value.casefold() in ("true", "1") for value in self.strings(column)], dtype=np.bool_)
+
+    def never_recognised(self) -> set[int]:
+        """Return the numbers of the classes of which the classifier recognised no held-out cell."""
+        missed = self.held_out.get("never_found")
+        names = set(missed) if isinstance(missed, dict) else set()
+        return {number for number, name in enumerate(self.classes) if name in names}
 
     def counted(self) -> Flags:
         """Return which cells count among the classes: red cells, whole, and with an answer."""
@@ -166,7 +175,10 @@ def read_prediction_file(path: str | Path) -> PredictionFile:
     tested = held_out if isinstance(held_out, dict) else {}
     noted = origin.get("pictures")
     pictures = {str(name): str(digest) for name, digest in noted.items()} if isinstance(noted, dict) else {}
-    return PredictionFile(file, table, classes, units, note, segmented, kept, tested, pictures, origin)
+    abstention = origin.get("abstention")
+    risk = abstention.get("risk") if isinstance(abstention, dict) else None
+    named = float(risk) if isinstance(risk, int | float) else None
+    return PredictionFile(file, table, classes, units, note, segmented, kept, tested, named, pictures, origin)
 
 
 def with_predictions(
@@ -318,14 +330,15 @@ def _domain(origin: Mapping[str, Any]) -> tuple[dict[tuple[str, str], tuple[str,
     found = origin.get("domain")
     if not isinstance(found, dict):
         return {}, ""
-    units = found.get("units")
-    return _units(units if isinstance(units, list) else []), str(found.get("note") or "")
+    listed = [found.get(name) for name in ("units", "pictures")]
+    units = [unit for some in listed if isinstance(some, list) for unit in some]
+    return _units(units), str(found.get("note") or "")
 
 
 def _units(units: Sequence[Any]) -> dict[tuple[str, str], tuple[str, str]]:
     kept = [unit for unit in units if isinstance(unit, dict) and isinstance(unit.get("verdict"), str)]
     return {
-        (str(unit.get("source") or ""), str(unit.get("slide") or "")): (
+        (str(unit.get("source") or ""), str(unit.get("slide") or unit.get("picture") or "")): (
             unit["verdict"],
             str(unit.get("sentence") or ""),
         )

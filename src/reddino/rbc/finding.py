@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 
@@ -11,6 +13,7 @@ from reddino.rbc.foreground import Foreground, StainModel, find_foreground, mode
 from reddino.rbc.illumination import Image, Mask, Plane
 from reddino.rbc.measures import Cells, measure_cells, no_cells
 from reddino.rbc.pallor import filled_cells
+from reddino.rbc.scale_bars import covered, scale_bar
 from reddino.rbc.splitting import split_touching
 
 __all__ = ["Cells", "estimate_diameter", "find_cells"]
@@ -51,6 +54,7 @@ def find_cells(image: Image, diameter: float | None = None) -> Cells:
 
     Returns:
         The cells; none where nothing stands out. White cells, platelets, lettering and debris are left out.
+        Cells that a scale bar covers are found, and count among those that the border cuts.
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise RedDinoError(f"an image must be (H, W, 3) uint8 RGB, this one is {image.shape} {image.dtype}")
@@ -59,8 +63,16 @@ def find_cells(image: Image, diameter: float | None = None) -> Cells:
     model = model_stain(image)
     if model is None:
         return no_cells()
-    if diameter is not None:
-        return _segment(image, model, diameter)
+    cells = _find(image, model) if diameter is None else _segment(image, model, diameter)
+    bar = scale_bar(image) if len(cells) else None
+    if bar is None:
+        return cells
+    hidden = covered(bar, cells.x, cells.y, cells.w, cells.h)
+    return replace(cells, touches_border=cells.touches_border | hidden)
+
+
+def _find(image: Image, model: StainModel) -> Cells:
+    """Find the cells of an image of unknown scale."""
     guess = _first_scale(image, model)
     if guess is None:
         return no_cells()

@@ -37,7 +37,8 @@ class Cells:
         cx, cy: centre of mass.
         area: square pixels, pallor included.
         diameter: of the circle of the same area.
-        touches_border: the image border (or the rim of a round field) cuts the cell.
+        touches_border: the image border (or the rim of a round field) cuts the cell, or a scale bar covers
+            it.
         typical_diameter: of a whole single cell in this image; NaN where none was found.
     """
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from reddino.figures.columns import reader_title
 from reddino.figures.overview import Overview
 from reddino.figures.page.document import escape
 from reddino.figures.palette import NO_LABEL, PALETTE, Groups
@@ -40,10 +41,11 @@ DASHES = ("", "4 2", "1.5 1.5", "6 2 1.5 2")
 
 
 def choose_fields(overview: Overview, most: int = MOST) -> list[str]:
-    """Return images: of each slide (or source) in turn, the one nearest its median number of cells first.
+    """Return images, sources in turn and within a source its slides in turn, those first that are most usual.
 
-    Images of the highest outlier scores follow on the first round, so that a cell that is looked up is likely
-    to have its field in the page.
+    Of each slide (or source that names none) the image nearest its median number of cells comes first. Images
+    of the highest outlier scores follow on the first round of them, so that a cell that is looked up is
+    likely to have its field in the page.
     """
     rows = overview.table
     paths, slides, sources = rows.strings("path"), rows.strings("slide"), rows.strings("source")
@@ -52,15 +54,25 @@ def choose_fields(overview: Overview, most: int = MOST) -> list[str]:
     by_home: dict[tuple[str, str], list[str]] = {}
     for path in cells:
         by_home.setdefault(home[path], []).append(path)
-    turns: list[list[str]] = []
+    of_source: dict[str, list[list[str]]] = {}
     for key in sorted(by_home):
         middle = float(np.median([cells[path] for path in by_home[key]]))
-        turns.append(sorted(by_home[key], key=lambda path: (abs(cells[path] - middle), path)))
-    typical = [turn[0] for turn in turns]
+        turn = sorted(by_home[key], key=lambda path: (abs(cells[path] - middle), path))
+        of_source.setdefault(key[0], []).append(turn)
+    every = in_turn([in_turn(turns) for turns in of_source.values()])
+    first = every[: max(FIRST, min(len(by_home), most // 2))]
     scores = np.nan_to_num(overview.scores, nan=-1.0, posinf=1e9)
-    odd = [paths[row] for row in np.argsort(-scores, kind="stable")[: 4 * most].tolist()]
-    rest = [turn[i] for i in range(1, max(map(len, turns))) for turn in turns if i < len(turn)]
-    return list(dict.fromkeys([*typical[: most // 2], *odd[:most], *typical, *rest]))[:most]
+    odd = dict.fromkeys(paths[row] for row in np.argsort(-scores, kind="stable")[: 4 * most].tolist())
+    odd_of: dict[str, list[str]] = {}
+    for path in odd:
+        odd_of.setdefault(home[path][0], []).append(path)
+    return list(dict.fromkeys([*first, *in_turn(list(odd_of.values()))[:most], *every]))[:most]
+
+
+def in_turn(lists: Sequence[Sequence[str]]) -> list[str]:
+    """Return the first of each list, then the second of each, and so on."""
+    longest = max(map(len, lists), default=0)
+    return [one[i] for i in range(longest) for one in lists if i < len(one)]
 
 
 def field_pictures(overview: Overview, space: int = SPACE) -> list[dict[str, Any]]:
@@ -124,7 +136,11 @@ def first_fields(overview: Overview, fields: Sequence[dict[str, Any]]) -> list[s
         counts = Counter(values[row] or nothing for row in inside.tolist())
         listed = ", ".join(f"{short(name, 28)} {count}" for name, count in counts.most_common(8))
         source = sources[int(np.flatnonzero(paths == field["path"])[0])]
-        said = f"{len(inside)} cells, by {column}: {listed}" if len(inside) else "the image is one view"
+        said = (
+            f"{len(inside)} cells, by {reader_title(column)}: {listed}"
+            if len(inside)
+            else "the image is one view"
+        )
         caption = f"{field['path']} ({source}): {said}"
         parts.append(
             f'<figure class="field"><svg viewBox="0 0 {field["width"]} {field["height"]}" role="img" '

@@ -14,17 +14,16 @@ from reddino.figures.maps import same_label_fraction
 from reddino.figures.overview import GROUP, Overview
 from reddino.figures.page.document import escape, paragraph, table
 from reddino.figures.page.slides import (
-    FEW,
     MOST_SLIDES,
     SlideCounts,
     frequent,
-    left_out,
     percent,
     pooled,
     slide_bars,
     slide_table,
     slides_of,
 )
+from reddino.figures.page.trust import VERDICTS, trust
 from reddino.figures.palette import Groups
 from reddino.figures.prediction_file import PredictionFile
 from reddino.foundations.visible import short
@@ -37,8 +36,6 @@ MOST_SOURCES = 6
 ODD = 1.5
 #: Counted cells of a slide from which its fractions are compared with others'.
 LEAST_COMPARED = 30
-#: How much verdicts weigh, the worst first.
-VERDICTS = ("outside", "at the edge", "too few cells", "within")
 
 
 def finding(
@@ -58,26 +55,38 @@ def _of_predictions(file: PredictionFile) -> list[str]:
     counted = sum(slide.counted for slide in slides)
     fields = sum(len(slide.by_field) for slide in slides)
     sources = len({slide.source for slide in slides})
-    where = f"{_count(len(slides), 'slide')} ({_count(fields, 'field')}, {_count(sources, 'source')})"
-    order = frequent(slides)
+    named = any(file.strings("slide"))
+    within = f"{_count(fields, 'field')}, " if named else ""
+    where = f"{_count(len(slides), 'slide' if named else 'image')} ({within}{_count(sources, 'source')})"
     if not counted:
-        return [_headline(f"None of {len(file)} cells on {where} counts for a class."), *_trust(file, slides)]
-    header, rows = slide_table(slides, file.classes)
+        return [_headline(f"None of {len(file)} cells on {where} counts for a class."), *trust(file, slides)]
+    unknown = file.never_recognised()
+    order = frequent(slides, unknown)
+    header, rows = slide_table(slides, file.classes, unknown)
     parts = [
         _headline(f"{counted:,} cells were counted on {where}."),
+        *trust(file, slides),
+        "<h3>What was counted</h3>",
         *_by_source(file, slides),
         paragraph(
             "In brackets: 95 % intervals, by slides where there are several, else by fields.", note=True
         ),
-        *_trust(file, slides),
-        *_range(file, slides, order[0]),
-        slide_bars(slides, file.classes, file.strings("predicted")),
+        *(_range(file, slides, order[0]) if order else ()),
+        slide_bars(slides, file.classes, file.strings("predicted"), unknown),
         table(header, rows, range(2, 4)),
     ]
     if len(slides) > MOST_SLIDES:
         parts.append(paragraph(f"The first {MOST_SLIDES} of {len(slides)} slides.", note=True))
-    if any(not name for name in file.strings("slide")):
+    if named and not all(file.strings("slide")):
         parts.append(paragraph("Where no slide is named, each image stands for one.", note=True))
+    if unknown:
+        parts.append(
+            paragraph(
+                "Classes that the classifier recognised in no held-out cell have no fraction here: "
+                f"{', '.join(short(file.classes[i], 30) for i in sorted(unknown))}.",
+                note=True,
+            )
+        )
     return parts
 
 
@@ -88,21 +97,24 @@ def _by_source(file: PredictionFile, slides: Sequence[SlideCounts]) -> list[str]
     for source in names[:MOST_SOURCES]:
         every = [slide for slide in slides if slide.source == source and slide.counted]
         own = [slide for slide in every if slide.verdict != VERDICTS[0]]
-        whose = f"{short(source, 40) or 'no source named'} ({_count(len(every), 'slide')}): "
+        what = "slide" if any(one.named for one in every) else "image"
+        whose = f"{short(source, 40) or 'no source named'} ({_count(len(every), what)}): "
         if every and not own:
             parts.append(
                 _headline(f"{whose}outside what the classifier learned from, so no fractions are given here.")
             )
         if not own:
             continue
-        order = frequent(own)
+        order = frequent(own, file.never_recognised())
+        if not order:
+            continue
         named = ", ".join(f"{percent(*pooled(own, i))} {short(file.classes[i])}" for i in order[:NAMED])
         more = (
             f", and {_count(len(order) - NAMED, 'rarer class', 'rarer classes')}"
             if len(order) > NAMED
             else ""
         )
-        those = "" if len(own) == len(every) else f", on {len(own)} of its slides, as the others lie outside"
+        those = "" if len(own) == len(every) else f", on {len(own)} of its {what}s, as the others lie outside"
         if all(slide.verdict == VERDICTS[1] for slide in own):
             those += " (at the edge of what the classifier learned from: check)"
         parts.append(_headline(f"{whose if len(names) > 1 else ''}{named}{more}{those}."))
@@ -111,90 +123,6 @@ def _by_source(file: PredictionFile, slides: Sequence[SlideCounts]) -> list[str]
             paragraph(f"The first {MOST_SOURCES} of {len(names)} sources; slides of all stand below.")
         )
     return parts
-
-
-def _trust(file: PredictionFile, slides: Sequence[SlideCounts]) -> list[str]:
-    """Return what is known of how far the counts can be trusted, as a list with the worst first."""
-    lines = [*_domain_lines(file, slides), *_left_out_lines(slides)]
-    few = [slide for slide in slides if 0 < slide.counted < FEW]
-    if few:
-        lines.append(
-            f"{_count(len(few), 'slide')} with fewer than {FEW} counted cells: read their intervals."
-        )
-    lines += _tested(file)
-    unsure = _unsure(file)
-    if unsure:
-        lines.append(unsure)
-    lines.append(
-        "The classes are a program's, not a morphologist's: look at the marked fields below before any use. "
-        "For research only."
-    )
-    items = "".join(f"<li>{line if line.startswith('<b') else escape(line)}</li>" for line in lines)
-    return [f'<h3>How far to trust it</h3><ul class="trust">{items}</ul>']
-
-
-def _domain_lines(file: PredictionFile, slides: Sequence[SlideCounts]) -> list[str]:
-    verdicts = Counter(slide.verdict for slide in slides if slide.verdict)
-    if not verdicts:
-        reason = file.note or "the predictions hold no comparison with the classifier's training cells"
-        return [f"Whether these slides look like what the classifier learned from is not known: {reason}."]
-    lines = []
-    meanings = {
-        "outside": "do not use their fractions",
-        "at the edge": "check their cells before their fractions are used",
-        "too few cells": "too few cells to be compared",
-        "within": "like the training cells",
-    }
-    for verdict in (name for name in VERDICTS if verdicts[name]):
-        those = [slide for slide in slides if slide.verdict == verdict]
-        names = ", ".join(short(slide.name, 30) for slide in those[:5]) + (" ..." if len(those) > 5 else "")
-        kind = verdict.replace(" ", "-")
-        said = escape(f"{_count(len(those), 'slide')} ({names}): {meanings[verdict]}.")
-        lines.append(f'<b class="verdict {kind}">{escape(verdict)}</b> {said}')
-        if verdict in VERDICTS[:2] and those[0].sentence:
-            lines.append(f"{short(those[0].name, 30)}: {those[0].sentence}.")
-    return lines
-
-
-def _left_out_lines(slides: Sequence[SlideCounts]) -> list[str]:
-    sums = (sum(getattr(slide, name) for slide in slides) for name in ("border", "other", "unanswered"))
-    text = left_out(*sums)
-    cells = sum(slide.cells for slide in slides)
-    return [f"Of {cells:,} cells found, left out of the counts: {text}."] if text else []
-
-
-def _tested(file: PredictionFile) -> list[str]:
-    """Return how the classifier did on held-out cells, or that its folds could not tell."""
-    if file.held_out.get("evidence") is False:
-        return [
-            "How well the classifier tells these classes is not known: its training cells could not show it "
-            "(such as one slide a class)."
-        ]
-    cells, score = file.held_out.get("cells"), file.held_out.get("balanced_accuracy")
-    if not isinstance(score, int | float) or not isinstance(cells, int):
-        return []
-    lines = [
-        f"On {cells:,} held-out cells like its training cells the classifier found {100 * score:.0f} % of a "
-        "class, on average over the classes; elsewhere it may do worse."
-    ]
-    missed = file.held_out.get("never_found")
-    if isinstance(missed, dict) and missed:
-        names = ", ".join(f"{short(name, 30)} (0 of {cells})" for name, cells in list(missed.items())[:8])
-        lines.insert(
-            0,
-            f"It recognised no held-out cell of {names}{' ...' if len(missed) > 8 else ''}: do not use the "
-            "fractions of such a class, nor of a class that its cells were taken for.",
-        )
-    return lines
-
-
-def _unsure(file: PredictionFile) -> str:
-    if "probability" not in file.table.column_names:
-        return ""
-    values = file.table.column("probability").to_numpy(zero_copy_only=False)[file.counted()]
-    if not len(values) or not (share := float((values < 0.5).mean())) > 0:
-        return ""
-    return f"{100 * share:.0f} % of the counted cells have a class with a probability below one half."
 
 
 def _range(file: PredictionFile, slides: Sequence[SlideCounts], first: int) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 
-from reddino.figures.columns import category_column, number_column, packed, page_column
+from reddino.figures.columns import category_column, number_column, packed, page_column, reader_title
 from reddino.figures.overview import GROUP, Overview
 from reddino.figures.page.document import asset, embedded_json, paragraph
 from reddino.figures.page.field_pictures import DASHES, FIRST, marks
@@ -131,7 +131,9 @@ def _columns(overview: Overview) -> tuple[list[dict[str, Any]], list[str]]:
         kept.insert(min(1, len(kept)), number_column("outlier", overview.scores))
     if overview.shown[0] == GROUP and any(overview.groups):
         kept.insert(0, category_column(GROUP, overview.groups))
-    return kept, left_out
+    classes = () if overview.predictions is None else overview.predictions.classes
+    titled = [{**column, "title": reader_title(column["name"], classes)} for column in kept]
+    return titled, [reader_title(name, classes) for name in left_out]
 
 
 def _places(overview: Overview, fields: Sequence[dict[str, Any]]) -> dict[str, Any]:

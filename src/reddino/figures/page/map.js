@@ -24,6 +24,8 @@
   const x = decode(data.x);
   const y = decode(data.y);
   const columns = new Map(data.columns.map((column) => [column.name, column]));
+  // What readers call a column; files keep its name.
+  const titleOf = (name) => columns.get(name)?.title ?? name;
 
   // ---- colours -------------------------------------------------------------------------------------------
   const rgb = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
@@ -396,7 +398,7 @@
     list.append(element("dt", "row"), element("dd", String(row)));
     for (const name of new Set([...data.shown, current.name])) {
       const value = valueOf(columns.get(name), row);
-      if (value) list.append(element("dt", name), element("dd", value));
+      if (value) list.append(element("dt", titleOf(name)), element("dd", value));
     }
     if (data.pictures && !pictures.has(row)) list.append(element("dt", ""), element("dd", "(picture not in this page)"));
     tip.append(list);
@@ -556,7 +558,7 @@
   });
 
   const choice = byId("colour");
-  for (const name of columns.keys()) choice.append(new Option(name, name));
+  for (const name of columns.keys()) choice.append(new Option(titleOf(name), name));
   choice.value = data.first;
   choice.addEventListener("change", () => colourBy(choice.value));
   new ResizeObserver(() => { resize(); schedule(); }).observe(canvas);
@@ -565,7 +567,7 @@
 
   // For the table and the fields of the page.
   window.reddinoMap = {
-    data, columns, decode, valueOf, thumbnail, pick,
+    data, columns, decode, valueOf, titleOf, thumbnail, pick,
     picked: () => pickedRow,
     onPick: (picker) => pickers.push(picker),
     onChange: (listener) => listeners.push(listener),

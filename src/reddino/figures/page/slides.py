@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,6 +42,7 @@ class SlideCounts:
         by_field: (m, k) counted cells of each class in each of its fields.
         cells: in all.
         border, other, unanswered: left out, as cut by the border, no red cell, without an answer.
+        named: whether it is a slide, and not an image.
         verdict, sentence: how it lies to what the classifier learned from; "" where not compared.
     """
 
@@ -54,6 +55,13 @@ class SlideCounts:
     unanswered: int
     verdict: str
     sentence: str
+    named: bool = True
+
+    def shown(self, most: int) -> str:
+        """Return the name in at most `most` letters: of an image the end of its path."""
+        if self.named or len(self.name) <= most:
+            return short(self.name, most)
+        return f"…{self.name[1 - most :]}"
 
     @property
     def counted(self) -> int:
@@ -96,15 +104,16 @@ def slides_of(file: PredictionFile) -> list[SlideCounts]:
                 int((unanswered[rows] & whole & ~other[rows]).sum()),
                 verdict,
                 sentence,
+                named=bool(names[listed[0]]),
             )
         )
     return found
 
 
-def frequent(slides: Sequence[SlideCounts]) -> list[int]:
+def frequent(slides: Sequence[SlideCounts], without: Collection[int] = ()) -> list[int]:
     """Return class numbers by their counted cells over all slides, those that occur, most frequent first."""
     totals = sum((slide.by_field.sum(axis=0) for slide in slides), np.zeros(slides[0].by_field.shape[1]))
-    return [int(i) for i in np.argsort(-totals, kind="stable") if totals[i] > 0]
+    return [int(i) for i in np.argsort(-totals, kind="stable") if totals[i] > 0 and int(i) not in without]
 
 
 def pooled(slides: Sequence[SlideCounts], number: int) -> tuple[float, float, float]:
@@ -121,16 +130,25 @@ def percent(fraction: float, low: float, high: float) -> str:
     return "-" if np.isnan(fraction) else f"{100 * fraction:.0f}\u00a0% ({100 * low:.0f}–{100 * high:.0f})"
 
 
-def slide_table(slides: Sequence[SlideCounts], classes: Sequence[str]) -> tuple[list[str], list[list[str]]]:
-    """Return the header and a row per slide: counted cells, classes with intervals, what was left out."""
-    listed = frequent(slides)[:MOST_CLASSES]
+def slide_table(
+    slides: Sequence[SlideCounts], classes: Sequence[str], without: Collection[int] = ()
+) -> tuple[list[str], list[list[str]]]:
+    """Return the header and a row per slide: counted cells, classes with intervals, what was left out.
+
+    Args:
+        slides: to list.
+        classes: their names.
+        without: numbers of classes that get no fraction.
+    """
+    listed = frequent(slides, without)[:MOST_CLASSES]
     compared = any(slide.verdict for slide in slides)
-    header = ["slide", "source", "fields", "cells counted", *(classes[i] for i in listed), "left out"]
+    what = "slide" if any(slide.named for slide in slides) else "image"
+    header = [what, "source", "fields", "cells counted", *(classes[i] for i in listed), "left out"]
     header += ["beside what was learned"] if compared else []
     rows = []
     for slide in slides[:MOST_SLIDES]:
         few = " (few)" if slide.counted < FEW else ""
-        row = [slide.name, slide.source, str(len(slide.by_field)), f"{slide.counted}{few}"]
+        row = [slide.shown(60), slide.source, str(len(slide.by_field)), f"{slide.counted}{few}"]
         row += [percent(*slide.fraction(i)) for i in listed]
         row.append(left_out(slide.border, slide.other, slide.unanswered) or "-")
         rows.append([*row, slide.verdict or "not compared"] if compared else row)
@@ -143,7 +161,12 @@ def left_out(border: int, other: int, unanswered: int) -> str:
     return ", ".join(f"{count} {why}" for count, why in parts if count)
 
 
-def slide_bars(slides: Sequence[SlideCounts], classes: Sequence[str], occurring: Sequence[str]) -> str:
+def slide_bars(
+    slides: Sequence[SlideCounts],
+    classes: Sequence[str],
+    occurring: Sequence[str],
+    without: Collection[int] = (),
+) -> str:
     """Return an SVG of a stacked bar per slide, with a legend.
 
     Args:
@@ -151,11 +174,12 @@ def slide_bars(slides: Sequence[SlideCounts], classes: Sequence[str], occurring:
         classes: their names.
         occurring: the classes of all cells, by whose order the map and the marks have their colours; beyond
             the first colours, bars are hatched.
+        without: numbers of classes that have no bar of their own.
     """
     shown = [slide for slide in slides if slide.counted][:MOST_SLIDES]
     if not shown:
         return ""
-    order = frequent(shown)[:MOST_COLOURS]
+    order = frequent(shown, without)[:MOST_COLOURS]
     place = {name: number for number, name in enumerate(Groups.of(occurring).names)}
     height = LINE * len(shown) + 4
     marks = []
@@ -163,7 +187,7 @@ def slide_bars(slides: Sequence[SlideCounts], classes: Sequence[str], occurring:
         top, left = line * LINE + 2, float(NAME_WIDTH)
         marks.append(
             f'<text x="{NAME_WIDTH - 8}" y="{top + 13}" text-anchor="end" font-size="12">'
-            f"{escape(short(slide.name, 24))}</text>"
+            f"{escape(slide.shown(24))}</text>"
         )
         totals = slide.by_field.sum(axis=0)
         rest = slide.counted - totals[order].sum()

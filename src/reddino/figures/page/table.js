@@ -72,7 +72,7 @@
     line.append(element("th", ""));
     for (const name of ["row", ...shown]) {
       const cell = document.createElement("th");
-      const button = element("button", name + (sorting.name === name ? (sorting.down ? " ▾" : " ▴") : ""));
+      const button = element("button", map.titleOf(name) + (sorting.name === name ? (sorting.down ? " ▾" : " ▴") : ""));
       button.type = "button";
       cell.setAttribute("aria-sort", sorting.name !== name ? "none" : sorting.down ? "descending" : "ascending");
       button.addEventListener("click", () => {
@@ -112,7 +112,7 @@
     byId("cells").tBodies[0].replaceChildren(...rows.slice(0, length).map(lineOf));
     byId("more").hidden = rows.length <= length;
     byId("listed").textContent =
-      `${rows.length} of ${n} cells` + (rows.length > length ? `, the first ${length} by ${sorting.name}` : "");
+      `${rows.length} of ${n} cells` + (rows.length > length ? `, the first ${length} by ${map.titleOf(sorting.name)}` : "");
   }
 
   function list() {
@@ -159,7 +159,7 @@
     details.replaceChildren();
     for (const column of columns.values()) {
       const value = valueOf(column, row);
-      if (value !== "") details.append(element("dt", column.name), element("dd", short(value)));
+      if (value !== "") details.append(element("dt", map.titleOf(column.name)), element("dd", short(value)));
     }
   }
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from reddino.figures.columns import reader_title
 from reddino.figures.overview import GROUP, Overview
 from reddino.figures.page.document import Document, facts, paragraph, picture, table
 from reddino.figures.page.field_pictures import field_pictures, first_fields
@@ -150,7 +151,7 @@ def _contents(overview: Overview) -> list[str]:
     labels = Counter(label for label in rows.strings(overview.label) if label)
     if labels:
         listed = [(name, count) for name, count in labels.most_common()]
-        parts.append(table((overview.label, "views"), listed, (1,)))
+        parts.append(table((reader_title(overview.label), "views"), listed, (1,)))
     return parts
 
 
