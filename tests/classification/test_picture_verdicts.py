@@ -32,7 +32,7 @@ def looks(scales: Sequence[float]) -> np.ndarray:
     """Pictures that differ by less than a floor in all but their scale."""
     drawn = np.random.default_rng(0).normal(0, 0.5, (len(scales), len(ALL_MEASURES))) * FLOORS
     drawn[:, SCALE] = np.log(np.asarray(scales, dtype=np.float64))
-    return drawn
+    return np.asarray(drawn)
 
 
 def test_two_looks__finds_two_microscopes_and_names_a_picture_of_each() -> None:
@@ -97,6 +97,12 @@ def flat(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_predict__judges_each_picture_where_no_slide_is_named(flat: Path, tmp_path: Path) -> None:
     smears = Manifest(pq.read_table(flat / "new" / "manifest.parquet"), flat / "new")
     found = reddino.predict(flat / "c", smears, tmp_path / "p.parquet", risk=0.8)
+    foreign_alone = smears.select(np.array([path < "f5" for path in smears.strings("path")]))
+    most = reddino.predict(flat / "c", foreign_alone).domain
+    assert most is not None and most.sources()[0].verdict == "outside"
+    assert {one.verdict for one in most.pictures} == {"outside"} and len(most.pictures) == 4
+    paths = foreign_alone.strings("path")
+    assert set(most.verdicts_of(["lab"] * len(paths), [""] * len(paths), paths)) == {"outside"}
     assert found.domain is not None
     foreign = sorted(set(smears.strings("path")))[:4]
     outside = [one.picture for one in found.domain.pictures if one.verdict == "outside"]
@@ -115,7 +121,7 @@ def test_predict__gives_no_answer_outside_where_that_is_wanted(flat: Path, tmp_p
     found = reddino.predict(flat / "c", smears, tmp_path / "p.parquet", abstain_outside=True)
     silent = [path for path, none in zip(found.strings("path"), found.abstained(), strict=True) if none]
     assert sorted(set(silent)) == sorted(set(smears.strings("path")))[:4] and len(silent) == 4 * 12
-    assert sum(found.counts().column("abstained").to_pylist()) == 4 * 12
+    assert sum(found.counts().column("abstained").to_numpy().tolist()) == 4 * 12
     assert pq.read_table(tmp_path / "p.parquet").column("abstained").to_pylist() == found.abstained().tolist()
     assert json.loads((tmp_path / "p.json").read_text())["abstention"]["abstained_outside"]
 

@@ -141,7 +141,7 @@ def test_predict__says_what_it_adjusted_to_other_fractions_of_the_classes(
     assert cli.main([*predict, "--priors", "normal=98", "target=2"]) == 0
     shown = capsys.readouterr()
     assert "fractions of the classes that were given" in shown.err
-    assert "all, not adjusted" in shown.out
+    assert "target, not adjusted" in shown.out
     assert cli.main([*predict, "--adjust-priors"]) == 0
     said = capsys.readouterr().err
     assert "cells of source 'drawn-lilac' by EM" in said or "'drawn-lilac' was not adjusted" in said

@@ -90,10 +90,25 @@ def test_prediction_table__names_the_source_of_slides_of_one_name() -> None:
             "slide": ["1", "1", "2"],
             "path": ["", "", ""],
             "cells": [3, 4, 5],
-            "n_burr": [3, 4, 5],
+            "n_burr": [3, 4, 4],
         }
     )
-    made: Any = SimpleNamespace(counts=lambda: counts, classes=("burr",), rule=None, unadjusted=None)
+    made: Any = SimpleNamespace(counts=lambda: counts, classes=("burr",), abstains=False, unadjusted=None)
     table = prediction_table(made)
-    assert list(table.columns[0].cells) == ["1 (lab a)", "1 (lab b)", "2", "all"]
-    assert list(prediction_table(made, most=1).columns[0].cells) == ["1 (lab a)", "(2 more)", "all"]
+    assert [column.header for column in table.columns] == ["", "1 (lab a)", "1 (lab b)", "2", "all"]
+    assert [list(column.cells) for column in table.columns[::4]] == [["cells", "burr"], ["12", "11"]]
+
+
+def test_prediction_table__of_many_images_counts_by_source() -> None:
+    of = ["lab a"] * 3 + ["lab b", "lab c", "lab d"]
+    images = [f"/smears/{name}/{i}.png" for i, name in enumerate(of)]
+    counts = pa.table(
+        {"source": of, "slide": [""] * 6, "path": images, "cells": range(6), "n_burr": range(6)}
+    )
+    made: Any = SimpleNamespace(counts=lambda: counts, classes=("burr",), abstains=False, unadjusted=None)
+    few = prediction_table(made, most=6)
+    assert [column.header for column in few.columns][1:3] == ["0.png", "1.png"]
+    table = prediction_table(made, most=3)
+    names = ["lab a (3 images)", "lab b (1 image)", "(2 more)", "all"]
+    assert [column.header for column in table.columns][1:] == names
+    assert [next(iter(column.cells)) for column in table.columns][1:] == ["3", "3", "9", "15"]

@@ -22,7 +22,7 @@ def overview(images: dict[tuple[str, str], int], odd: str = "") -> Overview:
     table = pa.table({"path": paths, "source": sources, "slide": slides})
     scores = np.array([2.0 if source == odd else 1.0 for source in sources])
     xy = np.zeros((len(rows), 2))
-    return Overview(Embeddings(xy, table, {}), xy, scores, None, "pca", 0, "label")
+    return Overview(Embeddings(xy.astype(np.float32), table, {}), xy, scores, None, "pca", 0, "label")
 
 
 def sources_of(chosen: list[str]) -> list[str]:

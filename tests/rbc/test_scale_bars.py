@@ -14,7 +14,7 @@ from reddino.smears.decode import decode_image
 
 
 def field(cells: int = 6) -> np.ndarray:
-    """A field of discs of 40 px, one below where a bar will lie."""
+    """A field of discs of 40 px."""
     image = np.full((480, 640, 3), (225, 220, 228), np.uint8)
     for place in range(cells):
         for line in range(4):
@@ -23,26 +23,26 @@ def field(cells: int = 6) -> np.ndarray:
     return np.clip(image + noise, 0, 255).astype(np.uint8)
 
 
-def with_bar(image: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
-    """The same with a bar from (520, 420) to (600, 422) and letters below it, on the disc at (560, 414)."""
+def with_bar(image: np.ndarray, colour: tuple[int, int, int], left: int = 500, top: int = 430) -> np.ndarray:
+    """The same with a bar of 120 x 3 px, and letters below it."""
     marked = np.ascontiguousarray(image.copy())
-    cv2.rectangle(marked, (520, 420), (600, 422), colour, -1)
-    cv2.putText(marked, "50 um", (530, 440), cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, 1)
+    cv2.rectangle(marked, (left, top), (left + 120, top + 2), colour, -1)
+    cv2.putText(marked, "50 um", (left + 30, top + 20), cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, 1)
     return np.asarray(cv2.imdecode(cv2.imencode(".jpg", marked, [cv2.IMWRITE_JPEG_QUALITY, 90])[1], -1))
 
 
-@pytest.mark.parametrize("colour", [(10, 10, 12), (90, 190, 90), (20, 150, 250)])
+@pytest.mark.parametrize("colour", [(10, 10, 12), (0, 230, 0), (0, 120, 255)])
 def test_scale_bar__is_found_with_its_letters(colour: tuple[int, int, int]) -> None:
     assert scale_bar(field()) is None
     found = scale_bar(with_bar(field(), colour))
     assert found is not None
     x, y, w, h = found
-    assert x == pytest.approx(520, abs=4) and x + w == pytest.approx(601, abs=4)
-    assert 414 <= y <= 421 and 432 <= y + h <= 446
+    assert x == pytest.approx(500, abs=4) and x + w == pytest.approx(621, abs=4)
+    assert 424 <= y <= 431 and 442 <= y + h <= 456
 
 
 def test_find_cells__a_cell_below_a_bar_is_not_seen_whole() -> None:
-    plain, marked = find_cells(field()), find_cells(with_bar(field(), (10, 10, 12)))
+    plain, marked = find_cells(field()), find_cells(with_bar(field(), (10, 10, 12), 568, 424))
     assert not plain.touches_border.any()
     below = (np.abs(marked.cx - 560) < 30) & (np.abs(marked.cy - 414) < 30)
     assert marked.touches_border[below].all() and below.any()

@@ -39,7 +39,8 @@ class DomainReport:
         units: each source, followed by its slides.
         note: what could not be compared, in one sentence; "" where everything could.
         strips: (name, cells side by side) of the training cells and of each source.
-        pictures: of sources that name no slides, each picture with enough cells.
+        pictures: of sources that name no slides, each picture with enough cells; of a source that is outside,
+            those that are so too.
     """
 
     units: tuple[UnitVerdict, ...]
@@ -123,8 +124,9 @@ def domain_report(
         unit = scored.judged(scored.rows(source, slide), source, slide)
         if not slide:
             own = scored.pictures(source)
-            pictures += own
             unit = with_pictures(unit, own, scored.two_looks(source))
+            # Of a source that is outside, no picture is less so: by few cells it may seem to be.
+            pictures += [one for one in own if unit.verdict != "outside" or one.verdict == "outside"]
         units.append(unit)
     strips = _strips(kept, looks, sources, learned)
     return DomainReport(tuple(units), _note(kept, root, maker, learned), strips, tuple(pictures))

@@ -74,7 +74,7 @@ class HeldOut:
     def _resampled(self, number: Classes, groups: int) -> Real:
         rows = [PredictedRows(number, self.truth, self.predicted)]
         every = resampled_confusions(rows, groups, len(self.names), resamples=self.resamples, seed=self.seed)
-        return every[0]
+        return np.asarray(every[0])
 
     def _by_class(self, number: Classes, drawn: Real | None) -> list[dict[str, Any]]:
         classes = len(self.names)

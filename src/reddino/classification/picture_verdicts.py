@@ -99,7 +99,7 @@ def with_pictures(unit: UnitVerdict, pictures: Sequence[UnitVerdict], looks: Two
     verdict, sentence = unit.verdict, unit.sentence
     some = len(outside) >= LEAST_OUTSIDE and fraction >= SOME
     if verdict in _WORSE and some:
-        by_pictures = "outside" if fraction >= MOST else "at the edge"
+        by_pictures: Verdict = "outside" if fraction >= MOST else "at the edge"
         verdict = max(verdict, by_pictures, key=_WORSE.index)
     if some and len(outside) < len(pictures):
         names = ", ".join(_name(one.picture) for one in outside[:3])

@@ -82,8 +82,7 @@ class Predictions:
         domain: verdicts of slides and sources; None: none was asked for.
         kinds: what each view shows; None where it was not asked, or cannot be told.
         unanswered: (n,) cells of smears outside, which get no answer; None: verdicts take no answer away.
-        held_out: how the classifier did on held-out cells, as
-            `reddino.classification.held_out.held_out_summary` returns it.
+        held_out: of the classifier, as `reddino.classification.held_out.held_out_summary` returns it.
         pictures: by path, 16 hex digits over the bytes of the picture, where vectors of it lay on disk.
     """
 
@@ -111,7 +110,7 @@ class Predictions:
 
     @property
     def at_border(self) -> int:
-        """Return the number of cells that the border of their image cuts."""
+        """Number of cells that the border of their image cuts."""
         return int(cells_at_border(self.table).sum())
 
     def numbers(self) -> npt.NDArray[np.int64]:
@@ -141,10 +140,7 @@ class Predictions:
         return self.rule is not None or self.unanswered is not None
 
     def left_out(self) -> npt.NDArray[np.bool_]:
-        """Return (n,) which views do not count for their slide: found ones that are surely no red cell.
-
-        Cells that the user listed all count, whatever they seem to be, and so do kinds that are a class.
-        """
+        """Return (n,) found views that are surely no red cell, nor of a kind that is a class: none counts."""
         if self.kinds is None or not self.found:
             return np.zeros(len(self), dtype=np.bool_)
         own = np.isin(np.array(self.kinds.names), sorted(kinds_among(self.classes)))
@@ -157,8 +153,8 @@ class Predictions:
     def rows(self) -> pa.Table:
         """Return one row per view: its columns, `predicted`, its `probability`, and `p_<class>` of each.
 
-        Where probabilities were adjusted, `unadjusted_predicted` and `unadjusted_probability` too.
-        Where kinds were read, `kind` and `kind_probability` too. `counted` tells which count for their slide.
+        Where probabilities were adjusted, `unadjusted_predicted` and `unadjusted_probability` too, and where
+        kinds were read, `kind` and `kind_probability`. `counted` tells which count for their slide.
 
         A column of the smears that has one of these names gets another, which is logged.
         """
@@ -186,10 +182,8 @@ class Predictions:
     def counts(self) -> pa.Table:
         """Return one row per slide (or image): its views, and number and fraction of each class.
 
-        Cells that the border of their image cuts are left out of them unless `keep_border`, and counted.
-        Where cells got no answer, fractions are those among the answered.
-        Where kinds were read, `kind_<name>` is the number of the other views of each; of views that are
-        `left_out` neither `cells` nor a class counts any.
+        Cells that the border cuts (unless `keep_border`) and views that are `left_out` count in `at_border`
+        and `kind_<name>` alone. Fractions are those among the answered.
         """
         best, counted = self.numbers(), self.counted()
         cut = cells_at_border(self.table)

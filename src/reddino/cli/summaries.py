@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from math import isnan
+from pathlib import PurePath
 from statistics import median
 from typing import Any
 
 from rich.table import Table
 
 import reddino
+from reddino.foundations.counting import counted
 from reddino.foundations.visible import short_names
 
 #: With more sources than this, labels are counted over all of them together.
 MOST_SOURCES = 8
+#: Slides, or sources, that have a column of counts.
+MOST_COLUMNS = 5
 #: Letters of a name from data in a table.
 LETTERS = 60
 #: Letters of the kind of a finding before it is broken.
@@ -91,7 +95,11 @@ def model_table(models: Sequence[reddino.KnownModel]) -> Table:
 
 def _names_of(rows: Sequence[dict[str, Any]]) -> list[str]:
     """Return the slide or image of each row of counts, with its source where two have one of that name."""
-    names = [str(row["slide"] or row["path"]) for row in rows]
+    bases = Counter(PurePath(str(row["path"])).name for row in rows)
+    names = []
+    for row in rows:
+        base = PurePath(str(row["path"])).name
+        names.append(str(row["slide"] or (base if bases[base] == 1 else row["path"])))
     alike, shown = Counter(names), short_names(names, LETTERS)
     return [
         f"{name} ({row['source'] or 'no source'})" if alike[full] > 1 else name
@@ -99,24 +107,46 @@ def _names_of(rows: Sequence[dict[str, Any]]) -> list[str]:
     ]
 
 
-def prediction_table(predictions: reddino.Predictions, most: int = 20) -> Table:
-    """Return the cells of each class, in all and on the first slides."""
+def prediction_table(predictions: reddino.Predictions, most: int = MOST_COLUMNS) -> Table:
+    """Return the cells of each class: in all, and on each slide, or in each source where these are many."""
     counts = predictions.counts()
-    table = Table(title="cells by class")
-    table.add_column("slide or image")
-    without = ("abstained",) if predictions.abstains else ()
-    for name in ("cells", *short_names(predictions.classes, LETTERS), *without):
-        table.add_column(name, justify="right")
-    columns = ("cells", *(f"n_{name}" for name in predictions.classes), *without)
     rows = counts.to_pylist()
-    for shown, row in list(zip(_names_of(rows), rows, strict=True))[:most]:
-        table.add_row(shown, *(str(row[name]) for name in columns))
-    if counts.num_rows > most:
-        table.add_row(f"({counts.num_rows - most} more)", *("" for _ in columns))
-    table.add_section()
-    totals = {name: str(sum(counts.column(name).to_numpy().tolist())) for name in counts.column_names[3:]}
-    table.add_row("all", *(totals[name] for name in columns))
+    numbers = [name for name in counts.column_names[3:] if not name.startswith("share_")]
+    names = _names_of(rows)
+    if len(rows) > most:
+        names, rows = _by_source(rows, numbers)
+    if len(rows) > most:
+        rest = {name: sum(row[name] for row in rows[most - 1 :]) for name in numbers}
+        names = [*names[: most - 1], f"({len(rows) - most + 1} more)"]
+        rows = [*rows[: most - 1], rest]
+    totals = {name: sum(row[name] for row in rows) for name in numbers}
+    table = Table(title="cells by class")
+    table.add_column("")
+    for name in (*names, "all"):
+        table.add_column(name, justify="right", overflow="fold", max_width=20)
+    shown = short_names(predictions.classes, LETTERS)
+    by_class = [f"n_{name}" for name in predictions.classes]
+    lines = [("cells", "cells"), *zip(by_class, shown, strict=True)]
+    lines += [("abstained", "without an answer")] if predictions.abstains else []
+    for column, line in lines:
+        table.add_row(line, *(str(row[column]) for row in (*rows, totals)), end_section=column == "cells")
     if predictions.unadjusted is not None:
-        plain = (f"unadjusted_n_{name}" for name in predictions.classes)
-        table.add_row("all, not adjusted", "", *(totals[name] for name in plain))
+        for name, one in zip(by_class, shown, strict=True):
+            cells = (str(row[f"unadjusted_{name}"]) for row in (*rows, totals))
+            table.add_row(f"{one}, not adjusted", *cells)
     return table
+
+
+def _by_source(
+    rows: Sequence[dict[str, Any]], numbers: Sequence[str]
+) -> tuple[list[str], list[dict[str, Any]]]:
+    """Return the names of sources, with how many slides or images they have, and the sums of their counts."""
+    of: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        of.setdefault(str(row["source"] or ""), []).append(row)
+    shown = short_names(list(of), LETTERS)
+    names = []
+    for name, own in zip(shown, of.values(), strict=True):
+        what = "slide" if any(row["slide"] for row in own) else "image"
+        names.append(f"{name or '(no source)'} ({counted(len(own), what)})")
+    return names, [{name: sum(row[name] for row in own) for name in numbers} for own in of.values()]

@@ -17,8 +17,9 @@ LOWEST = 0.25
 LENGTH, THICKNESS = 0.04, 0.01
 #: Levels by which a bar differs from the rows above and below it.
 CONTRAST = 40
-#: Fraction of its bounding box that a bar fills: gaps between cells, and edges of them, are ragged.
-FULL = 0.9
+#: Fraction of its bounding box that a black bar fills, and a coloured one, whose colour JPEG smears: gaps
+#: between cells, and edges of them, are ragged.
+FULL, NEARLY_FULL = 0.9, 0.6
 #: Levels between the channels of a coloured bar, and the brightest channel of a black one.
 COLOURED, BLACK = 80, 120
 #: Levels by which letters may differ from their bar, and how far off they lie, as a fraction of the height.
@@ -44,10 +45,11 @@ def scale_bar(image: Image) -> Box | None:
         lines = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((1, length), np.uint8))
         for x, y, w, h, area in cv2.connectedComponentsWithStats(lines, connectivity=8)[2][1:].tolist():
             at_edge = y <= thick or y + h >= len(part) - thick
-            if area < FULL * w * h or h > thick + 2 or at_edge:
+            if area < NEARLY_FULL * w * h or h > thick + 2 or at_edge:
                 continue
             colour = np.median(part[y : y + h, x : x + w][lines[y : y + h, x : x + w] > 0], axis=0)
-            if np.ptp(colour) >= COLOURED or (way == cv2.MORPH_BLACKHAT and colour.max() <= BLACK):
+            black = way == cv2.MORPH_BLACKHAT and colour.max() <= BLACK and area >= FULL * w * h
+            if black or np.ptp(colour) >= COLOURED:
                 boxes.append(_with_letters(part, mask, (x, y, w, h), colour))
     if not boxes:
         return None

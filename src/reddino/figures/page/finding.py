@@ -15,6 +15,7 @@ from reddino.figures.overview import GROUP, Overview
 from reddino.figures.page.document import escape, paragraph, table
 from reddino.figures.page.slides import (
     MOST_SLIDES,
+    NUMBERS,
     SlideCounts,
     frequent,
     percent,
@@ -62,7 +63,8 @@ def _of_predictions(file: PredictionFile) -> list[str]:
         return [_headline(f"None of {len(file)} cells on {where} counts for a class."), *trust(file, slides)]
     unknown = file.never_recognised()
     order = frequent(slides, unknown)
-    header, rows = slide_table(slides, file.classes, unknown)
+    listed = slides if named else [slide for slide in slides if not slide.outside] or slides
+    header, rows = slide_table(listed, file.classes, unknown)
     parts = [
         _headline(f"{counted:,} cells were counted on {where}."),
         *trust(file, slides),
@@ -73,10 +75,14 @@ def _of_predictions(file: PredictionFile) -> list[str]:
         ),
         *(_range(file, slides, order[0]) if order else ()),
         slide_bars(slides, file.classes, file.strings("predicted"), unknown),
-        table(header, rows, range(2, 4)),
+        table(header, rows, [i for i, name in enumerate(header) if name in NUMBERS]),
     ]
-    if len(slides) > MOST_SLIDES:
-        parts.append(paragraph(f"The first {MOST_SLIDES} of {len(slides)} slides.", note=True))
+    if len(listed) > MOST_SLIDES:
+        what = "slides" if named else "images"
+        parts.append(paragraph(f"The first {MOST_SLIDES} of {len(listed)} {what}.", note=True))
+    if len(listed) < len(slides):
+        out = _count(len(slides) - len(listed), "image")
+        parts.append(paragraph(f"{out} outside of what the classifier learned from: not listed.", note=True))
     if named and not all(file.strings("slide")):
         parts.append(paragraph("Where no slide is named, each image stands for one.", note=True))
     if unknown:
@@ -95,11 +101,11 @@ def _by_source(file: PredictionFile, slides: Sequence[SlideCounts]) -> list[str]
     parts = []
     names = sorted({slide.source for slide in slides})
     for source in names[:MOST_SOURCES]:
-        every = [slide for slide in slides if slide.source == source and slide.counted]
-        own = [slide for slide in every if slide.verdict != VERDICTS[0]]
+        every = [slide for slide in slides if slide.source == source]
+        own = [slide for slide in every if slide.counted and not slide.outside]
         what = "slide" if any(one.named for one in every) else "image"
         whose = f"{short(source, 40) or 'no source named'} ({_count(len(every), what)}): "
-        if every and not own:
+        if not own and any(slide.counted and slide.outside for slide in every):
             parts.append(
                 _headline(f"{whose}outside what the classifier learned from, so no fractions are given here.")
             )
@@ -114,9 +120,12 @@ def _by_source(file: PredictionFile, slides: Sequence[SlideCounts]) -> list[str]
             if len(order) > NAMED
             else ""
         )
-        those = "" if len(own) == len(every) else f", on {len(own)} of its {what}s, as the others lie outside"
-        if all(slide.verdict == VERDICTS[1] for slide in own):
-            those += " (at the edge of what the classifier learned from: check)"
+        off = sum(slide.outside for slide in every)
+        those = f", on {len(own)} of its {what}s, as the others lie outside" if off else ""
+        edge = sum(slide.verdict == VERDICTS[1] for slide in own)
+        if edge:
+            some = "" if edge == len(own) else f"{edge} of them "
+            those += f" ({some}at the edge of what the classifier learned from: check)"
         parts.append(_headline(f"{whose if len(names) > 1 else ''}{named}{more}{those}."))
     if len(names) > MOST_SOURCES:
         parts.append(
@@ -127,15 +136,13 @@ def _by_source(file: PredictionFile, slides: Sequence[SlideCounts]) -> list[str]
 
 def _range(file: PredictionFile, slides: Sequence[SlideCounts], first: int) -> list[str]:
     """Tell how far slides differ in the most frequent class, which an overall fraction hides."""
-    values = [slide.fraction(first)[0] for slide in slides if slide.counted >= LEAST_COMPARED]
+    compared = [slide for slide in slides if slide.counted >= LEAST_COMPARED and not slide.outside]
+    values = [slide.fraction(first)[0] for slide in compared]
     if len(values) < 2 or max(values) - min(values) < 0.1:
         return []
-    return [
-        paragraph(
-            f"Slides differ: {short(file.classes[first])} makes up {100 * min(values):.0f} % to "
-            f"{100 * max(values):.0f} % of their cells."
-        )
-    ]
+    what = "Slides" if compared[0].named else "Images"
+    ends = f"{100 * min(values):.0f} % to {100 * max(values):.0f} %"
+    return [paragraph(f"{what} differ: {short(file.classes[first])} makes up {ends} of their cells.")]
 
 
 def _of_map(overview: Overview) -> list[str]:

@@ -22,8 +22,14 @@ MOST_CLASSES = 6
 MOST_COLOURS = 8
 #: Slides that are listed.
 MOST_SLIDES = 60
+#: Counted cells from which a slide has a bar.
+LEAST_BAR = 10
 #: Counted cells below which a slide's fractions are called few.
 FEW = 100
+#: Columns of cells that count for no class.
+LEFT_OUT = ("at the border", "no red cell", "no answer")
+#: Columns of the table of slides that are set as numbers.
+NUMBERS = ("fields", "cells counted", *LEFT_OUT)
 #: Pixels of a bar's line and of its whole length.
 LINE, LENGTH, NAME_WIDTH = 22, 520, 170
 HATCH = (
@@ -62,6 +68,11 @@ class SlideCounts:
         if self.named or len(self.name) <= most:
             return short(self.name, most)
         return f"…{self.name[1 - most :]}"
+
+    @property
+    def outside(self) -> bool:
+        """Whether it lies outside of what the classifier learned from, so that its fractions mean nothing."""
+        return self.verdict == "outside"
 
     @property
     def counted(self) -> int:
@@ -141,16 +152,17 @@ def slide_table(
         without: numbers of classes that get no fraction.
     """
     listed = frequent(slides, without)[:MOST_CLASSES]
-    compared = any(slide.verdict for slide in slides)
-    what = "slide" if any(slide.named for slide in slides) else "image"
-    header = [what, "source", "fields", "cells counted", *(classes[i] for i in listed), "left out"]
+    compared, named = any(slide.verdict for slide in slides), any(slide.named for slide in slides)
+    header = ["slide" if named else "image", "source", *(["fields"] if named else []), "cells counted"]
+    header += [*(classes[i] for i in listed), *LEFT_OUT]
     header += ["beside what was learned"] if compared else []
     rows = []
-    for slide in slides[:MOST_SLIDES]:
+    for slide in sorted(slides, key=lambda one: one.outside)[:MOST_SLIDES]:
         few = " (few)" if slide.counted < FEW else ""
-        row = [slide.shown(60), slide.source, str(len(slide.by_field)), f"{slide.counted}{few}"]
-        row += [percent(*slide.fraction(i)) for i in listed]
-        row.append(left_out(slide.border, slide.other, slide.unanswered) or "-")
+        row = [slide.shown(28), slide.source, *([str(len(slide.by_field))] if named else [])]
+        row.append(f"{slide.counted}{few}")
+        row += ["-" if slide.outside else percent(*slide.fraction(i)) for i in listed]
+        row += [str(count) for count in (slide.border, slide.other, slide.unanswered)]
         rows.append([*row, slide.verdict or "not compared"] if compared else row)
     return header, rows
 
@@ -167,7 +179,7 @@ def slide_bars(
     occurring: Sequence[str],
     without: Collection[int] = (),
 ) -> str:
-    """Return an SVG of a stacked bar per slide, with a legend.
+    """Return an SVG of a stacked bar per slide that is not outside and has enough cells, with a legend.
 
     Args:
         slides: to draw.
@@ -176,7 +188,7 @@ def slide_bars(
             the first colours, bars are hatched.
         without: numbers of classes that have no bar of their own.
     """
-    shown = [slide for slide in slides if slide.counted][:MOST_SLIDES]
+    shown = [slide for slide in slides if slide.counted >= LEAST_BAR and not slide.outside][:MOST_SLIDES]
     if not shown:
         return ""
     order = frequent(shown, without)[:MOST_COLOURS]

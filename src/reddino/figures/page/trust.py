@@ -20,6 +20,8 @@ MEANINGS = {
     "too few cells": "too few cells to be compared",
     "within": "like the training cells",
 }
+#: Slides that a line names.
+MOST_NAMED = 5
 #: Recall below which a class is called weakly recognised.
 WEAK = 0.5
 
@@ -58,13 +60,24 @@ def _domain_lines(file: PredictionFile, slides: Sequence[SlideCounts]) -> list[s
     lines = []
     for verdict in (name for name in VERDICTS if verdicts[name]):
         those = [slide for slide in slides if slide.verdict == verdict]
-        names = ", ".join(slide.shown(30) for slide in those[:5]) + (" ..." if len(those) > 5 else "")
+        names = _names(those, slides)
         kind = verdict.replace(" ", "-")
         said = escape(f"{_those(those)} ({names}): {MEANINGS[verdict]}.")
         lines.append(f'<b class="verdict {kind}">{escape(verdict)}</b> {said}')
         if verdict in VERDICTS[:2]:
             lines += _reasons(file, those)
     return lines
+
+
+def _names(those: Sequence[SlideCounts], slides: Sequence[SlideCounts]) -> str:
+    """Return the names of some slides; of images, more than a few, how many of each source they are."""
+    if any(slide.named for slide in slides) or len(those) <= MOST_NAMED:
+        return ", ".join(slide.shown(30) for slide in those[:MOST_NAMED]) + (
+            " ..." if len(those) > MOST_NAMED else ""
+        )
+    every, mine = (Counter(slide.source for slide in some) for some in (slides, those))
+    named = ((short(source, 30) or "no source named", source) for source in mine)
+    return ", ".join(f"{name}: {mine[source]} of {every[source]}" for name, source in named)
 
 
 def _reasons(file: PredictionFile, those: Sequence[SlideCounts]) -> list[str]:
@@ -175,8 +188,10 @@ def recognised(one: Mapping[str, Any] | None) -> str:
     if not one["recall"]:
         return f"none of {one['cells']}"
     spread = one.get("recall_interval")
-    usable = isinstance(spread, list) and len(spread) == 2
-    ends = f" ({100 * spread[0]:.0f}-{100 * spread[1]:.0f})" if usable else " (too few groups)"
+    if isinstance(spread, list) and len(spread) == 2:
+        ends = f" ({100 * spread[0]:.0f}-{100 * spread[1]:.0f})"
+    else:
+        ends = " (too few groups)"
     return f"{100 * one['recall']:.0f} % of {one['cells']}{ends}"
 
 
