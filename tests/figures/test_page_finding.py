@@ -73,7 +73,9 @@ def test_finding__names_what_lies_outside_and_gives_no_fractions_of_it(table_fol
     assert re.search(r"outside\s+2 slides \(s0, s2\): do not use their fractions", text)
     assert "80 % of its cells &lt;lie&gt; far off" in text
     assert re.search(r"at the edge\s+1 slide \(s1\)", text)
-    assert [row[-1] for row in rows_of(page)[1:]] == ["outside", "outside", "at the edge", "within"]
+    rows = rows_of(page)[1:]
+    assert [row[-1] for row in rows] == ["at the edge", "within", "outside", "outside"]
+    assert all("%" in row[4] for row in rows[:2]) and all(row[4:7] == ["-"] * 3 for row in rows[2:])
 
 
 def test_finding__marks_a_source_at_the_edge_where_its_fractions_stand(table_folder: Path) -> None:
