@@ -61,7 +61,7 @@ def test_class_trust_table__gives_recall_and_no_fraction_of_what_was_never_recog
     shown = printed(("within", "at the edge"), lines=True)
     lines = {line.split("│")[1].strip(): line for line in shown.splitlines() if line.startswith("│")}
     assert "90 % of 300 (85-94)" in lines["normal"] and "35.0 %" in lines["normal"]
-    assert "40 % of 20 (too few groups)" in lines["target"]
+    assert "40 % of 20 (4 groups)" in lines["target"]
     assert "none of 10" in lines["sickle"] and lines["sickle"].count("%") == 0
 
 
@@ -83,5 +83,9 @@ def test_caveats__are_the_first_sentence_of_each_note_doubts_first() -> None:
     found = caveats({"notes": notes, "interval_notes": interval, "doubts": [{}]})
     assert found[:2] == ["First of it", "No intervals: 9 held-out groups"]
     assert len(found) == 3 and found[2].endswith("word ...") and len(found[2]) <= 160
+    known = caveats(
+        {"notes": ["Class 'a' lives in 3 groups: some folds do not test it."], "interval_notes": []}
+    )
+    assert known == []
     many = caveats({"notes": [f"note {i}. Why." for i in range(9)], "interval_notes": []})
     assert many == [*(f"note {i}" for i in range(5)), "4 more notes in the report"]

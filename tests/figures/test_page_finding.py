@@ -157,7 +157,7 @@ def test_finding__says_first_how_far_each_class_can_be_trusted(table_folder: Pat
     assert text.index("How far to trust it") < text.index("What was counted") < text.index("lab-0 (2 slides)")
     rows = {row[0]: row[1:] for row in rows_of(page)}
     assert rows["normal"] == ["16", "90 % of 300 (85-94)", "-"]
-    assert rows["sickle"] == ["16", "40 % of 20 (too few groups)", "normal"]
+    assert rows["sickle"] == ["16", "40 % of 20 (4 groups)", "normal"]
     assert rows["target"] == ["16", "none of 10", "normal"]
     assert re.search(r"less than half of the held-out\s+cells of sickle \(40 %\)", text)
 

@@ -55,14 +55,18 @@ def caveats(report: Mapping[str, Any]) -> list[str]:
     """Return what limits the scores, a short line each: the first sentences of the most telling notes."""
     few = [note for note in report["interval_notes"] if note.startswith("No")]
     doubts = len(report.get("doubts") or ())
-    notes = [*report["notes"][:doubts], *few, *report["notes"][doubts:]]
+    # How many groups a class is in stands in the table of classes.
+    rest = [note for note in report["notes"][doubts:] if " lives in " not in note]
+    notes = [*report["notes"][:doubts], *few, *rest]
     lines = list(dict.fromkeys(note.split(". ")[0].rstrip(".") for note in notes))
     shown = [
-        line if len(line) <= CAVEAT_LETTERS else f"{line[: CAVEAT_LETTERS - 4].rsplit(' ', 1)[0]} ..."
+        line
+        if len(line) <= CAVEAT_LETTERS
+        else f"{line[: CAVEAT_LETTERS - 4].rsplit(' ', 1)[0].rstrip(',')} ..."
         for line in lines[:MOST_CAVEATS]
     ]
-    rest = len(lines) - len(shown)
-    return [*shown, *([f"{counted(rest, 'more note')} in the report"] if rest else [])]
+    left = len(lines) - len(shown)
+    return [*shown, *([f"{counted(left, 'more note')} in the report"] if left else [])]
 
 
 def _score_table(report: Mapping[str, Any]) -> Table:

@@ -182,7 +182,7 @@ def _classes(file: PredictionFile, slides: Sequence[SlideCounts]) -> list[str]:
 
 
 def recognised(one: Mapping[str, Any] | None) -> str:
-    """Return the recall of a class in words: 71 % of 210 (60-80), or none of 12."""
+    """Return the recall of a class in words: 71 % of 210 (60-80), 71 % of 7 (2 groups), or none of 12."""
     if one is None or not one["cells"]:
         return "not tested"
     if not one["recall"]:
@@ -191,7 +191,7 @@ def recognised(one: Mapping[str, Any] | None) -> str:
     if isinstance(spread, list) and len(spread) == 2:
         ends = f" ({100 * spread[0]:.0f}-{100 * spread[1]:.0f})"
     else:
-        ends = " (too few groups)"
+        ends = f" ({counted(one['groups'], 'group')})" if isinstance(one.get("groups"), int) else ""
     return f"{100 * one['recall']:.0f} % of {one['cells']}{ends}"
 
 
