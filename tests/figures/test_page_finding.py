@@ -193,6 +193,19 @@ def test_finding__takes_the_verdict_of_each_picture_and_says_that_a_risk_does_no
     assert "on 1 of its images, as the others lie outside" in text and len(others) == 3
 
 
+def test_counted_classes__of_sheets_are_of_cells_that_count_and_are_not_outside(table_folder: Path) -> None:
+    units = [{"source": f"lab-{i}", "slide": "", "verdict": ("outside", "within")[i]} for i in range(2)]
+    file = read_prediction_file(
+        write_prediction_file(table_folder.parent, units=units, abstained=[i % 12 == 0 for i in range(48)])
+    )
+    overview = Overview.of(read_embeddings(table_folder), method="pca", predictions=file)
+    sources = overview.table.strings("source")
+    counts = [bool(name) for name in overview.counted_classes()]
+    assert counts == [i % 12 != 0 for i in range(48)]
+    listed = [bool(name) for name in overview.counted_classes(outside=False)]
+    assert listed == [one and source == "lab-1" for one, source in zip(counts, sources, strict=True)]
+
+
 def test_report__of_predictions_alone_maps_probabilities_and_shows_no_outliers(table_folder: Path) -> None:
     file = write_prediction_file(table_folder.parent)
     page = report(table_folder.parent, file)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -180,6 +180,8 @@ class Overview:
         whole = np.arange(len(self.table)) if self.whole is None else np.flatnonzero(self.whole)
         part = self.table.select(whole)
         column, values = self.shown
+        if column == PREDICTED:
+            values = self.counted_classes(outside=False)
         labels, sources = [values[row] for row in whole.tolist()], part.strings("source")
 
         def cut(rows: Indices) -> Images:
@@ -201,6 +203,26 @@ class Overview:
         with stage("drawing the sheet of neighbours"):
             sheets["neighbours"] = neighbours_figure(found, cut, labels, sources)
         return sheets
+
+    def counted_classes(self, *, outside: bool = True) -> list[str]:
+        """Return the predicted class (n,) of each cell that counts for one; "" for those left out.
+
+        Args:
+            outside: keep the cells of smears that lie outside of what the classifier learned from.
+        """
+        given, table = self.predictions, self.table.table
+        file = PredictionFile(Path(), table, (), {}) if given is None else replace(given, table=table)
+        keys = zip(*(file.strings(name) for name in ("source", "slide", "path")), strict=True)
+        verdicts = [
+            (file.domain.get((source, slide or path)) or file.domain.get((source, "")) or ("",))[0]
+            for source, slide, path in keys
+        ]
+        return [
+            name if counts and (outside or verdict != "outside") else ""
+            for name, counts, verdict in zip(
+                file.strings(PREDICTED), file.counted().tolist(), verdicts, strict=True
+            )
+        ]
 
     def cut(self, rows: Indices, side: int = PICTURE) -> Images:
         """Return pictures (m, side, side, 3) of rows (m,)."""

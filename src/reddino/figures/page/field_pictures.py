@@ -6,8 +6,6 @@ import base64
 import io
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -19,7 +17,6 @@ from reddino.figures.columns import reader_title
 from reddino.figures.overview import Overview
 from reddino.figures.page.document import escape
 from reddino.figures.palette import NO_LABEL, PALETTE, Groups
-from reddino.figures.prediction_file import PredictionFile
 from reddino.foundations.visible import short
 from reddino.smears.column_names import PREDICTED
 from reddino.smears.decode import decode_image
@@ -119,7 +116,7 @@ def first_fields(overview: Overview, fields: Sequence[dict[str, Any]]) -> list[s
     nothing = NO_CLASS
     if PREDICTED in rows.table.column_names:
         nothing = LEFT_OUT
-        column, values = PREDICTED, _counted_classes(overview)
+        column, values = PREDICTED, overview.counted_classes()
     groups = Groups.of(values)
     place = {number: order for order, number in enumerate(groups.named)}
     x, y, radius = marks(overview)
@@ -155,16 +152,6 @@ def first_fields(overview: Overview, fields: Sequence[dict[str, Any]]) -> list[s
         for number in sorted(int(one) for one in used)
     )
     return [f'<p class="keys">{keys}</p>', '<div class="fields">', *parts, "</div>"] if parts else []
-
-
-def _counted_classes(overview: Overview) -> list[str]:
-    """Return the predicted class (n,) of each cell that counts for one; "" for those left out."""
-    given, table = overview.predictions, overview.table.table
-    file = PredictionFile(Path(), table, (), {}) if given is None else replace(given, table=table)
-    return [
-        value if counts else ""
-        for value, counts in zip(file.strings(PREDICTED), file.counted().tolist(), strict=True)
-    ]
 
 
 def mark_style(place: int | None) -> str:

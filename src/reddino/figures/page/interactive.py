@@ -9,6 +9,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 
+from reddino.embedding.border import cells_at_border
 from reddino.figures.columns import category_column, number_column, packed, page_column, reader_title
 from reddino.figures.overview import GROUP, Overview
 from reddino.figures.page.document import asset, embedded_json, paragraph
@@ -145,6 +146,7 @@ def _places(overview: Overview, fields: Sequence[dict[str, Any]]) -> dict[str, A
         "field": packed(of_row),
         "at": [packed(values.astype(np.float32)) for values in (x, y, radius)],
         "nowhere": NOWHERE,
+        "cut": packed(cells_at_border(overview.table.table).astype(np.uint8)),
     }
 
 

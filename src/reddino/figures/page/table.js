@@ -58,8 +58,11 @@
     const column = columns.get(sorting.name);
     const values = column ? decode(column) : null;
     const sign = sorting.down ? -1 : 1;
+    // Half of the picture of a cell that the border cuts is a mirror image, which nothing else is like.
+    const cut = decode(data.cut);
     // What is missing comes last, whichever way the column is sorted.
     rows.sort((a, b) => {
+      if (cut[a] !== cut[b]) return cut[a] - cut[b];
       if (!values) return sign * (a - b);
       const [p, q] = [values[a], values[b]];
       if (Number.isNaN(p) || Number.isNaN(q)) return Number.isNaN(p) - Number.isNaN(q) || a - b;

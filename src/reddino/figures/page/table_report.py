@@ -56,7 +56,7 @@ CAPTIONS = {
     "classes": (
         "Classes",
         "The mean picture of each class, and the cells nearest to the mean of its vectors: what the network "
-        "takes for typical.",
+        "takes for typical. Of predictions, cells that count, in smears that are not outside.",
     ),
     "outliers": (
         "Outliers",
