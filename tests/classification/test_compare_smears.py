@@ -93,7 +93,7 @@ def test_predict__prints_verdicts_and_abstentions(
     ]
     assert exit_code_of(lambda: cli.app([*command, "--risk", "0.7"], result_action="return_zero")) == 0
     printed = capsys.readouterr()
-    assert "abstained" in printed.out and "beside the training cells" in printed.out
+    assert "without an answer" in printed.out and "beside the training cells" in printed.out
     assert "answered are cells with a probability of at least" in printed.err
     note = json.loads((tmp_path / "p.json").read_text())
     assert note["abstention"]["risk"] == 0.7 and note["abstention"]["bound"] <= 0.7

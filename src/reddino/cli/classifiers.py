@@ -127,7 +127,7 @@ def fit(
         )
     if failures.count:
         complain(f"{failures.summary()}; all are listed in {out / 'failures.csv'}")
-    print_line(f"{out}: a {made.kind} classifier of {len(made.classes)} classes. {answer(made.report)}.")
+    print_line(f"{out}: a {made.kind} classifier of {len(made.classes)} classes. {answer(made)}.")
     show_tables(held_out_tables(made))
     for line in caveats(made.report):
         complain(f"{line}.")

@@ -28,13 +28,14 @@ SCORES = {
 NO_EVIDENCE_TITLE = "NO EVIDENCE: what was told apart on held-out groups need not be the classes"
 
 
-def answer(report: Mapping[str, Any]) -> str:
+def answer(classifier: reddino.Classifier) -> str:
     """Return in one line what held-out groups say of a classifier."""
+    report, what = classifier.report, "pictures" if classifier.view.kind == "image" else "cells"
     spread = _range(report["intervals"].get("macro_f1"))
     cells = sum(map(sum, report["confusion"]))
     said = (
         f"macro F1 {report['scores']['macro_f1']:.3f}{f' (95 % {spread})' if spread else ''} on {cells:,} "
-        "held-out cells"
+        f"held-out {what}"
     )
     return said if report["evidence"] else f"{NO_EVIDENCE_TITLE}: {said}"
 
