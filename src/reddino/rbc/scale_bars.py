@@ -22,6 +22,8 @@ CONTRAST = 40
 FULL, NEARLY_FULL = 0.9, 0.6
 #: Levels between the channels of a coloured bar, and the brightest channel of a black one.
 COLOURED, BLACK = 80, 120
+#: Levels by which red and blue of a stain stand above green.
+PURPLE = 30
 #: Levels by which letters may differ from their bar, and how far off they lie, as a fraction of the height.
 ALIKE, REACH = 60, 0.06
 #: Fraction of a cell's box that a bar with its letters covers, from which on it is not seen whole.
@@ -49,13 +51,18 @@ def scale_bar(image: Image) -> Box | None:
                 continue
             colour = np.median(part[y : y + h, x : x + w][lines[y : y + h, x : x + w] > 0], axis=0)
             black = way == cv2.MORPH_BLACKHAT and colour.max() <= BLACK and area >= FULL * w * h
-            if black or np.ptp(colour) >= COLOURED:
+            if black or (np.ptp(colour) >= COLOURED and not _purple(colour)):
                 boxes.append(_with_letters(part, mask, (x, y, w, h), colour))
     if not boxes:
         return None
     x, y = min(box[0] for box in boxes), min(box[1] for box in boxes)
     right, bottom = max(box[0] + box[2] for box in boxes), max(box[1] + box[3] for box in boxes)
     return x, y + top, right - x, bottom - y
+
+
+def _purple(colour: npt.NDArray[np.float64]) -> bool:
+    """Return whether red and blue both stand well above green, as in what a stain colours."""
+    return bool(min(colour[0], colour[2]) - colour[1] > PURPLE)
 
 
 def covered(box: Box, x: npt.ArrayLike, y: npt.ArrayLike, w: npt.ArrayLike, h: npt.ArrayLike) -> Flags:
