@@ -24,6 +24,7 @@ from reddino.figures.overview import GROUP, Overview
 from reddino.figures.page.finding import finding
 from reddino.figures.page.slides import LEFT_OUT, slides_of
 from reddino.figures.page.table_report import table_report
+from reddino.figures.page.trust import recognised
 from reddino.figures.prediction_file import read_prediction_file, with_predictions
 from reddino.foundations.errors import RedDinoError
 
@@ -160,6 +161,14 @@ def test_finding__says_first_how_far_each_class_can_be_trusted(table_folder: Pat
     assert rows["sickle"] == ["16", "40 % of 20 (4 groups)", "normal"]
     assert rows["target"] == ["16", "none of 10", "normal"]
     assert re.search(r"less than half of the held-out\s+cells of sickle \(40 %\)", text)
+
+
+def test_recognised__takes_nothing_of_a_note_that_is_no_number() -> None:
+    one = {"name": "a", "cells": 20, "groups": 12, "recall": 0.5}
+    assert recognised({**one, "recall_interval": [0.25, 0.75]}) == "50 % of 20 (25-75)"
+    for odd in (None, "ab", ["a", "b"], [0.1], {}):
+        assert recognised({**one, "recall_interval": odd}) == "50 % of 20 (12 groups)"
+    assert recognised(None) == recognised({**one, "cells": 0}) == "not tested"
 
 
 def test_finding__gives_no_fraction_of_a_class_that_was_never_recognised(table_folder: Path) -> None:

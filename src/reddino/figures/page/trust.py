@@ -188,7 +188,10 @@ def recognised(one: Mapping[str, Any] | None) -> str:
     if not one["recall"]:
         return f"none of {one['cells']}"
     spread = one.get("recall_interval")
-    if isinstance(spread, list) and len(spread) == 2:
+    known = (
+        isinstance(spread, list) and len(spread) == 2 and all(isinstance(end, int | float) for end in spread)
+    )
+    if spread is not None and known:
         ends = f" ({100 * spread[0]:.0f}-{100 * spread[1]:.0f})"
     else:
         ends = f" ({counted(one['groups'], 'group')})" if isinstance(one.get("groups"), int) else ""
