@@ -71,6 +71,12 @@ def test_finding__names_what_lies_outside_and_gives_no_fractions_of_it(table_fol
     page = report(table_folder.parent, file)
     text = opening(page)
     assert "lab-0 (2 slides): outside what the classifier learned from, so no fractions" in text
+    overview = Overview.of(
+        read_embeddings(table_folder), method="pca", predictions=read_prediction_file(file)
+    )
+    assert overview.verdicts() == (
+        ["outside"] * 12 + ["at the edge"] * 12 + ["outside"] * 12 + ["within"] * 12
+    )
     assert re.search(r"outside\s+2 slides \(s0, s2\): do not use their fractions", text)
     assert "80 % of its cells &lt;lie&gt; far off" in text
     assert re.search(r"at the edge\s+1 slide \(s1\)", text)
@@ -166,7 +172,8 @@ def test_finding__says_first_how_far_each_class_can_be_trusted(table_folder: Pat
 def test_recognised__takes_nothing_of_a_note_that_is_no_number() -> None:
     one = {"name": "a", "cells": 20, "groups": 12, "recall": 0.5}
     assert recognised({**one, "recall_interval": [0.25, 0.75]}) == "50 % of 20 (25-75)"
-    for odd in (None, "ab", ["a", "b"], [0.1], {}):
+    intervals: tuple[Any, ...] = (None, "ab", ["a", "b"], [0.1], {})
+    for odd in intervals:
         assert recognised({**one, "recall_interval": odd}) == "50 % of 20 (12 groups)"
     assert recognised(None) == recognised({**one, "cells": 0}) == "not tested"
 

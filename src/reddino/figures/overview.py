@@ -212,16 +212,18 @@ class Overview:
         """
         given, table = self.predictions, self.table.table
         file = PredictionFile(Path(), table, (), {}) if given is None else replace(given, table=table)
-        keys = zip(*(file.strings(name) for name in ("source", "slide", "path")), strict=True)
-        verdicts = [
-            (file.domain.get((source, slide or path)) or file.domain.get((source, "")) or ("",))[0]
-            for source, slide, path in keys
-        ]
+        rows = zip(file.strings(PREDICTED), file.counted().tolist(), self.verdicts(), strict=True)
         return [
-            name if counts and (outside or verdict != "outside") else ""
-            for name, counts, verdict in zip(
-                file.strings(PREDICTED), file.counted().tolist(), verdicts, strict=True
-            )
+            name if counts and (outside or verdict != "outside") else "" for name, counts, verdict in rows
+        ]
+
+    def verdicts(self) -> list[str]:
+        """Return the verdict (n,) on each cell's slide (or image, or else source); "" where there is none."""
+        known = {} if self.predictions is None else self.predictions.domain
+        keys = zip(*(self.table.strings(name) for name in ("source", "slide", "path")), strict=True)
+        return [
+            (known.get((source, slide or path)) or known.get((source, "")) or ("",))[0]
+            for source, slide, path in keys
         ]
 
     def cut(self, rows: Indices, side: int = PICTURE) -> Images:

@@ -29,6 +29,8 @@ Real = npt.NDArray[np.float64]
 LONGEST, QUALITY = 1000, 78
 #: Fields with their cells marked that the page shows without a click.
 FIRST = 6
+#: Verdicts that stand below a field.
+BEYOND = ("outside", "at the edge")
 #: What cells without a label, or left out of the counts, are called.
 NO_CLASS, LEFT_OUT = "none", "left out of the counts"
 #: Fields that a page takes, at most, and characters that they may take together.
@@ -121,7 +123,7 @@ def first_fields(overview: Overview, fields: Sequence[dict[str, Any]]) -> list[s
     place = {number: order for order, number in enumerate(groups.named)}
     x, y, radius = marks(overview)
     paths, sources = np.asarray(rows.strings("path"), dtype=object), rows.strings("source")
-    parts = []
+    verdicts, parts = overview.verdicts(), []
     for number, field in enumerate(fields[:FIRST]):
         inside = np.flatnonzero((paths == field["path"]) & np.isfinite(radius))
         circles = [
@@ -132,13 +134,15 @@ def first_fields(overview: Overview, fields: Sequence[dict[str, Any]]) -> list[s
         ]
         counts = Counter(values[row] or nothing for row in inside.tolist())
         listed = ", ".join(f"{short(name, 28)} {count}" for name, count in counts.most_common(8))
-        source = sources[int(np.flatnonzero(paths == field["path"])[0])]
+        row = int(np.flatnonzero(paths == field["path"])[0])
+        source = sources[row]
         said = (
             f"{len(inside)} cells, by {reader_title(column)}: {listed}"
             if len(inside)
             else "the image is one view"
         )
-        caption = f"{field['path']} ({source}): {said}"
+        where = f"{source}, {verdict}" if (verdict := verdicts[row]) in BEYOND else source
+        caption = f"{field['path']} ({where}): {said}"
         parts.append(
             f'<figure class="field"><svg viewBox="0 0 {field["width"]} {field["height"]}" role="img" '
             f'aria-label="{escape(field["path"])}"><image id="field-{number}" width="{field["width"]}" '
