@@ -60,8 +60,7 @@ class PredictionFile:
         found: whether the cells were found by segmentation; those that a user listed all count, of any kind.
         keep_border: whether cells that the border of their image cuts count too.
         held_out: what the classifier's own held-out cells came to: `cells`, `balanced_accuracy`, `evidence`,
-            `classes` (each with `recall` and `recall_interval`), `never_found`.
-        risk: error rate among the answered that the user named; None: none.
+            `classes` (with `recall`, `recall_interval`), `never_found`.
         pictures: by path, 16 hex digits over the bytes of the picture, of those that the note names.
         origin: the whole note; empty where it is not next to the file.
     """
@@ -74,7 +73,6 @@ class PredictionFile:
     found: bool = True
     keep_border: bool = False
     held_out: Mapping[str, Any] = field(default_factory=dict)
-    risk: float | None = None
     pictures: Mapping[str, str] = field(default_factory=dict, repr=False)
     origin: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
@@ -90,12 +88,6 @@ class PredictionFile:
     def flags(self, column: str) -> Flags:
         """Return a column of yes and no, False where missing or where there is no such column."""
         return np.array([value.casefold() in ("true", "1") for value in self.strings(column)], dtype=np.bool_)
-
-    def never_recognised(self) -> set[int]:
-        """Return the numbers of the classes of which the classifier recognised no held-out cell."""
-        missed = self.held_out.get("never_found")
-        names = set(missed) if isinstance(missed, dict) else set()
-        return {number for number, name in enumerate(self.classes) if name in names}
 
     def counted(self) -> Flags:
         """Return which cells count among the classes: red cells, whole, and with an answer."""
@@ -175,10 +167,7 @@ def read_prediction_file(path: str | Path) -> PredictionFile:
     tested = held_out if isinstance(held_out, dict) else {}
     noted = origin.get("pictures")
     pictures = {str(name): str(digest) for name, digest in noted.items()} if isinstance(noted, dict) else {}
-    abstention = origin.get("abstention")
-    risk = abstention.get("risk") if isinstance(abstention, dict) else None
-    named = float(risk) if isinstance(risk, int | float) else None
-    return PredictionFile(file, table, classes, units, note, segmented, kept, tested, named, pictures, origin)
+    return PredictionFile(file, table, classes, units, note, segmented, kept, tested, pictures, origin)
 
 
 def with_predictions(

@@ -24,7 +24,7 @@ from reddino.figures.page.slides import (
     slide_table,
     slides_of,
 )
-from reddino.figures.page.trust import VERDICTS, trust
+from reddino.figures.page.trust import VERDICTS, never_recognised, trust
 from reddino.figures.palette import Groups
 from reddino.figures.prediction_file import PredictionFile
 from reddino.foundations.visible import short
@@ -61,7 +61,7 @@ def _of_predictions(file: PredictionFile) -> list[str]:
     where = f"{_count(len(slides), 'slide' if named else 'image')} ({within}{_count(sources, 'source')})"
     if not counted:
         return [_headline(f"None of {len(file)} cells on {where} counts for a class."), *trust(file, slides)]
-    unknown = file.never_recognised()
+    unknown = never_recognised(file)
     order = frequent(slides, unknown)
     listed = slides if named else [slide for slide in slides if not slide.outside] or slides
     header, rows = slide_table(listed, file.classes, unknown)
@@ -111,7 +111,7 @@ def _by_source(file: PredictionFile, slides: Sequence[SlideCounts]) -> list[str]
             )
         if not own:
             continue
-        order = frequent(own, file.never_recognised())
+        order = frequent(own, never_recognised(file))
         if not order:
             continue
         named = ", ".join(f"{percent(*pooled(own, i))} {short(file.classes[i])}" for i in order[:NAMED])

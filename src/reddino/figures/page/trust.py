@@ -48,6 +48,19 @@ def trust(file: PredictionFile, slides: Sequence[SlideCounts]) -> list[str]:
     return [f'<h3>How far to trust it</h3><ul class="trust">{items}</ul>', *_classes(file, slides)]
 
 
+def never_recognised(file: PredictionFile) -> set[int]:
+    """Return the numbers of the classes of which the classifier recognised no held-out cell."""
+    missed = file.held_out.get("never_found")
+    return {i for i, name in enumerate(file.classes) if isinstance(missed, dict) and name in missed}
+
+
+def _risk(file: PredictionFile) -> float | None:
+    """Return the error rate among the answered that the user named; None: none."""
+    abstention = file.origin.get("abstention")
+    risk = abstention.get("risk") if isinstance(abstention, dict) else None
+    return float(risk) if isinstance(risk, int | float) else None
+
+
 def _those(slides: Sequence[SlideCounts]) -> str:
     return counted(len(slides), "slide" if any(slide.named for slide in slides) else "image")
 
@@ -97,12 +110,11 @@ def _reasons(file: PredictionFile, those: Sequence[SlideCounts]) -> list[str]:
 
 def _risk_line(file: PredictionFile, slides: Sequence[SlideCounts]) -> list[str]:
     """Say that a named error rate does not hold, where slides are not like the training cells."""
-    if file.risk is None:
+    risk = _risk(file)
+    if risk is None:
         return []
     off = [slide for slide in slides if slide.verdict in VERDICTS[:2]]
-    measured = (
-        f"The error rate of {file.risk:g} among the answered was measured on cells like the training cells"
-    )
+    measured = f"The error rate of {risk:g} among the answered was measured on cells like the training cells"
     if off:
         return [f"{measured}: it does not hold for {_those(off)} outside or at the edge."]
     return [f"{measured}; these slides look like them."] if any(slide.verdict for slide in slides) else []
