@@ -39,6 +39,23 @@ def test_column__of_numbers_is_read(values: tuple[str, ...], numbers: tuple[floa
     np.testing.assert_allclose(found.numbers, np.array(numbers))
 
 
+@pytest.mark.parametrize(
+    "values", [("950", "1.25", "870"), ("0.125", "0.25", "101"), ("-2.5", "-99", "3"), ("70.125", "9", "8")]
+)
+def test_column__of_plain_numbers_is_not_taken_for_thousands_or_codes(values: tuple[str, ...]) -> None:
+    numbers = _column(*values).numbers
+    assert numbers is not None and numbers.tolist() == [float(value) for value in values]
+
+
+def test_column__of_months_holds_dates() -> None:
+    assert _column("05.2023", "06.2023", "11/2022").note == "holds dates"
+
+
+def test_column__of_signs_keeps_the_negative_ones() -> None:
+    assert _column("+", "-", "+", "", "-", "++").texts == ("+", "-", "+", "", "-", "++")
+    assert _column("a", "-", "a", "b", "b").texts[1] == ""
+
+
 def test_column__says_what_was_done_to_it() -> None:
     assert _column("12,5 g/dL", "13,1 g/dL", "9 g/dL").note == "in g/dL, decimal commas read as points"
 
@@ -53,6 +70,11 @@ def test_column__says_what_was_done_to_it() -> None:
         (("12,5", "12.5", "9,1"), "row 2, column 'x': '12.5' has a point"),
         (("1,234", "250", "2,500"), "row 1, column 'x': '1,234' may be thousands"),
         (("1", "2", "1e999"), "row 3, column 'x': '1e999' is too large"),
+        (("950", "1.234", "870", "1.050"), "row 2, column 'x': '1.234' may be thousands or a decimal point"),
+        (("<0.1", "<0.1", "<0.1", "0.2"), "row 1, column 'x': '<0.1' is a bound"),
+        (("1 234", "2 345", "950"), "row 1, column 'x': '1 234' is not a number"),
+        (("5", "-999", "6"), "row 2, column 'x': '-999' may mean a missing value"),
+        (("f", "m", "F", "m", "f", "m"), "row 3, column 'x': 'F' and 'f' are two spellings"),
     ],
 )
 def test_column__that_may_be_misread_is_refused_by_row(values: tuple[str, ...], sentence: str) -> None:
@@ -148,3 +170,34 @@ def test_table__of_a_country_whose_comma_is_decimal_is_read(tmp_path: Path) -> N
     np.testing.assert_allclose(numbers, [12.5, 13.1, np.nan])
     with pytest.raises(RedDinoError, match="line 4: 2 values for 3 columns"):
         read_clinical(_write(tmp_path / "c.csv", "patient;hb;sex\na;12,5;f\n\nb;13,1\n"))
+
+
+def test_table__the_negative_ones_of_a_target_are_patients(tmp_path: Path) -> None:
+    file = tmp_path / "c.csv"
+    file.write_text("patient,hb,sickle\na,12,+\nb,13,-\nc,14,\n")
+    assert read_clinical(file, target="sickle").target == ("+", "-", "")
+
+
+def test_table__refuses_two_spellings_of_a_class(tmp_path: Path) -> None:
+    file = tmp_path / "c.csv"
+    file.write_text("patient,hb,y\na,12,Control\nb,13,control\n")
+    with pytest.raises(RedDinoError, match="line 3, column 'y': 'control' and 'Control' are two spellings"):
+        read_clinical(file, target="y")
+
+
+def test_table__refuses_a_source_by_another_name(tmp_path: Path) -> None:
+    file = tmp_path / "c.csv"
+    file.write_text("patient,Source,hb\na,north,12\nb,south,13\n")
+    with pytest.raises(RedDinoError, match="'Source' may be the patients' source; write it 'source'"):
+        read_clinical(file)
+    assert read_clinical(file, target="Source").sources is None
+
+
+def test_table__refuses_excel_formulas_whose_value_was_not_saved(tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for row in (["patient", "hb"], ["a", 12.5], ["b", "=B2*2"], ["c", None]):
+        book.active.append(row)
+    book.save(tmp_path / "c.xlsx")
+    with pytest.raises(RedDinoError, match=r"row 3: holds a formula without a saved value, =B2\*2"):
+        read_clinical(tmp_path / "c.xlsx")

@@ -85,6 +85,53 @@ def test_predict__of_one_patient_reads_numbers_as_the_model_does(fitted: Path, t
         _predict(fitted, tmp_path / "r.csv", table=False, clinical=one)
 
 
+COLUMNS = "patient,age,sex,hb_g_dl,mcv_fl,rdw_percent,platelets_10e9_l,wbc_10e9_l\n"
+
+
+def _clinical(path: Path, *, hb: str = "9.5", sex: str = "f") -> Path:
+    path.write_text(f"{COLUMNS}a,50,{sex},{hb},70,18,250,7\n")
+    return path
+
+
+def test_predict__refuses_a_category_that_the_model_did_not_learn(fitted: Path, tmp_path: Path) -> None:
+    clinical = _clinical(tmp_path / "c.csv", sex="F")
+    with pytest.raises(RedDinoError, match=r"column 'sex': 'F' is none of the categories .* \(f, m\)"):
+        _predict(fitted, tmp_path / "p.csv", table=False, clinical=clinical)
+
+
+def test_predict__refuses_another_unit_than_the_model_learned(fitted: Path, tmp_path: Path) -> None:
+    lines = (fitted / "c.csv").read_text().splitlines()
+    place = lines[0].split(",").index("hb_g_dl")
+    rows = [line.split(",") for line in lines[1:]]
+    for row in rows:
+        row[place] += " g/dL" if row[place] else ""
+    written = tmp_path / "units.csv"
+    written.write_text("\n".join([lines[0], *(",".join(row) for row in rows)]) + "\n")
+    model = tmp_path / "model"
+    reddino.fit_patients(fitted / "table", clinical=written, target="diagnosis", out=model, repeats=1)
+    right = _clinical(tmp_path / "right.csv", hb="9.5 g/dl")
+    assert reddino.predict_patients(model, clinical=right, out=tmp_path / "p.csv")[0].patient == "a"
+    for other, own in (("95 g/L", "in 'g/L'"), ("9.5", "without a unit")):
+        wrong = _clinical(tmp_path / "wrong.csv", hb=other)
+        with pytest.raises(RedDinoError, match=f"'hb_g_dl': is {own}, and the model learned it in 'g/dL'"):
+            reddino.predict_patients(model, clinical=wrong, out=tmp_path / "q.csv")
+    with pytest.raises(RedDinoError, match="is in 'g/dl', and the model learned it without a unit"):
+        reddino.predict_patients(fitted / "model", clinical=right, out=tmp_path / "r.csv")
+    told = json.loads((model / "patients.json").read_text())
+    del told["units"]  # as an earlier version wrote it
+    (model / "patients.json").write_text(json.dumps(told))
+    assert reddino.predict_patients(model, clinical=right, out=tmp_path / "s.csv")
+
+
+def test_predict__says_where_a_column_lies_far_from_what_was_learned(
+    fitted: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _predict(fitted, tmp_path / "p.csv", table=False, clinical=_clinical(tmp_path / "c.csv"))
+    assert not caplog.messages
+    _predict(fitted, tmp_path / "q.csv", table=False, clinical=_clinical(tmp_path / "c.csv", hb="95"))
+    assert [text for text in caplog.messages if "column 'hb_g_dl' is about 95 here, and" in text]
+
+
 def test_predict__refuses_a_table_of_another_network(fitted: Path, tmp_path: Path) -> None:
     told = json.loads((fitted / "model" / "patients.json").read_text())
     told["embedding"]["weights_hash"] = "another"

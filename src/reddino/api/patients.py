@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -36,6 +37,8 @@ from reddino.patients.prediction import (
     write_predicted,
 )
 from reddino.patients.result_files import write_scores
+
+log = logging.getLogger(__name__)
 
 
 @sole_writer(folders=("out",))
@@ -208,12 +211,15 @@ def predict_patients(
         keep_border: keep cells that the border of their image cuts.
 
     Raises:
-        RedDinoError: the table is of another network, view or preprocessing, a column of the model is absent
-            or holds other values, or a patient has neither side.
+        RedDinoError: the table is of another network, view or preprocessing, a column of the model is absent,
+            holds other values, is in another unit or holds a category that the model did not learn, or a
+            patient has neither side.
     """
     fitted = open_patient_model(model)
-    rows = None if clinical is None else read_clinical(clinical, patient=patient, kinds=dict(fitted.columns))
+    rows = None if clinical is None else read_clinical(clinical, patient=patient, kinds=fitted.learned())
     cells = None if table is None else read_embeddings(table)
+    for sentence in [] if rows is None else fitted.far_columns(rows.columns):
+        log.warning("%s", sentence)
     found = predict_all(fitted, rows, cells, join_sources=join_sources, keep_border=keep_border)
     write_predicted(Path(out), fitted, found)
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.visible import short
 from reddino.smears.row_places import RowPlace
-from reddino.smears.spelling import clean
+from reddino.smears.spelling import clean, spelling_key, tidy
 
 Kind = Literal["number", "category", "unused"]
 #: A category that more patients than this fraction have for themselves alone is a name, not a category.
@@ -26,7 +26,16 @@ _WITH_UNIT = re.compile(
     r"([+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d+)?)\s*([^\d\s.,+\-][^\s]*(?: [^\s\d]+)*)"
 )
 _BOUND = re.compile(r"[<>≤≥]\s*=?\s*[\d.,]+.*")
-_DATE = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}([T ].*)?|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}([T ].*)?")
+_DATE = re.compile(
+    r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}([T ].*)?|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}([T ].*)?"
+    r"|(0?[1-9]|1[0-2])[/.](19|20)\d\d"
+)
+_SPACED = re.compile(r"\d{1,3}( \d{3})+")
+_POINT_OR_THOUSAND = re.compile(r"[+-]?[1-9]\d{0,2}\.\d{3}")
+#: Whole numbers from which on others such as '1.234' may be thousands.
+_LARGE = 100
+_MISSING_CODE = re.compile(r"-9{2,}(\.0*)?")
+_POSITIVE = re.compile(r"\++|\(\+\)")
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,7 @@ class ClinicalColumn:
         numbers: (n,) float64, NaN where missing; of numbers alone.
         texts: (n,) the values as text, "" where missing.
         note: what was done to it, or why it is not used; "" where there is nothing to say.
+        unit: that the values share, "" where they are written without.
     """
 
     name: str
@@ -46,6 +56,7 @@ class ClinicalColumn:
     numbers: NDArray[np.float64] | None
     texts: tuple[str, ...]
     note: str = ""
+    unit: str = ""
 
     @property
     def missing(self) -> NDArray[np.bool_]:
@@ -55,14 +66,48 @@ class ClinicalColumn:
     def select(self, rows: NDArray[np.int64]) -> ClinicalColumn:
         """Return the column of the patients in `rows`."""
         numbers = None if self.numbers is None else self.numbers[rows]
-        return ClinicalColumn(
-            self.name, self.kind, numbers, tuple(self.texts[row] for row in rows.tolist()), self.note
-        )
+        return replace(self, numbers=numbers, texts=tuple(self.texts[row] for row in rows.tolist()))
 
     def with_empty_row(self) -> ClinicalColumn:
         """Return the column with one more patient, whose value is missing."""
         numbers = None if self.numbers is None else np.append(self.numbers, np.nan)
-        return ClinicalColumn(self.name, self.kind, numbers, (*self.texts, ""), self.note)
+        return replace(self, numbers=numbers, texts=(*self.texts, ""))
+
+
+@dataclass(frozen=True)
+class LearnedColumn:
+    """What a model learned of a column, with which other tables must agree.
+
+    Attributes:
+        kind: number or category.
+        unit: of the numbers, "" where they had none; None: not known.
+        categories: that it learned.
+    """
+
+    kind: Literal["number", "category"]
+    unit: str | None = None
+    categories: tuple[str, ...] = ()
+
+
+def cleaned(values: Sequence[str]) -> tuple[str, ...]:
+    """Return the values of a column (n,), "" where missing; '-' is a value where another is '+'."""
+    plain = [tidy(value) for value in values]
+    signs = any(_POSITIVE.fullmatch(one) for one in plain)
+    return tuple(one if signs and one == "-" else clean(one) for one in plain)
+
+
+def require_one_spelling(name: str, texts: Sequence[str], place: RowPlace) -> None:
+    """Refuse values that a reader would take for one, such as 'Control' and 'control'.
+
+    Raises:
+        RedDinoError: names the row of the second spelling.
+    """
+    seen: dict[str, str] = {}
+    for row, text in enumerate(texts):
+        first = seen.setdefault(spelling_key(text), text)
+        if text and first != text:
+            two = f"'{short(text)}' and '{short(first)}' are two spellings of one value"
+            place.refuse(row, name, f"{two}; write it the same in all rows")
 
 
 def read_column(
@@ -83,7 +128,7 @@ def read_column(
         RedDinoError: names the first value that does not fit the others: text among numbers, two units,
             bounds such as '<5', or a comma that may separate thousands.
     """
-    texts = tuple(clean(value) for value in values)
+    texts = cleaned(values)
     known = [text for text in texts if text]
     if len(set(known)) < 2:
         return ClinicalColumn(name, "unused", None, texts, "has one value" if known else "is empty")
@@ -93,23 +138,44 @@ def read_column(
         found = _numbers(name, texts, place)
         if found is not None:
             return found
-    return _categories(name, texts)
+    return _categories(name, texts, place)
 
 
-def read_as(name: str, values: Sequence[str], place: RowPlace, kind: str) -> ClinicalColumn:
-    """Read a column as the kind that a model learned from, however few its values are.
+def read_as(name: str, values: Sequence[str], place: RowPlace, learned: LearnedColumn) -> ClinicalColumn:
+    """Read a column as a model learned it, however few its values are.
 
     Raises:
-        RedDinoError: names the first value that is no number, where numbers are wanted.
+        RedDinoError: names the first value that is no number where numbers are wanted, is in another unit, or
+            is a category that the model did not learn.
     """
-    texts = tuple(clean(value) for value in values)
-    if kind == "category":
+    texts = cleaned(values)
+    if learned.kind == "category":
+        known = learned.categories
+        texts = tuple("-" if tidy(value) == "-" and "-" in known else text
+                      for value, text in zip(values, texts, strict=True))  # fmt: skip
+        _require_learned(name, texts, place, known)
         return ClinicalColumn(name, "category", None, texts)
-    numbers, note = _parsed(name, texts, place)
-    return ClinicalColumn(name, "number", numbers, texts, note)
+    column = _parsed(name, texts, place)
+    if learned.unit is not None and column.unit.casefold() != learned.unit.casefold():
+        row = int(np.argmax(~column.missing))
+        own, wanted = (
+            f"in '{short(unit)}'" if unit else "without a unit" for unit in (column.unit, learned.unit)
+        )
+        if texts[row]:
+            place.refuse(row, name, f"is {own}, and the model learned it {wanted}; write it as it learned")
+    return column
 
 
-def _categories(name: str, texts: tuple[str, ...]) -> ClinicalColumn:
+def _require_learned(name: str, texts: tuple[str, ...], place: RowPlace, known: Sequence[str]) -> None:
+    """Refuse a category that a model did not learn: it would be read as none."""
+    for row, text in enumerate(texts):
+        if text and text not in known:
+            listed = ", ".join(short(one) for one in known[:10])
+            odd = f"'{short(text)}' is none of the categories that the model learned ({listed})"
+            place.refuse(row, name, f"{odd}; write one of these or leave it empty")
+
+
+def _categories(name: str, texts: tuple[str, ...], place: RowPlace) -> ClinicalColumn:
     known = [text for text in texts if text]
     distinct, counts = np.unique(known, return_counts=True)
     alone = float(counts[counts == 1].sum()) / len(known)
@@ -117,23 +183,28 @@ def _categories(name: str, texts: tuple[str, ...]) -> ClinicalColumn:
         return ClinicalColumn(name, "unused", None, texts, "its values mostly occur once, as names do")
     if len(distinct) > MOST_CATEGORIES:
         return ClinicalColumn(name, "unused", None, texts, f"has {len(distinct)} categories")
+    require_one_spelling(name, texts, place)
     return ClinicalColumn(name, "category", None, texts)
 
 
 def _numbers(name: str, texts: tuple[str, ...], place: RowPlace) -> ClinicalColumn | None:
-    """Return the column as numbers, or None where fewer than half of its values are."""
+    """Return the column as numbers, or None where fewer than half of its values are.
+
+    Bounds and numbers with blanks count where others are plain numbers, so that they are refused by row.
+    """
     known = [text for text in texts if text]
     numeric = sum(any(form.fullmatch(text) for form in (_NUMBER, _COMMA, _WITH_UNIT)) for text in known)
-    if numeric * 2 < len(known):
+    odd = sum(any(form.fullmatch(text) for form in (_BOUND, _SPACED)) for text in known)
+    if not numeric or (numeric + odd) * 2 < len(known):
         return None
-    numbers, note = _parsed(name, texts, place)
-    if _is_running(numbers):
+    column = _parsed(name, texts, place)
+    if column.numbers is not None and _is_running(column.numbers):
         return ClinicalColumn(name, "unused", None, texts, "numbers the rows")
-    return ClinicalColumn(name, "number", numbers, texts, note)
+    return column
 
 
-def _parsed(name: str, texts: tuple[str, ...], place: RowPlace) -> tuple[NDArray[np.float64], str]:
-    """Return values as numbers (n,), NaN where missing, and what was done to them."""
+def _parsed(name: str, texts: tuple[str, ...], place: RowPlace) -> ClinicalColumn:
+    """Return the column as numbers, NaN where missing."""
     known = [row for row, text in enumerate(texts) if text]
     for row in known:
         if _BOUND.fullmatch(texts[row]):
@@ -144,13 +215,15 @@ def _parsed(name: str, texts: tuple[str, ...], place: RowPlace) -> tuple[NDArray
         for row in known
         if not _NUMBER.fullmatch(texts[row]) and (match := _WITH_UNIT.fullmatch(texts[row])) is not None
     }
-    notes, values = [], list(texts)
+    notes, values, unit = [], list(texts), ""
     if units:
         values, unit = _without_unit(name, values, units, known, place)
         notes.append(f"in {unit}")
     values, with_commas = _with_points(name, values, known, place)
     if with_commas:
         notes.append("decimal commas read as points")
+    else:
+        _refuse_thousands(name, values, known, place)
     numbers = np.full(len(texts), np.nan)
     for row in known:
         if not _NUMBER.fullmatch(values[row]):
@@ -159,7 +232,31 @@ def _parsed(name: str, texts: tuple[str, ...], place: RowPlace) -> tuple[NDArray
         numbers[row] = float(values[row])
         if not np.isfinite(numbers[row]):
             place.refuse(row, name, f"'{short(texts[row])}' is too large")
-    return numbers, ", ".join(notes)
+    _refuse_missing_codes(name, values, numbers, place)
+    return ClinicalColumn(name, "number", numbers, texts, ", ".join(notes), unit)
+
+
+def _refuse_thousands(name: str, values: Sequence[str], known: Sequence[int], place: RowPlace) -> None:
+    """Refuse '1.234' among larger whole numbers such as '950': its point may separate thousands."""
+    pointed = [row for row in known if "." in values[row]]
+    whole = [float(values[row]) for row in known if re.fullmatch(r"[+-]?\d{1,15}", values[row])]
+    if not pointed or max(whole, default=0.0) < _LARGE:
+        return
+    if not all(_POINT_OR_THOUSAND.fullmatch(values[row]) for row in pointed):
+        return
+    if max(whole) > max(float(values[row]) for row in pointed):
+        doubt = f"'{short(values[pointed[0]])}' may be thousands or a decimal point"
+        place.refuse(pointed[0], name, f"{doubt}; write it without a point")
+
+
+def _refuse_missing_codes(
+    name: str, values: Sequence[str], numbers: NDArray[np.float64], place: RowPlace
+) -> None:
+    """Refuse '-999' where no other value is below 0."""
+    codes = [row for row, value in enumerate(values) if _MISSING_CODE.fullmatch(value)]
+    if codes and not (np.delete(numbers, codes) < 0).any():
+        doubt = f"'{short(values[codes[0]])}' may mean a missing value"
+        place.refuse(codes[0], name, f"{doubt}; leave it empty")
 
 
 def _without_unit(

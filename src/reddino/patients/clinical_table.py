@@ -17,7 +17,14 @@ from reddino.foundations.errors import RedDinoError
 from reddino.foundations.parquet import read_parquet_file, reading_parquet
 from reddino.foundations.provenance import hash_bytes
 from reddino.foundations.visible import short
-from reddino.patients.clinical_columns import ClinicalColumn, read_as, read_column
+from reddino.patients.clinical_columns import (
+    ClinicalColumn,
+    LearnedColumn,
+    cleaned,
+    read_as,
+    read_column,
+    require_one_spelling,
+)
 from reddino.smears.manifest_csv import MAX_LINE, read_csv
 from reddino.smears.row_places import RowPlace
 from reddino.smears.spelling import clean, name_key, tidy
@@ -71,7 +78,7 @@ def read_clinical(
     patient: str = "patient",
     drop: Sequence[str] = (),
     categories: Sequence[str] = (),
-    kinds: Mapping[str, str] | None = None,
+    kinds: Mapping[str, LearnedColumn] | None = None,
 ) -> ClinicalTable:
     """Read a clinical table.
 
@@ -81,7 +88,7 @@ def read_clinical(
         patient: column of the ids.
         drop: columns to leave out.
         categories: columns whose numbers are codes of categories.
-        kinds: of the columns to read, by name, where a model fixes them; the others are passed over.
+        kinds: what a model learned of the columns to read, by name; the others are passed over.
 
     Raises:
         RedDinoError: a column is absent, an id missing or there twice, or a value does not fit its column.
@@ -92,6 +99,7 @@ def read_clinical(
     table, place = _read(file)
     wanted = [patient, *([target] if target else []), *drop, *categories, *(kinds or ())]
     _require(table.column_names, wanted, file)
+    _refuse_source_by_another_name(table.column_names, wanted, file)
     texts = {name: _texts(table.column(name)) for name in table.column_names}
     ids = [clean(value) for value in texts[patient]]
     sources = None
@@ -106,8 +114,11 @@ def read_clinical(
             if name not in left_out
         )
     else:
-        columns = tuple(read_as(name, texts[name], place, kind) for name, kind in kinds.items())
-    classes = None if target is None else tuple(clean(value) for value in texts[target])
+        columns = tuple(read_as(name, texts[name], place, learned) for name, learned in kinds.items())
+    classes = None
+    if target is not None:
+        classes = cleaned(texts[target])
+        require_one_spelling(target, classes, place)
     return ClinicalTable(tuple(ids), sources, columns, classes, hash_bytes(file.read_bytes()))
 
 
@@ -183,6 +194,7 @@ def _read_excel(file: Path) -> tuple[pa.Table, RowPlace]:
     filled = [number for number, row in enumerate(rows) if any(cell is not None for cell in row)]
     if not filled or filled[0] != 0:
         raise RedDinoError(f"{file}: its first sheet must start with a row of column names")
+    _refuse_formulas_without_value(file, rows)
     width = max(number for number, cell in enumerate(rows[0]) if cell is not None) + 1
     header = ["" if cell is None else clean(str(cell)) for cell in rows[0][:width]]
     if "" in header:
@@ -195,6 +207,23 @@ def _read_excel(file: Path) -> tuple[pa.Table, RowPlace]:
     table = pa.table({name: [_excel_text(row[place]) for row in body] for place, name in enumerate(header)})
     numbers = filled[1:]
     return table, RowPlace(str(file), lambda row: f"row {numbers[row] + 1}")
+
+
+def _refuse_formulas_without_value(file: Path, values: Sequence[Sequence[Any]]) -> None:
+    """Refuse formulas whose value no program saved: they would be read as missing."""
+    from openpyxl import load_workbook
+
+    book = load_workbook(file, read_only=True)
+    rows = book.worksheets[0].iter_rows(values_only=True, max_row=len(values), max_col=MOST_COLUMNS)
+    for number, (row, saved) in enumerate(zip(rows, values, strict=False), 1):
+        for cell, value in zip(row, saved, strict=False):
+            if value is None and cell is not None:
+                book.close()
+                raise RedDinoError(
+                    f"{file}, row {number}: holds a formula without a saved value, {short(str(cell))}; open "
+                    "and save it in a spreadsheet program, or write the value"
+                )
+    book.close()
 
 
 def _excel_text(cell: Any) -> str:
@@ -227,6 +256,18 @@ def _require(have: Sequence[str], wanted: Sequence[str], file: Path) -> None:
         near = [one for one in have if name_key(one) == name_key(name)]
         hint = f"it is written '{near[0]}'" if near else f"it has: {', '.join(map(short, have[:30]))}"
         raise RedDinoError(f"{file} has no column '{name}'; {hint}")
+
+
+def _refuse_source_by_another_name(have: Sequence[str], wanted: Sequence[str], file: Path) -> None:
+    """Refuse 'Source' beside no 'source': it would be a clinical column that tells the laboratory."""
+    if "source" in have:
+        return
+    for name in have:
+        if name_key(name) == "source" and name not in wanted:
+            raise RedDinoError(
+                f"{file}: the column '{short(name)}' may be the patients' source; write it 'source', or "
+                "give it another name"
+            )
 
 
 def _require_ids(ids: Sequence[str], sources: Sequence[str], column: str, place: RowPlace) -> None:

@@ -43,6 +43,7 @@ class _ModelFile(BaseModel):
 
     classes: Annotated[tuple[str, ...], Field(min_length=2)]
     columns: tuple[tuple[str, Literal["number", "category"]], ...]
+    units: tuple[str, ...] | None = None
     clinical: tuple[_Column, ...]
     picture_kind: PictureKind
     embedding: dict[str, Any]
@@ -68,6 +69,7 @@ def save_patient_model(folder: Path, model: PatientModel) -> None:
     content = {
         "classes": model.classes,
         "columns": model.columns,
+        "units": model.units,
         "clinical": clinical_state(model.clinical),
         "picture_kind": model.picture_kind,
         "embedding": model.embedding,
@@ -101,7 +103,8 @@ def open_patient_model(folder: str | Path) -> PatientModel:
         )
     state = [column.model_dump(exclude_none=True) for column in content.clinical]
     whole = [{"categories"}, {"median", "mean", "scale", "tells_missing"}]
-    if len(state) != len(content.columns) or any(one.keys() not in whole for one in state):
+    counts = {len(state), len(content.columns if content.units is None else content.units)}
+    if counts != {len(content.columns)} or any(one.keys() not in whole for one in state):
         raise RedDinoError(f"{origin}: clinical: does not fit the columns")
     clinical = clinical_of(state)
     return PatientModel(
@@ -118,6 +121,7 @@ def open_patient_model(folder: str | Path) -> PatientModel:
         embedding=content.embedding,
         report=content.report,
         provenance=content.provenance,
+        units=content.units,
     )
 
 

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reddino.foundations.errors import RedDinoError
+from reddino.foundations.visible import short
 from reddino.patients.choices import PictureKind
-from reddino.patients.clinical_columns import ClinicalColumn
+from reddino.patients.clinical_columns import ClinicalColumn, LearnedColumn
 from reddino.patients.features import (
     ClinicalFeatures,
     FittedCategory,
@@ -23,6 +24,8 @@ from reddino.patients.features import (
 from reddino.patients.linear_head import cross_fit, inner_folds, probabilities
 from reddino.patients.models import LateFusion
 
+#: Standard deviations beyond which the median of a column is far from what was learned.
+FAR = 6.0
 Real = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
@@ -46,6 +49,7 @@ class PatientModel:
     Attributes:
         classes: names, in the order of the probabilities.
         columns: the clinical columns that it reads: (name, kind).
+        units: of the columns, "" without; None: not known, of a folder that an earlier version made.
         clinical: how they become numbers.
         picture: how the mean of cells' vectors becomes components.
         picture_kind: mean or moments.
@@ -68,6 +72,33 @@ class PatientModel:
     embedding: Mapping[str, Any]
     report: Mapping[str, Any]
     provenance: Mapping[str, Any]
+    units: tuple[str, ...] | None = None
+
+    def learned(self) -> dict[str, LearnedColumn]:
+        """Return what was learned of each column, with which tables must agree."""
+        units = self.units if self.units is not None else [None] * len(self.columns)
+        return {
+            name: LearnedColumn(
+                "category" if isinstance(fitted, FittedCategory) else "number",
+                unit,
+                fitted.categories if isinstance(fitted, FittedCategory) else (),
+            )
+            for (name, _), unit, fitted in zip(self.columns, units, self.clinical.columns, strict=True)
+        }
+
+    def far_columns(self, columns: Sequence[ClinicalColumn]) -> list[str]:
+        """Return a sentence for each column of numbers that lies far from what was learned."""
+        found = []
+        for column, fitted in zip(columns, self.clinical.columns, strict=True):
+            if column.numbers is None or not isinstance(fitted, FittedNumber):
+                continue
+            known = column.numbers[np.isfinite(column.numbers)]
+            if known.size and abs(np.median(known) - fitted.mean) > FAR * fitted.scale:
+                found.append(
+                    f"column '{short(column.name)}' is about {np.median(known):.4g} here, and "
+                    f"{fitted.mean:.4g} where the model learned: is it in the same unit?"
+                )
+        return found
 
     def probabilities(
         self, columns: Sequence[ClinicalColumn] | None, pictures: Real | None
@@ -150,6 +181,7 @@ def fit_patient_model(
         embedding=embedding,
         report=report,
         provenance=provenance,
+        units=tuple(column.unit for column in columns),
     )
 
 
