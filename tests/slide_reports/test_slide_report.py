@@ -208,6 +208,54 @@ def test_slides__refuses_what_does_not_fit_and_leaves_nothing(made: Path, tmp_pa
     assert not (tmp_path / "r").exists() or not any((tmp_path / "r").iterdir())
 
 
+def _edited(made: Path, folder: Path, column: str, values: list[object]) -> Path:
+    """Write the predictions with a column replaced or added, beside their note."""
+    table = pq.read_table(made / "p.parquet")
+    if column in table.column_names:
+        table = table.drop_columns([column])
+    pq.write_table(table.append_column(column, pa.array(values)), folder / "p.parquet")
+    (folder / "p.json").write_text((made / "p.json").read_text())
+    return folder / "p.parquet"
+
+
+def test_slides__refuses_classes_that_were_corrected_by_hand(made: Path, tmp_path: Path) -> None:
+    table = pq.read_table(made / "p.parquet")
+    names = [str(name) for name in table.column("predicted").to_pylist()]
+    first = "disc" if names[0] != "disc" else "dark"
+    edited = _edited(made, tmp_path, "predicted", [first, *names[1:]])
+    table = pq.read_table(edited)
+    order = [*(name for name in table.column_names if not name.startswith("p"))]
+    order += ["path", "predicted", "probability", *(f"p_{name}" for name in ("dark", "disc", "ellipse"))]
+    pq.write_table(table.select(order), edited)
+    for classifier in (made / "c", None):
+        with pytest.raises(RedDinoError, match="row 1: 1 cell of another class than the most probable"):
+            reddino.slides(edited, tmp_path / "r", classifier=classifier)
+    misspelt = table.select(order).set_column(
+        order.index("predicted"), "predicted", pa.array(["Disc", *names[1:]])
+    )
+    pq.write_table(misspelt, edited)
+    with pytest.raises(RedDinoError, match="row 1: 'Disc' is no class of those"):
+        reddino.slides(edited, tmp_path / "r")
+    kept = [name for name in order if not name.startswith("p_")]
+    pq.write_table(table.select(kept), edited)
+    assert sum(slide.cells for slide in reddino.slides(edited, tmp_path / "r").slides) == len(names)
+
+
+@pytest.mark.parametrize("size", [0.0, "0,17", -0.1, float("inf")])
+def test_slides__refuses_sizes_of_pixels_that_are_none(size: object, made: Path, tmp_path: Path) -> None:
+    rows = pq.read_table(made / "p.parquet").num_rows
+    sizes = [size] * rows if not isinstance(size, str) else ["0.17", *[size] * (rows - 1)]
+    edited = _edited(made, tmp_path, "um_per_px", list(sizes))
+    with pytest.raises(RedDinoError, match=r"column 'um_per_px': '.*' is no size of a pixel"):
+        reddino.slides(edited, tmp_path / "r", images=made / "new" / "manifest.csv")
+
+
+def test_slides__refuses_predictions_without_cells(made: Path, tmp_path: Path) -> None:
+    pq.write_table(pq.read_table(made / "p.parquet").slice(0, 0), tmp_path / "p.parquet")
+    with pytest.raises(RedDinoError, match="holds no cells"):
+        reddino.slides(tmp_path / "p.parquet", tmp_path / "r")
+
+
 def test_slides__blurred_fields_are_left_out_unless_kept(made: Path, tmp_path: Path) -> None:
     import cv2
 

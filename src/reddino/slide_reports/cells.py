@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,10 @@ from reddino.classification.abstention import AnswerRule
 from reddino.classification.classifier import Classifier
 from reddino.classification.trusted import require_answerable
 from reddino.figures.prediction_file import PredictionFile
+from reddino.foundations.counting import counted
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.structured import fit
+from reddino.foundations.visible import short
 from reddino.slide_reports.fields import crowded_cells
 from reddino.smears.column_names import ABSTAINED, NOVELTY, PREDICTED, PREFIX, PROBABILITY, UNADJUSTED
 
@@ -23,6 +25,8 @@ Numbers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 #: The kind of segments that hold several cells.
 CLUMP = "clump"
+#: By which a written probability may miss what it was.
+_ROUNDING = 1e-3
 
 
 @dataclass(frozen=True)
@@ -91,10 +95,13 @@ def cells_of(
         _require_own(file, classifier)
     if by not in file.table.column_names:
         raise RedDinoError(f"{file.path} has no column '{by}': name one of its columns with --by")
+    if not len(file):
+        raise RedDinoError(f"{file.path} holds no cells: predict smears in which some are found")
     rule = _rule(file, classifier, risk)
     classes = file.classes if classifier is None else classifier.classes
     paths = file.strings("path")
     names = [value or path for value, path in zip(file.strings(by), paths, strict=True)]
+    _require_unedited(file, names=classes)
     before = UNADJUSTED + PREDICTED in file.table.column_names
     cut, other = file.cut(), file.other()
     clumped = np.array([kind == CLUMP for kind in file.strings("kind")], dtype=np.bool_)
@@ -130,6 +137,36 @@ def _require_own(file: PredictionFile, classifier: Classifier) -> None:
     if head != classifier.head.fingerprint() or set(file.classes) - set(classifier.classes):
         raise RedDinoError(
             f"{file.path} is of another classifier: give the folder that made it with --classifier"
+        )
+
+
+def _require_unedited(file: PredictionFile, names: Sequence[str]) -> None:
+    """Refuse cells whose class is not the most probable one: errors of the classifier are not theirs.
+
+    Raises:
+        RedDinoError: counts them, or names a class without probabilities.
+    """
+    columns, have = [f"{PREFIX}{name}" for name in names], file.table.column_names
+    after = have[have.index(PROBABILITY) + 1 :] if PROBABILITY in have else []
+    if any(name.startswith(PREFIX) for name in after):
+        for row, name in enumerate(file.strings(PREDICTED)):
+            if name and f"{PREFIX}{name}" not in after:
+                raise RedDinoError(
+                    f"{file.path}, row {row + 1}: '{short(name)}' is no class of those whose columns "
+                    "p_... hold probabilities: predict again, or leave these columns out"
+                )
+    if not set(columns) <= set(file.table.column_names):
+        return
+    likely = np.column_stack([file.numbers(column) for column in columns])
+    place = {name: number for number, name in enumerate(names)}
+    given = np.array([place.get(name, -1) for name in file.strings(PREDICTED)], dtype=np.int64)
+    own = np.take_along_axis(likely, np.maximum(given, 0)[:, None], axis=1)[:, 0]
+    other = (given >= 0) & (own < likely.max(axis=1) - _ROUNDING)
+    if other.any():
+        raise RedDinoError(
+            f"{file.path}, row {int(np.argmax(other)) + 1}: {counted(int(other.sum()), 'cell')} of another "
+            "class than the most probable one: were they corrected by hand? leave the columns p_... and "
+            "--classifier out to count them as they are"
         )
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from reddino.embedding.view_encoder import Images
 from reddino.figures.row_pictures import Pictures
 from reddino.foundations.errors import RedDinoError
+from reddino.foundations.visible import short
 from reddino.slide_reports.cells import PredictedCells
 from reddino.slide_reports.fields import relative_sharpness
 from reddino.slide_reports.shapes import COLUMNS, SIDE, Shapes, measure_cells, shapes_of
@@ -24,6 +25,8 @@ Numbers = npt.NDArray[np.int64]
 MOST_CELLS, AT_ONCE, EXAMPLES, EXAMPLE_SIDE = 3000, 500, 10, 56
 #: Cells of a field below which its sharpness is not known.
 LEAST_SHARP = 3
+#: Column of the size of a pixel.
+SCALE = "um_per_px"
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Looked:
         """Return the shapes of a slide's counted cells, of those that were measured."""
         kept = np.flatnonzero(np.isin(self.rows, rows))
         own = self.rows[kept]
-        scale = cells.file.numbers("um_per_px")[own]
+        scale = cells.file.numbers(SCALE)[own]
         if um_per_px is not None:
             scale = np.where(np.isfinite(scale), scale, um_per_px)
         names = np.array([cells.paths[row] for row in own.tolist()], dtype=object)
@@ -91,6 +94,7 @@ def look(cells: PredictedCells, images: str | Path, *, seed: int = 0) -> Looked:
         RedDinoError: none of the pictures is there, one is another picture now, or the predictions name no
             places of cells.
     """
+    _require_scale(cells)
     pictures = Pictures.of(cells.file.as_embeddings(), images)
     _require_same_pictures(cells, pictures.root)
     rng = np.random.default_rng(seed)
@@ -104,6 +108,29 @@ def look(cells: PredictedCells, images: str | Path, *, seed: int = 0) -> Looked:
         views = pictures.cut(part, SIDE)
         shapes[part], sharpness[part] = measure_cells(views, side[part] / diameter[part])
     return Looked(rows, shapes[rows], sharpness[rows], pictures)
+
+
+def _require_scale(cells: PredictedCells) -> None:
+    """Refuse sizes of pixels that are none.
+
+    Raises:
+        RedDinoError: names the first row.
+    """
+    texts = cells.file.strings(SCALE)
+    right = {text: not text.strip() or 0 < _number(text) < math.inf for text in set(texts)}
+    odd = [row for row, text in enumerate(texts) if not right[text]]
+    if odd:
+        raise RedDinoError(
+            f"{cells.file.path}, row {odd[0] + 1}, column '{SCALE}': '{short(texts[odd[0]])}' is no size of "
+            "a pixel; write micrometres, such as 0.1, or leave it empty"
+        )
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def _require_same_pictures(cells: PredictedCells, root: Path) -> None:
