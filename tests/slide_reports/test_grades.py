@@ -51,6 +51,15 @@ def test_grade__too_few_cells_are_not_graded_and_say_how_many_are_missing() -> N
     assert grades.grade("schistocyte", 1000, 0.001, 0.009) == "up to 1 %"
 
 
+def test_grade__of_a_feature_that_several_classes_show_is_not_that_of_one_of_them() -> None:
+    grades, classes = read_grades(), ["schistocyte", "fragment", "burr", "normal"]
+    assert grades.sharing("fragment", classes) == ["schistocyte", "fragment"]
+    shared = "not graded: thresholds are for schistocyte, fragment together"
+    assert grades.grade("schistocyte", 1000, 0.001, 0.009, classes) == shared
+    assert grades.grade("schistocyte", 1000, 0.001, 0.009, classes[::2]) == "up to 1 %"
+    assert grades.grade("normal", 1000, 0.1, 0.2, classes) == ""
+
+
 def test_grade__classes_without_thresholds_or_fractions_have_none() -> None:
     assert read_grades().grade("normal", 5000, 0.5, 0.6) == ""
     assert read_grades().grade("teardrop", 5000, float("nan"), float("nan")) == ""

@@ -256,6 +256,15 @@ def test_slides__refuses_predictions_without_cells(made: Path, tmp_path: Path) -
         reddino.slides(tmp_path / "p.parquet", tmp_path / "r")
 
 
+def test_slides__classes_of_one_feature_are_not_graded_apart(made: Path, tmp_path: Path) -> None:
+    (tmp_path / "g.yaml").write_text(GRADES.replace("[dark]", "[dark, disc]"))
+    reddino.slides(made / "p.parquet", tmp_path / "r", grades=tmp_path / "g.yaml", classifier=made / "c")
+    grades = {row["class"]: row["grade"] for row in rows_of(tmp_path / "r" / "slides.csv")}
+    assert grades["dark"] == grades["disc"] == "not graded: thresholds are for dark, disc together"
+    page = (tmp_path / "r" / "report.html").read_text()
+    assert "several classes show one feature: dark cells." in page and "9,952 cells missing" in page
+
+
 def test_slides__blurred_fields_are_left_out_unless_kept(made: Path, tmp_path: Path) -> None:
     import cv2
 

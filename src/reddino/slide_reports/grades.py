@@ -111,7 +111,12 @@ class Grades:
         """Return how many red cells a slide must have for the feature."""
         return feature.least_cells or self.least_cells
 
-    def grade(self, name: str, cells: int, low: float, high: float) -> str:
+    def sharing(self, name: str, classes: Sequence[str]) -> list[str]:
+        """Return those of a classifier's classes that show the feature of one of them, with it."""
+        feature = self.feature_of(name)
+        return [] if feature is None else [one for one in classes if self.feature_of(one) == feature]
+
+    def grade(self, name: str, cells: int, low: float, high: float, classes: Sequence[str] = ()) -> str:
         """Return the grade of a class on a slide.
 
         Args:
@@ -119,14 +124,19 @@ class Grades:
             cells: red cells that were counted on the slide.
             low: end of the interval of the fraction.
             high: end of the interval of the fraction.
+            classes: of the classifier, of which several may show the feature.
 
         Returns:
             The grade, a range such as `2+ to 3+` where the interval crosses a threshold, `not graded: ...` of
-            too few cells, and "" without thresholds or an interval.
+            too few cells and where other classes show the same feature, whose thresholds are for all of them
+            together, and "" without thresholds or an interval.
         """
         feature = self.feature_of(name)
         if feature is None or not (math.isfinite(low) and math.isfinite(high)):
             return NO_GRADE
+        sharing = self.sharing(name, classes)
+        if len(sharing) > 1:
+            return f"not graded: thresholds are for {', '.join(sharing)} together"
         missing = self.least_of(feature) - cells
         if missing > 0:
             return f"not graded: {counted(missing, 'cell')} missing"

@@ -201,7 +201,7 @@ class Counting:
                     int(by_field[:, number].sum()),
                     plain,
                     adjusted,
-                    self.grades.grade(name, int(by_field.sum()), best[1], best[2]),
+                    self.grades.grade(name, int(by_field.sum()), best[1], best[2], self.cells.classes),
                     None if alone is None else int(alone[:, number].sum()),
                     None if sets is None else int(sets[:, number].sum()),
                 )

@@ -24,7 +24,7 @@ def reached(one: ClassOnSlide, grades: Grades) -> bool:
 
 
 def ungraded(one: ClassOnSlide) -> bool:
-    """Return whether too few cells were counted for a grade."""
+    """Return whether thresholds gave no grade: of too few cells, or of several classes of one feature."""
     return one.grade.startswith("not graded")
 
 
@@ -44,16 +44,20 @@ def graded(slide: SlideResult, grades: Grades) -> list[str]:
 def impression(slide: SlideResult, grades: Grades) -> str:
     """Return the grades of a slide in one or two sentences."""
     named = graded(slide, grades)
-    missing = [one for one in slide.classes if ungraded(one)]
+    without = [one for one in slide.classes if ungraded(one)]
+    missing = [one for one in without if one.grade.endswith("missing")]
+    shared = list(dict.fromkeys(_feature(one, grades) for one in without if one not in missing))
     sentences = []
     if named:
         sentences.append(f"Graded: {'; '.join(named)}.")
-    elif len(missing) < sum(bool(one.grade) for one in slide.classes):
+    elif len(without) < sum(bool(one.grade) for one in slide.classes):
         sentences.append("No graded feature reaches a grade.")
     if missing:
         names = ", ".join(_feature(one, grades) for one in missing)
         what = one_grade(missing)
         sentences.append(f"Not graded, since too few red cells were counted: {names} ({what}).")
+    if shared:
+        sentences.append(f"Not graded, since several classes show one feature: {', '.join(shared)}.")
     if not sentences:
         sentences.append("No class of this classifier has a grade.")
     return " ".join(sentences)
