@@ -112,3 +112,29 @@ def test_match__leaves_out_and_counts_patients_without_a_target(clinical: Clinic
     assert len(cohort) == 11
     assert cohort.patient.max() == 10
     assert cohort.notes == ("1 patient left out, since the target is empty.",)
+
+
+def test_match__refuses_tables_without_a_common_patient(clinical: ClinicalTable) -> None:
+    others = cell_table(drawn_patients(12))
+    others = _with(others, patient=[f"x{name}" for name in others.strings("patient")])
+    with pytest.raises(RedDinoError, match="no patient is in both the clinical table and the embedding"):
+        match(others, clinical, matched_only=True)
+
+
+def test_match__tells_patients_of_cut_cells_from_those_without_cells(clinical: ClinicalTable) -> None:
+    cells = cell_table(MEMBERS)
+    names = cells.strings("patient")
+
+    def cut(whose: set[str]) -> Embeddings:
+        table = cells.table
+        if "at_border" in table.column_names:
+            table = table.drop_columns(["at_border"])
+        return replace(cells, table=table.append_column("at_border", pa.array([n in whose for n in names])))
+
+    with pytest.raises(
+        RedDinoError, match=r"1 patient not in the embedding table \(1 of them with cut cells"
+    ):
+        match(cut({MEMBERS[0].name}), clinical)
+    assert match(cut(set(names)), clinical).notes == (
+        "The border of their image cuts every cell: all are kept.",
+    )

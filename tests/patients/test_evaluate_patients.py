@@ -96,7 +96,10 @@ def test_command__writes_results_that_others_rely_on(
     table = write_cells(tmp_path / "table", cell_table(members))
     clinical = write_clinical(tmp_path / "c.csv", members)
     tokens = ["patients", "evaluate", str(table), "--clinical", str(clinical), "--target", "diagnosis"]
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "results-patients.csv").write_text("of a score before")
     assert main([*tokens, "--out", str(tmp_path / "a"), "--repeats", "2"]) == 0
+    assert not (tmp_path / "a" / "results-patients.csv").exists()
     shown = capsys.readouterr().out
     assert "AUROC of disease" in shown
     assert "both - clinical" in shown
@@ -146,6 +149,15 @@ def test_class__of_too_few_patients_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(
         RedDinoError, match=r"6 patients of each class are needed, but there are fewer of 'rare' \(2\)"
     ):
+        evaluate_cohort(cohort)
+
+
+def test_target__that_no_patient_has_is_refused(tmp_path: Path) -> None:
+    members = drawn_patients(20)
+    path = write_clinical(tmp_path / "c.csv", members)
+    path.write_text(path.read_text().replace("control", "").replace("disease", ""))
+    cohort = match(cell_table(members), read_clinical(path, target="diagnosis"))
+    with pytest.raises(RedDinoError, match="no patient has a target"):
         evaluate_cohort(cohort)
 
 

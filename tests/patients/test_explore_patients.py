@@ -36,10 +36,15 @@ def test_explore__draws_the_map_and_lists_the_cells_of_every_patient(
         float(row["p_control"]) + float(row["p_disease"]) == pytest.approx(1, abs=1e-3) for row in patients
     )
     assert len(cells) == 36 * 20
+    assert cells[0]["source"] == patients[0]["source"] != ""
     weights = [float(row["weight"]) for row in cells[:20]]
     assert weights == sorted(weights, reverse=True)
     assert weights[0] > 1
     assert cv2.imread(str(tmp_path / "out" / "map.png")) is not None
+    lines = clinical.read_text().replace("disease", "control")
+    clinical.write_text(lines)
+    assert main([*tokens, "--out", str(tmp_path / "out")]) == 0
+    assert sorted(file.name for file in (tmp_path / "out").glob("*.*")) == ["map.png", "patients.csv"]
 
 
 def test_telling_cells__are_those_that_make_the_class() -> None:

@@ -93,6 +93,14 @@ def _clinical(path: Path, *, hb: str = "9.5", sex: str = "f") -> Path:
     return path
 
 
+def test_predict__refuses_a_patient_whom_the_tables_write_apart(fitted: Path, tmp_path: Path) -> None:
+    text = (fitted / "c.csv").read_text()
+    name = MEMBERS[3].name
+    (tmp_path / "c.csv").write_text(text.replace(name, name.upper()))
+    with pytest.raises(RedDinoError, match=f"patient '{name.upper()}'.*, and the embedding table '{name}'"):
+        _predict(fitted, tmp_path / "p.csv", clinical=tmp_path / "c.csv")
+
+
 def test_predict__refuses_a_category_that_the_model_did_not_learn(fitted: Path, tmp_path: Path) -> None:
     clinical = _clinical(tmp_path / "c.csv", sex="F")
     with pytest.raises(RedDinoError, match=r"column 'sex': 'F' is none of the categories .* \(f, m\)"):

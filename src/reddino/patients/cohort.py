@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from reddino.embedding.border import whole_cells
+from reddino.embedding.border import cells_at_border, whole_cells
 from reddino.embedding.embeddings import Embeddings
 from reddino.foundations.counting import counted
 from reddino.foundations.errors import RedDinoError
@@ -72,13 +72,10 @@ def match(
         RedDinoError: names who has no match, slides of two patients, and ids of several sources.
     """
     notes: list[str] = []
-    if not keep_border:
-        cells, cut = whole_cells(cells)
-        if cut:
-            notes.append(
-                f"{counted(cut, 'cell')} left out, cut by the border of their image (--keep-border)."
-            )
     by_source = clinical.sources is not None and not join_sources
+    everyone = set(patient_keys(cells.names("patient"), _column(cells, "source") if by_source else None))
+    if not keep_border:
+        cells = _whole(cells, notes)
     keys, owners = cell_owners(cells, by_source=by_source, join_sources=join_sources)
     rows = clinical_rows(clinical, by_source=by_source)
     nameless = sum(key[0] == "" for key in keys)
@@ -92,8 +89,16 @@ def match(
         list(rows), "the clinical table", matched_only,
     )  # fmt: skip
     have = set(keys)
-    _require_match([key for key in rows if key not in have], list(have), "the embedding table", matched_only)
+    without = [key for key in rows if key not in have]
+    cut = sum(key in everyone for key in without)
+    where = f"the embedding table{f' ({cut} of them with cut cells alone: --keep-border)' if cut else ''}"
+    _require_match(without, list(have), where, matched_only)
     known = [key for key in rows if key in have]
+    if not known:
+        raise RedDinoError(
+            "no patient is in both the clinical table and the embedding table: write ids (and sources) the "
+            "same in both"
+        )
     left_out = len(rows) - len(known), len({key for key in have if key[0]}) - len(known)
     if any(left_out):
         notes.append(
@@ -106,6 +111,16 @@ def match(
     patient = np.array([number.get(key, -1) for key in keys], dtype=np.int64)
     kept = patient >= 0
     return Cohort(table, tuple(owners[key] for key in known), cells.select(kept), patient[kept], tuple(notes))
+
+
+def _whole(cells: Embeddings, notes: list[str]) -> Embeddings:
+    """Return the cells that the border of their image does not cut, all where it cuts each; note it."""
+    if len(cells) and cells_at_border(cells.table).all():
+        notes.append("The border of their image cuts every cell: all are kept.")
+    whole, cut = whole_cells(cells)
+    if cut:
+        notes.append(f"{counted(cut, 'cell')} left out, cut by the border of their image (--keep-border).")
+    return whole
 
 
 def _with_target(

@@ -63,6 +63,9 @@ def explore_cohort(cohort: Cohort, out: Path, images: str | Path | None = None, 
             cut = Pictures.of(cohort.cells, images)
             save_figure(_sheet(cohort, found, truth, classes, cut), written[-1])
     _write_patients(written[1], cohort, placed.xy, classes, found)
+    for name in ("telling_cells.csv", "telling_cells.png"):
+        if out / name not in written:
+            (out / name).unlink(missing_ok=True)  # of other patients
     return written
 
 
@@ -93,8 +96,12 @@ def _write_cells(path: Path, cohort: Cohort, found: TellingCells) -> None:
         for rank, row in enumerate(found.top(patient, LISTED).tolist(), start=1):
             place = [column[row] for column in places]
             name = cohort.clinical.patients[patient]
-            rows.append((name, str(rank), f"{found.weights[row]:.3f}", paths[row], *place))
-    write_csv(path, ("patient", "rank", "weight", "path", *("view_x", "view_y")[: len(places)]), rows)
+            rows.append(
+                (name, cohort.sources[patient], str(rank), f"{found.weights[row]:.3f}", paths[row], *place)
+            )
+    write_csv(
+        path, ("patient", "source", "rank", "weight", "path", *("view_x", "view_y")[: len(places)]), rows
+    )
 
 
 def _sheet(cohort: Cohort, found: TellingCells, truth: Rows, classes: list[str], cut: Pictures) -> Figure:

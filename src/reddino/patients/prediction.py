@@ -15,10 +15,12 @@ from reddino.embedding.border import whole_cells
 from reddino.embedding.embeddings import Embeddings
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.exports import write_csv
+from reddino.foundations.visible import short
 from reddino.patients.clinical_table import ClinicalTable
 from reddino.patients.cohort import cell_owners, clinical_rows
 from reddino.patients.features import patient_pictures
 from reddino.patients.patient_model import PatientModel
+from reddino.smears.spelling import spelling_key
 
 #: What a table must agree in with the one that a model was fitted on.
 EMBEDDING_KEYS = ("weights_hash", "pooling", "view", "preprocessing")
@@ -73,10 +75,28 @@ def predict_all(
         vectors = kept.vectors[of_patient]
         found = patient_pictures(vectors, patient[of_patient], len(known), model.picture_kind)
         pictures = dict(zip(known, found, strict=True))
+    _refuse_two_spellings(rows, pictures)
     everyone = list(dict.fromkeys([*rows, *pictures]))
     if not everyone:
         raise RedDinoError("nobody to predict: no cell of the embedding table has a patient")
     return _predicted(model, everyone, (clinical, rows), pictures, owners)
+
+
+def _refuse_two_spellings(
+    rows: Mapping[tuple[str, str], int], pictures: Mapping[tuple[str, str], NDArray[np.float64]]
+) -> None:
+    """Refuse a patient whom the two tables write apart: each side would answer as for another patient."""
+    written = {(spelling_key(name), spelling_key(source)): (name, source) for name, source in pictures}
+    for name, source in rows:
+        other = written.get((spelling_key(name), spelling_key(source)))
+        if other is None or (name, source) in pictures or other in rows:
+            continue
+        one, two = (
+            f"'{short(who)}'{f' of {short(of)}' if of else ''}" for who, of in ((name, source), other)
+        )
+        raise RedDinoError(
+            f"the clinical table has patient {one}, and the embedding table {two}: write it the same in both"
+        )
 
 
 def _predicted(

@@ -144,6 +144,8 @@ def _source_folds(question: PatientQuestion) -> Rows:
 
 def _require_patients(question: PatientQuestion, folds: int) -> None:
     counts = np.bincount(question.truth, minlength=len(question.classes))
+    if not len(question.truth):
+        raise RedDinoError("no patient has a target: fill its column, or choose another --target")
     if len(question.classes) < 2:
         raise RedDinoError("all patients have one class: choose another --target")
     least = max(LEAST_PATIENTS, folds)

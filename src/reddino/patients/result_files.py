@@ -41,6 +41,9 @@ def write_scores(
         for name, draw in (("calibration.png", calibration_figure), ("decision.png", decision_figure)):
             written.append(folder / name)
             save_figure(draw(positive, likely, main.classes[1]), written[-1])
+    for name in ("results-patients.csv", "calibration.png", "decision.png"):
+        if folder / name not in written:
+            (folder / name).unlink(missing_ok=True)  # of a score before
     content = {
         "classes": main.classes,
         "patients": len(main.patients),
