@@ -48,7 +48,8 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--cells", type=int, metavar="N", help="about so many of each table (default all)")
     parser.add_argument("--least", type=int, default=60, metavar="N", help="of each label and source")
     parser.add_argument("--image-size", type=int, default=112, metavar="PX")
-    parser.add_argument("--precision", default="auto", help="of the embedding")
+    parser.add_argument("--runtime", default="auto", help="of the embedding, as in `reddino embed`")
+    parser.add_argument("--precision", default="auto", help="likewise")
     parser.add_argument("--tables", type=Path, required=True, help="folder where tables are kept")
     parser.add_argument("--out", type=Path, required=True, help="results, .json")
     return parser
@@ -73,8 +74,8 @@ def scored(given: argparse.Namespace) -> list[Result]:
     """Every task whose data were given, on every network and combination."""
     paths = named_paths(given.data)
     file = read_task_file(given.tasks).at_size(given.image_size)
-    options = {"device": "cpu", "batch_size": 64, "runtime": "torch", "threads": 1}
-    embedder = Embedder(given.tables, reddino.embed, {**options, "precision": given.precision}, unwatched)
+    options = {"device": "cpu", "batch_size": 64, "runtime": given.runtime, "precision": given.precision}
+    embedder = Embedder(given.tables, reddino.embed, options, unwatched)
     asked = {title: task for title, task in file.tasks.items() if set(task.data) <= set(paths)}
     found: list[Result] = []
     for group in table_groups(asked):
