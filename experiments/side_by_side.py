@@ -44,6 +44,9 @@ def arguments() -> argparse.ArgumentParser:
         "--models", nargs="+", required=True, metavar="NAME=MODEL", help="the first: reference"
     )
     parser.add_argument("--beside", nargs="+", default=[], metavar="NEW=NAME+NAME", help="side by side")
+    parser.add_argument(
+        "--against", nargs="+", default=[], metavar="NAME", help="references (default the first)"
+    )
     parser.add_argument("--data", nargs="+", required=True, metavar="NAME=CSV", help="tasks without are left")
     parser.add_argument("--cells", type=int, metavar="N", help="about so many of each table (default all)")
     parser.add_argument("--least", type=int, default=60, metavar="N", help="of each label and source")
@@ -65,8 +68,10 @@ def main() -> int:
     except RedDinoError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    for line in summary(results):
-        print(line, flush=True)
+    models = list(dict.fromkeys(one.model for one in results))
+    for reference in given.against or models[:1]:
+        for line in summary(results, reference):
+            print(line, flush=True)
     return 0
 
 
@@ -76,6 +81,9 @@ def scored(given: argparse.Namespace) -> list[Result]:
     file = read_task_file(given.tasks).at_size(given.image_size)
     options = {"device": "cpu", "batch_size": 64, "runtime": given.runtime, "precision": given.precision}
     embedder = Embedder(given.tables, reddino.embed, options, unwatched)
+    known = [one.partition("=")[0] for one in (*given.models, *given.beside)]
+    if absent := set(given.against) - set(known):
+        raise RedDinoError(f"--against: no network is named '{sorted(absent)[0]}', only: {', '.join(known)}")
     asked = {title: task for title, task in file.tasks.items() if set(task.data) <= set(paths)}
     found: list[Result] = []
     for group in table_groups(asked):
@@ -123,8 +131,8 @@ def unit(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return (vectors / np.where(lengths > 0, lengths, 1.0)).astype(np.float32)
 
 
-def summary(results: Sequence[Result]) -> list[str]:
-    """Macro F1 in points, and differences from the first network with 95 % intervals; means come last.
+def summary(results: Sequence[Result], reference: str) -> list[str]:
+    """Macro F1 in points, and differences from a network with 95 % intervals; means come last.
 
     Intervals of means take the tasks as independent.
     """
@@ -132,10 +140,10 @@ def summary(results: Sequence[Result]) -> list[str]:
     models = list(dict.fromkeys(one.model for one in results))
     several = {"mean over the tasks": list(tasks.values())} if len(tasks) > 1 else {}
     for title, groups in {**{name: [group] for name, group in tasks.items()}, **several}.items():
-        lines.append(f"\n{title}")
+        lines.append(f"\n{title}, against {reference}")
         for model in models:
             own = [next(one for one in group if one.model == model) for group in groups]
-            first = [group[0] for group in groups]
+            first = [next(one for one in group if one.model == reference) for group in groups]
             cells = [_cell(own, first, (name,)) for name in own[0].classifiers]
             lines.append(f"| {model} | {' | '.join([*cells, _cell(own, first, own[0].classifiers)])} |")
     return lines
@@ -154,7 +162,7 @@ def _cell(own: Sequence[Result], first: Sequence[Result], names: Sequence[str]) 
         return together
 
     text, difference = f"{100 * score(own):.1f}", score(own) - score(first)
-    if own is first or all(one is other for one, other in zip(own, first, strict=True)):
+    if all(one is other for one, other in zip(own, first, strict=True)):
         return text
     both = all(one.resamples for one in [*own, *first])
     span = interval(drawn(own) - drawn(first), difference) if both else None

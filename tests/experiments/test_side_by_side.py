@@ -56,7 +56,7 @@ def test_summary__scores_differences_and_means() -> None:
         for task in ("shapes", "parasites")
         for name, seed, strength in (("a", 1, 0.5), ("b", 2, 2.0))
     ]
-    lines = summary(results)
+    lines = summary(results, "a")
     gain = next(
         one
         for one in paired_differences(results[:2])
@@ -67,7 +67,8 @@ def test_summary__scores_differences_and_means() -> None:
     probe = results[1].mean("probe").macro_f1
     cell = f"| b | {100 * probe:.1f}, {100 * gain.difference:+.1f} ({100 * low:.1f} to {100 * high:.1f}) |"
     assert [line for line in lines if line.startswith(cell)]
-    assert lines.count("\nmean over the tasks") == 1
+    assert lines.count("\nmean over the tasks, against a") == 1
+    assert summary(results, "b")[2].startswith(f"| b | {100 * probe:.1f} |")
     assert f"| a | {100 * results[0].mean('probe').macro_f1:.1f} |" in lines[1]
 
 
@@ -76,7 +77,7 @@ def test_summary__one_task_has_no_mean_and_no_resamples_no_interval() -> None:
     results = [
         evaluate_table(table(name, seed, 1.0), question, task="shapes") for name, seed in (("a", 1), ("b", 2))
     ]
-    lines = summary(results)
-    assert lines[0] == "\nshapes"
+    lines = summary(results, "a")
+    assert lines[0] == "\nshapes, against a"
     assert len(lines) == 3
     assert " to " not in lines[2]
