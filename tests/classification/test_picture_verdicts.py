@@ -17,7 +17,7 @@ import reddino
 from reddino.classification.domain import FLOORS, UnitVerdict, Verdict
 from reddino.classification.looks import ALL_MEASURES
 from reddino.classification.picture_verdicts import two_looks, with_pictures
-from reddino.classification.trusted import risk_warning
+from reddino.classification.risk_warning import risk_warning
 from reddino.foundations.errors import RedDinoError
 from reddino.smears.manifest import Manifest
 

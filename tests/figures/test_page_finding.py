@@ -22,9 +22,9 @@ from reddino.figures.clusters import groups_of_one_source
 from reddino.figures.fractions import fraction_interval
 from reddino.figures.overview import GROUP, Overview
 from reddino.figures.page.finding import finding
+from reddino.figures.page.recognition import recognised
 from reddino.figures.page.slides import LEFT_OUT, slides_of
 from reddino.figures.page.table_report import table_report
-from reddino.figures.page.trust import recognised
 from reddino.figures.prediction_file import read_prediction_file, with_predictions
 from reddino.foundations.errors import RedDinoError
 

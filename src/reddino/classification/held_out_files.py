@@ -10,13 +10,13 @@ import numpy as np
 
 from reddino.classification.classifier import Classifier
 from reddino.classification.held_out import RATES
+from reddino.classification.held_out_words import REPORT, calibration_note
 from reddino.figures.canvas import save_figure
 from reddino.figures.score_figures import confusion_figure
 from reddino.foundations.atomic import write_text
 from reddino.foundations.exports import write_csv
 from reddino.foundations.visible import visible
 
-REPORT = "report.md"
 CLASSES_FILE, CONFUSION_FILE, CONFUSION_FIGURE = "classes.csv", "confusion.csv", "confusion.png"
 
 
@@ -83,19 +83,6 @@ def report_text(classifier: Classifier) -> str:
             "\n".join(f"- {visible(note, keep='')}" for note in notes) + "\n",
         ]
     )
-
-
-def calibration_note(report: Mapping[str, Any]) -> str:
-    """Say which calibration was kept, and why."""
-    chosen, known = report["calibration"]["chosen"], report["calibration"]["tried"]
-    tried = ", ".join(f"{name} {value:.4f}" for name, value in known.items())
-    kept = {
-        "none": "none was kept, since none makes the likelihood of other groups better",
-        "offset": "the offset that undoes class weights, and no temperature",
-    }.get(chosen, f"{chosen} ({report['calibration']['temperature']:.2f})")
-    if len(known) < 2:
-        kept = "none, since there is no second held-out group to judge one on"
-    return f"Calibration: {kept}. Negative log-likelihood on groups that each was not fitted on: {tried}."
 
 
 def _rate(value: float, spread: Sequence[float] | None) -> str:

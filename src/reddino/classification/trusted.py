@@ -12,8 +12,8 @@ from reddino.classification.classifier import Classifier
 from reddino.classification.domain_report import domain_report
 from reddino.classification.held_out import held_out_summary
 from reddino.classification.predict import Predictions
+from reddino.classification.risk_warning import risk_warning
 from reddino.foundations.errors import RedDinoError
-from reddino.foundations.visible import short
 
 
 def require_answerable(classifier: Classifier, risk: float | None) -> AnswerRule | None:
@@ -71,21 +71,6 @@ def with_trust(
         )
     verdicts = domain.verdicts_of(*(found.strings(name) for name in ("source", "slide", "path")))
     return replace(found, unanswered=np.array([one == "outside" for one in verdicts], dtype=np.bool_))
-
-
-def risk_warning(predictions: Predictions) -> str:
-    """Return in one sentence for which smears the named risk does not hold; "" where it does."""
-    if predictions.rule is None:
-        return ""
-    named = f"the error rate of {predictions.rule.risk:g} was measured on cells like the training cells"
-    if predictions.domain is None or not predictions.domain.units:
-        return f"{named}, and whether these smears are like them is not known"
-    beyond = predictions.domain.beyond()
-    if not beyond:
-        return ""
-    names = [f"{short(unit.slide or unit.source or 'these smears', 40)} ({unit.verdict})" for unit in beyond]
-    more = f" and {len(names) - 6} more" if len(names) > 6 else ""
-    return f"{named}; it does not hold for {', '.join(names[:6])}{more}"
 
 
 def trust_note(predictions: Predictions) -> dict[str, Any]:

@@ -9,9 +9,9 @@ from typing import Annotated
 from cyclopts import Parameter
 
 import reddino
-from reddino.classification.held_out_files import REPORT
+from reddino.classification.held_out_words import REPORT
 from reddino.classification.prediction_paths import counts_path
-from reddino.classification.trusted import risk_warning
+from reddino.classification.risk_warning import risk_warning
 from reddino.cli.domain_table import show_domain
 from reddino.cli.held_out_tables import answer, caveats, held_out_tables
 from reddino.cli.options import Several, joined_sources, new_labels, priors_given

@@ -9,7 +9,7 @@ from rich import box
 from rich.table import Table
 
 import reddino
-from reddino.classification.held_out_files import calibration_note
+from reddino.classification.held_out_words import calibration_note
 from reddino.foundations.counting import counted
 from reddino.foundations.visible import short_names
 

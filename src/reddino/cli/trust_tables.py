@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from rich.table import Table
 
 import reddino
 from reddino.cli.held_out_tables import CLASS_LETTERS, NO_EVIDENCE_TITLE
-from reddino.figures.page.trust import recognised
+from reddino.figures.page.recognition import recognised
 from reddino.foundations.visible import short_names
 
 
@@ -19,6 +18,8 @@ def class_trust_table(predictions: reddino.Predictions) -> Table | None:
     A class of which no held-out cell was recognised has no fraction, and cells of smears outside of what the
     classifier learned from count for none.
     """
+    import numpy as np
+
     known = {one["name"]: one for one in predictions.held_out.get("classes") or ()}
     if not known:
         return None
@@ -44,8 +45,10 @@ def class_trust_table(predictions: reddino.Predictions) -> Table | None:
     return table
 
 
-def _counts(predictions: reddino.Predictions) -> tuple[np.ndarray[Any, np.dtype[np.int64]], int]:
+def _counts(predictions: reddino.Predictions) -> tuple[Any, int]:
     """Return counted cells (k,) of each class in smears that are not outside, and those in others."""
+    import numpy as np
+
     answered = predictions.counted() & ~predictions.abstained()
     inside = np.ones(len(predictions), dtype=np.bool_)
     if predictions.domain is not None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reddino.figures.page.document import escape, paragraph, table
+from reddino.figures.page.recognition import recognised
 from reddino.figures.page.slides import FEW, SlideCounts, left_out
 from reddino.figures.prediction_file import PredictionFile
 from reddino.foundations.counting import counted
@@ -191,23 +192,6 @@ def _classes(file: PredictionFile, slides: Sequence[SlideCounts]) -> list[str]:
         "class (all folds together), on smears like the training ones; elsewhere it may be less."
     )
     return [table(header, rows, range(1, 3)), paragraph(said, note=True)]
-
-
-def recognised(one: Mapping[str, Any] | None) -> str:
-    """Return the recall of a class in words: 71 % of 210 (60-80), 71 % of 7 (2 groups), or none of 12."""
-    if one is None or not one["cells"]:
-        return "not tested"
-    if not one["recall"]:
-        return f"none of {one['cells']}"
-    spread = one.get("recall_interval")
-    known = (
-        isinstance(spread, list) and len(spread) == 2 and all(isinstance(end, int | float) for end in spread)
-    )
-    if spread is not None and known:
-        ends = f" ({100 * spread[0]:.0f}-{100 * spread[1]:.0f})"
-    else:
-        ends = f" ({counted(one['groups'], 'group')})" if isinstance(one.get("groups"), int) else ""
-    return f"{100 * one['recall']:.0f} % of {one['cells']}{ends}"
 
 
 def _unsure(file: PredictionFile) -> str:
