@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,15 @@ import pytest
 from patient_cohorts import cell_table, drawn_patients, write_cells, write_clinical
 
 import reddino
+from reddino.classification.classifier import open_classifier
 from reddino.cli import main
+from reddino.embedding.table import read_embeddings
 from reddino.foundations.errors import RedDinoError
 from reddino.patients.clinical_table import read_clinical
 from reddino.patients.cohort import match
-from reddino.patients.evaluation import PatientScores, evaluate_cohort
+from reddino.patients.evaluation import PatientScores, class_probabilities, evaluate_cohort
 from reddino.synthetic.choices import Adds
+from reddino.synthetic.morphologies import MORPHOLOGIES
 
 
 def _scores(tmp_path: Path, adds: Adds, *, confounded: bool = False, **options: Any) -> list[PatientScores]:
@@ -159,6 +163,30 @@ def test_target__that_no_patient_has_is_refused(tmp_path: Path) -> None:
     cohort = match(cell_table(members), read_clinical(path, target="diagnosis"))
     with pytest.raises(RedDinoError, match="no patient has a target"):
         evaluate_cohort(cohort)
+
+
+def test_class_fractions__of_a_classifier_are_a_picture_and_their_origin_is_said(tmp_path: Path) -> None:
+    learned, members = drawn_patients(40, 8), drawn_patients(100, 3, adds="everything")
+    table = write_cells(tmp_path / "learned", cell_table(learned, 8))
+    common = {"normal", "teardrop", "schistocyte", "microcyte", "ovalocyte"}
+    rare = [name for name in MORPHOLOGIES if name not in common]
+    reddino.fit(table, out=tmp_path / "shapes", folds=3, drop=rare)
+    classifier = open_classifier(tmp_path / "shapes")
+    cells = read_embeddings(write_cells(tmp_path / "cells", cell_table(members)))
+    cohort = match(cells, read_clinical(write_clinical(tmp_path / "c.csv", members), target="diagnosis"))
+    fractions = class_probabilities(classifier, cohort.cells)
+    assert fractions.shape == (len(cohort.cells), len(classifier.classes))
+    cohort = replace(cohort, cells=replace(cohort.cells, meta={**cohort.cells.meta, "data": "others"}))
+    scores = evaluate_cohort(cohort, classifier=classifier, repeats=1)[0]
+    row = scores.row("picture, class fractions")
+    assert row is not None
+    assert row.value > 0.65
+    assert scores.row("both, class fractions - clinical") is not None
+    assert any("own patients are not recorded" in note for note in scores.notes)
+    same = {**cohort.cells.meta, "data": classifier.provenance["data"]}
+    own = replace(cohort, cells=replace(cohort.cells, meta=same))
+    notes = evaluate_cohort(own, classifier=classifier, repeats=1)[0].notes
+    assert any("learned from this very table" in note for note in notes)
 
 
 def test_target__that_is_a_measurement_is_refused(tmp_path: Path) -> None:

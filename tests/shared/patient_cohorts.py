@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from toy_tables import table
 
 from reddino.embedding.embeddings import Embeddings
@@ -14,6 +16,7 @@ from reddino.foundations.exports import write_csv
 from reddino.synthetic.choices import Adds
 from reddino.synthetic.cohorts import CLINICAL_COLUMNS, CohortPatient, draw_cohort
 from reddino.synthetic.morphologies import MORPHOLOGIES
+from reddino.views.spec import ViewSpec
 
 DIM, CELLS = 12, 40
 
@@ -27,17 +30,18 @@ def drawn_patients(
 
 def cell_table(members: list[CohortPatient], seed: int = 0) -> Embeddings:
     """Cells whose vectors are their shape's, with noise and a shift of the laboratory."""
-    rng = np.random.default_rng([seed, 5])
-    shapes, shifts = rng.normal(size=(len(MORPHOLOGIES), DIM)), 0.5 * rng.normal(size=(9, DIM))
-    vectors, patient, source = [], [], []
+    world, rng = np.random.default_rng(5), np.random.default_rng([seed, 5])
+    shapes, shifts = world.normal(size=(len(MORPHOLOGIES), DIM)), 0.5 * world.normal(size=(9, DIM))
+    vectors, patient, source, label = [], [], [], []
     for one in members:
         shape = rng.choice(len(MORPHOLOGIES), CELLS, p=one.mix())
         vectors.append(shapes[shape] + shifts[one.laboratory] + 0.3 * rng.normal(size=(CELLS, DIM)))
+        label += [MORPHOLOGIES[number] for number in shape.tolist()]
         patient += [one.name] * CELLS
         source += [f"lab {one.laboratory}"] * CELLS
-    return table(
-        np.concatenate(vectors), patient=patient, source=source, slide=[f"{one}-s" for one in patient]
-    )
+    slide = [f"{one}-s" for one in patient]
+    cells = table(np.concatenate(vectors), label=label, patient=patient, source=source, slide=slide)
+    return replace(cells, table=cells.table.append_column("view_side", pa.array([8.0] * len(patient))))
 
 
 def write_clinical(path: Path, members: list[CohortPatient], *, with_source: bool = False) -> Path:
@@ -60,7 +64,7 @@ def write_cells(folder: Path, cells: Embeddings) -> Path:
     """Write the cells as an embedding table."""
     rows = len(cells)
     meta = {
-        **cells.meta, "view": {"kind": "cells", "side": 8, "unit": "px", "output": 8, "border": "pad"},
+        **cells.meta, "view": ViewSpec(kind="cells", side=8.0, unit="px", output=8).metadata(),
         "precision": "fp32", "dim": DIM, "dtype": "float32", "images": rows, "part_rows": 4096 * 16,
         "provenance": {"command": "reddino embed", "version": "0"},
     }  # fmt: skip

@@ -110,6 +110,7 @@ def evaluate_cohort(
             if columns
             else ["The clinical table has no column beside id and target: the picture stands alone."]
         ),
+        *([] if classifier is None else [_classifier_note(classifier, cohort.cells)]),
         *telling_columns(columns, truth, classes),
         *few_patients(truth, classes),
     ]
@@ -153,6 +154,19 @@ def _pictures(cohort: Cohort, kind: PictureKind, classifier: Classifier | None) 
         likely = class_probabilities(classifier, cohort.cells)
         pictures[FRACTIONS] = PictureFeatures(patient_pictures(likely, cohort.patient, patients))
     return pictures
+
+
+def _classifier_note(classifier: Classifier, cells: Embeddings) -> str:
+    """Return whether the classifier may have learned from the patients that it is scored on."""
+    if classifier.provenance.get("data") == cells.meta.get("data"):
+        return (
+            "The classifier learned from this very table: its class fractions have seen the patients that "
+            "are tested, and flatter."
+        )
+    return (
+        "The classifier's own patients are not recorded: class fractions flatter if it learned from some of "
+        "these."
+    )
 
 
 def class_probabilities(classifier: Classifier, cells: Embeddings) -> NDArray[np.float32]:

@@ -19,7 +19,7 @@ from reddino.slide_reports.wording import (
     counted_line,
     impression,
     percent,
-    reached,
+    ungraded,
 )
 
 #: Slides that have a sheet of their own, and fields that are listed as left out.
@@ -150,7 +150,7 @@ def _class_table(slide: SlideResult, grades: Grades) -> str:
     rows = []
     for one in sorted(slide.classes, key=lambda one: -one.best[0] if math.isfinite(one.best[0]) else 1.0):
         feature = grades.feature_of(one.name)
-        doubtful = feature is not None and not feature.verified and reached(one, grades)
+        doubtful = feature is not None and not feature.verified and not ungraded(one)
         mark = " (unverified)" if doubtful else ""
         row = [one.name, str(one.cells), percent(one.plain)]
         row += [percent(one.adjusted) if one.is_adjusted else "not known"] if adjusted else []
