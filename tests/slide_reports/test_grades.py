@@ -57,6 +57,7 @@ def test_grade__of_a_feature_that_several_classes_show_is_not_that_of_one_of_the
     shared = "not graded: thresholds are for schistocyte, fragment together"
     assert grades.grade("schistocyte", 1000, 0.001, 0.009, classes) == shared
     assert grades.grade("schistocyte", 1000, 0.001, 0.009, classes[::2]) == "up to 1 %"
+    assert grades.grade("schistocyte", 1000, 0.001, 0.02, classes[::2]) == "up to 1 % or more than 1 %"
     assert grades.grade("normal", 1000, 0.1, 0.2, classes) == ""
 
 

@@ -265,6 +265,17 @@ def test_slides__classes_of_one_feature_are_not_graded_apart(made: Path, tmp_pat
     assert "several classes show one feature: dark cells." in page and "9,952 cells missing" in page
 
 
+def test_slides__every_grade_by_unverified_thresholds_is_marked(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    high = GRADES.replace("above: 1}", "above: 95}").replace("above: 90}", "above: 99}")
+    (tmp_path / "g.yaml").write_text(high.replace("verified: true", "verified: false"))
+    tokens = ["slides", f"{made}/p.parquet", "--out", f"{tmp_path}/r", "--classifier", f"{made}/c"]
+    assert cli.main([*tokens, "--grades", f"{tmp_path}/g.yaml"]) == 0
+    assert "none (unverified)" in (tmp_path / "r" / "report.html").read_text()
+    assert "thresholds of dark cells, ellipses were not compared" in " ".join(capsys.readouterr().err.split())
+
+
 def test_slides__blurred_fields_are_left_out_unless_kept(made: Path, tmp_path: Path) -> None:
     import cv2
 

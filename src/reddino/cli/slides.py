@@ -76,6 +76,8 @@ def slides(
     show_tables([slides_table(report)])
     for why in dict.fromkeys(slide.why_plain for slide in report.slides if slide.why_plain):
         complain(f"no fraction is adjusted for the errors of the classifier: {why}.")
+    if note := report.unverified_note():
+        complain(note)
     print_line(f"{out / PAGE_FILE}: {counted(len(report.slides), 'slide')}. {NO_DIAGNOSIS}")
 
 

@@ -141,7 +141,10 @@ class Grades:
         if missing > 0:
             return f"not graded: {counted(missing, 'cell')} missing"
         ends = feature.grade_of(low), feature.grade_of(high)
-        return ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
+        if ends[0] == ends[1]:
+            return ends[0]
+        # Grades that are ranges themselves, such as 'up to 1 %', are not joined by one more 'to'.
+        return f"{ends[0]} {'or' if '%' in ''.join(ends) else 'to'} {ends[1]}"
 
 
 def read_grades(path: str | Path | None = None) -> Grades:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from reddino.figures.page.document import Document, escape, facts, paragraph, ta
 from reddino.foundations.counting import counted
 from reddino.slide_reports.choices import NO_DIAGNOSIS
 from reddino.slide_reports.drawings import example_rows, histogram, interval_chart, shown
-from reddino.slide_reports.grades import Feature, Grades, unverified
+from reddino.slide_reports.grades import Feature, Grades
 from reddino.slide_reports.report import SlideReport
 from reddino.slide_reports.slide import SlideResult
 from reddino.slide_reports.wording import (
@@ -70,8 +70,7 @@ def _method(report: SlideReport) -> list[str]:
             "ends of the interval: a range where they differ."
         )
     )
-    used = {name for slide in report.slides for name in (one.name for one in slide.classes)}
-    features = [one for one in grades.features if any(grades.feature_of(name) == one for name in used)]
+    features = report.features()
     rows = [
         [
             one.feature,
@@ -84,11 +83,8 @@ def _method(report: SlideReport) -> list[str]:
     if rows:
         listed = table(["feature", "grades", "red cells needed", "source"], rows, numbers=(2,))
         lines.append(f'<div class="slide-report">{listed}</div>')
-    doubtful = unverified(features)
-    if doubtful:
-        lines.append(
-            f'<p class="warning">{escape(_unverified_note(doubtful))}</p>',
-        )
+    if report.unverified_note():
+        lines.append(f'<p class="warning">{escape(report.unverified_note())}</p>')
     return lines
 
 
@@ -97,13 +93,6 @@ def _bands(feature: Feature) -> str:
     return "; ".join(
         band.grade if "%" in band.grade else f"{band.grade} above {band.above:g}\u00a0%"
         for band in feature.bands
-    )
-
-
-def _unverified_note(names: Sequence[str]) -> str:
-    return (
-        f"Unverified: the thresholds of {', '.join(names)} were not compared with their source. Compare the "
-        "file with the paper, or give your laboratory's own with --grades."
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reddino.embedding.view_encoder import Images
-from reddino.slide_reports.grades import Grades
+from reddino.slide_reports.grades import Feature, Grades, unverified
 from reddino.slide_reports.shapes import SlideMeasure
 from reddino.slide_reports.slide import SlideResult, titles
 from reddino.slide_reports.wording import graded, ungraded
@@ -39,6 +39,22 @@ class SlideReport:
     def names(self) -> list[str]:
         """Names of the slides, each once."""
         return titles(self.slides)
+
+    def features(self) -> list[Feature]:
+        """Return the graded features that a class of these slides shows."""
+        names = {one.name for slide in self.slides for one in slide.classes}
+        shown = [self.grades.feature_of(name) for name in names]
+        return [one for one in self.grades.features if one in shown]
+
+    def unverified_note(self) -> str:
+        """Return which thresholds were not compared with their source; "" where all were."""
+        names = unverified(self.features())
+        if not names:
+            return ""
+        return (
+            f"Unverified: the thresholds of {', '.join(names)} were not compared with their source. Compare "
+            "the file with the paper, or give your laboratory's own with --grades."
+        )
 
     def rows(self) -> list[tuple[str, str, str, str]]:
         """Return for each slide its name, red cells, fields that are used, and what reaches a grade."""
