@@ -19,6 +19,7 @@ from reddino import cli
 from reddino.classification.classifier import open_classifier
 from reddino.classification.fit import fit_on_table
 from reddino.foundations.errors import RedDinoError
+from reddino.slide_reports.slide import beside_training
 from reddino.smears.manifest import Manifest, write_manifest
 
 GRADES = """
@@ -274,6 +275,46 @@ def test_slides__every_grade_by_unverified_thresholds_is_marked(
     assert cli.main([*tokens, "--grades", f"{tmp_path}/g.yaml"]) == 0
     assert "none (unverified)" in (tmp_path / "r" / "report.html").read_text()
     assert "thresholds of dark cells, ellipses were not compared" in " ".join(capsys.readouterr().err.split())
+
+
+def test_slides__a_slide_outside_of_what_was_learned_is_not_graded(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("p.parquet", "p.json"):
+        (tmp_path / name).write_bytes((made / name).read_bytes())
+    note = json.loads((tmp_path / "p.json").read_text())
+    source = note["domain"]["units"][0]["source"]
+    note["domain"] = {"note": "", "units": [{"source": source, "slide": "<b>1</b>", "verdict": "outside"}]}
+    (tmp_path / "p.json").write_text(json.dumps(note))
+    tokens = ["slides", f"{tmp_path}/p.parquet", "--out", f"{tmp_path}/r", "--classifier", f"{made}/c"]
+    assert cli.main([*tokens, "--grades", f"{made}/grades.yaml"]) == 0
+    grades = {(row["slide"], row["class"]): row["grade"] for row in rows_of(tmp_path / "r" / "slides.csv")}
+    assert grades["<b>1</b>", "dark"] == "not graded: outside of what the classifier learned from"
+    assert grades["<b>1</b>", "disc"] == ""
+    assert grades["<b>0</b>", "dark"] == "1+"
+    assert "outside" in capsys.readouterr().out
+    assert "the slide lies outside of what the classifier" in (tmp_path / "r" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("pictures", "verdict"),
+    [
+        (["within"] * 10, "within"),
+        (["outside", *["within"] * 9], "at the edge"),
+        (["at the edge"] * 4 + ["within"] * 6, "within"),
+        (["at the edge"] * 5 + ["within"] * 5, "at the edge"),
+        (["outside"] * 5 + ["within"] * 5, "outside"),
+        (["too few cells"] * 3, "of the source"),
+        ([], "of the source"),
+    ],
+)
+def test_verdict__of_a_slide_without_one_is_made_of_its_pictures(pictures: list[str], verdict: str) -> None:
+    domain = {("lab", f"{number}.png"): (one, "") for number, one in enumerate(pictures)}
+    domain |= {("lab", ""): ("of the source", "why"), ("lab", "named"): ("its own", "")}
+    paths = [f"{number}.png" for number in range(max(1, len(pictures)))]
+    assert beside_training(domain, ("lab", "smear"), paths)[0] == verdict
+    assert beside_training(domain, ("lab", "named"), paths)[0] == "its own"
+    assert beside_training({}, ("lab", "smear"), paths) == ("", "")
 
 
 def test_slides__blurred_fields_are_left_out_unless_kept(made: Path, tmp_path: Path) -> None:

@@ -88,9 +88,10 @@ def slides_table(report: reddino.SlideReport) -> Table:
     table.add_column("red cells", justify="right")
     table.add_column("fields", justify="right")
     table.add_column("grades (fraction, 95 % interval)", overflow="fold")
+    table.add_column("beside what was learned")
     rows = report.rows()
-    for name, cells, fields, grades in rows[:MOST]:
-        table.add_row(short(name, LETTERS), cells, fields, grades)
+    for (name, cells, fields, grades), slide in zip(rows[:MOST], report.slides[:MOST], strict=True):
+        table.add_row(short(name, LETTERS), cells, fields, grades, slide.verdict or "not compared")
     if len(rows) > MOST:
-        table.add_row(f"({len(rows) - MOST} more)", "", "", "slides.csv has them all")
+        table.add_row(f"({len(rows) - MOST} more)", "", "", "slides.csv has them all", "")
     return table

@@ -9,7 +9,7 @@ from typing import Any
 from reddino.embedding.view_encoder import Images
 from reddino.slide_reports.grades import Feature, Grades, unverified
 from reddino.slide_reports.shapes import SlideMeasure
-from reddino.slide_reports.slide import SlideResult, titles
+from reddino.slide_reports.slide import NOT_GRADED_OUTSIDE, OUTSIDE, SlideResult, titles
 from reddino.slide_reports.wording import graded, ungraded
 
 
@@ -61,7 +61,9 @@ class SlideReport:
         found = []
         for name, slide in zip(self.names, self.slides, strict=True):
             grades = "; ".join(graded(slide, self.grades))
-            if not grades:
+            if slide.verdict == OUTSIDE:
+                grades = NOT_GRADED_OUTSIDE
+            elif not grades:
                 few = any(ungraded(one) for one in slide.classes)
                 grades = "too few cells" if few else "none reaches a grade"
             fields = f"{slide.used} of {len(slide.fields)}"

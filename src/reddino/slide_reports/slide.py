@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,10 @@ Real = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
 Fraction = tuple[float, float, float]
 UNKNOWN: Fraction = (math.nan, math.nan, math.nan)
+
+OUTSIDE = "outside"
+#: In place of the grades of a slide that is unlike what the classifier learned from.
+NOT_GRADED_OUTSIDE = "not graded: outside of what the classifier learned from"
 
 
 @dataclass(frozen=True)
@@ -140,12 +144,12 @@ class Counting:
         counted = rows[inside & red]
         by_field = self._by_field(counted)
         made, why = self._adjusted(by_field)
-        verdict, sentence = self._beside(key)
+        verdict, sentence = beside_training(self.cells.file.domain, key, sorted(set(paths)))
         sets = None if self.sets is None else self.sets[counted]
         return SlideResult(
             source=key[0],
             name=key[1],
-            classes=tuple(self._classes(by_field, made, sets)),
+            classes=tuple(self._classes(by_field, made, sets, verdict)),
             cells=len(counted),
             unnamed=int((cells.answer[counted] == len(cells.classes)).sum()),
             undecided=None if sets is None else int((sets.sum(axis=1) != 1).sum()),
@@ -159,14 +163,6 @@ class Counting:
             shapes=None,
             rows=counted,
         )
-
-    def _beside(self, key: tuple[str, str]) -> tuple[str, str]:
-        """Return the verdict on a slide with its sentence; where it has none of its own, on its source."""
-        domain = self.cells.file.domain
-        if key in domain:
-            return domain[key]
-        verdict, sentence = domain.get((key[0], ""), ("", ""))
-        return verdict, f"of the whole source, {sentence}" if sentence else ""
 
     def _by_field(self, rows: Numbers) -> Real:
         """Return (f, k + 1) counted cells of each field by answer; the last is none."""
@@ -185,7 +181,7 @@ class Counting:
         return estimate(answers, self.errors, seed=self.seed), ""
 
     def _classes(
-        self, by_field: Real, made: Estimate | None, sets: npt.NDArray[np.bool_] | None
+        self, by_field: Real, made: Estimate | None, sets: npt.NDArray[np.bool_] | None, verdict: str
     ) -> list[ClassOnSlide]:
         answered, found = by_field[:, :-1].sum(axis=1), []
         alone = None if sets is None else sets & (sets.sum(axis=1, keepdims=True) == 1)
@@ -195,18 +191,50 @@ class Counting:
             if made is not None:
                 adjusted = tuple(float(one[number]) for one in (made.fraction, made.low, made.high))  # type: ignore[assignment]
             best = adjusted if math.isfinite(adjusted[0]) else plain
+            grade = self.grades.grade(name, int(by_field.sum()), best[1], best[2], self.cells.classes)
+            if grade and verdict == OUTSIDE:
+                grade = NOT_GRADED_OUTSIDE
             found.append(
                 ClassOnSlide(
                     name,
                     int(by_field[:, number].sum()),
                     plain,
                     adjusted,
-                    self.grades.grade(name, int(by_field.sum()), best[1], best[2], self.cells.classes),
+                    grade,
                     None if alone is None else int(alone[:, number].sum()),
                     None if sets is None else int(sets[:, number].sum()),
                 )
             )
         return found
+
+
+def beside_training(
+    domain: Mapping[tuple[str, str], tuple[str, str]], key: tuple[str, str], paths: Sequence[str]
+) -> tuple[str, str]:
+    """Return how a slide lies to what the classifier learned from, with a sentence.
+
+    Where it has no verdict of its own, its pictures may: with half of them outside it is outside, with a tenth
+    (or half of them at the edge) at the edge. Without those, the verdict is that on its source.
+
+    Args:
+        domain: verdict and sentence by source and slide or picture; "" for a whole source.
+        key: source and name of the slide.
+        paths: of its pictures.
+    """
+    if key in domain:
+        return domain[key]
+    verdicts = [domain[key[0], path][0] for path in paths if (key[0], path) in domain]
+    verdicts = [verdict for verdict in verdicts if verdict != "too few cells"]
+    if not verdicts:
+        verdict, sentence = domain.get((key[0], ""), ("", ""))
+        return verdict, f"of the whole source, {sentence}" if sentence else ""
+    outside, edge = verdicts.count(OUTSIDE), verdicts.count("at the edge")
+    told = f"of its {len(verdicts)} pictures that were compared, {outside} are outside and {edge} at the edge"
+    if 2 * outside >= len(verdicts):
+        return OUTSIDE, told
+    if 10 * outside >= len(verdicts) or 2 * (outside + edge) >= len(verdicts):
+        return "at the edge", told
+    return "within", told
 
 
 def titles(slides: Sequence[SlideResult]) -> list[str]:

@@ -6,7 +6,7 @@ import math
 
 from reddino.foundations.counting import counted
 from reddino.slide_reports.grades import Grades
-from reddino.slide_reports.slide import ClassOnSlide, Fraction, SlideResult
+from reddino.slide_reports.slide import NOT_GRADED_OUTSIDE, ClassOnSlide, Fraction, SlideResult
 
 
 def percent(fraction: Fraction) -> str:
@@ -43,6 +43,8 @@ def graded(slide: SlideResult, grades: Grades) -> list[str]:
 
 def impression(slide: SlideResult, grades: Grades) -> str:
     """Return the grades of a slide in one or two sentences."""
+    if any(one.grade == NOT_GRADED_OUTSIDE for one in slide.classes):
+        return "Not graded: the slide lies outside of what the classifier learned from."
     named = graded(slide, grades)
     without = [one for one in slide.classes if ungraded(one)]
     missing = [one for one in without if one.grade.endswith("missing")]
