@@ -180,6 +180,10 @@ def _method(cells: PredictedCells, errors: Errors | None, why: str, wanted: Want
             "fields, what is not known of the confusions (bootstrap over the groups), and how they differ "
             + ("from slide to slide." if errors.of_slides else "from picture to picture.")
         )
+        found.append(
+            "A fraction at one end of its interval was moved towards it and not far enough, since it is "
+            "unfolded by one step: there the interval says more."
+        )
         if not errors.of_slides:
             found.append(
                 "The cells that it learned from name no slide or patient: how its errors differ from slide "

@@ -213,8 +213,8 @@ def beside_training(
 ) -> tuple[str, str]:
     """Return how a slide lies to what the classifier learned from, with a sentence.
 
-    Where it has no verdict of its own, its pictures may: with half of them outside it is outside, with a tenth
-    (or half of them at the edge) at the edge. Without those, the verdict is that on its source.
+    Where it has no verdict of its own, its pictures may: with half of them outside it is outside, with a
+    tenth (or half of them at the edge) at the edge. Without those, the verdict is that on its source.
 
     Args:
         domain: verdict and sentence by source and slide or picture; "" for a whole source.
