@@ -18,7 +18,8 @@ from reddino.synthetic.cohorts import CLINICAL_COLUMNS, CohortPatient, draw_coho
 from reddino.synthetic.morphologies import MORPHOLOGIES
 from reddino.views.spec import ViewSpec
 
-DIM, CELLS = 12, 40
+#: A direction of its own for every shape: how well a mean shows them does not hang on a draw.
+DIM, CELLS = len(MORPHOLOGIES), 40
 
 
 def drawn_patients(
@@ -31,7 +32,7 @@ def drawn_patients(
 def cell_table(members: list[CohortPatient], seed: int = 0) -> Embeddings:
     """Cells whose vectors are their shape's, with noise and a shift of the laboratory."""
     world, rng = np.random.default_rng(5), np.random.default_rng([seed, 5])
-    shapes, shifts = world.normal(size=(len(MORPHOLOGIES), DIM)), 0.5 * world.normal(size=(9, DIM))
+    shapes, shifts = 3.5 * np.eye(DIM), 0.5 * world.normal(size=(9, DIM))
     vectors, patient, source, label = [], [], [], []
     for one in members:
         shape = rng.choice(len(MORPHOLOGIES), CELLS, p=one.mix())
