@@ -175,18 +175,17 @@ def test_class_fractions__of_a_classifier_are_a_picture_and_their_origin_is_said
     reddino.fit(table, out=tmp_path / "shapes", folds=3, drop=rare)
     classifier = open_classifier(tmp_path / "shapes")
     cells = read_embeddings(write_cells(tmp_path / "cells", cell_table(members)))
-    cohort = match(cells, read_clinical(write_clinical(tmp_path / "c.csv", members), target="diagnosis"))
+    clinical = read_clinical(write_clinical(tmp_path / "c.csv", members), target="diagnosis")
+    cohort = match(replace(cells, meta={**cells.meta, "data": "others"}), clinical)
     fractions = class_probabilities(classifier, cohort.cells)
     assert fractions.shape == (len(cohort.cells), len(classifier.classes))
-    cohort = replace(cohort, cells=replace(cohort.cells, meta={**cohort.cells.meta, "data": "others"}))
     scores = evaluate_cohort(cohort, classifier=classifier, repeats=1)[0]
     row = scores.row("picture, class fractions")
     assert row is not None
     assert row.value > 0.65
     assert scores.row("both, class fractions - clinical") is not None
     assert any("own patients are not recorded" in note for note in scores.notes)
-    same = {**cohort.cells.meta, "data": classifier.provenance["data"]}
-    own = replace(cohort, cells=replace(cohort.cells, meta=same))
+    own = match(replace(cells, meta={**cells.meta, "data": classifier.provenance["data"]}), clinical)
     notes = evaluate_cohort(own, classifier=classifier, repeats=1)[0].notes
     assert any("learned from this very table" in note for note in notes)
 

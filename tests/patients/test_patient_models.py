@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
 
-from reddino.patients.attention import AttentionSettings, Patients, predict_attention, train_attention
+from reddino.patients.attention import (
+    AttentionSettings,
+    GatedAttention,
+    Patients,
+    predict_attention,
+    train_attention,
+)
 from reddino.patients.bags import Bags
+from reddino.patients.choices import OptionalModel
 from reddino.patients.clinical_columns import read_column
 from reddino.patients.features import ClinicalFeatures, PictureFeatures, patient_pictures
 from reddino.patients.linear_head import cross_fit, inner_folds, probabilities
 from reddino.patients.models import BOTH, CLINICAL, PICTURE, WITHOUT_CLINICAL, WITHOUT_PICTURE, predict_fold
+from reddino.patients.set_transformer import SetTransformer
 from reddino.smears.row_places import RowPlace
 
 PLACE = RowPlace("cohort")
@@ -116,14 +125,20 @@ def test_probabilities__of_one_logit_are_the_logistic_function() -> None:
     np.testing.assert_allclose(probabilities(np.array([[0.0], [2.0]]))[:, 1], [0.5, 1 / (1 + np.exp(-2))])
 
 
-def test_attention__finds_the_few_cells_that_matter() -> None:
+def _rare_cells() -> tuple[Bags, np.ndarray, np.ndarray]:
+    """Bags of 60 cells; of diseased patients, a tenth of the cells lies apart."""
     rng = np.random.default_rng(0)
     truth = np.arange(80) % 2
     patient = np.repeat(np.arange(80), 60)
     vectors = rng.normal(size=(4800, 6)).astype(np.float32)
     rare = rng.random(4800) < 0.1 * truth[patient]
     vectors[rare, 0] += 5
-    bags = Bags.of(vectors, patient, 80)
+    return Bags.of(vectors, patient, 80), truth, rare
+
+
+def test_attention__finds_the_few_cells_that_matter() -> None:
+    rng = np.random.default_rng(0)
+    bags, truth, rare = _rare_cells()
     settings = AttentionSettings(components=6, hidden=16, epochs=25, members=1, dropout=0.0)
     train, test = np.arange(60), np.arange(60, 80)
     found = predict_attention(bags, None, truth, train, test, settings=settings, seed=0)
@@ -139,6 +154,46 @@ def test_attention__finds_the_few_cells_that_matter() -> None:
     own = rare[bags.rows[bags.cells(one)]]
     assert weights[own].mean() > weights[~own].mean()
     assert weights.sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_set_transformer__finds_the_few_cells_that_matter() -> None:
+    bags, truth, _ = _rare_cells()
+    settings = AttentionSettings(components=6, hidden=16, epochs=25, members=1, dropout=0.0)
+    train, test = np.arange(60), np.arange(60, 80)
+    also: list[OptionalModel] = ["set-transformer"]
+    found = predict_attention(bags, None, truth, train, test, settings=settings, seed=0, also=also)
+    assert list(found) == ["picture, set transformer"]
+    assert roc_auc_score(truth[test], found["picture, set transformer"][:, 1]) > 0.85
+
+
+def test_set_transformer__takes_cells_in_any_order_and_none_that_fill_a_bag_up() -> None:
+    torch.manual_seed(0)
+    model = SetTransformer(4, 8, 2).eval()
+    cells = torch.randn(1, 9, 4)
+    present = torch.ones(1, 9, dtype=torch.bool)
+    logits = model(cells, present)
+    turned = model(cells.flip(1), present)
+    padded = model(
+        torch.cat([cells, torch.full((1, 5, 4), 7.0)], dim=1),
+        torch.cat([present, torch.zeros(1, 5, dtype=torch.bool)], dim=1),
+    )
+    torch.testing.assert_close(turned, logits)
+    torch.testing.assert_close(padded, logits)
+    assert not torch.allclose(model(cells[:, :8], present[:, :8]), logits, atol=1e-4)
+
+
+def test_gated_attention__pools_as_torchmil_does() -> None:
+    attention_pool = pytest.importorskip("torchmil.nn.attention").AttentionPool
+    torch.manual_seed(0)
+    ours = GatedAttention(6, 5)
+    theirs = attention_pool(6, att_dim=5, gated=True)
+    theirs.fc1.module.load_state_dict(ours.value.state_dict())
+    theirs.fc_gated.module.load_state_dict(ours.gate.state_dict())
+    theirs.fc2.weight.data = ours.score.weight.data.clone()
+    cells, present = torch.randn(3, 7, 6), torch.ones(3, 7, dtype=torch.bool)
+    present[1, 4:] = False
+    pooled = torch.einsum("bc,bcd->bd", ours(cells, present), cells)
+    torch.testing.assert_close(pooled, theirs(cells, present.float()))
 
 
 def test_attention__is_blind_to_the_cells_that_fill_a_bag_up() -> None:

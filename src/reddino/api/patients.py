@@ -10,8 +10,7 @@ from typing import Any
 
 from reddino.api.sole_writer import sole_writer
 from reddino.classification.classifier import open_classifier
-from reddino.embedding.embeddings import Embeddings
-from reddino.embedding.table import read_embeddings
+from reddino.embedding.table import StoredTable, stored_table
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.provenance import hash_bytes, provenance
 from reddino.patients.choices import (
@@ -27,7 +26,6 @@ from reddino.patients.clinical_table import ClinicalTable, read_clinical
 from reddino.patients.cohort import match
 from reddino.patients.evaluation import PatientScores, evaluate_cohort
 from reddino.patients.exploration import explore_cohort
-from reddino.patients.features import patient_pictures
 from reddino.patients.model_folder import open_patient_model, require_free, save_patient_model
 from reddino.patients.patient_model import PatientModel, fit_patient_model
 from reddino.patients.prediction import (
@@ -61,6 +59,7 @@ def evaluate_patients(
     matched_only: bool = False,
     join_sources: bool = False,
     keep_border: bool = False,
+    cells_per_patient: int = 0,
     seed: int = 0,
 ) -> list[PatientScores]:
     """Score clinical columns alone, the picture of a patient's cells alone, and both, on held-out patients.
@@ -80,13 +79,15 @@ def evaluate_patients(
         categories: clinical columns whose numbers are codes.
         picture: mean of the cells' vectors, or moments: also their spread and quantiles.
         classifier: folder of a fitted classifier, whose class fractions are scored as another picture.
-        also: boosted (trees), attention (over cells).
+        also: boosted (trees), attention or set-transformer (over cells).
         protocol: patients, or leave-one-source-out, next to which the former is scored too.
         folds: of the outer cross-validation.
         repeats: of it, each with other folds.
         matched_only: leave out patients without cells or without a clinical row, instead of refusing.
         join_sources: an id is the same patient under every source.
         keep_border: keep cells that the border of their image cuts.
+        cells_per_patient: that models over cells and moments see, at most, drawn anew by seed; 0: as many as
+            fit into 1 GB. Means are over all cells.
         seed: of folds, fits and resamples.
 
     Returns:
@@ -100,8 +101,16 @@ def evaluate_patients(
     for one in also:
         _require("also", one, OPTIONAL_MODELS)
     rows = read_clinical(clinical, target=target, patient=patient, drop=drop, categories=categories)
-    cells = read_embeddings(table)
-    cohort = match(cells, rows, matched_only=matched_only, join_sources=join_sources, keep_border=keep_border)
+    cells = stored_table(table)
+    cohort = match(
+        cells,
+        rows,
+        matched_only=matched_only,
+        join_sources=join_sources,
+        keep_border=keep_border,
+        cells_per_patient=cells_per_patient,
+        seed=seed,
+    )
     scores = evaluate_cohort(
         cohort,
         positive=positive,
@@ -135,6 +144,7 @@ def fit_patients(
     matched_only: bool = False,
     join_sources: bool = False,
     keep_border: bool = False,
+    cells_per_patient: int = 0,
     seed: int = 0,
 ) -> PatientModel:
     """Fit the late fusion of clinical columns and picture to all patients, after scoring it on held-out ones.
@@ -154,6 +164,7 @@ def fit_patients(
         matched_only: see `evaluate_patients`.
         join_sources: see `evaluate_patients`.
         keep_border: see `evaluate_patients`.
+        cells_per_patient: see `evaluate_patients`.
         seed: of folds and fits.
 
     Raises:
@@ -163,15 +174,23 @@ def fit_patients(
     require_free(Path(out))
     rows = read_clinical(clinical, target=target, patient=patient, drop=drop, categories=categories)
     require_some(rows.columns, str(clinical))
-    cells = read_embeddings(table)
-    cohort = match(cells, rows, matched_only=matched_only, join_sources=join_sources, keep_border=keep_border)
+    cells = stored_table(table)
+    cohort = match(
+        cells,
+        rows,
+        matched_only=matched_only,
+        join_sources=join_sources,
+        keep_border=keep_border,
+        cells_per_patient=cells_per_patient,
+        seed=seed,
+    )
     scores = evaluate_cohort(
         cohort, positive=positive, picture=picture, folds=folds, repeats=repeats, seed=seed
     )[0]
     meta = cells.meta
     model = fit_patient_model(
         cohort.clinical.used,
-        patient_pictures(cohort.cells.vectors, cohort.patient, len(cohort), picture),
+        cohort.pictures(picture),
         scores.truth,
         scores.classes,
         picture_kind=picture,
@@ -217,7 +236,7 @@ def predict_patients(
     """
     fitted = open_patient_model(model)
     rows = None if clinical is None else read_clinical(clinical, patient=patient, kinds=fitted.learned())
-    cells = None if table is None else read_embeddings(table)
+    cells = None if table is None else stored_table(table)
     for sentence in [] if rows is None else fitted.far_columns(rows.columns):
         log.warning("%s", sentence)
     found = predict_all(fitted, rows, cells, join_sources=join_sources, keep_border=keep_border)
@@ -237,6 +256,7 @@ def explore_patients(
     matched_only: bool = False,
     join_sources: bool = False,
     keep_border: bool = False,
+    cells_per_patient: int = 0,
     seed: int = 0,
 ) -> list[Path]:
     """Draw the map of patients, and the cells that tell most of them.
@@ -253,6 +273,8 @@ def explore_patients(
         matched_only: leave out patients without cells or without a clinical row, instead of refusing.
         join_sources: an id is the same patient under every source.
         keep_border: keep cells that the border of their image cuts.
+        cells_per_patient: that models over cells and moments see, at most, drawn anew by seed; 0: as many as
+            fit into 1 GB. Means are over all cells.
         seed: of the map, the folds and the fits.
 
     Returns:
@@ -262,12 +284,20 @@ def explore_patients(
         RedDinoError: names the patient, column or image that is at fault.
     """
     rows = read_clinical(clinical, target=target, patient=patient, kinds={})
-    cells = read_embeddings(table)
-    cohort = match(cells, rows, matched_only=matched_only, join_sources=join_sources, keep_border=keep_border)
+    cells = stored_table(table)
+    cohort = match(
+        cells,
+        rows,
+        matched_only=matched_only,
+        join_sources=join_sources,
+        keep_border=keep_border,
+        cells_per_patient=cells_per_patient,
+        seed=seed,
+    )
     return explore_cohort(cohort, Path(out), images, seed)
 
 
-def _origin(cells: Embeddings, rows: ClinicalTable, seed: int) -> dict[str, Any]:
+def _origin(cells: StoredTable, rows: ClinicalTable, seed: int) -> dict[str, Any]:
     return provenance(
         seed=seed,
         data=hash_bytes(str(cells.meta.get("data", "")).encode(), rows.fingerprint.encode()),

@@ -49,6 +49,7 @@ def evaluate(
     matched_only: Annotated[bool, Parameter(negative=())] = False,
     join_sources: Annotated[bool, Parameter(negative=())] = False,
     keep_border: Annotated[bool, Parameter(negative=())] = False,
+    cells_per_patient: int = 0,
     seed: int = 0,
 ) -> None:
     """Score clinical columns alone, the picture of a patient's cells alone, and both, on held-out patients.
@@ -65,13 +66,14 @@ def evaluate(
         picture: what linear models read of the cells: mean of their vectors, or moments (spread and quantiles
             too).
         classifier: folder of a fitted classifier, whose class fractions are scored as another picture.
-        also: boosted (trees), attention (over cells).
+        also: boosted (trees), attention or set-transformer (over cells).
         protocol: patients, or leave-one-source-out, next to which the former is scored too.
         folds: of the outer cross-validation.
         repeats: of it, each with other folds.
         matched_only: leave out patients without cells or without a clinical row, instead of refusing.
         join_sources: an id is the same patient under every source.
         keep_border: keep cells that the border of their image cuts.
+        cells_per_patient: that models over cells and moments see, at most; 0: as many as fit into 1 GB.
         seed: of folds, fits and resamples.
     """
     show_log()
@@ -93,6 +95,7 @@ def evaluate(
         matched_only=matched_only,
         join_sources=join_sources,
         keep_border=keep_border,
+        cells_per_patient=cells_per_patient,
         seed=seed,
     )
     main = scores[0]
@@ -135,6 +138,7 @@ def fit(
     matched_only: Annotated[bool, Parameter(negative=())] = False,
     join_sources: Annotated[bool, Parameter(negative=())] = False,
     keep_border: Annotated[bool, Parameter(negative=())] = False,
+    cells_per_patient: int = 0,
     seed: int = 0,
 ) -> None:
     """Fit the fusion of clinical columns and picture to all patients, after scoring it on held-out ones.
@@ -154,6 +158,7 @@ def fit(
         matched_only: leave out patients without cells or without a clinical row, instead of refusing.
         join_sources: an id is the same patient under every source.
         keep_border: keep cells that the border of their image cuts.
+        cells_per_patient: that models over cells and moments see, at most; 0: as many as fit into 1 GB.
         seed: of folds and fits.
     """
     show_log()
@@ -172,6 +177,7 @@ def fit(
         matched_only=matched_only,
         join_sources=join_sources,
         keep_border=keep_border,
+        cells_per_patient=cells_per_patient,
         seed=seed,
     )
     kept = {(row["model"], row["metric"]): row for row in model.report["scores"]}
@@ -236,6 +242,7 @@ def explore(
     matched_only: Annotated[bool, Parameter(negative=())] = False,
     join_sources: Annotated[bool, Parameter(negative=())] = False,
     keep_border: Annotated[bool, Parameter(negative=())] = False,
+    cells_per_patient: int = 0,
     seed: int = 0,
 ) -> None:
     """Draw the map of patients, and the cells that tell most of them.
@@ -252,6 +259,7 @@ def explore(
         matched_only: leave out patients without cells or without a clinical row, instead of refusing.
         join_sources: an id is the same patient under every source.
         keep_border: keep cells that the border of their image cuts.
+        cells_per_patient: that models over cells and moments see, at most; 0: as many as fit into 1 GB.
         seed: of the map, the folds and the fits.
     """
     show_log()
@@ -265,6 +273,7 @@ def explore(
         matched_only=matched_only,
         join_sources=join_sources,
         keep_border=keep_border,
+        cells_per_patient=cells_per_patient,
         seed=seed,
     )
     print_line(f"{out}: {', '.join(file.name for file in written)}")

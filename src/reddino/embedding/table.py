@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,75 @@ def read_embeddings(path: str | Path, *, partial: bool = False) -> Embeddings:
     Raises:
         RedDinoError: no table there, it is unfinished, or vectors of it are not finite.
     """
+    stored = stored_table(path, partial=partial)
+    folder, parts, records, meta = stored.folder, stored.parts, stored.records, dict(stored.meta)
+    vectors = np.empty((sum(record.rows for record in records), int(meta["dim"])), dtype=np.float32)
+    columns: list[pa.Table] = []
+    start = 0
+    for part, record in watched(list(zip(parts, records, strict=True)), "reading the table"):
+        with readable(part) as file:
+            require_size(file, part)
+            table = file.read()
+            table.validate(full=True)
+            vectors[start : start + record.rows] = _vectors(table, vectors.shape[1])
+        columns.append(table.drop_columns([VECTOR_COLUMN]).replace_schema_metadata(None))
+        start += record.rows
+    with reading_parquet(folder, "as one table"):
+        table = pa.concat_tables(alike_columns(columns), promote_options="permissive")
+    read = Embeddings(vectors, table, meta, read_copies(folder))
+    require_finite(read)
+    return read
+
+
+@dataclass(frozen=True)
+class StoredTable:
+    """A finished embedding table on disk, of which parts are read one after another.
+
+    Attributes:
+        folder: of the table.
+        parts: its files, in order.
+        records: what each part records.
+        meta: as `Embeddings.meta`.
+    """
+
+    folder: Path
+    parts: tuple[Path, ...]
+    records: tuple[PartRecord, ...]
+    meta: Mapping[str, Any]
+
+    def read(
+        self, columns: Sequence[str] | None = None, name: str = "reading the table"
+    ) -> Iterator[Embeddings]:
+        """Yield the rows of each part, with vectors as they are stored: float16 or float32.
+
+        Args:
+            columns: to read, of those that a part has, without vectors; None: all, with vectors.
+            name: of this stage of the work.
+
+        Raises:
+            RedDinoError: a part is damaged, or vectors of it are not finite.
+        """
+        for part, record in watched(list(zip(self.parts, self.records, strict=True)), name):
+            with readable(part) as file:
+                require_size(file, part)
+                names = file.schema_arrow.names
+                table = file.read(columns=[name for name in names if columns is None or name in columns])
+                table.validate(full=True)
+                vectors = np.empty((record.rows, 0), np.float32)
+                if columns is None:
+                    vectors = _vectors(table, int(self.meta["dim"]))
+                    table = table.drop_columns([VECTOR_COLUMN])
+            read = Embeddings(vectors, table.replace_schema_metadata(None), self.meta)
+            require_finite(read)
+            yield read
+
+
+def stored_table(path: str | Path, *, partial: bool = False) -> StoredTable:
+    """Open an embedding table without reading its rows.
+
+    Raises:
+        RedDinoError: no table there, or it is unfinished and `partial` is not set.
+    """
     folder = Path(path)
     parts = list(finished_parts(folder).values())
     if not parts:
@@ -59,28 +129,16 @@ def read_embeddings(path: str | Path, *, partial: bool = False) -> Embeddings:
             f"the embedding table '{folder}' lacks {left} of {meta['images']} images: "
             "run the same embed command again to finish it"
         )
-    vectors = np.empty((sum(record.rows for record in records), int(meta["dim"])), dtype=np.float32)
-    columns: list[pa.Table] = []
-    start = 0
-    for part, record in watched(list(zip(parts, records, strict=True)), "reading the table"):
-        with readable(part) as file:
-            require_size(file, part)
-            table = file.read()
-            table.validate(full=True)
-            vectors[start : start + record.rows] = _vectors(table, vectors.shape[1])
-        columns.append(table.drop_columns([VECTOR_COLUMN]).replace_schema_metadata(None))
-        start += record.rows
-    meta["dropped"] = _dropped(records)
-    meta["contents"] = contents_digest(records)
-    meta["seen"] = read_seen_file(folder)
-    with reading_parquet(folder, "as one table"):
-        table = pa.concat_tables(_alike(columns), promote_options="permissive")
-    read = Embeddings(vectors, table, meta, read_copies(folder))
-    require_finite(read)
-    return read
+    described_meta = {
+        **meta,
+        "dropped": _dropped(records),
+        "contents": contents_digest(records),
+        "seen": read_seen_file(folder),
+    }
+    return StoredTable(folder, tuple(parts), tuple(records), described_meta)
 
 
-def _alike(parts: Sequence[pa.Table]) -> list[pa.Table]:
+def alike_columns(parts: Sequence[pa.Table]) -> list[pa.Table]:
     """Return the columns of parts: which cells a border cuts is told of all of them, or of none.
 
     Parts of before lack that column, and a table may have been continued since.

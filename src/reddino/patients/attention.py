@@ -6,7 +6,9 @@ paper). Clinical columns join by a gate (gated multimodal unit, Arevalo et al. 2
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -14,14 +16,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from reddino.patients.bags import Bags
+from reddino.patients.choices import OVER_CELLS, OptionalModel
 from reddino.patients.features import Features
+from reddino.patients.set_transformer import SetTransformer
 
 Real = NDArray[np.float64]
 Rows = NDArray[np.int64]
+Model = TypeVar("Model", bound=nn.Module)
 
 #: Cells of each training patient that principal components are fitted to, at most.
 _CELLS_FOR_AXES = 32
 PICTURE_ATTENTION, BOTH_ATTENTION = "picture, attention", "both, attention"
+PICTURE_SET_TRANSFORMER = "picture, set transformer"
 
 
 @dataclass(frozen=True)
@@ -143,17 +149,47 @@ def predict_attention(
     *,
     settings: AttentionSettings,
     seed: int,
+    also: Collection[OptionalModel] = OVER_CELLS[:1],
 ) -> dict[str, Real]:
-    """Fit attention models to the training patients; return probabilities (len(test), K) by model.
+    """Fit models over cells to the training patients; return probabilities (len(test), K) by model.
 
     Principal components are fitted to the training patients' cells alone.
+
+    Args:
+        bags: cells of all patients.
+        clinical: features of all patients, or None.
+        truth: (n,) class numbers.
+        train: row numbers to fit on.
+        test: row numbers to predict.
+        settings: of the models.
+        seed: of the draws and fits.
+        also: which models: attention (from the picture, and from both), set-transformer.
     """
     reduced = reduced_bags(bags, train, settings, seed)
-    found = {PICTURE_ATTENTION: _ensemble(Patients(reduced, None, truth), train, test, settings, seed)}
-    if clinical is not None:
-        numbers = np.clip(clinical.fit(train).of(np.arange(len(truth))), -5, 5).astype(np.float32)
-        found[BOTH_ATTENTION] = _ensemble(Patients(reduced, numbers, truth), train, test, settings, seed)
+    pictures = Patients(reduced, None, truth)
+    found: dict[str, Real] = {}
+    if "attention" in also:
+        found[PICTURE_ATTENTION] = _ensemble(pictures, train, test, settings, seed)
+        if clinical is not None:
+            numbers = np.clip(clinical.fit(train).of(np.arange(len(truth))), -5, 5).astype(np.float32)
+            both = Patients(reduced, numbers, truth)
+            found[BOTH_ATTENTION] = _ensemble(both, train, test, settings, seed)
+    if "set-transformer" in also:
+        found[PICTURE_SET_TRANSFORMER] = _ensemble(
+            pictures, train, test, settings, seed, make=_set_transformer
+        )
     return found
+
+
+def _attention_model(patients: Patients, settings: AttentionSettings) -> AttentionModel:
+    width = 0 if patients.clinical is None else patients.clinical.shape[1]
+    classes = int(patients.truth.max()) + 1
+    return AttentionModel(patients.bags.dim, settings.hidden, classes, width, settings.dropout)
+
+
+def _set_transformer(patients: Patients, settings: AttentionSettings) -> SetTransformer:
+    classes = int(patients.truth.max()) + 1
+    return SetTransformer(patients.bags.dim, settings.hidden, classes, settings.dropout)
 
 
 def reduced_bags(bags: Bags, train: Rows, settings: AttentionSettings, seed: int) -> Bags:
@@ -162,10 +198,18 @@ def reduced_bags(bags: Bags, train: Rows, settings: AttentionSettings, seed: int
     return bags.reduced(bags.axes(train, settings.components, _CELLS_FOR_AXES, rng))
 
 
-def _ensemble(patients: Patients, train: Rows, test: Rows, settings: AttentionSettings, seed: int) -> Real:
+def _ensemble(
+    patients: Patients,
+    train: Rows,
+    test: Rows,
+    settings: AttentionSettings,
+    seed: int,
+    *,
+    make: Callable[[Patients, AttentionSettings], nn.Module] = _attention_model,
+) -> Real:
     found = np.zeros((len(test), int(patients.truth.max()) + 1))
     for member in range(settings.members):
-        model = train_attention(patients, train, settings, seed + member)
+        model = _train(patients, train, settings, seed + member, make)
         found += predict_bags(model, patients, test, settings, seed + member) / settings.members
     return found
 
@@ -174,13 +218,21 @@ def train_attention(
     patients: Patients, train: Rows, settings: AttentionSettings, seed: int
 ) -> AttentionModel:
     """Train one attention model on the cells of the training patients, by AdamW and a cosine rate."""
+    return _train(patients, train, settings, seed, _attention_model)
+
+
+def _train(
+    patients: Patients,
+    train: Rows,
+    settings: AttentionSettings,
+    seed: int,
+    make: Callable[[Patients, AttentionSettings], Model],
+) -> Model:
     rng = np.random.default_rng(seed)
-    width = 0 if patients.clinical is None else patients.clinical.shape[1]
     batches = -(-len(train) // settings.batch)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        classes = int(patients.truth.max()) + 1
-        model = AttentionModel(patients.bags.dim, settings.hidden, classes, width, settings.dropout)
+        model = make(patients, settings)
         optimizer = torch.optim.AdamW(model.parameters(), lr=settings.rate, weight_decay=settings.decay)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.epochs * batches)
         model.train()
@@ -192,12 +244,13 @@ def train_attention(
                 loss.backward()
                 optimizer.step()
                 schedule.step()
-    return model.eval()
+    model.eval()
+    return model
 
 
 @torch.inference_mode()
 def predict_bags(
-    model: AttentionModel, patients: Patients, rows: Rows, settings: AttentionSettings, seed: int
+    model: nn.Module, patients: Patients, rows: Rows, settings: AttentionSettings, seed: int
 ) -> Real:
     """Return probabilities (len(rows), K) of patients."""
     rng = np.random.default_rng([seed, 1])

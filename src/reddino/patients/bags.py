@@ -32,7 +32,9 @@ class Bags:
     def of(cls, vectors: Vectors, patient: Rows, patients: int) -> Bags:
         """Sort cells (m, d) by their patient (m,)."""
         order = np.argsort(patient, kind="stable")
-        return cls(vectors[order], np.searchsorted(patient[order], np.arange(patients + 1)), order)
+        starts = np.searchsorted(patient[order], np.arange(patients + 1))
+        is_sorted = bool((np.diff(order) == 1).all())
+        return cls(vectors if is_sorted else vectors[order], starts, order)
 
     def __len__(self) -> int:
         return len(self.starts) - 1

@@ -9,7 +9,9 @@ PatientProtocol = Literal["patients", "leave-one-source-out"]
 #: The picture of a patient that linear models read.
 PictureKind = Literal["mean", "moments"]
 #: Models beyond those that are always scored.
-OptionalModel = Literal["boosted", "attention"]
+OptionalModel = Literal["boosted", "attention", "set-transformer"]
+#: Of these, models over cells.
+OVER_CELLS: tuple[OptionalModel, ...] = ("attention", "set-transformer")
 
 PATIENT_PROTOCOLS: tuple[PatientProtocol, ...] = get_args(PatientProtocol)
 PICTURE_KINDS: tuple[PictureKind, ...] = get_args(PictureKind)

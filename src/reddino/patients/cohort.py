@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reddino.embedding.border import cells_at_border, whole_cells
+from reddino.embedding.border import cells_at_border
 from reddino.embedding.embeddings import Embeddings
+from reddino.embedding.table import StoredTable
 from reddino.foundations.counting import counted
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.visible import short
+from reddino.patients.cell_table import CellTable
+from reddino.patients.choices import PictureKind
 from reddino.patients.clinical_table import ClinicalTable
+from reddino.patients.features import patient_pictures
 from reddino.smears.identities import several_of, under_several
 from reddino.smears.spelling import spelling_key
 
@@ -28,16 +33,20 @@ class Cohort:
     Attributes:
         clinical: a row per patient, in the order of `patients`.
         sources: (n,) the source of each patient's cells, "" where missing.
-        cells: the embedding table of their cells.
-        patient: (m,) number of each cell's patient.
+        table: the embedding table.
+        owner: (k,) number of the patient of each of the table's `kinds`, -1 for cells that do not count.
         notes: for the reader of the scores.
+        cells_per_patient: held for models over cells; 0: as many as fit into 1 GB.
+        seed: of their draw.
     """
 
     clinical: ClinicalTable
     sources: tuple[str, ...]
-    cells: Embeddings
-    patient: NDArray[np.int64]
+    table: CellTable
+    owner: NDArray[np.int64]
     notes: tuple[str, ...] = ()
+    cells_per_patient: int = 0
+    seed: int = 0
 
     def __len__(self) -> int:
         return len(self.clinical)
@@ -45,16 +54,44 @@ class Cohort:
     @property
     def counts(self) -> NDArray[np.int64]:
         """Cells of each patient (n,)."""
-        return np.bincount(self.patient, minlength=len(self))
+        counted_kinds = self.owner >= 0
+        weights = self.table.cells_of_kind[counted_kinds]
+        return np.bincount(self.owner[counted_kinds], weights, len(self)).astype(np.int64)
+
+    @property
+    def cells(self) -> Embeddings:
+        """The cells that models over cells see, sorted by patient."""
+        return self._drawn[0]
+
+    @property
+    def patient(self) -> NDArray[np.int64]:
+        """The number of the patient of each of `cells` (m,)."""
+        return self._drawn[1]
+
+    @cached_property
+    def _drawn(self) -> tuple[Embeddings, NDArray[np.int64]]:
+        return self.table.draw(self.owner, len(self), self.cells_per_patient, self.seed)
+
+    def pictures(self, kind: PictureKind = "mean") -> NDArray[np.float64]:
+        """Return the picture of each patient (n, f): a mean is over all cells, moments over `cells`."""
+        if kind == "mean":
+            return self.table.means(self.owner, len(self))
+        return patient_pictures(self.cells.vectors, self.patient, len(self), kind)
+
+    def means(self, of: Callable[[Embeddings], NDArray[np.floating]]) -> NDArray[np.float64]:
+        """Return the mean (n, d) of what `of` finds of cells (m, d), over all cells of each patient."""
+        return self.table.means(self.owner, len(self), of)
 
 
 def match(
-    cells: Embeddings,
+    cells: Embeddings | StoredTable,
     clinical: ClinicalTable,
     *,
     matched_only: bool = False,
     join_sources: bool = False,
     keep_border: bool = False,
+    cells_per_patient: int = 0,
+    seed: int = 0,
 ) -> Cohort:
     """Match the patients of an embedding table with the rows of a clinical table.
 
@@ -67,21 +104,26 @@ def match(
         matched_only: leave out who is in one of them alone, and cells without a patient, instead of refusing.
         join_sources: an id means the same patient under every source.
         keep_border: keep cells that the border of their image cuts.
+        cells_per_patient: that models over cells see, at most; 0: as many as fit into 1 GB.
+        seed: of their draw.
 
     Raises:
         RedDinoError: names who has no match, slides of two patients, and ids of several sources.
     """
     notes: list[str] = []
     by_source = clinical.sources is not None and not join_sources
-    everyone = set(patient_keys(cells.names("patient"), _column(cells, "source") if by_source else None))
-    if not keep_border:
-        cells = _whole(cells, notes)
-    keys, owners = cell_owners(cells, by_source=by_source, join_sources=join_sources)
+    table = CellTable.of(cells)
+    everyone = set(
+        patient_keys(table.kinds.names("patient"), _column(table.kinds, "source") if by_source else None)
+    )
+    kept = np.ones(len(table.kinds), dtype=np.bool_) if keep_border else _whole(table, notes)
+    keys, owners = cell_owners(table.kinds.select(kept), by_source=by_source, join_sources=join_sources)
     rows = clinical_rows(clinical, by_source=by_source)
-    nameless = sum(key[0] == "" for key in keys)
+    sizes = table.cells_of_kind[kept]
+    nameless = int(sizes[[key[0] == "" for key in keys]].sum())
     if nameless and not matched_only:
         raise RedDinoError(
-            f"{nameless} of {len(keys)} cells have no patient: fill the manifest's column 'patient', or "
+            f"{nameless} of {sizes.sum()} cells have no patient: fill the manifest's column 'patient', or "
             "leave them out with --matched-only"
         )
     _require_match(
@@ -105,22 +147,39 @@ def match(
             f"Left out: {counted(left_out[0], 'patient')} without cells, {counted(left_out[1], 'patient')} "
             "without a clinical row."
         )
-    table = clinical.select(np.array([rows[key] for key in known], dtype=np.int64))
-    table, known = _with_target(table, known, notes)
+    asked = clinical.select(np.array([rows[key] for key in known], dtype=np.int64))
+    asked, known = _with_target(asked, known, notes)
     number = {key: place for place, key in enumerate(known)}
-    patient = np.array([number.get(key, -1) for key in keys], dtype=np.int64)
-    kept = patient >= 0
-    return Cohort(table, tuple(owners[key] for key in known), cells.select(kept), patient[kept], tuple(notes))
+    owner = np.full(len(table.kinds), -1, dtype=np.int64)
+    owner[kept] = [number.get(key, -1) for key in keys]
+    sources = tuple(owners[key] for key in known)
+    cohort = Cohort(asked, sources, table, owner, (), cells_per_patient, seed)
+    return replace(cohort, notes=(*notes, *_drawn_note(cohort)))
 
 
-def _whole(cells: Embeddings, notes: list[str]) -> Embeddings:
-    """Return the cells that the border of their image does not cut, all where it cuts each; note it."""
-    if len(cells) and cells_at_border(cells.table).all():
+def _drawn_note(cohort: Cohort) -> list[str]:
+    """Return that models over cells do not see all of them, where that is so."""
+    most = cohort.cells_per_patient or cohort.table.most_cells(max(1, len(cohort)))
+    over = int((cohort.counts > most).sum())
+    if not over:
+        return []
+    return [
+        f"Models over cells and moments see {most:,} drawn cells of each of {counted(over, 'patient')}, who "
+        "have more (--cells-per-patient); means are over all cells."
+    ]
+
+
+def _whole(table: CellTable, notes: list[str]) -> NDArray[np.bool_]:
+    """Return which kinds of cells the border of their image does not cut, all where it cuts each; note it."""
+    cut = cells_at_border(table.kinds.table)
+    if not cut.any():
+        return ~cut
+    if cut.all():
         notes.append("The border of their image cuts every cell: all are kept.")
-    whole, cut = whole_cells(cells)
-    if cut:
-        notes.append(f"{counted(cut, 'cell')} left out, cut by the border of their image (--keep-border).")
-    return whole
+        return cut
+    count = int(table.cells_of_kind[cut].sum())
+    notes.append(f"{counted(count, 'cell')} left out, cut by the border of their image (--keep-border).")
+    return ~cut
 
 
 def _with_target(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +17,10 @@ from reddino.foundations.visible import short
 from reddino.patients.attention import AttentionSettings
 from reddino.patients.bags import Bags
 from reddino.patients.cautions import confounded_sources, few_patients, telling_columns
-from reddino.patients.choices import OptionalModel, PatientProtocol, PictureKind
+from reddino.patients.choices import OVER_CELLS, OptionalModel, PatientProtocol, PictureKind
 from reddino.patients.clinical_columns import require_some
 from reddino.patients.cohort import Cohort
-from reddino.patients.features import ClinicalFeatures, Features, PictureFeatures, patient_pictures
+from reddino.patients.features import ClinicalFeatures, Features, PictureFeatures
 from reddino.patients.protocol import PatientQuestion, Repeat, run_protocol
 from reddino.patients.scores import Power, ResultRow, powers, score_models
 
@@ -100,7 +101,7 @@ def evaluate_cohort(
         classes,
         ClinicalFeatures(columns) if columns else None,
         _pictures(cohort, picture, classifier),
-        Bags.of(cohort.cells.vectors, cohort.patient, len(cohort)) if "attention" in also else None,
+        Bags.of(cohort.cells.vectors, cohort.patient, len(cohort)) if set(also) & set(OVER_CELLS) else None,
         cohort.sources,
     )
     cautions = [
@@ -110,7 +111,7 @@ def evaluate_cohort(
             if columns
             else ["The clinical table has no column beside id and target: the picture stands alone."]
         ),
-        *([] if classifier is None else [_classifier_note(classifier, cohort.cells)]),
+        *([] if classifier is None else [_classifier_note(classifier, cohort.table.meta)]),
         *telling_columns(columns, truth, classes),
         *few_patients(truth, classes),
     ]
@@ -146,19 +147,17 @@ def _classes(target: Sequence[str], positive: str | None) -> tuple[tuple[str, ..
 
 
 def _pictures(cohort: Cohort, kind: PictureKind, classifier: Classifier | None) -> dict[str, Features]:
-    patients = len(cohort)
-    pictures: dict[str, Features] = {
-        "": PictureFeatures(patient_pictures(cohort.cells.vectors, cohort.patient, patients, kind))
-    }
+    pictures: dict[str, Features] = {"": PictureFeatures(cohort.pictures(kind))}
     if classifier is not None:
-        likely = class_probabilities(classifier, cohort.cells)
-        pictures[FRACTIONS] = PictureFeatures(patient_pictures(likely, cohort.patient, patients))
+        pictures[FRACTIONS] = PictureFeatures(
+            cohort.means(lambda cells: class_probabilities(classifier, cells))
+        )
     return pictures
 
 
-def _classifier_note(classifier: Classifier, cells: Embeddings) -> str:
+def _classifier_note(classifier: Classifier, meta: Mapping[str, Any]) -> str:
     """Return whether the classifier may have learned from the patients that it is scored on."""
-    if classifier.provenance.get("data") == cells.meta.get("data"):
+    if classifier.provenance.get("data") == meta.get("data"):
         return (
             "The classifier learned from this very table: its class fractions have seen the patients that "
             "are tested, and flatter."

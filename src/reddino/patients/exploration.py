@@ -17,7 +17,6 @@ from reddino.foundations.exports import write_csv
 from reddino.foundations.visible import short, visible
 from reddino.patients.bags import Bags
 from reddino.patients.cohort import Cohort
-from reddino.patients.features import patient_pictures
 from reddino.patients.telling_cells import TellingCells, telling_cells, typical_patients
 
 Rows = NDArray[np.int64]
@@ -45,7 +44,7 @@ def explore_cohort(cohort: Cohort, out: Path, images: str | Path | None = None, 
     """
     out.mkdir(parents=True, exist_ok=True)
     target = cohort.clinical.target or ("",) * len(cohort)
-    pictures = patient_pictures(cohort.cells.vectors, cohort.patient, len(cohort)).astype(np.float32)
+    pictures = cohort.pictures().astype(np.float32)
     placed = layout(pictures, "umap" if len(cohort) >= _ENOUGH else "pca", seed)
     written = [out / "map.png", out / "patients.csv"]
     columns = {"by target": list(target), "by source": list(cohort.sources)}

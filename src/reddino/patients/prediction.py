@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reddino.embedding.border import whole_cells
+from reddino.embedding.border import cells_at_border
 from reddino.embedding.embeddings import Embeddings
+from reddino.embedding.table import StoredTable
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.exports import write_csv
 from reddino.foundations.visible import short
+from reddino.patients.cell_table import CellTable
+from reddino.patients.choices import PictureKind
 from reddino.patients.clinical_table import ClinicalTable
 from reddino.patients.cohort import cell_owners, clinical_rows
 from reddino.patients.features import patient_pictures
@@ -46,7 +49,7 @@ class PredictedPatient:
 def predict_all(
     model: PatientModel,
     clinical: ClinicalTable | None,
-    cells: Embeddings | None,
+    cells: Embeddings | StoredTable | None,
     *,
     join_sources: bool = False,
     keep_border: bool = False,
@@ -66,20 +69,32 @@ def predict_all(
     owners: dict[tuple[str, str], str] = {}
     if cells is not None:
         require_same_table(model, cells.meta)
-        kept = cells if keep_border else whole_cells(cells)[0]
-        cell_keys, owners = cell_owners(kept, by_source=by_source, join_sources=join_sources)
-        known = list(dict.fromkeys(key for key in cell_keys if key[0]))
+        table = CellTable.of(cells)
+        cut = cells_at_border(table.kinds.table)
+        kept = np.ones(len(cut), dtype=np.bool_) if keep_border or cut.all() else ~cut
+        keys, owners = cell_owners(table.kinds.select(kept), by_source=by_source, join_sources=join_sources)
+        known = list(dict.fromkeys(key for key in keys if key[0]))
         number = {key: place for place, key in enumerate(known)}
-        patient = np.array([number.get(key, -1) for key in cell_keys], dtype=np.int64)
-        of_patient = patient >= 0
-        vectors = kept.vectors[of_patient]
-        found = patient_pictures(vectors, patient[of_patient], len(known), model.picture_kind)
-        pictures = dict(zip(known, found, strict=True))
+        owner = np.full(len(table.kinds), -1, dtype=np.int64)
+        owner[kept] = [number.get(key, -1) for key in keys]
+        if known:
+            found = _pictures(table, owner, len(known), model.picture_kind)
+            pictures = dict(zip(known, found, strict=True))
     _refuse_two_spellings(rows, pictures)
     everyone = list(dict.fromkeys([*rows, *pictures]))
     if not everyone:
         raise RedDinoError("nobody to predict: no cell of the embedding table has a patient")
     return _predicted(model, everyone, (clinical, rows), pictures, owners)
+
+
+def _pictures(
+    table: CellTable, owner: NDArray[np.int64], patients: int, kind: PictureKind
+) -> NDArray[np.float64]:
+    """Return the pictures (n, f) of patients, as those that the model was fitted to."""
+    if kind == "mean":
+        return table.means(owner, patients)
+    cells, patient = table.draw(owner, patients, most=0, seed=0)
+    return patient_pictures(cells.vectors, patient, patients, kind)
 
 
 def _refuse_two_spellings(

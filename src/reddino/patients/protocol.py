@@ -36,7 +36,7 @@ class PatientQuestion:
         classes: their names.
         clinical: features of all patients, or None.
         pictures: pictures of all patients, by what follows a model's name; the first is the main one.
-        bags: cells of all patients, for attention; None without it.
+        bags: cells of all patients, for models over cells; None without these.
         sources: (n,) names, for leaving sources out.
     """
 
@@ -98,10 +98,10 @@ def run_protocol(
             question.clinical, question.pictures, question.truth, train, test,
             boosted="boosted" in also, seed=own,
         )  # fmt: skip
-        if "attention" in also and question.bags is not None:
+        if question.bags is not None:
             found |= predict_attention(
                 question.bags, question.clinical, question.truth, train, test,
-                settings=attention or AttentionSettings(), seed=own,
+                settings=attention or AttentionSettings(), seed=own, also=also,
             )  # fmt: skip
         for name, values in found.items():
             all_of = likely[number].setdefault(
