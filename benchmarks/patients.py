@@ -42,7 +42,7 @@ DIM = 384
 def draw(folder: Path, patients: int, cells: int) -> None:
     """Write a table whose diseased patients have 3 % more cells of one kind, and a clinical table."""
     rng = np.random.default_rng(0)
-    kinds = rng.normal(size=(8, DIM)).astype(np.float32)
+    kinds = rng.standard_normal((8, DIM), dtype=np.float32)
     diseased = rng.random(patients) < 0.4
     names = [f"p{number:05d}" for number in range(patients)]
     schema = pa.schema(
@@ -60,7 +60,7 @@ def draw(folder: Path, patients: int, cells: int) -> None:
         mix = np.full(8, 0.97 / 7)
         mix[0] = 0.03 + 0.03 * diseased[number]
         kind = rng.choice(8, cells, p=mix / mix.sum())
-        vectors = kinds[kind] + rng.normal(size=(cells, DIM))
+        vectors = (kinds[kind] + rng.normal(size=(cells, DIM))).astype(np.float32)
         place = rng.random((2, cells)) * 2000
         rows = pa.table(
             {

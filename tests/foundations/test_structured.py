@@ -162,3 +162,12 @@ def test_read_json__takes_memory_for_the_file_not_for_its_limit(tmp_path: Path) 
         assert tracemalloc.get_traced_memory()[1] < 10_000_000
     finally:
         tracemalloc.stop()
+
+
+def test_read_yaml__names_the_line_of_a_number_only_where_there_are_several() -> None:
+    with pytest.raises(
+        RedDinoError, match=r"^override 'a' cannot be read: the number \.inf is not finite; give"
+    ):
+        parse_yaml("a: .inf", "override 'a'")
+    with pytest.raises(RedDinoError, match=r"is not finite \(line 2\); give another"):
+        parse_yaml("a: 1\nb: .inf\n", "file.yaml")

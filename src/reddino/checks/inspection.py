@@ -90,11 +90,11 @@ def unusable(failures: Failures) -> tuple[Finding, ...]:
     if not failures.count:
         return ()
     path, reason = next(iter(failures))
+    what = "1 picture or entry" if failures.count == 1 else f"{failures.count:,} pictures or entries"
     return (
         Finding(
             "unusable",
-            f"{failures.count} pictures or entries cannot be used and are left out of whatever is computed; "
-            f"the first: {reason}",
+            f"{what} that cannot be used, left out of whatever is computed; the first: {reason}",
             failures.count,
             path,
         ),

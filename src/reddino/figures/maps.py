@@ -107,7 +107,7 @@ def draw_map(axes: Axes, xy: Points, labels: Sequence[str], title: str) -> None:
     if len(groups.named) > 1 and np.isfinite(fraction).any():
         mean = float(np.average(fraction[groups.named], weights=groups.counts[groups.named]))
         clumping = f"{_percent(mean)} share the label ({_percent(chance)} by chance)"
-        axes.set_xlabel(f"of {NEIGHBOURS} neighbours on the map, {clumping}", fontsize=8)
+        axes.set_xlabel(f"of {min(NEIGHBOURS, len(xy) - 1)} neighbours on the map, {clumping}", fontsize=8)
 
 
 def same_label_fraction(xy: Points, groups: Groups, k: int = NEIGHBOURS) -> tuple[Points, float]:

@@ -54,7 +54,7 @@ def writing(path: Path) -> Iterator[None]:
     """Turn the errors of a full disk, of whatever library, into a sentence about `path`.
 
     Raises:
-        RedDinoError: there is no space left; what is finished stays.
+        RedDinoError: there is no space left.
     """
     try:
         yield
@@ -67,7 +67,7 @@ def writing(path: Path) -> Iterator[None]:
                 raise RedDinoError(f"{_outside_drafts(path)} cannot be written ({error.strerror})") from error
             raise
         raise RedDinoError(
-            f"{_outside_drafts(path)} could not be written ({reason}); what is finished stays; free some "
+            f"{_outside_drafts(path)} could not be written ({reason}); free some "
             "space and run the same command again"
         ) from error
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 from yaml import MarkedYAMLError, YAMLError
 
 from reddino.foundations.errors import RedDinoError
-from reddino.foundations.yaml_loading import load_yaml
+from reddino.foundations.yaml_loading import NumberError, load_yaml
 
 Kind = TypeVar("Kind")
 
@@ -117,6 +117,9 @@ def parse_yaml(data: bytes | str, origin: str, *, top: type[Any] | None = dict, 
     except MarkedYAMLError as error:
         place = f" (line {error.problem_mark.line + 1})" if error.problem_mark is not None else ""
         raise RedDinoError(f"{origin} cannot be read as YAML: {error.problem or 'a fault'}{place}") from error
+    except NumberError as error:
+        where = error.place if "\n" in text.strip() else ""
+        raise RedDinoError(f"{origin} cannot be read: {error}{where}; give another") from error
     except (ValueError, RecursionError, YAMLError) as error:
         raise RedDinoError(f"{origin} cannot be read as YAML: {_reason(error)}") from error
     return _require_top(content, top, origin)

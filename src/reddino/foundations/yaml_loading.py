@@ -105,14 +105,26 @@ def _require_once_each(node: MappingNode) -> None:
             seen.add(key.value)
 
 
+class NumberError(ValueError):
+    """A number that no program after this one can hold.
+
+    Attributes:
+        place: where it stands, e.g. " (line 3)".
+    """
+
+    def __init__(self, message: str, place: str) -> None:
+        super().__init__(message)
+        self.place = place
+
+
 def _require_plain(node: Node) -> None:
     """Refuse numbers that no program after this one can hold."""
     if node.tag == f"{_TAG}int":
         base = 16 if node.value.startswith("0x") else 10
         if len(node.value) > 20 or abs(int(node.value, base)) >= _BOUND:
-            raise ValueError(f"the number {node.value[:20]}... has more than 64 bits{_place(node)}")
+            raise NumberError(f"the number {node.value[:20]}... has more than 64 bits", _place(node))
     elif node.tag == f"{_TAG}float" and not math.isfinite(_float(node.value)):
-        raise ValueError(f"the number {node.value[:20]} is not finite{_place(node)}")
+        raise NumberError(f"the number {node.value[:20]} is not finite", _place(node))
 
 
 def _float(value: str) -> float:

@@ -35,6 +35,8 @@ class ImageError(RedDinoError):
         return f"{self.path}: {self.reason}"
 
 
+#: How the reasons of files begin that were once whole.
+_DAMAGED = ("truncated", "damaged")
 #: The list's name in the folder of a result.
 FAILURES_FILE = "failures.csv"
 
@@ -79,6 +81,8 @@ class Failures:
         if not self._entries:
             return "nothing had to be left out"
         path, reason = next(iter(self._entries))
+        damaged = any(reason.startswith(_DAMAGED) for _, reason in self._entries)
+        advice = "; copy what is damaged again from where it came" if damaged else ""
         if self.count == 1:
-            return f"1 entry was left out: {path} ({reason})"
-        return f"{self.count:,} entries were left out, the first: {path} ({reason})"
+            return f"1 entry was left out: {path} ({reason}){advice}"
+        return f"{self.count:,} entries were left out, the first: {path} ({reason}){advice}"

@@ -68,7 +68,9 @@ def require_names(names: Sequence[str], file: str) -> None:
         RedDinoError: too many, two of one name, one that is nearly a known one, or no `path`.
     """
     if len(names) > MAX_COLUMNS:
-        raise RedDinoError(f"{file} has {len(names)} columns, more than the {MAX_COLUMNS} that are read")
+        raise RedDinoError(
+            f"{file} has {len(names)} columns, more than the {MAX_COLUMNS} that are read; leave some out"
+        )
     counts = Counter(names)
     for name, count in counts.items():
         if count > 1:
@@ -115,14 +117,15 @@ def _check_rules(columns: Mapping[str, Column], raw: Mapping[str, Column], place
         ("w", number["w"] < 0, "is negative"),
         ("h", number["h"] < 0, "is negative"),
         *(
-            (name, np.abs(number[name]) >= limit, f"is beyond any picture ({limit} pixels)")
+            (name, np.abs(number[name]) >= limit, f"is beyond any picture ({limit} pixels): correct it")
             for name, limit in limits.items()
         ),
         ("cell_diameter", number["cell_diameter"] <= 0, "must be above 0 pixels (empty where unknown)"),
         (
             "cell_diameter",
             number["cell_diameter"] > MAX_DIAMETER,
-            f"is more than {MAX_DIAMETER} pixels, larger than any red cell in a picture",
+            f"is more than {MAX_DIAMETER} pixels, larger than any red cell in a picture: correct it, or "
+            "leave it empty where it is not known",
         ),
         *_reading_rules(number),
     ]

@@ -51,7 +51,7 @@ def read_texts(
     unique, codes = _encoded(column, name, place)
     for number, text in enumerate(unique):
         if "\0" in text:
-            place.refuse(int(np.argmax(codes == number)), name, "holds a NUL character")
+            place.refuse(int(np.argmax(codes == number)), name, "holds a NUL character; remove it")
     noted = _Noted(name, place, found)
     if role != "extra":
         broken = [number for number, text in enumerate(unique) if len(text.strip().splitlines()) > 1]
@@ -90,7 +90,11 @@ def _as_text(column: Column, name: str, place: RowPlace) -> Column:
         return column.cast(pa.string())
     except pa.ArrowException:
         if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
-            place.refuse(_first_undecodable(column), name, "holds bytes that are not UTF-8 text")
+            place.refuse(
+                _first_undecodable(column),
+                name,
+                "holds bytes that are not UTF-8 text; save the table with that encoding",
+            )
         raise RedDinoError(f"{place.name}, column '{name}': holds {column.type}, not text") from None
 
 
@@ -122,7 +126,11 @@ def _encoded(column: Column, name: str, place: RowPlace) -> tuple[list[str], NDA
     try:
         unique = encoded.dictionary.to_pylist()
     except UnicodeDecodeError:
-        place.refuse(_first_undecodable(column), name, "holds bytes that are not UTF-8 text")
+        place.refuse(
+            _first_undecodable(column),
+            name,
+            "holds bytes that are not UTF-8 text; save the table with that encoding",
+        )
     return unique, np.asarray(pc.fill_null(encoded.indices, -1)).astype(np.int64)
 
 

@@ -134,7 +134,10 @@ def _index(path: Path, size: int, modified: int) -> Shard:
     except Exception as error:  # on damaged headers tarfile raises errors of many kinds
         words = " ".join(str(error).split())[:160] or type(error).__name__
         if not members:
-            raise ImageError(path, f"cannot be read as an uncompressed tar file ({words})") from error
+            raise ImageError(
+                path,
+                f"cannot be read as an uncompressed tar file ({words}); write it again, without compression",
+            ) from error
         faults.append(("", f"truncated or damaged after {len(members)} files ({words})"))
     return Shard(path, members, tuple(faults))
 
