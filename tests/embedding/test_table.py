@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from reddino.embedding.comparable import in_short, require_comparable
+from reddino.embedding.comparable import in_short, require_comparable, same_settings
 from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.part_files import META_KEY, PART_KEY, PartRecord, finished_parts, read_part
 from reddino.embedding.table import read_embeddings
@@ -317,3 +317,8 @@ def changed(folder: Path, key: bytes, values: dict[str, Any]) -> None:
 def test_in_short__tells_a_key_without_a_value_from_one_that_is_absent() -> None:
     assert in_short({"a": None, "b": 1}, {"b": 1}) == "a None"
     assert in_short({"b": 1}, {"a": None, "b": 1}) == "a 'unset'"
+
+
+def test_settings__are_the_same_however_json_writes_them() -> None:
+    assert same_settings({"side": 8, "mean": (0.5, 0.5)}, {"side": 8.0, "mean": [0.5, 0.5]})
+    assert not same_settings({"side": 8}, {"side": 8.5})

@@ -47,6 +47,22 @@ def test_column__of_plain_numbers_is_not_taken_for_thousands_or_codes(values: tu
     assert numbers is not None and numbers.tolist() == [float(value) for value in values]
 
 
+@pytest.mark.parametrize(
+    ("values", "note"),
+    [
+        (("5", "6", "-1", "7", "8", "-1"), "-1 is its only value below 0 (2 patients): empty it where"),
+        (("5", "6", "-1", "7", "8", "-2"), ""),
+        (("0", "1", "-1", "1", "0", "-1"), ""),
+        (("350", "999", "420", "180", "260"), ""),
+    ],
+)
+def test_column__with_a_value_that_may_mean_missing_says_so(values: tuple[str, ...], note: str) -> None:
+    found = read_column("x", values, PLACE)
+    assert found.kind == "number"
+    assert found.note.startswith(note)
+    assert bool(found.note) == bool(note)
+
+
 def test_column__of_months_holds_dates() -> None:
     assert _column("05.2023", "06.2023", "11/2022").note == "holds dates"
 
@@ -74,6 +90,9 @@ def test_column__says_what_was_done_to_it() -> None:
         (("<0.1", "<0.1", "<0.1", "0.2"), "row 1, column 'x': '<0.1' is a bound"),
         (("1 234", "2 345", "950"), "row 1, column 'x': '1 234' is not a number"),
         (("5", "-999", "6"), "row 2, column 'x': '-999' may mean a missing value"),
+        (("5.1", "6.2", "999", "7"), "row 3, column 'x': '999' may mean a missing value"),
+        (("5.1", "6.2", "9999.0", "7"), "row 3, column 'x': '9999.0' may mean a missing value"),
+        (("1", "2", "3", "1a"), "row 1, column 'x': '1' has no unit, where others are in 'a'.* --categories"),
         (("f", "m", "F", "m", "f", "m"), "row 3, column 'x': 'F' and 'f' are two spellings"),
     ],
 )
@@ -201,3 +220,14 @@ def test_table__refuses_excel_formulas_whose_value_was_not_saved(tmp_path: Path)
     book.save(tmp_path / "c.xlsx")
     with pytest.raises(RedDinoError, match=r"row 3: holds a formula without a saved value, =B2\*2"):
         read_clinical(tmp_path / "c.xlsx")
+
+
+def test_table__with_the_line_that_excel_alone_reads(tmp_path: Path) -> None:
+    path = tmp_path / "c.csv"
+    path.write_text("sep=;\npatient;hb;diagnosis\na;9,5;d\nb;12,1;c\nc;13,0;c\n")
+    column = read_clinical(path, target="diagnosis").columns[0]
+    assert column.numbers is not None
+    assert column.numbers.tolist() == [9.5, 12.1, 13.0]
+    path.write_text("sep=,\npatient,hb,diagnosis\na,9.5,d\n")
+    with pytest.raises(RedDinoError, match="begins with 'sep=', which only Excel reads: remove that line"):
+        read_clinical(path, target="diagnosis")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from reddino.classification.classifier import Classifier
-from reddino.embedding.comparable import in_short
+from reddino.embedding.comparable import in_short, same_settings
 from reddino.embedding.view_encoder import ViewEncoder, preprocessing
 from reddino.foundations.errors import RedDinoError
 
@@ -34,7 +33,7 @@ def require_same_embeddings(classifier: Classifier, meta: Mapping[str, Any]) -> 
         "a row": ("view", meta.get("per", "view")),
     }
     for name, (own, other) in wanted.items():
-        if json.dumps(own, sort_keys=True) != json.dumps(other, sort_keys=True):
+        if not same_settings(own, other):
             raise RedDinoError(
                 f"these embeddings do not fit the classifier: {name} is {in_short(other, own)}, it learned "
                 f"on {in_short(own, other)}; embed the smears that way, or give predict their manifest"
@@ -53,7 +52,7 @@ def require_same_network(classifier: Classifier, encoder: ViewEncoder) -> None:
             f"('{classifier.model}'), and '{encoder.name}' has {encoder.weights_hash}; give --model its own"
         )
     own, other = dict(classifier.preprocessing), preprocessing(encoder)
-    if json.dumps(own, sort_keys=True) != json.dumps(other, sort_keys=True):
+    if not same_settings(own, other):
         raise RedDinoError(
             f"'{encoder.name}' prepares its views otherwise ({in_short(other, own)}) than the classifier "
             f"learned ({in_short(own, other)}); use the version of RedDino that made it"

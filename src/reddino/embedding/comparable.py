@@ -139,6 +139,11 @@ def _differences(a: Mapping[str, Any], b: Mapping[str, Any], keys: Sequence[str]
     )
 
 
+def same_settings(one: Any, other: Any) -> bool:
+    """Return whether settings are the same once they are written as JSON: 8 is 8.0, a tuple is a list."""
+    return bool(json.loads(json.dumps(one)) == json.loads(json.dumps(other)))
+
+
 def in_short(value: Any, other: Any) -> str:
     """Show a value; of a mapping, only what differs from the other."""
     if not isinstance(value, Mapping):

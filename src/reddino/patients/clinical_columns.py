@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from reddino.foundations.counting import counted
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.visible import short
 from reddino.smears.row_places import RowPlace
@@ -35,6 +36,11 @@ _POINT_OR_THOUSAND = re.compile(r"[+-]?[1-9]\d{0,2}\.\d{3}")
 #: Whole numbers from which on others such as '1.234' may be thousands.
 _LARGE = 100
 _MISSING_CODE = re.compile(r"-9{2,}(\.0*)?")
+_NINES = re.compile(r"9{3,}(\.0*)?")
+#: Values of a scale that may have a step below 0.
+_STEPS = 4
+#: Times any other value, from which on nines stand for a missing value.
+_BEYOND = 10
 _POSITIVE = re.compile(r"\++|\(\+\)")
 
 
@@ -197,14 +203,14 @@ def _numbers(name: str, texts: tuple[str, ...], place: RowPlace) -> ClinicalColu
     odd = sum(any(form.fullmatch(text) for form in (_BOUND, _SPACED)) for text in known)
     if not numeric or (numeric + odd) * 2 < len(known):
         return None
-    column = _parsed(name, texts, place)
+    column = _parsed(name, texts, place, " (or name the column with --categories)")
     if column.numbers is not None and _is_running(column.numbers):
         return ClinicalColumn(name, "unused", None, texts, "numbers the rows")
     return column
 
 
-def _parsed(name: str, texts: tuple[str, ...], place: RowPlace) -> ClinicalColumn:
-    """Return the column as numbers, NaN where missing."""
+def _parsed(name: str, texts: tuple[str, ...], place: RowPlace, way_out: str = "") -> ClinicalColumn:
+    """Return the column as numbers, NaN where missing; `way_out` follows what helps against other texts."""
     known = [row for row, text in enumerate(texts) if text]
     for row in known:
         if _BOUND.fullmatch(texts[row]):
@@ -217,7 +223,7 @@ def _parsed(name: str, texts: tuple[str, ...], place: RowPlace) -> ClinicalColum
     }
     notes, values, unit = [], list(texts), ""
     if units:
-        values, unit = _without_unit(name, values, units, known, place)
+        values, unit = _without_unit(name, values, units, known, place, way_out=way_out)
         notes.append(f"in {unit}")
     values, with_commas = _with_points(name, values, known, place)
     if with_commas:
@@ -228,11 +234,12 @@ def _parsed(name: str, texts: tuple[str, ...], place: RowPlace) -> ClinicalColum
     for row in known:
         if not _NUMBER.fullmatch(values[row]):
             odd = f"'{short(texts[row])}' is not a number, as the others are"
-            place.refuse(row, name, f"{odd}; correct it or leave it empty")
+            place.refuse(row, name, f"{odd}; correct it or leave it empty{way_out}")
         numbers[row] = float(values[row])
         if not np.isfinite(numbers[row]):
             place.refuse(row, name, f"'{short(texts[row])}' is too large")
     _refuse_missing_codes(name, values, numbers, place)
+    notes += _doubtful_codes(numbers)
     return ClinicalColumn(name, "number", numbers, texts, ", ".join(notes), unit)
 
 
@@ -252,15 +259,38 @@ def _refuse_thousands(name: str, values: Sequence[str], known: Sequence[int], pl
 def _refuse_missing_codes(
     name: str, values: Sequence[str], numbers: NDArray[np.float64], place: RowPlace
 ) -> None:
-    """Refuse '-999' where no other value is below 0."""
+    """Refuse '-999' where no other value is below 0, and '999' where it is ten times any other."""
     codes = [row for row, value in enumerate(values) if _MISSING_CODE.fullmatch(value)]
+    if not codes and (nines := [row for row, value in enumerate(values) if _NINES.fullmatch(value)]):
+        others = np.abs(np.delete(numbers, nines))
+        if np.isfinite(others).any() and numbers[nines[0]] >= _BEYOND * np.nanmax(others):
+            codes = nines
     if codes and not (np.delete(numbers, codes) < 0).any():
         doubt = f"'{short(values[codes[0]])}' may mean a missing value"
         place.refuse(codes[0], name, f"{doubt}; leave it empty")
 
 
+def _doubtful_codes(numbers: NDArray[np.float64]) -> list[str]:
+    """Return a note where -1 or -9 is the only value below 0; a scale such as -1, 0, 1 has few values."""
+    known = numbers[np.isfinite(numbers)]
+    below = np.unique(known[known < 0])
+    if below.tolist() not in ([-1.0], [-9.0]) or len(np.unique(known)) <= _STEPS:
+        return []
+    count = int((known < 0).sum())
+    return [
+        f"{below[0]:.0f} is its only value below 0 ({counted(count, 'patient')}): empty it where it means "
+        "missing"
+    ]
+
+
 def _without_unit(
-    name: str, values: list[str], units: dict[int, re.Match[str]], known: Sequence[int], place: RowPlace
+    name: str,
+    values: list[str],
+    units: dict[int, re.Match[str]],
+    known: Sequence[int],
+    place: RowPlace,
+    *,
+    way_out: str,
 ) -> tuple[list[str], str]:
     """Return the values without their unit, which all must share."""
     first = next(iter(units.values()))[2]
@@ -268,10 +298,10 @@ def _without_unit(
         match = units.get(row)
         if match is None:
             other = f"'{short(values[row])}' has no unit, where others are in '{short(first)}'"
-            place.refuse(row, name, f"{other}; write the same unit in all rows, or none")
+            place.refuse(row, name, f"{other}; write the same unit in all rows, or none{way_out}")
         if match[2].casefold() != first.casefold():
             other = f"'{short(values[row])}' is in another unit than '{short(first)}'"
-            place.refuse(row, name, f"{other}; convert the column to one unit")
+            place.refuse(row, name, f"{other}; convert the column to one unit{way_out}")
         values[row] = match[1]
     return values, first
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -145,6 +146,8 @@ def _read_semicolons(file: Path) -> tuple[pa.Table, RowPlace] | None:
     try:
         with file.open(newline="", encoding="utf-8-sig") as text:
             reader = csv.reader(text, delimiter=";", strict=True)
+            if first.removeprefix(codecs.BOM_UTF8).strip().lower() == b"sep=;":
+                next(reader)  # Excel's own line
             header = [tidy(name) for name in next(reader)]
             rows, lines = [], []
             for cells in reader:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reddino.embedding.border import cells_at_border
+from reddino.embedding.comparable import same_settings
 from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.table import StoredTable
 from reddino.foundations.errors import RedDinoError
@@ -140,7 +140,7 @@ def require_same_table(model: PatientModel, meta: Mapping[str, Any]) -> None:
     """Refuse an embedding table of another network, pooling, view or preprocessing."""
     for name in EMBEDDING_KEYS:
         own, other = model.embedding.get(name), meta.get(name)
-        if json.dumps(own, sort_keys=True) != json.dumps(other, sort_keys=True):
+        if not same_settings(own, other):
             what = name.replace("_", " ")
             raise RedDinoError(
                 f"the embedding table does not fit the model of patients: its {what} differs; embed "

@@ -109,8 +109,14 @@ def _header(path: Path, encoding: str) -> tuple[list[str], int]:
             f"{path} begins with an empty line, or is empty: a manifest starts with a line of column names, "
             "at least 'path'"
         )
-    if len(header) == 1 and any(separator in header[0] for separator in ";\t|"):
+    if (
+        len(header) == 1
+        and not header[0].lower().startswith("sep=")
+        and any(separator in header[0] for separator in ";\t|")
+    ):
         raise RedDinoError(f"{path}: columns must be separated by commas; save it as comma-separated CSV")
+    if header[0].lower().startswith("sep="):
+        raise RedDinoError(f"{path} begins with '{header[0]}', which only Excel reads: remove that line")
     if "" in header:
         raise RedDinoError(f"{path}: column {header.index('') + 1} has no name; name it or remove it")
     return header, lines
