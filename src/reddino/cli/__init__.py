@@ -15,6 +15,7 @@ from reddino.cli.networks import export, models, push
 from reddino.cli.options import Several
 from reddino.cli.patients import patients_app
 from reddino.cli.pictures import explore, patches, report
+from reddino.cli.planning import plan_embed
 from reddino.cli.program import app
 from reddino.cli.review import review, review_app
 from reddino.cli.scores import batch, evaluate
@@ -46,6 +47,7 @@ __all__ = [
     "patches",
     "patients_app",
     "plan",
+    "plan_embed",
     "predict",
     "pretrain",
     "push",

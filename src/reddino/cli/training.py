@@ -97,7 +97,15 @@ def pack(
     print_line(f"{out}: {counted(len(packed), 'image')} (fingerprint {packed.fingerprint()})")
 
 
-@app.command
+plan_app = App(
+    name="plan",
+    help="Estimate what a pretraining run, or an embedding pass, takes.",
+    help_format="plaintext",
+)
+app.command(plan_app)
+
+
+@plan_app.default
 def plan(
     recipe: str,
     /,

@@ -1,0 +1,166 @@
+"""Plans of embedding passes: hours, memory and storage, from a short pass over some of the images."""
+
+from __future__ import annotations
+
+import resource
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reddino.api.embedding import embed
+from reddino.embedding.embedding_plan import EmbeddingPlan
+from reddino.embedding.part_files import finished_parts, read_meta
+from reddino.foundations.cores import usable_cores
+from reddino.foundations.errors import RedDinoError
+from reddino.foundations.stages import stage
+from reddino.smears.choices import Subfolders
+from reddino.smears.failures import ImageError
+from reddino.smears.manifest import Manifest
+from reddino.smears.opening import Data, open_data
+from reddino.smears.shards import file_size
+from reddino.views.by_image import ViewsByImage
+from reddino.views.scales import view_diameters
+from reddino.views.spec import ViewSpec
+
+#: Images of the first, short pass, which shows what starting takes.
+_FEW = 4
+#: Further passes, whose differences give the spread, with Student's t of 95 % for so many.
+_PASSES, _STUDENT = 3, 4.303
+#: Images that are opened alone.
+_OPENED = 12
+
+
+def plan_embed(
+    data: Data | Sequence[Data],
+    model: str,
+    *,
+    nodes: int = 1,
+    images: int | None = None,
+    seconds: float = 60.0,
+    find_cells: bool = False,
+    subfolders: Subfolders = "auto",
+    seed: int = 0,
+    **options: Any,
+) -> EmbeddingPlan:
+    """Measure what an embedding pass takes on some of its images, and add up what all of them would.
+
+    Args:
+        data: as for `embed`.
+        model: as for `embed`.
+        nodes: machines like this one that share the images.
+        images: of the whole pass, where `data` is only a sample of them; None: those of `data`.
+        seconds: that the probe takes, about.
+        find_cells: as for `embed`.
+        subfolders: as for `embed`.
+        seed: of the choice of images.
+        options: further arguments of `embed`.
+
+    Raises:
+        RedDinoError: nothing to embed, or a number out of range.
+    """
+    if nodes < 1 or (images is not None and images < 1) or not seconds > 0:
+        raise RedDinoError("a plan needs one node, one image and some seconds, or more of each")
+    manifest = open_data(data, subfolders=subfolders)
+    probe = _Probe(manifest, model, seed, {"find_cells": find_cells, **options})
+    few = min(_FEW, probe.images)
+    probe.run(few)  # loads libraries, and reads files for the first time
+    short = probe.run(few)
+    each = min(probe.images, max(2 * few, int(seconds / _PASSES / short.seconds * few)))
+    passes = [probe.run(each) for _ in range(_PASSES)] if each > few else [short]
+    slopes = [(one.seconds - short.seconds) / (each - few) for one in passes] if each > few else []
+    if not slopes or min(slopes) <= 0:
+        slopes = [one.seconds / one.images for one in passes]
+    mean = float(np.mean(slopes))
+    views = sum(one.views for one in passes)
+    return EmbeddingPlan(
+        images=images or probe.images,
+        sampled=len(probe.seen),
+        nodes=nodes,
+        views_per_image=views / sum(one.images for one in passes),
+        seconds_per_image=mean,
+        spread=_STUDENT * float(np.std(slopes, ddof=1)) / mean / _PASSES**0.5 if len(slopes) > 1 else 0.0,
+        start_seconds=max(0.0, short.seconds - few * mean),
+        open_seconds=probe.opening(find_cells=find_cells),
+        cores=usable_cores(),
+        bytes_read=probe.bytes_read(),
+        bytes_written=sum(one.size for one in passes) / max(1, views),
+        memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        failed=max(one.failed for one in passes),
+        runtime=passes[0].runtime,
+    )
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """One pass of the probe: what it embedded, in how many seconds, and the bytes of its table's parts."""
+
+    images: int
+    views: int
+    failed: int
+    seconds: float
+    size: int
+    runtime: str
+
+
+class _Probe:
+    """Short passes over images of a manifest, in an order that is drawn once."""
+
+    def __init__(self, manifest: Manifest, model: str, seed: int, options: dict[str, Any]) -> None:
+        self._manifest, self._model, self._options = manifest, model, options
+        self._names, self._codes = manifest.images()
+        self._order = np.random.default_rng(seed).permutation(len(self._names))
+        self._next = 0
+        self._view: ViewSpec | None = None
+        self.seen: set[int] = set()
+
+    @property
+    def images(self) -> int:
+        """Images of the manifest."""
+        return len(self._names)
+
+    def run(self, count: int) -> _Pass:
+        """Embed the next `count` images into a folder that is deleted again."""
+        chosen = np.take(self._order, np.arange(self._next, self._next + count), mode="wrap")
+        self._next += count
+        self.seen.update(chosen.tolist())
+        part = self._manifest.select(np.isin(self._codes, chosen))
+        with tempfile.TemporaryDirectory(prefix="reddino-plan-") as name:
+            began = time.perf_counter()
+            report = embed(part, self._model, Path(name) / "table", **self._options)
+            seconds = time.perf_counter() - began
+            meta = read_meta(Path(name) / "table")
+            self._view = ViewSpec(**meta["view"])
+            size = sum(path.stat().st_size for path in finished_parts(Path(name) / "table").values())
+        runtime = f"{report.runtime} {report.precision}"
+        return _Pass(count, report.rows, report.failed, seconds, size, runtime)
+
+    def opening(self, *, find_cells: bool) -> float:
+        """Return the seconds that one thread takes to open an image and cut its views, median."""
+        if self._view is None:
+            raise ValueError("a pass goes before")
+        part = self._manifest.select(np.isin(self._codes, sorted(self.seen)[:_OPENED]))
+        diameters = None if find_cells else view_diameters(part, self._view)
+        views = ViewsByImage(part, self._view, diameters=diameters, find_cells=find_cells)
+        taken = []
+        with stage("opening images alone") as advance:
+            for number in range(len(views)):
+                began = time.perf_counter()
+                try:
+                    opened = views.open(number)
+                    opened.cut(0, len(opened.squares), self._view.output)
+                except ImageError:
+                    continue
+                taken.append(time.perf_counter() - began)
+                advance(number + 1, len(views))
+        return float(np.median(taken)) if taken else 0.0
+
+    def bytes_read(self) -> float:
+        """Return the mean size of the files that were read; of members of shards, their own."""
+        sizes = [file_size(self._manifest.root / self._names[number]) for number in sorted(self.seen)]
+        known = [size for size in sizes if size >= 0]
+        return float(np.mean(known)) if known else 0.0

@@ -1,0 +1,77 @@
+"""The plan of an embedding pass: arithmetic over a short pass that is really run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import reddino
+from reddino.cli import main
+from reddino.embedding.embedding_plan import EmbeddingPlan
+from reddino.foundations.errors import RedDinoError
+from reddino.synthetic.write import write_smears
+
+PLAN = EmbeddingPlan(
+    images=1_000_000, sampled=40, nodes=8, views_per_image=100.0, seconds_per_image=0.5, spread=0.04,
+    start_seconds=10.0, open_seconds=0.1, cores=2, bytes_read=2e6, bytes_written=1600.0, memory=1_500_000_000,
+    failed=0, runtime="openvino fp32",
+)  # fmt: skip
+
+
+def test_plan__adds_up() -> None:
+    assert PLAN.views == 1e8
+    assert PLAN.hours == pytest.approx((125_000 * 0.5 + 10) / 3600)
+    assert PLAN.table_bytes == pytest.approx(1.6e11)
+    assert PLAN.read_rate == pytest.approx(4e6)
+    text = PLAN.text()
+    assert "17.4 hours on 8 nodes" in text
+    assert "160.0 GB of table" in text
+    assert "4.0 MB/s a node, 32.0 MB/s from storage in all" in text
+    assert "(give or take 4 %)" in text
+    assert "bottleneck    the network; opening images takes 10 % of what the cores have" in text
+
+
+def test_plan__names_opening_where_it_holds_the_network_up() -> None:
+    slow = replace(PLAN, open_seconds=0.95, nodes=1, failed=3)
+    assert "opening images takes 95 % of what the cores have: more cores" in slow.text()
+    assert "left out      3 of the 40 images cannot be used" in slow.text()
+    assert "days on 1 node" in slow.text()
+
+
+@pytest.fixture(scope="module")
+def smears(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("smears")
+    write_smears(
+        folder, sources=("mint",), patients_per_source=1, fields_per_patient=6, field_um=40.0, seed=1
+    )
+    return folder / "manifest.csv"
+
+
+def test_plan_embed__measures_a_pass_and_leaves_nothing(
+    smears: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    made = reddino.plan_embed(smears, "morphology", seconds=0.5, images=600)
+    cells = len(reddino.read_manifest(smears))
+    assert made.images == 600
+    assert made.sampled == 6
+    assert made.views_per_image == pytest.approx(cells / 6, rel=0.35)
+    assert made.seconds_per_image > 0
+    assert made.open_seconds > 0
+    assert made.bytes_read > 1000
+    assert made.bytes_written > 4
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_plan_embed__refuses_what_cannot_be_planned(smears: Path) -> None:
+    with pytest.raises(RedDinoError, match="one node, one image and some seconds"):
+        reddino.plan_embed(smears, "morphology", nodes=0)
+
+
+def test_command__keeps_the_plan_of_pretraining(smears: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "embed", str(smears), "--model", "morphology", "--seconds", "0.2"]) == 0
+    assert "bottleneck" in capsys.readouterr().out
+    assert main(["plan", "no-such-recipe"]) == 1
+    assert "no-such-recipe" in capsys.readouterr().err
