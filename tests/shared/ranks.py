@@ -141,6 +141,8 @@ class Ranks:
     def _answer(self) -> list[int]:
         assert self.server.stdout is not None
         line = self.server.stdout.readline()
+        while line.startswith("[Gloo]"):  # torch writes there which processes have met
+            line = self.server.stdout.readline()
         assert line, "the process that starts the runs has died"
         numbers: list[int] = json.loads(line)
         return numbers
