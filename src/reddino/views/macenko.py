@@ -1,4 +1,4 @@
-"""Macenko's normalisation: two stains are separated by their absorbance, and mixed anew as a reference has them.
+"""Macenko's normalisation: two stains are told apart by their absorbance, and mixed as a reference has them.
 
 Macenko et al. 2009, "A method for normalizing histology slides for quantitative analysis" (ISBI), with the
 percentiles of its usual implementations.
@@ -73,9 +73,7 @@ def separate(stained: Absorbance, counted: Absorbance) -> Stains | None:
     if abs(float(vectors[:, 0] @ vectors[:, 1])) > 1 - 1e-9:
         return None
     amounts = np.percentile(counted @ np.linalg.pinv(vectors).T, 100 - EXTREME, axis=0)
-    return Stains(
-        vectors, amounts, float(np.sqrt(variance[1])), float(variance[1] / max(variance[0], 1e-12))
-    )
+    return Stains(vectors, amounts, float(np.sqrt(variance[1])), float(variance[1] / max(variance[0], 1e-12)))
 
 
 def mix_anew(
@@ -97,5 +95,7 @@ def mix_anew(
     mixed = wanted.vectors @ np.diag(wanted.amounts / own.amounts) @ np.linalg.pinv(own.vectors)
     levels = np.log(np.arange(256) + 1.0)
     table = (levels[:, None] - np.log(light)).astype(np.float32).reshape(1, 256, 3)
-    logs = cv2.transform(cv2.LUT(image, table), np.column_stack([mixed, np.log(wanted_light)]).astype(np.float32))
+    logs = cv2.transform(
+        cv2.LUT(image, table), np.column_stack([mixed, np.log(wanted_light)]).astype(np.float32)
+    )
     return np.asarray(cv2.subtract(cv2.exp(logs), (1.0, 1.0, 1.0, 0.0), dtype=cv2.CV_8U), np.uint8)

@@ -45,9 +45,7 @@ def half_and_half(glass: Lab, cells: Lab) -> LabStatistics:
     """
     one, other = lab_statistics(glass), lab_statistics(cells)
     within = (one.spread**2 + other.spread**2) / 2
-    return LabStatistics(
-        (one.mean + other.mean) / 2, np.sqrt(within + ((one.mean - other.mean) / 2) ** 2)
-    )
+    return LabStatistics((one.mean + other.mean) / 2, np.sqrt(within + ((one.mean - other.mean) / 2) ** 2))
 
 
 def transfer(image: Pixels, own: LabStatistics, wanted: LabStatistics) -> Pixels:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
 
 import cv2
@@ -28,13 +28,15 @@ _LEAST = 64
 _DARK = 60.0
 #: Degrees between two stains.
 _ANGLES = (10.0, 85.0)
-#: Absorbance by which colours must differ across the plane of two stains, and how much more than out of it. Red
-#: cells without any nucleus among them stay below: noise and the fringes of lenses.
+#: Absorbance by which colours must differ across the plane of two stains, and how much more than out of it.
+#: Red cells without any nucleus among them stay below: noise and the fringes of lenses.
 _CONTRAST, _PLANAR = 0.035, 1.5
 #: Absorbance below which no stain goes: cameras that correct colours make small negative ones.
-_NEGATIVE = -0.35
-#: Times that a spread, or the amount of a stain, may be stretched: beyond, noise of the camera is.
-_STRETCH = 6.0
+_NEGATIVE = -0.2
+#: Times that a spread, and the amount of a stain, may be stretched: beyond, it is the noise of the camera.
+_SPREAD, _AMOUNT = 4.0, 6.0
+#: Spread of L, and of both a and b together, below which a picture shows nothing, or no colour.
+_FLAT, _GREY = 1.5, 1.5
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,9 @@ def measure_stain(image: Pixels) -> PictureStain | str:
     scale = min(1.0, _SIDE / max(image.shape[:2]))
     small = image
     if scale < 1:
-        small = np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+        small = np.asarray(
+            cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8
+        )
     front = find_foreground(small, model)
     glass = small[front.field & ~front.cells]
     cells = small[front.cells]
@@ -93,9 +97,10 @@ def normalise_stain(image: Pixels, stain: Stain) -> Pixels | str:
         return shown
     if stain == "reinhard":
         own = reinhard_statistics(shown)
-        if (own.spread * _STRETCH < REFERENCE.lab.spread).any():
+        if own.spread[0] < _FLAT or np.hypot(*own.spread[1:]) < _GREY:
             return "it is grey, or has hardly any contrast"
-        return transfer(image, own, REFERENCE.lab)
+        least = np.maximum(own.spread, REFERENCE.lab.spread / _SPREAD)
+        return transfer(image, replace(own, spread=least), REFERENCE.lab)
     stains = macenko_stains(shown)
     wrong = "its pixels have one colour" if stains is None else not_two_stains(stains)
     if stains is None or wrong:
@@ -109,7 +114,7 @@ def not_two_stains(stains: Stains) -> str:
         return "it shows one stain only"
     if stains.angle > _ANGLES[1] or stains.vectors.min() < _NEGATIVE:
         return "its colours are not those of two dyes"
-    if (stains.amounts * _STRETCH < REFERENCE.stains.amounts).any():
+    if (stains.amounts * _AMOUNT < REFERENCE.stains.amounts).any():
         return "one of its stains is hardly there"
     return ""
 
