@@ -20,7 +20,7 @@ from reddino.views.choices import Stain
 from reddino.views.stain_normaliser import StainNormaliser
 
 Picture = NDArray[np.uint8]
-LABORATORIES = ("lilac", "mint")
+LABORATORIES = ("greengrey", "olive")
 SIDE, LABEL, GAP = 260, 20, 6
 
 

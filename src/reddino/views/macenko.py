@@ -76,6 +76,11 @@ def separate(stained: Absorbance, counted: Absorbance) -> Stains | None:
     return Stains(vectors, amounts, float(np.sqrt(variance[1])), float(variance[1] / max(variance[0], 1e-12)))
 
 
+def exchange(own: Stains, wanted: Stains) -> NDArray[np.float64]:
+    """Return what turns the absorbance (3,) of a picture's stains into that of others: (3, 3)."""
+    return np.asarray(wanted.vectors @ np.diag(wanted.amounts / own.amounts) @ np.linalg.pinv(own.vectors))
+
+
 def mix_anew(
     image: Pixels,
     own: Stains,
@@ -92,10 +97,10 @@ def mix_anew(
         light: (3,) 1 + intensity of empty glass in the picture.
         wanted_light: the same in the reference.
     """
-    mixed = wanted.vectors @ np.diag(wanted.amounts / own.amounts) @ np.linalg.pinv(own.vectors)
     levels = np.log(np.arange(256) + 1.0)
     table = (levels[:, None] - np.log(light)).astype(np.float32).reshape(1, 256, 3)
     logs = cv2.transform(
-        cv2.LUT(image, table), np.column_stack([mixed, np.log(wanted_light)]).astype(np.float32)
+        cv2.LUT(image, table),
+        np.column_stack([exchange(own, wanted), np.log(wanted_light)]).astype(np.float32),
     )
     return np.asarray(cv2.subtract(cv2.exp(logs), (1.0, 1.0, 1.0, 0.0), dtype=cv2.CV_8U), np.uint8)

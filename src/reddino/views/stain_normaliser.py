@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from reddino.foundations.counting import counted
 from reddino.rbc.foreground import find_foreground, model_stain
 from reddino.views.choices import Stain
-from reddino.views.macenko import Stains, absorbance, mix_anew, separate
+from reddino.views.macenko import Stains, absorbance, exchange, mix_anew, separate
 from reddino.views.reinhard import LabStatistics, half_and_half, to_lab, transfer
 from reddino.views.stain_reference import REFERENCE
 
@@ -35,6 +35,9 @@ _CONTRAST, _PLANAR = 0.035, 1.5
 _NEGATIVE = -0.2
 #: Times that a spread, and the amount of a stain, may be stretched: beyond, it is the noise of the camera.
 _SPREAD, _AMOUNT = 4.0, 6.0
+#: Absorbance below zero at which a normalised pixel is too bright, and the fractions of glass and of cells that
+#: may be; and the largest spread of normalised glass.
+_BRIGHT, _BRIGHT_GLASS, _BRIGHT_CELLS, _ROUGH = -0.15, 0.05, 0.003, 0.15
 #: Spread of L, and of both a and b together, below which a picture shows nothing, or no colour.
 _FLAT, _GREY = 1.5, 1.5
 
@@ -102,10 +105,23 @@ def normalise_stain(image: Pixels, stain: Stain) -> Pixels | str:
         least = np.maximum(own.spread, REFERENCE.lab.spread / _SPREAD)
         return transfer(image, replace(own, spread=least), REFERENCE.lab)
     stains = macenko_stains(shown)
-    wrong = "its pixels have one colour" if stains is None else not_two_stains(stains)
+    wrong = "its pixels have one colour" if stains is None else why_not_exchanged(shown, stains)
     if stains is None or wrong:
         return wrong
     return mix_anew(image, stains, REFERENCE.stains, shown.light, REFERENCE.light)
+
+
+def why_not_exchanged(shown: PictureStain, stains: Stains) -> str:
+    """Return why the stains of a picture cannot be exchanged for those of the reference; "" where they can."""
+    if wrong := not_two_stains(stains):
+        return wrong
+    turned = exchange(stains, REFERENCE.stains).T
+    glass, cells = (absorbance(pixels, shown.light) @ turned for pixels in (shown.glass, shown.cells))
+    bright_glass, bright_cells = ((one.min(axis=1) < _BRIGHT).mean() for one in (glass, cells))
+    rough = glass.std(axis=0).max() > _ROUGH
+    if rough or bright_glass > _BRIGHT_GLASS or bright_cells > _BRIGHT_CELLS:
+        return "in other stains, its glass or its cells would have false colours"
+    return ""
 
 
 def not_two_stains(stains: Stains) -> str:
