@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from dyed_pictures import DYES, dyed
 
+from reddino.smears.decode import decode_image
+from reddino.smears.manifest import read_manifest
 from reddino.views.choices import Stain
 from reddino.views.stain_normaliser import StainNormaliser, normalise_stain
 from reddino.views.stain_reference import REFERENCE
@@ -132,3 +135,20 @@ def test_reference__is_the_one_that_tables_were_made_with() -> None:
     assert REFERENCE.stains.amounts.tolist() == [0.93, 1.53]
     assert np.linalg.norm(REFERENCE.stains.vectors, axis=0) == pytest.approx([1, 1], abs=1e-2)
     assert DYES.shape == REFERENCE.stains.vectors.shape
+
+
+@pytest.mark.smears
+@pytest.mark.parametrize("stain", BOTH)
+def test_normalise__brings_real_laboratories_nearer(smears: Path, stain: Stain) -> None:
+    # Two laboratories of which one stains red cells pink on green glass, the other purple on pink.
+    found: dict[str, list[list[np.ndarray]]] = {}
+    for source in ("sigtuple_fields", "txl_pbc"):
+        manifest = read_manifest(smears / source / "manifest.csv")
+        images = [decode_image(manifest.root / name) for name in manifest.images()[0][:6]]
+        pairs = [(image, normalise_stain(image, stain)) for image in images]
+        kept = [pair for pair in pairs if not isinstance(pair[1], str)]
+        assert len(kept) >= 3
+        found[source] = [[one.mean(axis=(0, 1)) for one in side] for side in zip(*kept, strict=True)]
+    one, other = (np.array(sides).mean(axis=1) for sides in found.values())
+    before, after = np.abs(one - other).mean(axis=1)
+    assert after < before

@@ -26,7 +26,7 @@ STAINED = PLAIN.model_copy(update={"stain": "reinhard"})
 
 
 @pytest.fixture(scope="module")
-def smears(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+def fields(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
     """Two fields of cells that are listed, and one of empty glass with a mark in it."""
     folder = tmp_path_factory.mktemp("dyed")
     glass = np.clip(np.random.default_rng(0).normal(210, 2, (240, 240, 3)), 0, 255).astype(np.uint8)
@@ -46,31 +46,31 @@ def cut(manifest: Manifest, spec: ViewSpec, number: int, **options: Any) -> np.n
 
 
 @pytest.mark.parametrize("stain", ["reinhard", "macenko"])
-def test_views__are_cut_from_the_normalised_picture(smears: Manifest, stain: Any) -> None:
-    (view,) = cut(smears, ViewSpec(kind="image", output=240, stain=stain), 0)
+def test_views__are_cut_from_the_normalised_picture(fields: Manifest, stain: Any) -> None:
+    (view,) = cut(fields, ViewSpec(kind="image", output=240, stain=stain), 0)
     assert np.array_equal(view, normalise_stain(dyed(), stain))
 
 
 @pytest.mark.parametrize("kind", ["cells", "image", "patches", "random"])
-def test_views__are_the_same_whether_opened_or_placed_first(smears: Manifest, kind: Any) -> None:
+def test_views__are_the_same_whether_opened_or_placed_first(fields: Manifest, kind: Any) -> None:
     spec = STAINED.model_copy(update={"kind": kind})
-    views, failures = ViewsByImage(smears, spec), Failures()
+    views, failures = ViewsByImage(fields, spec), Failures()
     squares, _ = views.place_all(failures)
     placed = np.concatenate([stack for _, stack in views.cut_all(squares, failures, at_most=2)])
-    opened = np.concatenate([cut(smears, spec, number) for number in range(3)])
+    opened = np.concatenate([cut(fields, spec, number) for number in range(3)])
     assert np.array_equal(placed, opened)
     assert not np.array_equal(
-        placed, np.concatenate([cut(smears, spec.model_copy(update={"stain": "none"}), n) for n in range(3)])
+        placed, np.concatenate([cut(fields, spec.model_copy(update={"stain": "none"}), n) for n in range(3)])
     )
 
 
-def test_views__of_a_cell_are_the_same_alone_and_among_others(smears: Manifest) -> None:
-    alone = smears.select(np.arange(len(smears)) == 4)
-    assert np.array_equal(cut(alone, STAINED, 0)[0], cut(smears, STAINED, 1)[1])
+def test_views__of_a_cell_are_the_same_alone_and_among_others(fields: Manifest) -> None:
+    alone = fields.select(np.arange(len(fields)) == 4)
+    assert np.array_equal(cut(alone, STAINED, 0)[0], cut(fields, STAINED, 1)[1])
 
 
-def test_views__of_cells_that_are_found_lie_where_they_lay_before(smears: Manifest) -> None:
-    images = Manifest(pa.table({"path": ["a.png", "b.png"], "source": ["lab"] * 2}), smears.root)
+def test_views__of_cells_that_are_found_lie_where_they_lay_before(fields: Manifest) -> None:
+    images = Manifest(pa.table({"path": ["a.png", "b.png"], "source": ["lab"] * 2}), fields.root)
     spec = ViewSpec(kind="cells", side=1.6, unit="diameters", output=32, scale="picture")
     stained = spec.model_copy(update={"stain": "macenko"})
     for number in range(2):
@@ -81,18 +81,18 @@ def test_views__of_cells_that_are_found_lie_where_they_lay_before(smears: Manife
         assert not np.array_equal(plain.cut(0, 1, 32), found.cut(0, 1, 32))
 
 
-def test_views__keep_count_of_pictures_that_stay_as_they_are(smears: Manifest) -> None:
-    views = ViewsByImage(smears, STAINED)
+def test_views__keep_count_of_pictures_that_stay_as_they_are(fields: Manifest) -> None:
+    views = ViewsByImage(fields, STAINED)
     cells = [views.open(number).cut(0, 3, 40) for number in range(3)]
     assert list(views.stains.left) == ["empty.png"]
-    assert np.array_equal(cells[2], cut(smears, PLAIN, 2))
+    assert np.array_equal(cells[2], cut(fields, PLAIN, 2))
 
 
 def test_views__estimate_the_stain_of_a_picture_once(
-    smears: Manifest, monkeypatch: pytest.MonkeyPatch
+    fields: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[str] = []
-    views = ViewsByImage(smears, STAINED)
+    views = ViewsByImage(fields, STAINED)
     monkeypatch.setattr(type(views.stains), "of", lambda _, name, pixels: seen.append(name) or pixels)
     opened = views.open(0)
     for start in range(3):
@@ -110,10 +110,10 @@ def test_metadata__lack_the_stain_where_there_is_none() -> None:
         make_view(kind="cells", stain="vahadane")
 
 
-def test_tables__of_different_stains_are_not_compared(smears: Manifest, tmp_path: Path) -> None:
+def test_tables__of_different_stains_are_not_compared(fields: Manifest, tmp_path: Path) -> None:
     for stain in ("none", "reinhard"):
         report = reddino.embed(
-            smears, "colour-histogram", tmp_path / stain, stain=stain, image_size=32, unit="px", side=40
+            fields, "colour-histogram", tmp_path / stain, stain=stain, image_size=32, unit="px", side=40
         )
         assert report.unnormalised == (stain == "reinhard")
     plain, stained = (read_embeddings(tmp_path / stain) for stain in ("none", "reinhard"))
@@ -124,31 +124,5 @@ def test_tables__of_different_stains_are_not_compared(smears: Manifest, tmp_path
         require_same_views({"plain": plain, "stained": stained})
     with pytest.raises(RedDinoError, match="stain"):
         reddino.embed(
-            smears, "colour-histogram", tmp_path / "none", stain="macenko", image_size=32, unit="px", side=40
+            fields, "colour-histogram", tmp_path / "none", stain="macenko", image_size=32, unit="px", side=40
         )
-
-
-def test_classifier__predicts_in_the_stain_that_it_learned_on(tmp_path: Path) -> None:
-    from_labs = {"one": dyed(), "two": dyed((245, 225, 215), strength=0.7)}
-    rows = []
-    for lab, image in from_labs.items():
-        for number in range(4):
-            (tmp_path / lab).mkdir(exist_ok=True)
-            cv2.imwrite(str(tmp_path / lab / f"{number}.png"), np.roll(image, 37 * number, axis=1)[..., ::-1])
-            for place, label in enumerate(("round", "long") * 4):
-                at = {"x": 25.0 + 25 * place, "y": 40.0 + 20 * place, "cell_diameter": 26.0}
-                rows.append({"path": f"{lab}/{number}.png", "source": lab, "label": label, **at})
-    manifest = Manifest(pa.table({key: [row[key] for row in rows] for key in rows[0]}), tmp_path)
-    reddino.embed(manifest, "colour-histogram", tmp_path / "table", stain="reinhard", image_size=32)
-    made = reddino.fit(
-        manifest, tmp_path / "c", model="colour-histogram", image_size=32, stain="reinhard", folds=2
-    )
-    assert made.view.stain == "reinhard"
-    on_smears = reddino.predict(tmp_path / "c", manifest, kinds=False)
-    on_table = reddino.predict(tmp_path / "c", tmp_path / "table", kinds=False)
-    assert on_smears.probabilities == pytest.approx(on_table.probabilities)
-    reddino.embed(manifest, "colour-histogram", tmp_path / "plain", image_size=32)
-    with pytest.raises(RedDinoError, match="stain"):
-        reddino.predict(tmp_path / "c", tmp_path / "plain", kinds=False)
-    with pytest.raises(RedDinoError, match="stain would do nothing"):
-        reddino.fit(tmp_path / "table", tmp_path / "d", stain="macenko")
