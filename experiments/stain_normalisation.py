@@ -39,6 +39,8 @@ from side_by_side import summary
 STAINS: tuple[Stain, ...] = get_args(Stain)
 #: Labels among which the batch effect is measured, where a task has several sources: red cells alone.
 RED = ("RBC", "normal", "auto_round")
+#: What is printed of it: all that needs no class.
+MEASURES = ("source told", "source silhouette", "iLISI", "kBET", "variance by source")
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -156,6 +158,8 @@ def batch_lines(reports: Mapping[str, BatchReport]) -> list[str]:
     lines = [f"batch effect among {first.rows:,} red cells ({json.dumps(dict(first.sources))})"]
     lines.append(f"| measure | {' | '.join(reports)} |")
     for number, measure in enumerate(first.measures):
+        if measure.name not in MEASURES:
+            continue
         values = [f"{one.measures[number].value:.3f}" for one in reports.values()]
         lines.append(f"| {measure.name} | {' | '.join(values)} |")
     return lines

@@ -17,6 +17,7 @@ from reddino.classification.predicted_kinds import kinds_of_vectors
 from reddino.embedding.kinds import KindReader
 from reddino.embedding.table import read_embeddings
 from reddino.foundations.errors import RedDinoError
+from reddino.smears.decode import decode_image
 from reddino.smears.manifest import Manifest
 from reddino.views.cutting import cut_square
 from reddino.views.spec import ViewSpec
@@ -62,7 +63,7 @@ def test_looks__are_those_that_the_network_sees(dyed_smears: Manifest) -> None:
     found = look_at(emb.table, dyed_smears.root, view, emb.strings("source"), pictures=1, cells=1)
     row = int(found.rows[0])
     x, y, side = (emb.numbers(name)[row] for name in ("view_x", "view_y", "view_side"))
-    image = cv2.imread(str(dyed_smears.root / emb.strings("path")[row]))[..., ::-1].copy()
+    image = decode_image(dyed_smears.root / emb.strings("path")[row])
     seen = normalise_stain(image, "reinhard")
     assert not isinstance(seen, str)
     assert np.array_equal(found.views[0], cut_square(seen, x, y, side, SIDE))

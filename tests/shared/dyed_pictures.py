@@ -38,4 +38,5 @@ def dyed(
             amounts[..., 0] += strength * rng.uniform(0.8, 1.2) * core
     amounts = cv2.GaussianBlur(amounts, (0, 0), 1.0)
     pixels = np.array(light) * np.exp(-amounts.astype(np.float64) @ dyes.T)
-    return np.clip(np.rint(pixels + rng.normal(0, noise, pixels.shape)), 0, 255).astype(np.uint8)
+    noisy = np.rint(pixels + rng.normal(0, noise, pixels.shape))
+    return np.asarray(np.clip(noisy, 0, 255), np.uint8)

@@ -93,7 +93,12 @@ def test_views__estimate_the_stain_of_a_picture_once(
 ) -> None:
     seen: list[str] = []
     views = ViewsByImage(fields, STAINED)
-    monkeypatch.setattr(type(views.stains), "of", lambda _, name, pixels: seen.append(name) or pixels)
+
+    def of(_: object, name: str, pixels: np.ndarray) -> np.ndarray:
+        seen.append(name)
+        return pixels
+
+    monkeypatch.setattr(type(views.stains), "of", of)
     opened = views.open(0)
     for start in range(3):
         opened.cut(start, start + 1, 40)

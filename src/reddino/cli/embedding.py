@@ -138,8 +138,6 @@ def embed(
         complain(f"{report.at_border} cells are cut by the border of their image (column at_border).")
     if report.borrowed:
         complain(f"{report.borrowed} images show too few red cells to measure; they took others' scale.")
-    if report.unnormalised:
-        complain(f"{report.unnormalised} images kept their colours: their stain could not be estimated.")
     for verdict in verdicts:
         show_domain(verdict, "pretraining cells")
     resumed = f" ({report.resumed:,} of them from before)" if report.resumed else ""
