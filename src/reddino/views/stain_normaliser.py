@@ -35,8 +35,8 @@ _CONTRAST, _PLANAR = 0.035, 1.5
 _NEGATIVE = -0.2
 #: Times that a spread, and the amount of a stain, may be stretched: beyond, it is the noise of the camera.
 _SPREAD, _AMOUNT = 4.0, 6.0
-#: Absorbance below zero at which a normalised pixel is too bright, and the fractions of glass and of cells that
-#: may be; and the largest spread of normalised glass.
+#: Absorbance below zero at which a normalised pixel is too bright, the fractions of glass and of cells that
+#: may be so, and the largest spread of normalised glass.
 _BRIGHT, _BRIGHT_GLASS, _BRIGHT_CELLS, _ROUGH = -0.15, 0.05, 0.003, 0.15
 #: Spread of L, and of both a and b together, below which a picture shows nothing, or no colour.
 _FLAT, _GREY = 1.5, 1.5
@@ -112,7 +112,7 @@ def normalise_stain(image: Pixels, stain: Stain) -> Pixels | str:
 
 
 def why_not_exchanged(shown: PictureStain, stains: Stains) -> str:
-    """Return why the stains of a picture cannot be exchanged for those of the reference; "" where they can."""
+    """Return why the stains of a picture cannot be exchanged for the reference's; "" where they can."""
     if wrong := not_two_stains(stains):
         return wrong
     turned = exchange(stains, REFERENCE.stains).T
