@@ -26,7 +26,7 @@ from reddino.smears.manifest import Manifest
 from reddino.smears.readings import Readings
 from reddino.views.cutting import Pixels, require_inside, require_sides
 from reddino.views.listed import ListedCells, require_cells, starts
-from reddino.views.opened import OpenedImage, nothing_of, size_of
+from reddino.views.opened import OpenedImage, nothing_of
 from reddino.views.placing import Squares, inside, new_squares, place
 from reddino.views.scales import Diameters, by_source
 from reddino.views.spec import ViewSpec
@@ -116,11 +116,11 @@ class ViewsByImage:
                 return nothing_of(number, self.names[number], self.stains)
             pixels = self._decode(number)
             unit = self._units(which, self._measured(number, pixels))
-            squares = self._cells.squares(number, which, unit=unit, size=size_of(pixels), spec=self.spec)
+            squares = self._cells.squares(number, which, unit=unit, size=_size(pixels), spec=self.spec)
             return self._without_dropped(self._to_cut(number, pixels, squares))
         pixels = self._decode(number)
         diameter = np.array([self._measured(number, pixels)])
-        squares, dropped = self._place_fields(np.array([number]), size_of(pixels)[None], diameter)
+        squares, dropped = self._place_fields(np.array([number]), _size(pixels)[None], diameter)
         require_sides(self._path(number), pixels, squares["side"])
         return self._opened(number, pixels, squares, dropped)
 
@@ -261,7 +261,7 @@ class ViewsByImage:
                     return None
                 pixels = self._decode(number)
                 diameter[number] = self._measured(number, pixels)
-                size[number] = size_of(pixels)
+                size[number] = _size(pixels)
             except ImageError as error:
                 return error
             return None
@@ -328,5 +328,10 @@ class ViewsByImage:
         """Leave out the squares that leave the image, where the views are to be dropped there."""
         if self.spec.border == "pad":
             return image
-        fits = inside(image.squares, size_of(image.pixels))
+        fits = inside(image.squares, _size(image.pixels))
         return replace(image, squares=image.squares[fits], dropped=image.squares["row"][~fits])
+
+
+def _size(pixels: Pixels) -> NDArray[np.float64]:
+    """Return the width and height (2,)."""
+    return np.array([pixels.shape[1], pixels.shape[0]], dtype=np.float64)

@@ -47,8 +47,3 @@ def nothing_of(number: int, name: str, stains: StainNormaliser) -> OpenedImage:
     """Return an image that is not read, since nothing is to be cut from it."""
     none = new_squares(number, np.empty(0, np.int64), np.empty((0, 2)), np.empty(0))
     return OpenedImage(number, np.empty((0, 0, 3), np.uint8), none, none["row"], name, stains)
-
-
-def size_of(pixels: Pixels) -> NDArray[np.float64]:
-    """Return the width and height (2,)."""
-    return np.array([pixels.shape[1], pixels.shape[0]], dtype=np.float64)
