@@ -427,6 +427,20 @@ def test_embed__wants_a_side_with_its_unit(
     assert "give both" in one_sentence(capsys.readouterr().err)
 
 
+def test_stain__of_embed_and_fit_is_recorded_and_another_word_refused(
+    smear_folder: Path, tmp_path: Path
+) -> None:
+    data, how = str(smear_folder / "manifest.csv"), ["--image-size", "28", "--stain", "reinhard"]
+    model = ["--model", "colour-histogram"]
+    assert cli.main(["embed", data, *model, "--out", str(tmp_path / "t"), *how]) == 0
+    assert read_embeddings(tmp_path / "t").meta["view"]["stain"] == "reinhard"
+    rare = ["--drop", "burr", "ring-stage parasite", "--folds", "2"]
+    assert cli.main(["fit", data, *model, "--out", str(tmp_path / "c"), *how, *rare]) == 0
+    assert json.loads((tmp_path / "c" / "classifier.json").read_text())["view"]["stain"] == "reinhard"
+    with pytest.raises(SystemExit):
+        cli.main(["embed", data, "--out", str(tmp_path / "u"), "--stain", "vahadane"])
+
+
 def test_embed__takes_a_quoted_pattern_finds_cells_and_pools_them_by_field(
     smear_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

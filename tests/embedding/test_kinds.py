@@ -131,6 +131,7 @@ def test_saved_head__of_two_fits_is_refused(tmp_path: Path) -> None:
         (ViewSpec(kind="cells", output=112), "cls", "field", "a row is not one view"),
         (ViewSpec(kind="cells", output=112), "tokens", "view", "a row is not one view"),
         (ViewSpec(kind="cells", output=112, mask_centre=1.2), "cls", "view", "masked"),
+        (ViewSpec(kind="cells", output=112, stain="macenko"), "cls", "view", "stain is normalised"),
     ],
 )
 def test_kinds__are_refused_of_other_views(spec: ViewSpec, pooling: str, per: str, reason: str) -> None:

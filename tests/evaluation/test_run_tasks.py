@@ -306,6 +306,8 @@ def test_tables__of_the_source_s_scale_keep_their_name_and_others_get_one(tmp_pa
 
     own, former = name(side=1.6, unit="diameters"), name(side=1.6, unit="diameters", scale="source")
     assert own == {**former, "scale": "picture"}
+    assert "stain" not in own  # as those that were there before there was a choice
+    assert name(stain="macenko")["stain"] == "macenko"
     # Views in pixels have no scale.
     assert "scale" not in name(side=64, unit="px")
     file = tmp_path / "tasks.yaml"

@@ -94,7 +94,7 @@ def fit(
         failures: takes the images that could not be used; they are listed in the folder too.
         progress: called with views or steps done and planned.
         notice: called with what is odd about the input, if anything; None logs it.
-        options: `border` and `mask_centre` of the views, and when fine-tuning fields of
+        options: `border`, `mask_centre` and `stain` of the views, and when fine-tuning fields of
             `reddino.classification.finetune.TuneSettings`, such as `epochs` and `lr`.
 
     Raises:
@@ -110,7 +110,7 @@ def fit(
     }
     failures = Failures() if failures is None else failures
     views: dict[str, Any] = {
-        str(name): options.pop(name) for name in ("border", "mask_centre") if name in options
+        str(name): options.pop(name) for name in ("border", "mask_centre", "stain") if name in options
     }
     if options and not fine_tune:
         raise RedDinoError(f"only fine-tuning takes {', '.join(sorted(options))}: add --fine-tune")
@@ -146,7 +146,7 @@ def fit(
 
 def _refuse_with_table(table: object, **views: Any) -> None:
     """Refuse options on what to embed where a table is given, which would be ignored."""
-    usual = {"scale": "picture", "pooling": "cls", "border": "pad", "mask_centre": 0.0}
+    usual = {"scale": "picture", "pooling": "cls", "border": "pad", "mask_centre": 0.0, "stain": "none"}
     idle = [name for name, value in views.items() if value != usual.get(name)]
     if idle:
         raise RedDinoError(

@@ -109,7 +109,7 @@ def embed(
         notice: called with what is odd about the input, if anything; None logs it.
         compared: called with how the cells lie to those of the model's pretraining, where it keeps any.
         options: further fields of `reddino.views.spec.ViewSpec`: `border`, `per_image`, `seed`,
-            `mask_centre`.
+            `mask_centre`, `stain`.
 
     Raises:
         RedDinoError: nothing to embed, an unknown model, or a folder that holds another table.

@@ -140,6 +140,8 @@ def _tune_options(
     found = [] if model is None else ["--model", model]
     if {"side", "unit"} <= set(view):
         found += ["--side", str(view["side"]), "--unit", str(view["unit"])]
+    if "stain" in view:
+        found += ["--stain", str(view["stain"])]
     if group_by is not None:
         found += ["--group-by", group_by]
     if join_sources:

@@ -70,8 +70,8 @@ def evaluate(
         drop: labels to leave out; short for a class map.
         rename: old label to new; short for a class map.
         shots: training cells a class, for few-shot; a task each. None: `reddino.evaluation.task_file.SHOTS`.
-        embedding: `view`, `side`, `unit`, `scale`, `pooling` and `image_size` as in `embed`, for `data`; with
-            a task file `image_size` alone, in place of that of its tasks.
+        embedding: `view`, `side`, `unit`, `scale`, `stain`, `pooling` and `image_size` as in `embed`, for
+            `data`; with a task file `image_size` alone, in place of that of its tasks.
         device: as in `embed`.
         batch_size: as in `embed`.
         family: what the names of our models hold, for the improvements in the paper's layout; None: what the

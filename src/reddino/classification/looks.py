@@ -18,6 +18,7 @@ from reddino.smears.decode import decode_image
 from reddino.smears.readings import Readings
 from reddino.views.cutting import cut_square
 from reddino.views.spec import DEFAULT_SIDES, ViewSpec
+from reddino.views.stain_normaliser import StainNormaliser
 
 Numbers = npt.NDArray[np.int64]
 Real = npt.NDArray[np.float64]
@@ -71,12 +72,13 @@ def look_at(
     diameter = _numbers(table, "cell_diameter")[rows]
     if view.unit == "diameters":
         diameter = side / view.side
+    stains = StainNormaliser(view.stain)  # what could not be normalised was reported by the pass
     readings, views = Readings(table), np.zeros((len(rows), SIDE, SIDE, 3), np.uint8)
     usable = np.zeros(len(rows), np.bool_)
     chosen = np.array([paths[row] for row in rows.tolist()], dtype=object)
     for path in dict.fromkeys(chosen.tolist()):
         try:
-            image = decode_image(root / path, **readings.of(path))
+            image = stains.of(path, decode_image(root / path, **readings.of(path)))
         except RedDinoError:
             continue  # it was listed when it was embedded
         for place in np.flatnonzero(chosen == path).tolist():

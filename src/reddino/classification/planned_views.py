@@ -101,6 +101,7 @@ def batches(
     stacks = plan.views.cut_all(plan.squares, failed, at_most=batch_size, see=see)
     with closing(prefetch(rebatch(stacks, batch_size))) as work:
         yield from work
+    plan.views.stains.report()
     for path, reason in relative_failures(failed, plan.manifest):
         failures.add(path, reason)
 

@@ -58,7 +58,9 @@ def kinds_of_vectors(emb: Embeddings, reader: KindReader, *, found: bool = False
         return CellKinds(tuple(emb.strings(KIND)), emb.numbers(KIND_PROBABILITY))
     view = emb.meta.get("view", {})
     same = (view.get("kind"), view.get("side"), view.get("unit")) == ("cells", SIDE, "diameters")
-    plain = same and not view.get("mask_centre") and emb.meta.get("per", "view") == "view"
+    plain = (
+        same and not view.get("mask_centre") and "stain" not in view and emb.meta.get("per", "view") == "view"
+    )
     made = (str(emb.meta["weights_hash"]), str(emb.meta["pooling"]), emb.meta["preprocessing"])
     if not plain or not reader.head.takes(*made):
         return None

@@ -44,7 +44,7 @@ def note_domain(
         The verdicts; None where the model keeps nothing, the views are others than it is pretrained on, or
         the table has more than `MOST_ROWS` rows.
     """
-    usual = (spec.kind, spec.side, spec.unit) == ("cells", *DEFAULT_SIDES["cells"])
+    usual = (spec.kind, spec.side, spec.unit, spec.stain) == ("cells", *DEFAULT_SIDES["cells"], "none")
     folder = Path(as_folder(name))
     if not usual or pooling != "cls" or not 0 < rows <= MOST_ROWS or not (folder / CARD).is_file():
         return None

@@ -23,7 +23,7 @@ from reddino.cli.trust_tables import class_trust_table
 from reddino.foundations.counting import counted
 from reddino.networks.choices import VectorPooling
 from reddino.smears.choices import Subfolders
-from reddino.views.choices import Border, Scale, Unit
+from reddino.views.choices import Border, Scale, Stain, Unit
 
 
 @app.command
@@ -47,6 +47,7 @@ def fit(
     pooling: VectorPooling = "cls",
     image_size: int | None = None,
     border: Border = "pad",
+    stain: Stain = "none",
     device: str = "auto",
     folds: int = 5,
     seed: int = 0,
@@ -79,6 +80,7 @@ def fit(
         pooling: class token, mean of the patch tokens, or both.
         image_size: pixels of the network's input; the model's own if not given.
         border: mirror the image where a view reaches past it, or leave such views out.
+        stain: bring the colours of each picture to one Romanowsky stain first; `predict` then does so too.
         device: auto, cpu, cuda or cuda:N.
         folds: folds of whole groups for choice and calibration; fine-tuning holds one part of so many out.
         seed: of every random choice.
@@ -116,6 +118,7 @@ def fit(
             pooling=pooling,
             image_size=image_size,
             border=border,
+            stain=stain,
             device=device,
             folds=folds,
             seed=seed,

@@ -19,7 +19,7 @@ from reddino.foundations.counting import counted
 from reddino.networks.choices import ChannelOrder, Pooling
 from reddino.networks.shipped import DEFAULT_MODEL
 from reddino.smears.choices import Subfolders
-from reddino.views.choices import Border, Scale, Unit, ViewKind
+from reddino.views.choices import Border, Scale, Stain, Unit, ViewKind
 
 
 @app.command
@@ -52,6 +52,7 @@ def embed(
     per_image: int = 8,
     seed: int = 0,
     mask_centre: float = 0.0,
+    stain: Stain = "none",
     subfolders: Subfolders = "auto",
 ) -> None:
     """Embed cells or images into a table; the same command continues a pass that was interrupted.
@@ -84,6 +85,7 @@ def embed(
         per_image: number of random views an image.
         seed: of the random views.
         mask_centre: diameter of a disc filled at each centre, in cell diameters (a control: 1.2); 0: none.
+        stain: bring the colours of each picture to one Romanowsky stain before views are cut from it.
         subfolders: what those of a folder of images stand for; auto goes by their names, and prints it.
     """
     show_log()
@@ -117,6 +119,7 @@ def embed(
             per_image=per_image,
             seed=seed,
             mask_centre=mask_centre,
+            stain=stain,
             subfolders=subfolders,
             failures=failures,
             progress=progress,

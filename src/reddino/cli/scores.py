@@ -14,7 +14,7 @@ from reddino.cli.program import app
 from reddino.cli.terminal import complain, print_line, progress_bar, show_tables
 from reddino.evaluation.choices import PUBLISHED, OptionalClassifier, Protocol
 from reddino.networks.choices import VectorPooling
-from reddino.views.choices import Scale, Unit, ViewKind
+from reddino.views.choices import Scale, Stain, Unit, ViewKind
 
 
 @app.command
@@ -48,6 +48,7 @@ def evaluate(
     side: float | None = None,
     unit: Unit | None = None,
     scale: Scale = "picture",
+    stain: Stain = "none",
     pooling: VectorPooling = "cls",
     image_size: int | None = None,
     device: str = "auto",
@@ -89,6 +90,7 @@ def evaluate(
         side: of a view, as in embed.
         unit: of the side.
         scale: of a unit in diameters, as in embed.
+        stain: to which colours are brought, as in embed.
         pooling: class token, mean of the patch tokens, or both.
         image_size: pixels of the network's input; the model's own if not given.
         device: auto, cpu, cuda or cuda:N.
@@ -126,6 +128,7 @@ def evaluate(
             "side": side,
             "unit": unit,
             "scale": scale,
+            "stain": stain,
             "pooling": pooling,
             "image_size": image_size,
         },

@@ -19,7 +19,8 @@ from reddino.smears.contents import Content, read_content, require_unchanged
 from reddino.smears.failures import Failures, ImageError
 from reddino.smears.manifest import Manifest
 from reddino.smears.sketches import sketch_of
-from reddino.views.by_image import OpenedImage, ViewsByImage
+from reddino.views.by_image import ViewsByImage
+from reddino.views.opened import OpenedImage
 from reddino.views.placing import Squares
 
 Entries = TypeVar("Entries", bound=npt.NDArray[Any])

@@ -50,6 +50,8 @@ class EmbedReport:
         at_border: rows of cells that the border of their image cuts.
         borrowed: images, of those opened by this pass, with too few red cells to measure, which took the
             diameter of others.
+        unnormalised: images, of those opened by this pass, whose stain could not be estimated, so that their
+            colours were left as they are.
         not_finite: views (or fields) that were left out, since their vectors hold NaN or infinity, or numbers
             beyond the type in which they are stored.
         resumed: rows that an earlier, interrupted pass had written.
@@ -67,6 +69,7 @@ class EmbedReport:
     not_finite: int = 0
     at_border: int = 0
     borrowed: int = 0
+    unnormalised: int = 0
     runtime: str = "none"
     precision: str = "fp32"
 
@@ -160,6 +163,8 @@ def embed_manifest(
     if views.by_picture is not None:
         views.by_picture.report()
         report = replace(report, borrowed=len(views.borrowed()))
+    views.stains.report()
+    report = replace(report, unnormalised=len(views.stains.left))
     for path, reason in failed:
         if failures is not None:
             failures.add(path, reason)

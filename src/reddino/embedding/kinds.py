@@ -296,6 +296,8 @@ def require_kind_views(view: ViewSpec, pooling: str, per: str) -> None:
         if (view.side, view.unit) != (SIDE, "diameters")
         else "the cells are masked"
         if view.mask_centre
+        else "their stain is normalised"
+        if view.stain != "none"
         else "a row is not one view"
         if per != "view" or pooling == "tokens"
         else ""
@@ -303,7 +305,7 @@ def require_kind_views(view: ViewSpec, pooling: str, per: str) -> None:
     if wrong:
         raise RedDinoError(
             f"kinds are read from views of {SIDE} diameters around each cell, but {wrong}: leave --kinds "
-            "out, or embed cells without --side, --unit, --mask-centre and --per"
+            "out, or embed cells without --side, --unit, --mask-centre, --stain and --per"
         )
 
 

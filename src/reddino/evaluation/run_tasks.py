@@ -105,6 +105,8 @@ def table_options(task: Task) -> dict[str, Any]:
     options = task.embedding()
     if task.scale == "source" or task.unit == "px" or task.view == "image":
         del options["scale"]
+    if task.stain == "none":  # as they were named before there was a choice
+        del options["stain"]
     return options
 
 

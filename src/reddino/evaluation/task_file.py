@@ -17,7 +17,7 @@ from reddino.foundations.package_data import recipe_folder
 from reddino.foundations.structured import first_fault, read_yaml
 from reddino.networks.choices import VectorPooling
 from reddino.smears.opening import open_data
-from reddino.views.choices import Scale, Unit, ViewKind
+from reddino.views.choices import Scale, Stain, Unit, ViewKind
 
 Checked = TypeVar("Checked", bound=Question)
 
@@ -32,7 +32,7 @@ class Task(Question):
         data: names or paths of manifests; several are joined.
         groups: file next to each manifest that lists images of the same place, as `same_field_groups.csv`;
             where it is absent, the manifest keeps the groups that it has.
-        view, side, unit, scale: what is cut, as `reddino embed` takes them.
+        view, side, unit, scale, stain: what is cut, as `reddino embed` takes them.
         pooling: which output is the embedding.
         image_size: pixels of the network's input; None: the model's own.
         shots: training cells a class for few-shot; several give several tasks.
@@ -44,6 +44,7 @@ class Task(Question):
     side: float | None = None
     unit: Unit | None = None
     scale: Scale = "picture"
+    stain: Stain = "none"
     pooling: VectorPooling = "cls"
     image_size: int | None = None
     shots: int | tuple[int, ...] = 5  # type: ignore[assignment]
@@ -65,7 +66,7 @@ class Task(Question):
 
     def embedding(self) -> dict[str, Any]:
         """Return the options of `embed`."""
-        names = ("view", "side", "unit", "scale", "pooling", "image_size")
+        names = ("view", "side", "unit", "scale", "stain", "pooling", "image_size")
         return {name: getattr(self, name) for name in names}
 
 

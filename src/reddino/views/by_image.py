@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,35 +24,16 @@ from reddino.smears.decode import decode_image, image_size
 from reddino.smears.failures import Failures, ImageError
 from reddino.smears.manifest import Manifest
 from reddino.smears.readings import Readings
-from reddino.views.cutting import Pixels, cut_squares, require_inside, require_sides
+from reddino.views.cutting import Pixels, require_inside, require_sides
 from reddino.views.listed import ListedCells, require_cells, starts
+from reddino.views.opened import OpenedImage, nothing_of
 from reddino.views.placing import Squares, inside, new_squares, place
 from reddino.views.scales import Diameters, by_source
 from reddino.views.spec import ViewSpec
+from reddino.views.stain_normaliser import StainNormaliser
 
 #: Threads that measure pictures before their views are placed.
 _THREADS = 4
-
-
-@dataclass(frozen=True)
-class OpenedImage:
-    """An image and the squares to cut from it.
-
-    Attributes:
-        number: of the image, in the order of the manifest.
-        pixels: (H, W, 3) uint8 RGB; empty where nothing is to be cut.
-        squares: (n,) of dtype `SQUARE`.
-        dropped: (k,) rows of squares that were left out, since they leave the image.
-    """
-
-    number: int
-    pixels: Pixels
-    squares: Squares
-    dropped: NDArray[np.int64]
-
-    def cut(self, start: int, stop: int, output: int) -> Pixels:
-        """Cut squares `start` to `stop`: (n, output, output, 3) uint8 RGB."""
-        return cut_squares(self.pixels, self.squares[start:stop], output)
 
 
 class ViewsByImage:
@@ -84,6 +65,7 @@ class ViewsByImage:
     ) -> None:
         self.manifest, self.spec, self.find_cells = manifest, spec, find_cells
         self.names, codes = manifest.images()
+        self.stains = StainNormaliser(spec.stain)
         self._readings = Readings(manifest.table)
         self._first = np.unique(codes, return_index=True)[1].astype(np.int64)
         require_cells(spec, find_cells=find_cells, listed=bool(manifest.is_cell().any()))
@@ -131,7 +113,7 @@ class ViewsByImage:
         if self._cells is not None:
             which = self._of_image(number)
             if which.start == which.stop:
-                return _nothing_of(number)
+                return nothing_of(number, self.names[number], self.stains)
             pixels = self._decode(number)
             unit = self._units(which, self._measured(number, pixels))
             squares = self._cells.squares(number, which, unit=unit, size=_size(pixels), spec=self.spec)
@@ -140,7 +122,7 @@ class ViewsByImage:
         diameter = np.array([self._measured(number, pixels)])
         squares, dropped = self._place_fields(np.array([number]), _size(pixels)[None], diameter)
         require_sides(self._path(number), pixels, squares["side"])
-        return OpenedImage(number, pixels, squares, dropped)
+        return self._opened(number, pixels, squares, dropped)
 
     def open_for(self, number: int, squares: Squares) -> OpenedImage:
         """Decode image `number` to cut squares that `place_all` placed in it.
@@ -153,7 +135,16 @@ class ViewsByImage:
     def _to_cut(self, number: int, pixels: Pixels, squares: Squares) -> OpenedImage:
         require_inside(self._path(number), pixels, squares)
         require_sides(self._path(number), pixels, squares["side"])
-        return OpenedImage(number, pixels, squares, np.empty(0, np.int64))
+        return self._opened(number, pixels, squares)
+
+    def _opened(
+        self, number: int, pixels: Pixels, squares: Squares, dropped: NDArray[np.int64] | None = None
+    ) -> OpenedImage:
+        """Return an image whose views are cut in the stain of the reference, where they are to be."""
+        none = np.empty(0, np.int64)
+        return OpenedImage(
+            number, pixels, squares, none if dropped is None else dropped, self.names[number], self.stains
+        )
 
     def place_all(self, failures: Failures) -> tuple[Squares, NDArray[np.int64]]:
         """Place the squares of all images by their headers.
@@ -326,7 +317,7 @@ class ViewsByImage:
         squares[AT_BORDER] = cells.touches_border
         if self.spec.mask_centre:
             squares["mask"] = self.spec.mask_centre * found.diameter
-        return self._without_dropped(OpenedImage(number, pixels, squares, np.empty(0, np.int64)))
+        return self._without_dropped(self._opened(number, pixels, squares))
 
     def _picture_diameters(self) -> PictureDiameters:
         if self.by_picture is None:
@@ -339,12 +330,6 @@ class ViewsByImage:
             return image
         fits = inside(image.squares, _size(image.pixels))
         return replace(image, squares=image.squares[fits], dropped=image.squares["row"][~fits])
-
-
-def _nothing_of(number: int) -> OpenedImage:
-    """Return an image that is not read, since nothing is to be cut from it."""
-    none = new_squares(number, np.empty(0, np.int64), np.empty((0, 2)), np.empty(0))
-    return OpenedImage(number, np.empty((0, 0, 3), np.uint8), none, none["row"])
 
 
 def _size(pixels: Pixels) -> NDArray[np.float64]:

@@ -13,3 +13,5 @@ Border = Literal["pad", "drop"]
 Scale = Literal["picture", "source"]
 #: A view's side and its unit.
 Side = tuple[float, Unit]
+#: How the stain of a picture is brought to a reference before views are cut from it.
+Stain = Literal["none", "reinhard", "macenko"]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from reddino.foundations.errors import RedDinoError
-from reddino.views.choices import Border, Scale, Side, Unit, ViewKind
+from reddino.views.choices import Border, Scale, Side, Stain, Unit, ViewKind
 
 #: Side of a view where none is given: a cell with its surroundings, and the paper's patch of a field.
 DEFAULT_SIDES: Mapping[str, Side] = {
@@ -45,6 +45,9 @@ class ViewSpec(BaseModel):
         scale: whose red-cell diameter `diameters` are: that of each `picture`, which is the same whatever
             other pictures are along, or the median of its `source`. Tables and classifiers made before there
             was a choice lack it, and mean `source`.
+        stain: bring the stain of each picture to `stain_reference.REFERENCE` before the squares are cut, by
+            Reinhard's or Macenko's way; cells are found and measured before that. Tables and classifiers made
+            before there was a choice lack it, and mean `none`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -58,6 +61,7 @@ class ViewSpec(BaseModel):
     seed: int = Field(default=0, ge=0, lt=2**63)
     mask_centre: float = Field(default=0.0, ge=0)
     scale: Scale = "source"
+    stain: Stain = "none"
 
     def metadata(self) -> dict[str, Any]:
         """Return the settings that bear on the pixels, for the metadata of a table.
@@ -68,7 +72,9 @@ class ViewSpec(BaseModel):
         unmasked = set[str]() if self.mask_centre else {"mask_centre"}
         # Absent in what was made before, where it was the source's; of views in pixels there is none.
         unscaled = set[str]() if self.scale == "picture" and self.needs_diameters else {"scale"}
-        return self.model_dump(exclude=ignored.get(self.kind, {"per_image", "seed"}) | unmasked | unscaled)
+        unchanged = {"stain"} if self.stain == "none" else set[str]()
+        absent = unmasked | unscaled | unchanged
+        return self.model_dump(exclude=ignored.get(self.kind, {"per_image", "seed"}) | absent)
 
     @property
     def needs_diameters(self) -> bool:
