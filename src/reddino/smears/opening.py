@@ -12,6 +12,7 @@ from reddino.smears.gather import gather
 from reddino.smears.manifest import Manifest
 from reddino.smears.packs import PackedManifest, is_pack, read_pack
 from reddino.smears.readings import settle_readings
+from reddino.smears.slides.expanding import with_slides
 
 Data = str | Path | Manifest
 
@@ -33,7 +34,8 @@ def open_data(
     if len(named) == 1 and isinstance(named[0], PackedManifest):
         return named[0]
     require_no_pack(named)
-    return settle_readings(gather(named, Failures() if failures is None else failures, subfolders))
+    failures = Failures() if failures is None else failures
+    return settle_readings(with_slides(gather(named, failures, subfolders)))
 
 
 def require_no_pack(several: Sequence[object]) -> None:

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-import cv2
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
 from reddino.smears.failures import ImageError
 from reddino.smears.formats import tiff_colours
-from reddino.smears.formats.samples import Samples
+from reddino.smears.formats.samples import Samples, sharpness
 from reddino.smears.formats.tiff_layout import JPEG, NONE, TiffLayout, read_layout, require_readable
 from reddino.smears.formats.tiff_planes import Planes, find_planes
 from reddino.smears.formats.tiff_structure import Page, TiffReader
@@ -107,16 +106,8 @@ def _sharpest(path: Path, tiff: Any, header: TiffHeader) -> int:
     if count > MAX_PLANES:
         raise ImageError(path, f"has {count} planes; name one in the column plane of its manifest")
     return 1 + int(
-        np.argmax([_sharpness(_plane(path, tiff, header, number).values) for number in range(count)])
+        np.argmax([sharpness(_plane(path, tiff, header, number).values) for number in range(count)])
     )
-
-
-def _sharpness(values: NDArray[Any]) -> float:
-    """Return the variance of the Laplacian of the brightness."""
-    grey = values.astype(np.float32)
-    if grey.ndim == 3:
-        grey = grey.mean(axis=2)
-    return float(cv2.Laplacian(grey, cv2.CV_32F).var())
 
 
 def _plane(path: Path, tiff: Any, header: TiffHeader, number: int) -> Samples:

@@ -1,0 +1,27 @@
+"""The libraries that open microscope files: imported when needed, and named where they are missing."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+from reddino.smears.failures import ImageError
+
+
+def library(path: Path, module: str, what: str, install: str) -> ModuleType:
+    """Return a module that reads a format.
+
+    Args:
+        path: the file, for the error.
+        module: to import.
+        what: the format, such as "a CZI file".
+        install: what brings the library: `reddino[slides]`.
+
+    Raises:
+        ImageError: it is not installed; names the format and the command that installs it.
+    """
+    try:
+        return import_module(module)
+    except (ImportError, OSError) as error:
+        raise ImageError(path, f"is {what}, which needs a library: pip install '{install}'") from error
