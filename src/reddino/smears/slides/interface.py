@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from reddino.smears.failures import ImageError
 from reddino.smears.formats.limits import MAX_PIXELS, require_memory
 from reddino.smears.formats.samples import Samples, as_rgb, sharpness
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 #: A rectangle in pixels of a level: left, top, width, height.
 Rectangle = tuple[int, int, int, int]
@@ -21,6 +20,8 @@ Rectangle = tuple[int, int, int, int]
 _ANISOTROPY = 0.01
 #: Sizes in micrometres of a pixel that no light microscope has: the file's number is of something else.
 _LEAST_UM, _MOST_UM = 0.005, 50.0
+#: Pixels a side and in all, beyond those of any slide.
+_MOST_SIDE, _MOST_AREA = 1_000_000, 2**37
 #: Planes among which the sharpest is searched; of more than these one must be named.
 MAX_PLANES = 256
 #: Pixels on a side of the middle of a picture by which its sharpest plane is found.
@@ -38,7 +39,9 @@ class SlideReader(ABC):
         level_sizes: width and height of each level, the largest first.
         um_per_px: micrometres of a pixel of level 0; None where the file does not state them.
         planes: focus planes.
-        channels: names of the channels, where the file has other than red, green and blue.
+        channels: names of the grey channels; none where the file stores colours.
+        colours: the channels that are red, green and blue, or the one that is grey; None where the file does
+            not say so, and a channel must be named.
         bits: of a sample.
         stated: bits that count in a sample, where the file states them.
         about: what the file says of its making: `format`, `scanner`, `objective`. Never names or labels.
@@ -52,6 +55,7 @@ class SlideReader(ABC):
     um_per_px: float | None = None
     planes: int = 1
     channels: tuple[str, ...] = ()
+    colours: tuple[int, ...] | None = ()
     bits: int = 8
     stated: int | None = None
     about: Mapping[str, str]
@@ -76,6 +80,7 @@ class SlideReader(ABC):
         level: int = 0,
         plane: int | None = None,
         bit_depth: int | None = None,
+        channel: int | None = None,
     ) -> NDArray[np.uint8]:
         """Read a rectangle of a level.
 
@@ -85,6 +90,7 @@ class SlideReader(ABC):
             level: 0 is the largest.
             plane: focus plane, from 1; None: the sharpest.
             bit_depth: bits that count in a 16-bit sample; None: what the file states, else 16.
+            channel: number, from 1, of the grey channel that is taken; None: the colours.
 
         Returns:
             (h, w, 3) uint8 RGB, contiguous; white (or the scanner's background) where nothing was scanned.
@@ -92,23 +98,33 @@ class SlideReader(ABC):
         Raises:
             ImageError: the rectangle leaves the level or is too large, or the file is damaged.
         """
-        return as_rgb(self.path, self.read_samples(x, y, w, h, level=level, plane=plane), bit_depth)
+        samples = self.read_samples(x, y, w, h, level=level, plane=plane, channel=channel)
+        return np.ascontiguousarray(as_rgb(self.path, samples, bit_depth))
 
     def read_samples(
-        self, x: int, y: int, w: int, h: int, *, level: int = 0, plane: int | None = None
+        self,
+        x: int,
+        y: int,
+        w: int,
+        h: int,
+        *,
+        level: int = 0,
+        plane: int | None = None,
+        channel: int | None = None,
     ) -> Samples:
         """Read a rectangle as `read` does, as it is stored: neither scaled nor made RGB."""
         self._require_inside((x, y, w, h), level)
-        number = self.sharpest(x, y, w, h) if plane is None else plane
+        wanted = self._wanted(channel)
+        number = self.sharpest(x, y, w, h, channel=channel) if plane is None else plane
         if not 1 <= number <= self.planes:
             raise ImageError(self.path, f"has {self.planes} plane(s) and no plane {number}")
-        samples = self._samples((x, y, w, h), level, number - 1)
+        samples = self._stacked((x, y, w, h), level, number - 1, wanted)
         if samples.values.shape[:2] != (h, w):
             found = samples.values.shape
             raise ImageError(self.path, f"gives {found[1]} x {found[0]} pixels where {w} x {h} were read")
         return samples
 
-    def sharpest(self, x: int, y: int, w: int, h: int) -> int:
+    def sharpest(self, x: int, y: int, w: int, h: int, *, channel: int | None = None) -> int:
         """Return the number, from 1, of the sharpest focus plane of a rectangle of level 0."""
         if self.planes == 1:
             return 1
@@ -118,16 +134,47 @@ class SlideReader(ABC):
             )
         middle = (*_middle(x, w), *_middle(y, h))
         rectangle = (middle[0], middle[2], middle[1], middle[3])
-        measured = [sharpness(self._samples(rectangle, 0, plane).values) for plane in range(self.planes)]
+        wanted = self._wanted(channel)
+        measured = [
+            sharpness(self._stacked(rectangle, 0, plane, wanted).values) for plane in range(self.planes)
+        ]
         return 1 + max(range(self.planes), key=measured.__getitem__)
 
     @abstractmethod
-    def _samples(self, rectangle: Rectangle, level: int, plane: int) -> Samples:
-        """Read a rectangle that lies inside of its level; `plane` counts from 0."""
+    def _samples(self, rectangle: Rectangle, level: int, plane: int, channel: int) -> Samples:
+        """Read a rectangle that lies inside of its level; `plane` and `channel` count from 0.
+
+        Return (h, w, 3), or (h, w) of a file with `channels`.
+        """
 
     @abstractmethod
     def close(self) -> None:
         """Close the file."""
+
+    def _wanted(self, channel: int | None) -> tuple[int, ...]:
+        """Return the channels to read, from 0.
+
+        Raises:
+            ImageError: there is no such channel, or none was named and the file has no colours.
+        """
+        if channel is not None:
+            if not 1 <= channel <= len(self.channels):
+                raise ImageError(self.path, f"has {len(self.channels)} grey channel(s) and no channel {channel}")
+            return (channel - 1,)
+        if self.colours is None:
+            named = ", ".join(name[:40] or "without a name" for name in self.channels[:6])
+            raise ImageError(
+                self.path,
+                f"holds {len(self.channels)} channel(s) that it does not call red, green and blue ({named}); "
+                "to read one as grey, give its number, from 1, in the column grey_channel of a manifest",
+            )
+        return self.colours or (0,)
+
+    def _stacked(self, rectangle: Rectangle, level: int, plane: int, wanted: tuple[int, ...]) -> Samples:
+        found = [self._samples(rectangle, level, plane, channel) for channel in wanted]
+        if len(found) == 1:
+            return found[0]
+        return replace(found[0], values=np.stack([one.values for one in found], axis=2))
 
     def _require_inside(self, rectangle: Rectangle, level: int) -> None:
         x, y, w, h = rectangle
@@ -163,3 +210,14 @@ def pixel_size(path: Path, um_x: float | None, um_y: float | None) -> float | No
             f"has pixels of {known[0]:.4g} x {known[1]:.4g} um, which are not square; save it with square ones",
         )
     return sum(known) / len(known)
+
+
+def require_plausible(reader: SlideReader) -> None:
+    """Refuse sizes that no scanner writes, before anything is counted or read.
+
+    Raises:
+        ImageError: names the size.
+    """
+    width, height = reader.size
+    if width < 1 or height < 1 or max(width, height) > _MOST_SIDE or width * height > _MOST_AREA:
+        raise ImageError(reader.path, f"damaged (it claims {width} x {height} pixels)")

@@ -16,7 +16,7 @@ OPENSLIDE = (".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".svslide", ".vms", ".vmu
 #: TIFF files that only microscopes write; .tif and .tiff are slides where they are large pyramids.
 TIFF_SLIDES = (".btf", ".tf8", ".tf2", ".qptiff")
 TIFF = (".tif", ".tiff")
-DICOM, CZI, ND2, LIF, ZARR = (".dcm", ".dicom"), (".czi",), (".nd2",), (".lif", ".xlif", ".lof"), (".zarr",)
+DICOM, CZI, ND2, LIF, ZARR = (".dcm", ".dicom"), (".czi",), (".nd2",), (".lif", ".lof"), (".zarr",)
 HEIF = (".heic", ".heif", ".hif", ".avif")
 #: Suffixes of the files that a reader of this package opens, lower case.
 SLIDE_SUFFIXES = (*OPENSLIDE, *TIFF_SLIDES, *DICOM, *CZI, *ND2, *LIF, *ZARR, *HEIF)

@@ -13,9 +13,15 @@ from threading import Lock
 from reddino.smears.failures import ImageError
 from reddino.smears.formats.reasons import reasons
 from reddino.smears.slides import names
-from reddino.smears.slides.interface import SlideReader
+from reddino.smears.slides.interface import SlideReader, require_plausible
+from reddino.smears.slides.czi_reader import CziReader
+from reddino.smears.slides.dicom_reader import DicomReader
+from reddino.smears.slides.heif_reader import HeifReader
+from reddino.smears.slides.lif_reader import LifReader
+from reddino.smears.slides.nd2_reader import Nd2Reader
 from reddino.smears.slides.openslide_reader import OpenSlideReader
 from reddino.smears.slides.tiff_reader import TiffSlideReader
+from reddino.smears.slides.zarr_reader import ZarrReader
 
 #: Files that stay open when nobody reads from them.
 _KEPT = 8
@@ -59,7 +65,12 @@ def open_reader(path: str | Path, scene: int = 0) -> SlideReader:
     with reasons(path):
         path.stat()  # libraries word a missing file in many ways
         reader = _reader_of(path)(path, scene)
-        _require_scene(reader, scene)
+        try:
+            _require_scene(reader, scene)
+            require_plausible(reader)
+        except BaseException:
+            reader.close()
+            raise
         return reader
 
 
@@ -112,7 +123,6 @@ def _give_back(held: _Held) -> None:
 
 def _require_scene(reader: SlideReader, scene: int) -> None:
     if not 0 <= scene < reader.scenes:
-        reader.close()
         raise ImageError(reader.path, f"has {reader.scenes} scene(s), counted from s0, and no scene s{scene}")
 
 
@@ -130,6 +140,12 @@ def _one_scene(reader: Callable[[Path], SlideReader]) -> Callable[[Path, int], S
 
 
 _READERS: dict[tuple[str, ...], Callable[[Path, int], SlideReader]] = {
+    names.DICOM: _one_scene(DicomReader),
+    names.CZI: CziReader,
+    names.ND2: Nd2Reader,
+    names.LIF: LifReader,
+    names.ZARR: ZarrReader,
+    names.HEIF: _one_scene(HeifReader),
     names.OPENSLIDE: _one_scene(OpenSlideReader),
     (*names.TIFF, *names.TIFF_SLIDES): _one_scene(TiffSlideReader),
 }

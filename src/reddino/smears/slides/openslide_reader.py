@@ -60,7 +60,7 @@ class OpenSlideReader(SlideReader):
         power = _number(properties.get("openslide.objective-power"))
         self.about = about | ({"objective": f"{power:g}x"} if power else {})
 
-    def _samples(self, rectangle: Rectangle, level: int, plane: int) -> Samples:
+    def _samples(self, rectangle: Rectangle, level: int, plane: int, channel: int) -> Samples:
         x, y, w, h = rectangle
         factor = self._factors[level]
         corner = (self._origin[0] + round(x * factor), self._origin[1] + round(y * factor))

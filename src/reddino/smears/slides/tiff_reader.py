@@ -45,7 +45,7 @@ class TiffSlideReader(SlideReader):
         self.about = {"format": "TIFF"}
         self._file = os.open(path, os.O_RDONLY)
 
-    def _samples(self, rectangle: Rectangle, level: int, plane: int) -> Samples:
+    def _samples(self, rectangle: Rectangle, level: int, plane: int, channel: int) -> Samples:
         stored = [page.read(self._file, rectangle) for page in self._levels[level][plane]]
         if len(stored) > 1:
             return Samples(np.stack([one.values for one in stored], axis=2), stored[0].bits, self.stated)

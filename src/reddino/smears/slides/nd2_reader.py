@@ -1,0 +1,84 @@
+"""Nikon ND2 files by the library nd2: positions are scenes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reddino.smears.failures import ImageError
+from reddino.smears.slides.channels import find_colours
+from reddino.smears.slides.frames import FrameReader
+from reddino.smears.slides.interface import pixel_size
+from reddino.smears.slides.libraries import library
+
+_READ = {"X", "Y", "S", "C", "Z", "P", "T"}
+
+
+class Nd2Reader(FrameReader):
+    """A position of an ND2 file."""
+
+    def __init__(self, path: Path, scene: int) -> None:
+        self.path, self.scene = path, scene
+        self._file: Any = library(path, "nd2", "an ND2 file of Nikon", "reddino[slides]").ND2File(str(path))
+        try:
+            self._describe()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _describe(self) -> None:
+        sizes = dict(self._file.sizes)
+        if sizes.get("T", 1) > 1:
+            raise ImageError(self.path, f"holds {sizes['T']} points in time; save the picture that counts")
+        if set(sizes) - _READ:
+            raise ImageError(self.path, f"has axes {', '.join(sizes)}, which are not read; save its fields")
+        self.scenes, self.planes = sizes.get("P", 1), sizes.get("Z", 1)
+        coloured = sizes.get("S", 1) == 3
+        self._start((sizes["X"], sizes["Y"]), np.dtype(self._file.dtype), samples=3 if coloured else 1)
+        counting = int(self._file.attributes.bitsPerComponentSignificant or 0)
+        self.stated = counting if 8 <= counting < 16 and self.bits == 16 else None
+        voxel = self._file.voxel_size()
+        self.um_per_px = pixel_size(self.path, voxel.x, voxel.y)
+        self.about = {"format": "ND2", "scanner": "Nikon"}
+        self._describe_channels(sizes.get("C", 1), coloured=coloured)
+
+    def _describe_channels(self, count: int, *, coloured: bool) -> None:
+        listed = list(getattr(self._file.metadata, "channels", None) or [])
+        power = next((one.microscope.objectiveMagnification for one in listed), None)
+        if power:
+            self.about = {**self.about, "objective": f"{power:g}x"}
+        if coloured and count == 1:
+            return
+        if coloured or (listed and len(listed) != count):
+            raise ImageError(self.path, "has channels of several samples each; save it as RGB")
+        self.channels = tuple(str(one.channel.name) for one in listed) or ("",) * count
+        flags = {str(flag) for one in listed for flag in one.microscope.modalityFlags or []}
+        bright = {"brightfield", "phaseContrast", "diContrast"} & flags
+        emission = any(one.channel.emissionLambdaNm for one in listed)
+        colours = [(one.channel.color.r, one.channel.color.g, one.channel.color.b) for one in listed]
+        self.colours = find_colours(
+            self.channels,
+            colours or [None] * count,
+            fluorescence=not bright and ("fluorescence" in flags or emission),
+        )
+
+    def _frame(self, plane: int, channel: int) -> NDArray[Any]:
+        frame = np.asarray(self._file.read_frame(self._number(plane)))
+        if not self.channels or len(self.channels) == 1:
+            return frame
+        return frame[channel]
+
+    def _number(self, plane: int) -> int:
+        """Return the number of the frame of a plane of this position."""
+        wanted = {"Z": plane, "P": self.scene}
+        sizes = self._file.sizes
+        loops = [axis for axis in sizes if axis not in "XYSC"]
+        place = tuple(wanted.get(axis, 0) for axis in loops)
+        return int(np.ravel_multi_index(place, tuple(sizes[axis] for axis in loops))) if loops else 0
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
