@@ -16,12 +16,16 @@ Pixels = NDArray[np.uint8]
 def smear(width: int, height: int, seed: int = 0) -> Pixels:
     """Draw a picture with detail of several sizes, (height, width, 3)."""
     random = np.random.default_rng(seed)
-    coarse = cv2.resize(random.integers(90, 220, (height // 16 + 2, width // 16 + 2, 3)).astype(np.uint8), (width, height))
+    coarse = cv2.resize(
+        random.integers(90, 220, (height // 16 + 2, width // 16 + 2, 3)).astype(np.uint8), (width, height)
+    )
     fine = random.integers(0, 30, (height, width, 3)).astype(np.uint8)
     return np.asarray(cv2.add(coarse, fine), np.uint8)
 
 
-def write_pyramid(path: Path, pixels: Pixels, *, levels: int = 3, um: float | None = 0.25, **options: Any) -> list[Pixels]:
+def write_pyramid(
+    path: Path, pixels: Pixels, *, levels: int = 3, um: float | None = 0.25, **options: Any
+) -> list[Pixels]:
     """Write a tiled pyramid with tifffile; return its levels as they were written."""
     import tifffile
 

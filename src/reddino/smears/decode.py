@@ -73,6 +73,7 @@ def decode_image(
     max_pixels: int = MAX_PIXELS,
     bit_depth: int | None = None,
     plane: int | None = None,
+    grey_channel: int | None = None,
 ) -> NDArray[np.uint8]:
     """Decode a PNG, JPEG, BMP, TIFF or WebP file, whatever its suffix, or a part of a microscope file.
 
@@ -88,6 +89,8 @@ def decode_image(
         bit_depth: bits that count in a 16-bit sample (12 where a 12-bit camera's values end at 4095); None:
             what the file itself states, else 16.
         plane: number of the focus plane, from 1; None: the sharpest.
+        grey_channel: number, from 1, of the channel of a microscope file that is taken as grey; None: its
+            colours.
 
     Returns:
         (H, W, 3) uint8 RGB, contiguous.
@@ -99,7 +102,8 @@ def decode_image(
     path = Path(path)
     part = split_slide(path)
     if part is not None:
-        return part_pixels(part, max_pixels, bit_depth, plane)
+        return part_pixels(part, max_pixels, bit_depth=bit_depth, plane=plane, channel=grey_channel)
+    _require_no_channel(path, grey_channel)
     with reasons(path), _open_file(path) as file:
         return _decode(path, file, max_pixels, bit_depth, plane)
 
@@ -179,7 +183,7 @@ def read_header(path: str | Path) -> PictureHeader:
         return PictureHeader()
 
 
-def stored_samples(path: str | Path, plane: int | None = None) -> Samples:
+def stored_samples(path: str | Path, plane: int | None = None, grey_channel: int | None = None) -> Samples:
     """Return the samples of a 16-bit PNG or TIFF as they are stored, neither scaled nor turned.
 
     Raises:
@@ -188,7 +192,7 @@ def stored_samples(path: str | Path, plane: int | None = None) -> Samples:
     path = Path(path)
     part = split_slide(path)
     if part is not None:
-        return part_samples(part, plane)
+        return part_samples(part, plane, grey_channel)
     with reasons(path), _open_file(path) as file:
         kind = _kind(path, file)
         if kind == "TIFF":
@@ -198,12 +202,12 @@ def stored_samples(path: str | Path, plane: int | None = None) -> Samples:
         return _png_samples(path, file, MAX_PIXELS)[0]
 
 
-def sharpest_plane(path: str | Path) -> int:
+def sharpest_plane(path: str | Path, grey_channel: int | None = None) -> int:
     """Return the number, from 1, of the sharpest focus plane of a TIFF."""
     path = Path(path)
     part = split_slide(path)
     if part is not None:
-        return part_sharpest(part)
+        return part_sharpest(part, grey_channel)
     with reasons(path), _open_file(path) as file:
         return tiff.sharpest_plane(path, file, tiff.read_tiff_header(path, file, MAX_PIXELS))
 
@@ -235,6 +239,11 @@ def _decode(
         bmp = _pillow_header(path, kind, file, max_pixels)
         pixels, orientation = np.array(bmp.convert("RGB")), 1
     return np.ascontiguousarray(upright(pixels, orientation))
+
+
+def _require_no_channel(path: Path, grey_channel: int | None) -> None:
+    if grey_channel is not None:
+        raise ImageError(path, "is no microscope file, of which a grey_channel can be taken")
 
 
 def _require_depth(path: Path, samples: Samples, bit_depth: int | None) -> None:

@@ -57,7 +57,7 @@ def gather(named: Sequence[Named], failures: Failures, subfolders: Subfolders = 
             continue
         close_files()
         found += (
-            [item]
+            [with_slides(item)]
             if isinstance(item, Manifest)
             else _read_many(item, failures, subfolders if len(named) == 1 else "none")
         )
@@ -137,7 +137,7 @@ def _read_many(path: Path, failures: Failures, subfolders: Subfolders) -> list[M
     if path.name.lower().endswith(SHARD_SUFFIX):
         shard = read_shard(path, failures)
         return [] if shard is None else [shard]
-    return [read_manifest(path)]
+    return [with_slides(read_manifest(path))]
 
 
 def _read_folder(folder: Path, failures: Failures, subfolders: Subfolders) -> list[Manifest]:

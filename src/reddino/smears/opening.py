@@ -12,7 +12,6 @@ from reddino.smears.gather import gather
 from reddino.smears.manifest import Manifest
 from reddino.smears.packs import PackedManifest, is_pack, read_pack
 from reddino.smears.readings import settle_readings
-from reddino.smears.slides.expanding import with_slides
 
 Data = str | Path | Manifest
 
@@ -35,7 +34,7 @@ def open_data(
         return named[0]
     require_no_pack(named)
     failures = Failures() if failures is None else failures
-    return settle_readings(with_slides(gather(named, failures, subfolders)))
+    return settle_readings(gather(named, failures, subfolders))
 
 
 def require_no_pack(several: Sequence[object]) -> None:

@@ -186,7 +186,7 @@ def _walk(folder: Path, suffixes: tuple[str, ...], failures: Failures | None) ->
     # Linked folders are followed, since collections are often assembled from links; each folder is entered
     # once.
     entered: set[tuple[int, int]] = set()
-    for parent, folders, files in os.walk(folder, followlinks=True, onerror=unreadable):
+    for parent, folders, plain in os.walk(folder, followlinks=True, onerror=unreadable):
         status = Path(parent).stat()
         if (status.st_dev, status.st_ino) in entered:
             folders.clear()
@@ -196,11 +196,10 @@ def _walk(folder: Path, suffixes: tuple[str, ...], failures: Failures | None) ->
         # An OME-Zarr is a picture, for all that it is a folder of folders.
         zarr = [name for name in folders if name.lower().endswith(ZARR)]
         folders[:] = [name for name in folders if name not in zarr]
-        files = [*files, *zarr]
         for name in folders:
             if name.lower().endswith(suffixes):
                 note(Path(parent) / name, "is a folder")
-        for name in files:
+        for name in [*plain, *zarr]:
             if name.startswith("."):
                 continue
             path = Path(parent) / name

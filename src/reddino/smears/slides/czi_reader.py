@@ -37,7 +37,9 @@ class CziReader(SlideReader):
             raise
 
     def _describe(self, scene: int) -> None:
-        box = {axis: int(bounds[1]) - int(bounds[0]) for axis, bounds in self._file.total_bounding_box.items()}
+        box = {
+            axis: int(bounds[1]) - int(bounds[0]) for axis, bounds in self._file.total_bounding_box.items()
+        }
         if box.get("T", 1) > 1:
             raise ImageError(self.path, f"holds {box['T']} points in time; save the picture that counts")
         scenes = dict(self._file.scenes_bounding_rectangle_no_pyramid)
@@ -55,13 +57,20 @@ class CziReader(SlideReader):
         self._first = {axis: int(bounds[0]) for axis, bounds in self._file.total_bounding_box.items()}
         kinds = dict(self._file.pixel_types)
         if not kinds or len(set(kinds.values())) > 1 or next(iter(kinds.values())) not in _KINDS:
-            raise ImageError(self.path, f"has samples of kinds {sorted(set(kinds.values()))}, which are not read")
+            raise ImageError(
+                self.path, f"has samples of kinds {sorted(set(kinds.values()))}, which are not read"
+            )
         kind = next(iter(kinds.values()))
         self.bits = _KINDS[kind]
-        self._describe_channels(_tree(self.path, self._file.raw_metadata), len(kinds), grey=kind.startswith("Gray"))
+        self._describe_channels(
+            _tree(self.path, self._file.raw_metadata), len(kinds), grey=kind.startswith("Gray")
+        )
 
     def _describe_channels(self, tree: ElementTree.Element, count: int, *, grey: bool) -> None:
-        scales = {one.get("Id", ""): _float(one.findtext("Value")) for one in tree.iterfind(".//Scaling/Items/Distance")}
+        scales = {
+            one.get("Id", ""): _float(one.findtext("Value"))
+            for one in tree.iterfind(".//Scaling/Items/Distance")
+        }
         x, y = ((scale * _METRE if (scale := scales.get(axis)) else None) for axis in "XY")
         self.um_per_px = pixel_size(self.path, x, y)
         power = _float(tree.findtext(".//Instrument/Objectives/Objective/NominalMagnification"))
@@ -75,10 +84,18 @@ class CziReader(SlideReader):
                 raise ImageError(self.path, f"has {count} channels of several samples each; save it as RGB")
             return
         names = [one.get("Name", "") for one in listed] if len(listed) == count else [""] * count
-        colours = [hex_colour(one.findtext("Color") or "") for one in listed] if len(listed) == count else [None] * count
-        words = [f"{one.findtext('ContrastMethod')} {one.findtext('IlluminationType')}".lower() for one in listed]
+        colours = (
+            [hex_colour(one.findtext("Color") or "") for one in listed]
+            if len(listed) == count
+            else [None] * count
+        )
+        words = [
+            f"{one.findtext('ContrastMethod')} {one.findtext('IlluminationType')}".lower() for one in listed
+        ]
         emission = any(_float(one.findtext("EmissionWavelength")) for one in listed)
-        glowing = any("fluor" in word for word in words) or (emission and not any("transmitted" in word for word in words))
+        glowing = any("fluor" in word for word in words) or (
+            emission and not any("transmitted" in word for word in words)
+        )
         self.channels = tuple(names)
         self.colours = find_colours(names, colours, fluorescence=glowing)
 
@@ -95,7 +112,9 @@ class CziReader(SlideReader):
                 background_pixel=(1.0, 1.0, 1.0),
             )
         values = np.asarray(values)[:h, :w]
-        return Samples(values[:, :, 0] if values.shape[2] == 1 else values[:, :, ::-1], self.bits, self.stated)
+        return Samples(
+            values[:, :, 0] if values.shape[2] == 1 else values[:, :, ::-1], self.bits, self.stated
+        )
 
     def close(self) -> None:
         """Close the file."""
@@ -113,5 +132,3 @@ def _float(text: str | None) -> float | None:
         return float(text) if text else None
     except ValueError:
         return None
-
-

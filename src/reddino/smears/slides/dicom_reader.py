@@ -35,7 +35,9 @@ class DicomReader(SlideReader):
 
     def _describe(self, about: dict[str, str]) -> None:
         if len(self._slide.pyramids) != 1:
-            raise ImageError(self.path, f"holds {len(self._slide.pyramids)} pictures in one series; save each alone")
+            raise ImageError(
+                self.path, f"holds {len(self._slide.pyramids)} pictures in one series; save each alone"
+            )
         levels = list(self._slide.levels)
         self._numbers = [int(level.level) for level in levels]
         self.level_sizes = tuple((int(level.size.width), int(level.size.height)) for level in levels)
@@ -46,12 +48,16 @@ class DicomReader(SlideReader):
         self._focus = sorted(float(plane) for plane in base.focal_planes)
         self.planes = max(1, len(self._focus))
         if len(base.optical_paths) > 1:
-            raise ImageError(self.path, f"holds {len(base.optical_paths)} optical paths; save the one that counts")
+            raise ImageError(
+                self.path, f"holds {len(base.optical_paths)} optical paths; save the one that counts"
+            )
         if base.default_instance.image_data.samples_per_pixel == 1:
             self.channels, self.colours = ("grey",), (0,)
         self.bits = 16 if base.default_instance.image_data.bits > 8 else 8
         spacing = base.pixel_spacing
-        sizes = (None, None) if spacing is None else (spacing.width * _MILLIMETRE, spacing.height * _MILLIMETRE)
+        sizes = (
+            (None, None) if spacing is None else (spacing.width * _MILLIMETRE, spacing.height * _MILLIMETRE)
+        )
         self.um_per_px = pixel_size(self.path, *sizes)
         self.about = {"format": "DICOM"} | about
 

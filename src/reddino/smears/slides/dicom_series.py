@@ -101,3 +101,18 @@ def _about(head: Any) -> dict[str, str]:
     if power:
         found["objective"] = f"{float(power):g}x"
     return found
+
+
+def base_file(path: Path) -> Path:
+    """Return the file of the largest level of the slide that a file belongs to.
+
+    Raises:
+        ImageError: as `slide_files`.
+    """
+    return next(iter(slide_files(path)))
+
+
+def dicom_name(path: Path) -> str:
+    """Return what a DICOM slide is called: the name of its folder, where it lies there alone, or its stem."""
+    known = _folder(path.parent, path.parent.stat().st_mtime_ns)
+    return path.absolute().parent.name if len({one.series for one in known.values()}) == 1 else path.stem

@@ -42,7 +42,9 @@ class FrameReader(SlideReader):
             if frame is None:
                 frame = self._frame(plane, channel)
                 if frame.shape[:2] != self.size[::-1]:
-                    raise ImageError(self.path, f"damaged (a frame of {frame.shape[1]} x {frame.shape[0]} pixels)")
+                    raise ImageError(
+                        self.path, f"damaged (a frame of {frame.shape[1]} x {frame.shape[0]} pixels)"
+                    )
             self._kept[plane, channel] = frame
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)

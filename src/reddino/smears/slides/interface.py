@@ -85,8 +85,10 @@ class SlideReader(ABC):
         """Read a rectangle of a level.
 
         Args:
-            x, y: its top-left corner, in pixels of that level.
-            w, h: its size, in pixels of that level.
+            x: its left side, in pixels of that level.
+            y: its top.
+            w: its width.
+            h: its height.
             level: 0 is the largest.
             plane: focus plane, from 1; None: the sharpest.
             bit_depth: bits that count in a 16-bit sample; None: what the file states, else 16.
@@ -159,7 +161,9 @@ class SlideReader(ABC):
         """
         if channel is not None:
             if not 1 <= channel <= len(self.channels):
-                raise ImageError(self.path, f"has {len(self.channels)} grey channel(s) and no channel {channel}")
+                raise ImageError(
+                    self.path, f"has {len(self.channels)} grey channel(s) and no channel {channel}"
+                )
             return (channel - 1,)
         if self.colours is None:
             named = ", ".join(name[:40] or "without a name" for name in self.channels[:6])
@@ -207,7 +211,7 @@ def pixel_size(path: Path, um_x: float | None, um_y: float | None) -> float | No
     if max(known) > min(known) * (1 + _ANISOTROPY):
         raise ImageError(
             path,
-            f"has pixels of {known[0]:.4g} x {known[1]:.4g} um, which are not square; save it with square ones",
+            f"has pixels of {known[0]:.4g} x {known[1]:.4g} um, which are not square; resample it",
         )
     return sum(known) / len(known)
 

@@ -26,7 +26,9 @@ class LifReader(FrameReader):
 
     def __init__(self, path: Path, scene: int) -> None:
         self.path, self.scene = path, scene
-        self._file: Any = library(path, "liffile", "a LIF file of Leica", "reddino[slides]").LifFile(str(path))
+        self._file: Any = library(path, "liffile", "a LIF file of Leica", "reddino[slides]").LifFile(
+            str(path)
+        )
         try:
             self._describe(scene)
         except BaseException:
@@ -70,7 +72,7 @@ class LifReader(FrameReader):
         """Return the micrometres of a pixel: `length` lies between the middles of the first and the last."""
         for dimension in self._image._dimensions:
             if dimension.label == axis and dimension.number_elements > 1 and dimension.unit == "m":
-                return float(abs(dimension.length)) / (dimension.number_elements - 1) * _METRE
+                return abs(float(dimension.length)) / (int(dimension.number_elements) - 1) * _METRE
         return None
 
     def _frame(self, plane: int, channel: int) -> NDArray[Any]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reddino.smears.failures import ImageError
-from reddino.smears.slides.channels import find_colours
+from reddino.smears.slides.channels import Colour, find_colours
 from reddino.smears.slides.frames import FrameReader
 from reddino.smears.slides.interface import pixel_size
 from reddino.smears.slides.libraries import library
@@ -58,7 +58,9 @@ class Nd2Reader(FrameReader):
         flags = {str(flag) for one in listed for flag in one.microscope.modalityFlags or []}
         bright = {"brightfield", "phaseContrast", "diContrast"} & flags
         emission = any(one.channel.emissionLambdaNm for one in listed)
-        colours = [(one.channel.color.r, one.channel.color.g, one.channel.color.b) for one in listed]
+        colours: list[Colour | None] = [
+            (one.channel.color.r, one.channel.color.g, one.channel.color.b) for one in listed
+        ]
         self.colours = find_colours(
             self.channels,
             colours or [None] * count,
@@ -69,7 +71,8 @@ class Nd2Reader(FrameReader):
         frame = np.asarray(self._file.read_frame(self._number(plane)))
         if not self.channels or len(self.channels) == 1:
             return frame
-        return frame[channel]
+        one: NDArray[Any] = frame[channel]
+        return one
 
     def _number(self, plane: int) -> int:
         """Return the number of the frame of a plane of this position."""

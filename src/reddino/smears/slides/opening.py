@@ -13,10 +13,10 @@ from threading import Lock
 from reddino.smears.failures import ImageError
 from reddino.smears.formats.reasons import reasons
 from reddino.smears.slides import names
-from reddino.smears.slides.interface import SlideReader, require_plausible
 from reddino.smears.slides.czi_reader import CziReader
 from reddino.smears.slides.dicom_reader import DicomReader
 from reddino.smears.slides.heif_reader import HeifReader
+from reddino.smears.slides.interface import SlideReader, require_plausible
 from reddino.smears.slides.lif_reader import LifReader
 from reddino.smears.slides.nd2_reader import Nd2Reader
 from reddino.smears.slides.openslide_reader import OpenSlideReader
@@ -46,9 +46,13 @@ class _OpenFiles:
     lock: Lock = field(default_factory=Lock)
 
 
+def _forget(shelf: _OpenFiles) -> None:
+    shelf.held, shelf.lock = OrderedDict(), Lock()
+
+
 _shelf = _OpenFiles()
 # A process that is forked must neither wait for a lock of its parent nor share its files' positions.
-os.register_at_fork(after_in_child=lambda: _shelf.__init__())  # type: ignore[misc]
+os.register_at_fork(after_in_child=lambda: _forget(_shelf))
 
 
 def open_reader(path: str | Path, scene: int = 0) -> SlideReader:

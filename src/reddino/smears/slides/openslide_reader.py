@@ -14,8 +14,8 @@ from reddino.smears.slides.interface import Rectangle, SlideReader, pixel_size
 from reddino.smears.slides.libraries import library
 
 _VENDORS = {
-    "aperio": "Aperio", "hamamatsu": "Hamamatsu", "mirax": "3DHISTECH", "leica": "Leica", "ventana": "Ventana",
-    "philips": "Philips", "trestle": "Trestle", "sakura": "Sakura", "zeiss": "Zeiss",
+    "aperio": "Aperio", "hamamatsu": "Hamamatsu", "mirax": "3DHISTECH", "leica": "Leica",
+    "ventana": "Ventana", "philips": "Philips", "trestle": "Trestle", "sakura": "Sakura", "zeiss": "Zeiss",
 }  # fmt: skip
 
 

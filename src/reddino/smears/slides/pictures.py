@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
 
 def part_pixels(
-    part: SlidePart, max_pixels: int, bit_depth: int | None, plane: int | None
+    part: SlidePart, max_pixels: int, *, bit_depth: int | None, plane: int | None, channel: int | None
 ) -> NDArray[np.uint8]:
     """Read a part as (H, W, 3) uint8 RGB; arguments and errors as of `decode_image`."""
     with _opened(part) as (reader, (x, y, w, h)):
         require_memory(Path(str(part)), w, h, 4, max_pixels)
-        return reader.read(x, y, w, h, plane=plane, bit_depth=bit_depth)
+        return reader.read(x, y, w, h, plane=plane, bit_depth=bit_depth, channel=channel)
 
 
-def part_samples(part: SlidePart, plane: int | None) -> Samples:
+def part_samples(part: SlidePart, plane: int | None, channel: int | None) -> Samples:
     """Read a part as it is stored."""
     with _opened(part) as (reader, (x, y, w, h)):
-        return reader.read_samples(x, y, w, h, plane=plane)
+        return reader.read_samples(x, y, w, h, plane=plane, channel=channel)
 
 
 def part_size(part: SlidePart, max_pixels: int) -> tuple[int, int]:
@@ -49,10 +49,10 @@ def part_depth(part: SlidePart) -> tuple[int, int | None, int]:
         return reader.bits, reader.stated, reader.planes
 
 
-def part_sharpest(part: SlidePart) -> int:
+def part_sharpest(part: SlidePart, channel: int | None) -> int:
     """Return the number, from 1, of the sharpest focus plane of a part."""
     with _opened(part) as (reader, rectangle):
-        return reader.sharpest(*rectangle)
+        return reader.sharpest(*rectangle, channel=channel)
 
 
 @contextmanager

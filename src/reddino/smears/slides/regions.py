@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from math import ceil
 
 from reddino.smears.slides.interface import Rectangle, SlideReader
@@ -65,7 +66,7 @@ def _parts(length: int, most: int) -> list[tuple[int, int]]:
     """Return the start and length of the parts of a side, none longer than `most`."""
     count = max(1, ceil(length / most))
     bounds = [length * place // count for place in range(count + 1)]
-    return [(start, stop - start) for start, stop in zip(bounds, bounds[1:], strict=False)]
+    return [(start, stop - start) for start, stop in pairwise(bounds)]
 
 
 def _widened(cell: Rectangle, margin: int, size: tuple[int, int]) -> Rectangle:

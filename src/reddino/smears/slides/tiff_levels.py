@@ -124,7 +124,7 @@ def _resolution(page: Page, tag: int, unit: float) -> float | None:
     values = page.numbers(tag).tolist()
     if len(values) < 2 or values[0] <= 0 or values[1] <= 0:
         return None
-    return unit * values[1] / values[0]
+    return unit * float(values[1]) / float(values[0])
 
 
 def require_slide(path: Path, levels: TiffLevels) -> None:

@@ -1,4 +1,4 @@
-"""Large and pyramidal TIFF, BigTIFF and OME-TIFF: any rectangle of any level, by the tiles that it touches."""
+"""Large and pyramidal TIFF, BigTIFF and OME-TIFF: any rectangle of any level, by its tiles."""
 
 from __future__ import annotations
 
@@ -127,4 +127,4 @@ class _StoredPage:
         rows = layout.segment[1]
         if not layout.tiled:
             rows = min(rows, layout.height - row * rows)
-        return unpack_segment(self._path, data, layout, rows, self._tables, self._order)
+        return unpack_segment(self._path, data, layout, rows=rows, tables=self._tables, order=self._order)

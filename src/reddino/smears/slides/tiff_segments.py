@@ -24,7 +24,7 @@ _SLACK = 1 << 20
 
 
 def unpack_segment(
-    path: Path, data: bytes, layout: TiffLayout, rows: int, tables: bytes, order: str
+    path: Path, data: bytes, layout: TiffLayout, *, rows: int, tables: bytes, order: str
 ) -> NDArray[Any]:
     """Unpack a tile or a strip.
 

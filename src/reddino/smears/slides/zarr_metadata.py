@@ -16,7 +16,19 @@ from reddino.foundations.structured import read_json
 from reddino.smears.failures import ImageError
 from reddino.smears.formats.limits import MAX_PIXELS
 
-_CODECS = {"blosc", "gzip", "zlib", "zstd", "lz4", "bz2", "bytes", "crc32c", "endian", "transpose", "sharding_indexed"}
+_CODECS = {
+    "blosc",
+    "gzip",
+    "zlib",
+    "zstd",
+    "lz4",
+    "bz2",
+    "bytes",
+    "crc32c",
+    "endian",
+    "transpose",
+    "sharding_indexed",
+}
 _TYPES = {"|u1", "<u1", ">u1", "u1", "<u2", ">u2", "uint8", "uint16"}
 _AXES = set("tczyx")
 _MOST_SCENES = 10_000
@@ -57,7 +69,7 @@ def series_folders(path: Path) -> list[Path]:
         raise ImageError(path, "is an OME-Zarr plate; give the fields of its wells")
     if "multiscales" in attributes:
         return [path]
-    found = []
+    found: list[Path] = []
     while len(found) < _MOST_SCENES and (path / str(len(found))).is_dir():
         folder = path / str(len(found))
         if "multiscales" not in _attributes(path, folder):
@@ -111,7 +123,8 @@ def _attributes(path: Path, folder: Path) -> Mapping[str, Any]:
 
 def _json(path: Path, file: Path) -> Mapping[str, Any]:
     try:
-        return read_json(file, nan=True)
+        found: Mapping[str, Any] = read_json(file, nan=True)
+        return found
     except RedDinoError as error:
         raise ImageError(path, f"damaged ({file.name} cannot be read)") from error
 
@@ -128,7 +141,9 @@ def _check_array(path: Path, folder: Path, axes: int) -> None:
         stored = _json(path, second)
         kind, shape, chunks = stored.get("dtype"), stored.get("shape"), stored.get("chunks")
         steps = [stored.get("compressor"), *(stored.get("filters") or [])]
-        names = [str(one.get("id")) if isinstance(one, Mapping) else repr(one) for one in steps if one is not None]
+        names = [
+            str(one.get("id")) if isinstance(one, Mapping) else repr(one) for one in steps if one is not None
+        ]
     else:
         raise ImageError(path, f"truncated (its level {folder.name} is missing)")
     if not isinstance(kind, str) or kind not in _TYPES:
