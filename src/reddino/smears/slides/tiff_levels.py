@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from reddino.smears.formats.tiff_planes import Planes, find_planes
 from reddino.smears.formats.tiff_structure import Page, TiffReader
 from reddino.smears.slides.interface import pixel_size
 
+_PIXELS = re.compile(r"<(?:\w{1,20}:)?Pixels\b[^>]{0,4000}>")
 _NEWLINE = re.compile(r"\s+")
 _UNITS = {"µm": 1.0, "um": 1.0, "μm": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4, "m": 1e6, "pm": 1e-6}
 _INCH, _CENTIMETRE = 25_400.0, 10_000.0
@@ -97,15 +99,22 @@ def _is_copy(layout: TiffLayout, first: TiffLayout) -> bool:
 def _um_per_px(path: Path, described: Page, page: Page) -> float | None:
     text = described.text(270)
     if "<OME" in text[:2000]:
-        return pixel_size(path, _ome_size(text, "X"), _ome_size(text, "Y"))
+        pixels = max(_PIXELS.findall(text), key=_ome_area, default="")
+        return pixel_size(path, _ome_size(pixels, "X"), _ome_size(pixels, "Y"))
     mpp = re.search(r"\|\s*MPP\s*=\s*(\d{1,3}\.\d{1,12})", text[:10_000])
     if mpp:
         return pixel_size(path, float(mpp[1]), None)
-    unit = {2: _INCH, 3: _CENTIMETRE}.get(page.number(296, 2))
+    in_um = text.startswith("ImageJ=") and re.search(r"^unit=(micron|um|\\u00B5m|µm)\s*$", text, re.MULTILINE)
+    unit = 1.0 if in_um else {2: _INCH, 3: _CENTIMETRE}.get(page.number(296, 2))
     sizes = [None if unit is None else _resolution(page, tag, unit) for tag in (282, 283)]
     if any(size is None or not _LEAST_UM <= size <= _MOST_UM for size in sizes):
         return None  # 72 pixels an inch, and the like: of a screen or of paper
     return pixel_size(path, sizes[0], sizes[1])
+
+
+def _ome_area(pixels: str) -> int:
+    sides = [re.search(rf'\bSize{axis}="(\d{{1,9}})"', pixels) for axis in "XY"]
+    return math.prod(int(side[1]) if side else 0 for side in sides)
 
 
 def _ome_size(text: str, axis: str) -> float | None:

@@ -87,6 +87,8 @@ def _bytes(path: Path, data: bytes, layout: TiffLayout, size: int) -> bytes:
 
 def _jpeg(path: Path, data: bytes, layout: TiffLayout, rows: int, tables: bytes) -> NDArray[Any]:
     _require_size(path, _jpeg_size(path, data), layout.segment[0], rows)
+    if not data.rstrip(b"\0").endswith(b"\xff\xd9"):
+        raise ImageError(path, "truncated (a JPEG tile of the TIFF has no end)")
     plain_rgb = layout.photometric == RGB and b"JFIF" not in data[:64]
     coloured = layout.photometric in (RGB, YCBCR) and not layout.planar and layout.samples == 3
     decoded = imagecodecs.jpeg_decode(
