@@ -29,7 +29,7 @@ class PixelSizes:
 
     Attributes:
         um: (m,) micrometres of a pixel of each image; NaN where neither the manifest nor the file has it.
-        given: how many of them the manifest gives.
+        given: how many of them the manifest gives, and their files do not.
     """
 
     um: NDArray[np.float64]
@@ -56,10 +56,24 @@ def pixel_sizes(manifest: Manifest) -> PixelSizes:
     """
     names, codes = manifest.images()
     um = _given(manifest, len(names), codes)
-    given = int((~np.isnan(um)).sum())
-    for number in np.flatnonzero(np.isnan(um)).tolist():
-        stated = stated_um_per_px(manifest.root / names[number])
-        um[number] = math.nan if stated is None else stated
+    known = ~np.isnan(um)
+    given = int(known.sum())
+    files: dict[tuple[Path, int | None], float | None] = {}
+    for number, name in enumerate(names):
+        part = split_slide(manifest.root / name)
+        if known[number] and part is None:
+            continue
+        # Regions have the size that their file states in the column, unless the manifest gave another.
+        key = (manifest.root / name, None) if part is None else (part.file, part.scene)
+        if key not in files:
+            files[key] = stated_um_per_px(manifest.root / name)
+        stated = files[key]
+        if stated is None:
+            continue
+        if not known[number]:
+            um[number] = stated
+        elif math.isclose(um[number], stated, rel_tol=1e-5):
+            given -= 1
     return PixelSizes(um, given)
 
 

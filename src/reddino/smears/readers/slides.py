@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from reddino.foundations.errors import RedDinoError
 from reddino.smears.failures import Failures, ImageError
 from reddino.smears.manifest import Manifest
 from reddino.smears.readers.rows import Rows, Value, find_files, note_unread
@@ -42,10 +43,10 @@ def read_slides(
         RedDinoError: the folder has no slide.
     """
     rows = Rows(Path(folder), source, failures)
-    for file in find_files(folder, (*SLIDE_SUFFIXES, *TIFF), failures):
-        part = whole_file(file)
-        if part is None:
-            continue
+    slides = [file for file in find_files(folder, (*SLIDE_SUFFIXES, *TIFF), failures) if whole_file(file)]
+    if not slides:
+        raise RedDinoError(f"{folder} holds no images of microscopes ({', '.join((*SLIDE_SUFFIXES, *TIFF))})")
+    for file in slides:
         try:
             if not file.name.lower().endswith(DICOM) or base_file(file) == file:
                 _add(rows, file)

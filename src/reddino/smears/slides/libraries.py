@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -21,6 +23,9 @@ def library(path: Path, module: str, what: str, install: str) -> ModuleType:
     Raises:
         ImageError: it is not installed; names the format and the command that installs it.
     """
+    logging.getLogger(module.split(".", maxsplit=1)[0]).addHandler(logging.NullHandler())  # else it prints to the screen
+    # On odd values of a file it would print them, and a value may be a patient's name.
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"(pydicom|wsidicom|nd2|zarr)\..*")
     try:
         return import_module(module)
     except (ImportError, OSError) as error:

@@ -17,6 +17,7 @@ from reddino.smears.slides.libraries import library
 _READ = {"X", "Y", "S", "C", "Z", "M", "T"}
 _LUTS: dict[str, Colour] = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
 _METRE = 1e6
+_MOST_XML = 256_000_000
 #: More scenes than a file has that someone made at a microscope.
 _MOST_SCENES = 100_000
 
@@ -26,6 +27,7 @@ class LifReader(FrameReader):
 
     def __init__(self, path: Path, scene: int) -> None:
         self.path, self.scene = path, scene
+        _require_plain(path)
         self._file: Any = library(path, "liffile", "a LIF file of Leica", "reddino[slides]").LifFile(
             str(path)
         )
@@ -84,3 +86,21 @@ class LifReader(FrameReader):
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _require_plain(path: Path) -> None:
+    """Refuse what the library would follow out of the file: XML that names other files, or defines entities.
+
+    Raises:
+        ImageError: it is no LIF or LOF file, or its description is damaged.
+    """
+    with path.open("rb") as file:
+        head = file.read(13)
+        if len(head) < 13 or head[:4] != b"\x70\0\0\0" or head[8] != 0x2A:
+            raise ImageError(path, "is no LIF file of Leica")
+        length = int.from_bytes(head[9:13], "little") * 2
+        if length > _MOST_XML:
+            raise ImageError(path, "damaged (a description without end)")
+        text = file.read(length).decode("utf-16-le", "replace")
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        raise ImageError(path, "damaged (its description defines entities)")

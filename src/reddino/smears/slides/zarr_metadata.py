@@ -42,14 +42,14 @@ class Multiscale:
         axes: names of the axes, slowest first.
         units: of each.
         scale: of each, of the largest level; None where the metadata state none.
-        arrays: folders of the levels, the largest first.
+        arrays: folders of the levels, the largest first, with the version of their format.
         channels: what the metadata say of each channel.
     """
 
     axes: tuple[str, ...]
     units: tuple[str, ...]
     scale: tuple[float, ...] | None
-    arrays: list[Path]
+    arrays: dict[Path, int]
     channels: list[Mapping[str, Any]]
 
     def pixel(self, axis: str) -> tuple[float | None, str]:
@@ -104,12 +104,13 @@ def open_multiscale(path: Path, folder: Path) -> Multiscale:
         raise ImageError(path, "damaged (the multiscales of the OME-Zarr make no sense)") from error
     if len(set(axes)) != len(axes) or not {"x", "y"} <= set(axes) <= _AXES or not names:
         raise ImageError(path, f"has axes {', '.join(axes)}, which are not read")
+    arrays: dict[Path, int] = {}
     for name in names:
         if not name or name.startswith(("/", "\\")) or ".." in Path(name).parts:
             raise ImageError(path, f"damaged (a level of the OME-Zarr lies outside of it: {name!r:.60})")
-        _check_array(path, folder / name, len(axes))
+        arrays[folder / name] = _checked_version(path, folder / name, len(axes))
     scale = scales[0] if scales and len(scales[0]) == len(axes) else None
-    return Multiscale(axes, units, scale, [folder / name for name in names], channels)
+    return Multiscale(axes, units, scale, arrays, channels)
 
 
 def _attributes(path: Path, folder: Path) -> Mapping[str, Any]:
@@ -129,23 +130,13 @@ def _json(path: Path, file: Path) -> Mapping[str, Any]:
         raise ImageError(path, f"damaged ({file.name} cannot be read)") from error
 
 
-def _check_array(path: Path, folder: Path, axes: int) -> None:
-    third, second = folder / "zarr.json", folder / ".zarray"
-    if third.is_file():
-        stored = _json(path, third)
-        kind, shape, codecs = stored.get("data_type"), stored.get("shape"), stored.get("codecs")
-        grid = stored.get("chunk_grid") or {}
-        chunks = (grid.get("configuration") or {}).get("chunk_shape") if isinstance(grid, Mapping) else None
-        names = _codec_names(codecs)
-    elif second.is_file():
-        stored = _json(path, second)
-        kind, shape, chunks = stored.get("dtype"), stored.get("shape"), stored.get("chunks")
-        steps = [stored.get("compressor"), *(stored.get("filters") or [])]
-        names = [
-            str(one.get("id")) if isinstance(one, Mapping) else repr(one) for one in steps if one is not None
-        ]
-    else:
-        raise ImageError(path, f"truncated (its level {folder.name} is missing)")
+def _checked_version(path: Path, folder: Path, axes: int) -> int:
+    """Return the version of the format of an array whose chunks are safe to unpack.
+
+    Raises:
+        ImageError: they are not, or of samples that are not read.
+    """
+    version, kind, shape, chunks, names = _described(path, folder)
     if not isinstance(kind, str) or kind not in _TYPES:
         raise ImageError(path, f"has samples of kind {str(kind)[:40]}; save it with 8 or 16 unsigned bits")
     if unknown := [name for name in names if name not in _CODECS]:
@@ -156,6 +147,25 @@ def _check_array(path: Path, folder: Path, axes: int) -> None:
             raise ImageError(path, f"damaged (the {what} of its level {folder.name} is {str(numbers)[:60]})")
     if prod(chunks or ()) > MAX_PIXELS:
         raise ImageError(path, f"has chunks of {prod(chunks or ()):,} pixels, which are too large")
+    return version
+
+
+def _described(path: Path, folder: Path) -> tuple[int, Any, Any, Any, list[str]]:
+    """Return the version of an array, the kind of its samples, its shape and chunks, and its codecs."""
+    third, second = folder / "zarr.json", folder / ".zarray"
+    if third.is_file():
+        stored = _json(path, third)
+        grid = stored.get("chunk_grid") or {}
+        chunks = (grid.get("configuration") or {}).get("chunk_shape") if isinstance(grid, Mapping) else None
+        return 3, stored.get("data_type"), stored.get("shape"), chunks, _codec_names(stored.get("codecs"))
+    if second.is_file():
+        stored = _json(path, second)
+        steps = [stored.get("compressor"), *(stored.get("filters") or [])]
+        names = [
+            str(one.get("id")) if isinstance(one, Mapping) else repr(one) for one in steps if one is not None
+        ]
+        return 2, stored.get("dtype"), stored.get("shape"), stored.get("chunks"), names
+    raise ImageError(path, f"truncated (its level {folder.name} is missing)")
 
 
 def _codec_names(codecs: Any) -> list[str]:

@@ -28,7 +28,10 @@ class ZarrReader(SlideReader):
         self.scenes = len(folders)
         found = open_multiscale(path, folders[min(max(scene, 0), len(folders) - 1)])
         self._axes = found.axes
-        self._arrays = [zarr.open_array(str(folder), mode="r") for folder in found.arrays]
+        self._arrays = [
+            zarr.open_array(str(folder), mode="r", zarr_format=version)
+            for folder, version in found.arrays.items()
+        ]
         sizes = [dict(zip(self._axes, array.shape, strict=True)) for array in self._arrays]
         if sizes[0].get("t", 1) > 1:
             raise ImageError(path, f"holds {sizes[0]['t']} points in time; save the picture that counts")
