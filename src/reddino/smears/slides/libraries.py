@@ -23,7 +23,8 @@ def library(path: Path, module: str, what: str, install: str) -> ModuleType:
     Raises:
         ImageError: it is not installed; names the format and the command that installs it.
     """
-    logging.getLogger(module.split(".", maxsplit=1)[0]).addHandler(logging.NullHandler())  # else it prints to the screen
+    # What it logs would be printed next to our own sentence.
+    logging.getLogger(module.split(".", maxsplit=1)[0]).addHandler(logging.NullHandler())
     # On odd values of a file it would print them, and a value may be a patient's name.
     warnings.filterwarnings("ignore", category=UserWarning, module=r"(pydicom|wsidicom|nd2|zarr)\..*")
     try:
