@@ -25,8 +25,8 @@ from reddino.smears.formats.reasons import reasons
 from reddino.smears.formats.samples import Samples, as_rgb, eight_bits, upright
 from reddino.smears.formats.window import Window
 from reddino.smears.shards import open_shard, read_member, split_member
+from reddino.smears.slides import pictures as parts
 from reddino.smears.slides.names import split_slide
-from reddino.smears.slides.pictures import part_depth, part_pixels, part_samples, part_sharpest, part_size
 from reddino.smears.suffixes import IMAGE_SUFFIXES, PLAIN_SUFFIXES
 
 __all__ = [
@@ -102,7 +102,7 @@ def decode_image(
     path = Path(path)
     part = split_slide(path)
     if part is not None:
-        return part_pixels(part, max_pixels, bit_depth=bit_depth, plane=plane, channel=grey_channel)
+        return parts.part_pixels(part, max_pixels, bit_depth=bit_depth, plane=plane, channel=grey_channel)
     _require_no_channel(path, grey_channel)
     with reasons(path), _open_file(path) as file:
         return _decode(path, file, max_pixels, bit_depth, plane)
@@ -147,7 +147,7 @@ def _stored_frame(path: Path, max_pixels: int) -> tuple[int, int, int]:
     """Return the width and height as stored, and the orientation."""
     part = split_slide(path)
     if part is not None:
-        return *part_size(part, max_pixels), 1
+        return *parts.part_size(part, max_pixels), 1
     with reasons(path), _open_header(path) as file:
         kind = _kind(path, file)
         if kind == "TIFF":
@@ -170,7 +170,7 @@ def read_header(path: str | Path) -> PictureHeader:
     path = Path(path)
     part = split_slide(path)
     if part is not None:
-        return PictureHeader(*part_depth(part))
+        return PictureHeader(*parts.part_depth(part))
     with reasons(path), _open_header(path) as file:
         kind = _kind(path, file)
         if kind == "PNG":
@@ -192,7 +192,7 @@ def stored_samples(path: str | Path, plane: int | None = None, grey_channel: int
     path = Path(path)
     part = split_slide(path)
     if part is not None:
-        return part_samples(part, plane, grey_channel)
+        return parts.part_samples(part, plane, grey_channel)
     with reasons(path), _open_file(path) as file:
         kind = _kind(path, file)
         if kind == "TIFF":
@@ -207,7 +207,7 @@ def sharpest_plane(path: str | Path, grey_channel: int | None = None) -> int:
     path = Path(path)
     part = split_slide(path)
     if part is not None:
-        return part_sharpest(part, grey_channel)
+        return parts.part_sharpest(part, grey_channel)
     with reasons(path), _open_file(path) as file:
         return tiff.sharpest_plane(path, file, tiff.read_tiff_header(path, file, MAX_PIXELS))
 
@@ -282,6 +282,7 @@ def _open_file(path: Path) -> IO[bytes]:
         if not data:
             raise ImageError(path, "the file is empty")
         return io.BytesIO(data)
+    parts.require_spelling(path)
     status = path.stat()
     if stat.S_ISDIR(status.st_mode):
         raise ImageError(path, "is a folder")

@@ -262,6 +262,13 @@ def test_read__refuses_what_would_take_too_much_memory(tmp_path: Path) -> None:
             reader.read(0, 0, 900_000, 900_000)
 
 
+@pytest.mark.parametrize("words", ["x00-y0-w9-h9", "s01", "x0-y0", ""])
+def test_decode_image__says_how_parts_are_spelled(tmp_path: Path, words: str) -> None:
+    path, _ = FORMATS["tiff"](tmp_path)
+    with pytest.raises(ImageError, match="names no part of its file; write ::x0-y0-w512-h512"):
+        decode_image(f"{path}::{words}")
+
+
 def test_scenes__are_named(tmp_path: Path) -> None:
     pytest.importorskip("pylibCZIrw", reason="pylibCZIrw is not installed")
     scenes = [smear(400, 300, 1), smear(350, 320, 2)]

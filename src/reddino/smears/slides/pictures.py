@@ -11,7 +11,7 @@ from reddino.smears.failures import ImageError
 from reddino.smears.formats.limits import require_memory
 from reddino.smears.formats.samples import Samples
 from reddino.smears.slides.interface import Rectangle, SlideReader
-from reddino.smears.slides.names import SLIDE_SUFFIXES, SlidePart
+from reddino.smears.slides.names import SEPARATOR, SLIDE_SUFFIXES, TIFF, SlidePart
 from reddino.smears.slides.opening import opened
 
 if TYPE_CHECKING:
@@ -53,6 +53,19 @@ def part_sharpest(part: SlidePart, channel: int | None) -> int:
     """Return the number, from 1, of the sharpest focus plane of a part."""
     with _opened(part) as (reader, rectangle):
         return reader.sharpest(*rectangle, channel=channel)
+
+
+def require_spelling(path: Path) -> None:
+    """Refuse a path that would name a part of a microscope file, were it spelled right.
+
+    Raises:
+        ImageError: says how parts are spelled.
+    """
+    file, separator, _ = str(path).rpartition(SEPARATOR)
+    if separator and file.lower().endswith((*SLIDE_SUFFIXES, *TIFF)) and not path.exists():
+        raise ImageError(
+            path, "names no part of its file; write ::x0-y0-w512-h512, ::s0, or ::s0-x0-y0-w9-h9"
+        )
 
 
 @contextmanager

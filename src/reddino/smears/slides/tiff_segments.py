@@ -60,7 +60,7 @@ def unpack_segment(
     values = flat.reshape(rows, width, samples)
     values = values.astype(values.dtype.newbyteorder("="))
     if layout.predictor == 2:
-        values = np.cumsum(values, axis=1, dtype=values.dtype)
+        values = np.asarray(imagecodecs.delta_decode(values, axis=1))
     return values
 
 
