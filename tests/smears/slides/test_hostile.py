@@ -316,6 +316,26 @@ def test_lif__entities_are_refused(tmp_path: Path) -> None:
         open_reader(tmp_path / "a.lif")
 
 
+def test_tiff__stored_turned_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.btf"
+    write_pyramid(path, smear(300, 280), levels=1, extratags=[(274, "H", 1, 6, True)])
+    with pytest.raises(ImageError, match=r"is stored turned \(orientation 6\)"):
+        decode_image(path)
+
+
+def test_tiff__a_label_is_no_level(tmp_path: Path) -> None:
+    import tifffile
+
+    path, label = tmp_path / "a.btf", np.zeros((280, 300, 3), np.uint8)
+    options: dict[str, Any] = {"photometric": "rgb", "tile": (128, 128), "metadata": None}
+    with tifffile.TiffWriter(path) as tiff:
+        tiff.write(smear(600, 560), **options)
+        tiff.write(label, description="Aperio Image Library\r\nlabel 300x280", **options)
+        tiff.write(label, description="macro", **options)
+    with opened(path) as reader:
+        assert reader.level_sizes == ((600, 560),)
+
+
 def test_pixels_that_are_not_square__are_refused(tmp_path: Path) -> None:
     import tifffile
 

@@ -10,7 +10,7 @@ from typing import IO
 
 from reddino.smears.failures import ImageError
 from reddino.smears.formats.tiff_layout import TiffLayout, read_layout
-from reddino.smears.formats.tiff_planes import Planes, find_planes
+from reddino.smears.formats.tiff_planes import Planes, find_planes, is_beside
 from reddino.smears.formats.tiff_structure import Page, TiffReader
 from reddino.smears.slides.interface import pixel_size
 
@@ -82,7 +82,8 @@ def _copies_after(
     if len(planes.pages) != 1 or planes.pages[0].sub is not None:
         return []
     after = pages[planes.pages[0].index + 1 :]
-    return [((page,),) for page in after if 322 in page.tags and page.number(256, 0) < first.width]
+    smaller = [page for page in after if 322 in page.tags and page.number(256, 0) < first.width]
+    return [((page,),) for page in smaller if not is_beside(page)]
 
 
 def _is_copy(layout: TiffLayout, first: TiffLayout) -> bool:
@@ -137,11 +138,13 @@ def _resolution(page: Page, tag: int, unit: float) -> float | None:
 
 
 def require_slide(path: Path, levels: TiffLevels) -> None:
-    """Refuse a TIFF of a scanner whose layout only OpenSlide knows.
+    """Refuse a TIFF of which no rectangle can be read right.
 
     Raises:
-        ImageError: its name.
+        ImageError: its size makes no sense, or it is stored turned or mirrored.
     """
-    width, height = levels.layouts[0].width, levels.layouts[0].height
-    if width < 1 or height < 1 or max(width, height) >= 2**31:
-        raise ImageError(path, f"damaged (a TIFF of {width} x {height} pixels)")
+    first = levels.layouts[0]
+    if first.width < 1 or first.height < 1 or max(first.width, first.height) >= 2**31:
+        raise ImageError(path, f"damaged (a TIFF of {first.width} x {first.height} pixels)")
+    if first.orientation != 1:
+        raise ImageError(path, f"is stored turned (orientation {first.orientation}); save it upright")
