@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType, ModuleType, SimpleNamespace
@@ -28,6 +29,7 @@ class FakeFile:
     flags: tuple[str, ...] = ("brightfield",)
     emission: float | None = None
     bits = 8
+    is_legacy = False
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -78,7 +80,10 @@ def test_nd2__colours_of_positions_and_planes(nd2_file: Path, monkeypatch: pytes
         monkeypatch, sizes={"P": 2, "Z": 3, "Y": 40, "X": 60, "S": 3}, frames=frames, names=("Brightfield",)
     )
     assert read_header(f"{nd2_file}::s1").planes == 3
-    np.testing.assert_array_equal(decode_image(f"{nd2_file}::s1", plane=3), frames[5])
+    np.testing.assert_array_equal(decode_image(f"{nd2_file}::s1", plane=3), frames[5][:, :, ::-1])
+    monkeypatch.setattr(FakeFile, "is_legacy", True)  # of JPEG 2000 pictures, which have red first
+    (nd2_file.parent / "b.nd2").write_bytes(b"legacy")
+    np.testing.assert_array_equal(decode_image(f"{nd2_file.parent / 'b.nd2'}::s1", plane=3), frames[5])
     manifest = open_data(nd2_file)
     assert manifest.strings("path") == ["a.nd2::s0", "a.nd2::s1"]
     assert manifest.strings("um_per_px") == ["0.065", "0.065"]
@@ -109,6 +114,33 @@ def test_nd2__one_channel_of_transmitted_light_is_grey(
 ) -> None:
     holds(monkeypatch, sizes={"Y": 40, "X": 60}, frames=[SMEAR[:, :, 0]], names=("BF",), emission=520.0)
     np.testing.assert_array_equal(decode_image(nd2_file)[:, :, 1], SMEAR[:, :, 0])
+
+
+def test_nd2__frames_that_are_not_all_there_are_refused(
+    nd2_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library makes zeros of them."""
+    holds(monkeypatch, sizes={"Y": 40, "X": 60, "S": 3}, frames=[SMEAR], names=("BF",))
+    usual = FakeFile.__init__
+    bomb = b"12345678" + zlib.compress(bytes(10**7))
+    cases: list[tuple[dict[int, int], str | None, str]] = [
+        ({}, None, "frame 1 is missing"),
+        ({0: 4}, None, "frame 1 is cut"),
+        ({0: 4}, "lossless", "unpacks to more than its pixels"),
+    ]
+    for number, (offsets, compression, words) in enumerate(cases):
+
+        def start(self: Any, path: str, offsets: Any = offsets, compression: Any = compression) -> None:
+            usual(self, path)
+            self._rdr = SimpleNamespace(_frame_offsets=offsets, _load_chunk=lambda name: bomb)
+            sizes = {"heightPx": 40, "widthPx": 60, "componentCount": 3, "compressionType": compression}
+            self.attributes = SimpleNamespace(bitsPerComponentSignificant=8, **sizes)
+
+        monkeypatch.setattr(FakeFile, "__init__", start)
+        path = nd2_file.parent / f"{number}.nd2"
+        path.write_bytes(b"nd2")
+        with pytest.raises(ImageError, match=words):
+            decode_image(path)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -68,11 +69,46 @@ class Nd2Reader(FrameReader):
         )
 
     def _frame(self, plane: int, channel: int) -> NDArray[Any]:
-        frame = np.asarray(self._file.read_frame(self._number(plane)))
-        if not self.channels or len(self.channels) == 1:
+        number = self._number(plane)
+        self._require_whole(number)
+        frame = np.asarray(self._file.read_frame(number))
+        if not self.channels:
+            # The format has blue first; its predecessor of JPEG 2000 pictures had red. The library leaves both.
+            return frame if self._file.is_legacy else frame[:, :, ::-1]
+        if len(self.channels) == 1:
             return frame
         one: NDArray[Any] = frame[channel]
         return one
+
+    def _require_whole(self, number: int) -> None:
+        """Refuse a frame that is not all there, of which the library makes zeros, or that unpacks to more.
+
+        Raises:
+            ImageError: it is missing or cut, or a bomb.
+        """
+        reader = getattr(self._file, "_rdr", None)
+        offsets = getattr(reader, "_frame_offsets", None)
+        if offsets is None:
+            return
+        if offsets.get(number) is None:
+            raise ImageError(self.path, f"truncated (frame {number + 1} is missing)")
+        attributes = self._file.attributes
+        size = (
+            int(attributes.heightPx)
+            * int(attributes.widthPx)
+            * int(attributes.componentCount)
+            * self.bits
+            // 8
+        )
+        if attributes.compressionType == "lossless":
+            packed = reader._load_chunk(f"ImageDataSeq|{number}!".encode())[8:]
+            unpacking = zlib.decompressobj()
+            # Rows may be padded by a few bytes.
+            unpacking.decompress(packed, size + 64 * int(attributes.heightPx))
+            if unpacking.unconsumed_tail:
+                raise ImageError(self.path, f"damaged (frame {number + 1} unpacks to more than its pixels)")
+        elif int(offsets[number]) + size > self.path.stat().st_size:
+            raise ImageError(self.path, f"truncated (frame {number + 1} is cut)")
 
     def _number(self, plane: int) -> int:
         """Return the number of the frame of a plane of this position."""
