@@ -71,9 +71,10 @@ class Nd2Reader(FrameReader):
     def _frame(self, plane: int, channel: int) -> NDArray[Any]:
         number = self._number(plane)
         self._require_whole(number)
-        frame = np.asarray(self._file.read_frame(number))
+        # A copy: the library's frame lies in the mapped file, which could not be closed.
+        frame = np.array(self._file.read_frame(number))
         if not self.channels:
-            # The format has blue first; its predecessor of JPEG 2000 pictures had red. The library leaves both.
+            # The format has blue first; its predecessor, of JPEG 2000 pictures, had red.
             return frame if self._file.is_legacy else frame[:, :, ::-1]
         if len(self.channels) == 1:
             return frame
@@ -86,25 +87,19 @@ class Nd2Reader(FrameReader):
         Raises:
             ImageError: it is missing or cut, or a bomb.
         """
-        reader = getattr(self._file, "_rdr", None)
+        reader: Any = getattr(self._file, "_rdr", None)
         offsets = getattr(reader, "_frame_offsets", None)
         if offsets is None:
             return
         if offsets.get(number) is None:
             raise ImageError(self.path, f"truncated (frame {number + 1} is missing)")
         attributes = self._file.attributes
-        size = (
-            int(attributes.heightPx)
-            * int(attributes.widthPx)
-            * int(attributes.componentCount)
-            * self.bits
-            // 8
-        )
+        size = self.size[0] * self.size[1] * int(attributes.componentCount) * self.bits // 8
         if attributes.compressionType == "lossless":
             packed = reader._load_chunk(f"ImageDataSeq|{number}!".encode())[8:]
             unpacking = zlib.decompressobj()
             # Rows may be padded by a few bytes.
-            unpacking.decompress(packed, size + 64 * int(attributes.heightPx))
+            unpacking.decompress(packed, size + 64 * self.size[1])
             if unpacking.unconsumed_tail:
                 raise ImageError(self.path, f"damaged (frame {number + 1} unpacks to more than its pixels)")
         elif int(offsets[number]) + size > self.path.stat().st_size:
