@@ -19,6 +19,7 @@ from PIL.PngImagePlugin import PngImageFile
 from reddino.smears.failures import Failures, ImageError
 from reddino.smears.formats import foreign, png, tiff, webp
 from reddino.smears.formats.exif import ORIENTATION, exif_orientation, valid_orientation
+from reddino.smears.formats.focus import ALL_PLANES
 from reddino.smears.formats.jpeg import decode_jpeg, jpeg_bytes_per_pixel
 from reddino.smears.formats.limits import MAX_PIXELS, require_memory
 from reddino.smears.formats.reasons import reasons
@@ -88,7 +89,7 @@ def decode_image(
             pixel than 8-bit colours, fewer pixels are allowed.
         bit_depth: bits that count in a 16-bit sample (12 where a 12-bit camera's values end at 4095); None:
             what the file itself states, else 16.
-        plane: number of the focus plane, from 1; None: the sharpest.
+        plane: number of the focus plane, from 1; -1: the sharpest parts of all; None: the sharpest.
         grey_channel: number, from 1, of the channel of a microscope file that is taken as grey; None: its
             colours.
 
@@ -216,7 +217,7 @@ def _decode(
     path: Path, file: IO[bytes], max_pixels: int, bit_depth: int | None, plane: int | None
 ) -> NDArray[np.uint8]:
     kind = _kind(path, file)
-    if plane is not None and plane != 1 and kind != "TIFF":
+    if plane not in (None, ALL_PLANES, 1) and kind != "TIFF":
         raise ImageError(path, f"has 1 plane and no plane {plane}")
     if kind == "JPEG":
         pixels, orientation = _jpeg(path, file, max_pixels)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -119,14 +118,6 @@ def robust_highest(values: NDArray[Any]) -> int:
 def smallest_depth(highest: int) -> int:
     """Return the smallest of `DEPTHS` that holds a value."""
     return next((bits for bits in DEPTHS if highest < 2**bits), DEPTHS[-1])
-
-
-def sharpness(values: NDArray[Any]) -> float:
-    """Return the variance of the Laplacian of the brightness."""
-    grey = values.astype(np.float32)
-    if grey.ndim == 3:
-        grey = grey.mean(axis=2)
-    return float(cv2.Laplacian(grey, cv2.CV_32F).var())
 
 
 def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:

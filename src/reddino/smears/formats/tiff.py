@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from reddino.smears.failures import ImageError
 from reddino.smears.formats import tiff_colours
-from reddino.smears.formats.samples import Samples, sharpness
+from reddino.smears.formats.focus import ALL_PLANES, focus_stack, sharpness
+from reddino.smears.formats.samples import Samples
 from reddino.smears.formats.tiff_layout import JPEG, NONE, TiffLayout, read_layout, require_readable
 from reddino.smears.formats.tiff_planes import Planes, find_planes
 from reddino.smears.formats.tiff_structure import Page, TiffReader
@@ -74,7 +75,7 @@ def decode_tiff(path: Path, file: IO[bytes], header: TiffHeader, plane: int | No
         path: the file, for errors.
         file: the same, open.
         header: of it.
-        plane: which focus plane, from 1; None: the sharpest.
+        plane: which focus plane, from 1; -1: the sharpest parts of all; None: the sharpest.
 
     Raises:
         ImageError: there is no such plane, or its data are damaged or incomplete.
@@ -85,6 +86,10 @@ def decode_tiff(path: Path, file: IO[bytes], header: TiffHeader, plane: int | No
     with tifffile.TiffFile(file, _multifile=False) as tiff:
         if plane is None:
             plane = _sharpest(path, tiff, header)
+        if plane == ALL_PLANES:
+            first = _plane(path, tiff, header, 0)
+            every = (_plane(path, tiff, header, number).values for number in range(len(header.planes)))
+            return replace(first, values=focus_stack(every))
         if not 1 <= plane <= len(header.planes):
             raise ImageError(path, f"has {len(header.planes)} plane(s) and no plane {plane}")
         return _plane(path, tiff, header, plane - 1)

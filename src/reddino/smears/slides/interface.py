@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reddino.smears.failures import ImageError
+from reddino.smears.formats.focus import ALL_PLANES, focus_stack, sharpness
 from reddino.smears.formats.limits import MAX_PIXELS, require_memory
-from reddino.smears.formats.samples import Samples, as_rgb, sharpness
+from reddino.smears.formats.samples import Samples, as_rgb
 
 #: A rectangle in pixels of a level: left, top, width, height.
 Rectangle = tuple[int, int, int, int]
@@ -90,7 +91,7 @@ class SlideReader(ABC):
             w: its width.
             h: its height.
             level: 0 is the largest.
-            plane: focus plane, from 1; None: the sharpest.
+            plane: focus plane, from 1; -1: the sharpest parts of all; None: the sharpest.
             bit_depth: bits that count in a 16-bit sample; None: what the file states, else 16.
             channel: number, from 1, of the grey channel that is taken; None: the colours.
 
@@ -118,6 +119,8 @@ class SlideReader(ABC):
         self._require_inside((x, y, w, h), level)
         wanted = self._wanted(channel)
         number = self.sharpest(x, y, w, h, channel=channel) if plane is None else plane
+        if number == ALL_PLANES:
+            return self._focused((x, y, w, h), level, wanted)
         if not 1 <= number <= self.planes:
             raise ImageError(self.path, f"has {self.planes} plane(s) and no plane {number}")
         samples = self._stacked((x, y, w, h), level, number - 1, wanted)
@@ -173,6 +176,12 @@ class SlideReader(ABC):
                 "to read one as grey, give its number, from 1, in the column grey_channel of a manifest",
             )
         return self.colours or (0,)
+
+    def _focused(self, rectangle: Rectangle, level: int, wanted: tuple[int, ...]) -> Samples:
+        """Return the sharpest parts of all planes."""
+        first = self._stacked(rectangle, level, 0, wanted)
+        every = (self._stacked(rectangle, level, plane, wanted).values for plane in range(self.planes))
+        return replace(first, values=focus_stack(every))
 
     def _stacked(self, rectangle: Rectangle, level: int, plane: int, wanted: tuple[int, ...]) -> Samples:
         found = [self._samples(rectangle, level, plane, channel) for channel in wanted]
