@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-#: The number of a plane that stands for all of them: their sharpest parts. Not 0: some count planes from there.
+#: The number of a plane that stands for all of them: their sharpest parts. Not 0: some count from there.
 ALL_PLANES = -1
 #: Pixels (standard deviation) around a place that decide which plane is sharpest there: less than a red cell.
 _AROUND = 4.0
