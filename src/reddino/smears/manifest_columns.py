@@ -21,8 +21,8 @@ __all__ = ["COLUMNS", "ID_COLUMNS", "NUMBER_COLUMNS", "READING_COLUMNS", "confor
 
 COLUMNS = ("path", "source", "slide", "patient", "group", "x", "y", "w", "h", "label", "cell_diameter")
 #: How a picture is read, where it is no ordinary one: bits that count in its 16-bit samples, its focus plane
-#: (from 1; -1: the sharpest parts of all), and the channel that is taken as grey. A manifest has them only where
-#: they are given or were found.
+#: (from 1; -1: the sharpest parts of all), and the channel that is taken as grey. A manifest has them only
+#: where they are given or were found.
 READING_COLUMNS = ("bit_depth", "plane", "grey_channel")
 NUMBER_COLUMNS = ("x", "y", "w", "h", "cell_diameter", *READING_COLUMNS)
 ID_COLUMNS = ("source", "slide", "patient", "group")
