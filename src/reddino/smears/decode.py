@@ -104,7 +104,7 @@ def decode_image(
     part = split_slide(path)
     if part is not None:
         return parts.part_pixels(part, max_pixels, bit_depth=bit_depth, plane=plane, channel=grey_channel)
-    _require_no_channel(path, grey_channel)
+    parts.require_no_channel(path, grey_channel)
     with reasons(path), _open_file(path) as file:
         return _decode(path, file, max_pixels, bit_depth, plane)
 
@@ -116,9 +116,11 @@ def decode_bytes(
     max_pixels: int = MAX_PIXELS,
     bit_depth: int | None = None,
     plane: int | None = None,
+    grey_channel: int | None = None,
 ) -> NDArray[np.uint8]:
     """Decode the bytes of an image file as `decode_image` does; errors call it `name`."""
     path = Path(name)
+    parts.require_no_channel(path, grey_channel)
     with reasons(path), io.BytesIO(data) as file:
         if not data:
             raise ImageError(path, "the file is empty")
@@ -240,11 +242,6 @@ def _decode(
         bmp = _pillow_header(path, kind, file, max_pixels)
         pixels, orientation = np.array(bmp.convert("RGB")), 1
     return np.ascontiguousarray(upright(pixels, orientation))
-
-
-def _require_no_channel(path: Path, grey_channel: int | None) -> None:
-    if grey_channel is not None:
-        raise ImageError(path, "is no microscope file, of which a grey_channel can be taken")
 
 
 def _require_depth(path: Path, samples: Samples, bit_depth: int | None) -> None:

@@ -21,7 +21,7 @@ from slide_files import (
     write_zarr,
 )
 
-from reddino.smears.decode import decode_image, image_size, read_header, sharpest_plane
+from reddino.smears.decode import decode_bytes, decode_image, image_size, read_header, sharpest_plane
 from reddino.smears.failures import ImageError
 from reddino.smears.slides.names import SlidePart
 from reddino.smears.slides.opening import open_reader, opened
@@ -326,6 +326,8 @@ def test_decode_image__takes_a_grey_channel_of_microscope_files_alone(tmp_path: 
     Image.fromarray(SMEAR).save(tmp_path / "a.png")
     with pytest.raises(ImageError, match="is no microscope file, of which a grey_channel can be taken"):
         decode_image(tmp_path / "a.png", grey_channel=1)
+    with pytest.raises(ImageError, match="is no microscope file"):
+        decode_bytes("a.png", (tmp_path / "a.png").read_bytes(), grey_channel=1)
 
 
 def test_pictures_of_phones__are_read(tmp_path: Path) -> None:

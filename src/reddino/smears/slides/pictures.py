@@ -55,6 +55,16 @@ def part_sharpest(part: SlidePart, channel: int | None) -> int:
         return reader.sharpest(*rectangle, channel=channel)
 
 
+def require_no_channel(path: Path, grey_channel: int | None) -> None:
+    """Refuse a channel of a plain picture.
+
+    Raises:
+        ImageError: one was named.
+    """
+    if grey_channel is not None:
+        raise ImageError(path, "is no microscope file, of which a grey_channel can be taken")
+
+
 def require_spelling(path: Path) -> None:
     """Refuse a path that would name a part of a microscope file, were it spelled right.
 
