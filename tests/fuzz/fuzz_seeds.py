@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +36,41 @@ def picture(form: str = "PNG", mode: str = "RGB", **options: object) -> bytes:
     out = io.BytesIO()
     image.save(out, form, **options)
     return out.getvalue()
+
+
+def slides() -> list[Bundle]:
+    """Microscope files of each format whose library is installed."""
+    sys.path.append(str(Path(__file__).parents[1] / "shared"))
+    import slide_files as files
+
+    pixels = files.smear(70, 50)
+    writers: list[tuple[str, Callable[[Path], object]]] = [
+        ("tifffile", partial(_pyramid, "a.btf", None)),
+        ("tifffile", partial(_pyramid, "a.btf", "jpeg")),
+        ("tifffile", partial(_pyramid, "a.btf", "lzw")),
+        ("tifffile", partial(_pyramid, "a.btf", "deflate")),
+        ("tifffile", partial(_pyramid, "a.btf", "jpeg2000")),
+        ("openslide", partial(_pyramid, "a.svs", "jpeg")),
+        ("wsidicom", lambda folder: files.write_dicom(folder, pixels, levels=1)),
+        ("wsidicom", lambda folder: files.write_dicom(folder, pixels, levels=1, jpeg=True)),
+        ("liffile", lambda folder: files.write_lif(folder / "a.lif", [pixels])),
+        ("pylibCZIrw", lambda folder: files.write_czi(folder / "a.czi", [pixels])),
+        ("zarr", lambda folder: files.write_zarr(folder / "a.zarr", pixels, version=2)),
+        ("zarr", lambda folder: files.write_zarr(folder / "a.zarr", pixels, version=3)),
+    ]
+    return [_written(write) for library, write in writers if find_spec(library) is not None]
+
+
+def _pyramid(name: str, compression: str | None, folder: Path) -> None:
+    import slide_files as files
+
+    files.write_pyramid(folder / name, files.smear(70, 50), levels=2, compression=compression)
+
+
+def _written(write: Callable[[Path], object]) -> Bundle:
+    with tempfile.TemporaryDirectory(prefix="fuzz-seed-") as folder:
+        write(Path(folder))
+        return read_bundle(Path(folder))
 
 
 def pictures() -> list[Bundle]:

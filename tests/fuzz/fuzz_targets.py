@@ -6,6 +6,7 @@ import contextlib
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,27 @@ def _decoder() -> Read:
             image = decode_image(path)
             assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3, image.shape
         return None
+
+    return read
+
+
+def _slides() -> Read:
+    from reddino.smears.failures import Failures
+    from reddino.smears.opening import open_data
+    from reddino.smears.slides.opening import opened
+
+    for library in ("openslide", "wsidicom", "pydicom", "liffile", "pylibCZIrw.czi", "zarr"):
+        with contextlib.suppress(ImportError):
+            import_module(library)  # what it loads is not of an input's doing
+
+    def read(folder: Path) -> object:
+        failures = Failures()
+        manifest = open_data(folder, failures)
+        for path in folder.iterdir():
+            with opened(path) as slide:
+                slide.read(0, 0, *(min(40, side) for side in slide.size))
+                slide.read(0, 0, 1, 1, level=len(slide.levels) - 1)
+        return manifest
 
     return read
 
@@ -221,6 +243,7 @@ TARGETS: dict[str, Target] = {
     target.name: target
     for target in (
         Target("pictures", seeds.pictures, _decoder),
+        Target("slides", seeds.slides, _slides),
         Target("manifest-csv", seeds.csv_manifests, _manifest(".csv")),
         Target("manifest-parquet", seeds.parquet_manifests, _manifest(".parquet")),
         Target("recipe", seeds.recipes, _recipe),

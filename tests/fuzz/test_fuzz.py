@@ -17,6 +17,7 @@ INPUTS = 12
 #: Readers that hold; `make fuzz` feeds all of them.
 HOLDING = (
     "pictures",
+    "slides",
     "manifest-csv",
     "manifest-parquet",
     "tar",

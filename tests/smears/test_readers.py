@@ -46,7 +46,7 @@ def cells(manifest: Manifest) -> list[tuple[Any, ...]]:
 
 
 def test_readers__are_found_by_name() -> None:
-    names = {"folder", "class-folders", "chula", "voc", "yolo", "coco", "nih-malaria", "elsafty"}
+    names = {"folder", "class-folders", "chula", "voc", "yolo", "coco", "nih-malaria", "elsafty", "slides"}
     assert set(READERS) == names
 
 

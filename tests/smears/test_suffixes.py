@@ -17,22 +17,10 @@ from reddino.smears.readers.folders import read_class_folders, read_folder
 from reddino.smears.suffixes import IMAGE_SUFFIXES, why_unread
 
 READ = ["a.jpg", "b.JPG", "c.jfif", "d.JPE", "e.jpeg", "f.jpe"]
-UNREAD = [
-    "g.heic",
-    "h.HEIC",
-    "i.gif",
-    "j.jp2",
-    "k.svs",
-    "l.czi",
-    "m.dng",
-    "n.avif",
-    "o.zip",
-    "p.tar.gz",
-    "q.dcm",
-    "u.tif.gz",
-    "v.mpo",
-    "w.fits",
-]
+#: Names of formats that are not read at all, and of microscope files, which these are not.
+NEVER = ["i.gif", "j.jp2", "m.dng", "o.zip", "p.tar.gz", "u.tif.gz", "v.mpo", "w.fits", "x.vsi"]
+MICROSCOPES = ["g.heic", "h.HEIC", "k.svs", "l.czi", "n.avif", "q.dcm"]
+UNREAD = [*NEVER, *MICROSCOPES]
 NEITHER = ["r.txt", "s.csv", "Thumbs.db", "._a.jpg", ".hidden.heic", "zip", ".zip"]
 
 
@@ -56,32 +44,37 @@ def test_open_data__reads_every_name_of_a_jpeg_and_names_what_it_leaves_out(fold
     manifest = open_data(folder, failures)
     assert sorted(manifest.strings("path")) == sorted(READ)
     assert names(failures) == {*UNREAD, "t.heif"}
-    assert dict(failures)[str(folder / "g.heic")] == (
-        "is a .heic picture, which is not read; save it as PNG, TIFF or JPEG"
+    assert dict(failures)[str(folder / "i.gif")] == (
+        "is a .gif picture, which is not read; save it as PNG, TIFF or JPEG"
     )
+    assert dict(failures)[str(folder / "x.vsi")] == (
+        "is a .vsi picture, which is not read; save its fields as PNG or TIFF"
+    )
+    assert dict(failures)[str(folder / "g.heic")] == "is no HEIC or AVIF picture"
     assert "unpack it" in dict(failures)[str(folder / "p.tar.gz")]
 
 
 def test_readers__name_what_they_leave_out(folder: Path, tmp_path: Path) -> None:
     failures = Failures()
-    assert len(read_folder(folder, failures=failures)) == len(READ)
-    assert names(failures) == {*UNREAD, "t.heif"}
+    listed = len(READ) + len(MICROSCOPES) + 1  # microscope files are opened when their manifest is
+    assert len(read_folder(folder, failures=failures)) == listed
+    assert names(failures) == set(NEVER)
     failures = Failures()
-    assert len(read_class_folders(tmp_path, label="(?P<label>f)/", failures=failures)) == len(READ) + 1
-    assert names(failures) == {*UNREAD, "t.heif"}
+    assert len(read_class_folders(tmp_path, label="(?P<label>f)/", failures=failures)) == listed + 1
+    assert names(failures) == set(NEVER)
 
 
 def test_open_data__names_what_a_pattern_matches_and_leaves_out(folder: Path) -> None:
     failures = Failures()
     assert len(open_data(f"{folder}/*", failures)) == len(READ)
-    assert names(failures) == {*UNREAD, "t.heif", "deep"}  # a folder that holds no image
+    assert names(failures) == {*UNREAD, "t.heif"}
 
 
 def test_open_data__names_them_where_a_folder_holds_nothing_else(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "phone").mkdir()
     (tmp_path / "phone" / "a.heic").write_bytes(b"heic")
     failures = Failures()
-    with pytest.raises(RedDinoError, match=r"a\.heic \(is a \.heic picture"):
+    with pytest.raises(RedDinoError, match=r"a\.heic \(is no HEIC or AVIF picture"):
         open_data(tmp_path / "phone", failures)
 
 

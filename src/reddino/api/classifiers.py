@@ -82,7 +82,7 @@ def fit(
         drop: labels to leave out.
         rename: old label to new.
         side: for smears, of a view with its unit, as for `embed`.
-        unit: `px`, or `diameters` of a red cell.
+        unit: `px`, `diameters` of a red cell, or `um`, which needs `um_per_px` of every picture.
         scale: whose red cells, as for `embed`.
         keep_border: learn from cells that the border of their image cuts, too.
         pooling: `cls`, `mean` or `cls+mean`.

@@ -84,7 +84,7 @@ def embed(
         architecture: of timm, such as resnet50, where `model` is the state dict of such a network.
         view: what is cut; None: cells where the manifest has any, else the whole image.
         side: side of a view in the image, with its unit; None: 1.6 diameters for cells, else 224 px.
-        unit: `px`, or `diameters` of a red cell.
+        unit: `px`, `diameters` of a red cell, or `um`, which needs `um_per_px` of every picture.
         scale: whose red cells: those of each `picture`, or the median of its `source`, as before there was a
             choice.
         pooling: `cls`, `mean` (of the patch tokens), `cls+mean`, or `tokens`: one row per patch token.

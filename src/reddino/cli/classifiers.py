@@ -74,7 +74,7 @@ def fit(
         drop: labels to leave out.
         rename: labels to rename, as old=new.
         side: side of a view in the image; 1.6 diameters for cells, if not given.
-        unit: of the side: diameters of a red cell, or pixels.
+        unit: of the side: diameters of a red cell, pixels, or micrometres (um), which need um_per_px.
         scale: the diameter is that of each picture's own red cells, or one for all pictures of a source.
         keep_border: learn from cells that the border of their image cuts, too.
         pooling: class token, mean of the patch tokens, or both.

@@ -39,7 +39,8 @@ def manifest(
     """Turn a collection of smear images into a manifest.
 
     Annotations that make no sense are left out and listed in OUT's failures file; what is odd about the rest
-    is shown as in `check`.
+    is shown as in `check`. The layout slides lists whole slides and microscope files of any mix of
+    formats, with the size of a pixel, objective, scanner, size and levels of each.
 
     Args:
         layout: how the collection is laid out.

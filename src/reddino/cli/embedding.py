@@ -64,7 +64,7 @@ def embed(
         out: folder of the table; images that could not be used are listed in its failures.csv.
         view: what is cut; cells where the manifest has any, else the whole image, if not given.
         side: side of a view in the image; 1.6 diameters for cells and 224 px for patches, if not given.
-        unit: of the side: diameters of a red cell, or pixels.
+        unit: of the side: diameters of a red cell, pixels, or micrometres (um), which need um_per_px.
         scale: the diameter is that of each picture's own red cells, or one for all pictures of a source.
         pooling: class token, mean of the patch tokens, both, or one row per patch token.
         per: one row per view, or one row per field (image): the mean over its views.

@@ -9,6 +9,7 @@ from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.part_files import PartRecord, finished_parts, read_part
 from reddino.foundations.errors import RedDinoError
 from reddino.smears.contents import Content, FileState, is_unchanged
+from reddino.smears.picture_files import is_there
 
 
 def require_same_pictures(
@@ -48,7 +49,7 @@ def replaced_pictures(folder: Path, table: Embeddings, root: Path) -> list[str]:
         return []
     records = (read_part(part)[1] for part in finished_parts(folder).values())
     # A picture that is not there is another matter.
-    return [name for name in _replaced(records, root, names) if (root / name).is_file()]
+    return [name for name in _replaced(records, root, names) if is_there(root / name)]
 
 
 def _replaced(records: Iterable[PartRecord], root: Path, names: Sequence[str]) -> Iterator[str]:

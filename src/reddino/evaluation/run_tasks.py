@@ -103,7 +103,7 @@ def table_options(task: Task) -> dict[str, Any]:
     Tables of the source's scale are found under the name that they had before there was another.
     """
     options = task.embedding()
-    if task.scale == "source" or task.unit == "px" or task.view == "image":
+    if task.scale == "source" or task.unit in ("px", "um") or task.view == "image":
         del options["scale"]
     if task.stain == "none":  # as they were named before there was a choice
         del options["stain"]

@@ -16,6 +16,7 @@ from reddino.foundations.stages import watched
 from reddino.smears.decode import decode_image
 from reddino.smears.failures import Failures, ImageError
 from reddino.smears.manifest import read_manifest
+from reddino.smears.picture_files import is_there
 from reddino.smears.readings import Readings
 from reddino.views.cutting import cut_square
 
@@ -51,7 +52,7 @@ class Pictures:
         given = Path(images)
         root = given if given.is_dir() else read_manifest(given).root
         paths = sorted(set(table.strings("path")))
-        if not any((root / path).is_file() for path in paths):
+        if not any(is_there(root / path) for path in paths):
             raise RedDinoError(
                 f"none of the table's {len(paths)} images is below '{root}' (such as '{paths[0]}'): "
                 "give the manifest that was embedded, or the folder that its paths start from"

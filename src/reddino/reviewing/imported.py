@@ -17,6 +17,7 @@ from reddino.reviewing.classes import require_name
 from reddino.reviewing.database import ReviewDatabase
 from reddino.reviewing.records import VERDICTS, Kind
 from reddino.smears.manifest import Manifest
+from reddino.smears.picture_files import is_there
 from reddino.smears.spelling import clean
 
 #: A verdict and its class.
@@ -84,7 +85,7 @@ def _names(manifest: Manifest, real: bool) -> list[str]:
 def _where(root: Path, name: str) -> str:
     """Return where an image (or a shard and its member) lies; "" if it is not there."""
     file, mark, member = name.partition("::")
-    return os.path.realpath(root / file) + mark + member if (root / file).is_file() else ""
+    return os.path.realpath(root / file) + mark + member if is_there(root / name) else ""
 
 
 def import_labels(

@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ import pyarrow as pa
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.provenance import hash_bytes
 from reddino.smears.failures import ImageError
+from reddino.smears.picture_files import file_of
 from reddino.smears.shards import file_size, read_member, split_member
+from reddino.smears.slides.names import split_slide
 
 
 @dataclass(frozen=True)
@@ -43,14 +46,15 @@ class Content:
 
 def file_state(path: Path) -> FileState | None:
     """Return the size and dates of a file or a member of a shard; None where nothing can be read."""
-    member = split_member(path)
+    file = file_of(path)
     try:
-        found = os.stat(path if member is None else member[0])  # noqa: PTH116 - a third of Path.stat()
+        found = os.stat(file)  # noqa: PTH116 - a third of Path.stat()
     except (OSError, ValueError):
         return None
-    if not stat.S_ISREG(found.st_mode):
+    folder = stat.S_ISDIR(found.st_mode) and split_slide(path) is not None
+    if not stat.S_ISREG(found.st_mode) and not folder:
         return None
-    size = found.st_size if member is None else file_size(path)
+    size = found.st_size if file == path else file_size(path)
     return None if size < 0 else FileState(size, found.st_mtime_ns, found.st_ctime_ns)
 
 
@@ -63,10 +67,25 @@ def read_content(path: Path) -> Content | None:
     try:
         if member is not None:
             return Content(state, hash_bytes(read_member(*member)))
+        if split_slide(path) is not None:
+            return Content(state, _slide_digest(file_of(path), state))
         with path.open("rb") as file:
             return Content(state, hashlib.file_digest(file, "sha256").hexdigest()[:16])
     except (OSError, ImageError):
         return None
+
+
+@lru_cache(maxsize=256)
+def _slide_digest(file: Path, state: FileState) -> str:
+    """Return a digest of a microscope file, which is that of all of its regions; of a folder, of its names.
+
+    `state` is its state now: another one is another file.
+    """
+    if file.is_dir():
+        names = sorted(f"{one.relative_to(file)}\0{one.stat().st_size}" for one in file.rglob("*"))
+        return hash_bytes("\n".join(names).encode("utf-8", "surrogateescape"))
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()[:16]
 
 
 def is_unchanged(path: Path, before: Content) -> bool:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -21,11 +19,15 @@ from PIL.PngImagePlugin import PngImageFile
 from reddino.smears.failures import Failures, ImageError
 from reddino.smears.formats import foreign, png, tiff, webp
 from reddino.smears.formats.exif import ORIENTATION, exif_orientation, valid_orientation
+from reddino.smears.formats.focus import ALL_PLANES
 from reddino.smears.formats.jpeg import decode_jpeg, jpeg_bytes_per_pixel
 from reddino.smears.formats.limits import MAX_PIXELS, require_memory
+from reddino.smears.formats.reasons import reasons
 from reddino.smears.formats.samples import Samples, as_rgb, eight_bits, upright
 from reddino.smears.formats.window import Window
 from reddino.smears.shards import open_shard, read_member, split_member
+from reddino.smears.slides import pictures as parts
+from reddino.smears.slides.names import split_slide
 from reddino.smears.suffixes import IMAGE_SUFFIXES, PLAIN_SUFFIXES
 
 __all__ = [
@@ -72,8 +74,9 @@ def decode_image(
     max_pixels: int = MAX_PIXELS,
     bit_depth: int | None = None,
     plane: int | None = None,
+    grey_channel: int | None = None,
 ) -> NDArray[np.uint8]:
-    """Decode a PNG, JPEG, BMP, TIFF or WebP file, whatever its suffix.
+    """Decode a PNG, JPEG, BMP, TIFF or WebP file, whatever its suffix, or a part of a microscope file.
 
     Grey and palette images become RGB, an alpha channel is dropped, EXIF rotation is applied. Of the pages of
     a TIFF the picture is taken, never its thumbnail; of several focus planes the sharpest. 16-bit samples are
@@ -81,12 +84,14 @@ def decode_image(
     that of a source.
 
     Args:
-        path: the image file, or `shard.tar::member`.
+        path: the image file, `shard.tar::member`, or `slide.svs::x0-y0-w512-h512`.
         max_pixels: larger images are refused before anything is decoded; of images that take more memory a
             pixel than 8-bit colours, fewer pixels are allowed.
         bit_depth: bits that count in a 16-bit sample (12 where a 12-bit camera's values end at 4095); None:
             what the file itself states, else 16.
-        plane: number of the focus plane, from 1; None: the sharpest.
+        plane: number of the focus plane, from 1; -1: the sharpest parts of all; None: the sharpest.
+        grey_channel: number, from 1, of the channel of a microscope file that is taken as grey; None: its
+            colours.
 
     Returns:
         (H, W, 3) uint8 RGB, contiguous.
@@ -96,7 +101,11 @@ def decode_image(
             that is not read.
     """
     path = Path(path)
-    with _reasons(path), _open_file(path) as file:
+    part = split_slide(path)
+    if part is not None:
+        return parts.part_pixels(part, max_pixels, bit_depth=bit_depth, plane=plane, channel=grey_channel)
+    parts.require_no_channel(path, grey_channel)
+    with reasons(path), _open_file(path) as file:
         return _decode(path, file, max_pixels, bit_depth, plane)
 
 
@@ -107,10 +116,12 @@ def decode_bytes(
     max_pixels: int = MAX_PIXELS,
     bit_depth: int | None = None,
     plane: int | None = None,
+    grey_channel: int | None = None,
 ) -> NDArray[np.uint8]:
     """Decode the bytes of an image file as `decode_image` does; errors call it `name`."""
     path = Path(name)
-    with _reasons(path), io.BytesIO(data) as file:
+    parts.require_no_channel(path, grey_channel)
+    with reasons(path), io.BytesIO(data) as file:
         if not data:
             raise ImageError(path, "the file is empty")
         return _decode(path, file, max_pixels, bit_depth, plane)
@@ -137,7 +148,10 @@ def image_orientation(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> int:
 
 def _stored_frame(path: Path, max_pixels: int) -> tuple[int, int, int]:
     """Return the width and height as stored, and the orientation."""
-    with _reasons(path), _open_header(path) as file:
+    part = split_slide(path)
+    if part is not None:
+        return *parts.part_size(part, max_pixels), 1
+    with reasons(path), _open_header(path) as file:
         kind = _kind(path, file)
         if kind == "TIFF":
             layout = tiff.read_tiff_header(path, file, max_pixels).layout
@@ -157,7 +171,10 @@ def read_header(path: str | Path) -> PictureHeader:
         ImageError: the header cannot be read.
     """
     path = Path(path)
-    with _reasons(path), _open_header(path) as file:
+    part = split_slide(path)
+    if part is not None:
+        return PictureHeader(*parts.part_depth(part))
+    with reasons(path), _open_header(path) as file:
         kind = _kind(path, file)
         if kind == "PNG":
             header = png.read_png_header(path, file)
@@ -169,14 +186,17 @@ def read_header(path: str | Path) -> PictureHeader:
         return PictureHeader()
 
 
-def stored_samples(path: str | Path, plane: int | None = None) -> Samples:
+def stored_samples(path: str | Path, plane: int | None = None, grey_channel: int | None = None) -> Samples:
     """Return the samples of a 16-bit PNG or TIFF as they are stored, neither scaled nor turned.
 
     Raises:
         ImageError: as `decode_image`, or the file is of another format.
     """
     path = Path(path)
-    with _reasons(path), _open_file(path) as file:
+    part = split_slide(path)
+    if part is not None:
+        return parts.part_samples(part, plane, grey_channel)
+    with reasons(path), _open_file(path) as file:
         kind = _kind(path, file)
         if kind == "TIFF":
             return tiff.decode_tiff(path, file, tiff.read_tiff_header(path, file, MAX_PIXELS), plane)
@@ -185,10 +205,13 @@ def stored_samples(path: str | Path, plane: int | None = None) -> Samples:
         return _png_samples(path, file, MAX_PIXELS)[0]
 
 
-def sharpest_plane(path: str | Path) -> int:
+def sharpest_plane(path: str | Path, grey_channel: int | None = None) -> int:
     """Return the number, from 1, of the sharpest focus plane of a TIFF."""
     path = Path(path)
-    with _reasons(path), _open_file(path) as file:
+    part = split_slide(path)
+    if part is not None:
+        return parts.part_sharpest(part, grey_channel)
+    with reasons(path), _open_file(path) as file:
         return tiff.sharpest_plane(path, file, tiff.read_tiff_header(path, file, MAX_PIXELS))
 
 
@@ -196,7 +219,7 @@ def _decode(
     path: Path, file: IO[bytes], max_pixels: int, bit_depth: int | None, plane: int | None
 ) -> NDArray[np.uint8]:
     kind = _kind(path, file)
-    if plane is not None and plane != 1 and kind != "TIFF":
+    if plane not in (None, ALL_PLANES, 1) and kind != "TIFF":
         raise ImageError(path, f"has 1 plane and no plane {plane}")
     if kind == "JPEG":
         pixels, orientation = _jpeg(path, file, max_pixels)
@@ -250,25 +273,6 @@ def _png_samples(path: Path, file: IO[bytes], max_pixels: int) -> tuple[Samples,
     return png.decode_png(path, file.read(), own), orientation
 
 
-@contextmanager
-def _reasons(path: Path) -> Iterator[None]:
-    """Turn whatever a decoder throws into an `ImageError`."""
-    try:
-        yield
-    except ImageError:
-        raise
-    except PermissionError as error:
-        raise ImageError(path, "no permission to read it") from error
-    except FileNotFoundError as error:
-        raise ImageError(path, "the file does not exist") from error
-    except MemoryError as error:
-        raise ImageError(path, "not enough memory to decode it") from error
-    except Exception as error:  # on damaged files decoders raise anything, from struct.error to cv2.error
-        words = " ".join(str(error).split())[:160] or type(error).__name__
-        reason = f"truncated ({words})" if "truncated" in words else f"cannot be decoded ({words})"
-        raise ImageError(path, reason) from error
-
-
 def _open_file(path: Path) -> IO[bytes]:
     member = split_member(path)
     if member is not None:
@@ -276,6 +280,7 @@ def _open_file(path: Path) -> IO[bytes]:
         if not data:
             raise ImageError(path, "the file is empty")
         return io.BytesIO(data)
+    parts.require_spelling(path)
     status = path.stat()
     if stat.S_ISDIR(status.st_mode):
         raise ImageError(path, "is a folder")

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from reddino.foundations.errors import RedDinoError
 from reddino.smears.choices import Subfolders
-from reddino.smears.decode import IMAGE_SUFFIXES, Failures
+from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest, join_manifests, read_manifest
 from reddino.smears.manifest_file import FORMATS
 from reddino.smears.readers.folders import read_folder
@@ -20,7 +20,9 @@ from reddino.smears.readers.rows import find_files, natural_key, note_unread
 from reddino.smears.readers.subfolders import with_subfolders
 from reddino.smears.shard_rows import read_shard
 from reddino.smears.shards import SHARD_SUFFIX
-from reddino.smears.suffixes import why_unread
+from reddino.smears.slides.expanding import with_slides
+from reddino.smears.slides.names import ZARR
+from reddino.smears.suffixes import PICTURE_SUFFIXES, why_unread
 
 Named = str | Path | Manifest
 COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
@@ -46,7 +48,7 @@ def gather(named: Sequence[Named], failures: Failures, subfolders: Subfolders = 
 
     def close_files() -> None:
         if files:
-            found.append(_files_manifest(files))
+            found.append(with_slides(_files_manifest(files), failures))
             files.clear()
 
     for item in _expand(named, failures):
@@ -55,11 +57,12 @@ def gather(named: Sequence[Named], failures: Failures, subfolders: Subfolders = 
             continue
         close_files()
         found += (
-            [item]
+            [with_slides(item)]
             if isinstance(item, Manifest)
             else _read_many(item, failures, subfolders if len(named) == 1 else "none")
         )
     close_files()
+    found = [one for one in found if len(one)]
     if not found:
         raise RedDinoError(f"no image could be found in {_list(named)}; {failures.summary()}")
     return found[0] if len(found) == 1 else join_manifests(found)
@@ -102,7 +105,7 @@ def _matches(pattern: str, failures: Failures) -> list[Path]:
     if not glob.has_magic(pattern):
         raise RedDinoError(f"{pattern}: there is no such file or folder")
     manifests = pattern.lower().endswith(FORMATS)
-    wanted = FORMATS if manifests else (*IMAGE_SUFFIXES, SHARD_SUFFIX)
+    wanted = FORMATS if manifests else (*PICTURE_SUFFIXES, SHARD_SUFFIX)
     # Not Path.glob: patterns may start at the root or with '..'.
     matched = [Path(path) for path in sorted(glob.glob(pattern, recursive=True), key=natural_key)]  # noqa: PTH207
     # '**' matches the folders on the way as well as the files in them: files alone are taken then.
@@ -122,7 +125,8 @@ def _matches(pattern: str, failures: Failures) -> list[Path]:
 
 def _holds_many(path: Path) -> bool:
     name = path.name.lower()
-    return path.is_dir() or name.endswith((*FORMATS, SHARD_SUFFIX, *COMPRESSED))
+    folder = path.is_dir() and not name.endswith(ZARR)
+    return folder or name.endswith((*FORMATS, SHARD_SUFFIX, *COMPRESSED))
 
 
 def _read_many(path: Path, failures: Failures, subfolders: Subfolders) -> list[Manifest]:
@@ -133,7 +137,7 @@ def _read_many(path: Path, failures: Failures, subfolders: Subfolders) -> list[M
     if path.name.lower().endswith(SHARD_SUFFIX):
         shard = read_shard(path, failures)
         return [] if shard is None else [shard]
-    return [read_manifest(path)]
+    return [with_slides(read_manifest(path))]
 
 
 def _read_folder(folder: Path, failures: Failures, subfolders: Subfolders) -> list[Manifest]:
@@ -141,16 +145,16 @@ def _read_folder(folder: Path, failures: Failures, subfolders: Subfolders) -> li
 
     A folder that is named like an image is listed too.
     """
-    if folder.name.lower().endswith(IMAGE_SUFFIXES):
+    if folder.name.lower().endswith(PICTURE_SUFFIXES):
         failures.add(folder, "is a folder")
     shards = find_files(folder, (SHARD_SUFFIX,), failures)
     found = [shard for path in shards if (shard := read_shard(path, failures)) is not None]
-    if find_files(folder, IMAGE_SUFFIXES, failures):
-        found.insert(0, with_subfolders(read_folder(folder, failures=failures), folder, subfolders))
-        return found
+    if find_files(folder, PICTURE_SUFFIXES, failures):
+        pictures = with_subfolders(read_folder(folder, failures=failures), folder, subfolders)
+        return [with_slides(pictures, failures), *found]
     note_unread(folder, failures)
     if not shards:
-        failures.add(folder, f"holds no images ({', '.join((*IMAGE_SUFFIXES, SHARD_SUFFIX))})")
+        failures.add(folder, f"holds no images ({', '.join((*PICTURE_SUFFIXES, SHARD_SUFFIX))})")
     return found
 
 

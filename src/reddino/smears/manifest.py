@@ -23,6 +23,7 @@ from reddino.smears.groups import joined_groups
 from reddino.smears.manifest_columns import COLUMNS, NUMBER_COLUMNS, conform
 from reddino.smears.row_places import RowPlace, RowPlaces
 from reddino.smears.shards import file_size, split_member
+from reddino.smears.slides.names import split_slide
 from reddino.smears.spelling import tidy
 
 __all__ = ["COLUMNS", "Manifest", "join_manifests", "read_manifest", "with_groups", "write_manifest"]
@@ -199,7 +200,8 @@ def _checked(
 
 def _is_there(path: Path) -> bool:
     try:
-        return path.is_file() if split_member(path) is None else file_size(path) >= 0
+        plain = split_member(path) is None and split_slide(path) is None
+        return path.is_file() if plain else file_size(path) >= 0
     except OSError:  # a name that is too long for the file system
         return False
 

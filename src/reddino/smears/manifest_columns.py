@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from reddino.foundations.errors import RedDinoError
 from reddino.smears.findings import Finding
+from reddino.smears.formats.focus import ALL_PLANES
 from reddino.smears.manifest_values import Column, read_numbers, read_texts
 from reddino.smears.row_places import RowPlace
 from reddino.smears.spelling import name_key
@@ -19,9 +20,10 @@ from reddino.smears.spelling import name_key
 __all__ = ["COLUMNS", "ID_COLUMNS", "NUMBER_COLUMNS", "READING_COLUMNS", "conform"]
 
 COLUMNS = ("path", "source", "slide", "patient", "group", "x", "y", "w", "h", "label", "cell_diameter")
-#: How a picture is read, where it is no ordinary one: bits that count in its 16-bit samples, and its focus
-#: plane (from 1). A manifest has these columns only where they are given or were found.
-READING_COLUMNS = ("bit_depth", "plane")
+#: How a picture is read, where it is no ordinary one: bits that count in its 16-bit samples, its focus plane
+#: (from 1; -1: the sharpest parts of all), and the channel that is taken as grey. A manifest has them only
+#: where they are given or were found.
+READING_COLUMNS = ("bit_depth", "plane", "grey_channel")
 NUMBER_COLUMNS = ("x", "y", "w", "h", "cell_diameter", *READING_COLUMNS)
 ID_COLUMNS = ("source", "slide", "patient", "group")
 
@@ -138,8 +140,11 @@ def _check_rules(columns: Mapping[str, Column], raw: Mapping[str, Column], place
 
 def _reading_rules(number: Mapping[str, NDArray[np.float64]]) -> Iterator[tuple[str, NDArray[np.bool_], str]]:
     """Check the columns on how a picture is read, where a manifest has them."""
-    for name, lowest, highest in (("bit_depth", 8, 32), ("plane", 1, 100_000)):
+    for name, lowest, highest in (("bit_depth", 8, 32), ("plane", 1, 100_000), ("grey_channel", 1, 1000)):
         if name in number:
             value = np.nan_to_num(number[name], nan=lowest)
             broken = (value < lowest) | (value > highest) | (value % 1 != 0)
-            yield name, broken, f"must be a whole number from {lowest} to {highest}"
+            stacked = ", or -1 for the sharpest parts of all" if name == "plane" else ""
+            if stacked:
+                broken &= value != ALL_PLANES
+            yield name, broken, f"must be a whole number from {lowest} to {highest}{stacked}"

@@ -33,7 +33,8 @@ def open_data(
     if len(named) == 1 and isinstance(named[0], PackedManifest):
         return named[0]
     require_no_pack(named)
-    return settle_readings(gather(named, Failures() if failures is None else failures, subfolders))
+    failures = Failures() if failures is None else failures
+    return settle_readings(gather(named, failures, subfolders))
 
 
 def require_no_pack(several: Sequence[object]) -> None:

@@ -140,15 +140,30 @@ def _given(manifest: Manifest, column: str) -> Numbers:
     return given
 
 
+def _channels(manifest: Manifest) -> dict[str, int]:
+    """Return the channel that is taken as grey, by path, of the pictures whose rows name one.
+
+    Raises:
+        RedDinoError: the rows of one image disagree.
+    """
+    given = _given(manifest, "grey_channel")
+    return {
+        name: int(value)
+        for name, value in zip(manifest.images()[0], given, strict=True)
+        if not np.isnan(value)
+    }
+
+
 def _planes(manifest: Manifest, pictures: Iterable[_Picture]) -> tuple[Numbers, list[Finding]]:
     """Return the plane of each image (m,), NaN where it has only one; and the choices as findings."""
     planes = _given(manifest, "plane")
+    channels = _channels(manifest)
     chosen: list[tuple[str, int, int]] = []
     for picture in pictures:
         if picture.header.planes == 1 or not np.isnan(planes[picture.number]):
             continue
         try:
-            plane = sharpest_plane(manifest.root / picture.path)
+            plane = sharpest_plane(manifest.root / picture.path, channels.get(picture.path))
         except ImageError:
             continue
         planes[picture.number] = plane
@@ -212,12 +227,13 @@ def _measured_depth(
 ) -> tuple[float | None, list[Finding]]:
     """Return the smallest depth that holds the values of a source's pictures, single hot pixels aside."""
     spread = np.unique(np.linspace(0, len(deep) - 1, min(_SAMPLE, len(deep))).round().astype(int)).tolist()
+    channels = _channels(manifest)
     seen: dict[str, int] = {}
     hot: list[tuple[str, int]] = []
     for picture in (deep[place] for place in spread):
         plane = None if np.isnan(planes[picture.number]) else int(planes[picture.number])
         try:
-            values = stored_samples(manifest.root / picture.path, plane).values
+            values = stored_samples(manifest.root / picture.path, plane, channels.get(picture.path)).values
         except ImageError:
             continue
         seen[picture.path] = smallest_depth(robust_highest(values))

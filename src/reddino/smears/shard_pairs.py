@@ -53,7 +53,9 @@ def pair(names: Iterable[str]) -> Pairs:
             faults.append((name, f"labels not read: they could be of {owners[0]} or {owners[1]}"))
         else:
             faults.append((name, "labels not read: no image of the shard has the same name"))
-    faults += [(name, why) for name in members if (why := why_unread(posixpath.basename(name))) is not None]
+    for name in members:
+        why = why_unread(posixpath.basename(name), in_shard=True)
+        faults += [] if why is None else [(name, why)]
     return Pairs(labels, faults)
 
 

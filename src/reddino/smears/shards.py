@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from reddino.smears.failures import ImageError
+from reddino.smears.slides.files import slide_size
+from reddino.smears.slides.names import split_slide
 
 SEPARATOR = "::"
 SHARD_SUFFIX = ".tar"
@@ -90,11 +92,12 @@ def read_member(shard: Path, member: str) -> bytes:
 
 
 def file_size(path: Path) -> int:
-    """Return the bytes of a file or of a member of a shard; -1 where it does not exist."""
+    """Return the bytes of a file, a member of a shard, or the file of a part; -1 where it does not exist."""
     try:
         found = split_member(path)
         if found is None:
-            return path.stat().st_size
+            part = split_slide(path)
+            return path.stat().st_size if part is None else slide_size(part)
         shard, member = found
         return open_shard(shard).members.get(member, (0, -1))[1]
     except (OSError, ImageError):

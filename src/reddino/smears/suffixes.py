@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from reddino.smears.slides.names import SLIDE_SUFFIXES
+
 #: Suffixes of the files that folders and shards are searched for, lower case.
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".tif", ".tiff", ".webp")
+#: The same with microscope files, which are no members of shards.
+PICTURE_SUFFIXES = (*IMAGE_SUFFIXES, *SLIDE_SUFFIXES)
 #: Of these the formats without 16-bit samples and planes: their headers are not read for them.
 PLAIN_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp")
 
@@ -38,13 +42,13 @@ _ADVICE = {
 }
 
 
-def why_unread(name: str) -> str | None:
+def why_unread(name: str, *, in_shard: bool = False) -> str | None:
     """Return why a file of this name is left out, and what to do.
 
     Return None where it does not seem to be a picture.
     """
     lower = name.lower()
-    if lower.startswith("."):
+    if lower.startswith(".") or (not in_shard and lower.endswith(SLIDE_SUFFIXES)):
         return None
     for suffixes, advice in _ADVICE.items():
         suffix = next((suffix for suffix in suffixes if lower.endswith(suffix)), None)

@@ -28,7 +28,7 @@ from reddino.views.cutting import Pixels, require_inside, require_sides
 from reddino.views.listed import ListedCells, require_cells, starts
 from reddino.views.opened import OpenedImage, nothing_of
 from reddino.views.placing import Squares, inside, new_squares, place
-from reddino.views.scales import Diameters, by_source
+from reddino.views.scales import Diameters, by_source, view_pixel_sizes
 from reddino.views.spec import ViewSpec
 from reddino.views.stain_normaliser import StainNormaliser
 
@@ -52,7 +52,7 @@ class ViewsByImage:
 
     Raises:
         RedDinoError: no cells to cut, or cells to find where the manifest lists some, or a cell diameter is
-            needed and not known.
+            needed and not known; or the size of a pixel, of views in micrometres.
     """
 
     def __init__(
@@ -76,6 +76,7 @@ class ViewsByImage:
         self._cells = ListedCells(manifest) if spec.kind == "cells" and not find_cells else None
         rows = self._first if self._cells is None else self._cells.rows
         self._unit = manifest.numbers("cell_diameter")[rows]
+        self._um = view_pixel_sizes(manifest, spec)
         if spec.needs_diameters and self.by_picture is None:
             self._unit = cell_diameters(manifest, by_source(diameters), rows)
 
@@ -116,7 +117,14 @@ class ViewsByImage:
                 return nothing_of(number, self.names[number], self.stains)
             pixels = self._decode(number)
             unit = self._units(which, self._measured(number, pixels))
-            squares = self._cells.squares(number, which, unit=unit, size=_size(pixels), spec=self.spec)
+            squares = self._cells.squares(
+                number,
+                which,
+                unit=unit,
+                size=_size(pixels),
+                spec=self.spec,
+                um_per_px=float(self._um[number]),
+            )
             return self._without_dropped(self._to_cut(number, pixels, squares))
         pixels = self._decode(number)
         diameter = np.array([self._measured(number, pixels)])
@@ -169,7 +177,9 @@ class ViewsByImage:
             return self._place_fields(np.flatnonzero(readable), size[readable], diameter[readable])
         image = np.repeat(np.arange(len(self)), self._cells.counts)
         unit = self._units(slice(None), diameter[image])
-        squares = self._cells.squares(image, slice(None), unit=unit, size=size[image], spec=self.spec)
+        squares = self._cells.squares(
+            image, slice(None), unit=unit, size=size[image], spec=self.spec, um_per_px=self._um[image]
+        )
         squares = squares[readable[squares["image"]]]
         if self.spec.border == "pad":
             return squares, np.empty(0, np.int64)
@@ -292,7 +302,7 @@ class ViewsByImage:
         """
         first = self._first[numbers]
         unit = self._units(numbers, diameter)
-        rows, centres, side, dropped = place(first, size, self.spec.sides(unit), self.spec)
+        rows, centres, side, dropped = place(first, size, self.spec.sides(unit, self._um[numbers]), self.spec)
         at = np.searchsorted(first, rows)
         squares = new_squares(numbers[at], rows, centres, side)
         squares["cell_diameter"] = unit[at]
@@ -307,7 +317,7 @@ class ViewsByImage:
             raise ImageError(path, str(error)) from error
         if len(cells) == 0 or not np.isfinite(found.diameter):
             raise ImageError(path, "no red cells stand out from the background")
-        side = self.spec.sides(np.full(len(cells), found.diameter))
+        side = self.spec.sides(np.full(len(cells), found.diameter), float(self._um[number]))
         require_sides(path, pixels, side)
         centres = np.stack([cells.x + cells.w / 2, cells.y + cells.h / 2], axis=1)
         squares = new_squares(number, np.full(len(cells), self._first[number]), centres, side)

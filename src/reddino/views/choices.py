@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 ViewKind = Literal["cells", "image", "patches", "random"]
-#: Of a view's side: diameters of a red cell, or pixels.
-Unit = Literal["diameters", "px"]
+#: Of a view's side: diameters of a red cell, pixels, or micrometres.
+Unit = Literal["diameters", "px", "um"]
 #: Mirror the image where a view reaches past it, or leave such views out.
 Border = Literal["pad", "drop"]
 #: Whose red-cell diameter views in diameters follow: each picture's own, or one of all pictures of a source.

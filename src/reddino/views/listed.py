@@ -48,6 +48,7 @@ class ListedCells:
         unit: NDArray[np.float64],
         size: NDArray[np.float64],
         spec: ViewSpec,
+        um_per_px: NDArray[np.float64] | float = np.nan,
     ) -> Squares:
         """Return the squares (k,) of some of the cells.
 
@@ -57,8 +58,9 @@ class ListedCells:
             unit: (k,) red-cell diameter in pixels; NaN where not known.
             size: (k, 2) or (2,) width and height of their images.
             spec: of the views.
+            um_per_px: (k,) or one for all; micrometres of a pixel of their images.
         """
-        squares = new_squares(image, self.rows[which], self._centres[which], spec.sides(unit))
+        squares = new_squares(image, self.rows[which], self._centres[which], spec.sides(unit, um_per_px))
         squares["cell_diameter"] = unit
         cut = at_border(self._boxes[which], self._centres[which], unit, size)
         squares[AT_BORDER] = np.where(self._said[which], 1.0, cut)

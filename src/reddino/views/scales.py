@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TypeAlias
@@ -12,12 +13,16 @@ from numpy.typing import NDArray
 from reddino.rbc.diameters import missing_diameters
 from reddino.rbc.picture_diameters import PictureDiameters
 from reddino.smears.manifest import Manifest
+from reddino.smears.pixel_sizes import require_pixel_sizes
 from reddino.views.spec import ViewSpec
 
 #: Red-cell diameters in pixels where a manifest has none: by source, or measured in each picture.
 Diameters: TypeAlias = Mapping[str, float] | PictureDiameters
 #: Measures the diameters of the sources of a manifest; None where its rows have their own.
 Measure: TypeAlias = Callable[[Manifest], Mapping[str, float] | None]
+log = logging.getLogger(__name__)
+#: Sentences on the scale of views that were logged: once for each command, however often views are planned.
+_logged: set[str] = set()
 #: Pixels between a box and the border of its picture at which the cell is still cut by it.
 TOUCHING = 1.0
 
@@ -46,6 +51,22 @@ def view_diameters(
         measure = partial(missing_diameters, refuse_mixed=True)
         return measure(manifest) if of_sources is None else of_sources(measure)
     return PictureDiameters(manifest) if spec.kind == "cells" or spec.needs_diameters else None
+
+
+def view_pixel_sizes(manifest: Manifest, spec: ViewSpec) -> NDArray[np.float64]:
+    """Return the micrometres of a pixel of each image (m,), which is logged once; NaN where views need none.
+
+    Raises:
+        RedDinoError: views in micrometres, and an image of which it is not known.
+    """
+    if not spec.needs_um:
+        return np.full(len(manifest.images()[0]), np.nan)
+    found = require_pixel_sizes(manifest)
+    sentence = f"views of {spec.side:g} um: {found.sentence()}"
+    if sentence not in _logged:
+        _logged.add(sentence)
+        log.warning("%s", sentence)
+    return found.um
 
 
 def by_source(diameters: Diameters | None) -> dict[str, float]:

@@ -32,7 +32,7 @@ class ViewSpec(BaseModel):
             a grid that does not overlap, centred in the image; `random`, `per_image` squares at random
             places.
         side: side of the square in the image (not for `image`).
-        unit: of `side`: pixels, or diameters of a red cell of that image.
+        unit: of `side`: pixels, diameters of a red cell of that image, or micrometres.
         output: side of the result in pixels.
         border: `pad` mirrors the image where a square reaches past it; a whole image becomes square that way,
             without being stretched. `drop` leaves such squares out; of a whole image it keeps the central
@@ -81,8 +81,22 @@ class ViewSpec(BaseModel):
         """Whether the red-cell diameter of every image must be known."""
         return (self.unit == "diameters" and self.kind != "image") or self.mask_centre > 0
 
-    def sides(self, unit: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the sides of views (n,) in pixels, where red cells are `unit` (n,) pixels across."""
+    @property
+    def needs_um(self) -> bool:
+        """Whether the size of a pixel of every image must be known."""
+        return self.unit == "um" and self.kind != "image"
+
+    def sides(
+        self, unit: NDArray[np.float64], um_per_px: NDArray[np.float64] | float = np.nan
+    ) -> NDArray[np.float64]:
+        """Return the sides of views (n,) in pixels.
+
+        Args:
+            unit: (n,) pixels that red cells are across.
+            um_per_px: (n,) or one for all, micrometres of a pixel; only views in micrometres need it.
+        """
+        if self.needs_um:
+            return np.broadcast_to(self.side / um_per_px, unit.shape).copy()
         if self.unit == "px" or self.kind == "image":
             return np.full(len(unit), self.side)
         return self.side * unit

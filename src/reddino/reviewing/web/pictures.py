@@ -18,8 +18,8 @@ from PIL import Image
 from reddino.embedding.embeddings import Embeddings
 from reddino.foundations.errors import RedDinoError
 from reddino.smears.decode import decode_image
+from reddino.smears.picture_files import file_of, is_there
 from reddino.smears.readings import Readings
-from reddino.smears.shards import split_member
 from reddino.views.cutting import Pixels, cut_square
 
 #: Bytes of decoded images, and of pictures as they are sent, that are kept.
@@ -97,7 +97,7 @@ class CellPictures:
         self._decoding = threading.Lock()
         for path in self._paths:
             self._require_inside(Path(os.path.normpath(Path(os.path.realpath(root)) / path)), path)
-        if not any(_file_of(root / path).is_file() for path in self._paths):
+        if not any(is_there(root / path) for path in self._paths):
             raise RedDinoError(
                 f"none of the table's {len(self._paths)} images is below '{root}' "
                 f"(such as '{self._paths[0]}'): give the manifest that was embedded, or the folder that its "
@@ -174,7 +174,7 @@ class CellPictures:
             if found is not None:
                 return found
             path = self._paths[number]
-            self._require_inside(Path(os.path.realpath(_file_of(self._root / path))), path)
+            self._require_inside(Path(os.path.realpath(file_of(self._root / path))), path)
             image = decode_image(self._root / path, **self._readings.of(path))
             self._images.put(number, image)
             return image
@@ -185,12 +185,6 @@ class CellPictures:
                 f"the path '{path}' leads out of '{self._root}': only pictures below that folder are shown; "
                 "name the folder that it lies in with --picture-folder"
             )
-
-
-def _file_of(path: Path) -> Path:
-    """Return the file that a path reads: itself, or the shard that the image is a member of."""
-    member = split_member(path)
-    return path if member is None else member[0]
 
 
 def _jpeg(pixels: Pixels) -> bytes:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
-import cv2
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
 from reddino.smears.failures import ImageError
 from reddino.smears.formats import tiff_colours
+from reddino.smears.formats.focus import ALL_PLANES, focus_stack, sharpness
 from reddino.smears.formats.samples import Samples
 from reddino.smears.formats.tiff_layout import JPEG, NONE, TiffLayout, read_layout, require_readable
 from reddino.smears.formats.tiff_planes import Planes, find_planes
@@ -75,7 +75,7 @@ def decode_tiff(path: Path, file: IO[bytes], header: TiffHeader, plane: int | No
         path: the file, for errors.
         file: the same, open.
         header: of it.
-        plane: which focus plane, from 1; None: the sharpest.
+        plane: which focus plane, from 1; -1: the sharpest parts of all; None: the sharpest.
 
     Raises:
         ImageError: there is no such plane, or its data are damaged or incomplete.
@@ -86,6 +86,10 @@ def decode_tiff(path: Path, file: IO[bytes], header: TiffHeader, plane: int | No
     with tifffile.TiffFile(file, _multifile=False) as tiff:
         if plane is None:
             plane = _sharpest(path, tiff, header)
+        if plane == ALL_PLANES:
+            first = _plane(path, tiff, header, 0)
+            every = (_plane(path, tiff, header, number).values for number in range(len(header.planes)))
+            return replace(first, values=focus_stack(every))
         if not 1 <= plane <= len(header.planes):
             raise ImageError(path, f"has {len(header.planes)} plane(s) and no plane {plane}")
         return _plane(path, tiff, header, plane - 1)
@@ -107,16 +111,8 @@ def _sharpest(path: Path, tiff: Any, header: TiffHeader) -> int:
     if count > MAX_PLANES:
         raise ImageError(path, f"has {count} planes; name one in the column plane of its manifest")
     return 1 + int(
-        np.argmax([_sharpness(_plane(path, tiff, header, number).values) for number in range(count)])
+        np.argmax([sharpness(_plane(path, tiff, header, number).values) for number in range(count)])
     )
-
-
-def _sharpness(values: NDArray[Any]) -> float:
-    """Return the variance of the Laplacian of the brightness."""
-    grey = values.astype(np.float32)
-    if grey.ndim == 3:
-        grey = grey.mean(axis=2)
-    return float(cv2.Laplacian(grey, cv2.CV_32F).var())
 
 
 def _plane(path: Path, tiff: Any, header: TiffHeader, number: int) -> Samples:

@@ -146,12 +146,12 @@ def require_readable(path: Path, layout: TiffLayout, max_pixels: int) -> None:
     if not 1 <= layout.segment[0] <= 2**20 or not 1 <= layout.segment[1] <= 2**20:
         raise ImageError(path, f"damaged (TIFF tiles of {layout.segment[0]} x {layout.segment[1]})")
     require_memory(path, *layout.segment, stored, max_pixels)
-    fault = _fault(layout)
+    fault = layout_fault(layout)
     if fault is not None:
         raise ImageError(path, f"is a TIFF with {fault}, which is not read; save it as 8-bit RGB")
 
 
-def _fault(layout: TiffLayout) -> str | None:
+def layout_fault(layout: TiffLayout) -> str | None:
     """Return the part of a layout that is not read; None where all of it is."""
     if layout.photometric < 0:
         return "samples of unknown meaning (no photometric interpretation)"

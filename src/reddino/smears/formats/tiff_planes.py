@@ -88,10 +88,15 @@ def _rivals(pages: Sequence[Page], chosen: Sequence[Page]) -> int:
 def _may_be_picture(page: Page) -> bool:
     if page.number(254, 0) & (_REDUCED | _MASK) or page.number(255, 0) == _OLD_REDUCED:
         return False
+    return not is_beside(page)
+
+
+def is_beside(page: Page) -> bool:
+    """Return whether a page's description says that it is the slide's label, its overview or a thumbnail."""
     words = page.text(270)[:2000].strip().lower()
     # Aperio puts the name on the second line, after the version of its library.
     second = words.partition("\n")[2].strip() if words.startswith("aperio") else ""
-    return not words.startswith(_BESIDE) and not second.startswith(_BESIDE)
+    return words.startswith(_BESIDE) or second.startswith(_BESIDE)
 
 
 def _area(page: Page) -> int:

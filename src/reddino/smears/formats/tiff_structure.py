@@ -85,14 +85,18 @@ class TiffReader:
         self.path, self._file = path, file
         self.size = file.seek(0, 2)
         start = self._read(0, 16)
-        self._order: Literal["<", ">"] = "<" if start[:2] == b"II" else ">"
-        self._big = struct.unpack(f"{self._order}H", start[2:4])[0] == 43
+        self.order: Literal["<", ">"] = "<" if start[:2] == b"II" else ">"
+        self._big = struct.unpack(f"{self.order}H", start[2:4])[0] == 43
         self._word = "Q" if self._big else "I"
         self._first = self._words(8 if self._big else 4, 1)[0]
 
     def pages(self) -> list[Page]:
         """Return the chain of pages."""
         return self._chain(self._first, None, MAX_PAGES)
+
+    def first_page(self) -> Page:
+        """Return the first page, without a look at the others."""
+        return Page(0, None, self._directory(self._first)[0], self)
 
     def below(self, page: Page) -> list[Page]:
         """Return the directories that a page names as its own (SubIFDs)."""
@@ -126,13 +130,13 @@ class TiffReader:
     def _directory(self, offset: int) -> tuple[dict[int, Tag], int]:
         """Return the tags of the directory at `offset`, and where the next one lies."""
         head, entry = (8, 20) if self._big else (2, 12)
-        count = struct.unpack(f"{self._order}{'Q' if self._big else 'H'}", self._read(offset, head))[0]
+        count = struct.unpack(f"{self.order}{'Q' if self._big else 'H'}", self._read(offset, head))[0]
         if count > _MAX_TAGS:
             raise ImageError(self.path, f"damaged (a TIFF page with {count} tags)")
         data = self._read(offset + head, count * entry)
         tags: dict[int, Tag] = {}
         for place in range(0, len(data), entry):
-            number, kind = struct.unpack(f"{self._order}HH", data[place : place + 4])
+            number, kind = struct.unpack(f"{self.order}HH", data[place : place + 4])
             tag = self._tag(data, place, offset + head, kind)
             if tag is not None:
                 tags.setdefault(number, tag)
@@ -147,17 +151,17 @@ class TiffReader:
             return None
         size = 8 if self._big else 4
         count, value = struct.unpack(
-            f"{self._order}{self._word}{self._word}", data[place + 4 : place + 4 + 2 * size]
+            f"{self.order}{self._word}{self._word}", data[place + 4 : place + 4 + 2 * size]
         )
         count *= 2 if kind in _RATIONAL else 1
-        kind_of = np.dtype(_TYPES[kind]).newbyteorder(self._order)
+        kind_of = np.dtype(_TYPES[kind]).newbyteorder(self.order)
         length = count * kind_of.itemsize
         offset = start + place + 4 + size if length <= size else value
         return Tag(kind_of, count, offset) if offset + length <= self.size else None
 
     def _words(self, offset: int, count: int) -> tuple[int, ...]:
         size = struct.calcsize(self._word)
-        return struct.unpack(f"{self._order}{count}{self._word}", self._read(offset, count * size))
+        return struct.unpack(f"{self.order}{count}{self._word}", self._read(offset, count * size))
 
     def _read(self, offset: int, length: int) -> bytes:
         if offset < 0 or offset + length > self.size:

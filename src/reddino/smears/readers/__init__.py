@@ -9,6 +9,7 @@ from reddino.smears.readers.chula import read_chula
 from reddino.smears.readers.coco import read_coco
 from reddino.smears.readers.folders import read_class_folders, read_folder
 from reddino.smears.readers.named_cells import read_elsafty, read_nih_malaria
+from reddino.smears.readers.slides import read_slides
 from reddino.smears.readers.voc import read_voc
 from reddino.smears.readers.yolo import read_yolo
 
@@ -21,6 +22,7 @@ READERS: dict[str, Callable[..., Manifest]] = {
     "coco": read_coco,
     "nih-malaria": read_nih_malaria,
     "elsafty": read_elsafty,
+    "slides": read_slides,
 }
 """By name; each takes a folder and `source=`, and most `slide=` and `patient=` patterns."""
 
@@ -32,6 +34,7 @@ __all__ = [
     "read_elsafty",
     "read_folder",
     "read_nih_malaria",
+    "read_slides",
     "read_voc",
     "read_yolo",
 ]

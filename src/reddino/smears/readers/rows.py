@@ -12,11 +12,12 @@ from typing import NoReturn
 import pyarrow as pa
 
 from reddino.foundations.errors import RedDinoError
-from reddino.smears.decode import IMAGE_SUFFIXES, Failures
+from reddino.smears.failures import Failures
 from reddino.smears.findings import Finding
 from reddino.smears.manifest import Manifest
 from reddino.smears.manifest_columns import NUMBER_COLUMNS
-from reddino.smears.suffixes import why_unread
+from reddino.smears.slides.names import ZARR
+from reddino.smears.suffixes import PICTURE_SUFFIXES, why_unread
 
 Value = str | float | None
 #: Where a cell is, in pixels (x, y of its centre, or x, y, w, h of its box), and its label.
@@ -166,11 +167,11 @@ def find_images(folder: str | Path, failures: Failures | None = None) -> list[Pa
     Raises:
         RedDinoError: as `find_files`, or no image is there.
     """
-    images = find_files(folder, IMAGE_SUFFIXES, failures)
+    images = find_files(folder, PICTURE_SUFFIXES, failures)
     if failures is not None:
         note_unread(folder, failures)
     if not images:
-        raise RedDinoError(f"{folder} holds no images ({', '.join(IMAGE_SUFFIXES)})")
+        raise RedDinoError(f"{folder} holds no images ({', '.join(PICTURE_SUFFIXES)})")
     return images
 
 
@@ -185,17 +186,20 @@ def _walk(folder: Path, suffixes: tuple[str, ...], failures: Failures | None) ->
     # Linked folders are followed, since collections are often assembled from links; each folder is entered
     # once.
     entered: set[tuple[int, int]] = set()
-    for parent, folders, files in os.walk(folder, followlinks=True, onerror=unreadable):
+    for parent, folders, plain in os.walk(folder, followlinks=True, onerror=unreadable):
         status = Path(parent).stat()
         if (status.st_dev, status.st_ino) in entered:
             folders.clear()
             continue
         entered.add((status.st_dev, status.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
+        # An OME-Zarr is a picture, for all that it is a folder of folders.
+        zarr = [name for name in folders if name.lower().endswith(ZARR)]
+        folders[:] = [name for name in folders if name not in zarr]
         for name in folders:
             if name.lower().endswith(suffixes):
                 note(Path(parent) / name, "is a folder")
-        for name in files:
+        for name in [*plain, *zarr]:
             if name.startswith("."):
                 continue
             path = Path(parent) / name

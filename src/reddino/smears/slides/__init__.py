@@ -1,0 +1,1 @@
+"""Microscope files and whole slides behind one small interface: open, size, scale, and any rectangle."""

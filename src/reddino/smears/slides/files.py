@@ -1,0 +1,61 @@
+"""Microscope files on the disk: their size, and which TIFF files are read region by region."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from reddino.smears.failures import ImageError
+from reddino.smears.formats.limits import MAX_PIXELS
+from reddino.smears.formats.tiff_structure import TiffReader
+from reddino.smears.slides.names import TIFF, SlidePart, split_slide
+from reddino.smears.slides.regions import ONE_PICTURE
+
+_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def is_large_pyramid(path: Path) -> bool:
+    """Return whether a file is a TIFF that is read region by region.
+
+    It is one that is too large to be read as one picture, or a pyramid of more than `ONE_PICTURE` pixels a
+    side: tiles, and smaller copies of the picture. Every other TIFF is one picture.
+    """
+    if not path.name.lower().endswith(TIFF):
+        return False
+    try:
+        with path.open("rb") as file:
+            if file.read(4) not in _SIGNATURES:
+                return False
+            reader = TiffReader(path, file)
+            first = reader.first_page()
+            width, height = first.number(256, 0), first.number(257, 0)
+            if max(width, height) <= ONE_PICTURE:
+                return False
+            return width * height > MAX_PIXELS or (322 in first.tags and _has_copies(reader, width))
+    except (OSError, ImageError):
+        return False
+
+
+def _has_copies(reader: TiffReader, width: int) -> bool:
+    pages = reader.pages()
+    below = reader.below(pages[0])
+    return any(322 in page.tags and page.number(256, width) < width for page in (*pages[1:], *below))
+
+
+def part_file(path: str | Path) -> Path | None:
+    """Return the file of the part of a microscope file that a path names; None for other paths."""
+    part = split_slide(path)
+    return None if part is None else part.file
+
+
+def slide_size(part: SlidePart) -> int:
+    """Return the bytes of a microscope file; of a folder those of the files that lie in it directly.
+
+    Raises:
+        OSError: it does not exist.
+    """
+    status = part.file.stat()
+    if not part.file.is_dir():
+        return status.st_size
+    with os.scandir(part.file) as entries:
+        return sum(entry.stat().st_size for entry in entries if entry.is_file())
