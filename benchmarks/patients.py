@@ -25,7 +25,7 @@ import numpy as np
 import pyarrow as pa
 
 from reddino.embedding.part_files import PartRecord
-from reddino.embedding.table import stored_table
+from reddino.embedding.table_on_disk import open_table
 from reddino.embedding.table_writer import TableWriter
 from reddino.foundations.exports import write_csv
 from reddino.patients.attention import AttentionSettings, predict_attention
@@ -92,7 +92,7 @@ def measure(folder: Path) -> dict[str, object]:
         seconds[name], began = round(now - began, 1), now
 
     clinical = read_clinical(folder / "clinical.csv", target="diagnosis")
-    cohort = match(stored_table(folder / "table"), clinical)
+    cohort = match(open_table(folder / "table"), clinical)
     lap("match s")
     features = {"": PictureFeatures(cohort.pictures())}
     lap("means of all cells s")

@@ -34,13 +34,17 @@ if TYPE_CHECKING:
     from reddino.api.planning import plan_embed
     from reddino.api.review import review
     from reddino.api.scores import batch, evaluate
+    from reddino.api.search import search
     from reddino.api.simulation import simulate
     from reddino.api.slides import slides
+    from reddino.api.tables import compact_table, filter_table, merge_tables, sample_table, table_info
     from reddino.api.training import pack, plan, pretrain
     from reddino.classification.classifier import Classifier
     from reddino.classification.domain_report import DomainReport
     from reddino.classification.predict import Predictions
     from reddino.embedding.known_models import KnownModel
+    from reddino.embedding.reshaping.info import TableInfo
+    from reddino.embedding.reshaping.reshaped import Reshaped
     from reddino.embedding.table import read_embeddings
     from reddino.embedding.transformer import EmbeddingTransformer
     from reddino.foundations.errors import RedDinoError
@@ -51,6 +55,7 @@ if TYPE_CHECKING:
     from reddino.pretraining.run.recipe import read_recipe
     from reddino.reviewing.agreement import Kappa
     from reddino.reviewing.simulation_report import SimulationReport
+    from reddino.searching.hits import Hits
     from reddino.slide_reports.report import SlideReport
     from reddino.smears.failures import Failures
     from reddino.smears.findings import Finding
@@ -71,13 +76,17 @@ _EXPORTS = {
     "reddino.api.planning": ("plan_embed",),
     "reddino.api.review": ("review",),
     "reddino.api.scores": ("batch", "evaluate"),
+    "reddino.api.search": ("search",),
     "reddino.api.simulation": ("simulate",),
     "reddino.api.slides": ("slides",),
+    "reddino.api.tables": ("compact_table", "filter_table", "merge_tables", "sample_table", "table_info"),
     "reddino.api.training": ("pack", "plan", "pretrain"),
     "reddino.classification.classifier": ("Classifier",),
     "reddino.classification.domain_report": ("DomainReport",),
     "reddino.classification.predict": ("Predictions",),
     "reddino.embedding.known_models": ("KnownModel",),
+    "reddino.embedding.reshaping.info": ("TableInfo",),
+    "reddino.embedding.reshaping.reshaped": ("Reshaped",),
     "reddino.embedding.table": ("read_embeddings",),
     "reddino.embedding.transformer": ("EmbeddingTransformer",),
     "reddino.foundations.errors": ("RedDinoError",),
@@ -88,6 +97,7 @@ _EXPORTS = {
     "reddino.networks.encoder": ("Encoder",),
     "reddino.reviewing.agreement": ("Kappa",),
     "reddino.reviewing.simulation_report": ("SimulationReport",),
+    "reddino.searching.hits": ("Hits",),
     "reddino.slide_reports.report": ("SlideReport",),
     "reddino.smears.failures": ("Failures",),
     "reddino.smears.findings": ("Finding",),
@@ -102,6 +112,7 @@ __all__ = [
     "Encoder",
     "Failures",
     "Finding",
+    "Hits",
     "Kappa",
     "KnownModel",
     "Manifest",
@@ -110,14 +121,17 @@ __all__ = [
     "PredictedPatient",
     "Predictions",
     "RedDinoError",
+    "Reshaped",
     "ReviewedLabels",
     "SimulationReport",
     "SlideReport",
+    "TableInfo",
     "__version__",
     "batch",
     "cells",
     "check",
     "cite",
+    "compact_table",
     "compare",
     "convert",
     "demo",
@@ -127,12 +141,14 @@ __all__ = [
     "explore",
     "explore_patients",
     "export",
+    "filter_table",
     "fit",
     "fit_patients",
     "join_manifests",
     "labels",
     "load",
     "manifest",
+    "merge_tables",
     "models",
     "pack",
     "patches",
@@ -147,10 +163,13 @@ __all__ = [
     "read_recipe",
     "report",
     "review",
+    "sample_table",
+    "search",
     "simulate",
     "slides",
     "synthesise",
     "synthesise_cohort",
+    "table_info",
     "write_manifest",
 ]
 

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from smear_fields import VIEW, Projection, make_fields
+from stored_tables import write_stored
 
 from reddino.embedding.copies_file import COPIES_FILE, read_copies, write_copies_file
 from reddino.embedding.embedding_pass import embed_manifest
@@ -38,6 +39,8 @@ def table(tmp_path: Path) -> Path:
         )
     write_copies_file(tmp_path / "t", {"copies": []})
     write_seen_file(tmp_path / "t", {"lab": {"status": "unseen"}})
+    (tmp_path / "t" / "_index").mkdir()
+    (tmp_path / "t" / "_index" / "vectors.raw").write_bytes(b"not Parquet")
     return tmp_path / "t"
 
 
@@ -76,3 +79,32 @@ def test_table__of_an_earlier_version_keeps_its_notes_until_they_are_written_ane
     write_copies_file(table, {"copies": [["a.png", "b.png"]]})
     assert read_copies(table) == {"a.png": "a.png", "b.png": "a.png"}
     assert not (table / COPIES_FILE).exists()
+
+
+def test_table__opens_in_duckdb_in_one_line(table: Path) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    found = duckdb.sql(f"SELECT cell_id, embedding FROM '{table}/part-*.parquet'").fetchall()
+    read = read_embeddings(table)
+    assert [cell for cell, _ in found] == read.strings("cell_id")
+    assert np.array_equal(np.array([vector for _, vector in found], np.float32), read.vectors)
+
+
+def test_table__is_filtered_by_polars_in_one_line(table: Path) -> None:
+    polars = pytest.importorskip("polars")
+    found = polars.scan_parquet(f"{table}/part-*.parquet").filter(polars.col("label") == "target").collect()
+    read = read_embeddings(table)
+    mine = read.select(np.array(read.strings("label")) == "target")
+    assert found["cell_id"].to_list() == mine.strings("cell_id")
+    assert np.array_equal(found["embedding"].to_numpy(), mine.vectors)
+
+
+@pytest.mark.parametrize("program", ["duckdb", "polars"])
+def test_table__of_float16_opens_there_too(tmp_path: Path, program: str) -> None:
+    module = pytest.importorskip(program)
+    vectors = write_stored(tmp_path / "t", dtype="float16")
+    if program == "duckdb":
+        rows = module.sql(f"SELECT embedding FROM '{tmp_path}/t/part-*.parquet'").fetchall()
+        found = np.array([vector for (vector,) in rows], np.float32)
+    else:
+        found = module.scan_parquet(f"{tmp_path}/t/part-*.parquet").collect()["embedding"].to_numpy()
+    assert np.array_equal(found.astype(np.float32), vectors)

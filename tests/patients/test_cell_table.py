@@ -12,7 +12,7 @@ from patient_cohorts import DIM, cell_table, drawn_patients, write_clinical
 
 from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.part_files import PartRecord
-from reddino.embedding.table import stored_table
+from reddino.embedding.table_on_disk import open_table
 from reddino.embedding.table_writer import TableWriter
 from reddino.foundations.errors import RedDinoError
 from reddino.patients.cell_table import CellTable
@@ -51,7 +51,7 @@ def test_cohort__of_parts_on_disk_is_that_in_memory(tmp_path: Path) -> None:
     cells = _mixed(cell_table(MEMBERS))
     clinical = read_clinical(write_clinical(tmp_path / "c.csv", MEMBERS), target="diagnosis")
     memory = match(cells, clinical)
-    disk = match(stored_table(_stored(tmp_path / "t", cells, 7)), clinical)
+    disk = match(open_table(_stored(tmp_path / "t", cells, 7)), clinical)
     assert memory.notes == disk.notes
     assert memory.sources == disk.sources
     assert memory.counts.tolist() == disk.counts.tolist()
@@ -66,7 +66,7 @@ def test_cohort__of_parts_on_disk_is_that_in_memory(tmp_path: Path) -> None:
 def test_means__are_those_of_all_cells_of_each_patient(tmp_path: Path) -> None:
     cells = _mixed(cell_table(MEMBERS))
     clinical = read_clinical(write_clinical(tmp_path / "c.csv", MEMBERS), target="diagnosis")
-    cohort = match(stored_table(_stored(tmp_path / "t", cells, 5)), clinical, keep_border=True)
+    cohort = match(open_table(_stored(tmp_path / "t", cells, 5)), clinical, keep_border=True)
     names = list(cohort.clinical.patients)
     patient = np.array([names.index(one) for one in cells.names("patient")])
     expected = patient_pictures(cells.vectors, patient, len(names))
@@ -79,7 +79,7 @@ def test_draw__takes_so_many_of_each_patient_and_says_so(tmp_path: Path) -> None
     cells = cell_table(MEMBERS)
     path = _stored(tmp_path / "t", cells, 4, "float16")
     clinical = read_clinical(write_clinical(tmp_path / "c.csv", MEMBERS), target="diagnosis")
-    cohort = match(stored_table(path), clinical, cells_per_patient=7)
+    cohort = match(open_table(path), clinical, cells_per_patient=7)
     assert np.bincount(cohort.patient).tolist() == [7] * 12
     assert cohort.counts.tolist() == [40] * 12
     assert cohort.cells.vectors.dtype == np.float16
@@ -88,11 +88,11 @@ def test_draw__takes_so_many_of_each_patient_and_says_so(tmp_path: Path) -> None
     assert cohort.notes[-1].startswith(
         "Models over cells and moments see 7 drawn cells of each of 12 patients"
     )
-    again = match(stored_table(path), clinical, cells_per_patient=7)
-    other = match(stored_table(path), clinical, cells_per_patient=7, seed=1)
+    again = match(open_table(path), clinical, cells_per_patient=7)
+    other = match(open_table(path), clinical, cells_per_patient=7, seed=1)
     np.testing.assert_array_equal(again.cells.vectors, cohort.cells.vectors)
     assert not np.array_equal(other.cells.vectors, cohort.cells.vectors)
-    assert not any("drawn cells" in note for note in match(stored_table(path), clinical).notes)
+    assert not any("drawn cells" in note for note in match(open_table(path), clinical).notes)
 
 
 def test_cells__without_a_patient_or_source_are_counted_one_by_one(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_cells__without_a_patient_or_source_are_counted_one_by_one(tmp_path: Pat
     place = cells.table.column_names.index("patient")
     without = replace(cells, table=cells.table.set_column(place, "patient", pa.array(ids, pa.string())))
     clinical = read_clinical(write_clinical(tmp_path / "c.csv", MEMBERS), target="diagnosis")
-    stored = stored_table(_stored(tmp_path / "t", without, 3))
+    stored = open_table(_stored(tmp_path / "t", without, 3))
     with pytest.raises(RedDinoError, match="30 of 480 cells have no patient"):
         match(stored, clinical)
     assert match(stored, clinical, matched_only=True).counts[0] == 10

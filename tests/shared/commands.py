@@ -98,6 +98,22 @@ COMMANDS = (
         "patches", ("patches", "inputs/smears", "--model", "inputs/model", "--fields", "1", "--out", "out/v")
     ),
     Command("report", ("report", "inputs/table", "--method", "pca", "--out", "out/r.html")),
+    Command("table-filter", ("table", "filter", "inputs/table", "--where", "source=a", "--out", "out/t")),
+    Command("table-sample", ("table", "sample", "inputs/table", "--rows", "9", "--out", "out/t")),
+    Command("table-compact", ("table", "compact", "inputs/table", "--out", "out/t")),
+    Command(
+        "table-merge",
+        ("table", "merge", "inputs/table", "inputs/table", "--doubles", "drop", "--out", "out/t"),
+    ),
+    Command(
+        "search",
+        ("search", "inputs/table", "--like", "3", "--images", CELLS, "--sheet", "--out", "out/h.csv"),
+    ),
+    Command(
+        "search-index",
+        ("search", "inputs/table", "--like", "3", "--index", "out/i", "--out", "out/h.csv"),
+        ("index.json", ".faiss"),
+    ),
     Command("export-hub", ("export", "inputs/model", "out/h", "--format", "hub")),
     Command(
         "export-openvino",

@@ -26,7 +26,9 @@ log = logging.getLogger(__name__)
 RANGES: dict[str, tuple[float, float]] = {
     "seed": (0, 2**32 - 1),
     "folds": (2, 10_000),
-    "rows": (1, 10_000_000),
+    "rows": (1, 10_000_000_000),
+    "part_rows": (1, 10_000_000),
+    "top": (1, 10_000),
     "dimensions": (1, 100_000),
     "batch_size": (1, 1_000_000),
     "image_size": (1, 8192),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from reddino.api.sole_writer import sole_writer
 from reddino.embedding.part_files import is_table
-from reddino.embedding.table import read_embeddings
+from reddino.embedding.table_on_disk import open_table
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.exports import write_csv
 from reddino.reviewing.agreement import Kappa, agreement
@@ -141,7 +141,7 @@ def _opened(
         return ReviewDatabase.open_existing(database)
     if table is None:
         raise RedDinoError(f"{database}: the embedding table is needed to take something in; give --table")
-    cells = read_embeddings(table).manifest()
+    cells = open_table(table).manifest()
     if images is not None:
         root = read_manifest(images).root
     else:

@@ -10,7 +10,7 @@ from typing import Any
 
 from reddino.api.sole_writer import sole_writer
 from reddino.classification.classifier import open_classifier
-from reddino.embedding.table import StoredTable, stored_table
+from reddino.embedding.table_on_disk import TableOnDisk, open_table
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.provenance import hash_bytes, provenance
 from reddino.patients.choices import (
@@ -101,7 +101,7 @@ def evaluate_patients(
     for one in also:
         _require("also", one, OPTIONAL_MODELS)
     rows = read_clinical(clinical, target=target, patient=patient, drop=drop, categories=categories)
-    cells = stored_table(table)
+    cells = open_table(table)
     cohort = match(
         cells,
         rows,
@@ -174,7 +174,7 @@ def fit_patients(
     require_free(Path(out))
     rows = read_clinical(clinical, target=target, patient=patient, drop=drop, categories=categories)
     require_some(rows.columns, str(clinical))
-    cells = stored_table(table)
+    cells = open_table(table)
     cohort = match(
         cells,
         rows,
@@ -236,7 +236,7 @@ def predict_patients(
     """
     fitted = open_patient_model(model)
     rows = None if clinical is None else read_clinical(clinical, patient=patient, kinds=fitted.learned())
-    cells = None if table is None else stored_table(table)
+    cells = None if table is None else open_table(table)
     for sentence in [] if rows is None else fitted.far_columns(rows.columns):
         log.warning("%s", sentence)
     found = predict_all(fitted, rows, cells, join_sources=join_sources, keep_border=keep_border)
@@ -284,7 +284,7 @@ def explore_patients(
         RedDinoError: names the patient, column or image that is at fault.
     """
     rows = read_clinical(clinical, target=target, patient=patient, kinds={})
-    cells = stored_table(table)
+    cells = open_table(table)
     cohort = match(
         cells,
         rows,
@@ -297,7 +297,7 @@ def explore_patients(
     return explore_cohort(cohort, Path(out), images, seed)
 
 
-def _origin(cells: StoredTable, rows: ClinicalTable, seed: int) -> dict[str, Any]:
+def _origin(cells: TableOnDisk, rows: ClinicalTable, seed: int) -> dict[str, Any]:
     return provenance(
         seed=seed,
         data=hash_bytes(str(cells.meta.get("data", "")).encode(), rows.fingerprint.encode()),

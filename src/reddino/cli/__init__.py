@@ -10,6 +10,7 @@ from reddino.cli.classifiers import fit, predict
 from reddino.cli.data import cells, check, manifest, synthesise
 from reddino.cli.demonstration import demo
 from reddino.cli.embedding import convert, embed
+from reddino.cli.embedding_tables import table_app
 from reddino.cli.labels import labels
 from reddino.cli.networks import export, models, push
 from reddino.cli.options import Several
@@ -19,6 +20,7 @@ from reddino.cli.planning import plan_embed
 from reddino.cli.program import app
 from reddino.cli.review import review, review_app
 from reddino.cli.scores import batch, evaluate
+from reddino.cli.search import search
 from reddino.cli.simulation import simulate
 from reddino.cli.slides import slides
 from reddino.cli.terminal import exit_code_of
@@ -54,9 +56,11 @@ __all__ = [
     "report",
     "review",
     "review_app",
+    "search",
     "simulate",
     "slides",
     "synthesise",
+    "table_app",
 ]
 
 

@@ -51,3 +51,12 @@ def priors_given(entries: Sequence[str]) -> dict[str, float] | str | None:
             raise RedDinoError(f"--priors names '{name}' twice: leave one out")
         given[name] = value
     return given
+
+
+def place_given(text: str, option: str = "--at") -> tuple[float, float]:
+    """Return the place that an option such as --at names: X,Y in pixels."""
+    try:
+        x, y = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise RedDinoError(f"{option} takes X,Y in pixels, such as 120,85, not '{text}'") from error
+    return x, y

@@ -12,3 +12,6 @@ StoredType = Literal["float32", "float16"]
 RuntimeName = Literal["auto", "torch", "openvino", "onnx"]
 #: What a model is exported as.
 ExportFormat = Literal["onnx", "openvino", "hub"]
+
+#: What becomes of views that are in several of the tables that are merged.
+Doubles = Literal["refuse", "drop"]

@@ -15,7 +15,20 @@ from reddino.smears.contents import what_changed
 # Precision and runtime move vectors a little: between tables that is for the user to judge, within one they
 # are not mixed.
 COMPARED = ("weights_hash", "pooling", "per", "view", "preprocessing")
-CONTINUED = (*COMPARED, "precision", "runtime", "data", "plan", "dim", "dtype", "part_rows", "kinds")
+CONTINUED = (
+    *COMPARED,
+    "precision",
+    "runtime",
+    "data",
+    "plan",
+    "dim",
+    "dtype",
+    "part_rows",
+    "kinds",
+    "derived",
+)
+# What the tables that are merged to one agree in.
+JOINED = (*COMPARED, "precision", "runtime", "dim", "dtype", "kinds", "cells")
 NAMES = {
     "weights_hash": "the model's weights",
     "per": "the meaning of a row",
@@ -28,6 +41,7 @@ NAMES = {
     "dtype": "the number type",
     "part_rows": "the rows a part",
     "kinds": "the kinds of cells",
+    "derived": "what it was made of, and how",
 }
 
 
@@ -37,11 +51,39 @@ def require_comparable(a: Embeddings, b: Embeddings) -> None:
     Raises:
         RedDinoError: names each key that differs, with both values.
     """
-    differing = _differences(a.meta, b.meta, COMPARED)
+    require_comparable_meta(a.meta, b.meta)
+
+
+def require_comparable_meta(a: Mapping[str, Any], b: Mapping[str, Any]) -> None:
+    """Refuse what `require_comparable` refuses, by the metadata of two tables.
+
+    Raises:
+        RedDinoError: names each key that differs, with both values.
+    """
+    differing = _differences(a, b, COMPARED)
     if differing:
         raise RedDinoError(
             f"the embedding tables are not comparable, they differ in {differing}: embed both the same way"
         )
+
+
+def require_one_way(tables: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse to join tables that were not embedded the same way: what differs within one is not told later.
+
+    Args:
+        tables: metadata by the name of the table in errors.
+
+    Raises:
+        RedDinoError: names two tables, and each key that differs.
+    """
+    first, *others = tables
+    for name in others:
+        differing = _differences(tables[first], tables[name], JOINED)
+        if differing:
+            raise RedDinoError(
+                f"'{first}' and '{name}' cannot become one table, they differ in {differing}: embed both the "
+                "same way"
+            )
 
 
 def require_same_views(tables: Mapping[str, Embeddings]) -> None:

@@ -18,6 +18,8 @@ from reddino.smears.manifest import Manifest
 from reddino.smears.spelling import clean
 
 VECTOR_COLUMN = "embedding"
+#: Columns of a table that are none of the manifest that it was made of.
+OWN_COLUMNS = (VECTOR_COLUMN, "view_x", "view_y", "view_side", "views", "token_row", "token_col")
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,8 @@ class Embeddings:
 
     def manifest(self) -> Manifest:
         """Return the rows as a manifest, without the places of the views; its folder is not known."""
-        own = {VECTOR_COLUMN, "view_x", "view_y", "view_side", "views", "token_row", "token_col"}
-        return Manifest(self.table.select([c for c in self.table.column_names if c not in own]), Path())
+        names = [name for name in self.table.column_names if name not in OWN_COLUMNS]
+        return Manifest(self.table.select(names), Path())
 
     def to_anndata(self) -> Any:
         """Return an `anndata.AnnData`; see `reddino.embedding.as_anndata.to_anndata`."""

@@ -85,6 +85,12 @@ def find_growth(manifest: Manifest, folder: Path) -> Growth:
     if not finished_parts(folder) or isinstance(manifest, PackedManifest):
         return Growth(manifest, (tuple(names),))
     meta = read_meta(folder)
+    if "derived" in meta:
+        raise RedDinoError(
+            f"'{folder}' was made by `reddino {meta['derived'].get('verb', 'table')}` of other tables, so "
+            "that "
+            "no pass continues it: embed to a new folder, and merge the two if you like"
+        )
     generations = _generations(folder, int(meta["images"]))
     known = {name for names in generations for name in names}
     lost = sorted(known - set(names))
@@ -135,13 +141,19 @@ def note_pictures(folder: Path, generations: Iterable[Sequence[str]]) -> None:
         write_text(path, f"{text}\n")
 
 
+def noted_pictures(folder: Path) -> list[str]:
+    """Return the pictures of a table, in the order of their numbers; empty where they are not known."""
+    images = int(read_meta(folder)["images"])
+    names = [name for names in _generations(folder, images) for name in names]
+    return names if len(names) == images else []
+
+
 def picture_digests(folder: Path) -> dict[str, str]:
     """Return 16 hex digits over the bytes of each picture of a table, by its path, where they are noted."""
     records = [read_part(part)[1] for part in finished_parts(folder).values()]
     noted = [record.contents for record in records]
-    images = int(read_meta(folder)["images"])
-    names = [name for names in _generations(folder, images) for name in names]
-    if len(names) != images:
+    names = noted_pictures(folder)
+    if not names:
         return {}
     return {names[number]: content[3] for contents in noted for number, content in contents.items()}
 

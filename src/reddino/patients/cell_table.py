@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from reddino.embedding.combinations import combinations
 from reddino.embedding.embeddings import Embeddings
-from reddino.embedding.table import StoredTable, alike_columns
+from reddino.embedding.table import alike_columns
+from reddino.embedding.table_on_disk import TableOnDisk
 from reddino.smears.column_names import AT_BORDER
 
 Rows = NDArray[np.int64]
@@ -40,12 +41,12 @@ class CellTable:
         meta: of the table.
     """
 
-    stored: Embeddings | StoredTable
+    stored: Embeddings | TableOnDisk
     kinds: Embeddings
     kind: Rows
 
     @classmethod
-    def of(cls, stored: Embeddings | StoredTable) -> CellTable:
+    def of(cls, stored: Embeddings | TableOnDisk) -> CellTable:
         """Read whose each cell is.
 
         Raises:
@@ -58,7 +59,7 @@ class CellTable:
             own = tuple(name for name in _WHOSE if name in part.table.column_names)
             # Parts of before do not tell of borders: then the table tells of none.
             names = own if names is None else tuple(name for name in names if name in own)
-            combined, values = _combinations(part.table, own)
+            combined, values = combinations(part.table, own)
             places = [number.setdefault((own, *one), len(number)) for one in values]
             codes.append(np.array(places, dtype=np.int64)[combined])
         return cls(stored, _kinds(number, names or (), stored), np.concatenate(codes))
@@ -124,7 +125,7 @@ class CellTable:
 
     def most_cells(self, patients: int) -> int:
         """Return how many cells of each patient are held where no number is given."""
-        dim = int(self.meta.get("dim", 0)) if isinstance(self.stored, StoredTable) else 0
+        dim = int(self.meta.get("dim", 0)) if isinstance(self.stored, TableOnDisk) else 0
         # Tables in memory take no more.
         return max(_LEAST_CELLS, _MEMORY // (patients * dim * 4)) if dim else len(self)
 
@@ -160,7 +161,7 @@ class CellTable:
 
 
 def _parts(
-    stored: Embeddings | StoredTable, name: str, columns: Sequence[str] | None = None
+    stored: Embeddings | TableOnDisk, name: str, columns: Sequence[str] | None = None
 ) -> Iterator[Embeddings]:
     """Yield a table part by part; one in memory at once, with all its columns."""
     if isinstance(stored, Embeddings):
@@ -169,27 +170,8 @@ def _parts(
         yield from stored.read(columns, name)
 
 
-def _combinations(table: pa.Table, names: Sequence[str]) -> tuple[Rows, list[tuple[Any, ...]]]:
-    """Return which combination of the values of columns each row (m,) has, and these combinations."""
-    code = np.zeros(table.num_rows, dtype=np.int64)
-    for name in names:
-        values, place = _values(table.column(name))
-        # Combined column by column and counted again, so that numbers stay below rows times values.
-        code = np.unique(code * values + place, return_inverse=True)[1].astype(np.int64)
-    first = np.unique(code, return_index=True)[1]
-    rows = table.select(list(names)).take(first)
-    return code, list(zip(*(rows.column(name).to_pylist() for name in names), strict=True))
-
-
-def _values(column: pa.ChunkedArray[Any]) -> tuple[int, Rows]:
-    """Return how many values a column has, and the number of each row's (m,); missing is one more."""
-    known = column.unique()
-    place = pc.index_in(column, known).to_numpy()
-    return len(known), place.astype(np.int64)
-
-
 def _kinds(
-    number: dict[tuple[Any, ...], int], names: Sequence[str], stored: Embeddings | StoredTable
+    number: dict[tuple[Any, ...], int], names: Sequence[str], stored: Embeddings | TableOnDisk
 ) -> Embeddings:
     """Return the combinations as a table without vectors, of the columns that all parts have."""
     told = [dict(zip(one[0], one[1:], strict=True)) for one in number]

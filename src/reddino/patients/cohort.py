@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from reddino.embedding.border import cells_at_border
 from reddino.embedding.embeddings import Embeddings
-from reddino.embedding.table import StoredTable
+from reddino.embedding.table_on_disk import TableOnDisk
 from reddino.foundations.counting import counted
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.visible import short
@@ -84,7 +84,7 @@ class Cohort:
 
 
 def match(
-    cells: Embeddings | StoredTable,
+    cells: Embeddings | TableOnDisk,
     clinical: ClinicalTable,
     *,
     matched_only: bool = False,

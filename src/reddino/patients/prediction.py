@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from reddino.embedding.border import cells_at_border
 from reddino.embedding.comparable import same_settings
 from reddino.embedding.embeddings import Embeddings
-from reddino.embedding.table import StoredTable
+from reddino.embedding.table_on_disk import TableOnDisk
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.exports import write_csv
 from reddino.foundations.visible import short
@@ -49,7 +49,7 @@ class PredictedPatient:
 def predict_all(
     model: PatientModel,
     clinical: ClinicalTable | None,
-    cells: Embeddings | StoredTable | None,
+    cells: Embeddings | TableOnDisk | None,
     *,
     join_sources: bool = False,
     keep_border: bool = False,

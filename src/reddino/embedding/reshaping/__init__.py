@@ -1,0 +1,1 @@
+"""Tables made of tables: merged, filtered, sampled, compacted; and what a table holds."""
