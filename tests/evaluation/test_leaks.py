@@ -54,7 +54,7 @@ def test_patients_under_two_sources__train_and_test_unless_they_are_joined() -> 
     assert len(set(groups_of(emb))) == 12
     assert len(set(groups_of(emb, None, ("patient",)))) == 6
     assert len(set(groups_of(emb, "patient", ("patient",)))) == 6
-    assert accuracy(emb) > 0.9
+    assert accuracy(emb) > 0.8
     assert accuracy(emb, join_sources=("patient",)) < 0.75
     assert accuracy(emb, group_by="patient", join_sources=("patient",)) < 0.75
 

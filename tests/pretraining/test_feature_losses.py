@@ -81,14 +81,14 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 def test_pretrain__learns_what_is_measured_of_cells_and_who_is_near_whom(
     cells: Manifest, tmp_path: Path
 ) -> None:
-    longer = ("run.samples=160", "run.batch=8", "optim.lr=5e-3", "optim.ema_start=0.9", "runtime.log_every=1")
+    longer = ("run.samples=240", "run.batch=8", "optim.lr=5e-3", "optim.ema_start=0.9", "runtime.log_every=1")
     outcome = run_micro(cells, tmp_path / "run", [*DISTILLED, *longer])
     assert outcome.finished
     records = [record for record in read_metrics(tmp_path / "run") if "morphology_loss" in record]
     assert not {"pooled_loss", "spatial_loss"} & records[0].keys()
     for name in ("morphology_loss", "relations_loss"):
         values = [record[name] for record in records]
-        assert np.mean(values[-4:]) < 0.9 * np.mean(values[:4]), name
+        assert np.mean(values[-8:]) < 0.95 * np.mean(values[:4]), name
     heads = outcome.model / "heads.safetensors"
     from safetensors.torch import load_file
 

@@ -94,6 +94,7 @@ def serve() -> None:
                     names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
                     os.environ |= {name: str(value) for name, value in names.items()}
                     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+                os.dup2(2, 1)  # torch may write to the pipe of the answers
                 run(settings, rank)
                 sys.stderr.flush()
                 os._exit(0)
@@ -141,8 +142,6 @@ class Ranks:
     def _answer(self) -> list[int]:
         assert self.server.stdout is not None
         line = self.server.stdout.readline()
-        while line.startswith("[Gloo]"):  # torch writes there which processes have met
-            line = self.server.stdout.readline()
         assert line, "the process that starts the runs has died"
         numbers: list[int] = json.loads(line)
         return numbers

@@ -7,6 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -124,4 +125,9 @@ def test_write_smears__named_sources_keep_their_bytes(tmp_path: Path) -> None:
     pixels = hashlib.sha256((tmp_path / "manifest.csv").read_bytes())
     for path in manifest.images()[0]:
         pixels.update((tmp_path / path).read_bytes())
-    assert pixels.hexdigest() == "80b91c6f41ccefac06ef392d5f29c83c16218e4aa005fba500488fc8c58ed922"
+    # The same for a seed, with the same generation of OpenCV: 5 interpolates otherwise than 4.
+    expected = {
+        "4": "bcad3b068dff54e15ef20b01dbf895508360b034abd4d3dd6d977a969a029b72",
+        "5": "80b91c6f41ccefac06ef392d5f29c83c16218e4aa005fba500488fc8c58ed922",
+    }
+    assert pixels.hexdigest() == expected[cv2.__version__[0]]
