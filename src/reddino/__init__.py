@@ -23,7 +23,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 if TYPE_CHECKING:
     from reddino.api.citation import cite
     from reddino.api.classifiers import fit, predict
-    from reddino.api.data import cells, check, manifest, synthesise, synthesise_cohort
+    from reddino.api.data import cells, check, manifest, synthesise, synthesise_cohort, synthesise_slide
     from reddino.api.demonstration import demo
     from reddino.api.domain import compare
     from reddino.api.embedding import convert, embed
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 _EXPORTS = {
     "reddino.api.citation": ("cite",),
     "reddino.api.classifiers": ("fit", "predict"),
-    "reddino.api.data": ("cells", "check", "manifest", "synthesise", "synthesise_cohort"),
+    "reddino.api.data": ("cells", "check", "manifest", "synthesise", "synthesise_cohort", "synthesise_slide"),
     "reddino.api.demonstration": ("demo",),
     "reddino.api.domain": ("compare",),
     "reddino.api.embedding": ("convert", "embed"),
@@ -148,6 +148,7 @@ __all__ = [
     "slides",
     "synthesise",
     "synthesise_cohort",
+    "synthesise_slide",
     "write_manifest",
 ]
 

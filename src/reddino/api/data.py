@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from reddino.api.arguments import Advance
 from reddino.api.sole_writer import sole_writer
 from reddino.checks.inspection import inspect_pictures, inspect_rows, unusable
@@ -22,6 +24,7 @@ from reddino.smears.opening import Data, open_data
 from reddino.smears.readers import READERS
 from reddino.smears.readers.subfolders import with_subfolders
 from reddino.synthetic.cohort_files import write_cohort
+from reddino.synthetic.whole_slide.slide_file import SlideSettings, write_slide
 from reddino.synthetic.write import write_smears
 
 
@@ -124,6 +127,12 @@ def synthesise(out: str | Path, **options: Any) -> Manifest:
 def synthesise_cohort(out: str | Path, **options: Any) -> Manifest:
     """Draw a cohort with blood counts; options as `reddino.synthetic.cohort_files.write_cohort`."""
     return write_cohort(Path(out), **options)
+
+
+@sole_writer(files=("out",))
+def synthesise_slide(out: str | Path, **settings: Any) -> pa.Table:
+    """Draw a whole smear with its truth; settings as `reddino.synthetic.whole_slide.slide_file.SlideSettings`."""
+    return write_slide(Path(out), SlideSettings(**settings))
 
 
 @sole_writer(files=("out",))
