@@ -14,7 +14,7 @@ from reddino.api.arguments import Advance
 from reddino.api.sole_writer import sole_writer
 from reddino.checks.inspection import inspect_pictures, inspect_rows, unusable
 from reddino.foundations.errors import RedDinoError
-from reddino.rbc.found_cells import find_cells_in
+from reddino.regions.slide_cells import find_all_cells
 from reddino.smears.choices import Subfolders
 from reddino.smears.failures import Failures
 from reddino.smears.findings import write_findings
@@ -131,7 +131,12 @@ def synthesise_cohort(out: str | Path, **options: Any) -> Manifest:
 
 @sole_writer(files=("out",))
 def synthesise_slide(out: str | Path, **settings: Any) -> pa.Table:
-    """Draw a whole smear with its truth; settings as `reddino.synthetic.whole_slide.slide_file.SlideSettings`."""
+    """Draw a whole smear with its truth.
+
+    Args:
+        out: the slide, .tif.
+        settings: as of `reddino.synthetic.whole_slide.slide_file.SlideSettings`.
+    """
     return write_slide(Path(out), SlideSettings(**settings))
 
 
@@ -147,7 +152,7 @@ def cells(
     """Find the red cells in every image and write a manifest with one row per cell.
 
     Args:
-        data: a manifest, its file, or a folder of images.
+        data: a manifest, its file, a folder of images, or whole slides.
         out: the manifest to write, .csv or .parquet.
         subfolders: what those of a folder of images stand for; `auto`: what their names look like.
         failures: takes the images that cannot be read or show no red cell.
@@ -157,7 +162,7 @@ def cells(
         RedDinoError: not one red cell was found.
     """
     failures = Failures() if failures is None else failures
-    found = find_cells_in(
+    found = find_all_cells(
         open_data(data, failures, subfolders=subfolders), failures=failures, progress=progress
     )
     if len(found) == 0:

@@ -71,16 +71,31 @@ def rims_and_folds(density: Plane, cell: npt.NDArray[np.floating]) -> Mask:
     return np.asarray(long[labels])
 
 
-def grains(nuclei: Mask, diameter: float) -> npt.NDArray[np.float64]:
-    """Return the centres (n, 2) of dark grains that are too small for platelets, as x and y in pixels.
+def grains(nuclei: Mask, stained: Mask, diameter: float) -> tuple[npt.NDArray[np.float64], Mask]:
+    """Return dark grains between the cells that are too small for platelets.
+
+    Grains on cells are not told from parasites, granules and the fringes of a lens.
 
     Args:
         nuclei: dark stain (H, W).
+        stained: what is stained at all (H, W).
         diameter: of a red cell in its pixels.
+
+    Returns:
+        Their centres (n, 2) as x and y in pixels, and the background (H, W) in which they are sought.
     """
+    bodies = cv2.morphologyEx(stained.astype(np.uint8), cv2.MORPH_OPEN, _disc(0.3 * diameter))
+    background = cv2.dilate(bodies, _disc(0.3 * diameter)) == 0
     _, _, stats, centres = cv2.connectedComponentsWithStats(nuclei.astype(np.uint8), connectivity=8)
     across = np.sqrt(4 * stats[:, cv2.CC_STAT_AREA] / np.pi) / diameter
     longest = np.maximum(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT]) / diameter
     small = (across < _GRAIN) & (across > _LEAST_GRAIN) & (longest < 1.5 * _GRAIN)
     small[0] = False
-    return np.asarray(centres[small], np.float64)
+    places = centres[small]
+    rows, columns = np.rint(places[:, 1]).astype(np.int64), np.rint(places[:, 0]).astype(np.int64)
+    return np.asarray(places[background[rows, columns]], np.float64), np.asarray(background)
+
+
+def _disc(across: float) -> npt.NDArray[np.uint8]:
+    side = max(3, round(across) | 1)
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), np.uint8)

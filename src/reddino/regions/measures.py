@@ -15,6 +15,7 @@ from reddino.rbc.finding import Cells, Segmented
 from reddino.rbc.illumination import Image, Plane, log_intensity
 from reddino.rbc.morphology import absorbance, pallor_features
 from reddino.rbc.outline import central_mask
+from reddino.rbc.scale_bars import scale_bar
 from reddino.regions.artefacts import coarse_density, grains, pen_marks, rims_and_folds
 from reddino.views.cutting import cut_square
 
@@ -27,6 +28,12 @@ SAMPLED, VIEW, ACROSS = 16, 64, 1.6
 PALE = 0.12
 #: Stain, in that of a red cell, from which a pixel is covered.
 COVERED = 0.35
+#: Background, in cell diameters squared, below which grains are not counted by its area.
+LEAST_GROUND = 12.0
+#: Shortest side in pixels of a picture that bears no scale bar: regions of slides bear none.
+FIELD = 1600
+#: Brightness below which the border of a field is its black surround, as a fraction of the bright ground.
+_BLACK = 0.3
 #: What is measured of a square, in the order of the columns.
 COLUMNS = (
     *("x", "y", "w", "h", "cells", "stained", "overlap", "pale", "sharpness", "grains", "rims", "ink"),
@@ -78,8 +85,9 @@ def measure_squares(
         own = found.model.surface
     density = coarse_density(image, own, diameter)
     typical = np.array([0.25, 0.5, 0.22]) if found.model is None else found.model.cell
-    table[:, 10] = _fractions(rims_and_folds(density, typical), squares, image)
-    table[:, 11] = _fractions(pen_marks(density), squares, image)
+    open_field = _open_field(image, found, density.shape[:2])
+    table[:, 10] = _fractions(rims_and_folds(density, typical) & open_field, squares, image)
+    table[:, 11] = _fractions(pen_marks(density) & open_field, squares, image)
     table[:, 5] = _stained(found, density, squares, image)
     table[:, 9] = _grains(found, image, squares, core, diameter)
     crowded = _crowded(found.cells, diameter)
@@ -88,7 +96,7 @@ def measure_squares(
         inside = np.flatnonzero(number == square)
         if len(inside):
             table[square, 6] = float(crowded[inside].mean())
-            table[square, 7:9] = _looks(image, found.cells, rng.permutation(inside)[:SAMPLED], diameter)
+            table[square, 7:9] = _looks(image, found.cells, _sample(rng, inside, crowded), diameter)
     return table
 
 
@@ -122,6 +130,33 @@ def _fractions(mask: npt.NDArray[np.bool_], squares: Real, image: Image) -> Real
     return found
 
 
+def _open_field(image: Image, found: Segmented, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """Return the pixels (h, w) that the optics lit and no scale bar covers."""
+    size = shape[::-1]
+    field = np.ones(shape, np.uint8)
+    if found.model is not None:
+        field = cv2.resize(found.model.field.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+    if min(image.shape[:2]) >= FIELD:
+        return np.asarray(field > 0)
+    field[_surround(image, size) > 0] = 0
+    bar = scale_bar(image)
+    if bar is not None:
+        sx, sy = shape[1] / image.shape[1], shape[0] / image.shape[0]
+        rows = slice(max(int(bar[1] * sy) - 2, 0), int((bar[1] + bar[3]) * sy) + 3)
+        field[rows, max(int(bar[0] * sx) - 2, 0) : int((bar[0] + bar[2]) * sx) + 3] = 0
+    return np.asarray(field > 0)
+
+
+def _surround(image: Image, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Return the black corners of a picture's round field, of its copy of this width and height."""
+    grey = cv2.resize(image.max(axis=2), size, interpolation=cv2.INTER_AREA)
+    dark = (grey < _BLACK * float(np.percentile(grey, 90))).astype(np.uint8)
+    labels = cv2.connectedComponents(dark, connectivity=8)[1]
+    edges = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
+    corners = (np.isin(labels, edges[edges > 0])).astype(np.uint8)
+    return np.asarray(cv2.dilate(corners, np.ones((9, 9), np.uint8)))
+
+
 def _stained(found: Segmented, density: Plane, squares: Real, image: Image) -> Real:
     if found.foreground is not None:
         return _fractions(found.foreground.stain > COVERED, squares, image)
@@ -133,10 +168,12 @@ def _grains(found: Segmented, image: Image, squares: Real, core: Core, diameter:
     if found.foreground is None:
         return np.full(len(squares), np.nan)
     scale = found.foreground.stain.shape[1] / image.shape[1]
-    places = grains(found.foreground.nuclei, diameter * scale) / scale
-    number = _square_of(places[:, 0], places[:, 1], core, squares)
-    area = squares[:, 2] * squares[:, 3] / diameter**2
-    return np.asarray(np.bincount(number[number >= 0], minlength=len(squares)) / area)
+    stained = found.foreground.cells
+    places, background = grains(found.foreground.nuclei, stained, diameter * scale)
+    number = _square_of(places[:, 0] / scale, places[:, 1] / scale, core, squares)
+    area = squares[:, 2] * squares[:, 3] / diameter**2 * _fractions(background, squares, image)
+    counts = np.bincount(number[number >= 0], minlength=len(squares))
+    return np.asarray(counts / np.maximum(area, LEAST_GROUND))
 
 
 def _crowded(cells: Cells, diameter: float) -> npt.NDArray[np.bool_]:
@@ -148,6 +185,14 @@ def _crowded(cells: Cells, diameter: float) -> npt.NDArray[np.bool_]:
     points = np.column_stack([cells.cx, cells.cy])
     nearest = np.asarray(cKDTree(points).query(points, k=2)[0])[:, 1]
     return np.asarray((nearest < NEAR * diameter) | (cells.diameter > 1.45 * diameter))
+
+
+def _sample(
+    rng: np.random.Generator, inside: npt.NDArray[np.int64], crowded: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.int64]:
+    """Return some cells of a square, those that lie apart first."""
+    shuffled = rng.permutation(inside)
+    return np.asarray(shuffled[np.argsort(crowded[shuffled], kind="stable")][:SAMPLED])
 
 
 def _looks(image: Image, cells: Cells, chosen: npt.NDArray[np.int64], diameter: float) -> tuple[float, float]:

@@ -72,6 +72,8 @@ def draw_faults(rng: np.random.Generator, width: float, height: float) -> tuple[
         along = np.linspace(-0.5, 0.5, 7)[:, None] * length * [np.cos(turn), np.sin(turn)]
         bend = 0.05 * unit * rng.standard_normal((7, 2))
         half = unit * rng.uniform(low, high)
+        # a pen is never as thin as a cell
+        half = max(half, 24.0) if kind == "pen mark" else half
         found.append(Fault(kind, middle + along + bend, (half, half)))
     for _ in range(2):
         radius = unit * rng.uniform(0.05, 0.08)

@@ -153,7 +153,7 @@ def _precipitate(layout: Layout, rng: np.random.Generator) -> Real:
         if fault.kind != "precipitate":
             continue
         left, top, right, bottom = fault.box()
-        count = int(rng.poisson(260.0 * (right - left) * (bottom - top) / 1e4))
+        count = int(rng.poisson(420.0 * (right - left) * (bottom - top) / 1e4))
         spots = rng.uniform((left, top), (right, bottom), (count, 2))
         spots = spots[fault.depth(*spots.T) > 0]
         found.append(spots)

@@ -145,7 +145,7 @@ def _write_pyramid(path: Path, pixels: SlidePixels, settings: SlideSettings) -> 
                     resolutionunit="CENTIMETER",
                     metadata=None,
                 )
-                if level == 1 and max(shape[:2]) <= 2 * TILE * _STEP or level == 2:
+                if (level == 1 and max(shape[:2]) <= 2 * TILE * _STEP) or level == 2:
                     return
                 if level:
                     height, width = below.shape[:2]
