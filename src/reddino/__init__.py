@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from reddino.api.networks import export, load, models, push
     from reddino.api.patients import evaluate_patients, explore_patients, fit_patients, predict_patients
     from reddino.api.pictures import explore, patches, report
+    from reddino.api.quality import Quality, quality
     from reddino.api.review import review
     from reddino.api.scores import batch, evaluate
     from reddino.api.simulation import simulate
@@ -67,6 +68,7 @@ _EXPORTS = {
     "reddino.api.networks": ("export", "load", "models", "push"),
     "reddino.api.patients": ("evaluate_patients", "explore_patients", "fit_patients", "predict_patients"),
     "reddino.api.pictures": ("explore", "patches", "report"),
+    "reddino.api.quality": ("Quality", "quality"),
     "reddino.api.review": ("review",),
     "reddino.api.scores": ("batch", "evaluate"),
     "reddino.api.simulation": ("simulate",),
@@ -107,6 +109,7 @@ __all__ = [
     "PatientScores",
     "PredictedPatient",
     "Predictions",
+    "Quality",
     "RedDinoError",
     "ReviewedLabels",
     "SimulationReport",
@@ -139,6 +142,7 @@ __all__ = [
     "predict_patients",
     "pretrain",
     "push",
+    "quality",
     "read_embeddings",
     "read_manifest",
     "read_recipe",

@@ -40,6 +40,7 @@ from reddino.embedding.view_encoder import ViewEncoder
 from reddino.foundations.errors import RedDinoError
 from reddino.rbc.diameters import cell_diameters, refuse_mixed_sources, source_diameters
 from reddino.rbc.picture_diameters import PictureDiameters
+from reddino.regions.slide_cells import find_all_cells
 from reddino.smears.column_names import (
     ABSTAINED,
     COUNTED,
@@ -51,7 +52,6 @@ from reddino.smears.column_names import (
     UNADJUSTED,
     renamed,
 )
-from reddino.regions.slide_cells import find_all_cells
 from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest
 from reddino.views.choices import Scale

@@ -16,6 +16,7 @@ from reddino.cli.options import Several
 from reddino.cli.patients import patients_app
 from reddino.cli.pictures import explore, patches, report
 from reddino.cli.program import app
+from reddino.cli.quality import quality
 from reddino.cli.review import review, review_app
 from reddino.cli.scores import batch, evaluate
 from reddino.cli.simulation import simulate
@@ -49,6 +50,7 @@ __all__ = [
     "predict",
     "pretrain",
     "push",
+    "quality",
     "report",
     "review",
     "review_app",

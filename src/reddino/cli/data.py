@@ -221,8 +221,8 @@ def slide(
     """Draw a whole smear: thick part, monolayer, feathered edge and faults, as a pyramidal TIFF.
 
     Args:
-        out: a new file that ends in .tif; the truth (.truth.parquet, .zones.png, .faults.png, .json) lies next
-            to it.
+        out: a new file that ends in .tif; its truth (.truth.parquet, .zones.png, .faults.png and .json) lies
+            next to it.
         width: in pixels.
         height: in pixels.
         um_per_px: micrometres of a pixel.

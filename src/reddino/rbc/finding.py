@@ -74,8 +74,11 @@ def find_cells(image: Image, diameter: float | None = None) -> Cells:
     return segment_cells(image, diameter).cells
 
 
-def segment_cells(image: Image, diameter: float | None = None) -> Segmented:
-    """Find the red cells of an image as `find_cells` does; return what they were found in, too."""
+def segment_cells(image: Image, diameter: float | None = None, *, bears_bar: bool = True) -> Segmented:
+    """Find the red cells of an image as `find_cells` does; return what they were found in, too.
+
+    A region of a slide bears no scale bar, which is then not sought (`bears_bar`).
+    """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise RedDinoError(f"an image must be (H, W, 3) uint8 RGB, this one is {image.shape} {image.dtype}")
     if diameter is not None and not 2 < diameter < 1e4:
@@ -84,7 +87,7 @@ def segment_cells(image: Image, diameter: float | None = None) -> Segmented:
     if model is None:
         return Segmented(no_cells(), None, None)
     cells, foreground = _find(image, model) if diameter is None else _segment(image, model, diameter)
-    bar = scale_bar(image) if len(cells) else None
+    bar = scale_bar(image) if bears_bar and len(cells) else None
     if bar is not None:
         hidden = covered(bar, cells.x, cells.y, cells.w, cells.h)
         cells = replace(cells, touches_border=cells.touches_border | hidden)

@@ -49,6 +49,29 @@ def pen_marks(density: Plane) -> Mask:
     return np.asarray(opened[side:-side, side:-side] > 0)
 
 
+def without_ink(image: Image, light: Plane, diameter: float) -> tuple[Image, Mask | None]:
+    """Return an image with its pen marks painted over in the colour of empty glass.
+
+    What is dark by ink would else pass for the stain of the cells, and the cells for background.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        light: log intensity (3,) of empty glass.
+        diameter: of a red cell in pixels.
+
+    Returns:
+        The image itself where there is no ink; and the pixels (H, W) that were painted, or None.
+    """
+    ink = pen_marks(coarse_density(image, light, diameter))
+    if not ink.any():
+        return image, None
+    wide = cv2.dilate(ink.astype(np.uint8), _disc(2.0 * COARSE))
+    covered = cv2.resize(wide, image.shape[1::-1], interpolation=cv2.INTER_LINEAR) > 0
+    painted = image.copy()
+    painted[covered] = np.clip(np.rint(np.exp(light) - 1.0), 0, 255).astype(np.uint8)
+    return painted, np.asarray(covered)
+
+
 def rims_and_folds(density: Plane, cell: npt.NDArray[np.floating]) -> Mask:
     """Return the pixels (h, w) of long dark structures that no stain explains.
 
@@ -65,7 +88,7 @@ def rims_and_folds(density: Plane, cell: npt.NDArray[np.floating]) -> Mask:
         parts[:, 0] = (0.41, 0.83, 0.37)
     grey = cv2.transform(density, np.linalg.inv(parts)[2:3].astype(np.float32))
     dark = ((grey > _NEUTRAL) & (density.min(axis=2) > _NEUTRAL)).astype(np.uint8)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(dark, connectivity=8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(dark, connectivity=8)
     long = np.hypot(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT]) > _LONG * COARSE
     long[0] = False
     return np.asarray(long[labels])

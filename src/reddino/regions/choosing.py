@@ -15,9 +15,9 @@ _RESERVE, _LEAST = 2.0, 12
 def spread_over(place: Numbers, rank: Numbers, score: Real, cells: int, seed: int) -> Numbers:
     """Return numbers of chosen cells, sorted; all of them where there are not more.
 
-    Squares are taken in the order of their rank, and of their score within it, until they hold twice the cells
-    wanted (and are twelve). From each of them as many cells are drawn as from the others, as far as it has
-    them.
+    Squares are taken in the order of their rank, and of their score within it, until they hold twice the
+    cells wanted (and are twelve). From each of them as many cells are drawn as from the others, as far as it
+    has them.
 
     Args:
         place: (n,) the square of each cell.

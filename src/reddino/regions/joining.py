@@ -19,9 +19,9 @@ def kept_once(boxes: Real, region: Numbers, own: Flags, diameter: float) -> Flag
     """Return which cells (n,) of a slide are kept, so that none is kept twice.
 
     A region is sure of a cell whose centre lies in its core (`own`), and has seen those whose centre lies a
-    little outside. Two regions may place one cell's centre differently: both in their own core (one of the two
-    is kept), or each in the other's (one of the two is kept too). What only a neighbour saw in a region's core
-    is no cell for that region, which saw all of it, and is not kept.
+    little outside. Two regions may place one cell's centre differently: both in their own core (one of the
+    two is kept), or each in the other's (one of the two is kept too). What only a neighbour saw in a region's
+    core is no cell for that region, which saw all of it, and is not kept.
 
     Args:
         boxes: (n, 4) left, top, width and height in pixels of level 0.

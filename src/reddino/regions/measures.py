@@ -136,6 +136,8 @@ def _open_field(image: Image, found: Segmented, shape: tuple[int, int]) -> npt.N
     field = np.ones(shape, np.uint8)
     if found.model is not None:
         field = cv2.resize(found.model.field.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+        # The light falls off at the rim of a round field.
+        field = cv2.erode(field, np.ones((21, 21), np.uint8), borderType=cv2.BORDER_REPLICATE)
     if min(image.shape[:2]) >= FIELD:
         return np.asarray(field > 0)
     field[_surround(image, size) > 0] = 0

@@ -94,11 +94,11 @@ def cells_of(made: Survey, chosen: Chosen, failures: Failures) -> Manifest:
     image = np.repeat(np.arange(len(found)), [len(one) for one in found])
     cells = np.concatenate(found) if found else np.empty((0, 7))
     picked = np.flatnonzero(keep)
-    verdict, area, score = _squares(qualities, image[picked], cells[picked, 6].astype(np.int64))
-    taken = _taken(made, qualities, chosen, image[picked], cells[picked, 6], verdict, area, score)
-    _say(made, qualities, chosen, len(picked), len(taken))
-    picked, verdict, area = picked[taken], verdict[taken], area[taken]
-    return _manifest(made, image[picked], cells[picked], verdict, area)
+    squares = _squares(qualities, image[picked], cells[picked, 6].astype(np.int64))
+    taken = _taken(qualities, chosen, squares)
+    _say(qualities, chosen, len(picked), len(taken))
+    picked = picked[taken]
+    return _manifest(made, image[picked], cells[picked], squares.select(taken))
 
 
 def _of_picture(made: Survey, number: int, failures: Failures) -> Real:
@@ -129,13 +129,26 @@ def _once(made: Survey, found: list[Real]) -> npt.NDArray[np.bool_]:
 
 def _at_level0(made: Survey, number: int, cells: Real) -> Real:
     """Return the boxes (n, 4) of a picture's cells in its slide."""
-    return cells[:, :4] + np.array([*made.places[number].corner, 0, 0])
+    return np.asarray(cells[:, :4] + np.array([*made.places[number].corner, 0, 0]))
 
 
-def _squares(
-    qualities: list[SlideQuality], image: Numbers, square: Numbers
-) -> tuple[npt.NDArray[np.object_], Numbers, Real]:
-    """Return the verdict, monolayer area and score (n,) of the squares that cells lie in."""
+@dataclass(frozen=True)
+class _SquareOfCells:
+    """What is known of the squares that cells (n,) lie in: picture, number, verdict, area and score."""
+
+    image: Numbers
+    number: Numbers
+    verdict: npt.NDArray[np.object_]
+    area: Numbers
+    score: Real
+
+    def select(self, which: Numbers) -> _SquareOfCells:
+        """Return those of some cells."""
+        return _SquareOfCells(*(values[which] for values in vars(self).values()))
+
+
+def _squares(qualities: list[SlideQuality], image: Numbers, square: Numbers) -> _SquareOfCells:
+    """Return the squares that cells (n,) lie in."""
     verdict = np.full(len(image), "", dtype=object)
     area, score = np.zeros(len(image), np.int64), np.zeros(len(image))
     for one in qualities:
@@ -147,38 +160,30 @@ def _squares(
             row = table.get((int(image[cell]), int(square[cell])))
             if row is not None:
                 verdict[cell], area[cell], score[cell] = one.verdicts[row], one.areas[row], scores[row]
-    return verdict, area, score
+    return _SquareOfCells(image, square, verdict, area, score)
 
 
-def _taken(
-    made: Survey,
-    qualities: list[SlideQuality],
-    chosen: Chosen,
-    image: Numbers,
-    square: Real,
-    verdict: npt.NDArray[np.object_],
-    area: Numbers,
-    score: Real,
-) -> Numbers:
+def _taken(qualities: list[SlideQuality], chosen: Chosen, squares: _SquareOfCells) -> Numbers:
     """Return the cells that are taken, of those that are kept."""
-    fit = np.ones(len(image), np.bool_)
+    area = squares.area
+    fit = np.ones(len(area), np.bool_)
     if chosen.start == "usable":
-        fit = ~np.isin(verdict, list(FAULTS))
+        fit = ~np.isin(squares.verdict, list(FAULTS))
     elif chosen.start == "monolayer":
         fit = area > 0
     if chosen.cells is None:
         return np.flatnonzero(fit)
     taken = []
     for one in qualities:
-        mine = np.flatnonzero(fit & np.isin(image, one.picture))
+        mine = np.flatnonzero(fit & np.isin(squares.image, one.picture))
         # Areas of the monolayer one after the other, the best squares first.
         rank = np.where(area[mine] > 0, area[mine], area.max() + 1)
-        place = image[mine] * 100_000 + square[mine].astype(np.int64)
-        taken.append(mine[spread_over(place, rank, score[mine], chosen.cells, chosen.seed)])
+        place = squares.image[mine] * 100_000 + squares.number[mine]
+        taken.append(mine[spread_over(place, rank, squares.score[mine], chosen.cells, chosen.seed)])
     return np.sort(np.concatenate(taken)) if taken else np.empty(0, np.int64)
 
 
-def _say(made: Survey, qualities: list[SlideQuality], chosen: Chosen, cells: int, taken: int) -> None:
+def _say(qualities: list[SlideQuality], chosen: Chosen, cells: int, taken: int) -> None:
     """Log what the survey found, and what is left out."""
     for one in qualities:
         log.info("%s", one.sentence())
@@ -192,17 +197,16 @@ def _say(made: Survey, qualities: list[SlideQuality], chosen: Chosen, cells: int
         )
     if cells and not taken:
         raise RedDinoError(
-            f"none of {counted(cells, 'cell')} lies in '{chosen.start}': see reddino quality, or take them from all"
+            f"none of {counted(cells, 'cell')} lies in '{chosen.start}': take them from all, or look at the "
+            "map of reddino quality"
         )
 
 
-def _manifest(
-    made: Survey, image: Numbers, cells: Real, verdict: npt.NDArray[np.object_], area: Numbers
-) -> Manifest:
+def _manifest(made: Survey, image: Numbers, cells: Real, squares: _SquareOfCells) -> Manifest:
     """Return a manifest with a row for each cell."""
     codes = made.manifest.images()[1]
     first = np.unique(codes, return_index=True)[1]
-    about = of_pictures(made.manifest, first[codes]).take(pa.array(first[image]))
+    about = of_pictures(made.manifest, first[codes]).take(first[image])
     diameters = np.array([made.part(number).diameter for number in range(len(made.places))])
     for side, name in enumerate(("x", "y", "w", "h")):
         about = about.append_column(name, pa.array(cells[:, side], pa.float64()))
@@ -217,6 +221,8 @@ def _manifest(
                 about = about.set_column(about.column_names.index(name), name, values)
             else:
                 about = about.append_column(name, values)
-    about = about.append_column(QUALITY, pa.array(verdict.tolist(), pa.string()))
-    about = about.append_column(MONOLAYER, pa.array([str(one) if one else "" for one in area.tolist()]))
+    about = about.append_column(QUALITY, pa.array(squares.verdict.tolist(), pa.string()))
+    about = about.append_column(
+        MONOLAYER, pa.array([str(one) if one else "" for one in squares.area.tolist()])
+    )
     return Manifest(about, made.manifest.root)

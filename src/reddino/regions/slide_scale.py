@@ -102,8 +102,8 @@ def _middle(path: Path) -> Path:
 def _likely(root: Path, names: Sequence[str]) -> list[int]:
     """Return regions in the order in which they are tried: those first that look like a monolayer.
 
-    In the smallest copy of the slide these are neither glass nor dark. Among as many as would do, the order is
-    drawn at random.
+    In the smallest copy of the slide these are neither glass nor dark. Among as many as would do, the order
+    is drawn at random.
     """
     order = np.random.default_rng(0).permutation(len(names))
     part = split_slide(root / names[0])
@@ -119,9 +119,8 @@ def _likely(root: Path, names: Sequence[str]) -> list[int]:
     stain = []
     for name in names:
         own = split_slide(root / name)
-        x, y, w, h = (
-            int(value / factor) for value in (own.rectangle if own and own.rectangle else (0, 0, 1, 1))
-        )
+        rectangle = own.rectangle if own and own.rectangle else (0, 0, 1, 1)
+        x, y, w, h = (int(value / factor) for value in rectangle)
         tile = small[y : y + max(h, 1), x : x + max(w, 1)]
         stain.append(1.0 - float(tile.mean()) / light if tile.size else 0.0)
     values = np.array(stain)

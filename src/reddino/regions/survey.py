@@ -24,6 +24,7 @@ from reddino.foundations.provenance import hash_bytes
 from reddino.rbc.finding import segment_cells
 from reddino.rbc.illumination import Plane
 from reddino.rbc.picture_diameters import PictureDiameters
+from reddino.regions.artefacts import without_ink
 from reddino.regions.measures import Core, light_of, measure_squares
 from reddino.regions.places import Place, places_of
 from reddino.regions.slide_scale import SlideScale, slide_scale
@@ -183,12 +184,14 @@ class _Work:
             diameter, origin = self._diameter(number, place, pixels)
             if not np.isfinite(diameter):
                 return empty_part("no red cells stand out from the background")
-            found = segment_cells(pixels, diameter)
+            light = self.lights.get(place.slide_key)
+            clean, ink = (pixels, None) if light is None else without_ink(pixels, light, diameter)
+            found = segment_cells(clean, diameter, bears_bar=place.core is None)
         except ImageError as error:
             return empty_part(error.reason)
         height, width = pixels.shape[:2]
         core = place.core_within() or Core(0, 0, width, height)
-        squares = measure_squares(pixels, found, diameter, core, self.lights.get(place.slide_key))
+        squares = measure_squares(pixels, found, diameter, core, light)
         cells = found.cells
         cut = cells.touches_border
         boxes = np.column_stack([cells.x, cells.y, cells.w, cells.h])
@@ -197,6 +200,8 @@ class _Work:
         centres = boxes[:, :2] + boxes[:, 2:] / 2
         own = _inside(centres, core, 0.0)
         near = _inside(centres, core, _BEYOND * diameter)
+        if ink is not None:
+            near &= ~_touched(boxes, ink)
         table = np.column_stack([boxes, own, cut, _square(centres, squares)])[near]
         return SurveyPart(table.astype(np.float64), squares, diameter, origin)
 
@@ -216,6 +221,17 @@ def _inside(centres: Real, core: Core, beyond: float) -> npt.NDArray[np.bool_]:
         & (y >= core.y - beyond)
         & (x < core.x + core.w + beyond)
         & (y < core.y + core.h + beyond)
+    )
+
+
+def _touched(boxes: Real, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Return which boxes (n, 4) a mask reaches into."""
+    return np.array(
+        [
+            mask[max(int(y), 0) : int(np.ceil(y + h)), max(int(x), 0) : int(np.ceil(x + w))].any()
+            for x, y, w, h in boxes
+        ],
+        np.bool_,
     )
 
 

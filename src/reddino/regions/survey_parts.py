@@ -48,7 +48,15 @@ def empty_part(failure: str) -> SurveyPart:
 def write_part(path: Path, key: str, part: SurveyPart) -> None:
     """Write a part; `key` tells what it was made of."""
     with atomic_path(path) as partial, partial.open("wb") as file:
-        np.savez_compressed(file, key=np.array(key), **{k: np.array(v) for k, v in vars(part).items()})
+        np.savez_compressed(
+            file,
+            key=np.array(key),
+            cells=part.cells,
+            squares=part.squares,
+            diameter=np.array(part.diameter),
+            origin=np.array(part.origin),
+            failure=np.array(part.failure),
+        )
 
 
 def read_part(path: Path, key: str) -> SurveyPart | None:

@@ -20,7 +20,7 @@ from reddino.regions.choices import (
     RIMS,
     THICK,
 )
-from reddino.regions.measures import COLUMNS
+from reddino.regions.measures import COLUMNS, SQUARE_SIDE
 
 Real = npt.NDArray[np.float64]
 #: Squares of a slide (or source) from which one is blurred in comparison with the others.
@@ -86,23 +86,18 @@ def compared_sharpness(squares: Real, source: str = "") -> Real:
 
 def _verdict(square: dict[str, float], relative: float, diameter: float, limits: QualityLimits) -> str:
     """Return the first thing that is wrong with a square."""
-    cells = square["cells"] * (16.0 * diameter) ** 2 / max(square["w"] * square["h"], 1.0)
-    if square["ink"] > limits.most_ink:
-        return INK
-    if square["rims"] > limits.most_rims:
-        return RIMS
-    if square["stained"] < limits.least_stained and square["cells"] < 3:
-        return EMPTY
-    if square["overlap"] > limits.most_overlap:
-        return THICK
-    if square["cells"] >= 3 and (
-        relative < limits.least_sharpness or square["sharpness"] < limits.least_steep
-    ):
-        return OUT_OF_FOCUS
-    if square["grains"] > limits.most_grains:
-        return PRECIPITATE
-    if cells < limits.least_cells:
-        return FEW
-    if square["overlap"] > limits.most_crowded:
-        return CROWDED
-    return FLAT if square["pale"] < limits.least_pale else GOOD
+    cells = square["cells"] * (SQUARE_SIDE * diameter) ** 2 / max(square["w"] * square["h"], 1.0)
+    known, some = square["cells"] >= 3, square["cells"] > 0
+    blurred = relative < limits.least_sharpness or square["sharpness"] < limits.least_steep
+    wrong = (
+        (INK, square["ink"] > limits.most_ink),
+        (RIMS, square["rims"] > limits.most_rims),
+        (EMPTY, square["stained"] < limits.least_stained and not known),
+        (THICK, square["overlap"] > limits.most_overlap),
+        (OUT_OF_FOCUS, known and blurred),
+        (PRECIPITATE, square["grains"] > limits.most_grains),
+        (FEW, cells < limits.least_cells),
+        (CROWDED, square["overlap"] > limits.most_crowded),
+        (FLAT, some and square["pale"] < limits.least_pale),
+    )
+    return next((verdict for verdict, holds in wrong if holds), GOOD)

@@ -61,11 +61,15 @@ def _stamp(body: Body, label: str, slide: Slide, source: Source) -> Stamp:
     field = side / source.px_per_um
     placed = replace(body, x=field / 2.0, y=field / 2.0)
     bare = replace(slide, plasma=0.0, specks=0.0)
-    groups = {
-        kind: (placed,) if isinstance(placed, kind) else () for kind in (RedCell, WhiteCell, Platelet, Speck)
-    }
     scene = Scene(
-        field, field, bare, groups[RedCell], groups[WhiteCell], groups[Platelet], groups[Speck], texture=0
+        field,
+        field,
+        bare,
+        (placed,) if isinstance(placed, RedCell) else (),
+        (placed,) if isinstance(placed, WhiteCell) else (),
+        (placed,) if isinstance(placed, Platelet) else (),
+        (placed,) if isinstance(placed, Speck) else (),
+        texture=0,
     )
     maps = cv2.resize(paint(scene), (side, side), interpolation=cv2.INTER_AREA)
     scale, middle = source.px_per_um, side / 2.0

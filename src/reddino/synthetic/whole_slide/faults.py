@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +49,7 @@ class Fault:
 def _from_line(places: Real, x: Real, y: Real) -> Real:
     """Return the distance of places to a line through points (n, 2)."""
     nearest = np.full(np.broadcast(x, y).shape, np.inf)
-    for (ax, ay), (bx, by) in zip(places[:-1], places[1:], strict=True):
+    for (ax, ay), (bx, by) in pairwise(places):
         ux, uy = bx - ax, by - ay
         t = np.clip(((x - ax) * ux + (y - ay) * uy) / (ux * ux + uy * uy), 0.0, 1.0)
         nearest = np.minimum(nearest, np.hypot(x - ax - t * ux, y - ay - t * uy))

@@ -36,7 +36,11 @@ class Layout:
     faults: tuple[Fault, ...]
 
     def along(self, y: Real) -> Real:
-        """Return where the zones begin and the smear ends at heights y (n,): (n, 4) micrometres from the left."""
+        """Return where the zones begin and the smear ends at heights y (n,).
+
+        Returns:
+            (n, 4) in micrometres from the left.
+        """
         v = 2.0 * y / self.height - 1.0
         wavy = self.waves[..., 0] * np.sin(self.waves[..., 1] * v[:, None, None] + self.waves[..., 2])
         tongue = -0.06 * v[:, None] ** 2 * np.array([0.0, 0.5, 1.0, 1.4])
@@ -66,7 +70,8 @@ def draw_layout(width: float, height: float, seed: int, *, faults: bool = True) 
     """Draw where zones and faults of a slide lie; a pure function of its arguments.
 
     Args:
-        width, height: in micrometres.
+        width: in micrometres.
+        height: in micrometres.
         seed: not negative.
         faults: whether there are any.
     """
