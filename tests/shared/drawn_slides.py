@@ -12,6 +12,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from reddino.regions.slide_cells import find_all_cells
+from reddino.smears.manifest import Manifest
+from reddino.smears.opening import open_data
 from reddino.synthetic.whole_slide.slide_file import SlideSettings, write_slide
 
 #: Wide enough for regions, which a slide of 4,096 pixels has none of.
@@ -33,6 +36,13 @@ class DrawnSlide:
 
     def centres(self) -> npt.NDArray[np.float64]:
         return np.column_stack([self.truth["cx"], self.truth["cy"]])
+
+
+@cache
+def found_cells() -> tuple[Manifest, Path]:
+    """The cells of the slide, and the folder of its survey, which tests copy."""
+    folder = Path(mkdtemp(prefix="reddino-survey-"))
+    return find_all_cells(open_data(drawn_slide().path), folder=folder, threads=2), folder
 
 
 @cache
