@@ -23,7 +23,7 @@ from reddino.regions.monolayer import monolayer
 from reddino.regions.verdicts import judged
 from reddino.synthetic.patients import draw_patient
 from reddino.synthetic.random_sources import named_source
-from reddino.synthetic.whole_slide.bank import paint_bank
+from reddino.synthetic.whole_slide.bank import Bank, paint_bank
 from reddino.synthetic.whole_slide.faults import FAULTS, Fault
 from reddino.synthetic.whole_slide.layout import draw_layout
 from reddino.synthetic.whole_slide.pixels import SlidePixels
@@ -53,16 +53,18 @@ def shares(slide: DrawnSlide, square: np.ndarray) -> dict[str, float]:
 
 #: A window of the monolayer of a slide of 1,200 x 600 um, in pixels of 0.25 um.
 WINDOW = (2100, 800, 960, 640)
+SOURCE = replace(named_source("lilac"), cell_px=30.0)
 
 
 @cache
+def bank() -> Bank:
+    return paint_bank(draw_patient(3, "healthy"), SOURCE, 3, 60)
+
+
 def window_with(*faults: Fault) -> np.ndarray:
-    source = replace(named_source("lilac"), cell_px=30.0)
-    patient = draw_patient(3, "healthy")
     layout = replace(draw_layout(1200.0, 600.0, 3, faults=False), faults=faults)
-    bank = paint_bank(patient, source, 3, 60)
-    bodies = populate(layout, bank, patient, 3, px_per_um=source.px_per_um)
-    return SlidePixels(layout, bank, bodies, source, 3).window(*WINDOW)
+    bodies = populate(layout, bank(), draw_patient(3, "healthy"), 3, px_per_um=SOURCE.px_per_um)
+    return SlidePixels(layout, bank(), bodies, SOURCE, 3).window(*WINDOW)
 
 
 def measured(pixels: np.ndarray) -> tuple[list[str], np.ndarray]:
