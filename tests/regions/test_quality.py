@@ -21,6 +21,7 @@ from reddino.regions.choices import EMPTY, GOOD, INK, OUT_OF_FOCUS, PRECIPITATE,
 from reddino.regions.measures import Core, light_of, measure_squares
 from reddino.regions.monolayer import monolayer
 from reddino.regions.verdicts import judged
+from reddino.smears.decode import decode_image
 from reddino.synthetic.patients import draw_patient
 from reddino.synthetic.random_sources import named_source
 from reddino.synthetic.whole_slide.bank import Bank, paint_bank
@@ -203,3 +204,28 @@ def test_monolayer__areas_are_connected_and_ranked() -> None:
     assert areas[4:9].tolist() == [1] * 5
     assert areas[:4].tolist() == [2] * 4
     assert not areas[9:].any()
+
+
+@pytest.mark.smears
+@pytest.mark.parametrize(
+    ("folder", "pattern"), [("sigtuple_fields", "*.jpg"), ("chula_rbc12", "*.jpg"), ("iml_malaria", "*.JPG")]
+)
+def test_real_fields__raise_no_false_alarm(smears: Path, folder: str, pattern: str) -> None:
+    """Fields that were photographed to be counted show no ink, bubbles, precipitate or bare glass."""
+    for path in sorted((smears / folder).rglob(pattern))[::60][:5]:
+        pixels = decode_image(path)
+        found = segment_cells(pixels)
+        diameter = found.cells.typical_diameter
+        core = Core(0, 0, pixels.shape[1], pixels.shape[0])
+        verdicts = set(judged(measure_squares(pixels, found, diameter, core), diameter))
+        assert not verdicts & {INK, RIMS, PRECIPITATE, EMPTY}, (path.name, verdicts)
+
+
+@pytest.mark.smears
+def test_real_fields__round_field_of_a_phone_is_no_pen_mark(smears: Path) -> None:
+    for path in sorted((smears / "uganda_sickle").rglob("*.jpg"))[::20][:4]:
+        pixels = decode_image(path)
+        found = segment_cells(pixels)
+        diameter = found.cells.typical_diameter
+        core = Core(0, 0, pixels.shape[1], pixels.shape[0])
+        assert INK not in judged(measure_squares(pixels, found, diameter, core), diameter), path.name

@@ -33,6 +33,7 @@ from reddino.smears.decode import decode_image
 from reddino.smears.failures import ImageError
 from reddino.smears.manifest import Manifest
 from reddino.smears.readings import Readings
+from reddino.smears.slides.expanding import REGION
 from reddino.smears.slides.opening import opened
 
 Progress = Callable[[int, int], None]
@@ -249,4 +250,6 @@ def _square(centres: Real, squares: Real) -> npt.NDArray[np.int64]:
 
 def has_regions(manifest: Manifest) -> bool:
     """Return whether a manifest has regions of slides, which are surveyed and not found one by one."""
-    return any(place.slide_key for place in places_of(manifest))
+    # A million pictures are not looked at one by one.
+    known = REGION in manifest.table.column_names
+    return known and any(place.slide_key for place in places_of(manifest))
