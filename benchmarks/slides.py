@@ -133,8 +133,8 @@ def _scores(centres: Real, truth: list[dict[str, Any]], diameter: float) -> dict
 
     red = [row for row in truth if row["label"] not in OTHERS and row["whole"]]
     places = np.array([(row["cx"], row["cy"]) for row in red])
-    apart, nearest = cKDTree(places).query(centres)
-    back = cKDTree(centres).query(places)[1]
+    apart, nearest = (np.asarray(values) for values in cKDTree(places).query(centres))
+    back = np.asarray(cKDTree(centres).query(places)[1])
     right = (back[nearest] == np.arange(len(centres))) & (apart < NEAR * diameter)
     hit = np.zeros(len(red), np.bool_)
     hit[nearest[right]] = True

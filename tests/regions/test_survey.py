@@ -48,7 +48,7 @@ def centres_of(cells: Manifest) -> npt.NDArray[np.float64]:
 def test_cells__are_those_of_the_truth(slide: DrawnSlide, cells: Manifest) -> None:
     true, found = slide.centres()[slide.red()], centres_of(cells)
     zone, clear = slide.truth["zone"][slide.red()], slide.truth["fault"][slide.red()] == ""
-    apart, nearest = cKDTree(true).query(found)
+    apart, nearest = (np.asarray(values) for values in cKDTree(true).query(found))
     hit = np.zeros(len(true), np.bool_)
     hit[nearest[apart < 12]] = True
     assert np.mean(hit[(zone == "monolayer") & clear]) > 0.97

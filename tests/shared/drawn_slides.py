@@ -32,7 +32,8 @@ class DrawnSlide:
 
     def red(self) -> npt.NDArray[np.bool_]:
         """Which bodies are red cells that the border of the slide does not cut."""
-        return ~np.isin(self.truth["label"], ["white cell", "platelet"]) & self.truth["whole"].astype(bool)
+        others = np.isin(self.truth["label"], ["white cell", "platelet"])
+        return np.asarray(~others & self.truth["whole"].astype(bool))
 
     def centres(self) -> npt.NDArray[np.float64]:
         return np.column_stack([self.truth["cx"], self.truth["cy"]])
