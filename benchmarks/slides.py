@@ -114,7 +114,7 @@ def _find(options: argparse.Namespace) -> dict[str, Any]:
     centres = np.column_stack([np.array(cells.strings(f"level0_{axis}"), float) for axis in "xy"])
     diameter = float(np.median(cells.numbers("cell_diameter")))
     region = np.array(cells.strings("region"))
-    result = {
+    result: dict[str, Any] = {
         "cells": len(cells),
         "seconds": round(seconds, 1),
         "cells_per_s": round(len(cells) / seconds, 1),
