@@ -23,7 +23,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 if TYPE_CHECKING:
     from reddino.api.citation import cite
     from reddino.api.classifiers import fit, predict
-    from reddino.api.data import cells, check, manifest, synthesise, synthesise_cohort
+    from reddino.api.data import cells, check, manifest, synthesise, synthesise_cohort, synthesise_slide
     from reddino.api.demonstration import demo
     from reddino.api.domain import compare
     from reddino.api.embedding import convert, embed
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from reddino.api.patients import evaluate_patients, explore_patients, fit_patients, predict_patients
     from reddino.api.pictures import explore, patches, report
     from reddino.api.planning import plan_embed
+    from reddino.api.quality import Quality, quality
     from reddino.api.review import review
     from reddino.api.scores import batch, evaluate
     from reddino.api.search import search
@@ -65,7 +66,7 @@ if TYPE_CHECKING:
 _EXPORTS = {
     "reddino.api.citation": ("cite",),
     "reddino.api.classifiers": ("fit", "predict"),
-    "reddino.api.data": ("cells", "check", "manifest", "synthesise", "synthesise_cohort"),
+    "reddino.api.data": ("cells", "check", "manifest", "synthesise", "synthesise_cohort", "synthesise_slide"),
     "reddino.api.demonstration": ("demo",),
     "reddino.api.domain": ("compare",),
     "reddino.api.embedding": ("convert", "embed"),
@@ -74,6 +75,7 @@ _EXPORTS = {
     "reddino.api.patients": ("evaluate_patients", "explore_patients", "fit_patients", "predict_patients"),
     "reddino.api.pictures": ("explore", "patches", "report"),
     "reddino.api.planning": ("plan_embed",),
+    "reddino.api.quality": ("Quality", "quality"),
     "reddino.api.review": ("review",),
     "reddino.api.scores": ("batch", "evaluate"),
     "reddino.api.search": ("search",),
@@ -120,6 +122,7 @@ __all__ = [
     "PatientScores",
     "PredictedPatient",
     "Predictions",
+    "Quality",
     "RedDinoError",
     "Reshaped",
     "ReviewedLabels",
@@ -158,6 +161,7 @@ __all__ = [
     "predict_patients",
     "pretrain",
     "push",
+    "quality",
     "read_embeddings",
     "read_manifest",
     "read_recipe",
@@ -169,6 +173,7 @@ __all__ = [
     "slides",
     "synthesise",
     "synthesise_cohort",
+    "synthesise_slide",
     "table_info",
     "write_manifest",
 ]

@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from reddino.slide_reports.fields import FieldLimits, crowded_cells, judged_fields, relative_sharpness
+from reddino.rbc.field_measures import crowded_cells, relative_sharpness
+from reddino.slide_reports.fields import FieldLimits, judged_fields
 
 PATHS = ["a"] * 8 + ["b"] * 8 + ["c"] * 8 + ["d"] * 2
 EVERY = np.ones(len(PATHS), np.bool_)

@@ -34,6 +34,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "image_size": (1, 8192),
     "threads": (0, 4096),
     "per_image": (1, 1_000_000),
+    "cells": (1, 100_000_000),
     "most": (1, 100_000),
     "most_overlays": (0, 1_000_000),
     "scale": (0.001, 100),

@@ -8,11 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from reddino.api.arguments import Advance
 from reddino.api.sole_writer import sole_writer
 from reddino.checks.inspection import inspect_pictures, inspect_rows, unusable
 from reddino.foundations.errors import RedDinoError
-from reddino.rbc.found_cells import find_cells_in
+from reddino.regions.slide_cells import find_all_cells
 from reddino.smears.choices import Subfolders
 from reddino.smears.failures import Failures
 from reddino.smears.findings import write_findings
@@ -22,6 +24,7 @@ from reddino.smears.opening import Data, open_data
 from reddino.smears.readers import READERS
 from reddino.smears.readers.subfolders import with_subfolders
 from reddino.synthetic.cohort_files import write_cohort
+from reddino.synthetic.whole_slide.slide_file import SlideSettings, write_slide
 from reddino.synthetic.write import write_smears
 
 
@@ -127,6 +130,17 @@ def synthesise_cohort(out: str | Path, **options: Any) -> Manifest:
 
 
 @sole_writer(files=("out",))
+def synthesise_slide(out: str | Path, **settings: Any) -> pa.Table:
+    """Draw a whole smear with its truth.
+
+    Args:
+        out: the slide, .tif.
+        settings: as of `reddino.synthetic.whole_slide.slide_file.SlideSettings`.
+    """
+    return write_slide(Path(out), SlideSettings(**settings))
+
+
+@sole_writer(files=("out",))
 def cells(
     data: Data,
     out: str | Path,
@@ -138,7 +152,7 @@ def cells(
     """Find the red cells in every image and write a manifest with one row per cell.
 
     Args:
-        data: a manifest, its file, or a folder of images.
+        data: a manifest, its file, a folder of images, or whole slides.
         out: the manifest to write, .csv or .parquet.
         subfolders: what those of a folder of images stand for; `auto`: what their names look like.
         failures: takes the images that cannot be read or show no red cell.
@@ -148,7 +162,7 @@ def cells(
         RedDinoError: not one red cell was found.
     """
     failures = Failures() if failures is None else failures
-    found = find_cells_in(
+    found = find_all_cells(
         open_data(data, failures, subfolders=subfolders), failures=failures, progress=progress
     )
     if len(found) == 0:

@@ -22,11 +22,19 @@ from reddino.embedding.note_copies import note_copies
 from reddino.embedding.note_seen import note_seen
 from reddino.embedding.open_encoder import open_encoder, seen_by
 from reddino.embedding.runtimes.pass_runtime import put_in_runtime
+from reddino.embedding.side_files import side_path
 from reddino.embedding.table import read_embeddings
+from reddino.embedding.table_writer import only_writer
+from reddino.foundations.errors import RedDinoError
+from reddino.foundations.stages import stage
 from reddino.networks.model_names import with_architecture
 from reddino.rbc.whole_fields import shows_whole_fields
+from reddino.regions.choices import From
+from reddino.regions.slide_cells import Chosen, find_all_cells
+from reddino.regions.survey import has_regions
 from reddino.smears.choices import Subfolders
 from reddino.smears.failures import Failures
+from reddino.smears.manifest import Manifest
 from reddino.smears.opening import Data, open_data
 from reddino.views.choices import Scale, Unit, ViewKind
 from reddino.views.scales import view_diameters
@@ -54,6 +62,8 @@ def embed(
     pooling: str = "cls",
     per: Per = "view",
     find_cells: bool = False,
+    cells: int | None = None,
+    cells_from: From = "all",
     kinds: bool = False,
     subfolders: Subfolders = "auto",
     batch_size: int = 64,
@@ -89,7 +99,12 @@ def embed(
             choice.
         pooling: `cls`, `mean` (of the patch tokens), `cls+mean`, or `tokens`: one row per patch token.
         per: one row per `view`, or per `field` with the mean over its views.
-        find_cells: find the cells of images that list none, by classical segmentation.
+        find_cells: find the cells of images that list none, by classical segmentation. Whole slides are
+            surveyed first, region by region; the survey lies in the table's folder (`_survey`).
+        cells: with `find_cells`: how many cells of each slide (or source of pictures) are taken, spread over
+            its best squares, drawn by `seed`; None: all.
+        cells_from: with `find_cells`: take cells from `all` squares, the `usable` ones, in which nothing is
+            out of focus, covered or empty, or the `monolayer`.
         subfolders: what those of a folder of images stand for; `auto`: what their names look like.
         kinds: read which cells are red cells at all, in the columns `kind` and `kind_probability`; views must
             have their usual side, 1.6 diameters.
@@ -118,6 +133,12 @@ def embed(
     left_out = Failures()
     opened = open_data(data, left_out, subfolders=subfolders)
     mention_findings([opened], notice)
+    surveyed = find_cells and (cells is not None or cells_from != "all" or has_regions(opened))
+    if not find_cells and (cells is not None or cells_from != "all"):
+        raise RedDinoError("cells are chosen among those that are found: add --find-cells (find_cells)")
+    if surveyed:
+        chosen = Chosen(cells_from, cells, int(options.get("seed", 0)))
+        opened, find_cells = _surveyed(opened, Path(out), chosen, threads, left_out), False
     growth = find_growth(opened, Path(out))
     opened = growth.manifest
     if growth.added:
@@ -152,6 +173,7 @@ def embed(
         pooling=pooling,
         per=per,
         find_cells=find_cells,
+        cells_were_found=surveyed,
         batch_size=batch_size,
         diameters=diameters,
         dtype=dtype,
@@ -178,6 +200,28 @@ def embed(
         if domain is not None and compared is not None:
             compared(domain)
     return report
+
+
+def _surveyed(opened: Manifest, out: Path, chosen: Chosen, threads: int, failures: Failures) -> Manifest:
+    """Return the cells of slides and pictures, by a survey that continues in the folder of the table.
+
+    Raises:
+        RedDinoError: the data list cells already, or not one was found.
+    """
+    if opened.is_cell().any():
+        raise RedDinoError("the manifest lists cells already: leave --find-cells (find_cells) out")
+    with only_writer(out), stage("surveying regions") as advance:
+        found = find_all_cells(
+            opened,
+            folder=side_path(out, "survey"),
+            chosen=chosen,
+            failures=failures,
+            progress=advance,
+            threads=threads,
+        )
+    if not len(found):
+        raise RedDinoError(f"no red cells were found; {failures.summary()}")
+    return found
 
 
 @sole_writer(files=("out",))

@@ -39,8 +39,8 @@ from reddino.embedding.kinds import (
 from reddino.embedding.view_encoder import ViewEncoder
 from reddino.foundations.errors import RedDinoError
 from reddino.rbc.diameters import cell_diameters, refuse_mixed_sources, source_diameters
-from reddino.rbc.found_cells import find_cells_in
 from reddino.rbc.picture_diameters import PictureDiameters
+from reddino.regions.slide_cells import find_all_cells
 from reddino.smears.column_names import (
     ABSTAINED,
     COUNTED,
@@ -303,7 +303,8 @@ def predict_smears(
     find = classifier.view.kind == "cells" and not manifest.is_cell().any()
     pictures = PictureDiameters(manifest)
     if find:
-        manifest = find_marked(manifest, classifier.view.scale, failures, pictures)
+        folder = None if vectors is None else vectors / "_survey"
+        manifest = find_marked(manifest, classifier.view.scale, failures, pictures, folder)
     planned = plan(manifest, classifier.view, view_diameters(manifest, classifier.view), failures)
     require_same_scale(classifier, planned.squares["side"], planned.squares["cell_diameter"])
     embed = embedded if vectors is None else partial(embedded_in, vectors)
@@ -327,7 +328,11 @@ def predict_smears(
 
 
 def find_marked(
-    manifest: Manifest, scale: Scale, failures: Failures, pictures: PictureDiameters | None = None
+    manifest: Manifest,
+    scale: Scale,
+    failures: Failures,
+    pictures: PictureDiameters | None = None,
+    folder: Path | None = None,
 ) -> Manifest:
     """Find the red cells by segmentation, with the diameter of their picture, as `embed` finds them.
 
@@ -337,7 +342,7 @@ def find_marked(
     Raises:
         RedDinoError: not one was found; or with scale `source`, pictures of a source differ too much.
     """
-    found = find_cells_in(manifest, failures=failures, pictures=pictures)
+    found = find_all_cells(manifest, folder=folder, failures=failures, pictures=pictures)
     if len(found) == 0:
         raise RedDinoError(f"no red cells were found; {failures.summary()}")
     if scale == "picture":

@@ -46,7 +46,7 @@ def vector_cache(place: Path) -> Iterator[Path]:
     try:
         yield place
     except KeyboardInterrupt as stop:
-        if not finished_parts(place):
+        if not finished_parts(place) and not (place / "_survey").is_dir():
             shutil.rmtree(place, ignore_errors=True)
             raise
         raise KeyboardInterrupt(

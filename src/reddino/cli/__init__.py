@@ -18,6 +18,7 @@ from reddino.cli.patients import patients_app
 from reddino.cli.pictures import explore, patches, report
 from reddino.cli.planning import plan_embed
 from reddino.cli.program import app
+from reddino.cli.quality import quality
 from reddino.cli.review import review, review_app
 from reddino.cli.scores import batch, evaluate
 from reddino.cli.search import search
@@ -53,6 +54,7 @@ __all__ = [
     "predict",
     "pretrain",
     "push",
+    "quality",
     "report",
     "review",
     "review_app",

@@ -204,6 +204,48 @@ def cohort(
     )
 
 
+@synthesise_app.command
+def slide(
+    out: Path,
+    /,
+    *,
+    width: int = 40_000,
+    height: int = 20_000,
+    um_per_px: float = 0.25,
+    source: str = "lilac",
+    profile: str = "thalassaemia",
+    crowd: float = 1.0,
+    faults: bool = True,
+    seed: int = 0,
+) -> None:
+    """Draw a whole smear: thick part, monolayer, feathered edge and faults, as a pyramidal TIFF.
+
+    Args:
+        out: a new file that ends in .tif; its truth (.truth.parquet, .zones.png, .faults.png and .json) lies
+            next to it.
+        width: in pixels.
+        height: in pixels.
+        um_per_px: micrometres of a pixel.
+        source: a laboratory.
+        profile: the disease of the patient.
+        crowd: multiplies how densely red cells lie.
+        faults: draw areas out of focus, precipitate, air bubbles, a fold and a pen mark.
+        seed: what the slide follows from.
+    """
+    truth = reddino.synthesise_slide(
+        out,
+        width=width,
+        height=height,
+        um_per_px=um_per_px,
+        source=source,
+        profile=profile,
+        crowd=crowd,
+        faults=faults,
+        seed=seed,
+    )
+    print_line(f"{out}: {width:,} x {height:,} pixels, {truth.num_rows:,} bodies")
+
+
 @app.command
 def cells(data: Path, /, *, out: Path = Path("cells.csv"), subfolders: Subfolders = "auto") -> None:
     """Find the red cells in every image, by classical segmentation.

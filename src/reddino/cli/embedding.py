@@ -18,6 +18,7 @@ from reddino.foundations.choices import Precision
 from reddino.foundations.counting import counted
 from reddino.networks.choices import ChannelOrder, Pooling
 from reddino.networks.shipped import DEFAULT_MODEL
+from reddino.regions.choices import From
 from reddino.smears.choices import Subfolders
 from reddino.views.choices import Border, Scale, Stain, Unit, ViewKind
 
@@ -37,6 +38,8 @@ def embed(
     pooling: Pooling = "cls",
     per: Per = "view",
     find_cells: Annotated[bool, Parameter(negative=())] = False,
+    cells: int | None = None,
+    cells_from: Annotated[From, Parameter(name="--from")] = "all",
     kinds: Annotated[bool, Parameter(negative=())] = False,
     batch_size: int = 64,
     image_size: int | None = None,
@@ -68,7 +71,11 @@ def embed(
         scale: the diameter is that of each picture's own red cells, or one for all pictures of a source.
         pooling: class token, mean of the patch tokens, both, or one row per patch token.
         per: one row per view, or one row per field (image): the mean over its views.
-        find_cells: find the cells of images that list none, by classical segmentation.
+        find_cells: find the cells of images and whole slides that list none, by classical segmentation.
+        cells: how many of the cells that are found are taken of each slide, spread over its best squares; all
+            if not given.
+        cells_from: take found cells from all squares, from usable ones (in focus, not covered, not empty), or
+            from the monolayer.
         kinds: tell red cells from white cells, platelets, clumps and artefacts, in the columns kind and
             kind_probability.
         batch_size: views that the network gets at once.
@@ -83,7 +90,7 @@ def embed(
         name: of the model in result tables.
         border: mirror the image where a view reaches past it, or leave such views out.
         per_image: number of random views an image.
-        seed: of the random views.
+        seed: of the random views, and of the choice of --cells.
         mask_centre: diameter of a disc filled at each centre, in cell diameters (a control: 1.2); 0: none.
         stain: bring the colours of each picture to one Romanowsky stain before views are cut from it.
         subfolders: what those of a folder of images stand for; auto goes by their names, and prints it.
@@ -104,6 +111,8 @@ def embed(
             pooling=pooling,
             per=per,
             find_cells=find_cells,
+            cells=cells,
+            cells_from=cells_from,
             kinds=kinds,
             batch_size=batch_size,
             image_size=image_size,

@@ -88,6 +88,7 @@ def embed_manifest(
     pooling: str = "cls",
     per: Per = "view",
     find_cells: bool = False,
+    cells_were_found: bool = False,
     batch_size: int = 64,
     diameters: Diameters | None = None,
     left_out: Failures | None = None,
@@ -114,6 +115,7 @@ def embed_manifest(
         pooling: which output is the embedding; with `tokens`, each patch token has a row.
         per: one row per view, or one row per field with the mean over its views.
         find_cells: cut the cells that classical segmentation finds in each image.
+        cells_were_found: the cells that the manifest lists were found that way before.
         batch_size: views that the encoder embeds at once.
         diameters: of the red cells where the manifest has none, as for `ViewsByImage`.
         left_out: what could not be used when the inputs were read; listed with the failures of the pass.
@@ -142,7 +144,7 @@ def embed_manifest(
     meta = (
         _describe_encoder(encoder, view, pooling, name)
         | {"per": per, "images": len(views), "dtype": dtype, "part_rows": part_rows}
-        | _describe_data(views, encoder, diameters)
+        | _describe_data(views, encoder, diameters, found=find_cells or cells_were_found)
         | ({"grown_from": [dict(one) for one in growth.earlier]} if growth and growth.earlier else {})
         | ({"kinds": kinds.head.fingerprint()} if kinds else {})
     )
@@ -276,7 +278,9 @@ def _describe_encoder(encoder: ViewEncoder, view: ViewSpec, pooling: str, name: 
     }
 
 
-def _describe_data(views: ViewsByImage, encoder: ViewEncoder, diameters: Diameters | None) -> dict[str, Any]:
+def _describe_data(
+    views: ViewsByImage, encoder: ViewEncoder, diameters: Diameters | None, *, found: bool
+) -> dict[str, Any]:
     """Describe the views and where they came from, for the table."""
     data = views.manifest.fingerprint()
     spec = views.spec
@@ -290,4 +294,4 @@ def _describe_data(views: ViewsByImage, encoder: ViewEncoder, diameters: Diamete
             seed=spec.seed if spec.kind == "random" else None, data=data, model=encoder.weights_hash
         ),
     }
-    return about | ({"cells": "found" if views.find_cells else "listed"} if spec.kind == "cells" else {})
+    return about | ({"cells": "found" if found else "listed"} if spec.kind == "cells" else {})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -16,7 +16,7 @@ from reddino.rbc.pallor import filled_cells
 from reddino.rbc.scale_bars import covered, scale_bar
 from reddino.rbc.splitting import split_touching
 
-__all__ = ["Cells", "estimate_diameter", "find_cells"]
+__all__ = ["Cells", "Segmented", "estimate_diameter", "find_cells", "segment_cells"]
 
 # Pixels a cell at which the work is done: below about 20 gaps between cells close, above 40 nothing is won.
 WORK_DIAMETER = 28.0
@@ -28,6 +28,21 @@ RETRIES = 2
 EDGE_TO_CELL = 1.08
 # Radii, in diameters, at which the edge of a cell is searched around its centre.
 RADII = np.array([0.36, 0.42, 0.48, 0.54])
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """The red cells of an image, and what they were found in.
+
+    Attributes:
+        cells: in pixels of the image.
+        model: light and stain of the image; None where nothing stands out.
+        foreground: stained pixels, at the scale of the work; None where there are no cells.
+    """
+
+    cells: Cells
+    model: StainModel | None
+    foreground: Foreground | None
 
 
 def estimate_diameter(image: Image) -> float:
@@ -56,33 +71,41 @@ def find_cells(image: Image, diameter: float | None = None) -> Cells:
         The cells; none where nothing stands out. White cells, platelets, lettering and debris are left out.
         Cells that a scale bar covers are found, and count among those that the border cuts.
     """
+    return segment_cells(image, diameter).cells
+
+
+def segment_cells(image: Image, diameter: float | None = None, *, bears_bar: bool = True) -> Segmented:
+    """Find the red cells of an image as `find_cells` does; return what they were found in, too.
+
+    A region of a slide bears no scale bar, which is then not sought (`bears_bar`).
+    """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise RedDinoError(f"an image must be (H, W, 3) uint8 RGB, this one is {image.shape} {image.dtype}")
     if diameter is not None and not 2 < diameter < 1e4:
         raise RedDinoError(f"a cell diameter must be between 2 and 10000 pixels, not {diameter}")
     model = model_stain(image)
     if model is None:
-        return no_cells()
-    cells = _find(image, model) if diameter is None else _segment(image, model, diameter)
-    bar = scale_bar(image) if len(cells) else None
-    if bar is None:
-        return cells
-    hidden = covered(bar, cells.x, cells.y, cells.w, cells.h)
-    return replace(cells, touches_border=cells.touches_border | hidden)
+        return Segmented(no_cells(), None, None)
+    cells, foreground = _find(image, model) if diameter is None else _segment(image, model, diameter)
+    bar = scale_bar(image) if bears_bar and len(cells) else None
+    if bar is not None:
+        hidden = covered(bar, cells.x, cells.y, cells.w, cells.h)
+        cells = replace(cells, touches_border=cells.touches_border | hidden)
+    return Segmented(cells, model, foreground)
 
 
-def _find(image: Image, model: StainModel) -> Cells:
+def _find(image: Image, model: StainModel) -> tuple[Cells, Foreground | None]:
     """Find the cells of an image of unknown scale."""
     guess = _first_scale(image, model)
     if guess is None:
-        return no_cells()
-    cells = _segment(image, model, guess)
+        return no_cells(), None
+    cells, foreground = _segment(image, model, guess)
     for _ in range(RETRIES):
         if len(cells) == 0 or 0.85 < cells.typical_diameter / guess < 1.18:
             break
         guess = cells.typical_diameter
-        cells = _segment(image, model, guess)
-    return cells
+        cells, foreground = _segment(image, model, guess)
+    return cells, foreground
 
 
 def _first_scale(image: Image, model: StainModel) -> float | None:
@@ -104,7 +127,7 @@ def _no_votes(foreground: Foreground, margin: int) -> Mask:
     return np.asarray(cv2.dilate((foreground.nuclei | ~foreground.field).astype(np.uint8), kernel) > 0)
 
 
-def _segment(image: Image, model: StainModel, guess: float) -> Cells:
+def _segment(image: Image, model: StainModel, guess: float) -> tuple[Cells, Foreground]:
     """Segment the cells once at a given scale."""
     scale = min(WORK_DIAMETER / guess, 1.5)
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
@@ -115,6 +138,5 @@ def _segment(image: Image, model: StainModel, guess: float) -> Cells:
     votes = radial_votes(edges, diameter * RADII)
     mask = filled_cells(foreground, votes, diameter)
     labels = split_touching(mask, votes, diameter)
-    return measure_cells(
-        labels, foreground, diameter, (image.shape[1] / small.shape[1], image.shape[0] / small.shape[0])
-    )
+    stretch = image.shape[1] / small.shape[1], image.shape[0] / small.shape[0]
+    return measure_cells(labels, foreground, diameter, stretch), foreground

@@ -50,7 +50,7 @@ def find_cells_in(
 
     Returns:
         A row a cell in the order of the images: `path`, `source`, `slide`, `patient` and `group` of the
-        image's first row, what else the manifest has about the image (`_of_pictures`), the cell's box in
+        image's first row, what else the manifest has about the image (`of_pictures`), the cell's box in
         `x, y, w, h` and the image's red-cell diameter in `cell_diameter`, all in pixels
         (`PictureDiameters`), and whether the border of the image (or the rim of a round field) cuts the cell
         in `at_border`.
@@ -63,7 +63,7 @@ def find_cells_in(
     names, codes = manifest.images()
     readings = Readings(manifest.table)
     first = np.unique(codes, return_index=True)[1]
-    about = _of_pictures(manifest, first[codes])
+    about = of_pictures(manifest, first[codes])
     found: list[tuple[Cells, PictureDiameter]] = []
     for number, name in enumerate(names):
         try:
@@ -90,7 +90,7 @@ def find_cells_in(
     return Manifest(images.append_column(AT_BORDER, pa.array(flags, pa.bool_())), manifest.root)
 
 
-def _of_pictures(manifest: Manifest, first: NDArray[np.int64]) -> pa.Table:
+def of_pictures(manifest: Manifest, first: NDArray[np.int64]) -> pa.Table:
     """Return the columns that are about pictures and not about single cells: all rows of a picture agree.
 
     The label of a whole picture is called `picture_label`.

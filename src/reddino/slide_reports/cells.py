@@ -17,7 +17,7 @@ from reddino.foundations.counting import counted
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.structured import fit
 from reddino.foundations.visible import short
-from reddino.slide_reports.fields import crowded_cells
+from reddino.rbc.field_measures import crowded_cells
 from reddino.smears.column_names import ABSTAINED, NOVELTY, PREDICTED, PREFIX, PROBABILITY, UNADJUSTED
 
 Real = npt.NDArray[np.float64]

@@ -14,8 +14,8 @@ from reddino.embedding.view_encoder import Images
 from reddino.figures.row_pictures import Pictures
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.visible import short
+from reddino.rbc.field_measures import relative_sharpness
 from reddino.slide_reports.cells import PredictedCells
-from reddino.slide_reports.fields import relative_sharpness
 from reddino.slide_reports.shapes import COLUMNS, SIDE, Shapes, measure_cells, shapes_of
 from reddino.smears.contents import read_content
 

@@ -27,7 +27,7 @@ def _resized(maps: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.flo
     return np.asarray(cv2.resize(maps, (width, height), interpolation=way), dtype=np.float32)
 
 
-def _absorption(maps: NDArray[np.float32], slide: Slide, source: Source) -> Picture:
+def absorption(maps: NDArray[np.float32], slide: Slide, source: Source) -> Picture:
     """Return the optical density (natural logarithm) of each colour.
 
     By the law of Beer and Lambert, those of the dyes add up.
@@ -119,7 +119,7 @@ def photograph(maps: NDArray[np.float32], scene: Scene, source: Source, seed: in
     """Photograph painted dye maps (`paint(scene)`); see `render_field`."""
     rng = np.random.default_rng([seed, zlib.crc32(source.name.encode())])
     size = picture_size(scene, source)
-    density = _absorption(_resized(maps, size), scene.slide, source)
+    density = absorption(_resized(maps, size), scene.slide, source)
     # ground that is not quite clear: fine, and fixed to the slide
     ground = noise_plane(np.random.default_rng([scene.texture, 7]), size, 0.7 * source.px_per_um)
     density += np.float32(source.granular) * ground[..., None]

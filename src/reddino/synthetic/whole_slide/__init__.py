@@ -1,0 +1,1 @@
+"""Synthetic whole smears: thick part, monolayer, feathered edge and faults, as a pyramidal TIFF."""

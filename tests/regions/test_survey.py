@@ -1,0 +1,176 @@
+"""Whole slides are surveyed: every cell once, the same after a kill, at one scale, in the same table."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from shutil import copytree
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from drawn_slides import DrawnSlide, drawn_slide, found_cells
+from scipy.spatial import cKDTree
+
+import reddino
+from reddino.embedding.embedding_pass import EmbedReport
+from reddino.foundations.errors import RedDinoError
+from reddino.regions.places import places_of
+from reddino.regions.slide_cells import Chosen, find_all_cells
+from reddino.smears.manifest import Manifest
+from reddino.smears.opening import open_data
+
+
+@pytest.fixture(scope="module")
+def slide() -> DrawnSlide:
+    return drawn_slide()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A copy of the finished survey."""
+    return Path(copytree(found_cells()[1], tmp_path / "survey"))
+
+
+@pytest.fixture(scope="module")
+def cells() -> Manifest:
+    return found_cells()[0]
+
+
+def centres_of(cells: Manifest) -> npt.NDArray[np.float64]:
+    return np.column_stack([np.array(cells.strings(f"level0_{axis}"), float) for axis in "xy"])
+
+
+def test_cells__are_those_of_the_truth(slide: DrawnSlide, cells: Manifest) -> None:
+    true, found = slide.centres()[slide.red()], centres_of(cells)
+    zone, clear = slide.truth["zone"][slide.red()], slide.truth["fault"][slide.red()] == ""
+    apart, nearest = (np.asarray(values) for values in cKDTree(true).query(found))
+    hit = np.zeros(len(true), np.bool_)
+    hit[nearest[apart < 12]] = True
+    assert np.mean(hit[(zone == "monolayer") & clear]) > 0.97
+    assert np.mean(hit[(zone == "feathered edge") & clear]) > 0.9
+    assert np.mean(apart < 12) > 0.95
+
+
+def test_cells__at_borders_of_regions_are_neither_doubled_nor_missed(
+    slide: DrawnSlide, cells: Manifest
+) -> None:
+    """Of the true cells that the borders of cores run through, as many are found as elsewhere, each once."""
+    found, regions = centres_of(cells), np.array(cells.strings("region"))
+    pairs = cKDTree(found).query_pairs(0.5 * 24, output_type="ndarray")
+    assert not (regions[pairs[:, 0]] != regions[pairs[:, 1]]).any()
+    borders = {place.core[0] for place in places_of(open_data(slide.path)) if place.core} - {0}
+    assert borders
+    single = slide.red() & (slide.truth["fault"] == "") & (slide.truth["zone"] != "thick part")
+    true = slide.centres()[single]
+    on_border = np.min([np.abs(true[:, 0] - border) for border in borders], axis=0) < 10
+    assert on_border.sum() > 8
+    near = cKDTree(found).query_ball_point(true[on_border], 9, return_length=True)
+    assert np.mean(near == 1) >= 0.95 and near.max() == 1
+
+
+def test_cells__say_where_they_lie(slide: DrawnSlide, cells: Manifest) -> None:
+    corner = np.array([place.corner for place in places_of(open_data(slide.path))])
+    names, codes = cells.images()
+    order = [place.name for place in places_of(open_data(slide.path))]
+    rows = np.array([order.index(name) for name in names])[codes]
+    assert np.allclose(centres_of(cells), corner[rows] + cells.centres(), atol=0.006)
+    assert len(np.unique(cells.numbers("cell_diameter"))) == 1
+    assert cells.numbers("cell_diameter")[0] == pytest.approx(7.0 / 0.3, rel=0.12)
+    assert set(cells.strings("slide")) == {"smear"}
+    assert set(cells.strings("quality")) > {"good"}
+
+
+def test_cells__border_of_a_region_is_not_the_border_of_the_slide(slide: DrawnSlide, cells: Manifest) -> None:
+    cut = np.array(cells.strings("at_border")) == "true"
+    x, y = centres_of(cells).T
+    inner = (x > 30) & (y > 30) & (x < 4400 - 30) & (y < 1400 - 30)
+    assert not (cut & inner).any()
+
+
+def test_cells__command_writes_the_same(slide: DrawnSlide, cells: Manifest, tmp_path: Path) -> None:
+    written = reddino.cells(slide.path, tmp_path / "cells.parquet")
+    for name in ("x", "y", "w", "h", "cell_diameter"):
+        assert np.array_equal(written.numbers(name), cells.numbers(name))
+    assert written.strings("level0_x") == cells.strings("level0_x")
+
+
+def test_survey__does_a_damaged_part_again(slide: DrawnSlide, cells: Manifest, folder: Path) -> None:
+    part = sorted(folder.glob("*.npz"))[0]
+    whole = part.read_bytes()
+    part.write_bytes(whole[: len(whole) // 2])
+    assert find_all_cells(open_data(slide.path), folder=folder).table.equals(cells.table)
+
+
+def test_chosen__come_from_the_monolayer_spread_and_seeded(slide: DrawnSlide, folder: Path) -> None:
+    def taken(seed: int) -> Manifest:
+        return find_all_cells(open_data(slide.path), folder=folder, chosen=Chosen("monolayer", 60, seed))
+
+    first = taken(0)
+    assert len(first) == 60
+    assert first.table.equals(taken(0).table)
+    assert not first.table.equals(taken(1).table)
+    assert all(first.strings("monolayer"))
+    x, y = (centres_of(first) / 32).astype(int).T
+    assert np.mean(slide.zones[y, x] == 2) > 0.85
+    assert len(set(zip((x // 12).tolist(), (y // 12).tolist(), strict=True))) >= 4
+
+
+def test_chosen__usable_leaves_faults_out(slide: DrawnSlide, cells: Manifest, folder: Path) -> None:
+    usable = find_all_cells(open_data(slide.path), folder=folder, chosen=Chosen("usable"))
+    assert 0 < len(usable) < len(cells)
+    assert not set(usable.strings("quality")) & {"out of focus", "pen mark", "air bubble or fold"}
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("tables") / "all"
+    copytree(found_cells()[1], out / "_survey")
+    embed(out)
+    return out
+
+
+def embed(out: Path, **options: Any) -> EmbedReport:
+    return reddino.embed(
+        drawn_slide().path, "colour-histogram", out, find_cells=True, image_size=32, **options
+    )
+
+
+def test_embed__rows_are_the_cells_of_the_slide(cells: Manifest, table: Path, folder: Path) -> None:
+    rows = reddino.read_embeddings(table)
+    assert rows.strings("level0_x") == cells.strings("level0_x")
+    assert rows.meta["cells"] == "found"
+    again = embed(table)
+    assert again.resumed == again.rows == len(cells)
+    copytree(folder, folder.parent / "some" / "_survey")
+    assert embed(folder.parent / "some", cells=40, cells_from="monolayer").rows == 40
+
+
+def test_embed__killed_during_a_slide_continues_to_the_same_table(table: Path, tmp_path: Path) -> None:
+    script = (
+        "import sys, reddino; "
+        "reddino.embed(sys.argv[1], 'colour-histogram', sys.argv[2], find_cells=True, image_size=32)"
+    )
+    out = tmp_path / "killed"
+    killed = subprocess.Popen([sys.executable, "-c", script, str(drawn_slide().path), str(out)])
+    deadline = time.monotonic() + 240
+    while not list(out.glob("_survey/*.npz")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    parts = {path: path.stat().st_mtime_ns for path in out.glob("_survey/*.npz")}
+    assert 0 < len(parts) < 3
+    embed(out)
+    assert all(path.stat().st_mtime_ns == when for path, when in parts.items())
+    whole, continued = reddino.read_embeddings(table), reddino.read_embeddings(out)
+    assert continued.table.equals(whole.table)
+    assert np.array_equal(continued.vectors, whole.vectors)
+
+
+def test_embed__refuses_to_choose_among_no_found_cells(slide: DrawnSlide, tmp_path: Path) -> None:
+    with pytest.raises(RedDinoError, match="add --find-cells"):
+        reddino.embed(slide.path, "colour-histogram", tmp_path / "t", cells=10)
