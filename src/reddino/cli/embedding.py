@@ -53,6 +53,11 @@ def embed(
     seed: int = 0,
     mask_centre: float = 0.0,
     subfolders: Subfolders = "auto",
+    ray: Annotated[
+        list[str] | None,
+        Parameter(consume_multiple=(0, 1), negative_iterable="", show_default=False),
+    ] = None,
+    ray_workers: int = 0,
 ) -> None:
     """Embed cells or images into a table; the same command continues a pass that was interrupted.
 
@@ -85,6 +90,9 @@ def embed(
         seed: of the random views.
         mask_centre: diameter of a disc filled at each centre, in cell diameters (a control: 1.2); 0: none.
         subfolders: what those of a folder of images stand for; auto goes by their names, and prints it.
+        ray: embed on a Ray cluster: that of the address which follows (auto, HOST:PORT, ray://HOST:PORT), or
+            one that is started on this machine; DATA stand before it.
+        ray_workers: processes that embed there; one a GPU or one a group of four cores, if not given.
     """
     show_log()
     failures = reddino.Failures()
@@ -118,6 +126,8 @@ def embed(
             seed=seed,
             mask_centre=mask_centre,
             subfolders=subfolders,
+            ray=(ray[0] if ray else True) if ray is not None else False,
+            ray_workers=ray_workers,
             failures=failures,
             progress=progress,
             notice=complain,
