@@ -82,7 +82,7 @@ class RunCutter:
             mean = max(self._seen_views / self._seen_images, 1e-9)
             return int(np.clip(self._views / mean, 1, self._most_images))
         ahead = np.cumsum(self._expected[start : min(stop, start + self._most_images)])
-        return int(np.searchsorted(ahead, self._views)) + 1
+        return min(int(np.searchsorted(ahead, self._views)) + 1, len(ahead))
 
 
 class PartsOfRuns:

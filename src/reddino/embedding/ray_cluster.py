@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import signal
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ log = logging.getLogger(__name__)
 LOCAL = "local"
 #: Cores of a worker, where nobody said how many workers there are.
 GROUP = 4
+#: Seconds within which a cluster's port must answer.
+_HEARD_WITHIN = 20.0
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 #: Bytes of the object store of a local cluster, next to the network that is sent through it.
 _STORE_BYTES = 256_000_000
@@ -85,6 +88,7 @@ def ray_cluster(ray: Any, address: str, workers: int, sent_bytes: int) -> Iterat
     if ray.is_initialized():  # by the program that called; it goes on with its own
         yield
         return
+    _require_heard(address)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address == LOCAL:
@@ -107,6 +111,19 @@ def ray_cluster(ray: Any, address: str, workers: int, sent_bytes: int) -> Iterat
         yield
     finally:
         ray.shutdown()
+
+
+def _require_heard(address: str) -> None:
+    """Refuse the address of a port where nothing listens, which Ray itself would try for minutes."""
+    host, separator, port = address.removeprefix("ray://").rpartition(":")
+    if not separator or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _HEARD_WITHIN).close()
+    except (OSError, OverflowError) as error:
+        raise RedDinoError(
+            f"no Ray cluster at '{address}' ({error}): give its address, or none to start one here"
+        ) from error
 
 
 def _restore(handlers: Mapping[signal.Signals, Any]) -> None:
