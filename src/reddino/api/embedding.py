@@ -30,6 +30,7 @@ from reddino.networks.model_names import with_architecture
 from reddino.rbc.whole_fields import shows_whole_fields
 from reddino.smears.choices import Subfolders
 from reddino.smears.failures import Failures
+from reddino.smears.gather import require_no_url
 from reddino.smears.opening import Data, open_data
 from reddino.views.choices import Scale, Unit, ViewKind
 from reddino.views.scales import view_diameters
@@ -122,6 +123,7 @@ def embed(
     Raises:
         RedDinoError: nothing to embed, an unknown model, or a folder that holds another table.
     """
+    require_no_url(out)
     driver = _ray_driver(ray, ray_workers, device)
     model = with_architecture(model, architecture)
     left_out = Failures()

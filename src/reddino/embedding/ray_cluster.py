@@ -7,8 +7,9 @@ import os
 import re
 import signal
 import socket
+import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,7 +109,8 @@ def ray_cluster(ray: Any, address: str, workers: int, sent_bytes: int) -> Iterat
     finally:
         _restore(handlers)
     try:
-        yield
+        with redirect_stdout(sys.stderr):  # Ray prints there what its nodes report, among a command's results
+            yield
     finally:
         ray.shutdown()
 
