@@ -17,10 +17,14 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from embedding import draw_files
@@ -31,6 +35,7 @@ from reddino.embedding.part_files import finished_parts
 from reddino.embedding.ray_pass import RayPass
 from reddino.embedding.runtimes.choice import use_runtime
 from reddino.embedding.table import read_embeddings
+from reddino.foundations.stages import shown_by
 from reddino.networks.encoder import Encoder
 from reddino.smears.readers import read_folder
 from reddino.views.spec import ViewSpec
@@ -49,8 +54,45 @@ class SlowHistogram(ColourHistogram):
         return super().embed(images, pooling)
 
 
+def cpu_seconds() -> float:
+    """Return the CPU time of this process, and of workers whose raylet it started."""
+    ticks = 0
+    for pid, parent in _workers().items():
+        try:
+            if _stat(parent)[1] == os.getpid():
+                ticks += sum(_stat(pid)[11:13])
+        except OSError:
+            continue
+    return time.process_time() + ticks / os.sysconf("SC_CLK_TCK")
+
+
+@dataclass
+class Moments:
+    """Wall and CPU time of a pass: of this process, and of the workers of a cluster that it started."""
+
+    began: float = field(default_factory=time.perf_counter)
+    began_cpu: float = field(default_factory=cpu_seconds)
+
+    @contextmanager
+    def of_stage(self, name: str) -> Iterator[Any]:
+        """Begin anew where a stage ends: the pass begins when a worker is there."""
+        yield lambda done, total: None
+        if name == "starting workers":
+            self.began, self.began_cpu = time.perf_counter(), cpu_seconds()
+
+    def measured(self, images: int, started: float, cpu: float) -> dict[str, float]:
+        """Return rates of all the command, of the pass, and by CPU time."""
+        now = time.perf_counter()
+        return {
+            "with_start_per_second": round(images / (now - started), 1),
+            "per_second": round(images / (now - self.began), 1),
+            "per_cpu_second": round(images / (cpu - self.began_cpu), 1),
+            "load": round(os.getloadavg()[0], 1),
+        }
+
+
 def rates(options: argparse.Namespace, place: Path) -> dict[str, Any]:
-    """Time both passes in turns: from the command to the table, and from the first vectors to the last."""
+    """Time the passes in turns: of one process, of one whose network has one thread, and on Ray."""
     files = place / "files"
     draw_files(files, options.images, options.size)
     manifest = read_folder(files)
@@ -58,46 +100,35 @@ def rates(options: argparse.Namespace, place: Path) -> dict[str, Any]:
     if isinstance(encoder, Encoder):
         blank = np.zeros((2, options.input, options.input, 3), np.uint8)
         use_runtime(encoder, "torch", "fp32", sample=blank, views=0)
-    found: dict[str, list[dict[str, float]]] = {"one": [], "ray": []}
+    found: dict[str, list[dict[str, float]]] = {"one": [], "one_thread": [], "ray": []}
+    threads = torch.get_num_threads()
     for number in range(options.rounds):
         for name, measured in found.items():
-            moments: list[tuple[float, int]] = []
+            torch.set_num_threads(1 if name == "one_thread" else threads)
+            started, moments, cpu = time.perf_counter(), Moments(), [0.0]
 
-            def note(done: int, total: int, kept: list[tuple[float, int]] = moments) -> None:
-                kept.append((time.perf_counter(), done))
+            def note(done: int, total: int, last: list[float] = cpu) -> None:
+                if done >= options.images:
+                    last[0] = cpu_seconds()
 
-            started = time.perf_counter()
-            embed_manifest(
-                manifest,
-                encoder,
-                place / f"{name}-{number}",
-                view=ViewSpec(kind="image", output=encoder.input_size),
-                driver=RayPass(workers=options.workers, device="cpu") if name == "ray" else None,
-                progress=note,
-            )
-            seconds = time.perf_counter() - started
-            measured.append(
-                {
-                    "all": round(options.images / seconds, 1),
-                    "steady": round(_steady(moments), 1),
-                    "load": round(os.getloadavg()[0], 1),
-                }
-            )
-    tables = [read_embeddings(place / f"{name}-0") for name in found]
+            with shown_by(moments.of_stage):
+                embed_manifest(
+                    manifest,
+                    encoder,
+                    place / f"{name}-{number}",
+                    view=ViewSpec(kind="image", output=encoder.input_size),
+                    driver=RayPass(workers=options.workers, device="cpu") if name == "ray" else None,
+                    progress=note,
+                )
+            measured.append(moments.measured(options.images, started, cpu[0]))
+    tables = [read_embeddings(place / f"{name}-0") for name in ("one", "ray")]
     return {
         "images": options.images,
         "workers": options.workers,
-        "images_per_second": found,
+        **found,
         "rows_equal": tables[0].table.equals(tables[1].table),
         "largest_difference": float(np.abs(tables[0].vectors - tables[1].vectors).max()),
     }
-
-
-def _steady(moments: list[tuple[float, int]]) -> float:
-    """Return views a second after the first tenth of them."""
-    last_time, last = moments[-1]
-    first_time, first = next(one for one in moments if one[1] >= last / 10)
-    return (last - first) / max(last_time - first_time, 1e-9)
 
 
 def drive(folder: Path, address: str) -> None:
@@ -177,7 +208,8 @@ class Killer:
             self.cluster.remove_node(self.second, allow_graceful=False)
             self.second = self.cluster.add_node(**self.options)
             return True
-        workers = _workers({raylet, _raylet(self.cluster.head_node)})
+        ours = {raylet, _raylet(self.cluster.head_node)}
+        workers = [pid for pid, parent in _workers().items() if parent in ours]
         if workers:
             os.kill(self.draw.choice(workers), signal.SIGKILL)
         return bool(workers)
@@ -209,17 +241,20 @@ def _raylet(node: Any) -> int:
     return int(node.all_processes["raylet"][0].process.pid)
 
 
-def _workers(raylets: set[int]) -> list[int]:
-    """Return the processes of these raylets that hold a worker of a pass."""
-    found = []
+def _stat(pid: int) -> list[int]:
+    """Return the numbers of /proc/PID/stat after the state: parent first, CPU ticks at 11 and 12."""
+    return [0, *map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1:20])]
+
+
+def _workers() -> dict[int, int]:
+    """Return the processes that hold a worker of a pass, with the raylets that are their parents."""
+    found = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            title = (folder / "cmdline").read_bytes()
-            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            if (folder / "cmdline").read_bytes().startswith(b"ray::RunWorker"):
+                found[int(folder.name)] = _stat(int(folder.name))[1]
         except OSError:
             continue
-        if title.startswith(b"ray::RunWorker") and parent in raylets:
-            found.append(int(folder.name))
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -152,7 +152,8 @@ class _Crew:
     def stop(self) -> None:
         """End all workers."""
         for worker in self._crew:
-            self._ray.kill(worker.actor)
+            with suppress(Exception):  # the cluster may be gone, and what ended the pass is to be heard
+                self._ray.kill(worker.actor)
         self._crew = []
 
     def _step(self) -> Iterator[RunOutput]:
