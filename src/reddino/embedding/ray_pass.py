@@ -39,7 +39,7 @@ _LOOK, _REPORT, _PATIENCE = 1.0, 60.0, 60.0
 
 
 @dataclass
-class _Worker:
+class _Hired:
     """A worker, with the results that are due from it, oldest first.
 
     Attributes:
@@ -134,7 +134,7 @@ class _Crew:
             errors.WorkerCrashedError,
             errors.OutOfMemoryError,
         )
-        self._crew: list[_Worker] = []
+        self._crew: list[_Hired] = []
         self._failed_starts = 0
         self._nodes: dict[str, _NodeCount] = {}
         self._heard = self._reported = time.monotonic()
@@ -175,7 +175,7 @@ class _Crew:
                         return
                     worker.work[worker.actor.embed.remote(run)] = run
 
-    def _take(self, worker: _Worker, ref: Any) -> Iterator[RunOutput]:
+    def _take(self, worker: _Hired, ref: Any) -> Iterator[RunOutput]:
         if worker not in self._crew:
             return  # replaced a moment ago, and its runs dealt again
         try:
@@ -196,13 +196,13 @@ class _Crew:
             self._work.dealer.views.by_picture.learn(result.diameters)
         yield from self._book.take(result)
 
-    def _hire(self) -> _Worker:
+    def _hire(self) -> _Hired:
         """Start a worker; it comes to work as soon as the cluster has room for it."""
-        worker = _Worker(self._actor.remote(self._plan, self._shares.cpus))
+        worker = _Hired(self._actor.remote(self._plan, self._shares.cpus))
         worker.work[worker.actor.ready.remote()] = None
         return worker
 
-    def _replace(self, worker: _Worker, error: Exception) -> None:
+    def _replace(self, worker: _Hired, error: Exception) -> None:
         """Deal the runs of a worker that is gone again, and start another one."""
         reason = last_line(error)
         self._crew.remove(worker)
