@@ -125,6 +125,12 @@ def test_gather__what_is_not_there_is_named(tmp_path: Path, name: str) -> None:
         gather([f"{tmp_path}/{name}"], Failures())
 
 
+@pytest.mark.parametrize("name", ["s3://bucket/smears", "https://host/{0..3}.png", "gs://b/*.png", "s3:/b"])
+def test_gather__a_url_is_refused_in_words(name: str) -> None:
+    with pytest.raises(RedDinoError, match="are files here, not URLs"):
+        gather([name], Failures())
+
+
 def test_gather__a_file_whose_name_holds_a_pattern_is_that_file(tmp_path: Path) -> None:
     save(tmp_path / "cell[1].png")
     save(tmp_path / "cell1.png")

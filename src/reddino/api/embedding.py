@@ -21,6 +21,8 @@ from reddino.embedding.kinds import KindReader
 from reddino.embedding.note_copies import note_copies
 from reddino.embedding.note_seen import note_seen
 from reddino.embedding.open_encoder import open_encoder, seen_by
+from reddino.embedding.ray_cluster import LOCAL
+from reddino.embedding.ray_pass import RayPass
 from reddino.embedding.runtimes.pass_runtime import put_in_runtime
 from reddino.embedding.side_files import side_path
 from reddino.embedding.table import read_embeddings
@@ -34,6 +36,7 @@ from reddino.regions.slide_cells import Chosen, find_all_cells
 from reddino.regions.survey import has_regions
 from reddino.smears.choices import Subfolders
 from reddino.smears.failures import Failures
+from reddino.smears.gather import require_no_url
 from reddino.smears.manifest import Manifest
 from reddino.smears.opening import Data, open_data
 from reddino.views.choices import Scale, Unit, ViewKind
@@ -76,6 +79,8 @@ def embed(
     compiled: bool = False,
     channel_order: str | None = None,
     name: str | None = None,
+    ray: bool | str = False,
+    ray_workers: int = 0,
     hashes: Path | None = None,
     failures: Failures | None = None,
     progress: Advance | None = None,
@@ -118,6 +123,9 @@ def embed(
         compiled: torch.compile.
         channel_order: `RGB` or `BGR`, the order that the network sees; None: as the model's card has it.
         name: of the model in tables; None: as given in `model`.
+        ray: embed on a Ray cluster: True starts one on this machine, `auto`, `host:port` or `ray://host:port`
+            names one. The table is that of one process.
+        ray_workers: processes that embed there; 0: one a GPU, or one a group of four cores.
         hashes: folder to keep the hashes of the images in, for the next model; None keeps them nowhere.
         failures: takes the images that could not be used.
         progress: called with views done and views planned.
@@ -129,6 +137,8 @@ def embed(
     Raises:
         RedDinoError: nothing to embed, an unknown model, or a folder that holds another table.
     """
+    require_no_url(out)
+    driver = _ray_driver(ray, ray_workers, device)
     model = with_architecture(model, architecture)
     left_out = Failures()
     opened = open_data(data, left_out, subfolders=subfolders)
@@ -184,6 +194,7 @@ def embed(
         name=name,
         growth=growth,
         kinds=KindReader(device) if kinds else None,
+        driver=driver,
     )
     note_seen(seen, opened, Path(out), hashes)
     note_copies(opened, Path(out))
@@ -222,6 +233,19 @@ def _surveyed(opened: Manifest, out: Path, chosen: Chosen, threads: int, failure
     if not len(found):
         raise RedDinoError(f"no red cells were found; {failures.summary()}")
     return found
+
+
+def _ray_driver(ray: bool | str, workers: int, device: str) -> RayPass | None:
+    """Return what embeds on Ray, if that is asked for.
+
+    Raises:
+        RedDinoError: a number of workers without Ray, or the package ray is not installed.
+    """
+    if ray is False:
+        if workers:
+            raise RedDinoError("a number of Ray workers is given, but no Ray: give --ray (ray=True) as well")
+        return None
+    return RayPass(LOCAL if ray is True else ray, workers, device)
 
 
 @sole_writer(files=("out",))

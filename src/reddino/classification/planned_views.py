@@ -12,11 +12,12 @@ import numpy as np
 import pyarrow as pa
 
 from reddino.checks.copies import copies_of
-from reddino.embedding.batches import rebatch, relative_failures
+from reddino.embedding.batches import rebatch
 from reddino.embedding.copies_file import first_of_copies
 from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.finite import finite_rows
 from reddino.embedding.growth import plan_hash
+from reddino.embedding.open_part import relative_failures
 from reddino.embedding.prefetch import prefetch
 from reddino.embedding.table_rows import PerView, RowColumns, TableRows
 from reddino.embedding.view_encoder import Images, Vectors, ViewEncoder, preprocessing

@@ -57,6 +57,11 @@ def embed(
     mask_centre: float = 0.0,
     stain: Stain = "none",
     subfolders: Subfolders = "auto",
+    ray: Annotated[
+        list[str] | None,
+        Parameter(consume_multiple=(0, 1), negative_iterable="", show_default=False),
+    ] = None,
+    ray_workers: int = 0,
 ) -> None:
     """Embed cells or images into a table; the same command continues a pass that was interrupted.
 
@@ -94,6 +99,9 @@ def embed(
         mask_centre: diameter of a disc filled at each centre, in cell diameters (a control: 1.2); 0: none.
         stain: bring the colours of each picture to one Romanowsky stain before views are cut from it.
         subfolders: what those of a folder of images stand for; auto goes by their names, and prints it.
+        ray: embed on a Ray cluster: that of the address which follows (auto, HOST:PORT, ray://HOST:PORT), or
+            one that is started on this machine; DATA stand before it.
+        ray_workers: processes that embed there; one a GPU or one a group of four cores, if not given.
     """
     show_log()
     failures = reddino.Failures()
@@ -130,6 +138,8 @@ def embed(
             mask_centre=mask_centre,
             stain=stain,
             subfolders=subfolders,
+            ray=(ray[0] if ray else True) if ray is not None else False,
+            ray_workers=ray_workers,
             failures=failures,
             progress=progress,
             notice=complain,

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from reddino.embedding.open_part import ImageOutcome, OpenPart, PartEnd, Run, relative_path
 from reddino.embedding.prefetch import prefetch_map
 from reddino.embedding.view_encoder import Images
-from reddino.smears.contents import Content, read_content, require_unchanged
-from reddino.smears.failures import Failures, ImageError
-from reddino.smears.manifest import Manifest
+from reddino.smears.contents import read_content, require_unchanged
+from reddino.smears.failures import ImageError
 from reddino.smears.sketches import sketch_of
 from reddino.views.by_image import ViewsByImage
 from reddino.views.opened import OpenedImage
 from reddino.views.placing import Squares
 
 Entries = TypeVar("Entries", bound=npt.NDArray[Any])
-#: Images from one number up to, not including, another.
-Run = tuple[int, int]
+_NO_IMAGES: Images = np.empty((0, 0, 0, 3), dtype=np.uint8)
 
 
 @dataclass(frozen=True)
@@ -43,27 +40,6 @@ class Batch:
     squares: Squares
     images: Images
     expected: int
-
-
-@dataclass(frozen=True)
-class PartEnd:
-    """The end of a part: all its batches have been yielded.
-
-    Attributes:
-        images: of the part.
-        failures: (path, reason) of those that are unusable.
-        views: squares yielded.
-        dropped: squares left out, since they leave their image, by the label of their row.
-        hashes: sketches of the images that were opened, by number (`reddino.smears.sketches.Sketch.as_hex`).
-        contents: of the images that were opened, by number: size, dates and digest of their files.
-    """
-
-    images: Run
-    failures: tuple[tuple[str, str], ...]
-    views: int
-    dropped: dict[str, int]
-    hashes: dict[int, str]
-    contents: dict[int, tuple[int, int, int, str]]
 
 
 class Forecast:
@@ -121,12 +97,12 @@ class Dealer:
     def deal(self, runs: Sequence[Run], forecast: Forecast) -> Generator[Batch | PartEnd, None, None]:
         """Yield the batches of every part of `runs`, each part followed by its end."""
         numbers = (number for start, stop in runs for number in range(start, stop))
-        opened = prefetch_map(self._open, numbers, self.threads)
+        opened = self.opened(numbers)
         try:
             for start, stop in runs:
                 first = start
                 while first < stop:
-                    part = _OpenPart(first)
+                    part = OpenPart(first)
                     stacks = self._stacks(part, stop, opened, forecast)
                     for squares, images in rebatch(stacks, self.batch_size):
                         yield Batch(first, squares, images, forecast.total())
@@ -135,97 +111,73 @@ class Dealer:
         finally:
             opened.close()
 
-    def _open(self, number: int) -> _Read:
+    def _open(self, number: int) -> ReadImage:
         """Open an image, sketch it and cut its first squares: the rest is cut later, to bound memory."""
         path = self.views.manifest.root / self.views.names[number]
         content = read_content(path) if self._is_read(number) else None
-        found = self._decode(number)
+        read = self._decode(number)
         require_unchanged(path, content)
-        return _Read(found, content)
+        if content is None:
+            return read
+        noted = (*vars(content.state).values(), content.digest)
+        return replace(read, outcome=replace(read.outcome, content=noted))
 
     def _is_read(self, number: int) -> bool:
         return self._listed is None or bool(self._listed[number])
 
-    def _decode(self, number: int) -> tuple[OpenedImage, Images, str | None] | ImageError:
+    def _decode(self, number: int) -> ReadImage:
         try:
             opened = self.views.open(number)
         except ImageError as error:
-            return error
-        sketch = sketch_of(opened.pixels).as_hex() if opened.pixels.size else None
-        return opened, opened.cut(0, self.batch_size, self.views.spec.output), sketch
+            failure = (relative_path(error.path, self.views.manifest.root), error.reason)
+            return ReadImage(ImageOutcome(number, failure=failure), None, _NO_IMAGES)
+        outcome = ImageOutcome(
+            number,
+            len(opened.squares),
+            sketch=sketch_of(opened.pixels).as_hex() if opened.pixels.size else None,
+            dropped=tuple(opened.dropped.tolist()),
+        )
+        return ReadImage(outcome, opened, opened.cut(0, self.batch_size, self.views.spec.output))
+
+    def opened(self, numbers: Iterable[int]) -> Generator[ReadImage, None, None]:
+        """Yield images in the order of `numbers`, opened ahead in several threads."""
+        return prefetch_map(self._open, numbers, self.threads)
+
+    def stacks(self, read: ReadImage) -> Iterator[tuple[Squares, Images]]:
+        """Yield the squares of an image, and their pixels, a batch at a time."""
+        if read.image is None:
+            return
+        size, squares = self.batch_size, read.image.squares
+        if len(read.first):
+            yield squares[:size], read.first
+        for start in range(size, len(squares), size):
+            yield (
+                squares[start : start + size],
+                read.image.cut(start, start + size, self.views.spec.output),
+            )
 
     def _stacks(
         self,
-        part: _OpenPart,
+        part: OpenPart,
         stop: int,
-        opened: Iterator[_Read],
+        opened: Iterator[ReadImage],
         forecast: Forecast,
     ) -> Iterator[tuple[Squares, Images]]:
         """Yield the squares of one part, image by image, and note in `part` what came of each image."""
-        size = self.batch_size
-        while part.stop < stop and part.views < self.part_rows and part.images < self.part_rows:
+        while part.stop < stop and part.takes_more(self.part_rows):
             read = next(opened)
-            number, result = part.stop, read.result
-            part.stop += 1
-            if read.content is not None:
-                part.contents[number] = (*vars(read.content.state).values(), read.content.digest)
-            if isinstance(result, ImageError):
-                part.failures.add(result.path, result.reason)
-                forecast.see(number, 0)
-                continue
-            image, first, sketch = result
-            if sketch is not None:
-                part.hashes[number] = sketch
-            part.views += len(image.squares)
-            part.dropped += image.dropped.tolist()
-            forecast.see(number, len(image.squares))
-            if len(first):
-                yield image.squares[:size], first
-            for start in range(size, len(image.squares), size):
-                yield (
-                    image.squares[start : start + size],
-                    image.cut(start, start + size, self.views.spec.output),
-                )
+            part.add(read.outcome)
+            forecast.see(read.outcome.number, read.outcome.views)
+            yield from self.stacks(read)
 
 
 @dataclass(frozen=True)
-class _Read:
-    """What came of an image: itself, its first squares and its hash, or why not; and its file's content."""
+class ReadImage:
+    """What came of an image, itself, and its first squares: without image where there is nothing to cut."""
 
-    result: tuple[OpenedImage, Images, str | None] | ImageError
-    content: Content | None
-
-
-@dataclass
-class _OpenPart:
-    """A part in the making, of the images `start` to `stop`."""
-
-    start: int
-    stop: int = field(init=False)
-    views: int = 0
-    dropped: list[int] = field(default_factory=list)
-    failures: Failures = field(default_factory=Failures)
-    hashes: dict[int, str] = field(default_factory=dict)
-    contents: dict[int, tuple[int, int, int, str]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.stop = self.start
-
-    @property
-    def images(self) -> int:
-        return self.stop - self.start
-
-    def end(self, manifest: Manifest) -> PartEnd:
-        failures = tuple(relative_failures(self.failures, manifest))
-        labels = Counter(manifest.select(np.array(self.dropped, np.int64)).strings("label"))
-        return PartEnd(
-            (self.start, self.stop),
-            failures,
-            self.views,
-            dict(sorted(labels.items())),
-            self.hashes,
-            self.contents,
-        )
+    outcome: ImageOutcome
+    image: OpenedImage | None
+    first: Images
 
 
 def rebatch(stacks: Iterable[tuple[Entries, Images]], size: int) -> Iterator[tuple[Entries, Images]]:
@@ -248,12 +200,3 @@ def rebatch(stacks: Iterable[tuple[Entries, Images]], size: int) -> Iterator[tup
         held -= whole
     if held:
         yield cast(Entries, np.concatenate(squares)), np.concatenate(images)
-
-
-def relative_failures(failures: Failures, manifest: Manifest) -> list[tuple[str, str]]:
-    """Return (path, reason) of each failure, the path as in the manifest."""
-    return [(_relative(Path(path), manifest.root), reason) for path, reason in failures]
-
-
-def _relative(path: Path, root: Path) -> str:
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)

@@ -11,17 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from reddino.embedding.batches import Dealer, Forecast, PartEnd, relative_failures
+from reddino.embedding.batches import Dealer, Forecast
 from reddino.embedding.choices import Per, StoredType
 from reddino.embedding.growth import Growth, note_pictures, plan_hash, tells_border
 from reddino.embedding.kinds import KIND_COLUMNS, KindReader, require_kind_views
-from reddino.embedding.output_writer import EmbeddedBatch, OutputWriter
-from reddino.embedding.prefetch import prefetch
+from reddino.embedding.open_part import PartEnd, relative_failures
+from reddino.embedding.output_writer import OutputWriter
+from reddino.embedding.pass_drivers import OneProcess, PassDriver, PassWork
 from reddino.embedding.replaced_pictures import require_same_pictures
 from reddino.embedding.side_files import write_table_failures
 from reddino.embedding.table_rows import TOKENS, RowColumns, choose_pooler
 from reddino.embedding.table_writer import TableWriter, only_writer
-from reddino.embedding.view_encoder import ViewEncoder, arithmetic, preprocessing
+from reddino.embedding.view_encoder import Vectors, ViewEncoder, arithmetic, preprocessing
 from reddino.embedding.write_behind import WriteBehind
 from reddino.foundations.cores import usable_cores
 from reddino.foundations.errors import RedDinoError
@@ -100,6 +101,7 @@ def embed_manifest(
     name: str | None = None,
     growth: Growth | None = None,
     kinds: KindReader | None = None,
+    driver: PassDriver | None = None,
 ) -> EmbedReport:
     """Embed every view of a manifest.
 
@@ -128,6 +130,7 @@ def embed_manifest(
         growth: how the manifest came to the table (`find_growth`); None: in one pass.
         kinds: tells red cells from what is none, in the columns `kind` and `kind_probability`; None: no such
             columns.
+        driver: that has the views embedded; None: this process does it.
 
     Raises:
         RedDinoError: nothing to embed, sizes or options that do not fit, a folder of another table, or one
@@ -141,8 +144,9 @@ def embed_manifest(
     columns = RowColumns(manifest, pooler, KIND_COLUMNS if kinds else {}, cells=view.kind == "cells")
     views = ViewsByImage(manifest, view, diameters=diameters, find_cells=find_cells)
     dealer = Dealer(views, part_rows, batch_size, threads or min(MOST_THREADS, usable_cores()))
+    blank = encoder.embed(np.zeros((1, view.output, view.output, 3), dtype=np.uint8), pooling)
     meta = (
-        _describe_encoder(encoder, view, pooling, name)
+        _describe_encoder(encoder, blank, pooling, name)
         | {"per": per, "images": len(views), "dtype": dtype, "part_rows": part_rows}
         | _describe_data(views, encoder, diameters, found=find_cells or cells_were_found)
         | ({"grown_from": [dict(one) for one in growth.earlier]} if growth and growth.earlier else {})
@@ -154,7 +158,8 @@ def embed_manifest(
         note_pictures(Path(out), growth.generations if growth else [views.names])
         resumed = sum(record.rows for record in writer.records.values())
         filler = OutputWriter(writer, columns, pooler, views.names)
-        _embed_missing(dealer, encoder, writer, filler, kinds=kinds, progress=progress)
+        work = PassWork(dealer, encoder, pooling, kinds, diameters, blank.nbytes)
+        _embed_missing(work, driver or OneProcess(), writer, filler, progress)
         failed = _list_failures(writer, left_out, manifest)
         report = _report(writer, views.images_to_open(), failed, resumed)
         if report.at_border and not tells_border(Path(out)):
@@ -209,33 +214,27 @@ def _require_sizes(
 
 
 def _embed_missing(
-    dealer: Dealer,
-    encoder: ViewEncoder,
+    work: PassWork,
+    driver: PassDriver,
     writer: TableWriter,
     filler: OutputWriter,
-    *,
-    kinds: KindReader | None,
     progress: Progress | None,
 ) -> None:
-    """Embed and write the parts that the table lacks."""
+    """Have the parts embedded that the table lacks, and write them."""
     runs = writer.missing()
     done = sum(record.views for record in writer.records.values())
-    forecast = Forecast(dealer.views, runs, done)
+    forecast = Forecast(work.dealer.views, runs, done)
     if progress and done:
         progress(done, max(done, forecast.total()))
-    pooling = writer.meta["pooling"]
     try:
-        with WriteBehind(filler) as behind, closing(prefetch(dealer.deal(runs, forecast))) as work:
-            for item in work:
+        with WriteBehind(filler) as behind, closing(driver.embedded(work, runs, forecast)) as items:
+            for item, expected in items:
+                behind.put(item)
                 if isinstance(item, PartEnd):
-                    behind.put(item)
                     continue
-                output = encoder.embed(item.images, pooling)
-                read = kinds.of_batch(encoder, pooling, item, output) if kinds else None
-                behind.put(EmbeddedBatch(item.part, item.squares, output, read.columns() if read else {}))
                 done += len(item.squares)
                 if progress:
-                    progress(done, max(done, item.expected))
+                    progress(done, max(done, expected))
     finally:
         filler.abandon()
 
@@ -261,10 +260,10 @@ def _nothing(dropped: int, failed: Failures) -> str:
     )
 
 
-def _describe_encoder(encoder: ViewEncoder, view: ViewSpec, pooling: str, name: str | None) -> dict[str, Any]:
-    """Describe the network for the table; embed one blank view for the length of the vectors."""
-    blank = np.zeros((1, view.output, view.output, 3), dtype=np.uint8)
-    output = encoder.embed(blank, pooling)
+def _describe_encoder(
+    encoder: ViewEncoder, output: Vectors, pooling: str, name: str | None
+) -> dict[str, Any]:
+    """Describe the network for the table; its output for a blank view shows the length of the vectors."""
     if output.ndim != (3 if pooling == TOKENS else 2):
         raise RedDinoError(f"{encoder.name} has no patch tokens: choose pooling cls")
     return {

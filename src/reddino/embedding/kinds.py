@@ -248,18 +248,22 @@ class KindReader:
 
     Args:
         device: on which it runs.
+        threads: of the network on a CPU; 0: as `choose_runtime` has it.
     """
 
-    def __init__(self, device: str = "auto") -> None:
+    def __init__(self, device: str = "auto", threads: int = 0) -> None:
         self.head = shipped_kind_head()
-        self._device = device
+        self.device = device
+        self._threads = threads
         self._network: Encoder | None = None
 
     @property
     def network(self) -> Encoder:
         """The network whose vectors the head takes."""
         if self._network is None:
-            self._network = open_model(DEFAULT_MODEL, runtime=choose_runtime(self._device, "fp32"))
+            self._network = open_model(
+                DEFAULT_MODEL, runtime=choose_runtime(self.device, "fp32", self._threads)
+            )
         return self._network
 
     def takes(self, encoder: ViewEncoder, pooling: str) -> bool:

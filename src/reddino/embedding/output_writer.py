@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from reddino.embedding.batches import PartEnd
 from reddino.embedding.finite import Mask, finite_rows, why_left_out
+from reddino.embedding.open_part import PartEnd
 from reddino.embedding.part_files import PartRecord
 from reddino.embedding.table_rows import Pooler, RowColumns, TableRows
 from reddino.embedding.table_writer import PartWriter, TableWriter

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -100,6 +100,14 @@ class PictureDiameters:
         found = self._or_borrowed(number, pixels, _by_segmentation(cells))
         self._known[number] = found
         return (find_cells(pixels, found.diameter) if found.origin == "borrowed" else cells), found
+
+    def known(self, numbers: Iterable[int]) -> dict[int, PictureDiameter]:
+        """Return what was found of those of these pictures that were asked for, by number."""
+        return {number: self._known[number] for number in numbers if number in self._known}
+
+    def learn(self, found: Mapping[int, PictureDiameter]) -> None:
+        """Take what another process found of pictures of the same manifest, by number."""
+        self._known.update(found)
 
     def borrowed(self) -> list[str]:
         """Return the pictures seen so far whose diameter was borrowed, by path in the manifest."""

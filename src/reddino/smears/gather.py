@@ -68,6 +68,19 @@ def gather(named: Sequence[Named], failures: Failures, subfolders: Subfolders = 
     return found[0] if len(found) == 1 else join_manifests(found)
 
 
+def require_no_url(name: str | Path) -> None:
+    """Refuse a URL where a file or folder is meant, also one that `Path` has shortened to `s3:/bucket`.
+
+    Raises:
+        RedDinoError: it begins as URLs do.
+    """
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(name)):
+        raise RedDinoError(
+            f"{name}: pictures and tables are files here, not URLs (which only the tar shards of pretraining "
+            "may be); copy them, or mount the store as a folder"
+        )
+
+
 def expand_braces(pattern: str) -> list[str]:
     """Expand `{000..010}` (with leading zeros kept) and `{a,b}`, as shells and WebDataset do."""
     match = re.search(r"\{(?:(\d+)\.\.(\d+)|([^{}]*,[^{}]*))\}", pattern)
@@ -102,6 +115,7 @@ def _matches(pattern: str, failures: Failures) -> list[Path]:
     """
     if os.path.lexists(pattern):
         return [Path(pattern)]
+    require_no_url(pattern)
     if not glob.has_magic(pattern):
         raise RedDinoError(f"{pattern}: there is no such file or folder")
     manifests = pattern.lower().endswith(FORMATS)

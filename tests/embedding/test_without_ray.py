@@ -1,0 +1,48 @@
+"""Ray is an extra: what happens without it, and where nothing listens."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import reddino
+from reddino.embedding.ray_cluster import last_line, ray_cluster
+from reddino.foundations.errors import RedDinoError
+
+
+def test_embed__names_the_extra_without_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(RedDinoError, match=r"pip install 'reddino\[ray\]'"):
+        reddino.embed("absent", "reddino-tiny", tmp_path / "t", ray=True)
+
+
+def test_embed__refuses_a_number_of_workers_without_ray(tmp_path: Path) -> None:
+    with pytest.raises(RedDinoError, match="give --ray"):
+        reddino.embed("absent", "reddino-tiny", tmp_path / "t", ray_workers=2)
+
+
+def test_embed__refuses_a_url_as_the_folder_of_a_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RedDinoError, match="s3:/bucket/t: pictures and tables are files here"):
+        reddino.embed("absent", "reddino-tiny", Path("s3://bucket/t"))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1"])
+def test_ray_cluster__refuses_an_address_where_nothing_listens(address: str) -> None:
+    absent = SimpleNamespace(is_initialized=lambda: False)
+    with (
+        pytest.raises(RedDinoError, match=f"no Ray cluster at '{address}'"),
+        ray_cluster(absent, address, 2, 0),
+    ):
+        pass
+
+
+def test_last_line__is_the_cause_without_colours() -> None:
+    error = RuntimeError("\x1b[36mray::RunWorker\x1b[39m died\n\nModuleNotFoundError: No module named 'x'\n")
+    assert last_line(error) == "ModuleNotFoundError: No module named 'x'"
