@@ -30,7 +30,7 @@ def test_embed__rows_say_where_they_lie_in_the_slide(slides: Path, tmp_path: Pat
     table = reddino.read_embeddings(tmp_path / "table")
     assert set(table.strings("slide")) == {"a"}
     assert set(table.numbers("view_side").tolist()) == {256.0}
-    x = np.array([float(one) for one in table.strings("level0_x")]) + table.numbers("view_x")
+    x = np.array([float(one) for one in table.strings("region_x")]) + table.numbers("view_x")
     assert x.max() < 4200
     pictures = Pictures.of(table, slides).cut(range(len(table)), 256)
     pixels = smear(4200, 300)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pytest
 from drawn_slides import DrawnSlide, drawn_slide, found_cells
 from scipy.spatial import cKDTree
@@ -90,6 +91,20 @@ def test_cells__border_of_a_region_is_not_the_border_of_the_slide(slide: DrawnSl
     x, y = centres_of(cells).T
     inner = (x > 30) & (y > 30) & (x < 4400 - 30) & (y < 1400 - 30)
     assert not (cut & inner).any()
+
+
+def test_cells__say_where_their_region_lies(cells: Manifest) -> None:
+    corners = np.column_stack([np.array(cells.strings(f"region_{axis}"), float) for axis in "xy"])
+    inside = np.column_stack(
+        [cells.numbers("x") + cells.numbers("w") / 2, cells.numbers("y") + cells.numbers("h") / 2]
+    )
+    np.testing.assert_allclose(corners + inside, centres_of(cells), atol=0.01)
+
+
+def test_cells__never_take_the_place_of_a_column_of_the_user(tmp_path: Path) -> None:
+    manifest = Manifest(pa.table({"path": ["a.png"], "quality": ["fine"]}), tmp_path)
+    with pytest.raises(RedDinoError, match="has a column 'quality', which a survey of slides uses itself"):
+        find_all_cells(manifest, chosen=Chosen(cells=10))
 
 
 def test_cells__command_writes_the_same(slide: DrawnSlide, cells: Manifest, tmp_path: Path) -> None:

@@ -22,10 +22,9 @@ from reddino.regions.joining import kept_once
 from reddino.regions.monolayer import square_scores
 from reddino.regions.quality import SlideQuality, judged_slides
 from reddino.regions.survey import Survey, has_regions, survey
-from reddino.smears.column_names import AT_BORDER
+from reddino.smears.column_names import AT_BORDER, require_free
 from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest
-from reddino.smears.slides.expanding import LEVEL0_X, LEVEL0_Y
 
 Real = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
@@ -33,6 +32,8 @@ log = logging.getLogger(__name__)
 
 #: Columns of cells: the verdict on the square that a cell lies in, and the area of the monolayer (1: best).
 QUALITY, MONOLAYER = "quality", "monolayer"
+#: And of slides, the cell's centre in pixels of the slide.
+LEVEL0_X, LEVEL0_Y = "level0_x", "level0_y"
 
 
 @dataclass(frozen=True)
@@ -77,9 +78,14 @@ def find_all_cells(
     Returns:
         A row for each cell, as of `find_cells_in`; of slides with the columns `level0_x` and `level0_y` (the
         cell's centre in the slide), `quality` and `monolayer`.
+
+    Raises:
+        RedDinoError: the manifest has a column of such a name.
     """
     if chosen is None and not has_regions(manifest):
         return find_cells_in(manifest, failures=failures, progress=progress, pictures=pictures)
+    needed = (QUALITY, MONOLAYER, *((LEVEL0_X, LEVEL0_Y) if has_regions(manifest) else ()))
+    require_free(manifest.table.column_names, needed, "a survey of slides")
     failures = Failures() if failures is None else failures
     with ExitStack() as kept:
         made = survey(manifest, folder, kept, threads=threads, progress=progress)
@@ -216,11 +222,9 @@ def _manifest(made: Survey, image: Numbers, cells: Real, squares: _SquareOfCells
         corner = np.array([place.corner for place in made.places], np.float64).reshape(-1, 2)[image]
         centre = np.round(corner + cells[:, :2] + cells[:, 2:4] / 2, 2)
         for axis, name in enumerate((LEVEL0_X, LEVEL0_Y)):
-            values = pa.array([f"{value:.2f}" for value in centre[:, axis].tolist()])
-            if name in about.column_names:
-                about = about.set_column(about.column_names.index(name), name, values)
-            else:
-                about = about.append_column(name, values)
+            about = about.append_column(
+                name, pa.array([f"{value:.2f}" for value in centre[:, axis].tolist()])
+            )
     about = about.append_column(QUALITY, pa.array(squares.verdict.tolist(), pa.string()))
     about = about.append_column(
         MONOLAYER, pa.array([str(one) if one else "" for one in squares.area.tolist()])

@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def rows(manifest: Manifest) -> list[tuple[str | None, ...]]:
-    names = ("path", "slide", "um_per_px", "region", "level0_x", "level0_y")
+    names = ("path", "slide", "um_per_px", "region", "region_x", "region_y")
     columns = [manifest.table.column(name).to_pylist() for name in names]
     return list(zip(*columns, strict=True))
 
@@ -120,7 +120,7 @@ def test_open_data__cells_of_a_slide_go_to_their_regions(folder: Path) -> None:
     assert manifest.strings("region") == ["0", "0", "1", "2"]
     assert manifest.numbers("x").tolist() == [10, 1399, 160, 1460]
     assert manifest.strings("label") == ["a", "b", "c", "d"]
-    corner = np.array([float(one) for one in manifest.strings("level0_x")])
+    corner = np.array([float(one) for one in manifest.strings("region_x")])
     assert (corner + manifest.numbers("x")).tolist() == [10, 1399, 1400, 4100]
 
 

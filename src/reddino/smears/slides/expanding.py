@@ -23,7 +23,7 @@ from reddino.smears.slides.listing import SlidePicture, slide_pictures, whole_fi
 from reddino.smears.slides.names import DICOM, SlidePart, split_slide
 
 #: Columns of the regions of a slide: their number in reading order, and where they lie in it, in pixels.
-REGION, LEVEL0_X, LEVEL0_Y = "region", "level0_x", "level0_y"
+REGION, REGION_X, REGION_Y = "region", "region_x", "region_y"
 #: Micrometres of a pixel.
 UM_PER_PX = "um_per_px"
 #: The size of a pixel by the manifest and by the file may differ by so much.
@@ -94,7 +94,7 @@ def _is_other_level(file: Path, known: set[Path]) -> bool:
 def _expanded(manifest: Manifest, slides: _Slides) -> Manifest:
     rows, chosen = _rows(manifest, slides)
     cut = {row for row, one in zip(rows, chosen, strict=True) if one is not None and one.number is not None}
-    for name in (REGION, LEVEL0_X, LEVEL0_Y):
+    for name in (REGION, REGION_X, REGION_Y):
         given = _texts(manifest, name)
         if any(given[row] for row in cut):
             require_free([name], [name], "the regions of a slide")
@@ -132,7 +132,7 @@ def _columns(
     paths, slides = manifest.strings("path"), manifest.strings("slide")
     scales, given = (
         _texts(manifest, UM_PER_PX),
-        [_texts(manifest, name) for name in (REGION, LEVEL0_X, LEVEL0_Y)],
+        [_texts(manifest, name) for name in (REGION, REGION_X, REGION_Y)],
     )
     pictures = list(zip(rows, chosen, strict=True))
     corners = [one.part.rectangle if one else None for one in chosen]
@@ -145,10 +145,10 @@ def _columns(
         REGION: [
             given[0][row] if one is None or one.number is None else str(one.number) for row, one in pictures
         ],
-        LEVEL0_X: [
+        REGION_X: [
             given[1][row] if at is None else str(at[0]) for row, at in zip(rows, corners, strict=True)
         ],
-        LEVEL0_Y: [
+        REGION_Y: [
             given[2][row] if at is None else str(at[1]) for row, at in zip(rows, corners, strict=True)
         ],
     }
