@@ -137,7 +137,7 @@ def sample_table(
     made = reddino.sample_table(table, out, rows, evenly=evenly, whole=whole, seed=seed)
     if made.short:
         complain(f"{counted(made.short, 'value')} of {evenly} had fewer rows than others gave.")
-    drawn = "" if made.groups is None else f", all those of {made.groups:,} values of {whole}"
+    drawn = "" if made.groups is None else f", all those of {counted(made.groups, 'value')} of {whole}"
     print_line(f"{out}: {made.rows:,} of {counted(made.of, 'row')}{drawn} (seed {seed})")
 
 

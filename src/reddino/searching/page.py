@@ -19,6 +19,7 @@ from reddino.figures.lettering import Numbers
 from reddino.figures.page.document import Document, facts, paragraph, picture, table
 from reddino.figures.row_pictures import Pictures
 from reddino.foundations.atomic import write_text
+from reddino.foundations.counting import counted
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.visible import short
 from reddino.searching.hits import DISTANCE, QUERY, ROW, Hits
@@ -100,7 +101,9 @@ def cut_pictures(searched: TableOnDisk, queries: Queries, hits: Hits, images: st
 
 def write_page(shown: Shown, hits: Hits, path: Path, *, title: str, about: Mapping[str, Any]) -> None:
     """Write queries and hits as one HTML file that needs nothing else."""
-    document = Document(f"Cells like these: {title}", f"{len(hits)} hits of {len(set(hits.queries))} queries")
+    asked = len(set(hits.queries))
+    whose = "1 query" if asked == 1 else f"{asked:,} queries"
+    document = Document(f"Cells like these: {title}", f"{counted(len(hits), 'hit')} of {whose}")
     for query, name in enumerate(shown.names):
         block = shown.rows[query]
         columns = [column for column in LISTED if column in block.column_names]
