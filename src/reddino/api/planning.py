@@ -27,7 +27,7 @@ from reddino.views.by_image import ViewsByImage
 from reddino.views.scales import view_diameters
 from reddino.views.spec import ViewSpec
 
-#: Images of the first, short pass, which shows what starting takes.
+#: Images of the short pass, which shows what starting takes; 1 where an image takes long.
 _FEW = 4
 #: Further passes, whose differences give the spread, with Student's t of 95 % for so many.
 _PASSES, _STUDENT = 3, 4.303
@@ -67,10 +67,10 @@ def plan_embed(
         raise RedDinoError("a plan needs one node, one image and some seconds, or more of each")
     manifest = open_data(data, subfolders=subfolders)
     probe = _Probe(manifest, model, seed, {"find_cells": find_cells, **options})
-    few = min(_FEW, probe.images)
-    probe.run(few)  # loads libraries, and reads files for the first time
+    first = probe.run(1)  # loads libraries, and reads files for the first time
+    few = min(_FEW if first.seconds < seconds / _FEW else 1, probe.images)
     short = probe.run(few)
-    each = min(probe.images, max(2 * few, int(seconds / _PASSES / short.seconds * few)))
+    each = min(probe.images, int(seconds / _PASSES / short.seconds * few))
     passes = [probe.run(each) for _ in range(_PASSES)] if each > few else [short]
     slopes = [(one.seconds - short.seconds) / (each - few) for one in passes] if each > few else []
     if not slopes or min(slopes) <= 0:

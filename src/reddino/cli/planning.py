@@ -9,11 +9,12 @@ from cyclopts import Parameter
 import reddino
 from reddino.cli.terminal import print_line, show_log
 from reddino.cli.training import plan_app
-from reddino.embedding.choices import RuntimeName, StoredType
+from reddino.embedding.choices import Per, RuntimeName, StoredType
 from reddino.foundations.choices import Precision
+from reddino.networks.choices import Pooling
 from reddino.networks.shipped import DEFAULT_MODEL
 from reddino.smears.choices import Subfolders
-from reddino.views.choices import Unit, ViewKind
+from reddino.views.choices import Stain, Unit, ViewKind
 
 
 @plan_app.command(name="embed")
@@ -28,6 +29,9 @@ def plan_embed(
     view: ViewKind | None = None,
     side: float | None = None,
     unit: Unit | None = None,
+    stain: Stain = "none",
+    pooling: Pooling = "cls",
+    per: Per = "view",
     find_cells: Annotated[bool, Parameter(negative=())] = False,
     kinds: Annotated[bool, Parameter(negative=())] = False,
     batch_size: int = 64,
@@ -53,6 +57,9 @@ def plan_embed(
         view: as for embed.
         side: as for embed.
         unit: as for embed.
+        stain: as for embed.
+        pooling: as for embed.
+        per: as for embed.
         find_cells: as for embed.
         kinds: as for embed.
         batch_size: as for embed.
@@ -74,6 +81,9 @@ def plan_embed(
         view=view,
         side=side,
         unit=unit,
+        stain=stain,
+        pooling=pooling,
+        per=per,
         find_cells=find_cells,
         kinds=kinds,
         batch_size=batch_size,
