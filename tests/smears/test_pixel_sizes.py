@@ -74,3 +74,31 @@ def test_pixel_sizes__refuse_two_of_one_picture(tmp_path: Path) -> None:
     )
     with pytest.raises(RedDinoError, match=r"has um_per_px 0\.2, and 0\.1 in another row"):
         pixel_sizes(Manifest(table, tmp_path))
+
+
+_PIXELS = (
+    '<{0}Image ID="Image:0"><{0}Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="uint8" SizeX="120" '
+    'SizeY="90" SizeC="3" SizeZ="1" SizeT="1" PhysicalSizeX="0.25" '
+    'PhysicalSizeXUnit="{1}"><{0}Channel ID="Channel:0" '
+    'SamplesPerPixel="3"/><{0}TiffData IFD="0" PlaneCount="1"/></{0}Pixels></{0}Image>'
+)
+OME_XML = {
+    "with a prefix": f'<ome:OME xmlns:ome="urn:ome">{_PIXELS.format("ome:", "um")}</ome:OME>',
+    "after a long comment": f'<!--{"word " * 900}--><OME xmlns="urn:ome">{_PIXELS.format("", "um")}</OME>',
+    "with entities": f'<OME xmlns="urn:ome">{_PIXELS.format("", "&#181;m")}</OME>',
+    "in apostrophes": f'<OME xmlns="urn:ome">{_PIXELS.format("", "um")}</OME>'.replace('"', "'"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(OME_XML))
+def test_stated_um_per_px__ome_goes_before_the_resolution(tmp_path: Path, name: str) -> None:
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        SMEAR,
+        photometric="rgb",
+        description=OME_XML[name],
+        metadata=None,
+        resolution=(20_000, 20_000),
+        resolutionunit=3,
+    )
+    assert stated_um_per_px(tmp_path / "a.tif") == pytest.approx(0.25)
