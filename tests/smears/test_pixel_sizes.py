@@ -22,6 +22,7 @@ STATED: dict[str, tuple[dict[str, Any], float | None]] = {
     "centimetres": ({"resolution": (40_000, 40_000), "resolutionunit": 3}, 0.25),
     "inches": ({"resolution": (254_000, 254_000), "resolutionunit": 2}, 0.1),
     "of a screen": ({"resolution": (72, 72), "resolutionunit": 2}, None),
+    "of a film scanner": ({"resolution": (2400, 2400), "resolutionunit": 2}, None),
     "of paper": ({"resolution": (300, 300), "resolutionunit": 2}, None),
     "without a unit": ({"resolution": (4, 4), "resolutionunit": 1}, None),
     "nothing": ({}, None),

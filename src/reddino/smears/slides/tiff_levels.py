@@ -20,8 +20,8 @@ _PIXELS = re.compile(r"<(?:\w{1,20}:)?Pixels\b[^>]{0,4000}>")
 _NEWLINE = re.compile(r"\s+")
 _UNITS = {"µm": 1.0, "um": 1.0, "μm": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4, "m": 1e6, "pm": 1e-6}
 _INCH, _CENTIMETRE = 25_400.0, 10_000.0
-#: Resolutions that programs write without having measured one, in pixels an inch.
-_LEAST_UM, _MOST_UM = 0.01, 20.0
+#: Micrometres of a pixel by tags; beyond them it is of a screen, of paper or of a film scanner.
+_LEAST_UM, _MOST_UM = 0.01, 5.0
 
 
 @dataclass(frozen=True)
