@@ -19,7 +19,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
@@ -170,9 +169,8 @@ def _monolayer_iou(options: argparse.Namespace, folder: Path) -> dict[str, float
 
     with ExitStack() as kept:
         quality = judged_slides(survey(open_data(_slide(options)), folder, kept))[0]
-    zones = cv2.imread(str(_slide(options).with_suffix(".zones.png")), cv2.IMREAD_UNCHANGED)
-    faults = cv2.imread(str(_slide(options).with_suffix(".faults.png")), cv2.IMREAD_UNCHANGED)
-    assert zones is not None and faults is not None
+    with np.load(_slide(options).with_suffix(".masks.npz")) as masks:
+        zones, faults = masks["zones"], masks["faults"]
     found = np.zeros(zones.shape, np.bool_)
     for (x, y, w, h), area in zip(quality.squares[:, :4] / 32, quality.areas, strict=True):
         if area:

@@ -56,7 +56,7 @@ def test_plan_embed__measures_a_pass_and_leaves_nothing(
     made = reddino.plan_embed(smears, "morphology", seconds=0.5, images=600)
     cells = len(reddino.read_manifest(smears))
     assert made.images == 600
-    assert made.sampled == 6
+    assert 1 < made.sampled <= 6
     assert made.views_per_image == pytest.approx(cells / 6, rel=0.35)
     assert made.seconds_per_image > 0
     assert made.open_seconds > 0

@@ -15,11 +15,13 @@ import pytest
 from drawn_slides import DrawnSlide, drawn_slide, found_cells
 
 import reddino
+from reddino.api.quality import _map_files
 from reddino.rbc.finding import segment_cells
 from reddino.regions.artefacts import without_ink
 from reddino.regions.choices import EMPTY, GOOD, INK, OUT_OF_FOCUS, PRECIPITATE, RIMS, VERDICTS
 from reddino.regions.measures import Core, light_of, measure_squares
 from reddino.regions.monolayer import monolayer
+from reddino.regions.quality import SlideQuality
 from reddino.regions.verdicts import judged
 from reddino.smears.decode import decode_image
 from reddino.synthetic.patients import draw_patient
@@ -186,6 +188,11 @@ def test_quality__of_fields(tmp_path: Path) -> None:
     assert OUT_OF_FOCUS in blurred
     assert not any(OUT_OF_FOCUS in verdict for verdict in verdicts.values())
     assert (tmp_path / "out" / "quality.csv").exists() and len(found.maps) == 1
+
+
+def test_quality__slides_of_one_name_have_a_map_each(tmp_path: Path) -> None:
+    quality = [SlideQuality("a b", *[None] * 9), SlideQuality("a_b", *[None] * 9)]  # type: ignore[arg-type]
+    assert [file.name for file in _map_files(tmp_path, quality)] == ["a_b.quality.png", "a_b-2.quality.png"]
 
 
 def test_quality__refuses_cells(slide: DrawnSlide, tmp_path: Path) -> None:

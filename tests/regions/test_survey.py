@@ -6,10 +6,12 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from shutil import copytree
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -22,6 +24,7 @@ from reddino.embedding.embedding_pass import EmbedReport
 from reddino.foundations.errors import RedDinoError
 from reddino.regions.places import places_of
 from reddino.regions.slide_cells import Chosen, find_all_cells
+from reddino.regions.survey import survey
 from reddino.smears.manifest import Manifest
 from reddino.smears.opening import open_data
 
@@ -119,6 +122,16 @@ def test_survey__does_a_damaged_part_again(slide: DrawnSlide, cells: Manifest, f
     whole = part.read_bytes()
     part.write_bytes(whole[: len(whole) // 2])
     assert find_all_cells(open_data(slide.path), folder=folder).table.equals(cells.table)
+
+
+def test_survey__does_a_part_again_that_is_read_or_scaled_otherwise(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((80, 80, 3), 230, np.uint8))
+    keys = []
+    for column in ({}, {"cell_diameter": [30.0]}, {"cell_diameter": [40.0]}, {"bit_depth": [8]}):
+        manifest = Manifest(pa.table({"path": ["a.png"], **column}), tmp_path)
+        with ExitStack() as kept:
+            keys.append(survey(manifest, tmp_path / "survey", kept)._keys[0])
+    assert len(set(keys)) == 4
 
 
 def test_chosen__come_from_the_monolayer_spread_and_seeded(slide: DrawnSlide, folder: Path) -> None:

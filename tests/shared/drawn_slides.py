@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from shutil import rmtree
 from tempfile import mkdtemp
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -49,12 +50,10 @@ def found_cells() -> tuple[Manifest, Path]:
 @cache
 def drawn_slide() -> DrawnSlide:
     """Draw the slide; tests read it, and write nothing next to it."""
-    path = Path(mkdtemp(prefix="reddino-slide-")) / "smear.tif"
+    folder = Path(mkdtemp(prefix="reddino-slide-"))
+    atexit.register(rmtree, folder, ignore_errors=True)
+    path = folder / "smear.tif"
     table = write_slide(path, SETTINGS)
     truth = {name: np.array(table[name].to_pylist()) for name in table.column_names}
-    masks = [
-        cv2.imread(str(path.with_suffix(f".{name}.png")), cv2.IMREAD_UNCHANGED)
-        for name in ("zones", "faults")
-    ]
-    assert masks[0] is not None and masks[1] is not None
-    return DrawnSlide(path, truth, masks[0].astype(np.uint8), masks[1].astype(np.uint8))
+    with np.load(path.with_suffix(".masks.npz")) as masks:
+        return DrawnSlide(path, truth, masks["zones"], masks["faults"])

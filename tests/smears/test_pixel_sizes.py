@@ -22,6 +22,7 @@ STATED: dict[str, tuple[dict[str, Any], float | None]] = {
     "centimetres": ({"resolution": (40_000, 40_000), "resolutionunit": 3}, 0.25),
     "inches": ({"resolution": (254_000, 254_000), "resolutionunit": 2}, 0.1),
     "of a screen": ({"resolution": (72, 72), "resolutionunit": 2}, None),
+    "of a film scanner": ({"resolution": (2400, 2400), "resolutionunit": 2}, None),
     "of paper": ({"resolution": (300, 300), "resolutionunit": 2}, None),
     "without a unit": ({"resolution": (4, 4), "resolutionunit": 1}, None),
     "nothing": ({}, None),
@@ -74,3 +75,31 @@ def test_pixel_sizes__refuse_two_of_one_picture(tmp_path: Path) -> None:
     )
     with pytest.raises(RedDinoError, match=r"has um_per_px 0\.2, and 0\.1 in another row"):
         pixel_sizes(Manifest(table, tmp_path))
+
+
+_PIXELS = (
+    '<{0}Image ID="Image:0"><{0}Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="uint8" SizeX="120" '
+    'SizeY="90" SizeC="3" SizeZ="1" SizeT="1" PhysicalSizeX="0.25" '
+    'PhysicalSizeXUnit="{1}"><{0}Channel ID="Channel:0" '
+    'SamplesPerPixel="3"/><{0}TiffData IFD="0" PlaneCount="1"/></{0}Pixels></{0}Image>'
+)
+OME_XML = {
+    "with a prefix": f'<ome:OME xmlns:ome="urn:ome">{_PIXELS.format("ome:", "um")}</ome:OME>',
+    "after a long comment": f'<!--{"word " * 900}--><OME xmlns="urn:ome">{_PIXELS.format("", "um")}</OME>',
+    "with entities": f'<OME xmlns="urn:ome">{_PIXELS.format("", "&#181;m")}</OME>',
+    "in apostrophes": f'<OME xmlns="urn:ome">{_PIXELS.format("", "um")}</OME>'.replace('"', "'"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(OME_XML))
+def test_stated_um_per_px__ome_goes_before_the_resolution(tmp_path: Path, name: str) -> None:
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        SMEAR,
+        photometric="rgb",
+        description=OME_XML[name],
+        metadata=None,
+        resolution=(20_000, 20_000),
+        resolutionunit=3,
+    )
+    assert stated_um_per_px(tmp_path / "a.tif") == pytest.approx(0.25)

@@ -101,7 +101,10 @@ def quality(
             folder / REGIONS_FILE, header, [[_shown(value) for value in vars(row).values()] for row in rows]
         )
         write_text(folder / SUMMARY_FILE, json.dumps(_about(made, slides), indent=2) + "\n")
-        maps = [path for one in slides for path in _draw(made, one, rows, folder)]
+        files = _map_files(folder, slides)
+        maps = [
+            path for one, file in zip(slides, files, strict=True) for path in _draw(made, one, rows, file)
+        ]
     return Quality(tuple(rows), tuple(slides), tuple(maps))
 
 
@@ -136,12 +139,26 @@ def _about(made: Survey, slides: Sequence[SlideQuality]) -> dict[str, object]:
     }
 
 
-def _draw(made: Survey, one: SlideQuality, rows: Sequence[RegionRow], folder: Path) -> list[Path]:
+def _map_files(folder: Path, slides: Sequence[SlideQuality]) -> list[Path]:
+    """Return the file of each map; slides of one name, such as those of two sources, are numbered."""
+    taken: set[str] = set()
+    files = []
+    for one in slides:
+        plain = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in one.name)
+        name, number = plain or "fields", 1
+        # Disks that take capitals for small letters would write one over the other too.
+        while name.lower() in taken:
+            number += 1
+            name = f"{plain or 'fields'}-{number}"
+        taken.add(name.lower())
+        files.append(folder / f"{name}.quality.png")
+    return files
+
+
+def _draw(made: Survey, one: SlideQuality, rows: Sequence[RegionRow], path: Path) -> list[Path]:
     """Draw the map of a slide, or a sheet of the fields of a source; return its file, if there is one."""
     if not len(one.verdicts):
         return []
-    name = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in one.name) or "fields"
-    path = folder / f"{name}.quality.png"
     if not one.slide_key:
         return _draw_fields(made, one, rows, path)
     place = made.places[int(one.picture[0])]

@@ -221,7 +221,7 @@ def slide(
     """Draw a whole smear: thick part, monolayer, feathered edge and faults, as a pyramidal TIFF.
 
     Args:
-        out: a new file that ends in .tif; its truth (.truth.parquet, .zones.png, .faults.png and .json) lies
+        out: a new file that ends in .tif; its truth (.truth.parquet, .masks.npz and .json) lies
             next to it.
         width: in pixels.
         height: in pixels.

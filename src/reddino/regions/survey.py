@@ -7,7 +7,7 @@ when it is done, so that a survey that was killed continues; the memory is that 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -96,8 +96,12 @@ def survey(
     remove_partials(folder)
     places = places_of(manifest)
     scales, lights = _of_slides(manifest, places)
-    keys = [_key(manifest, place, scales) for place in places]
     work = _Work(manifest, places, scales, lights, PictureDiameters(manifest))
+    readings = Readings(manifest.table)
+    keys = [
+        _key(manifest, place, scales, float(given), readings.of(place.name))
+        for place, given in zip(places, work.diameters.given, strict=True)
+    ]
     missing = [n for n, key in enumerate(keys) if read_part(_part_path(folder, places[n]), key) is None]
     done = len(places) - len(missing)
     if done:
@@ -123,11 +127,26 @@ def _part_path(folder: Path, place: Place) -> Path:
     return folder / f"{hash_bytes(place.name.encode())}.npz"
 
 
-def _key(manifest: Manifest, place: Place, scales: dict[str, SlideScale]) -> str:
-    """Return what a part is made of: the formula, the picture's file, and the scale."""
+def _key(
+    manifest: Manifest,
+    place: Place,
+    scales: dict[str, SlideScale],
+    given: float,
+    reading: Mapping[str, int],
+) -> str:
+    """Return what a part is made of: the formula, the picture's file, how it is read, and the scale.
+
+    Args:
+        manifest: of the picture.
+        place: of the picture.
+        scales: of slides, by their key.
+        given: red-cell diameter by the manifest; NaN where it gives none.
+        reading: focus plane, channel and depth, as `Readings` gives them.
+    """
     state = place.state(manifest.root)
-    scale = scales[place.slide_key].diameter if place.slide_key else float("nan")
-    return hash_bytes(repr((FORMULA, place.name, state, place.core, round(scale, 6))).encode())
+    scale = scales[place.slide_key].diameter if place.slide_key else given
+    made_of = (FORMULA, place.name, state, place.core, round(scale, 6), sorted(reading.items()))
+    return hash_bytes(repr(made_of).encode())
 
 
 def _of_slides(

@@ -23,7 +23,7 @@ from reddino.smears.groups import joined_groups
 from reddino.smears.manifest_columns import COLUMNS, NUMBER_COLUMNS, conform
 from reddino.smears.row_places import RowPlace, RowPlaces
 from reddino.smears.shards import file_size, split_member
-from reddino.smears.slides.names import split_slide
+from reddino.smears.slides.names import SlidePart, split_slide
 from reddino.smears.spelling import tidy
 
 __all__ = ["COLUMNS", "Manifest", "join_manifests", "read_manifest", "with_groups", "write_manifest"]
@@ -129,7 +129,8 @@ class Manifest:
         """Return the name of each row's group (n,): rows of one group stay on one side of a split.
 
         Rows that share an image, a `group`, a `slide` or a `patient` of one source are one group, also by way
-        of other rows; 'slide 1' of two sources is two groups.
+        of other rows; 'slide 1' of two sources is two groups. Rectangles of one microscope file are one
+        image.
 
         Args:
             across: those of `patient`, `slide` and `group` that mean the same under every source.
@@ -137,7 +138,8 @@ class Manifest:
         """
         paths = self.strings("path")
         columns = {name: self.strings(name) for name in ("patient", "slide", "group")}
-        columns["path"] = [(copies or {}).get(path, path) for path in paths]
+        # Regions of one slide may overlap, and are of one slide even where no column names it.
+        columns["path"] = [_whole((copies or {}).get(path, path)) for path in paths]
         return joined_groups(self.strings("source"), columns, (*across, "path"))
 
     def select(self, rows: ArrayLike) -> Manifest:
@@ -186,6 +188,12 @@ class Manifest:
         )
         columns = column_digests(self.table)
         return hash_bytes(*(f"{name}\0{columns[name]}\0".encode() for name in columns), sizes.tobytes())
+
+
+def _whole(path: str) -> str:
+    """Return the file or scene of which a path names a rectangle; any other path as it is."""
+    part = split_slide(path) if "::" in path else None
+    return path if part is None or part.rectangle is None else SlidePart(part.file, part.scene).as_posix()
 
 
 def _checked(

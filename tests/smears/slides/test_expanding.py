@@ -11,11 +11,14 @@ from slide_files import smear, write_czi, write_dicom, write_lif, write_pyramid
 
 import reddino
 from reddino.foundations.errors import RedDinoError
+from reddino.smears.choices import Subfolders
 from reddino.smears.contents import is_unchanged, read_content
 from reddino.smears.decode import decode_image
 from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest, read_manifest, write_manifest
 from reddino.smears.opening import open_data
+from reddino.smears.readers.slides import read_slides
+from reddino.smears.slides.opening import opened
 
 #: Wide enough for two regions.
 WIDE = smear(4200, 300)
@@ -210,3 +213,44 @@ def test_manifest_slides__scenes_have_rows(tmp_path: Path) -> None:
     manifest = reddino.manifest("slides", tmp_path, tmp_path / "m.csv")
     assert manifest.strings("path") == ["two.czi::s0", "two.czi::s1"]
     assert manifest.strings("slide_width") == ["300", "310"]
+
+
+@pytest.mark.parametrize("subfolders", ["patient", "none"])
+def test_open_data__slides_of_one_stem_are_two_slides(folder: Path, subfolders: Subfolders) -> None:
+    for patient in ("p1", "p2"):
+        (folder / "all" / patient).mkdir(parents=True)
+        write_pyramid(folder / "all" / patient / "scan.tif", WIDE)
+    found = open_data(folder / "all", Failures(), subfolders=subfolders)
+    assert list(dict.fromkeys(found.strings("slide"))) == ["p1/scan", "p2/scan"]
+    assert len(set(found.fold_groups())) == 2
+
+
+def test_open_data__two_paths_of_one_file_are_one_slide(folder: Path) -> None:
+    (folder / "again").mkdir()
+    (folder / "again" / "wide.tif").symlink_to(folder / "wide.tif")
+    found = open_data(folder, Failures(), subfolders="none")
+    assert {slide for slide in found.strings("slide") if slide} == {"wide"}
+
+
+def test_fold_groups__rectangles_of_one_file_stay_together(folder: Path) -> None:
+    paths = ["wide.tif::x0-y0-w500-h300", "wide.tif::x400-y0-w500-h300", "plain.tif"]
+    groups = Manifest(pa.table({"path": paths}), folder).fold_groups()
+    assert groups[0] == groups[1] != groups[2]
+
+
+def test_manifest_slides__of_one_stem_are_two_slides(folder: Path) -> None:
+    (folder / "b").mkdir()
+    write_pyramid(folder / "b" / "wide.tif", WIDE)
+    assert read_slides(folder).strings("slide") == ["b/wide", f"{folder.name}/wide"]
+
+
+def test_open_data__a_slide_whose_thumbnail_comes_first_is_a_slide(tmp_path: Path) -> None:
+    import tifffile
+
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for step in (16, 4, 1):
+            file.write(WIDE[::step, ::step], tile=(256, 256), photometric="rgb", metadata=None)
+    assert len(open_data(tmp_path / "a.tif", Failures())) > 1
+    with opened(tmp_path / "a.tif") as reader:
+        assert reader.size == (WIDE.shape[1], WIDE.shape[0])
+        assert len(reader.level_sizes) == 3

@@ -11,7 +11,7 @@ import numpy as np
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.structured import parse_json
 from reddino.smears.failures import ImageError
-from reddino.smears.formats.tiff_ome import ome_stack
+from reddino.smears.formats.tiff_ome import is_ome, ome_stack
 from reddino.smears.formats.tiff_stack import Stack, lay_out
 from reddino.smears.formats.tiff_structure import Page
 
@@ -29,7 +29,7 @@ def stated_stack(path: Path, pages: list[Page]) -> Stack | None:
         ImageError: they are no planes of one picture, or not all of them are there.
     """
     text = pages[0].text(270)
-    if "<OME" in text[:2000]:
+    if is_ome(text):
         return ome_stack(path, text, pages)
     if text.startswith("ImageJ="):
         return _imagej_stack(path, text, pages)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -13,6 +14,13 @@ Element = ElementTree.Element
 _MAX_BYTES = 16_000_000
 #: OME writes a colour as the signed 32 bits of red, green, blue and alpha.
 _PURE = (0xFF0000, 0x00FF00, 0x0000FF)
+#: Files may have a prefix before the name, and a long comment before the element.
+_OME, _HEAD = re.compile(r"<(?:\w{1,20}:)?OME[\s>]"), 100_000
+
+
+def is_ome(text: str) -> bool:
+    """Return whether the description of a page is OME-XML."""
+    return _OME.search(text[:_HEAD]) is not None
 
 
 def ome_stack(path: Path, text: str, pages: list[Page]) -> Stack:

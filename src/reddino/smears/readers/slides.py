@@ -10,7 +10,7 @@ from reddino.smears.manifest import Manifest
 from reddino.smears.readers.rows import Rows, Value, find_files, note_unread
 from reddino.smears.slides.dicom_series import base_file
 from reddino.smears.slides.interface import SlideReader
-from reddino.smears.slides.listing import slide_name, whole_file
+from reddino.smears.slides.listing import distinct_names, slide_name, whole_file
 from reddino.smears.slides.names import DICOM, SLIDE_SUFFIXES, TIFF, SlidePart
 from reddino.smears.slides.opening import opened
 
@@ -31,7 +31,7 @@ def read_slides(
         folder: the collection.
         source: laboratory, camera or stain; the folder's name if None.
         slide: regular expression with a group `(?P<slide>...)`, searched for in the relative path; None: the
-            stem of the file.
+            stem of the file, with its folder where several have that stem.
         patient: the same with `(?P<patient>...)`.
         failures: takes files that cannot be opened; without it they raise.
 
@@ -46,10 +46,12 @@ def read_slides(
     slides = [file for file in find_files(folder, (*SLIDE_SUFFIXES, *TIFF), failures) if whole_file(file)]
     if not slides:
         raise RedDinoError(f"{folder} holds no images of microscopes ({', '.join((*SLIDE_SUFFIXES, *TIFF))})")
+    own = [file for file in slides if not file.name.lower().endswith(DICOM)]
+    names = distinct_names(("", file) for file in own)
     for file in slides:
         try:
             if not file.name.lower().endswith(DICOM) or base_file(file) == file:
-                _add(rows, file)
+                _add(rows, file, names.get(file))
         except ImageError as error:
             if failures is None:
                 raise
@@ -59,9 +61,9 @@ def read_slides(
     return rows.manifest(slide=slide, patient=patient)
 
 
-def _add(rows: Rows, file: Path) -> None:
-    """Add a row for each scene of a file."""
-    name = slide_name(file)
+def _add(rows: Rows, file: Path, name: str | None) -> None:
+    """Add a row for each scene of a file; `name` is that of the slide, None what its file is called."""
+    name = name or slide_name(file)
     with opened(file) as reader:
         scenes = reader.scenes
     for scene in range(scenes):

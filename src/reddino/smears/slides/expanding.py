@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from reddino.smears.failures import Failures, ImageError
 from reddino.smears.findings import Finding
 from reddino.smears.manifest import Manifest
 from reddino.smears.slides.dicom_series import base_file
-from reddino.smears.slides.listing import SlidePicture, slide_pictures, whole_file
+from reddino.smears.slides.listing import SlidePicture, distinct_names, slide_pictures, whole_file
 from reddino.smears.slides.names import DICOM, SlidePart, split_slide
 
 #: Columns of the regions of a slide: their number in reading order, and where they lie in it, in pixels.
@@ -67,12 +67,13 @@ def with_slides(manifest: Manifest, failures: Failures | None = None) -> Manifes
     pictures: dict[int, list[SlidePicture]] = {}
     lost: list[int] = []
     known = {part.file for part in parts.values()}
+    called = _called(manifest, codes, parts)
     for number, part in watched(list(parts.items()), "opening slides"):
         try:
             if _is_other_level(part.file, known):
                 lost.append(number)
             else:
-                pictures[number] = slide_pictures(part)
+                pictures[number] = slide_pictures(part, called.get(number))
         except ImageError as error:
             if failures is not None:
                 failures.add(error.path, error.reason)
@@ -81,6 +82,23 @@ def with_slides(manifest: Manifest, failures: Failures | None = None) -> Manifes
         kept = ~np.isin(codes, lost)
         manifest, codes = manifest.select(kept), codes[kept]
     return _expanded(manifest, _Slides(names, codes, pictures)) if pictures else manifest
+
+
+def _called(manifest: Manifest, codes: NDArray[np.int64], parts: Mapping[int, SlidePart]) -> dict[int, str]:
+    """Return what slides are called, by number of the image; DICOM slides are left out."""
+    first = np.unique(codes, return_index=True)[1]
+    sources = manifest.strings("source")
+    # The levels of a DICOM slide are files of one name, and a name of their own in their folder.
+    named = {
+        number: (sources[first[number]], part.file)
+        for number, part in parts.items()
+        if not part.file.name.lower().endswith(DICOM)
+    }
+    names = {
+        source: distinct_names(one for one in named.values() if one[0] == source)
+        for source, _ in named.values()
+    }
+    return {number: names[source][file] for number, (source, file) in named.items()}
 
 
 def _is_other_level(file: Path, known: set[Path]) -> bool:

@@ -27,11 +27,12 @@ def is_large_pyramid(path: Path) -> bool:
             if file.read(4) not in _SIGNATURES:
                 return False
             reader = TiffReader(path, file)
-            first = reader.first_page()
-            width, height = first.number(256, 0), first.number(257, 0)
+            # Some programs write the thumbnail, or the smallest level, first.
+            largest = max(reader.pages(), key=lambda page: page.number(256, 0) * page.number(257, 0))
+            width, height = largest.number(256, 0), largest.number(257, 0)
             if max(width, height) <= ONE_PICTURE:
                 return False
-            return width * height > MAX_PIXELS or (322 in first.tags and _has_copies(reader, width))
+            return width * height > MAX_PIXELS or (322 in largest.tags and _has_copies(reader, width))
     except (OSError, ImageError):
         return False
 
@@ -39,7 +40,7 @@ def is_large_pyramid(path: Path) -> bool:
 def _has_copies(reader: TiffReader, width: int) -> bool:
     pages = reader.pages()
     below = reader.below(pages[0])
-    return any(322 in page.tags and page.number(256, width) < width for page in (*pages[1:], *below))
+    return any(322 in page.tags and page.number(256, width) < width for page in (*pages, *below))
 
 
 def part_file(path: str | Path) -> Path | None:

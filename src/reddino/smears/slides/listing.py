@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -32,8 +33,12 @@ class SlidePicture:
     core: Rectangle
 
 
-def slide_pictures(part: SlidePart) -> list[SlidePicture]:
+def slide_pictures(part: SlidePart, name: str | None = None) -> list[SlidePicture]:
     """Return the pictures of a microscope file, or of one scene of it, in reading order.
+
+    Args:
+        part: the file or scene.
+        name: of the slide; None: `slide_name`.
 
     Raises:
         ImageError: it cannot be opened.
@@ -44,12 +49,12 @@ def slide_pictures(part: SlidePart) -> list[SlidePicture]:
     found: list[SlidePicture] = []
     for scene in scenes:
         with opened(part.file, scene) as reader:
-            found += _of_scene(reader, SlidePart(part.file, scene if several else None))
+            found += _of_scene(reader, SlidePart(part.file, scene if several else None), name)
     return found
 
 
-def _of_scene(reader: SlideReader, part: SlidePart) -> list[SlidePicture]:
-    stem = slide_name(part.file)
+def _of_scene(reader: SlideReader, part: SlidePart, name: str | None) -> list[SlidePicture]:
+    stem = name or slide_name(part.file)
     slide = stem if part.scene is None else f"{stem}-s{part.scene}"
     if is_one_picture(reader):
         return [SlidePicture(part, slide, reader.um_per_px, None, (0, 0, *reader.size))]
@@ -67,6 +72,44 @@ def slide_name(file: Path) -> str:
         return dicom_name(file)
     name = file.name.removesuffix(file.suffix)
     return name.removesuffix(".ome") or file.name
+
+
+def distinct_names(named: Iterable[tuple[str, Path]]) -> dict[Path, str]:
+    """Return what slides are called (`slide_name`), with their folders where several would be called alike.
+
+    Args:
+        named: source and file of each; the same name in two sources is two slides.
+
+    Returns:
+        By file: its name, after as many of its folders as tell it from the others (`p1/scan`), and with its
+        suffix where those do not. Two paths of one file have one name.
+    """
+    alike: dict[tuple[str, str], list[Path]] = {}
+    for source, file in dict.fromkeys(named):
+        alike.setdefault((source, slide_name(file)), []).append(file)
+    return {
+        file: called
+        for (_, name), files in alike.items()
+        for file, called in zip(files, _told_apart(name, files), strict=True)
+    }
+
+
+def _told_apart(name: str, files: Sequence[Path]) -> list[str]:
+    """Return names of files of which all would be called `name`."""
+    # A link is named by where it stands: what it leads to may lie in a store under a number.
+    same = [file.resolve() for file in files]
+    files = [files[same.index(one)].absolute() for one in same]
+    different = len(set(files))
+    for last in (name, None):
+        for depth in range(max(len(file.parts) for file in files)):
+            called = ["/".join([*_folders(file, depth), last or file.name]) for file in files]
+            if len(set(called)) == different:
+                return called
+    return [file.as_posix() for file in files]
+
+
+def _folders(file: Path, depth: int) -> tuple[str, ...]:
+    return file.parent.parts[1:][-depth:] if depth else ()
 
 
 def whole_file(path: Path) -> SlidePart | None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from html import unescape
 from pathlib import Path
 from typing import IO
 
 from reddino.smears.failures import ImageError
 from reddino.smears.formats.tiff_layout import TiffLayout, read_layout
+from reddino.smears.formats.tiff_ome import is_ome
 from reddino.smears.formats.tiff_planes import Planes, find_planes, is_beside
 from reddino.smears.formats.tiff_structure import Page, TiffReader
 from reddino.smears.slides.interface import pixel_size
@@ -18,8 +20,8 @@ _PIXELS = re.compile(r"<(?:\w{1,20}:)?Pixels\b[^>]{0,4000}>")
 _NEWLINE = re.compile(r"\s+")
 _UNITS = {"µm": 1.0, "um": 1.0, "μm": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4, "m": 1e6, "pm": 1e-6}
 _INCH, _CENTIMETRE = 25_400.0, 10_000.0
-#: Resolutions that programs write without having measured one, in pixels an inch.
-_LEAST_UM, _MOST_UM = 0.01, 20.0
+#: Micrometres of a pixel by tags; beyond them it is of a screen, of paper or of a film scanner.
+_LEAST_UM, _MOST_UM = 0.01, 5.0
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def find_levels(path: Path, file: IO[bytes]) -> TiffLevels:
     first = read_layout(path, planes.pages[0])
     levels = [tuple(planes.plane(number) for number in range(len(planes)))]
     layouts = [first]
-    for copies in (*_copies_below(reader, planes), *_copies_after(path, pages, planes, first)):
+    for copies in (*_copies_below(reader, planes), *_copies_beside(path, pages, planes, first)):
         layout = read_layout(path, copies[0][0])
         if _is_copy(layout, first) and layout.width < layouts[-1].width:
             levels.append(copies)
@@ -75,14 +77,14 @@ def _copies_below(reader: TiffReader, planes: Planes) -> list[tuple[tuple[Page, 
     ]
 
 
-def _copies_after(
+def _copies_beside(
     path: Path, pages: list[Page], planes: Planes, first: TiffLayout
 ) -> list[tuple[tuple[Page, ...], ...]]:
-    """Return the smaller copies that follow a picture of one plane as pages."""
+    """Return the smaller copies of a picture of one plane, pages of their own, the largest first."""
     if len(planes.pages) != 1 or planes.pages[0].sub is not None:
         return []
-    after = pages[planes.pages[0].index + 1 :]
-    smaller = [page for page in after if 322 in page.tags and page.number(256, 0) < first.width]
+    beside = sorted(pages, key=lambda page: -page.number(256, 0))
+    smaller = [page for page in beside if 322 in page.tags and page.number(256, 0) < first.width]
     return [((page,),) for page in smaller if not is_beside(page)]
 
 
@@ -99,7 +101,7 @@ def _is_copy(layout: TiffLayout, first: TiffLayout) -> bool:
 
 def _um_per_px(path: Path, described: Page, page: Page) -> float | None:
     text = described.text(270)
-    if "<OME" in text[:2000]:
+    if is_ome(text):
         pixels = max(_PIXELS.findall(text), key=_ome_area, default="")
         return pixel_size(path, _ome_size(pixels, "X"), _ome_size(pixels, "Y"))
     mpp = re.search(r"\|\s*MPP\s*=\s*(\d{1,3}\.\d{1,12})", text[:10_000])
@@ -114,16 +116,16 @@ def _um_per_px(path: Path, described: Page, page: Page) -> float | None:
 
 
 def _ome_area(pixels: str) -> int:
-    sides = [re.search(rf'\bSize{axis}="(\d{{1,9}})"', pixels) for axis in "XY"]
+    sides = [re.search(rf"\bSize{axis}=['\"](\d{{1,9}})['\"]", pixels) for axis in "XY"]
     return math.prod(int(side[1]) if side else 0 for side in sides)
 
 
 def _ome_size(text: str, axis: str) -> float | None:
-    found = re.search(rf'\bPhysicalSize{axis}="([0-9.eE+-]{{1,30}})"', text)
+    found = re.search(rf"\bPhysicalSize{axis}=['\"]([0-9.eE+-]{{1,30}})['\"]", text)
     if found is None:
         return None
-    unit = re.search(rf'\bPhysicalSize{axis}Unit="([^"]{{1,20}})"', text)
-    factor = _UNITS.get(_NEWLINE.sub("", unit[1]) if unit else "µm")
+    unit = re.search(rf"\bPhysicalSize{axis}Unit=['\"]([^'\"]{{1,20}})['\"]", text)
+    factor = _UNITS.get(_NEWLINE.sub("", unescape(unit[1])) if unit else "µm")
     try:
         return None if factor is None else float(found[1]) * factor
     except ValueError:

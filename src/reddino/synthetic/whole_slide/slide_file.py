@@ -52,9 +52,9 @@ class SlideSettings:
 def write_slide(path: Path, settings: SlideSettings) -> pa.Table:
     """Draw a whole smear and write it with its truth.
 
-    `NAME.tif` is the slide, `NAME.truth.parquet` has a row for each body, `NAME.zones.png` and
-    `NAME.faults.png` are masks of one pixel for `MASK_STEP` by `MASK_STEP` of the slide (zones by number,
-    faults by bit), and `NAME.json` explains them.
+    `NAME.tif` is the slide, `NAME.truth.parquet` has a row for each body, `NAME.masks.npz`
+    holds `zones` (by number) and `faults` (by bit), masks of one pixel for `MASK_STEP` by `MASK_STEP` of the
+    slide, and `NAME.json` explains them. None of them is a picture that a pass over the folder would take.
 
     Args:
         path: of the slide, .tif or .tiff; must not exist.
@@ -81,9 +81,8 @@ def write_slide(path: Path, settings: SlideSettings) -> pa.Table:
     with atomic_path(path.with_suffix(".truth.parquet")) as partial:
         pq.write_table(truth, partial)
     zones, faults = masks(layout, settings)
-    for name, mask in (("zones", zones), ("faults", faults)):
-        with atomic_path(path.with_suffix(f".{name}.png")) as partial:
-            partial.write_bytes(cv2.imencode(".png", mask)[1].tobytes())
+    with atomic_path(path.with_suffix(".masks.npz")) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, zones=zones, faults=faults)
     about = {"version": __version__, **vars(settings), "mask_step": MASK_STEP}
     about |= {"zones": list(ZONES), "faults": list(FAULTS), "faults_drawn": settings.faults}
     write_text(path.with_suffix(".json"), json.dumps(about, indent=2) + "\n")
