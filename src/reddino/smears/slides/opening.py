@@ -40,13 +40,22 @@ class _Held:
 
 @dataclass
 class _OpenFiles:
-    """The open files of this process, the one that was used last at the end."""
+    """The open files of this process, the one that was used last at the end.
+
+    Attributes:
+        held: the files.
+        lock: of them.
+        inherited: those of the process that this one was forked from. They are neither used nor destroyed:
+            closing them would wait for threads that the fork left behind.
+    """
 
     held: OrderedDict[_Key, _Held] = field(default_factory=OrderedDict)
     lock: Lock = field(default_factory=Lock)
+    inherited: list[OrderedDict[_Key, _Held]] = field(default_factory=list)
 
 
 def _forget(shelf: _OpenFiles) -> None:
+    shelf.inherited.append(shelf.held)
     shelf.held, shelf.lock = OrderedDict(), Lock()
 
 
