@@ -115,6 +115,24 @@ def test_cells__command_writes_the_same(slide: DrawnSlide, cells: Manifest, tmp_
     for name in ("x", "y", "w", "h", "cell_diameter"):
         assert np.array_equal(written.numbers(name), cells.numbers(name))
     assert written.strings("level0_x") == cells.strings("level0_x")
+    assert [path.name for path in tmp_path.iterdir()] == ["cells.parquet"]
+
+
+def test_cells__stopped_during_a_slide_continue_and_leave_nothing(
+    slide: DrawnSlide, cells: Manifest, tmp_path: Path
+) -> None:
+    def stop(now: int, _: int) -> None:
+        if now == 2:
+            raise KeyboardInterrupt
+
+    out = tmp_path / "cells.parquet"
+    with pytest.raises(KeyboardInterrupt):
+        reddino.cells(slide.path, out, progress=stop)
+    assert [path.name for path in tmp_path.iterdir()] == [".cells.parquet.survey"]
+    assert any((tmp_path / ".cells.parquet.survey").iterdir())
+    written = reddino.cells(slide.path, out)
+    assert np.array_equal(written.numbers("x"), cells.numbers("x"))
+    assert [path.name for path in tmp_path.iterdir()] == ["cells.parquet"]
 
 
 def test_survey__does_a_damaged_part_again(slide: DrawnSlide, cells: Manifest, folder: Path) -> None:

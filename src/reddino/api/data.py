@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import pyarrow as pa
@@ -162,10 +163,12 @@ def cells(
         RedDinoError: not one red cell was found.
     """
     failures = Failures() if failures is None else failures
-    found = find_all_cells(
-        open_data(data, failures, subfolders=subfolders), failures=failures, progress=progress
-    )
+    opened = open_data(data, failures, subfolders=subfolders)
+    # Beside the manifest until that is written: the same command continues a survey that was stopped.
+    folder = Path(out).with_name(f".{Path(out).name}.survey")
+    found = find_all_cells(opened, folder=folder, failures=failures, progress=progress)
     if len(found) == 0:
         raise RedDinoError(f"no red cells were found; {failures.summary()}")
     write_manifest(found, out)
+    rmtree(folder, ignore_errors=True)
     return found
