@@ -188,6 +188,8 @@ def test_quality__of_fields(tmp_path: Path) -> None:
     assert OUT_OF_FOCUS in blurred
     assert not any(OUT_OF_FOCUS in verdict for verdict in verdicts.values())
     assert (tmp_path / "out" / "quality.csv").exists() and len(found.maps) == 1
+    showing = sum(row.verdict.startswith("monolayer") for row in found.rows)
+    assert [one[2] for one in found.summaries()] == [f"in most of {showing} of 4 pictures"]
 
 
 def test_quality__slides_of_one_name_have_a_map_each(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -29,6 +30,8 @@ from reddino.smears.opening import Data, open_data
 from reddino.smears.readings import Readings
 from reddino.smears.slides.opening import opened
 
+log = logging.getLogger(__name__)
+
 #: The files of a result.
 REGIONS_FILE, SUMMARY_FILE, SURVEY_FOLDER = "quality.csv", "quality.json", "_survey"
 #: Longest side of a thumbnail of a field, and pixels of a slide's smallest copy that are read at most.
@@ -51,10 +54,7 @@ class Quality:
 
     def summaries(self) -> list[tuple[str, str, str]]:
         """Return of each slide its name, what lies on it, and its monolayer."""
-        return [
-            (one.name, one.sentence().partition(": ")[2], summary(one) if one.slide_key else "")
-            for one in self.slides
-        ]
+        return [(one.name, one.sentence().partition(": ")[2], summary(one)) for one in self.slides]
 
 
 @numbers_in_range
@@ -169,9 +169,11 @@ def _draw(made: Survey, one: SlideQuality, rows: Sequence[RegionRow], path: Path
             level = len(reader.level_sizes) - 1
             width, height = reader.level_sizes[level]
             if width * height > _MOST:
+                log.warning("no map of %s: it holds no smaller copy of itself to draw on", one.name)
                 return []
             thumbnail = reader.read(0, 0, width, height, level=level)
-    except ImageError:
+    except ImageError as error:
+        log.warning("no map of %s: %s", one.name, error.reason)
         return []
     title = f"{one.name}: {summary(one)}"
     save_figure(quality_map(thumbnail, place.size, one.squares, one.verdicts, one.areas, title=title), path)

@@ -49,7 +49,8 @@ def quality(
     if failures.count:
         complain(f"{failures.summary()}; all are listed in {out / 'failures.csv'}")
     print_line(
-        f"{out / 'quality.csv'}: {counted(len(found.rows), 'region')}, {counted(len(found.maps), 'map')}"
+        f"{out / 'quality.csv'}: {counted(len(found.rows), 'row')} of regions or pictures, and "
+        f"{counted(len(found.maps), 'map')}"
     )
 
 
@@ -57,7 +58,7 @@ def quality_table(found: reddino.Quality) -> Table:
     """Return a row for each slide, or each source of fields."""
     table = Table(show_lines=True)
     table.add_column("slide or source", overflow="fold")
-    table.add_column("what lies there (of the area)", overflow="fold")
+    table.add_column("what lies there", overflow="fold")
     table.add_column("monolayer", overflow="fold")
     for row in found.summaries()[:MOST]:
         table.add_row(short(row[0], LETTERS), *row[1:])

@@ -19,6 +19,10 @@ Real = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
 
 
+#: Fraction of a region or picture above which it counts as monolayer.
+_MOSTLY = 0.5
+
+
 @dataclass(frozen=True)
 class SlideQuality:
     """The squares of a slide, or of all plain pictures of a source.
@@ -181,13 +185,17 @@ def _verdict(verdicts: list[str], areas: Numbers) -> str:
         for name in FAULTS
         if name not in (main, EMPTY) and counts[name]
     ]
-    words = "monolayer" if main == GOOD and (areas > 0).mean() > 0.5 else main
+    words = "monolayer" if main == GOOD and (areas > 0).mean() > _MOSTLY else main
     return f"{words}; in parts {', '.join(others)}" if others else words
 
 
 def summary(quality: SlideQuality) -> str:
-    """Return what the monolayer of a slide is: its areas and their size."""
+    """Return what the monolayer of a slide is: its areas and their size; of pictures, how many show it."""
     found = quality.areas > 0
+    if not quality.slide_key:
+        numbers = np.unique(quality.picture)
+        showing = sum(bool(found[quality.picture == number].mean() > _MOSTLY) for number in numbers)
+        return f"in most of {showing:,} of {counted(len(numbers), 'picture')}"
     if not found.any():
         return "no monolayer"
     areas = counted(int(quality.areas.max()), "area")
