@@ -114,6 +114,31 @@ def test_search__finds_rows_that_meet_conditions_alone(
     assert hits.searched == 26
 
 
+@pytest.mark.parametrize("indexed", [False, True])
+def test_search__leaves_out_cells_that_the_border_cuts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, indexed: bool
+) -> None:
+    if indexed:
+        monkeypatch.setattr(finding, "EXACT_ROWS", 10)
+    cut = np.arange(120) % 3 == 0
+    vectors = write_stored(tmp_path / "t", at_border=cut)
+    hits = reddino.search(tmp_path / "t", 5, top=20)
+    assert rows_of(hits) == brute(vectors, 5, np.flatnonzero(cut))[:20]
+    assert (hits.cut, hits.searched) == (40, 80)
+    every = reddino.search(tmp_path / "t", 5, top=20, keep_border=True)
+    assert rows_of(every) == brute(vectors, 5)[:20]
+    assert every.cut == 0
+    asked = reddino.search(tmp_path / "t", 5, top=9, where=["at_border=true"])
+    assert rows_of(asked) == brute(vectors, 5, np.flatnonzero(~cut))[:9]
+    with pytest.raises(RedDinoError, match="cuts every cell that may be a hit: add --keep-border"):
+        reddino.search(tmp_path / "t", 5, where=["x=0", "size=", "label=round", "y=5", "slide=s0"])
+
+
+def test_search__takes_all_where_the_border_cuts_all(tmp_path: Path) -> None:
+    vectors = write_stored(tmp_path / "t", at_border=np.ones(120, np.bool_))
+    assert rows_of(reddino.search(tmp_path / "t", 5, top=9)) == brute(vectors, 5)[:9]
+
+
 def test_search__with_fewer_rows_than_hits_gives_all(tmp_path: Path) -> None:
     write_stored(tmp_path / "t")
     hits = reddino.search(tmp_path / "t", 1, where=["slide=s5"], exclude_same="field", top=50)

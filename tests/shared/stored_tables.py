@@ -29,7 +29,14 @@ PER_IMAGE = 10
 
 
 def write_stored(
-    folder: Path, images: int = 12, dim: int = 8, seed: int = 0, first: int = 0, **meta: Any
+    folder: Path,
+    images: int = 12,
+    dim: int = 8,
+    seed: int = 0,
+    first: int = 0,
+    *,
+    at_border: np.ndarray | None = None,
+    **meta: Any,
 ) -> np.ndarray:
     """Write a table of `images` pictures from number `first` in parts of two; return its vectors (n, d).
 
@@ -55,6 +62,8 @@ def write_stored(
             "size": pa.array([None if one % 5 == 0 else float(one) for one in number.tolist()], pa.float64()),
         }
     )
+    if at_border is not None:
+        columns = columns.append_column("at_border", pa.array(at_border.tolist()))
     writer = TableWriter(folder, META | {"dim": dim, "images": images} | meta, columns.schema)
     stored = vectors.astype(writer.meta["dtype"])
     for start in range(0, images, 2):

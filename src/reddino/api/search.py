@@ -42,6 +42,7 @@ def search(
     model: str | None = None,
     architecture: str | None = None,
     device: str = "auto",
+    keep_border: bool = False,
     seed: int = 0,
 ) -> Hits:
     """Find the cells of an embedding table that are most like a query, nearest first.
@@ -68,6 +69,7 @@ def search(
         model: where the table's model is now, if a picture is the query and it was moved.
         architecture: of timm, such as resnet50, where `model` is the state dict of such a network.
         device: `auto`, `cpu`, `cuda` or `cuda:<n>`.
+        keep_border: cells that the border of their image cuts may be hits; past it lies a mirror image.
         seed: of the sample that an index learns from and is measured with.
 
     Raises:
@@ -79,7 +81,7 @@ def search(
     opened = open_table(table)
     moved = None if model is None else with_architecture(model, architecture)
     queries, named = _queries(opened, like, at, model=moved, device=device)
-    wanted = SearchOptions(top, conditions, exclude_same, exact, index, seed)
+    wanted = SearchOptions(top, conditions, exclude_same, exact, index, seed, keep_border)
     hits = find_nearest(opened, queries, wanted, named=named)
     if out is not None:
         write_hits(hits, Path(out))
@@ -139,6 +141,7 @@ def _about(table: TableOnDisk, hits: Hits, wanted: SearchOptions) -> dict[str, A
         "rows searched": f"{hits.searched:,}",
         "search": how,
         "conditions": " and ".join(map(str, wanted.conditions)),
+        "cut by the border": f"{hits.cut:,} cells left out" if hits.cut else "",
         "excluded": f"the query's own {wanted.exclude_same}" if wanted.exclude_same else "the query itself",
         "model": f"{meta['model']} ({meta['weights_hash']})",
         "command": origin["command"],

@@ -34,6 +34,7 @@ def search(
     model: str | None = None,
     architecture: str | None = None,
     device: str = "auto",
+    keep_border: Annotated[bool, Parameter(negative=())] = False,
     seed: int = 0,
 ) -> None:
     """Find the cells of an embedding table that are most like a query, by cosine distance, nearest first.
@@ -55,6 +56,7 @@ def search(
         model: where the table's model is now, if a picture is the query and it was moved.
         architecture: of timm, such as resnet50, where --model is the state dict of such a network.
         device: auto, cpu, cuda or cuda:N.
+        keep_border: cells that the border of their image cuts may be hits.
         seed: of the sample that an index learns from and is measured with.
     """
     show_log()
@@ -73,6 +75,7 @@ def search(
         model=model,
         architecture=architecture,
         device=device,
+        keep_border=keep_border,
         seed=seed,
     )
     queries = len(hits.queries)
@@ -83,3 +86,5 @@ def search(
         how = f"by the index, which finds {100 * hits.recall:.1f} % of the 20 nearest of its sample"
     of = "" if queries == 1 else f" of {counted(queries, 'query').replace('querys', 'queries')}"
     print_line(f"{out}: {counted(len(hits), 'hit')}{of} among {counted(hits.searched, 'row')}; {how}")
+    if hits.cut:
+        print_line(f"{counted(hits.cut, 'cell')} left out, cut by the border of their image (--keep-border)")

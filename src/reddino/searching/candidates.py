@@ -13,7 +13,9 @@ from reddino.embedding.conditions import Condition, mask_of
 from reddino.embedding.copies_file import read_copies
 from reddino.embedding.table_on_disk import Block, TableOnDisk
 from reddino.foundations.errors import RedDinoError
+from reddino.rbc.found_cells import given_at_border
 from reddino.searching.choices import Same
+from reddino.smears.column_names import AT_BORDER
 
 Indices = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -36,6 +38,7 @@ class Candidates:
         rows: of the table.
         allowed: (n,) which rows meet the conditions; None: all.
         groups: (n,) number of each row's field, slide or patient; None: nothing is excluded by these.
+        cut: rows that are no hits since the border of their image cuts them.
         own: by query, rows that show the query itself.
         own_groups: (q,) number of each query's field, slide or patient.
     """
@@ -43,6 +46,7 @@ class Candidates:
     rows: int
     allowed: Mask | None = None
     groups: Indices | None = None
+    cut: int = 0
     own: Mapping[int, Indices] = field(default_factory=dict)
     own_groups: Indices | None = None
 
@@ -109,6 +113,17 @@ def _numbered(
 def group_name(values: tuple[str, ...], copies: Mapping[str, str]) -> tuple[str, ...]:
     """Return what a group is known by: a picture by the first of its copies."""
     return (copies.get(values[0], values[0]),) if len(values) == 1 else values
+
+
+def find_whole(table: TableOnDisk) -> Mask | None:
+    """Return which rows (n,) the border of their image does not cut.
+
+    None where it cuts none, cuts all, or the table has no such column: then all rows count.
+    """
+    if AT_BORDER not in table.schema.names:
+        return None
+    cut = np.concatenate([given_at_border(block.columns) for block in table.blocks([AT_BORDER])])
+    return None if cut.all() or not cut.any() else ~cut
 
 
 def find_allowed(table: TableOnDisk, conditions: Sequence[Condition]) -> Mask | None:

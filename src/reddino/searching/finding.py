@@ -22,6 +22,7 @@ from reddino.searching.candidates import (
     Mask,
     find_allowed,
     find_groups,
+    find_whole,
     group_name,
 )
 from reddino.searching.choices import Same
@@ -30,6 +31,7 @@ from reddino.searching.hits import Hits, hits_of
 from reddino.searching.index import open_index
 from reddino.searching.index_files import index_folder
 from reddino.searching.queries import Queries
+from reddino.smears.column_names import AT_BORDER
 
 Indices = npt.NDArray[np.int64]
 Stored = npt.NDArray[np.floating[Any]]
@@ -49,6 +51,8 @@ class SearchOptions:
         exact: compare with every row, however many there are.
         index: folder of the index; None: in the table. One that is named is used, whatever the size.
         seed: of the index's sample.
+        keep_border: cells that the border of their image cuts may be hits. They may be as well where a
+            condition names that column, or the border cuts every cell.
     """
 
     top: int = 20
@@ -57,6 +61,7 @@ class SearchOptions:
     exact: bool = False
     index: str | Path | None = None
     seed: int = 0
+    keep_border: bool = False
 
 
 def find_nearest(table: TableOnDisk, queries: Queries, wanted: SearchOptions, *, named: bool) -> Hits:
@@ -86,16 +91,24 @@ def find_nearest(table: TableOnDisk, queries: Queries, wanted: SearchOptions, *,
         recall = index.notes.recall
         found = index.search(queries.vectors, wanted.top, candidates)
     made = hits_of(table, queries, found, named=named)
-    return Hits(made, queries.names, exact, recall, candidates.count)
+    return Hits(made, queries.names, exact, recall, candidates.count, candidates.cut)
 
 
 def _candidates(table: TableOnDisk, queries: Queries, wanted: SearchOptions) -> Candidates:
-    allowed = find_allowed(table, wanted.conditions)
+    allowed, cut = find_allowed(table, wanted.conditions), 0
+    asked = wanted.keep_border or any(one.column == AT_BORDER for one in wanted.conditions)
+    whole = None if asked else find_whole(table)
+    if whole is not None:
+        met = np.ones(len(table), np.bool_) if allowed is None else allowed
+        cut = int((met & ~whole).sum())
+        allowed = met & whole
+        if not allowed.any():
+            raise RedDinoError("the border of its image cuts every cell that may be a hit: add --keep-border")
     if wanted.exclude_same is None:
-        return Candidates(len(table), allowed, own=queries.own)
+        return Candidates(len(table), allowed, cut=cut, own=queries.own)
     groups, known = find_groups(table, wanted.exclude_same)
     own_groups = _own_groups(table, queries, wanted.exclude_same, known)
-    return Candidates(len(table), allowed, groups, queries.own, own_groups)
+    return Candidates(len(table), allowed, groups, cut, queries.own, own_groups)
 
 
 def _own_groups(

@@ -32,6 +32,7 @@ class Hits:
         exact: whether every row was compared; else an index chose those that were.
         recall: fraction of the 20 exact neighbours that the index found of its sample; None: exact.
         searched: rows that could be hits.
+        cut: rows that could not, since the border of their image cuts them.
     """
 
     table: pa.Table
@@ -39,6 +40,7 @@ class Hits:
     exact: bool
     recall: float | None
     searched: int
+    cut: int = 0
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
