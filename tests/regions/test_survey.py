@@ -107,6 +107,15 @@ def test_cells__say_where_their_region_lies(cells: Manifest) -> None:
     np.testing.assert_allclose(corners + inside, centres_of(cells), atol=0.01)
 
 
+def test_cells__of_regions_without_their_column_are_found_once(
+    slide: DrawnSlide, cells: Manifest, folder: Path
+) -> None:
+    paths = list(dict.fromkeys(cells.strings("path")))
+    bare = Manifest(pa.table({"path": paths}), slide.path.parent)
+    found = find_all_cells(bare, folder=folder)
+    assert np.array_equal(found.numbers("x"), cells.numbers("x"))
+
+
 def test_cells__never_take_the_place_of_a_column_of_the_user(tmp_path: Path) -> None:
     manifest = Manifest(pa.table({"path": ["a.png"], "quality": ["fine"]}), tmp_path)
     with pytest.raises(RedDinoError, match="has a column 'quality', which a survey of slides uses itself"):

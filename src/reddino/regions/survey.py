@@ -33,7 +33,7 @@ from reddino.smears.decode import decode_image
 from reddino.smears.failures import ImageError
 from reddino.smears.manifest import Manifest
 from reddino.smears.readings import Readings
-from reddino.smears.slides.expanding import REGION
+from reddino.smears.slides.names import SEPARATOR
 from reddino.smears.slides.opening import opened
 
 Progress = Callable[[int, int], None]
@@ -269,6 +269,6 @@ def _square(centres: Real, squares: Real) -> npt.NDArray[np.int64]:
 
 def has_regions(manifest: Manifest) -> bool:
     """Return whether a manifest has regions of slides, which are surveyed and not found one by one."""
-    # A million pictures are not looked at one by one.
-    known = REGION in manifest.table.column_names
-    return known and any(place.slide_key for place in places_of(manifest))
+    # A million plain pictures are not looked at one by one. A manifest may hold regions without their column.
+    named = any(SEPARATOR in name for name in manifest.images()[0])
+    return named and any(place.slide_key for place in places_of(manifest))

@@ -21,7 +21,7 @@ from reddino.smears.readers.subfolders import with_subfolders
 from reddino.smears.shard_rows import read_shard
 from reddino.smears.shards import SHARD_SUFFIX
 from reddino.smears.slides.expanding import with_slides
-from reddino.smears.slides.names import ZARR
+from reddino.smears.slides.names import ZARR, split_slide
 from reddino.smears.suffixes import PICTURE_SUFFIXES, why_unread
 
 Named = str | Path | Manifest
@@ -101,11 +101,17 @@ def _expand(named: Iterable[Named], failures: Failures) -> Iterator[Manifest | P
     for name in named:
         if isinstance(name, Manifest):
             yield name
-        elif os.path.lexists(name):
+        elif os.path.lexists(name) or _is_part(name):
             yield Path(name)
         else:
             for one in expand_braces(str(name)):
                 yield from _matches(one, failures)
+
+
+def _is_part(name: str | Path) -> bool:
+    """Return whether a name is that of a rectangle or scene of a microscope file that is there."""
+    part = split_slide(name)
+    return part is not None and str(part.file) != str(name) and part.file.exists()
 
 
 def _matches(pattern: str, failures: Failures) -> list[Path]:

@@ -254,3 +254,12 @@ def test_open_data__a_slide_whose_thumbnail_comes_first_is_a_slide(tmp_path: Pat
     with opened(tmp_path / "a.tif") as reader:
         assert reader.size == (WIDE.shape[1], WIDE.shape[0])
         assert len(reader.level_sizes) == 3
+
+
+def test_open_data__takes_a_rectangle_of_a_slide_by_its_name(folder: Path) -> None:
+    name = f"{folder / 'wide.tif'}::x10-y0-w64-h32"
+    manifest = open_data(name)
+    assert manifest.strings("path") == ["wide.tif::x10-y0-w64-h32"]
+    np.testing.assert_array_equal(decode_image(manifest.paths()[0]), WIDE[:32, 10:74])
+    with pytest.raises(RedDinoError, match="there is no such file"):
+        open_data(f"{folder / 'other.tif'}::x10-y0-w64-h32")
