@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -45,15 +46,19 @@ class SlidePixels:
     source: Source
     seed: int
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def _noise(self) -> NDArray[np.float32]:
+        """The noise of the camera, one tile of it."""
         rng = np.random.default_rng([self.seed, zlib.crc32(self.source.name.encode())])
         grey = rng.standard_normal((_NOISE, _NOISE, 1), dtype=np.float32) * np.float32(self.source.noise)
         colour = rng.standard_normal((_NOISE, _NOISE, 3), dtype=np.float32)
-        noise = grey + colour * np.float32(self.source.colour_noise)
-        object.__setattr__(self, "_noise", noise)
+        return np.asarray(grey + colour * np.float32(self.source.colour_noise), np.float32)
+
+    @cached_property
+    def _ends(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The right and the bottom end of each body."""
         sizes = np.array([stamp.density.shape[:2] for stamp in self.bank.stamps])[self.bodies.stamp]
-        object.__setattr__(self, "_right", self.bodies.left + sizes[:, 1])
-        object.__setattr__(self, "_bottom", self.bodies.top + sizes[:, 0])
+        return self.bodies.left + sizes[:, 1], self.bodies.top + sizes[:, 0]
 
     @property
     def _margin(self) -> int:
@@ -97,7 +102,7 @@ class SlidePixels:
         """Add the bodies that meet the window, in place."""
         height, width = density.shape[:2]
         bodies = self.bodies
-        right, bottom = self._right, self._bottom  # type: ignore[attr-defined]
+        right, bottom = self._ends
         meets = (bodies.left < x0 + width) & (right > x0) & (bodies.top < y0 + height) & (bottom > y0)
         for number in np.flatnonzero(meets).tolist():
             stamp = self.bank.stamps[bodies.stamp[number]].density
@@ -133,7 +138,7 @@ class SlidePixels:
         """Add the sensor's noise, fixed to the slide, and round."""
         rows = (np.arange(light.shape[0]) + top) % _NOISE
         columns = (np.arange(light.shape[1]) + left) % _NOISE
-        light += self._noise[np.ix_(rows, columns)]  # type: ignore[attr-defined]
+        light += self._noise[np.ix_(rows, columns)]
         light *= np.float32(255.0)
         return np.asarray(np.clip(np.rint(light, out=light), 0, 255), np.uint8)
 
