@@ -46,6 +46,16 @@ def test_lines__are_of_the_innermost_stage(lines: list[str]) -> None:
     assert lines[0] == "opening reddino-tiny ..."
 
 
+def test_lines__after_the_first_say_how_long_a_stage_lasts(
+    lines: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "LINES", (0.0, 0.1, 1000.0))
+    with stages.shown_by(progress.Lines(lines.append)), stages.stage("opening reddino-tiny"):
+        _until(lambda: len(lines) == 2)
+    assert lines[0] == "opening reddino-tiny ..."
+    assert re.fullmatch(r"opening reddino-tiny: \d+ s so far", lines[1])
+
+
 def test_lines__of_a_stage_that_failed_do_not_call_it_done(lines: list[str]) -> None:
     show = progress.Lines(lines.append)
     with pytest.raises(ValueError, match="no"), stages.shown_by(show), stages.stage("views"):

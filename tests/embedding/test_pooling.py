@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from smear_fields import SIZE, VIEW, Projection, make_fields
 
+from reddino.api.embedding import embed
 from reddino.embedding.comparable import require_comparable
 from reddino.embedding.embedding_pass import embed_manifest
 from reddino.embedding.part_files import finished_parts
@@ -198,3 +199,9 @@ def test_found_cells__are_not_looked_for_where_cells_are_listed(tmp_path: Path) 
         embed_manifest(manifest, Projection(), tmp_path / "t", view=VIEW, find_cells=True)
     with pytest.raises(RedDinoError, match="cannot be found for views of kind patches"):
         embed_manifest(manifest, Projection(), tmp_path / "t", view=PATCHES, find_cells=True)
+
+
+def test_found_cells__are_refused_where_cells_are_listed_before_a_model_is_opened(tmp_path: Path) -> None:
+    manifest = make_fields(tmp_path / "fields", fields=2)
+    with pytest.raises(RedDinoError, match="lists cells already"):
+        embed(manifest, out=tmp_path / "t", model="no-such-model", find_cells=True)

@@ -143,6 +143,8 @@ def embed(
     left_out = Failures()
     opened = open_data(data, left_out, subfolders=subfolders)
     mention_findings([opened], notice)
+    if find_cells and opened.is_cell().any():
+        raise RedDinoError("the manifest lists cells already: leave --find-cells (find_cells) out")
     surveyed = find_cells and (cells is not None or cells_from != "all" or has_regions(opened))
     if not find_cells and (cells is not None or cells_from != "all"):
         raise RedDinoError("cells are chosen among those that are found: add --find-cells (find_cells)")
@@ -217,10 +219,8 @@ def _surveyed(opened: Manifest, out: Path, chosen: Chosen, threads: int, failure
     """Return the cells of slides and pictures, by a survey that continues in the folder of the table.
 
     Raises:
-        RedDinoError: the data list cells already, or not one was found.
+        RedDinoError: not one cell was found.
     """
-    if opened.is_cell().any():
-        raise RedDinoError("the manifest lists cells already: leave --find-cells (find_cells) out")
     with only_writer(out), stage("surveying regions") as advance:
         found = find_all_cells(
             opened,

@@ -139,7 +139,7 @@ class _Stage:
 
     def text(self) -> str:
         if not self.done and not self.total:
-            return f"{self.name} ..."
+            return f"{self.name} ..." if self.lines < 2 else f"{self.name}: {self.seconds:,.0f} s so far"
         of = f" of {self.total:,} ({100 * self.done // self.total} %)" if self.total else ""
         return f"{self.name}: {self.done:,}{of} after {self.seconds:,.0f} s"
 

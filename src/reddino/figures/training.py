@@ -69,7 +69,7 @@ def training_figure(metrics: Sequence[Record], title: str = "", prototypes: int 
         axes = figure.axes[1]
         uniform = math.log(prototypes)
         axes.axhline(uniform, color="#888888", linestyle=":", label=f"uniform, ln K = {uniform:.2f}")
-        axes.legend(frameon=False)
+        _legend_below(axes)
     return figure
 
 
@@ -115,9 +115,16 @@ def _draw_panel(axes: Axes, metrics: Sequence[Record], name: str, keys: Mapping[
     axes.set_xlabel("samples")
     axes.grid(alpha=0.3)
     if axes.lines:
-        axes.legend(frameon=False)
+        _legend_below(axes)
     else:
         axes.text(0.5, 0.5, "not recorded", ha="center", va="center", transform=axes.transAxes)
+
+
+def _legend_below(axes: Axes) -> None:
+    """Put the legend under the panel, where it hides no curve."""
+    below_the_axis = 4.5  # in font sizes: what the axis and its title take
+    style: dict[str, Any] = {"frameon": False, "fontsize": 8, "borderaxespad": below_the_axis}
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0), ncols=min(len(axes.lines), 2), **style)
 
 
 def curve(metrics: Sequence[Record], key: str) -> tuple[Points, Points]:
