@@ -12,6 +12,7 @@ from reddino.patients.influence import (
     brier,
     fold_auroc,
     macro_auroc,
+    paired_interval,
     patients_needed,
     smallest_shown,
 )
@@ -120,6 +121,37 @@ def test_patients_needed__are_those_that_show_the_difference() -> None:
     assert 0.74 <= shown / 500 <= 0.86
     assert smallest_shown(difference) == pytest.approx(2.8016 * difference.standard_error, rel=1e-3)
     assert patients_needed(Score(0.0, difference.influence)) is None
+
+
+def test_unit_interval__of_a_perfect_auroc_leaves_the_truth_out_in_five_percent_of_cohorts() -> None:
+    # Of 12 patients with the class, each is recognised with a chance of 0.77; the others lie below all: the
+    # true AUROC is 0.77, and a cohort may yet show 1.
+    rng = np.random.default_rng(7)
+    truth, fold = np.arange(60) < 12, np.zeros(60, dtype=np.int64)
+    left_out, cohorts = 0, 3000
+    for _ in range(cohorts):
+        likely = np.where(truth & (rng.random(60) < 0.77), 1.0, rng.random(60) - 2.0 * truth)
+        found = fold_auroc(truth, likely, fold)
+        assert found is not None
+        left_out += found.at_bound and found.unit_interval()[0] > 0.77
+    assert 0.03 < left_out / cohorts < 0.055
+
+
+def test_paired_interval__of_two_perfect_aurocs_has_a_width() -> None:
+    one = fold_auroc(np.arange(40) < 8, -np.arange(40.0), np.zeros(40, dtype=np.int64))
+    assert one is not None
+    low, high = paired_interval(one, one)
+    least, _ = one.unit_interval()
+    assert (low, high) == pytest.approx((least - 1, 1 - least))
+    assert least == pytest.approx(0.05 ** (1 / 8))
+
+
+def test_paired_interval__of_scores_within_bounds_is_that_of_their_difference() -> None:
+    truth, likely, fold = _scores(3)
+    one, other = fold_auroc(truth, likely, fold), fold_auroc(truth, -likely, fold)
+    assert one is not None
+    assert other is not None
+    assert paired_interval(one, other) == pytest.approx((one - other).interval())
 
 
 def test_unit_interval__of_a_perfect_score_has_a_width() -> None:

@@ -111,8 +111,8 @@ def evaluate(
     for power in main.powers[:1]:
         needed = "no number" if power.patients is None else f"some {power.patients:,}"
         print_line(
-            f"{power.difference}: {power.value:+.3f} AUROC; so many patients show {power.smallest:.3f} or "
-            f"more (80 % power), and this difference would take {needed}."
+            f"{power.difference}: {power.value:+.3f} AUROC. By the spread measured here, as many patients "
+            f"show a difference of {power.smallest:.3f} with 80 % power, and one of this size takes {needed}."
         )
     for note in main.notes:
         complain(note)

@@ -26,10 +26,12 @@ class Score:
     Attributes:
         value: the score.
         influence: (n,) of mean 0: how much the score would move, times n, if a patient weighed more.
+        fewest: patients of the rarer class, on whom a perfect AUROC rests; None counts all.
     """
 
     value: float
     influence: Real
+    fewest: int | None = None
 
     @property
     def standard_error(self) -> float:
@@ -39,7 +41,12 @@ class Score:
 
     def __sub__(self, other: Score) -> Score:
         """Return the paired difference of two scores of the same patients."""
-        return Score(self.value - other.value, self.influence - other.influence)
+        return Score(self.value - other.value, self.influence - other.influence, self.fewest)
+
+    @property
+    def at_bound(self) -> bool:
+        """Whether a score in 0..1 is 0 or 1, where no patient has an influence on it."""
+        return not 0 < self.value < 1
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """Return the interval of Student's t with n - 1 degrees of freedom."""
@@ -47,9 +54,14 @@ class Score:
         return self.value - half, self.value + half
 
     def unit_interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Return the interval of a score in 0..1, computed on the logit scale, which keeps it inside."""
-        if not 0 < self.value < 1:
-            least = (1 - level) ** (1 / max(len(self.influence), 1))
+        """Return the interval of a score in 0..1, computed on the logit scale, which keeps it inside.
+
+        Of an AUROC of 1 its lower end is the least true value at which all m patients of the rarer class
+        still lie above the others with a chance of 5 %: if a fraction of that class is never recognised,
+        all m are with a chance of value ** m, whatever the other class; so 0.05 ** (1 / m).
+        """
+        if self.at_bound:
+            least = (1 - level) ** (1 / max(self.fewest or len(self.influence), 1))
             return (least, 1.0) if self.value >= 1 else (0.0, 1 - least)
         half = float(t.ppf((1 + level) / 2, max(len(self.influence) - 1, 1))) * self.standard_error
         logit = np.log(self.value / (1 - self.value))
@@ -58,11 +70,25 @@ class Score:
         return float(low), float(high)
 
 
+def paired_interval(one: Score, other: Score, level: float = 0.95) -> tuple[float, float]:
+    """Return the interval of the difference `one - other` of two scores in 0..1 of the same patients.
+
+    Where one of them is at a bound, the patients have no influence on it; the interval is wider by what its
+    own interval (`Score.unit_interval`) leaves open.
+    """
+    low, high = (one - other).interval(level)
+    for score, sign in ((one, 1), (other, -1)):
+        if score.at_bound:
+            ends = [sign * (end - score.value) for end in score.unit_interval(level)]
+            low, high = low + min(ends), high + max(ends)
+    return max(low, -1.0), min(high, 1.0)
+
+
 def mean_score(scores: Sequence[Score]) -> Score:
     """Return the mean of scores of the same patients, such as repeats of cross-validation."""
-    return Score(
-        float(np.mean([one.value for one in scores])), np.mean([one.influence for one in scores], axis=0)
-    )
+    value = float(np.mean([one.value for one in scores]))
+    counted = [one.fewest for one in scores if one.fewest is not None]
+    return Score(value, np.mean([one.influence for one in scores], axis=0), min(counted, default=None))
 
 
 def fold_auroc(truth: NDArray[np.bool_], likely: Real, fold: Rows) -> Score | None:
@@ -93,7 +119,8 @@ def fold_auroc(truth: NDArray[np.bool_], likely: Real, fold: Rows) -> Score | No
         influence[others] = weight * (above - area) / len(others)
         used[rows] = True
     assert counted == used.sum()
-    return Score(float(np.mean(areas)), influence)
+    ones = int(sum(truth[rows].sum() for rows in tested))
+    return Score(float(np.mean(areas)), influence, min(ones, counted - ones))
 
 
 def macro_auroc(truth: Rows, likely: Real, fold: Rows) -> Score | None:

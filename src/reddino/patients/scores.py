@@ -15,6 +15,7 @@ from reddino.patients.influence import (
     brier,
     macro_auroc,
     mean_score,
+    paired_interval,
     patients_needed,
     smallest_shown,
 )
@@ -99,11 +100,11 @@ def compared_pairs(names: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def powers(truth: Rows, repeats: Sequence[Repeat]) -> list[Power]:
-    """Return what each difference of AUROC would take."""
+    """Return what each difference of AUROC would take; none where a score is 1 or 0, without a spread."""
     found = []
     for one, other in compared_pairs(list(repeats[0].likely)):
         a, b = _auroc(truth, repeats, one), _auroc(truth, repeats, other)
-        if a is not None and b is not None:
+        if a is not None and b is not None and not (a.at_bound or b.at_bound):
             gap = a - b
             found.append(Power(f"{one} - {other}", gap.value, patients_needed(gap), smallest_shown(gap)))
     return found
@@ -180,16 +181,12 @@ def _of_model(name: str, truth: Rows, repeats: Sequence[Repeat], resampled: _Res
     area = _auroc(truth, repeats, name)
     if area is not None:
         rows.append(ResultRow(name, "auroc", area.value, *area.unit_interval()))
-        low, high = interval(resampled.auroc_of, area.value) or (None, None)
-        bounded = (None if low is None else max(low, 0.0), None if high is None else min(high, 1.0))
-        rows.append(ResultRow(name, AUROC_RESAMPLED, area.value, *bounded))
+        rows.append(ResultRow(name, AUROC_RESAMPLED, area.value, *_ends(resampled.auroc_of, area.value, 0.0)))
     for metric, value, values in (
         ("macro_f1", resampled.macro_f1, resampled.macro_f1_of),
         ("balanced_accuracy", resampled.accuracy, resampled.accuracy_of),
     ):
-        low, high = interval(values, value) or (None, None)
-        bounded = (None if low is None else max(low, 0.0), None if high is None else min(high, 1.0))
-        rows.append(ResultRow(name, metric, value, *bounded))
+        rows.append(ResultRow(name, metric, value, *_ends(values, value, 0.0)))
     errors = _brier(truth, repeats, name)
     rows.append(ResultRow(name, "brier", errors.value, *errors.interval()))
     return rows
@@ -204,21 +201,25 @@ def _of_pair(
     first, second = _auroc(truth, repeats, one), _auroc(truth, repeats, other)
     if first is not None and second is not None:
         gap = first - second
-        rows.append(ResultRow(name, "auroc", gap.value, *gap.interval()))
-        rows.append(
-            ResultRow(
-                name,
-                AUROC_RESAMPLED,
-                gap.value,
-                *(interval(resampled[one].auroc_of - resampled[other].auroc_of, gap.value) or (None, None)),
-            )
-        )
+        rows.append(ResultRow(name, "auroc", gap.value, *paired_interval(first, second)))
+        resampled_gap = resampled[one].auroc_of - resampled[other].auroc_of
+        rows.append(ResultRow(name, AUROC_RESAMPLED, gap.value, *_ends(resampled_gap, gap.value, -1.0)))
     a, b = resampled[one], resampled[other]
     for metric, value, values in (
         ("macro_f1", a.macro_f1 - b.macro_f1, a.macro_f1_of - b.macro_f1_of),
         ("balanced_accuracy", a.accuracy - b.accuracy, a.accuracy_of - b.accuracy_of),
     ):
-        rows.append(ResultRow(name, metric, value, *(interval(values, value) or (None, None))))
+        rows.append(ResultRow(name, metric, value, *_ends(values, value, -1.0)))
     gap = _brier(truth, repeats, one) - _brier(truth, repeats, other)
     rows.append(ResultRow(name, "brier", gap.value, *gap.interval()))
     return rows
+
+
+def _ends(resampled: Real, value: float, least: float) -> tuple[float | None, float | None]:
+    """Return the interval of a score that lies in least..1; none where no resample differs from another.
+
+    Of scores of 1 the bootstrap draws nothing but 1: an interval without a width would be wrong.
+    """
+    known = resampled[np.isfinite(resampled)]
+    found = interval(resampled, value) if known.size and np.ptp(known) > 0 else None
+    return (None, None) if found is None else (max(found[0], least), min(found[1], 1.0))
