@@ -16,6 +16,7 @@ from reddino.smears.failures import Failures
 from reddino.smears.findings import Finding
 from reddino.smears.manifest import Manifest
 from reddino.smears.manifest_columns import NUMBER_COLUMNS
+from reddino.smears.slides.companions import without_companions
 from reddino.smears.slides.names import ZARR
 from reddino.smears.suffixes import PICTURE_SUFFIXES, why_unread
 
@@ -134,8 +135,7 @@ def natural_key(path: str) -> tuple[list[tuple[int, str]], str]:
 def find_files(folder: str | Path, suffixes: tuple[str, ...], failures: Failures | None = None) -> list[Path]:
     """Find all files below `folder` with one of `suffixes` (any case), in natural order.
 
-    What starts with a dot is
-    skipped.
+    What starts with a dot, and pictures that are parts of a slide among the files, are skipped.
 
     Args:
         folder: to search, with the folders in it.
@@ -150,6 +150,7 @@ def find_files(folder: str | Path, suffixes: tuple[str, ...], failures: Failures
     if not folder.is_dir():
         raise RedDinoError(f"{folder}: there is no such folder")
     found = [path for path in _walk(folder, suffixes, failures) if path.suffix.lower() in suffixes]
+    found = without_companions(found)
     return sorted(found, key=lambda path: natural_key(path.relative_to(folder).as_posix()))
 
 
