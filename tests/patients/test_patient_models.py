@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 from sklearn.decomposition import PCA
-from sklearn.metrics import roc_auc_score
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss, roc_auc_score
 
 from reddino.patients.attention import (
     AttentionSettings,
@@ -19,8 +20,16 @@ from reddino.patients.bags import Bags
 from reddino.patients.choices import OptionalModel
 from reddino.patients.clinical_columns import read_column
 from reddino.patients.features import ClinicalFeatures, PictureFeatures, patient_pictures
-from reddino.patients.linear_head import cross_fit, inner_folds, probabilities
-from reddino.patients.models import BOTH, CLINICAL, PICTURE, WITHOUT_CLINICAL, WITHOUT_PICTURE, predict_fold
+from reddino.patients.linear_head import STRENGTHS, cross_fit, inner_folds, probabilities
+from reddino.patients.models import (
+    BOTH,
+    CLINICAL,
+    PICTURE,
+    WITHOUT_CLINICAL,
+    WITHOUT_PICTURE,
+    Columns,
+    predict_fold,
+)
 from reddino.patients.set_transformer import SetTransformer
 from reddino.smears.row_places import RowPlace
 
@@ -93,6 +102,28 @@ def test_cross_fit__gives_each_training_patient_the_logit_of_a_model_that_did_no
     assert seen > 0.75  # it learns noise by heart
     assert roc_auc_score(noise[train], fitted.logits[:, 0]) < 0.65  # and cannot tell it of others
     assert sorted(np.concatenate([held for _, held in folds]).tolist()) == train.tolist()
+
+
+@pytest.mark.parametrize(("classes", "width"), [(2, 6), (3, 6), (2, 100)])
+def test_cross_fit__is_scikit_learns_logistic_regression_with_the_penalty_of_least_log_loss(
+    classes: int, width: int
+) -> None:
+    rng = np.random.default_rng(classes)
+    values, train = rng.normal(size=(90, width)), np.arange(90)
+    truth = (values[:, :classes] + rng.normal(size=(90, classes))).argmax(axis=1)
+    folds = inner_folds(truth, train, 0)
+    found = cross_fit(Columns(values), truth, train, folds)
+    losses = {}
+    for strength in STRENGTHS:
+        probability = LogisticRegression(C=strength, max_iter=5000, tol=1e-8)
+        held_out = np.zeros((90, classes))
+        for fitting, others in folds:
+            held_out[others] = probability.fit(values[fitting], truth[fitting]).predict_proba(values[others])
+        losses[strength] = log_loss(truth, held_out)
+    assert found.model.strength == min(losses, key=lambda one: losses[one])
+    expected = LogisticRegression(C=found.model.strength, max_iter=5000, tol=1e-8).fit(values, truth)
+    assert found.model.weights == pytest.approx(expected.coef_, abs=0.01)
+    assert found.model.bias == pytest.approx(expected.intercept_, abs=0.01)
 
 
 @pytest.mark.parametrize("classes", [2, 3])
