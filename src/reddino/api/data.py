@@ -24,6 +24,7 @@ from reddino.smears.manifest_file import FORMATS
 from reddino.smears.opening import Data, open_data
 from reddino.smears.readers import READERS
 from reddino.smears.readers.subfolders import with_subfolders
+from reddino.smears.share import Share
 from reddino.synthetic.cohort_files import write_cohort
 from reddino.synthetic.whole_slide.slide_file import SlideSettings, write_slide
 from reddino.synthetic.write import write_smears
@@ -147,6 +148,7 @@ def cells(
     out: str | Path,
     *,
     subfolders: Subfolders = "auto",
+    share: str | None = None,
     failures: Failures | None = None,
     progress: Advance | None = None,
 ) -> Manifest:
@@ -156,6 +158,7 @@ def cells(
         data: a manifest, its file, a folder of images, or whole slides.
         out: the manifest to write, .csv or .parquet.
         subfolders: what those of a folder of images stand for; `auto`: what their names look like.
+        share: in which part of the data cells are found, such as '3/8' (`reddino.smears.share`); None: all.
         failures: takes the images that cannot be read or show no red cell.
         progress: called with images done and images in all.
 
@@ -164,6 +167,8 @@ def cells(
     """
     failures = Failures() if failures is None else failures
     opened = open_data(data, failures, subfolders=subfolders)
+    if share is not None:
+        opened = Share.parse(share).select(opened)
     # Beside the manifest until that is written: the same command continues a survey that was stopped.
     folder = Path(out).with_name(f".{Path(out).name}.survey")
     found = find_all_cells(opened, folder=folder, failures=failures, progress=progress)

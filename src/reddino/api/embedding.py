@@ -39,6 +39,7 @@ from reddino.smears.failures import Failures
 from reddino.smears.gather import require_no_url
 from reddino.smears.manifest import Manifest
 from reddino.smears.opening import Data, open_data
+from reddino.smears.share import Share
 from reddino.views.choices import Scale, Unit, ViewKind
 from reddino.views.scales import view_diameters
 from reddino.views.spec import make_view
@@ -69,6 +70,7 @@ def embed(
     cells_from: From = "all",
     kinds: bool = False,
     subfolders: Subfolders = "auto",
+    share: str | None = None,
     batch_size: int = 64,
     image_size: int | None = None,
     device: str = "auto",
@@ -111,6 +113,7 @@ def embed(
         cells_from: with `find_cells`: take cells from `all` squares, the `usable` ones, in which nothing is
             out of focus, covered or empty, or the `monolayer`.
         subfolders: what those of a folder of images stand for; `auto`: what their names look like.
+        share: which part of the data is embedded, such as '3/8' (`reddino.smears.share`); None: all.
         kinds: read which cells are red cells at all, in the columns `kind` and `kind_probability`; views must
             have their usual side, 1.6 diameters.
         batch_size: views that the network gets at once.
@@ -145,6 +148,8 @@ def embed(
     mention_findings([opened], notice)
     if find_cells and opened.is_cell().any():
         raise RedDinoError("the manifest lists cells already: leave --find-cells (find_cells) out")
+    if share is not None:
+        opened = Share.parse(share).select(opened)
     surveyed = find_cells and (cells is not None or cells_from != "all" or has_regions(opened))
     if not find_cells and (cells is not None or cells_from != "all"):
         raise RedDinoError("cells are chosen among those that are found: add --find-cells (find_cells)")

@@ -247,7 +247,14 @@ def slide(
 
 
 @app.command
-def cells(data: Path, /, *, out: Path = Path("cells.csv"), subfolders: Subfolders = "auto") -> None:
+def cells(
+    data: Path,
+    /,
+    *,
+    out: Path = Path("cells.csv"),
+    subfolders: Subfolders = "auto",
+    share: str | None = None,
+) -> None:
     """Find the red cells in every image, by classical segmentation.
 
     Images that cannot be read, or show no red cell, are listed in OUT's failures file.
@@ -256,10 +263,14 @@ def cells(data: Path, /, *, out: Path = Path("cells.csv"), subfolders: Subfolder
         data: a manifest, or a folder of images.
         out: the manifest to write, with one row per cell and its image's cell diameter.
         subfolders: what those of a folder of images stand for; auto goes by their names, and prints it.
+        share: in which part of the data cells are found, such as 3/8: the third of eight runs of whole slides
+            or of pictures; for the jobs of an array. Several manifests can be embedded together.
     """
     failures = reddino.Failures()
     with progress_bar("images") as progress:
-        found = reddino.cells(data, out, subfolders=subfolders, failures=failures, progress=progress)
+        found = reddino.cells(
+            data, out, subfolders=subfolders, share=share, failures=failures, progress=progress
+        )
     show_tables([source_table(found)])
     _report_failures(failures, out)
     print_line(f"{out}: {counted(len(found), 'cell')} in {counted(len(found.images()[0]), 'image')}")

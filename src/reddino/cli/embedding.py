@@ -57,6 +57,7 @@ def embed(
     mask_centre: float = 0.0,
     stain: Stain = "none",
     subfolders: Subfolders = "auto",
+    share: str | None = None,
     ray: Annotated[
         list[str] | None,
         Parameter(consume_multiple=(0, 1), negative_iterable="", show_default=False),
@@ -99,6 +100,8 @@ def embed(
         mask_centre: diameter of a disc filled at each centre, in cell diameters (a control: 1.2); 0: none.
         stain: bring the colours of each picture to one Romanowsky stain before views are cut from it.
         subfolders: what those of a folder of images stand for; auto goes by their names, and prints it.
+        share: which part of the data this pass embeds, such as 3/8: the third of eight runs of whole slides
+            or of pictures; for the jobs of an array, whose tables `reddino table merge` joins.
         ray: embed on a Ray cluster: that of the address which follows (auto, HOST:PORT, ray://HOST:PORT), or
             one that is started on this machine; DATA stand before it.
         ray_workers: processes that embed there; one a GPU or one a group of four cores, if not given.
@@ -138,6 +141,7 @@ def embed(
             mask_centre=mask_centre,
             stain=stain,
             subfolders=subfolders,
+            share=share,
             ray=(ray[0] if ray else True) if ray is not None else False,
             ray_workers=ray_workers,
             failures=failures,
