@@ -18,13 +18,15 @@ from reddino.foundations.errors import RedDinoError
 from reddino.regions.slide_cells import find_all_cells
 from reddino.smears.choices import Subfolders
 from reddino.smears.failures import Failures
-from reddino.smears.findings import write_findings
+from reddino.smears.findings import Finding, write_findings
 from reddino.smears.manifest import Manifest, read_manifest, with_groups, write_manifest
 from reddino.smears.manifest_file import FORMATS
 from reddino.smears.opening import Data, open_data
 from reddino.smears.readers import READERS
 from reddino.smears.readers.subfolders import with_subfolders
 from reddino.smears.share import Share
+from reddino.smears.slides.expanding import with_slides
+from reddino.smears.windows import WINDOW, with_windows
 from reddino.synthetic.cohort_files import write_cohort
 from reddino.synthetic.whole_slide.slide_file import SlideSettings, write_slide
 from reddino.synthetic.write import write_smears
@@ -38,6 +40,7 @@ def manifest(
     *,
     groups: str | Path | None = None,
     subfolders: Subfolders | None = None,
+    window: tuple[float, float] | None = None,
     failures: Failures | None = None,
     **options: Any,
 ) -> Manifest:
@@ -50,6 +53,8 @@ def manifest(
         groups: CSV with the columns `group` and `path`, to fill the column `group` from.
         subfolders: for the layout `folder`: what its subfolders stand for; None: what their names look like,
             or nothing where `source`, `slide` or `patient` is given.
+        window: percentiles of the samples of each source that become black and white, such as (0.1, 99.9),
+            for pictures of more than 8 bits (`reddino.smears.windows`); None: all values of their depth.
         failures: collects annotations that make no sense and are left out; without it they raise.
         options: what the layout's reader takes, such as `source`, `slide` or `patient`; None is not given.
 
@@ -75,8 +80,12 @@ def manifest(
         result = with_subfolders(result, Path(folder), how)
     if groups is not None:
         result = with_groups(result, groups)
+    measured: tuple[Finding, ...] = ()
+    if window is not None:
+        result = with_windows(with_slides(result, failures), *window)
+        measured = tuple(one for one in result.findings if one.kind == WINDOW)
     write_manifest(result, out)
-    return replace(result, findings=inspect_rows(result))
+    return replace(result, findings=(*measured, *inspect_rows(result)))
 
 
 def check(

@@ -35,6 +35,7 @@ def manifest(
     sources: Path | None = None,
     groups: Path | None = None,
     subfolders: Subfolders | None = None,
+    window: tuple[float, float] | None = None,
 ) -> None:
     """Turn a collection of smear images into a manifest.
 
@@ -56,12 +57,21 @@ def manifest(
         sources: CSV with the columns slide and source (elsafty).
         groups: CSV with the columns group and path: images that show the same place.
         subfolders: what those of a folder stand for (folder); by their names, if not given.
+        window: two percentiles of the samples of each source that become black and white, such as 0.1 99.9,
+            for pictures of more than 8 bits; all values of their depth, if not given.
     """
     failures = reddino.Failures()
     options = {"source": source, "slide": slide, "patient": patient, "names": names, "sources": sources}
     options |= {"label": label, "boxes_on": boxes_on}
     made = reddino.manifest(
-        layout, folder, out, groups=groups, subfolders=subfolders, failures=failures, **options
+        layout,
+        folder,
+        out,
+        groups=groups,
+        subfolders=subfolders,
+        window=window,
+        failures=failures,
+        **options,
     )
     if made.findings:
         show_tables([findings_table(made.findings, OUT.width)])

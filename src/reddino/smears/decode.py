@@ -23,7 +23,7 @@ from reddino.smears.formats.focus import ALL_PLANES
 from reddino.smears.formats.jpeg import decode_jpeg, jpeg_bytes_per_pixel
 from reddino.smears.formats.limits import MAX_PIXELS, require_memory
 from reddino.smears.formats.reasons import reasons
-from reddino.smears.formats.samples import Samples, as_rgb, eight_bits, upright
+from reddino.smears.formats.samples import Levels, Samples, as_rgb, eight_bits, upright
 from reddino.smears.formats.window import Window
 from reddino.smears.shards import open_shard, read_member, split_member
 from reddino.smears.slides import pictures as parts
@@ -75,6 +75,8 @@ def decode_image(
     bit_depth: int | None = None,
     plane: int | None = None,
     grey_channel: int | None = None,
+    black_level: int | None = None,
+    white_level: int | None = None,
 ) -> NDArray[np.uint8]:
     """Decode a PNG, JPEG, BMP, TIFF or WebP file, whatever its suffix, or a part of a microscope file.
 
@@ -92,6 +94,8 @@ def decode_image(
         plane: number of the focus plane, from 1; -1: the sharpest parts of all; None: the sharpest.
         grey_channel: number, from 1, of the channel of a microscope file that is taken as grey; None: its
             colours.
+        black_level: sample of more than 8 bits that becomes 0, with those below it; None: as of the depth.
+        white_level: sample that becomes 255, with those above it; one window is that of a whole source.
 
     Returns:
         (H, W, 3) uint8 RGB, contiguous.
@@ -102,11 +106,15 @@ def decode_image(
     """
     path = Path(path)
     part = split_slide(path)
+    scale = _Scale.of(path, bit_depth, black_level, white_level)
     if part is not None:
-        return parts.part_pixels(part, max_pixels, bit_depth=bit_depth, plane=plane, channel=grey_channel)
+        depth, levels = scale.bit_depth, scale.levels
+        return parts.part_pixels(
+            part, max_pixels, bit_depth=depth, plane=plane, channel=grey_channel, levels=levels
+        )
     parts.require_no_channel(path, grey_channel)
     with reasons(path), _open_file(path) as file:
-        return _decode(path, file, max_pixels, bit_depth, plane)
+        return _decode(path, file, max_pixels, scale, plane)
 
 
 def decode_bytes(
@@ -117,6 +125,8 @@ def decode_bytes(
     bit_depth: int | None = None,
     plane: int | None = None,
     grey_channel: int | None = None,
+    black_level: int | None = None,
+    white_level: int | None = None,
 ) -> NDArray[np.uint8]:
     """Decode the bytes of an image file as `decode_image` does; errors call it `name`."""
     path = Path(name)
@@ -124,7 +134,7 @@ def decode_bytes(
     with reasons(path), io.BytesIO(data) as file:
         if not data:
             raise ImageError(path, "the file is empty")
-        return _decode(path, file, max_pixels, bit_depth, plane)
+        return _decode(path, file, max_pixels, _Scale.of(path, bit_depth, black_level, white_level), plane)
 
 
 def image_size(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
@@ -215,24 +225,49 @@ def sharpest_plane(path: str | Path, grey_channel: int | None = None) -> int:
         return tiff.sharpest_plane(path, file, tiff.read_tiff_header(path, file, MAX_PIXELS))
 
 
+@dataclass(frozen=True)
+class _Scale:
+    """How samples of more than 8 bits are brought to 8: by a depth, or by a window."""
+
+    bit_depth: int | None
+    levels: Levels | None
+
+    @classmethod
+    def of(
+        cls, path: Path, bit_depth: int | None, black_level: int | None, white_level: int | None
+    ) -> _Scale:
+        """Return it; one level alone, or one that is not below the other, is no window."""
+        if black_level is None and white_level is None:
+            return cls(bit_depth, None)
+        if black_level is None or white_level is None or not black_level < white_level:
+            raise ImageError(path, "needs a black_level and a white_level above it, or neither")
+        return cls(bit_depth, Levels(black_level, white_level))
+
+    def rgb(self, path: Path, samples: Samples) -> NDArray[np.uint8]:
+        """Return (H, W, 3) uint8 RGB of the samples of a PNG or TIFF."""
+        if self.levels is None:
+            _require_depth(path, samples, self.bit_depth)
+        return as_rgb(path, samples, self.bit_depth, self.levels)
+
+
 def _decode(
-    path: Path, file: IO[bytes], max_pixels: int, bit_depth: int | None, plane: int | None
+    path: Path, file: IO[bytes], max_pixels: int, scale: _Scale, plane: int | None
 ) -> NDArray[np.uint8]:
     kind = _kind(path, file)
     if plane not in (None, ALL_PLANES, 1) and kind != "TIFF":
         raise ImageError(path, f"has 1 plane and no plane {plane}")
+    if scale.levels is not None and kind not in ("PNG", "TIFF"):
+        raise ImageError(path, "has 8-bit samples; leave its black_level and white_level empty")
     if kind == "JPEG":
         pixels, orientation = _jpeg(path, file, max_pixels)
     elif kind == "PNG":
         samples, orientation = _png_samples(path, file, max_pixels)
-        _require_depth(path, samples, bit_depth)
-        pixels = as_rgb(path, samples, bit_depth)
+        pixels = scale.rgb(path, samples)
     elif kind == "TIFF":
         header = tiff.read_tiff_header(path, file, max_pixels)
         orientation = header.layout.orientation
         samples = tiff.decode_tiff(path, file, header, plane)
-        _require_depth(path, samples, bit_depth)
-        pixels = as_rgb(path, samples, bit_depth)
+        pixels = scale.rgb(path, samples)
     elif kind == "WebP":
         data = file.read()
         found = webp.read_webp_header(path, data)

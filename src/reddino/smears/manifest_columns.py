@@ -17,13 +17,14 @@ from reddino.smears.manifest_values import Column, read_numbers, read_texts
 from reddino.smears.row_places import RowPlace
 from reddino.smears.spelling import name_key
 
-__all__ = ["COLUMNS", "ID_COLUMNS", "NUMBER_COLUMNS", "READING_COLUMNS", "conform"]
+__all__ = ["COLUMNS", "ID_COLUMNS", "LEVEL_COLUMNS", "NUMBER_COLUMNS", "READING_COLUMNS", "conform"]
 
 COLUMNS = ("path", "source", "slide", "patient", "group", "x", "y", "w", "h", "label", "cell_diameter")
 #: How a picture is read, where it is no ordinary one: bits that count in its 16-bit samples, its focus plane
-#: (from 1; -1: the sharpest parts of all), and the channel that is taken as grey. A manifest has them only
-#: where they are given or were found.
-READING_COLUMNS = ("bit_depth", "plane", "grey_channel")
+#: (from 1; -1: the sharpest parts of all), the channel that is taken as grey, and the samples that become
+#: black and white. A manifest has them only where they are given or were found.
+LEVEL_COLUMNS = ("black_level", "white_level")
+READING_COLUMNS = ("bit_depth", "plane", "grey_channel", *LEVEL_COLUMNS)
 NUMBER_COLUMNS = ("x", "y", "w", "h", "cell_diameter", *READING_COLUMNS)
 ID_COLUMNS = ("source", "slide", "patient", "group")
 
@@ -140,7 +141,9 @@ def _check_rules(columns: Mapping[str, Column], raw: Mapping[str, Column], place
 
 def _reading_rules(number: Mapping[str, NDArray[np.float64]]) -> Iterator[tuple[str, NDArray[np.bool_], str]]:
     """Check the columns on how a picture is read, where a manifest has them."""
-    for name, lowest, highest in (("bit_depth", 8, 32), ("plane", 1, 100_000), ("grey_channel", 1, 1000)):
+    bounds = (("bit_depth", 8, 32), ("plane", 1, 100_000), ("grey_channel", 1, 1000))
+    levels = (("black_level", 0, 2**32 - 2), ("white_level", 1, 2**32 - 1))
+    for name, lowest, highest in (*bounds, *levels):
         if name in number:
             value = np.nan_to_num(number[name], nan=lowest)
             broken = (value < lowest) | (value > highest) | (value % 1 != 0)
@@ -148,3 +151,7 @@ def _reading_rules(number: Mapping[str, NDArray[np.float64]]) -> Iterator[tuple[
             if stacked:
                 broken &= value != ALL_PLANES
             yield name, broken, f"must be a whole number from {lowest} to {highest}{stacked}"
+    black, white = (number.get(name, np.full_like(number["x"], np.nan)) for name, *_ in levels)
+    alone = "must be given together with black_level, or left empty"
+    yield "white_level", np.isnan(black) != np.isnan(white), alone
+    yield "white_level", np.nan_to_num(white - black, nan=1.0) <= 0, "must be above its black_level"

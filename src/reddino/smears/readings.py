@@ -18,7 +18,7 @@ from reddino.smears.decode import ImageError, PictureHeader, read_header, sharpe
 from reddino.smears.findings import Finding
 from reddino.smears.formats.samples import robust_highest, smallest_depth
 from reddino.smears.manifest import Manifest
-from reddino.smears.manifest_columns import READING_COLUMNS
+from reddino.smears.manifest_columns import LEVEL_COLUMNS, READING_COLUMNS
 from reddino.smears.page_checks import pages_passed_over
 from reddino.smears.suffixes import PLAIN_SUFFIXES
 
@@ -189,6 +189,8 @@ def _depths(manifest: Manifest, pictures: list[_Picture], planes: Numbers) -> tu
             by_source.setdefault(picture.source, []).append(picture)
     for source, deep in by_source.items():
         numbers = [picture.number for picture in deep]
+        if _has_window(manifest, source, numbers):
+            continue
         given = sorted({depths[number] for number in numbers if not np.isnan(depths[number])})
         if len(given) > 1:
             raise RedDinoError(
@@ -203,6 +205,23 @@ def _depths(manifest: Manifest, pictures: list[_Picture], planes: Numbers) -> tu
         if depth is not None:
             depths[numbers] = depth
     return depths, findings
+
+
+def _has_window(manifest: Manifest, source: str, numbers: list[int]) -> bool:
+    """Return whether the 16-bit images (by number) of a source are read by a window, which is one for all.
+
+    Raises:
+        RedDinoError: they have several, or some have one and others have none.
+    """
+    black, white = (np.nan_to_num(_given(manifest, name), nan=-1) for name in LEVEL_COLUMNS)
+    windows = sorted(set(zip(black[numbers].tolist(), white[numbers].tolist(), strict=True)))
+    if len(windows) > 1:
+        first, other = ("none" if low < 0 else f"{low:g} to {high:g}" for low, high in windows[:2])
+        raise RedDinoError(
+            f"source '{source}' has several windows in the manifest (black_level to white_level: {first}; "
+            f"{other}): a source has one; give each camera a source of its own"
+        )
+    return windows[0][0] >= 0
 
 
 def _own_depth(

@@ -36,19 +36,33 @@ class Samples:
     white_is_zero: bool = False
 
 
-def as_rgb(path: Path, samples: Samples, bit_depth: int | None) -> NDArray[np.uint8]:
+@dataclass(frozen=True)
+class Levels:
+    """A window of samples: `black` and what is below becomes 0, `white` and what is above becomes 255."""
+
+    black: int
+    white: int
+
+
+def as_rgb(
+    path: Path, samples: Samples, bit_depth: int | None, levels: Levels | None = None
+) -> NDArray[np.uint8]:
     """Scale samples to (H, W, 3) uint8 RGB.
 
     Args:
         path: the file, for the error.
         samples: of it.
         bit_depth: bits that count in a 16- or 32-bit sample; None: what the file states, else 16.
+        levels: the window of its source, in place of a depth; None: all values of the depth.
 
     Raises:
-        ImageError: more than one in a hundred samples lies above the depth, or 32-bit samples have none.
+        ImageError: more than one in a hundred samples lies above the depth, 32-bit samples have none, or the
+            picture is one of 8 bits, whose values a window of deeper ones does not fit.
     """
     values = samples.values
-    if values.dtype == np.uint8 and samples.bits == 8:
+    if levels is not None:
+        scaled = _within(path, samples, levels)
+    elif values.dtype == np.uint8 and samples.bits == 8:
         scaled = 255 - values if samples.white_is_zero else values
     else:
         depth = _depth(path, samples, bit_depth)
@@ -61,6 +75,23 @@ def as_rgb(path: Path, samples: Samples, bit_depth: int | None) -> NDArray[np.ui
                 "for its source",
             )
     return np.repeat(scaled[:, :, None], 3, axis=2) if scaled.ndim == 2 else scaled
+
+
+def _within(path: Path, samples: Samples, levels: Levels) -> NDArray[np.uint8]:
+    """Scale samples by a window."""
+    if samples.bits <= 8:
+        raise ImageError(
+            path,
+            "has 8-bit samples, and its manifest gives the black_level and white_level of deeper ones; leave "
+            "both empty for it",
+        )
+    scale = 255.0 / (levels.white - levels.black)
+    scaled = np.empty(samples.values.shape, np.uint8)
+    for block, target in zip(_blocks(samples.values), _blocks(scaled), strict=True):
+        # In float64, whose subtraction is exact for all samples of 32 bits.
+        bright = np.rint(np.clip((block.astype(np.float64) - levels.black) * scale, 0.0, 255.0))
+        target[:] = 255 - bright if samples.white_is_zero else bright
+    return scaled
 
 
 def _depth(path: Path, samples: Samples, bit_depth: int | None) -> int:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from reddino.smears.failures import ImageError
 from reddino.smears.formats.focus import ALL_PLANES, focus_stack, sharpness
 from reddino.smears.formats.limits import MAX_PIXELS, require_memory
-from reddino.smears.formats.samples import Samples, as_rgb
+from reddino.smears.formats.samples import Levels, Samples, as_rgb
 
 #: A rectangle in pixels of a level: left, top, width, height.
 Rectangle = tuple[int, int, int, int]
@@ -82,6 +82,7 @@ class SlideReader(ABC):
         plane: int | None = None,
         bit_depth: int | None = None,
         channel: int | None = None,
+        levels: Levels | None = None,
     ) -> NDArray[np.uint8]:
         """Read a rectangle of a level.
 
@@ -94,6 +95,7 @@ class SlideReader(ABC):
             plane: focus plane, from 1; -1: the sharpest parts of all; None: the sharpest.
             bit_depth: bits that count in a 16-bit sample; None: what the file states, else 16.
             channel: number, from 1, of the grey channel that is taken; None: the colours.
+            levels: samples that become black and white; None: those of the depth.
 
         Returns:
             (h, w, 3) uint8 RGB, contiguous; white (or the scanner's background) where nothing was scanned.
@@ -102,7 +104,7 @@ class SlideReader(ABC):
             ImageError: the rectangle leaves the level or is too large, or the file is damaged.
         """
         samples = self.read_samples(x, y, w, h, level=level, plane=plane, channel=channel)
-        return np.ascontiguousarray(as_rgb(self.path, samples, bit_depth))
+        return np.ascontiguousarray(as_rgb(self.path, samples, bit_depth, levels))
 
     def read_samples(
         self,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from reddino.smears.failures import ImageError
 from reddino.smears.formats.limits import require_memory
-from reddino.smears.formats.samples import Samples
+from reddino.smears.formats.samples import Levels, Samples
 from reddino.smears.slides.interface import Rectangle, SlideReader
 from reddino.smears.slides.names import SEPARATOR, SLIDE_SUFFIXES, TIFF, SlidePart
 from reddino.smears.slides.opening import opened
@@ -20,12 +20,18 @@ if TYPE_CHECKING:
 
 
 def part_pixels(
-    part: SlidePart, max_pixels: int, *, bit_depth: int | None, plane: int | None, channel: int | None
+    part: SlidePart,
+    max_pixels: int,
+    *,
+    bit_depth: int | None,
+    plane: int | None,
+    channel: int | None,
+    levels: Levels | None,
 ) -> NDArray[np.uint8]:
     """Read a part as (H, W, 3) uint8 RGB; arguments and errors as of `decode_image`."""
     with _opened(part) as (reader, (x, y, w, h)):
         require_memory(Path(str(part)), w, h, 4, max_pixels)
-        return reader.read(x, y, w, h, plane=plane, bit_depth=bit_depth, channel=channel)
+        return reader.read(x, y, w, h, plane=plane, bit_depth=bit_depth, channel=channel, levels=levels)
 
 
 def part_samples(part: SlidePart, plane: int | None, channel: int | None) -> Samples:
