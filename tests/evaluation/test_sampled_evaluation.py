@@ -25,7 +25,7 @@ from reddino.evaluation.leaks import groups_of
 from reddino.evaluation.protocol import predict_table
 from reddino.evaluation.question import Question
 from reddino.evaluation.sampling import draw_rows
-from reddino.evaluation.table_columns import read_columns
+from reddino.evaluation.table_columns import question_columns
 from reddino.evaluation.table_inputs import read_tables
 from reddino.foundations.errors import RedDinoError
 
@@ -104,7 +104,7 @@ def test_evaluate__past_the_size_a_sample_is_drawn_unasked(
 
 
 def test_choose_rows__same_seed_same_sample(tmp_path: Path) -> None:
-    columns = read_columns(open_table(store(tmp_path / "t", uneven())), QUICK)
+    columns = question_columns(open_table(store(tmp_path / "t", uneven())), QUICK)
     one, same, other = (
         choose_rows(columns, QUICK.model_copy(update={"seed": seed}), dim=6, rows=200).rows
         for seed in (5, 5, 6)
@@ -115,7 +115,7 @@ def test_choose_rows__same_seed_same_sample(tmp_path: Path) -> None:
 
 def test_choose_rows__rare_classes_are_kept_and_others_keep_their_proportion(tmp_path: Path) -> None:
     emb = uneven()
-    columns = read_columns(open_table(store(tmp_path / "t", emb)), QUICK)
+    columns = question_columns(open_table(store(tmp_path / "t", emb)), QUICK)
     chosen = choose_rows(columns, QUICK, dim=6, rows=300)
     assert chosen.sample is not None
     counts = chosen.sample.by_class

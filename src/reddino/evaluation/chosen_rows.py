@@ -66,7 +66,7 @@ def choose_rows(
     """Choose the rows that a question is evaluated on, without reading a vector.
 
     Args:
-        columns: what `read_columns` found of a table.
+        columns: what `question_columns` read of a table.
         question: its labels, groups and protocol; its seed is that of the sample.
         dim: length of the vectors.
         rows: at most; None: all whose vectors take MOST_BYTES, or SAMPLE_ROWS of more.

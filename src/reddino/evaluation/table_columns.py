@@ -1,7 +1,8 @@
-"""The columns of a table that a question reads, with each combination of their values held once."""
+"""Columns of a table on disk, with each combination of their values held once."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ Codes = npt.NDArray[np.int32]
 
 @dataclass(frozen=True)
 class TableColumns:
-    """What a question reads of the rows of a table, without their vectors.
+    """Some columns of a table, without its vectors.
 
     The cells of a picture share their picture, slide, patient and often their label, so that these are few
     combinations of values, and memory holds 4 bytes a row. Where each row is a picture of its own, there are
@@ -50,16 +51,31 @@ class TableColumns:
         return Manifest(self.combined.table.select(names), Path())
 
 
-def read_columns(table: TableOnDisk, question: Question) -> TableColumns:
-    """Read the columns that a question needs, a row group at a time.
+def question_columns(table: TableOnDisk, question: Question) -> TableColumns:
+    """Read the columns that a question needs.
 
     Raises:
         RedDinoError: the table has no column of the labels or of the groups.
     """
     needed = [question.label, *([question.group_by] if question.group_by else [])]
+    others = (AT_BORDER, question.source_column, question.split_column)
+    return read_columns(table, needed, others)
+
+
+def read_columns(table: TableOnDisk, needed: Sequence[str], others: Sequence[str] = ()) -> TableColumns:
+    """Read what says which rows belong together, and further columns, a row group at a time.
+
+    Args:
+        table: on disk.
+        needed: columns that it must have.
+        others: that are read where it has them.
+
+    Raises:
+        RedDinoError: it lacks one that is needed.
+    """
     table.require_columns(needed)
-    others = ("path", *IDENTITIES, "source", AT_BORDER, question.source_column, question.split_column)
-    names = [name for name in dict.fromkeys([*others, *needed]) if name in table.schema.names]
+    wanted = dict.fromkeys(["path", *IDENTITIES, "source", *others, *needed])
+    names = [name for name in wanted if name in table.schema.names]
     known: dict[tuple[Any, ...], int] = {}
     of_row = np.empty(len(table), np.int32)
     with stage("reading the columns") as advance:

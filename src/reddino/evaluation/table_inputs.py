@@ -12,7 +12,7 @@ from reddino.embedding.table import read_embeddings
 from reddino.embedding.table_on_disk import TableOnDisk, open_table
 from reddino.evaluation.chosen_rows import ChosenRows, choose_rows, fits, read_rows
 from reddino.evaluation.question import Question
-from reddino.evaluation.table_columns import read_columns
+from reddino.evaluation.table_columns import question_columns
 from reddino.foundations.errors import RedDinoError
 from reddino.smears.column_names import AT_BORDER
 from reddino.smears.manifest import Manifest
@@ -66,7 +66,7 @@ def read_tables(folders: Mapping[str, Path], question: Question, rows: int | Non
     _require_same_length(opened)
     # Which cells a border cuts, one of the tables may tell for all.
     telling = [table for table in opened.values() if AT_BORDER in table.schema.names]
-    columns = read_columns([*telling, *opened.values()][0], question)
+    columns = question_columns([*telling, *opened.values()][0], question)
     chosen = choose_rows(columns, question, dim=dim, rows=rows)
     read = {name: read_rows(table, chosen.rows) for name, table in opened.items()}
     return TableInputs(read, columns.manifest(), Chosen(chosen, opened))
