@@ -1,4 +1,4 @@
-"""The memory and time of evaluate, explore and the start of a review on a table that memory does not hold.
+"""The memory and time of evaluate, explore, report and the cells of a review on a table beyond memory.
 
 The table is that of `benchmarks/search.py`: a mixture of 1,000 clusters, 384 numbers of float16, with labels,
 fields and slides; labels are those of the clusters. It is written once. Each step is a process of its own,
@@ -43,7 +43,48 @@ def evaluate(folder: Path, sample: int | None) -> dict[str, Any]:
     }
 
 
-STEPS: dict[str, Any] = {"evaluate": evaluate}
+def explore(folder: Path, sample: int | None) -> dict[str, Any]:
+    """Fit a map on a sample, and place all rows on it."""
+    import reddino
+
+    out = folder / "_explored"
+    overview = reddino.explore(folder, out, rows=sample, formats=("png",))
+    assert overview.sample is not None, "all rows fit: lower --sample"
+    return {
+        "fitted on": len(overview.table),
+        "of": overview.sample.of,
+        "MB of map.parquet": round((out / "map.parquet").stat().st_size / 1e6, 1),
+    }
+
+
+def report(folder: Path, sample: int | None) -> dict[str, Any]:
+    """Write the page of a sample, with principal components for a map."""
+    import reddino
+
+    page = reddino.report(folder, folder / "_report.html", rows=sample, method="pca")
+    return {"MB of the page": round(page.stat().st_size / 1e6, 1)}
+
+
+def review(folder: Path, sample: int | None) -> dict[str, Any]:
+    """Hold the cells as a review does, and seek those like one of them; `sample` is of no use here."""
+    from reddino.embedding.table_on_disk import open_table
+    from reddino.reviewing.pool import Pool
+
+    table = open_table(folder)
+    started = time.perf_counter()
+    pool = Pool.of_table(table)
+    held = time.perf_counter() - started
+    pool.nearest([0], 240)
+    started = time.perf_counter()
+    pool.nearest([len(table) // 2], 240)
+    return {
+        "seconds to hold the cells": round(held, 1),
+        "seconds for the cells like one": round(time.perf_counter() - started, 2),
+        "MB of the components": round(pool.features.nbytes / 1e6),
+    }
+
+
+STEPS: dict[str, Any] = {"evaluate": evaluate, "explore": explore, "report": report, "review": review}
 
 
 def step(name: str, folder: Path, sample: int | None) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def test_nearest__among_some_are_the_nearest_of_these() -> None:
 def test_of_table__equals_the_pool_of_vectors_in_memory(tmp_path: Path) -> None:
     write_stored(tmp_path, images=40, dim=12, dtype="float16")
     stored = open_table(tmp_path)
-    streamed = Pool.of_table(stored, stored.without_vectors())
+    streamed = Pool.of_table(stored)
     whole = Cells.of(read_embeddings(tmp_path)).pool()
     np.testing.assert_allclose(streamed.features, whole.features, atol=1e-5)
     np.testing.assert_allclose(streamed.projection.axes, whole.projection.axes, atol=1e-6)
@@ -120,7 +120,7 @@ def test_of_table__refuses_vectors_that_are_not_finite(
     # The row with it is none of those that the components are found on.
     monkeypatch.setattr("reddino.reviewing.pool.drawn_rows", lambda rows, most=0: np.arange(50))
     with pytest.raises(RedDinoError, match=r"100\.png"):
-        Pool.of_table(stored, stored.without_vectors())
+        Pool.of_table(stored)
 
 
 def test_labelled__of_answers_knows_counts_and_what_is_open() -> None:

@@ -89,7 +89,7 @@ def open_session(folder: Path, database: str | None = None, **options: Any) -> R
     for name in ("red", "blue"):
         opened.add_class(name, reader="ada")
     pictures = CellPictures(read, folder / "images")
-    return ReviewSession(read, Pool.of_table(stored, read), opened, pictures, ReviewOptions(**given))
+    return ReviewSession(read, Pool.of_table(stored), opened, pictures, ReviewOptions(**given))
 
 
 def door(port: int = 5056, **options: Any) -> Door:

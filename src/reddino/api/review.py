@@ -109,7 +109,7 @@ def review(
     for one in _names(classes):
         opened.add_class(one, reader=name)
     with stage("preparing the cells"):
-        pool = Pool.of_table(stored, read, group_by=group_by, join_sources=join_sources)
+        pool = Pool.of_table(stored, group_by=group_by, join_sources=join_sources)
         warn_of_parted(read, pool.groups, group_by)
         options = ReviewOptions(
             folder.name,

@@ -115,7 +115,6 @@ class Pool:
     def of_table(
         cls,
         table: TableOnDisk,
-        rows: Embeddings,
         *,
         group_by: str | None = None,
         join_sources: Collection[str] = (),
@@ -124,7 +123,6 @@ class Pool:
 
         Args:
             table: with a row for each cell.
-            rows: its columns.
             group_by: column of the groups; None: rows of one image, group, slide or patient.
             join_sources: columns whose values mean the same under every source.
 
@@ -133,8 +131,8 @@ class Pool:
         """
         projection = find_projection(table.take_vectors(drawn_rows(len(table))))
         features = np.empty((len(table), len(projection.offset)), dtype=np.float32)
-        for block in table.blocks(vectors=True):
-            require_finite(Embeddings(block.vectors, rows.table.slice(block.start, len(block)), rows.meta))
+        for block in table.blocks(["path"], vectors=True):
+            require_finite(Embeddings(block.vectors, block.columns, table.meta))
             own = slice(block.start, block.start + len(block))
             features[own] = projection.of(block.vectors.astype(np.float32, copy=False))
         columns = read_columns(table, [group_by] if group_by is not None else [])
