@@ -17,8 +17,10 @@ import reddino
 from reddino import cli
 from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.table_on_disk import open_table
-from reddino.evaluation import chosen_rows, table_neighbours
+from reddino.evaluation import chosen_rows
+from reddino.evaluation.choices import Classifier
 from reddino.evaluation.chosen_rows import choose_rows
+from reddino.evaluation.classifiers import NEIGHBOURS
 from reddino.evaluation.compare import compare_tables
 from reddino.evaluation.few_shot import spread_over_groups
 from reddino.evaluation.leaks import groups_of
@@ -177,7 +179,8 @@ def test_neighbour_loss__is_against_scikit_learns_neighbours_among_all_cells(
     tmp_path: Path, *, cosine: bool
 ) -> None:
     emb = uneven()
-    names = ("cosine 1-NN", "cosine 20-NN") if cosine else ("1-NN", "20-NN")
+    plain: tuple[Classifier, ...] = ("1-NN", "20-NN")
+    names: tuple[Classifier, ...] = ("cosine 1-NN", "cosine 20-NN") if cosine else plain
     question = Question(resamples=0, classifiers=names)
     inputs = read_tables({"t": store(tmp_path / "t", emb)}, question, rows=300)
     assert inputs.chosen is not None
@@ -191,7 +194,7 @@ def test_neighbour_loss__is_against_scikit_learns_neighbours_among_all_cells(
         for split in predictions.plan.splits:
             tested = rows[np.concatenate([own for _, own in split.tests])]
             train = ~np.isin(groups, groups[tested])
-            model = KNeighborsClassifier(table_neighbours.NEIGHBOURS[one.classifier], algorithm="brute")
+            model = KNeighborsClassifier(NEIGHBOURS[one.classifier], algorithm="brute")
             model.set_params(metric="cosine" if cosine else "euclidean")
             model.fit(emb.vectors[train], truth[train])
             right += int((model.predict(emb.vectors[tested]) == truth[tested]).sum())

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from reddino.checks.notice import Notice, mention_findings
 from reddino.embedding.embeddings import Embeddings
+from reddino.embedding.table import read_embeddings
 from reddino.evaluation.compare import compare_tables
 from reddino.evaluation.paper_table import FAMILY, paper_grid
 from reddino.evaluation.question import Question
@@ -80,7 +81,11 @@ class Embedder:
     watch: Watch
     notice: Notice | None = None
 
-    def table(self, title: str, task: Task, manifest: Manifest, model: str) -> Path:
+    def table(self, title: str, task: Task, manifest: Manifest, model: str) -> Embeddings:
+        """Return the table of one model on the data of a task, as `made`."""
+        return read_embeddings(self.made(title, task, manifest, model))
+
+    def made(self, title: str, task: Task, manifest: Manifest, model: str) -> Path:
         """Return the folder of the table of one model on the data of a task.
 
         An earlier table in its place is taken if its metadata agree; another one is refused.
@@ -143,7 +148,7 @@ def run_tasks(
     results: list[Result] = []
     of_task: dict[str, list[Result]] = {}
     for title, task in tasks.tasks.items():
-        folders = {model: embedder.table(title, task, manifests[title], model) for model in models}
+        folders = {model: embedder.made(title, task, manifests[title], model) for model in models}
         questions = task.questions(title)
         # They differ in shots alone, so that one choice of rows is that of all.
         inputs = read_tables(folders, next(iter(questions.values())), rows)

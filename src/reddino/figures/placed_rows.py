@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ from reddino.foundations.atomic import atomic_path
 from reddino.foundations.parquet import parquet_writer
 from reddino.foundations.stages import stage
 from reddino.smears.column_names import log_renamed, written_names
+
+log = logging.getLogger(__name__)
 
 Indices = npt.NDArray[np.int64]
 
@@ -69,10 +72,13 @@ def save_all_rows(table: TableOnDisk, fitted: FittedMap, path: Path, provenance:
     notes = {"reddino": json.dumps({"embedding": dict(table.meta), "provenance": dict(provenance)})}
     with atomic_path(path) as partial, stage("placing all rows on the map") as advance:
         writer: pq.ParquetWriter | None = None
+        lost = 0
         try:
             for block in table.blocks(table.schema.names, vectors=True):
                 written = block.columns.rename_columns(list(names.values()))
-                for name, values in _placed(block, fitted, table.meta).items():
+                placed = _placed(block, fitted, table.meta)
+                lost += int((~np.isfinite(placed[X] + placed[Y])).sum())
+                for name, values in placed.items():
                     written = written.append_column(name, pa.array(values))
                 written = written.replace_schema_metadata(notes)
                 writer = writer or parquet_writer(partial, written.schema)
@@ -81,6 +87,8 @@ def save_all_rows(table: TableOnDisk, fitted: FittedMap, path: Path, provenance:
         finally:
             if writer is not None:
                 writer.close()
+    if lost:
+        log.warning("UMAP found no finite place for %d of %d rows of '%s'", lost, len(table), path)
 
 
 def _placed(block: Block, fitted: FittedMap, meta: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:

@@ -63,13 +63,11 @@ def layout(vectors: Vectors, method: Method, seed: int = 0) -> MapLayout:
     if method == "umap":
         with stage("laying out the map (UMAP)"):
             made = fit_umap(vectors[equal.first], seed=seed)
-        points, place = made.points, made.place
-        if not np.isfinite(points).all():
-            method = "pca"
-            notes.append("UMAP found no finite place for some vectors: the map shows principal components")
-    if method == "pca":
-        points, place = _components_of(vectors, equal)
-    return MapLayout(points[equal.group], method, tuple(notes), place)
+        if np.isfinite(made.points).all():
+            return MapLayout(made.points[equal.group], method, tuple(notes), made.place)
+        notes.append("UMAP found no finite place for some vectors: the map shows principal components")
+    points, place = _components_of(vectors, equal)
+    return MapLayout(points[equal.group], "pca", tuple(notes), place)
 
 
 def _components_of(vectors: Vectors, equal: EqualVectors) -> tuple[Points, Callable[[Vectors], Points]]:
