@@ -16,7 +16,7 @@ from reddino.reviewing.learning import (
     held_out_score,
     stopped_helping,
 )
-from reddino.reviewing.pool import Cells, Labelled
+from reddino.reviewing.pool import CellVectors, Labelled
 
 
 def test_probe__equals_scikit_learn_on_the_components() -> None:
@@ -58,7 +58,7 @@ def test_held_out__never_learns_from_the_group_that_it_scores() -> None:
     groups = np.repeat(np.arange(60), 8)
     classes = draw.integers(2, size=60)[groups]
     vectors = (draw.normal(size=(60, 12))[groups] * 5 + draw.normal(size=(480, 12)) * 0.1).astype(np.float32)
-    pool = Cells(vectors, groups, groups).pool()
+    pool = CellVectors(vectors, groups, groups).pool()
     found = held_out_score(pool, Labelled(np.arange(480), classes.astype(np.int64), ("a", "b")))
     assert found.macro_f1 is not None and found.low is not None and found.high is not None
     assert found.macro_f1 < 0.7 and found.low < found.macro_f1 < found.high

@@ -14,7 +14,7 @@ from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.table import read_embeddings
 from reddino.embedding.table_on_disk import open_table
 from reddino.foundations.errors import RedDinoError
-from reddino.reviewing.pool import Cells, Labelled, Pool
+from reddino.reviewing.pool import CellVectors, Labelled, Pool
 
 
 def test_pool__of_a_table_takes_pictures_as_fields_and_the_named_column_as_groups() -> None:
@@ -28,11 +28,11 @@ def test_pool__of_a_table_takes_pictures_as_fields_and_the_named_column_as_group
         }
     )
     emb = Embeddings(np.eye(4, 8, dtype=np.float32), table, {})
-    pool = Cells.of(emb, group_by="slide").pool()
+    pool = CellVectors.of(emb, group_by="slide").pool()
     assert pool.fields.tolist() == [0, 0, 1, 2] and pool.groups.tolist() == [0, 0, 0, 1]
     assert list(pool.sources) == ["lab"] * 4
     with pytest.raises(RedDinoError, match="no column 'ward'"):
-        Cells.of(emb, group_by="ward")
+        CellVectors.of(emb, group_by="ward")
 
 
 def test_features__are_principal_components_of_unit_size_in_any_chunk(
@@ -52,7 +52,7 @@ def test_features__ignore_the_scale_of_a_number_and_numbers_that_never_change() 
     pool = cells.pool()
     scaled = cells.vectors * np.float32(10.0) ** np.linspace(-2, 2, 12, dtype=np.float32)
     constant = np.concatenate([scaled, np.full((len(pool), 1), 7, np.float32)], axis=1)
-    other = Cells(constant, pool.fields, pool.groups).pool()
+    other = CellVectors(constant, pool.fields, pool.groups).pool()
     far, same = (np.linalg.norm(one.features[0] - one.features[1:50], axis=1) for one in (pool, other))
     # A further component of zeros makes the unit smaller by a constant factor.
     np.testing.assert_allclose(same / far, np.full(49, (same / far).mean()), rtol=2e-3)
@@ -63,7 +63,7 @@ def test_strangeness__is_high_for_far_cells_and_measured_within_a_source() -> No
     pool = cells.pool()
     assert np.median(pool.strangeness) == pytest.approx(1)
     assert pool.strangeness[classes == 3].min() > np.quantile(pool.strangeness, 0.9)
-    two = Cells(
+    two = CellVectors(
         np.concatenate([cells.vectors, cells.vectors + 40]),
         np.tile(pool.fields, 2),
         np.tile(pool.groups, 2),
@@ -75,9 +75,9 @@ def test_strangeness__is_high_for_far_cells_and_measured_within_a_source() -> No
 
 def test_strangeness__of_one_cell_or_of_equal_ones_is_ordinary() -> None:
     place = np.zeros(1, np.int64)
-    assert Cells(np.ones((1, 4), np.float32), place, place).pool().strangeness.tolist() == [1.0]
+    assert CellVectors(np.ones((1, 4), np.float32), place, place).pool().strangeness.tolist() == [1.0]
     many = np.zeros(20, np.int64)
-    assert Cells(np.ones((20, 4), np.float32), many, many).pool().strangeness.tolist() == [1.0] * 20
+    assert CellVectors(np.ones((20, 4), np.float32), many, many).pool().strangeness.tolist() == [1.0] * 20
 
 
 def test_nearest__equals_brute_force_and_leaves_the_given_rows_out() -> None:
@@ -102,7 +102,7 @@ def test_of_table__equals_the_pool_of_vectors_in_memory(tmp_path: Path) -> None:
     write_stored(tmp_path, images=40, dim=12, dtype="float16")
     stored = open_table(tmp_path)
     streamed = Pool.of_table(stored)
-    whole = Cells.of(read_embeddings(tmp_path)).pool()
+    whole = CellVectors.of(read_embeddings(tmp_path)).pool()
     np.testing.assert_allclose(streamed.features, whole.features, atol=1e-5)
     np.testing.assert_allclose(streamed.projection.axes, whole.projection.axes, atol=1e-6)
     np.testing.assert_allclose(streamed.strangeness, whole.strangeness, rtol=1e-4)
@@ -136,7 +136,7 @@ def test_labelled__of_answers_knows_counts_and_what_is_open() -> None:
 
 def test_only__keeps_everything_of_some_cells(tmp_path: Path) -> None:
     cells, _ = clustered_cells()
-    cells = Cells(cells.vectors, cells.fields, cells.groups, [str(row) for row in range(len(cells))])
+    cells = CellVectors(cells.vectors, cells.fields, cells.groups, [str(row) for row in range(len(cells))])
     some = cells.only(np.arange(len(cells)) % 2 == 1)
     assert some.sources[:2] == ["1", "3"] and some.fields.tolist() == cells.fields[1::2].tolist()
     assert len(some) == len(cells) // 2

@@ -10,7 +10,7 @@ from reddino.foundations.errors import RedDinoError
 from reddino.reviewing import simulate as module
 from reddino.reviewing.choices import Strategy
 from reddino.reviewing.learning import fit_probe
-from reddino.reviewing.pool import Cells, Labelled, Numbers, Pool
+from reddino.reviewing.pool import CellVectors, Labelled, Numbers, Pool
 from reddino.reviewing.simulate import simulate
 
 
@@ -81,10 +81,10 @@ def test_simulate__never_shows_a_tested_group(monkeypatch: pytest.MonkeyPatch) -
 
 def test_simulate__two_groups_test_each_other_and_one_is_refused() -> None:
     cells, classes = clustered_cells()
-    two = Cells(cells.vectors, cells.fields, cells.fields % 2)
+    two = CellVectors(cells.vectors, cells.fields, cells.fields % 2)
     first, second = module._tested(two, 2)
     assert set(two.groups[first].tolist()) | set(two.groups[second].tolist()) == {0, 1}
-    one = Cells(cells.vectors, cells.fields, np.zeros(len(cells), np.int64))
+    one = CellVectors(cells.vectors, cells.fields, np.zeros(len(cells), np.int64))
     with pytest.raises(RedDinoError, match="a simulation needs two groups"):
         simulate(one, labels_of(classes), ["random"])
 

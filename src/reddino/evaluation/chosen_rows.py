@@ -12,7 +12,7 @@ from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.table_on_disk import TableOnDisk
 from reddino.evaluation.question import Question
 from reddino.evaluation.row_facts import NONE, RowFacts, gather_facts
-from reddino.evaluation.sampling import Sample, draw_rows, least_rows
+from reddino.evaluation.sampling import DrawnSample, draw_rows, least_rows
 from reddino.evaluation.table_columns import TableColumns
 from reddino.foundations.errors import RedDinoError
 
@@ -38,7 +38,7 @@ class ChosenRows:
     rows: Indices
     facts: RowFacts
     left_out: int
-    sample: Sample | None
+    sample: DrawnSample | None
 
     @property
     def groups(self) -> list[str]:
@@ -92,7 +92,7 @@ def read_rows(table: TableOnDisk, rows: Indices) -> Embeddings:
     return Embeddings(vectors, table.take(rows), dict(table.meta), read_copies(table.folder))
 
 
-def _drawn(facts: RowFacts, question: Question, rows: int) -> tuple[Indices, Sample]:
+def _drawn(facts: RowFacts, question: Question, rows: int) -> tuple[Indices, DrawnSample]:
     """Draw rows of those that take part, each class (of each side) in its proportion."""
     sides = int(facts.side_of.max(initial=0)) + 1
     strata = np.where(facts.class_of == NONE, NONE, facts.class_of * sides + facts.side_of)
@@ -103,7 +103,7 @@ def _drawn(facts: RowFacts, question: Question, rows: int) -> tuple[Indices, Sam
         )
     groups = facts.group_of[facts.combination]
     drawn = draw_rows(strata[facts.combination], groups, rows, question.seed)
-    return drawn, Sample(
+    return drawn, DrawnSample(
         rows=len(drawn),
         of=int((facts.class_of[facts.combination] != NONE).sum()),
         groups=len(np.unique(groups[drawn])),

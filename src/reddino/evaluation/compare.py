@@ -12,7 +12,7 @@ from reddino.embedding.embeddings import Embeddings
 from reddino.evaluation.protocol import Mask, TablePredictions, predict_table, summarise
 from reddino.evaluation.question import Question
 from reddino.evaluation.results import Result
-from reddino.evaluation.table_inputs import Chosen
+from reddino.evaluation.table_inputs import ChosenTables
 from reddino.evaluation.table_neighbours import with_neighbour_loss
 
 SEEN_PART = "sources seen in pretraining"
@@ -20,7 +20,7 @@ OTHER_PART = "sources not seen in pretraining, as far as is known"
 
 
 def compare_tables(
-    tables: Mapping[str, Embeddings], question: Question, task: str = "", chosen: Chosen | None = None
+    tables: Mapping[str, Embeddings], question: Question, task: str = "", chosen: ChosenTables | None = None
 ) -> list[Result]:
     """Evaluate one question on the tables of several models.
 
@@ -49,7 +49,9 @@ def compare_tables(
     ]
 
 
-def _predicted(name: str, table: Embeddings, question: Question, chosen: Chosen | None) -> TablePredictions:
+def _predicted(
+    name: str, table: Embeddings, question: Question, chosen: ChosenTables | None
+) -> TablePredictions:
     if chosen is None:
         return predict_table(table, question)
     found = predict_table(table, question, chosen.rows)

@@ -23,9 +23,9 @@ from reddino.evaluation.intervals import (
     resampled_scores,
 )
 from reddino.evaluation.metrics import Classes, confusion_matrix, largest_class, score
-from reddino.evaluation.question import Kept, Question, SplitPlan, plan_splits
+from reddino.evaluation.question import KeptTogether, Question, SplitPlan, plan_splits
 from reddino.evaluation.results import CHANCE, FoldResult, Result
-from reddino.evaluation.sampling import Sample
+from reddino.evaluation.sampling import DrawnSample
 from reddino.evaluation.splits import Rows, Split, untested_classes
 from reddino.evaluation.taking_part import cut_notes, labelled_and_cut
 from reddino.foundations.counting import counted
@@ -69,7 +69,7 @@ class TablePredictions:
     tests: tuple[Tested, ...]
     notes: tuple[str, ...]
     at_border: int = 0
-    sample: Sample | None = None
+    sample: DrawnSample | None = None
 
 
 def evaluate_table(
@@ -142,7 +142,7 @@ def _planned(
     question: Question, labelled: Embeddings, labels: Sequence[str], cut: int, chosen: ChosenRows | None
 ) -> SplitPlan:
     """Return the splits; where they cannot be made, the error names the `cut` cells that are left out."""
-    kept = None if chosen is None else Kept(chosen.groups, chosen.apart)
+    kept = None if chosen is None else KeptTogether(chosen.groups, chosen.apart)
     try:
         return plan_splits(question, labelled, labels, kept)
     except RedDinoError as error:

@@ -101,7 +101,7 @@ class SplitPlan:
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptTogether:
     """What stays together, of rows that are a sample: joined by way of rows that were not drawn, too.
 
     Attributes:
@@ -114,7 +114,7 @@ class Kept:
 
 
 def plan_splits(
-    question: Question, emb: Embeddings, labels: Sequence[str], kept: Kept | None = None
+    question: Question, emb: Embeddings, labels: Sequence[str], kept: KeptTogether | None = None
 ) -> SplitPlan:
     """Return the splits of a question.
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from reddino.evaluation.intervals import interval
 from reddino.evaluation.metrics import METRICS, ClassScores, Real, Scores, class_table
-from reddino.evaluation.sampling import Sample
+from reddino.evaluation.sampling import DrawnSample
 
 CHANCE = "largest class"
 #: Columns of resampled scores.
@@ -86,7 +86,7 @@ class Result:
     embedding: Mapping[str, Any] = field(default_factory=dict)
     question: Mapping[str, Any] = field(default_factory=dict)
     at_border: int = 0
-    sample: Sample | None = None
+    sample: DrawnSample | None = None
 
     def mean(self, classifier: str) -> Scores:
         """Return each score averaged over the test sets."""

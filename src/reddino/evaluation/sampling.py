@@ -34,7 +34,7 @@ class NeighbourLoss:
 
 
 @dataclass(frozen=True)
-class Sample:
+class DrawnSample:
     """What was drawn of a table.
 
     Attributes:

@@ -19,7 +19,7 @@ from reddino.smears.manifest import Manifest
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ChosenTables:
     """Rows that were chosen of tables of the same cells.
 
     Attributes:
@@ -43,7 +43,7 @@ class TableInputs:
 
     tables: Mapping[str, Embeddings]
     manifest: Manifest
-    chosen: Chosen | None = None
+    chosen: ChosenTables | None = None
 
 
 def read_tables(folders: Mapping[str, Path], question: Question, rows: int | None = None) -> TableInputs:
@@ -69,7 +69,7 @@ def read_tables(folders: Mapping[str, Path], question: Question, rows: int | Non
     columns = question_columns([*telling, *opened.values()][0], question)
     chosen = choose_rows(columns, question, dim=dim, rows=rows)
     read = {name: read_rows(table, chosen.rows) for name, table in opened.items()}
-    return TableInputs(read, columns.manifest(), Chosen(chosen, opened))
+    return TableInputs(read, columns.manifest(), ChosenTables(chosen, opened))
 
 
 def _require_same_length(tables: Mapping[str, TableOnDisk]) -> None:

@@ -17,7 +17,7 @@ from reddino.evaluation.nearest import nearest
 from reddino.evaluation.protocol import Mask, TablePredictions, Tested
 from reddino.evaluation.question import SIDES_GIVEN, Question
 from reddino.evaluation.row_facts import NONE, RowFacts
-from reddino.evaluation.sampling import NeighbourLoss, Sample
+from reddino.evaluation.sampling import DrawnSample, NeighbourLoss
 from reddino.evaluation.splits import Split
 from reddino.foundations.stages import stage
 
@@ -74,7 +74,7 @@ def with_neighbour_loss(
     return replace(predictions, sample=sample, notes=_notes(predictions.notes, chosen.sample, sample))
 
 
-def _notes(notes: Sequence[str], before: Sample, after: Sample) -> tuple[str, ...]:
+def _notes(notes: Sequence[str], before: DrawnSample, after: DrawnSample) -> tuple[str, ...]:
     """Return notes with the sentences on a sample brought up to date."""
     return (*after.notes(), *notes[len(before.notes()) :])
 

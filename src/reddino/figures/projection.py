@@ -107,7 +107,7 @@ def _fit_pca(vectors: Vectors) -> tuple[Points, Callable[[Vectors], Points]]:
 
 
 @dataclass(frozen=True)
-class Reduction:
+class LinearReduction:
     """Principal components of vectors, or the centred vectors.
 
     Attributes:
@@ -133,14 +133,14 @@ def reduce_dimensions(vectors: Vectors, components: int = COMPONENTS) -> Vectors
     return find_reduction(vectors, components).of(vectors)
 
 
-def find_reduction(vectors: Vectors, components: int = COMPONENTS) -> Reduction:
+def find_reduction(vectors: Vectors, components: int = COMPONENTS) -> LinearReduction:
     """Return what `reduce_dimensions` does to vectors (n, d).
 
     Works in float64 sums over blocks, so that 240,000 vectors need little further memory.
     """
     mean = vectors.mean(axis=0, dtype=np.float64)
     if vectors.shape[1] <= components or len(vectors) <= components:
-        return Reduction(mean, None)
+        return LinearReduction(mean, None)
     covariance = np.zeros((vectors.shape[1], vectors.shape[1]))
     for block in _blocks(vectors):
         centred = block - mean
@@ -148,7 +148,7 @@ def find_reduction(vectors: Vectors, components: int = COMPONENTS) -> Reduction:
     basis = np.linalg.eigh(covariance)[1][:, ::-1][:, :components]
     # An eigenvector's sign is arbitrary: the largest entry is made positive, on every machine.
     basis *= np.sign(basis[np.abs(basis).argmax(axis=0), np.arange(components)])
-    return Reduction(mean, basis)
+    return LinearReduction(mean, basis)
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ class FittedUmap:
     """
 
     points: Points
-    reduction: Reduction
+    reduction: LinearReduction
     scale: float
     mapper: Any
 

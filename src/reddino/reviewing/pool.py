@@ -53,7 +53,7 @@ class Projection:
 
 
 @dataclass(frozen=True)
-class Cells:
+class CellVectors:
     """Cells with their vectors, of which a pool can be made.
 
     Attributes:
@@ -69,7 +69,7 @@ class Cells:
     @classmethod
     def of(
         cls, table: Embeddings, *, group_by: str | None = None, join_sources: Collection[str] = ()
-    ) -> Cells:
+    ) -> CellVectors:
         """Return the cells of an embedding table in memory; arguments as of `Pool.of_table`.
 
         Raises:
@@ -80,11 +80,11 @@ class Cells:
     def __len__(self) -> int:
         return len(self.vectors)
 
-    def only(self, kept: npt.NDArray[Any]) -> Cells:
+    def only(self, kept: npt.NDArray[Any]) -> CellVectors:
         """Return some of the cells: a boolean mask (n,) or row numbers."""
         rows = np.flatnonzero(kept) if kept.dtype == np.bool_ else kept
         sources = [self.sources[row] for row in rows.tolist()] if self.sources else ()
-        return Cells(self.vectors[rows], self.fields[rows], self.groups[rows], sources)
+        return CellVectors(self.vectors[rows], self.fields[rows], self.groups[rows], sources)
 
     def pool(self) -> Pool:
         """Return these cells as a pool."""

@@ -14,7 +14,7 @@ from reddino.foundations.errors import RedDinoError
 from reddino.foundations.stages import watched
 from reddino.reviewing.choices import Strategy
 from reddino.reviewing.learning import Probe, fit_probe
-from reddino.reviewing.pool import Cells, Labelled, Numbers, Pool
+from reddino.reviewing.pool import CellVectors, Labelled, Numbers, Pool
 from reddino.reviewing.ranking import rank
 
 #: Of the groups, one of so many parts is tested.
@@ -70,7 +70,7 @@ class Simulation:
 
 
 def simulate(
-    cells: Cells,
+    cells: CellVectors,
     labels: Sequence[str],
     strategies: Sequence[Strategy],
     *,
@@ -115,7 +115,7 @@ def simulate(
     return Simulation(tuple(steps), tuple(found), tuple(sought))
 
 
-def _tested(cells: Cells, seeds: int) -> Iterator[Numbers]:
+def _tested(cells: CellVectors, seeds: int) -> Iterator[Numbers]:
     """Yield the rows that each seed tests: parts of one deal of the groups, then of another."""
     groups = cells.groups.astype(str).tolist()
     known = len(set(groups))
