@@ -17,7 +17,7 @@ import reddino
 from reddino import cli
 from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.table_on_disk import open_table
-from reddino.evaluation import chosen_rows
+from reddino.evaluation import chosen_rows, table_neighbours
 from reddino.evaluation.choices import Classifier
 from reddino.evaluation.chosen_rows import choose_rows
 from reddino.evaluation.classifiers import NEIGHBOURS
@@ -174,14 +174,26 @@ def test_evaluate__sides_that_are_given_keep_their_patients_apart(tmp_path: Path
     assert found.queries == 200
 
 
-@pytest.mark.parametrize("cosine", [False, True])
+PLAIN: tuple[Classifier, ...] = ("1-NN", "20-NN")
+COSINE: tuple[Classifier, ...] = ("cosine 1-NN", "cosine 20-NN")
+
+
+@pytest.mark.parametrize(
+    ("options", "classifiers"),
+    [
+        ({}, PLAIN),
+        ({}, COSINE),
+        ({"protocol": "kfold"}, PLAIN),
+        ({"protocol": "cross-source"}, PLAIN),
+        ({"protocol": "leave-one-source-out"}, PLAIN),
+        ({"protocol": "fixed", "split_column": "source", "test_values": ("lab 2",)}, PLAIN),
+    ],
+)
 def test_neighbour_loss__is_against_scikit_learns_neighbours_among_all_cells(
-    tmp_path: Path, *, cosine: bool
+    tmp_path: Path, options: dict[str, Any], classifiers: tuple[Classifier, ...]
 ) -> None:
     emb = uneven()
-    plain: tuple[Classifier, ...] = ("1-NN", "20-NN")
-    names: tuple[Classifier, ...] = ("cosine 1-NN", "cosine 20-NN") if cosine else plain
-    question = Question(resamples=0, classifiers=names)
+    question = Question(resamples=0, classifiers=classifiers, **options)
     inputs = read_tables({"t": store(tmp_path / "t", emb)}, question, rows=300)
     assert inputs.chosen is not None
     (result,) = compare_tables(inputs.tables, question, "", inputs.chosen)
@@ -189,20 +201,37 @@ def test_neighbour_loss__is_against_scikit_learns_neighbours_among_all_cells(
     assert sample is not None
     predictions = predict_table(inputs.tables["t"], question, inputs.chosen.rows)
     truth, groups = np.asarray(emb.strings("label")), np.asarray(groups_of(emb))
+    sources = np.asarray(emb.strings("source"))
+    # With all tested cells as queries, or as many as are drawn.
+    total = sum(len(test.rows) for test in predictions.tests)
+    assert sample.queries == total <= table_neighbours.QUERIES
     for one in sample.neighbours:
-        right, of = 0, 0
+        right = []
         for split in predictions.plan.splits:
             tested = rows[np.concatenate([own for _, own in split.tests])]
-            train = ~np.isin(groups, groups[tested])
+            trained = rows[split.train]
+            if question.protocol == "grouped-kfold":
+                train = ~np.isin(groups, groups[tested])
+            elif question.protocol == "kfold":
+                train = ~np.isin(np.arange(len(emb)), tested)
+            else:
+                train = np.isin(sources, sources[trained])
+                assert not set(sources[train]) & set(sources[tested])
             model = KNeighborsClassifier(NEIGHBOURS[one.classifier], algorithm="brute")
-            model.set_params(metric="cosine" if cosine else "euclidean")
+            model.set_params(metric="cosine" if one.classifier.startswith("cosine") else "euclidean")
             model.fit(emb.vectors[train], truth[train])
-            right += int((model.predict(emb.vectors[tested]) == truth[tested]).sum())
-            of += len(tested)
-        assert of == sample.queries
-        assert one.in_table == pytest.approx(right / of)
+            right.append(model.predict(emb.vectors[tested]) == truth[tested])
+        assert one.in_table == pytest.approx(np.concatenate(right).mean())
         own = [test.predictions[one.classifier].predicted == test.truth for test in predictions.tests]
         assert one.in_sample == pytest.approx(np.concatenate(own).mean())
+
+
+def test_neighbour_loss__few_shots_lose_nothing_and_state_none(tmp_path: Path) -> None:
+    table = store(tmp_path / "t", uneven())
+    (result,) = reddino.evaluate(table, rows=300, protocol="few-shot", shots=[5], repeats=3, resamples=0)
+    assert result.sample is not None
+    assert (result.sample.queries, result.sample.neighbours) == (0, ())
+    assert not any("k-NN seeks" in note for note in result.notes)
 
 
 def test_neighbour_loss__of_stratified_folds_leaves_the_cell_itself_out(tmp_path: Path) -> None:
