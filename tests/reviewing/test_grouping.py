@@ -10,7 +10,7 @@ from review_tables import write_review_table
 
 from reddino.embedding.table import read_embeddings
 from reddino.reviewing.grouping import warn_of_parted
-from reddino.reviewing.pool import Pool
+from reddino.reviewing.pool import CellVectors
 
 
 @pytest.mark.parametrize(
@@ -27,5 +27,5 @@ def test_warn_of_parted__names_the_column_that_keeps_them_together(
 ) -> None:
     table = read_embeddings(write_review_table(tmp_path))
     with caplog.at_level(logging.WARNING, logger="reddino"):
-        warn_of_parted(table, Pool.of(table, group_by=group_by), group_by)
+        warn_of_parted(table, CellVectors.of(table, group_by=group_by).groups, group_by)
     assert caplog.text.count("part the cells") == (1 if said else 0) and said in caplog.text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from pools import NAMES, answers, clustered_pool
@@ -14,7 +16,7 @@ from reddino.reviewing.learning import (
     held_out_score,
     stopped_helping,
 )
-from reddino.reviewing.pool import Labelled, Pool
+from reddino.reviewing.pool import CellVectors, Labelled
 
 
 def test_probe__equals_scikit_learn_on_the_components() -> None:
@@ -26,8 +28,10 @@ def test_probe__equals_scikit_learn_on_the_components() -> None:
     model.fit(pool.features[:200], classes[:200])
     expected = model.predict_proba(pool.features)
     np.testing.assert_allclose(probe.of_features(pool.features), expected, atol=2e-3)
-    np.testing.assert_allclose(probe.probabilities(pool.vectors), expected, atol=2e-3)
-    assert (probe.probabilities(pool.vectors).argmax(axis=1) == classes).mean() > 0.95
+    likeliest, certainty = probe.likeliest(pool.features)
+    assert (likeliest == expected.argmax(axis=1)).mean() > 0.99
+    np.testing.assert_allclose(certainty, expected.max(axis=1), atol=2e-3)
+    assert (likeliest == classes).mean() > 0.95
 
 
 def test_probe__needs_two_classes_and_passes_over_those_without_a_label() -> None:
@@ -36,7 +40,7 @@ def test_probe__needs_two_classes_and_passes_over_those_without_a_label() -> Non
     assert fit_probe(pool, answers(classes, np.arange(0))) is None
     two = fit_probe(pool, answers(classes, np.flatnonzero(classes < 2)[:50]))
     assert two is not None
-    likely = two.probabilities(pool.vectors)
+    likely = two.of_features(pool.features)
     assert likely[:, 2:].max() < 1e-6 and likely.sum(axis=1) == pytest.approx(1, abs=1e-5)
 
 
@@ -44,7 +48,7 @@ def test_candidates__are_classes_of_few_cells_or_few_groups() -> None:
     pool, classes = clustered_pool()
     rows = np.concatenate([np.flatnonzero(classes < 2)[:120], np.flatnonzero(classes == 3)[:9]])
     assert candidates_only(pool, answers(classes, rows)) == ("target", "ring")
-    one_field = Pool(pool.vectors, pool.fields, np.where(classes == 0, 0, pool.groups))
+    one_field = replace(pool, groups=np.where(classes == 0, 0, pool.groups))
     assert "disc" in candidates_only(one_field, answers(classes, rows))
 
 
@@ -54,7 +58,7 @@ def test_held_out__never_learns_from_the_group_that_it_scores() -> None:
     groups = np.repeat(np.arange(60), 8)
     classes = draw.integers(2, size=60)[groups]
     vectors = (draw.normal(size=(60, 12))[groups] * 5 + draw.normal(size=(480, 12)) * 0.1).astype(np.float32)
-    pool = Pool(vectors, groups, groups)
+    pool = CellVectors(vectors, groups, groups).pool()
     found = held_out_score(pool, Labelled(np.arange(480), classes.astype(np.int64), ("a", "b")))
     assert found.macro_f1 is not None and found.low is not None and found.high is not None
     assert found.macro_f1 < 0.7 and found.low < found.macro_f1 < found.high

@@ -7,11 +7,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from pools import answers, clustered_pool
+from pools import answers, clustered_cells, clustered_pool
+from stored_tables import store, write_stored
 
 from reddino.embedding.embeddings import Embeddings
+from reddino.embedding.table import read_embeddings
+from reddino.embedding.table_on_disk import open_table
 from reddino.foundations.errors import RedDinoError
-from reddino.reviewing.pool import Labelled, Pool
+from reddino.reviewing.pool import CellVectors, Labelled, Pool
 
 
 def test_pool__of_a_table_takes_pictures_as_fields_and_the_named_column_as_groups() -> None:
@@ -25,53 +28,56 @@ def test_pool__of_a_table_takes_pictures_as_fields_and_the_named_column_as_group
         }
     )
     emb = Embeddings(np.eye(4, 8, dtype=np.float32), table, {})
-    pool = Pool.of(emb, group_by="slide")
+    pool = CellVectors.of(emb, group_by="slide").pool()
     assert pool.fields.tolist() == [0, 0, 1, 2] and pool.groups.tolist() == [0, 0, 0, 1]
     assert list(pool.sources) == ["lab"] * 4
     with pytest.raises(RedDinoError, match="no column 'ward'"):
-        Pool.of(emb, group_by="ward")
+        CellVectors.of(emb, group_by="ward")
 
 
 def test_features__are_principal_components_of_unit_size_in_any_chunk(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    pool, _ = clustered_pool()
+    cells, _ = clustered_cells()
+    pool = cells.pool()
     covariance = np.cov(pool.features.T)
     assert np.abs(covariance - np.diag(np.diag(covariance))).max() < 0.02
     assert (pool.features**2).mean() == pytest.approx(1, rel=0.02)
     monkeypatch.setattr("reddino.reviewing.pool.AT_ONCE", 100)
-    np.testing.assert_allclose(pool.projection.of(pool.vectors), pool.features, atol=1e-4)
+    np.testing.assert_allclose(pool.projection.of(cells.vectors), pool.features, atol=1e-4)
 
 
 def test_features__ignore_the_scale_of_a_number_and_numbers_that_never_change() -> None:
-    pool, _ = clustered_pool()
-    scaled = pool.vectors * np.float32(10.0) ** np.linspace(-2, 2, 12, dtype=np.float32)
+    cells, _ = clustered_cells()
+    pool = cells.pool()
+    scaled = cells.vectors * np.float32(10.0) ** np.linspace(-2, 2, 12, dtype=np.float32)
     constant = np.concatenate([scaled, np.full((len(pool), 1), 7, np.float32)], axis=1)
-    other = Pool(constant, pool.fields, pool.groups)
+    other = CellVectors(constant, pool.fields, pool.groups).pool()
     far, same = (np.linalg.norm(one.features[0] - one.features[1:50], axis=1) for one in (pool, other))
     # A further component of zeros makes the unit smaller by a constant factor.
     np.testing.assert_allclose(same / far, np.full(49, (same / far).mean()), rtol=2e-3)
 
 
 def test_strangeness__is_high_for_far_cells_and_measured_within_a_source() -> None:
-    pool, classes = clustered_pool()
+    cells, classes = clustered_cells()
+    pool = cells.pool()
     assert np.median(pool.strangeness) == pytest.approx(1)
     assert pool.strangeness[classes == 3].min() > np.quantile(pool.strangeness, 0.9)
-    two = Pool(
-        np.concatenate([pool.vectors, pool.vectors + 40]),
+    two = CellVectors(
+        np.concatenate([cells.vectors, cells.vectors + 40]),
         np.tile(pool.fields, 2),
         np.tile(pool.groups, 2),
         ["near"] * len(pool) + ["far"] * len(pool),
-    )
+    ).pool()
     assert np.median(two.strangeness[: len(pool)]) == pytest.approx(1, abs=0.01)
     assert np.median(two.strangeness[len(pool) :]) == pytest.approx(1, abs=0.01)
 
 
 def test_strangeness__of_one_cell_or_of_equal_ones_is_ordinary() -> None:
     place = np.zeros(1, np.int64)
-    assert Pool(np.ones((1, 4), np.float32), place, place).strangeness.tolist() == [1.0]
+    assert CellVectors(np.ones((1, 4), np.float32), place, place).pool().strangeness.tolist() == [1.0]
     many = np.zeros(20, np.int64)
-    assert Pool(np.ones((20, 4), np.float32), many, many).strangeness.tolist() == [1.0] * 20
+    assert CellVectors(np.ones((20, 4), np.float32), many, many).pool().strangeness.tolist() == [1.0] * 20
 
 
 def test_nearest__equals_brute_force_and_leaves_the_given_rows_out() -> None:
@@ -82,6 +88,39 @@ def test_nearest__equals_brute_force_and_leaves_the_given_rows_out() -> None:
     assert pool.nearest(given, 15).tolist() == np.argsort(far, kind="stable")[:15].tolist()
     assert len(pool.nearest(given, 10_000)) == len(pool) - 2
     assert pool.nearest(given, 0).tolist() == []
+
+
+def test_nearest__among_some_are_the_nearest_of_these() -> None:
+    pool, _ = clustered_pool()
+    among = np.arange(len(pool)) % 3 == 0
+    every = pool.nearest([3], len(pool))
+    assert pool.nearest([3], 9, among).tolist() == every[among[every]][:9].tolist()
+    assert pool.nearest([3], 9, np.zeros(len(pool), np.bool_)).tolist() == []
+
+
+def test_of_table__equals_the_pool_of_vectors_in_memory(tmp_path: Path) -> None:
+    write_stored(tmp_path, images=40, dim=12, dtype="float16")
+    stored = open_table(tmp_path)
+    streamed = Pool.of_table(stored)
+    whole = CellVectors.of(read_embeddings(tmp_path)).pool()
+    np.testing.assert_allclose(streamed.features, whole.features, atol=1e-5)
+    np.testing.assert_allclose(streamed.projection.axes, whole.projection.axes, atol=1e-6)
+    np.testing.assert_allclose(streamed.strangeness, whole.strangeness, rtol=1e-4)
+    for name in ("fields", "groups"):
+        assert getattr(streamed, name).tolist() == getattr(whole, name).tolist()
+    assert list(streamed.sources) == list(whole.sources)
+
+
+def test_of_table__refuses_vectors_that_are_not_finite(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emb = Embeddings(np.ones((130, 4), np.float32), pa.table({"path": [f"{n}.png" for n in range(130)]}), {})
+    emb.vectors[100, 2] = np.nan
+    stored = open_table(store(tmp_path, emb))
+    # The row with it is none of those that the components are found on.
+    monkeypatch.setattr("reddino.reviewing.pool.drawn_rows", lambda rows, most=0: np.arange(50))
+    with pytest.raises(RedDinoError, match=r"100\.png"):
+        Pool.of_table(stored)
 
 
 def test_labelled__of_answers_knows_counts_and_what_is_open() -> None:
@@ -96,8 +135,8 @@ def test_labelled__of_answers_knows_counts_and_what_is_open() -> None:
 
 
 def test_only__keeps_everything_of_some_cells(tmp_path: Path) -> None:
-    pool, _ = clustered_pool()
-    pool = Pool(pool.vectors, pool.fields, pool.groups, [str(row) for row in range(len(pool))])
-    some = pool.only(np.arange(len(pool)) % 2 == 1)
-    assert some.sources[:2] == ["1", "3"] and some.fields.tolist() == pool.fields[1::2].tolist()
-    assert len(some) == len(pool) // 2
+    cells, _ = clustered_cells()
+    cells = CellVectors(cells.vectors, cells.fields, cells.groups, [str(row) for row in range(len(cells))])
+    some = cells.only(np.arange(len(cells)) % 2 == 1)
+    assert some.sources[:2] == ["1", "3"] and some.fields.tolist() == cells.fields[1::2].tolist()
+    assert len(some) == len(cells) // 2

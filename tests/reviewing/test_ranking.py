@@ -9,7 +9,7 @@ from pools import NAMES, answers, clustered_pool
 from reddino.foundations.errors import RedDinoError
 from reddino.reviewing.choices import DESCRIPTIONS, STRATEGIES, Strategy
 from reddino.reviewing.learning import fit_probe
-from reddino.reviewing.pool import Labelled, Pool
+from reddino.reviewing.pool import CellVectors, Labelled
 from reddino.reviewing.ranking import rank
 
 
@@ -80,7 +80,7 @@ def test_rank__refuses_what_it_does_not_know() -> None:
 
 
 def test_rank__of_equal_cells_works() -> None:
-    pool = Pool(np.ones((50, 8), np.float32), np.arange(50) % 5, np.arange(50) % 5)
+    pool = CellVectors(np.ones((50, 8), np.float32), np.arange(50) % 5, np.arange(50) % 5).pool()
     labelled = answers(np.arange(50) % 2, np.arange(6))
     for strategy in STRATEGIES:
         assert len(rank(strategy, pool, labelled, count=10)) == 10

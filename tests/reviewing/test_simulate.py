@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from pools import NAMES, clustered_pool
+from pools import NAMES, clustered_cells
 
 from reddino.foundations.errors import RedDinoError
 from reddino.reviewing import simulate as module
 from reddino.reviewing.choices import Strategy
 from reddino.reviewing.learning import fit_probe
-from reddino.reviewing.pool import Labelled, Numbers, Pool
+from reddino.reviewing.pool import CellVectors, Labelled, Numbers, Pool
 from reddino.reviewing.simulate import simulate
 
 
@@ -19,8 +19,8 @@ def labels_of(classes: Numbers) -> list[str]:
 
 
 def test_simulate__has_a_step_for_each_strategy_seed_and_batch() -> None:
-    pool, classes = clustered_pool()
-    sim = simulate(pool, labels_of(classes), ["random", "default"], budget=50, batch=20, seeds=2)
+    cells, classes = clustered_cells()
+    sim = simulate(cells, labels_of(classes), ["random", "default"], budget=50, batch=20, seeds=2)
     assert [(one.strategy, one.seed, one.labels) for one in sim.steps] == [
         (strategy, seed, labels)
         for seed in (0, 1)
@@ -28,13 +28,13 @@ def test_simulate__has_a_step_for_each_strategy_seed_and_batch() -> None:
         for labels in (20, 40, 50)
     ]
     assert all(0 <= one.macro_f1 <= 1 for one in sim.steps)
-    again = simulate(pool, labels_of(classes), ["random", "default"], budget=50, batch=20, seeds=2)
+    again = simulate(cells, labels_of(classes), ["random", "default"], budget=50, batch=20, seeds=2)
     assert again == sim
 
 
 def test_simulate__finds_the_rare_class_earlier_than_random() -> None:
-    pool, classes = clustered_pool()
-    sim = simulate(pool, labels_of(classes), ["random", "default"], budget=100, batch=20, seeds=2)
+    cells, classes = clustered_cells()
+    sim = simulate(cells, labels_of(classes), ["random", "default"], budget=100, batch=20, seeds=2)
     rare = {(one.strategy, one.seed): one for one in sim.found if one.name == "ring"}
     for seed in (0, 1):
         own = rare["default", seed]
@@ -48,15 +48,15 @@ def test_simulate__finds_the_rare_class_earlier_than_random() -> None:
 
 
 def test_simulate__counts_when_the_first_and_the_tenth_were_labelled(monkeypatch: pytest.MonkeyPatch) -> None:
-    pool, classes = clustered_pool()
+    cells, classes = clustered_cells()
 
     def in_order(strategy: Strategy, pool: Pool, labelled: Labelled, *, count: int, **_: object) -> Numbers:
         return labelled.open_rows(pool)[:count]
 
     monkeypatch.setattr(module, "rank", in_order)
-    (tested, *_) = module._tested(pool, 1)
-    shown = np.setdiff1d(np.arange(len(pool)), tested)
-    sim = simulate(pool, labels_of(classes), ["random"], budget=60, batch=20, seeds=1)
+    (tested, *_) = module._tested(cells, 1)
+    shown = np.setdiff1d(np.arange(len(cells)), tested)
+    sim = simulate(cells, labels_of(classes), ["random"], budget=60, batch=20, seeds=1)
     for one in sim.found:
         places = np.flatnonzero(classes[shown[:60]] == NAMES.index(one.name)) + 1
         assert one.first == (places[0] if len(places) else None)
@@ -64,7 +64,7 @@ def test_simulate__counts_when_the_first_and_the_tenth_were_labelled(monkeypatch
 
 
 def test_simulate__never_shows_a_tested_group(monkeypatch: pytest.MonkeyPatch) -> None:
-    pool, classes = clustered_pool()
+    cells, classes = clustered_cells()
     seen: list[set[int]] = []
 
     def watched(asked: Pool, labelled: Labelled) -> object:
@@ -72,38 +72,38 @@ def test_simulate__never_shows_a_tested_group(monkeypatch: pytest.MonkeyPatch) -
         return fit_probe(asked, labelled)
 
     monkeypatch.setattr(module, "fit_probe", watched)
-    tested = [set(pool.groups[rows].tolist()) for rows in module._tested(pool, 3)]
-    simulate(pool, labels_of(classes), ["coverage"], budget=40, batch=20, seeds=3)
+    tested = [set(cells.groups[rows].tolist()) for rows in module._tested(cells, 3)]
+    simulate(cells, labels_of(classes), ["coverage"], budget=40, batch=20, seeds=3)
     for seed in range(3):
         assert not tested[seed] & (seen[2 * seed] | seen[2 * seed + 1])
-    assert set.union(*tested) == set(pool.groups.tolist())
+    assert set.union(*tested) == set(cells.groups.tolist())
 
 
 def test_simulate__two_groups_test_each_other_and_one_is_refused() -> None:
-    pool, classes = clustered_pool()
-    two = Pool(pool.vectors, pool.fields, pool.fields % 2)
+    cells, classes = clustered_cells()
+    two = CellVectors(cells.vectors, cells.fields, cells.fields % 2)
     first, second = module._tested(two, 2)
     assert set(two.groups[first].tolist()) | set(two.groups[second].tolist()) == {0, 1}
-    one = Pool(pool.vectors, pool.fields, np.zeros(len(pool), np.int64))
+    one = CellVectors(cells.vectors, cells.fields, np.zeros(len(cells), np.int64))
     with pytest.raises(RedDinoError, match="a simulation needs two groups"):
         simulate(one, labels_of(classes), ["random"])
 
 
 def test_simulate__ends_when_no_cell_is_left() -> None:
-    pool, classes = clustered_pool()
-    few = pool.only(np.arange(90))
+    cells, classes = clustered_cells()
+    few = cells.only(np.arange(90))
     sim = simulate(few, labels_of(classes[:90]), ["margin"], budget=500, batch=40, seeds=1)
     assert sim.steps[-1].labels == len(few) - len(next(module._tested(few, 1)))
 
 
 def test_simulate__looks_for_what_is_sought_and_refuses_what_is_no_class() -> None:
-    pool, classes = clustered_pool()
+    cells, classes = clustered_cells()
     tenths = []
     for sought in ((), ("target",)):
-        sim = simulate(pool, labels_of(classes), ["default"], sought=sought, budget=100, batch=20, seeds=2)
+        sim = simulate(cells, labels_of(classes), ["default"], sought=sought, budget=100, batch=20, seeds=2)
         assert sim.sought == sought
         labelled = [one for one in sim.found if one.name == "target"]
         tenths.append(np.mean([one.tenth or 1000 for one in labelled]))
     assert tenths[1] <= tenths[0]
     with pytest.raises(RedDinoError, match="no cell is labelled 'sickle', which is sought"):
-        simulate(pool, labels_of(classes), ["default"], sought=("sickle",))
+        simulate(cells, labels_of(classes), ["default"], sought=("sickle",))

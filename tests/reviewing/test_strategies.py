@@ -7,7 +7,7 @@ import pytest
 from pools import NAMES, SIZES, answers, clustered_pool
 from skactiveml.pool import ProbCover, TypiClust, uncertainty_scores
 
-from reddino.reviewing.pool import Numbers, Pool
+from reddino.reviewing.pool import CellVectors, Numbers
 from reddino.reviewing.strategies.coverage import coverage_first
 from reddino.reviewing.strategies.distances import nearest_of, squared, to_nearest
 from reddino.reviewing.strategies.diverse import spread_over_fields
@@ -50,7 +50,7 @@ def test_typical__takes_one_cell_of_each_open_cluster_as_scikit_activeml_does() 
     seen = np.array([70])
     labels = np.full(240, np.nan)
     labels[seen] = 1
-    pool = Pool(points, clusters, clusters)
+    pool = CellVectors(points, clusters, clusters).pool()
     rows = np.setdiff1d(np.arange(240), seen)
     ours = typical_first(pool.features, pool.strangeness, seen, rows, count=3, draw=draw())
     theirs = TypiClust(random_state=0).query(pool.features, labels, batch_size=3)

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from reddino.embedding.part_files import PartRecord
-from reddino.embedding.table import read_embeddings
+from reddino.embedding.table_on_disk import open_table
 from reddino.embedding.table_writer import TableWriter
 from reddino.reviewing.database import ReviewDatabase
 from reddino.reviewing.pool import Pool
@@ -80,7 +80,8 @@ def open_session(folder: Path, database: str | None = None, **options: Any) -> R
     table = folder / "table"
     if not table.is_dir():
         write_review_table(folder)
-    read = read_embeddings(table)
+    stored = open_table(table)
+    read = stored.without_vectors()
     opened = ReviewDatabase.open(
         database or folder / "review.sqlite", Manifest(read.manifest().table, folder / "images")
     )
@@ -88,7 +89,7 @@ def open_session(folder: Path, database: str | None = None, **options: Any) -> R
     for name in ("red", "blue"):
         opened.add_class(name, reader="ada")
     pictures = CellPictures(read, folder / "images")
-    return ReviewSession(read, Pool.of(read), opened, pictures, ReviewOptions(**given))
+    return ReviewSession(read, Pool.of_table(stored), opened, pictures, ReviewOptions(**given))
 
 
 def door(port: int = 5056, **options: Any) -> Door:

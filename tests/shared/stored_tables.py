@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.part_files import PartRecord
 from reddino.embedding.table_writer import TableWriter
 
@@ -72,3 +73,14 @@ def write_stored(
         record = PartRecord(start, min(start + 2, images), count, count)
         writer.write(record, columns.slice(some.start, count), stored[some])
     return stored.astype(np.float32)
+
+
+def store(folder: Path, emb: Embeddings, part_rows: int = 64) -> Path:
+    """Write a table in memory to a folder, an image a row, in parts; return the folder."""
+    meta = META | dict(emb.meta) | {"dim": emb.vectors.shape[1], "images": len(emb), "part_rows": part_rows}
+    writer = TableWriter(folder, meta, emb.table.schema)
+    for start in range(0, len(emb), part_rows):
+        stop = min(start + part_rows, len(emb))
+        record = PartRecord(start, stop, stop - start, stop - start)
+        writer.write(record, emb.table.slice(start, stop - start), emb.vectors[start:stop])
+    return folder

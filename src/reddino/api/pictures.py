@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,18 @@ from reddino.embedding.growth import picture_digests
 from reddino.embedding.kinds import KindReader, with_kinds
 from reddino.embedding.replaced_pictures import replaced_pictures
 from reddino.embedding.table import read_embeddings
+from reddino.embedding.table_on_disk import open_table
+from reddino.evaluation.chosen_rows import read_rows
 from reddino.figures.canvas import save_figure
 from reddino.figures.choices import Method
 from reddino.figures.lettering import Numbers, note_numbers
 from reddino.figures.map_patches import patch_encoder
+from reddino.figures.map_sample import sample_for_map
 from reddino.figures.overview import Overview
 from reddino.figures.page.measures import read_document
 from reddino.figures.page.table_report import table_report
 from reddino.figures.patches import patch_pictures
+from reddino.figures.placed_rows import save_all_rows
 from reddino.figures.prediction_file import SUFFIXES, PredictionFile, read_prediction_file
 from reddino.figures.run_report import is_run, run_report
 from reddino.foundations.atomic import write_text
@@ -54,6 +58,7 @@ def explore(
     formats: Sequence[str] = ("png", "pdf"),
     kinds: bool = False,
     predictions: str | Path | None = None,
+    rows: int | None = None,
 ) -> Overview:
     """Draw an embedding table: the map by class, patient and source, and sheets of pictures.
 
@@ -70,6 +75,12 @@ def explore(
         kinds: leave out white cells, platelets, clumps and artefacts, by the table's column `kind` or, where
             the vectors are those of reddino-tiny, by themselves.
         predictions: file (or folder) of `predict` on the same cells: a map by predicted class.
+        rows: that the map is fitted on and figures show, at most; of more, a sample is drawn by the seed,
+            which the figures state, and map.parquet has the other rows placed on the same map. None: all
+            whose vectors take 4 GB as float32, or 100,000 of more.
+
+    Returns:
+        The rows that the figures show.
 
     Raises:
         RedDinoError: no such table, column or images, or a format that is not known.
@@ -86,6 +97,7 @@ def explore(
         label=label,
         seed=seed,
         keep_border=keep_border,
+        rows=rows,
     )
     maps, numbers = overview.maps(), Numbers()
     for kind in formats:
@@ -93,7 +105,11 @@ def explore(
     for name, figure in overview.sheets().items():
         save_figure(figure, Path(out) / f"{name}.png", numbers=numbers)
     note_numbers(numbers, Path(out))
-    overview.save_columns(Path(out) / "map.parquet", _origin(overview))
+    if overview.fitted is None:
+        overview.save_columns(Path(out) / "map.parquet", _origin(overview))
+    else:
+        stored = open_table(table)
+        save_all_rows(stored, overview.fitted, Path(out) / "map.parquet", _origin(overview))
     return overview
 
 
@@ -152,6 +168,7 @@ def report(
     label: str = "label",
     keep_border: bool = False,
     seed: int = 0,
+    rows: int | None = None,
 ) -> Path:
     """Write a report of an embedding table or of a run as one HTML file that needs nothing else.
 
@@ -168,6 +185,7 @@ def report(
         label: column of the classes.
         keep_border: let cells that the border of their image cuts be outliers, neighbours and examples.
         seed: of the map, and of what is drawn at random.
+        rows: of a table that the page shows, at most, as of `explore`.
 
     Returns:
         The file.
@@ -187,6 +205,7 @@ def report(
             label=label != "label",
             keep_border=keep_border,
             seed=seed != 0,
+            rows=rows is not None,
         )
         write_text(target, run_report(folder, provenance()))
         return target
@@ -201,6 +220,7 @@ def report(
         label=label,
         seed=seed,
         keep_border=keep_border,
+        rows=rows,
     )
     page = table_report(
         overview,
@@ -234,8 +254,18 @@ def _overview(
     *,
     kinds: bool = False,
     predictions: str | Path | None = None,
+    rows: int | None = None,
     **options: Any,
 ) -> Overview:
+    if Path(table).is_dir() and (drawn := _drawn(table, images, rows, options)) is not None:
+        if kinds or predictions is not None:
+            raise RedDinoError(
+                f"'{table}' is shown by a sample, with which kinds and predictions do not go: make a smaller "
+                "table with `reddino table sample`, or give more --rows"
+            )
+        return drawn
+    if rows is not None and not Path(table).is_dir():
+        raise RedDinoError(f"rows are drawn of an embedding table, which {table} is not: leave --rows out")
     file = read_prediction_file(predictions) if predictions is not None else None
     digests = None
     if Path(table).suffix in SUFFIXES and Path(table).is_file():
@@ -249,6 +279,25 @@ def _overview(
     if kinds:
         read = _without_other_kinds(read, str(table))
     overview = Overview.of(read, images=images, predictions=file, digests=digests, **options)
+    _warn(overview, table, read, file)
+    return overview
+
+
+def _drawn(
+    table: str | Path, images: str | Path | None, rows: int | None, options: Mapping[str, Any]
+) -> Overview | None:
+    """Return the overview of a sample of a large table; None where all of its rows are to be shown."""
+    stored = open_table(table)
+    sample = sample_for_map(stored, options["label"], rows, options["seed"])
+    if sample is None:
+        return None
+    overview = Overview.of(read_rows(stored, sample.rows), images=images, sample=sample, **options)
+    _warn(overview, table, sample.columns.combined, None)
+    return overview
+
+
+def _warn(overview: Overview, table: str | Path, read: Embeddings, file: PredictionFile | None) -> None:
+    """Log the notes of an overview, and pictures that were replaced since; `read`: of all pictures."""
     for note in overview.notes:
         log.warning("%s", note)
     if overview.pictures is not None and (
@@ -262,7 +311,6 @@ def _overview(
             others[0],
             "vectors" if Path(table).is_dir() else "predictions",
         )
-    return overview
 
 
 def _replaced(table: Path, read: Embeddings, file: PredictionFile | None, root: Path) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from reddino.embedding.border import cells_at_border
 from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.replaced_pictures import replaced_pictures
-from reddino.embedding.table import read_embeddings
+from reddino.embedding.table_on_disk import open_table
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.stages import stage
 from reddino.reviewing.database import ReviewDatabase, default_database
@@ -79,7 +79,8 @@ def review(
     if um_per_px is not None and not (math.isfinite(um_per_px) and um_per_px > 0):
         raise RedDinoError(f"{um_per_px} is no size of a pixel: give micrometres, such as 0.1")
     folder = Path(table)
-    read = read_embeddings(folder)
+    stored = open_table(folder)
+    read = stored.without_vectors()
     if "token_row" in read.table.column_names:
         raise RedDinoError(f"{folder} has a row for each patch: review a table with a row for each cell")
     given = Path(images)
@@ -108,8 +109,8 @@ def review(
     for one in _names(classes):
         opened.add_class(one, reader=name)
     with stage("preparing the cells"):
-        pool = Pool.of(read, group_by=group_by, join_sources=join_sources)
-        warn_of_parted(read, pool, group_by)
+        pool = Pool.of_table(stored, group_by=group_by, join_sources=join_sources)
+        warn_of_parted(read, pool.groups, group_by)
         options = ReviewOptions(
             folder.name,
             name,

@@ -51,6 +51,7 @@ def evaluate(
     device: str = "auto",
     batch_size: int = 64,
     family: str | None = None,
+    rows: int | None = None,
     out: str | Path | None = None,
     figures: str | Path | None = None,
     watch: Watch | None = None,
@@ -76,6 +77,8 @@ def evaluate(
         batch_size: as in `embed`.
         family: what the names of our models hold, for the improvements in the paper's layout; None: what the
             task file names, or reddino.
+        rows: labelled cells that are scored, at most; of more, a sample is drawn by the question's seed, and
+            the results state it. None: all whose vectors take 4 GB as float32, or 200,000 of more.
         out: file for the results, .json; the tables go next to it as .md, .tex and .csv.
         figures: folder for confusion matrices and scores by source.
         watch: shows the progress of an embedding pass, under a name.
@@ -101,11 +104,11 @@ def evaluate(
         options = {**question, **(embedding or {}), "image_size": None}
         require_defaults(mapping, options, str(file), join=join, shots=shots)
         tasks = read_task_file(file).at_size(size).model_copy(update=named)
-        found = run_tasks(tasks, models, embedder, paths=paths, relative_to=file.parent)
+        found = run_tasks(tasks, models, embedder, paths=paths, relative_to=file.parent, rows=rows)
     elif given:
         _refuse_with_tables(models=models, data=data, join=join, **chosen_views(embedding or {}))
         questions = make_questions(mapping, shots or SHOTS, question)
-        found = score_tables(given, questions, notice=notice, **named)
+        found = score_tables(given, questions, notice=notice, rows=rows, **named)
     else:
         tasks = data_tasks(
             paths,
@@ -114,7 +117,7 @@ def evaluate(
             **named,
             options={**(embedding or {}), **question, "shots": shots or SHOTS},
         )
-        found = run_tasks(tasks, models, embedder, paths=paths)
+        found = run_tasks(tasks, models, embedder, paths=paths, rows=rows)
     if out is not None:
         _write_results(Path(out), found)
     if figures is not None:

@@ -14,7 +14,7 @@ from reddino.foundations.errors import RedDinoError
 from reddino.foundations.provenance import provenance
 from reddino.reviewing.choices import STRATEGIES, Strategy
 from reddino.reviewing.grouping import warn_of_parted
-from reddino.reviewing.pool import Pool
+from reddino.reviewing.pool import CellVectors
 from reddino.reviewing.simulate import simulate as run
 from reddino.reviewing.simulation_files import write_simulation
 from reddino.reviewing.simulation_report import SimulationReport
@@ -68,11 +68,11 @@ def simulate(
     emb, labels = labelled_rows(read_embeddings(table), label, {**(rename or {}), **dict.fromkeys(drop)})
     require_finite(emb)
     require_two_classes(labels)
-    pool = Pool.of(emb, group_by=group_by, join_sources=join_sources)
-    warn_of_parted(emb, pool, group_by)
+    cells = CellVectors.of(emb, group_by=group_by, join_sources=join_sources)
+    warn_of_parted(emb, cells.groups, group_by)
     chosen = list(dict.fromkeys(strategies))
     report = SimulationReport.of(
-        run(pool, labels, chosen, budget=budget, batch=batch, seeds=seeds, sought=sought)
+        run(cells, labels, chosen, budget=budget, batch=batch, seeds=seeds, sought=sought)
     )
     if out is not None:
         meta = emb.meta

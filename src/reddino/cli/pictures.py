@@ -33,6 +33,7 @@ def explore(
     formats: Annotated[Sequence[FigureFormat], Several] = ("png", "pdf"),
     kinds: Annotated[bool, Parameter(negative=())] = False,
     predictions: Path | None = None,
+    rows: int | None = None,
     serve: Annotated[bool, Parameter(negative="")] = False,
     port: int = 5055,
 ) -> None:
@@ -49,6 +50,9 @@ def explore(
         formats: of the map.
         kinds: leave out white cells, platelets, clumps and artefacts.
         predictions: file of `reddino predict --out` on the same cells, for a map by predicted class.
+        rows: to fit the map on and to show, at most; of more, a sample is drawn by the seed, which the
+            figures state, and map.parquet has the others placed on the same map. All whose vectors take 4 GB
+            in memory, or 100,000 of more, if not given.
         serve: open Embedding Atlas on the table, on this machine alone, until Ctrl-C.
         port: for --serve.
     """
@@ -66,6 +70,7 @@ def explore(
         formats=formats,
         kinds=kinds,
         predictions=predictions,
+        rows=rows,
     )
     if images is None:
         complain("no sheets of pictures were drawn; give --images with the manifest that was embedded.")
@@ -142,6 +147,7 @@ def report(
     label: str = "label",
     keep_border: Annotated[bool, Parameter(negative="")] = False,
     seed: int = 0,
+    rows: int | None = None,
 ) -> None:
     """Write a report of an embedding table or of a pretraining run: one HTML file that needs no network.
 
@@ -156,6 +162,8 @@ def report(
         label: column of the classes.
         keep_border: let cells that the border of their image cuts be outliers, neighbours and examples.
         seed: of the map, and of what is drawn at random.
+        rows: of a table to show, at most; of more, a sample is drawn by the seed, which the page states. All
+            whose vectors take 4 GB in memory, or 100,000 of more, if not given.
     """
     written = reddino.report(
         of,
@@ -168,5 +176,6 @@ def report(
         label=label,
         keep_border=keep_border,
         seed=seed,
+        rows=rows,
     )
     print_line(f"{written}: {written.stat().st_size / 1e6:.1f} MB")

@@ -53,6 +53,7 @@ def evaluate(
     image_size: int | None = None,
     device: str = "auto",
     family: str | None = None,
+    rows: int | None = None,
     out: Path | None = None,
     figures: Path | None = None,
 ) -> None:
@@ -96,6 +97,8 @@ def evaluate(
         device: auto, cpu, cuda or cuda:N.
         family: what the names of your models hold (reddino, or as the task file has it, if not given); the
             improvements are those of the best of them.
+        rows: labelled cells to score, at most; of more, a sample is drawn by the seed, and the results state
+            it. All whose vectors take 4 GB in memory, or 200,000 of more, if not given.
         out: JSON file for the results; the tables go next to it as .md, .tex and .csv.
         figures: folder for confusion matrices and scores by source.
     """
@@ -134,6 +137,7 @@ def evaluate(
         },
         device=device,
         family=family,
+        rows=rows,
         out=out,
         figures=figures,
         watch=progress_bar,

@@ -97,6 +97,15 @@ def require_same_views(tables: Mapping[str, Embeddings]) -> None:
     Raises:
         RedDinoError: names two tables that differ, and in what.
     """
+    require_same_views_meta({name: table.meta for name, table in tables.items()})
+
+
+def require_same_views_meta(tables: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse what `require_same_views` refuses, by the metadata of the tables.
+
+    Raises:
+        RedDinoError: names two tables that differ, and in what.
+    """
     first, *others = tables
     wanted = _views_of(tables[first])
     for name in others:
@@ -112,10 +121,10 @@ def require_same_views(tables: Mapping[str, Embeddings]) -> None:
             )
 
 
-def _views_of(table: Embeddings) -> dict[str, Any]:
-    view = {key: value for key, value in table.meta["view"].items() if key != "output"}
-    per = "token" if table.meta.get("pooling") == "tokens" else table.meta.get("per", "view")
-    kept = {key: table.meta.get(key) for key in ("data", "columns", "plan", "contents")}
+def _views_of(meta: Mapping[str, Any]) -> dict[str, Any]:
+    view = {key: value for key, value in meta["view"].items() if key != "output"}
+    per = "token" if meta.get("pooling") == "tokens" else meta.get("per", "view")
+    kept = {key: meta.get(key) for key in ("data", "columns", "plan", "contents")}
     return {**kept, "view": view, "per": per}
 
 

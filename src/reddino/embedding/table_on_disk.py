@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from reddino.embedding.comparable import refuse_other_table
+from reddino.embedding.copies_file import read_copies
 from reddino.embedding.embeddings import OWN_COLUMNS, VECTOR_COLUMN, Embeddings
 from reddino.embedding.finite import require_finite
 from reddino.embedding.part_files import (
@@ -177,6 +178,12 @@ class TableOnDisk:
     def manifest(self) -> Manifest:
         """Return the rows as a manifest, as `Embeddings.manifest` does; no vector is read."""
         return Manifest(self.columns([name for name in self.schema.names if name not in OWN_COLUMNS]), Path())
+
+    def without_vectors(self) -> Embeddings:
+        """Return the rows with all columns, and vectors (n, 0): none is read."""
+        columns = self.columns(self.schema.names)
+        empty = np.empty((len(self), 0), np.float32)
+        return Embeddings(empty, columns, dict(self.meta), read_copies(self.folder))
 
     def take(self, rows: Indices, names: Sequence[str] | None = None) -> pa.Table:
         """Return columns of rows (n,), in the order of `rows`; only their row groups are read.

@@ -12,12 +12,16 @@ from reddino.embedding.embeddings import Embeddings
 from reddino.evaluation.protocol import Mask, TablePredictions, predict_table, summarise
 from reddino.evaluation.question import Question
 from reddino.evaluation.results import Result
+from reddino.evaluation.table_inputs import ChosenTables
+from reddino.evaluation.table_neighbours import with_neighbour_loss
 
 SEEN_PART = "sources seen in pretraining"
 OTHER_PART = "sources not seen in pretraining, as far as is known"
 
 
-def compare_tables(tables: Mapping[str, Embeddings], question: Question, task: str = "") -> list[Result]:
+def compare_tables(
+    tables: Mapping[str, Embeddings], question: Question, task: str = "", chosen: ChosenTables | None = None
+) -> list[Result]:
     """Evaluate one question on the tables of several models.
 
     Where a model saw some of the tested sources in pretraining and others not, the two kinds become two
@@ -27,12 +31,15 @@ def compare_tables(tables: Mapping[str, Embeddings], question: Question, task: s
         tables: of the same cells, by their name in errors.
         question: what is evaluated.
         task: its title.
+        chosen: how the rows of the tables were chosen; None: the tables are whole.
 
     Raises:
         RedDinoError: tables of other cells or views, or as `evaluate_table`.
     """
     require_same_views(tables)
-    predictions = [predict_table(table, question) for table in alike_at_border(tables).values()]
+    predictions = [
+        _predicted(name, table, question, chosen) for name, table in alike_at_border(tables).items()
+    ]
     known = [statuses(one) for one in predictions]
     parts = seen_parts(predictions[0], known, task)
     return [
@@ -40,6 +47,15 @@ def compare_tables(tables: Mapping[str, Embeddings], question: Question, task: s
         for title, mask in parts.items()
         for one, status in zip(predictions, known, strict=True)
     ]
+
+
+def _predicted(
+    name: str, table: Embeddings, question: Question, chosen: ChosenTables | None
+) -> TablePredictions:
+    if chosen is None:
+        return predict_table(table, question)
+    found = predict_table(table, question, chosen.rows)
+    return with_neighbour_loss(found, chosen.tables[name], chosen.rows, question)
 
 
 def statuses(predictions: TablePredictions) -> dict[str, str]:

@@ -53,7 +53,9 @@ def few_shot(
     return tuple(splits), notes
 
 
-def spread_over_groups(rows: Rows, group: np.typing.NDArray[np.str_], draw: np.random.Generator) -> Rows:
+def spread_over_groups(
+    rows: Rows, group: np.typing.NDArray[np.str_] | Rows, draw: np.random.Generator
+) -> Rows:
     """Order rows at random such that each group's second row comes after the first of all groups."""
     rows = draw.permutation(rows)
     codes = np.unique(group[rows], return_inverse=True)[1]

@@ -49,13 +49,19 @@ def groups_of(emb: Embeddings, column: str | None = None, join_sources: Collecti
         known = [name for name in ("path", *IDENTITIES, "source") if name in emb.table.column_names]
         return Manifest(emb.table.select(known), Path()).fold_groups(across, emb.copies)
     values = emb.names(column)
-    missing = sum(value == "" for value in values)
-    if missing:
-        raise RedDinoError(
-            f"{missing} of {len(values)} labelled rows have no '{column}': group by another column"
-        )
+    require_groups(column, sum(value == "" for value in values), len(values))
     columns = {column: values, "picture": _copied(emb)}
     return joined_groups(_sources(emb), columns, (*across, "picture"))
+
+
+def require_groups(column: str, missing: int, rows: int) -> None:
+    """Refuse a column of groups in which rows have no value.
+
+    Raises:
+        RedDinoError: counts them.
+    """
+    if missing:
+        raise RedDinoError(f"{missing} of {rows} labelled rows have no '{column}': group by another column")
 
 
 def kept_apart(emb: Embeddings, join_sources: Collection[str]) -> list[str]:
@@ -68,11 +74,16 @@ def kept_apart(emb: Embeddings, join_sources: Collection[str]) -> list[str]:
 
 
 def without_tested(
-    splits: Sequence[Split], emb: Embeddings, join_sources: Collection[str]
+    splits: Sequence[Split], names: Sequence[str], join_sources: Collection[str]
 ) -> tuple[tuple[Split, ...], tuple[str, ...]]:
     """Remove from splits whose sides are given the training rows that show who, or what, is tested.
 
     These are copies of tested pictures, and cells of tested patients, slides and groups in `join_sources`.
+
+    Args:
+        splits: whose sides are given.
+        names: (n,) of what `kept_apart` keeps on one side.
+        join_sources: what joined these, for the sentence.
 
     Returns:
         The splits, and a sentence where training rows had to go.
@@ -80,7 +91,6 @@ def without_tested(
     Raises:
         RedDinoError: a split has no training cell left.
     """
-    names = kept_apart(emb, join_sources)
     group = np.unique(np.asarray(names), return_inverse=True)[1]
     kept, gone, trained = [], 0, 0
     for split in splits:

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from reddino.embedding.border import cells_at_border
 from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.equal_vectors import equal_notes
 from reddino.embedding.finite import require_finite
 from reddino.evaluation import classifiers, linear_probe
 from reddino.evaluation.choices import Classifier
-from reddino.evaluation.class_map import labelled_rows
+from reddino.evaluation.chosen_rows import ChosenRows
 from reddino.evaluation.classifiers import Prediction
 from reddino.evaluation.intervals import (
     ENOUGH_GROUPS,
@@ -24,9 +23,11 @@ from reddino.evaluation.intervals import (
     resampled_scores,
 )
 from reddino.evaluation.metrics import Classes, confusion_matrix, largest_class, score
-from reddino.evaluation.question import Question, SplitPlan, plan_splits, taking_part
+from reddino.evaluation.question import KeptTogether, Question, SplitPlan, plan_splits
 from reddino.evaluation.results import CHANCE, FoldResult, Result
+from reddino.evaluation.sampling import DrawnSample
 from reddino.evaluation.splits import Rows, Split, untested_classes
+from reddino.evaluation.taking_part import cut_notes, labelled_and_cut
 from reddino.foundations.counting import counted
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.stages import stage, watched
@@ -58,6 +59,7 @@ class TablePredictions:
         tests: the test sets.
         notes: sentences, those of the plan among them.
         at_border: labelled rows among those left out, since the border of their image cuts their cell.
+        sample: what was drawn of the labelled rows; None: all of them took part.
     """
 
     emb: Embeddings
@@ -67,6 +69,7 @@ class TablePredictions:
     tests: tuple[Tested, ...]
     notes: tuple[str, ...]
     at_border: int = 0
+    sample: DrawnSample | None = None
 
 
 def evaluate_table(
@@ -88,11 +91,28 @@ def evaluate_table(
     return summarise(predict_table(emb, question), question, task=task, model=model)
 
 
-def predict_table(emb: Embeddings, question: Question) -> TablePredictions:
-    """Fit every classifier on every split of a question, and predict the test rows."""
-    labelled, labels, cut = _taking_part(emb, question)
+def predict_table(emb: Embeddings, question: Question, chosen: ChosenRows | None = None) -> TablePredictions:
+    """Fit every classifier on every split of a question, and predict the test rows.
+
+    Args:
+        emb: the table, or the rows of it that were chosen.
+        question: what is evaluated.
+        chosen: how these were chosen; None: `emb` is the whole table.
+    """
+    labelled, labels, cut = labelled_and_cut(emb, question)
+    gone = sorted(
+        {labels[row] for row in np.flatnonzero(cut)} - {labels[row] for row in np.flatnonzero(~cut)}
+    )
+    if cut.any():
+        labelled, labels = labelled.select(~cut), [labels[row] for row in np.flatnonzero(~cut)]
+    left_out, at_border = len(emb) - len(labelled), int(cut.sum())
+    about = cut_notes(at_border, gone)
+    if chosen is not None:
+        left_out, at_border = chosen.left_out, chosen.facts.at_border
+        drawn = chosen.sample.notes() if chosen.sample else []
+        about = [*drawn, *cut_notes(at_border, chosen.facts.gone)]
     require_finite(labelled)
-    plan = _planned(question, labelled, labels, len(cut))
+    plan = _planned(question, labelled, labels, at_border, chosen)
     names, numbers = np.unique(np.asarray(labels), return_inverse=True)
     wanted, notes = _possible(question.classifiers, plan.splits, few=question.protocol == "few-shot")
     tests = tuple(
@@ -102,48 +122,34 @@ def predict_table(emb: Embeddings, question: Question) -> TablePredictions:
     )
     return TablePredictions(
         emb=labelled,
-        left_out=len(emb) - len(labelled),
+        left_out=left_out,
         names=tuple(names.tolist()),
         plan=plan,
         tests=tests,
         notes=(
-            *_cut_notes(cut, labels),
+            *about,
             *plan.notes,
             *notes,
             *equal_notes(labelled.vectors),
             *_fit_notes(tests),
         ),
-        at_border=len(cut),
+        at_border=at_border,
+        sample=None if chosen is None else chosen.sample,
     )
 
 
-def _planned(question: Question, labelled: Embeddings, labels: Sequence[str], cut: int) -> SplitPlan:
+def _planned(
+    question: Question, labelled: Embeddings, labels: Sequence[str], cut: int, chosen: ChosenRows | None
+) -> SplitPlan:
     """Return the splits; where they cannot be made, the error names the `cut` cells that are left out."""
+    kept = None if chosen is None else KeptTogether(chosen.groups, chosen.apart)
     try:
-        return plan_splits(question, labelled, labels)
+        return plan_splits(question, labelled, labels, kept)
     except RedDinoError as error:
         if not cut:
             raise
         left = f"{counted(cut, 'cell')} that the border of the image cuts took no part"
         raise RedDinoError(f"{error}; {left}, which --keep-border changes") from error
-
-
-def _taking_part(emb: Embeddings, question: Question) -> tuple[Embeddings, list[str], list[str]]:
-    """Return the rows that take part, their classes, and those of labelled cells that a border cuts."""
-    labelled, labels = labelled_rows(taking_part(question, emb), question.label, question.classes)
-    whole = ~cells_at_border(labelled.table)
-    if question.keep_border or whole.all() or not whole.any():
-        return labelled, labels, []
-    names = np.asarray(labels)
-    return labelled.select(whole), names[whole].tolist(), names[~whole].tolist()
-
-
-def _cut_notes(cut: Sequence[str], kept: Sequence[str]) -> list[str]:
-    """Count the cells that a border cuts, of classes `cut`, and name classes that lost all of theirs."""
-    gone = sorted(set(cut) - set(kept))
-    lost = f", and with them all of {', '.join(map(repr, gone))}" if gone else ""
-    cells = counted(len(cut), "labelled cell")
-    return [f"{cells} left out, cut by the border of their image (--keep-border){lost}."] if cut else []
 
 
 def predict_split(
@@ -217,6 +223,7 @@ def summarise(
         notes=(*predictions.notes, *_untested(tests, predictions.names), *interval_notes),
         embedding=predictions.emb.meta,
         question=question.model_dump(mode="json"),
+        sample=predictions.sample,
     )
 
 

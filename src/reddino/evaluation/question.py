@@ -27,7 +27,6 @@ from reddino.evaluation.splits import (
     Split,
     grouped_folds,
     held_out,
-    on_a_side,
     require_two_classes,
     split_column,
     straddling,
@@ -101,35 +100,42 @@ class SplitPlan:
     notes: tuple[str, ...]
 
 
-def taking_part(question: Question, emb: Embeddings) -> Embeddings:
-    """Return the rows that are on a side of the split: all, but for a column's split that leaves some out."""
-    if question.protocol != "fixed" or question.test_values:
-        return emb
-    if question.split_column not in emb.table.column_names:
-        return emb  # which planning the split will refuse
-    inside = on_a_side(emb.names(question.split_column))
-    return emb.select(inside) if inside.any() else emb
+@dataclass(frozen=True)
+class KeptTogether:
+    """What stays together, of rows that are a sample: joined by way of rows that were not drawn, too.
+
+    Attributes:
+        groups: (n,) as of `groups_of`.
+        apart: (n,) as of `kept_apart`.
+    """
+
+    groups: list[str]
+    apart: list[str]
 
 
-def plan_splits(question: Question, emb: Embeddings, labels: Sequence[str]) -> SplitPlan:
+def plan_splits(
+    question: Question, emb: Embeddings, labels: Sequence[str], kept: KeptTogether | None = None
+) -> SplitPlan:
     """Return the splits of a question.
 
     Args:
         question: its protocol, folds, groups and seed.
         emb: the labelled rows.
         labels: (n,) their classes.
+        kept: what stays together of a sample; None: found of these rows.
 
     Raises:
         RedDinoError: classes, groups or sources cannot be split that way.
     """
-    groups = groups_of(emb, question.group_by, question.join_sources)
+    groups = groups_of(emb, question.group_by, question.join_sources) if kept is None else kept.groups
     splits, notes = _splits(question, emb, labels, groups)
     together = groups
     if question.protocol in ("grouped-kfold", "few-shot"):
         notes = (*notes, *divided_notes(emb, question.group_by, groups))
     if question.protocol in SIDES_GIVEN:
-        splits, left_out = without_tested(splits, emb, question.join_sources)
-        notes, together = (*notes, *left_out), kept_apart(emb, question.join_sources)
+        together = kept_apart(emb, question.join_sources) if kept is None else kept.apart
+        splits, left_out = without_tested(splits, together, question.join_sources)
+        notes = (*notes, *left_out)
     shared = straddling(splits, groups)
     leaks = leak_notes(emb, together, splits)
     alike = alike_notes("classes", labels)

@@ -30,6 +30,8 @@ def as_json(result: Result) -> dict[str, Any]:
         "left_out": result.left_out,
         "at_border": result.at_border,
         "groups": result.groups,
+        # Only of a sample: results of whole tables stay as they were.
+        **({} if result.sample is None else {"sample": result.sample.as_json()}),
         "classes": list(result.classes),
         "scores": {name: _summary(result, name) for name in scored},
         "folds": [

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from reddino.evaluation.intervals import interval
 from reddino.evaluation.metrics import METRICS, ClassScores, Real, Scores, class_table
+from reddino.evaluation.sampling import DrawnSample
 
 CHANCE = "largest class"
 #: Columns of resampled scores.
@@ -64,6 +65,7 @@ class Result:
         embedding: metadata of the table.
         question: the options of the evaluation, as JSON values.
         at_border: rows of `left_out` that the border cuts, of those with a label; 0 where they take part.
+        sample: what was drawn of the labelled rows, which `cells` then counts; None: all of them took part.
     """
 
     model: str
@@ -84,6 +86,7 @@ class Result:
     embedding: Mapping[str, Any] = field(default_factory=dict)
     question: Mapping[str, Any] = field(default_factory=dict)
     at_border: int = 0
+    sample: DrawnSample | None = None
 
     def mean(self, classifier: str) -> Scores:
         """Return each score averaged over the test sets."""

@@ -20,6 +20,7 @@ from reddino.evaluation.question import Question
 from reddino.evaluation.render import Grid, rich_table
 from reddino.evaluation.results import Result
 from reddino.evaluation.score_tables import by_task, rich_differences, rich_tables
+from reddino.evaluation.table_inputs import read_tables
 from reddino.evaluation.task_file import TableLayout, Task, TaskFile
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.provenance import hash_bytes
@@ -81,7 +82,11 @@ class Embedder:
     notice: Notice | None = None
 
     def table(self, title: str, task: Task, manifest: Manifest, model: str) -> Embeddings:
-        """Return the table of one model on the data of a task.
+        """Return the table of one model on the data of a task, as `made`."""
+        return read_embeddings(self.made(title, task, manifest, model))
+
+    def made(self, title: str, task: Task, manifest: Manifest, model: str) -> Path:
+        """Return the folder of the table of one model on the data of a task.
 
         An earlier table in its place is taken if its metadata agree; another one is refused.
         """
@@ -94,7 +99,7 @@ class Embedder:
             options = {**task.embedding(), **self.options, "progress": progress, "hashes": keep}
             options["notice"] = _drop  # what is odd about the data was reported before the first pass
             self.embed(manifest, spec, out, name=name, **options)
-        return read_embeddings(out)
+        return out
 
 
 def table_options(task: Task) -> dict[str, Any]:
@@ -121,6 +126,7 @@ def run_tasks(
     *,
     paths: Mapping[str, Path],
     relative_to: Path = Path(),
+    rows: int | None = None,
 ) -> Evaluation:
     """Embed what is missing, evaluate every question on every model, and lay out the tables.
 
@@ -130,6 +136,7 @@ def run_tasks(
         embedder: makes the tables that are missing.
         paths: manifests by their name in tasks.
         relative_to: folder of names that `paths` lacks.
+        rows: as in `read_tables`.
 
     Raises:
         RedDinoError: data without a name, or as `embed` and `compare_tables`.
@@ -141,9 +148,12 @@ def run_tasks(
     results: list[Result] = []
     of_task: dict[str, list[Result]] = {}
     for title, task in tasks.tasks.items():
-        tables = {model: embedder.table(title, task, manifests[title], model) for model in models}
-        for name, question in task.questions(title).items():
-            found = compare_tables(tables, question, name)
+        folders = {model: embedder.made(title, task, manifests[title], model) for model in models}
+        questions = task.questions(title)
+        # They differ in shots alone, so that one choice of rows is that of all.
+        inputs = read_tables(folders, next(iter(questions.values())), rows)
+        for name, question in questions.items():
+            found = compare_tables(inputs.tables, question, name, inputs.chosen)
             of_task.setdefault(title, []).extend(found)
             results += found
     layouts = tasks.tables or tuple(
@@ -160,6 +170,7 @@ def score_tables(
     *,
     family: str = FAMILY,
     notice: Notice | None = None,
+    rows: int | None = None,
 ) -> Evaluation:
     """Evaluate questions on existing tables.
 
@@ -168,14 +179,19 @@ def score_tables(
         questions: by title.
         family: what the names of our models hold, for the improvements in the paper's layout.
         notice: called with what is odd about the rows; None logs it.
+        rows: as in `read_tables`.
 
     Raises:
         RedDinoError: tables of other cells or views, or as `compare_tables`.
     """
-    tables = _with_distinct_names({str(folder): read_embeddings(folder) for folder in folders})
-    mention_findings([next(iter(tables.values())).manifest()], notice)  # all are of the same rows
+    # The questions differ in shots alone, so that one choice of rows is that of all.
+    inputs = read_tables({str(one): Path(one) for one in folders}, next(iter(questions.values())), rows)
+    tables = _with_distinct_names(inputs.tables)
+    mention_findings([inputs.manifest], notice)  # all are of the same rows
     results = [
-        one for title, question in questions.items() for one in compare_tables(tables, question, title)
+        one
+        for title, question in questions.items()
+        for one in compare_tables(tables, question, title, inputs.chosen)
     ]
     several = len({result.model for result in results}) == len(tables) > 1
     of_task = by_task(results)

@@ -144,8 +144,9 @@ def paired_grid(task: str, results: Sequence[Result]) -> Grid:
 
 def describe(result: Result) -> str:
     """Describe in one line what was scored."""
+    of = "" if result.sample is None else f" of a sample ({result.sample.rows:,} of {result.sample.of:,})"
     parts = [
-        f"{result.cells:,} cells",
+        f"{result.cells:,} cells{of}",
         f"{len(result.classes)} classes",
         f"{result.groups} groups ({result.group_by})",
     ]

@@ -179,8 +179,13 @@ def split_column(values: Sequence[str]) -> tuple[Split, ...]:
     return (Split("train", train, (("test", test),)),)
 
 
+def sides_of(values: Sequence[str]) -> list[str]:
+    """Return the side that each value of a split column names, as it is written there where it names none."""
+    return [side_of(value) for value in values]
+
+
 def _sides(values: Sequence[str]) -> npt.NDArray[np.str_]:
-    return np.asarray([side_of(value) for value in values], dtype=np.str_)
+    return np.asarray(sides_of(values), dtype=np.str_)
 
 
 def require_whole_groups(of_row: Rows, groups: npt.ArrayLike) -> None:

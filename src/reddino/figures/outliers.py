@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -62,7 +63,44 @@ def outlier_scores(
         (n,); NaN for the only vector of a source; infinite, and so the highest, for those that differ where
         most of a source's vectors are equal.
     """
+    return fit_outliers(vectors, sources, k=k, most=most, seed=seed)[0]
+
+
+@dataclass(frozen=True)
+class SourceScale:
+    """What the vectors of one source are measured by.
+
+    Attributes:
+        references: (m, d) among which neighbours are sought.
+        typical: median distance to these over the vectors that the scale was found on.
+        k: neighbours.
+    """
+
+    references: Vectors
+    typical: float
+    k: int
+
+    def scores(self, vectors: Vectors) -> Real:
+        """Return the scores (n,) of further vectors (n, d): none of those that the scale was found on."""
+        others, own = np.full(len(vectors), -1), np.arange(len(self.references))
+        near = _mean_distance(self.references, own, vectors, others, self.k)
+        return _over(near, self.typical)
+
+
+def fit_outliers(
+    vectors: Vectors,
+    sources: Sequence[str],
+    *,
+    k: int = OUTLIER_NEIGHBOURS,
+    most: int = MOST_REFERENCES,
+    seed: int = 0,
+) -> tuple[Real, Mapping[str, SourceScale]]:
+    """Return what `outlier_scores` returns, and by source the scale for further vectors of it.
+
+    A source of a single vector has no scale.
+    """
     scores = np.full(len(vectors), np.nan)
+    scales: dict[str, SourceScale] = {}
     names = sorted(set(sources))
     of_source = numbered(sources, names)
     for number in range(len(names)):
@@ -73,18 +111,33 @@ def outlier_scores(
         if len(rows) > most:
             draw = np.random.default_rng([seed, number])
             references = np.sort(draw.choice(rows, most, replace=False))
-        mean = _mean_distance_to_others(vectors, rows, references, k)
-        typical = float(np.median(mean))
-        # Where most vectors are equal, any that is not is infinitely unusual; equal ones are ordinary.
-        with np.errstate(divide="ignore", invalid="ignore"):
-            scores[rows] = np.where(mean == typical, 1.0, mean / typical)
-    return scores
+        mean = _mean_distance(vectors[references], references, vectors[rows], rows, k)
+        scales[names[number]] = SourceScale(vectors[references], float(np.median(mean)), k)
+        scores[rows] = _over(mean, scales[names[number]].typical)
+    return scores, scales
 
 
-def _mean_distance_to_others(vectors: Vectors, rows: Indices, references: Indices, k: int) -> Real:
-    """Mean distance (m,) of `rows` to their k nearest `references`, themselves left out."""
-    near, distances = nearest(vectors[references], vectors[rows], min(k + 1, len(references)))
-    own = references[near] == rows[:, None]
+def _over(mean: Real, typical: float) -> Real:
+    """Return distances (n,) over the typical one.
+
+    Where most vectors are equal, any that is not is infinitely unusual; equal ones are ordinary.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(mean == typical, 1.0, mean / typical)
+
+
+def _mean_distance(references: Vectors, numbers: Indices, vectors: Vectors, rows: Indices, k: int) -> Real:
+    """Return the mean distance (n,) of vectors to their k nearest references, themselves left out.
+
+    Args:
+        references: (m, d).
+        numbers: (m,) rows of these.
+        vectors: (n, d).
+        rows: (n,) of these.
+        k: neighbours.
+    """
+    near, distances = nearest(references, vectors, min(k + 1, len(references)))
+    own = numbers[near] == rows[:, None]
     distances = np.where(own, np.inf, distances)
     distances.sort(axis=1)
     count = min(k, len(references) - 1)

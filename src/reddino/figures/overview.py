@@ -21,8 +21,10 @@ from reddino.embedding.view_encoder import Images
 from reddino.figures.atlas_data import write_atlas_data
 from reddino.figures.choices import Method
 from reddino.figures.clusters import cluster_names
+from reddino.figures.map_sample import MapSample
 from reddino.figures.maps import maps_figure
-from reddino.figures.outliers import outlier_scores
+from reddino.figures.outliers import SourceScale, fit_outliers
+from reddino.figures.placed_rows import FittedMap
 from reddino.figures.prediction_file import PROBABILITIES, PredictionFile, with_predictions
 from reddino.figures.projection import Points, layout
 from reddino.figures.row_pictures import Pictures
@@ -72,6 +74,8 @@ class Overview:
         predictions: of these cells, by a classifier; None where none were given.
         whole: (n,) rows that sheets and outliers are of: all but cells that the border of their image cuts;
             None: all.
+        sample: of which the rows are, where they were drawn from a larger table.
+        fitted: the map, which places the other rows of that table.
     """
 
     table: Embeddings
@@ -84,6 +88,8 @@ class Overview:
     notes: tuple[str, ...] = ()
     predictions: PredictionFile | None = None
     whole: npt.NDArray[np.bool_] | None = None
+    sample: MapSample | None = None
+    fitted: FittedMap | None = None
 
     @classmethod
     def of(
@@ -97,6 +103,7 @@ class Overview:
         predictions: PredictionFile | None = None,
         digests: Mapping[str, str] | None = None,
         keep_border: bool = False,
+        sample: MapSample | None = None,
     ) -> Overview:
         """Lay out the map and score outliers.
 
@@ -109,6 +116,7 @@ class Overview:
             predictions: of the same cells, whose classes and verdicts become columns.
             digests: of the table's pictures, as for `with_predictions`.
             keep_border: let cells that the border of their image cuts be outliers, neighbours and examples.
+            sample: that the rows of the table are; None: the table is whole.
 
         Raises:
             RedDinoError: no such column, predictions of other cells, the images are not there, or vectors are
@@ -122,9 +130,27 @@ class Overview:
         pictures = Pictures.of(table, images) if images is not None else None
         made = layout(table.vectors, method, seed)
         with stage("scoring outliers"):
-            scores, whole = _outliers(table, seed, keep_border)
+            scores, whole, scales = _outliers(table, seed, keep_border)
         notes = (*made.notes, *unmatched, *_cut_note(whole))
-        return cls(table, made.xy, scores, pictures, made.method, seed, label, notes, predictions, whole)
+        fitted = None
+        if sample is not None:
+            notes = (sample.note(), *notes)
+            every = keep_border or bool(cells_at_border(table.table).all())
+            fitted = FittedMap(sample.rows, made.xy, scores, made.place, scales, every)
+        return cls(
+            table,
+            made.xy,
+            scores,
+            pictures,
+            made.method,
+            seed,
+            label,
+            notes,
+            predictions,
+            whole,
+            sample,
+            fitted,
+        )
 
     @cached_property
     def groups(self) -> list[str]:
@@ -147,7 +173,10 @@ class Overview:
     @property
     def title(self) -> str:
         """Model, rows and method in one line."""
-        return f"{short(str(self.table.meta['model']), 60)}: {NAMES[self.method]} of {len(self.table)} views"
+        views = f"{len(self.table)} views"
+        if self.sample is not None:
+            views += f", drawn from {self.sample.of}"
+        return f"{short(str(self.table.meta['model']), 60)}: {NAMES[self.method]} of {views}"
 
     def panels(self) -> dict[str, list[str]]:
         """Return panel title -> labels, of the columns that hold at least two values."""
@@ -254,18 +283,23 @@ class Overview:
         write_atlas_data(self.columns(), path, self.cut if self.pictures is not None else None)
 
 
-def _outliers(table: Embeddings, seed: int, keep_border: bool) -> tuple[Points, npt.NDArray[np.bool_]]:
-    """Return outlier scores (n,), and of which rows (n,): nan for cells that the border cuts.
+def _outliers(
+    table: Embeddings, seed: int, keep_border: bool
+) -> tuple[Points, npt.NDArray[np.bool_], Mapping[str, SourceScale]]:
+    """Return outlier scores (n,), of which rows (n,), and what they are measured by.
+
+    Scores are nan for cells that the border cuts.
 
     Half of these are mirror images. Where the border cuts all, all have a score.
     """
     cut = cells_at_border(table.table)
     whole = np.ones(len(table), np.bool_) if keep_border or cut.all() else ~cut
     scores = np.full(len(table), np.nan)
+    scales: Mapping[str, SourceScale] = {}
     if table.meta.get("pooling") != PROBABILITIES:
         part = table.select(whole)
-        scores[whole] = outlier_scores(part.vectors, part.strings("source"), seed=seed)
-    return scores, whole
+        scores[whole], scales = fit_outliers(part.vectors, part.strings("source"), seed=seed)
+    return scores, whole, scales
 
 
 def _cut_note(whole: npt.NDArray[np.bool_]) -> tuple[str, ...]:

@@ -7,17 +7,17 @@ import logging
 import numpy as np
 
 from reddino.embedding.embeddings import Embeddings
-from reddino.reviewing.pool import Pool
+from reddino.reviewing.pool import Numbers
 
 log = logging.getLogger(__name__)
 
 
-def warn_of_parted(table: Embeddings, pool: Pool, group_by: str | None) -> None:
+def warn_of_parted(table: Embeddings, groups: Numbers, group_by: str | None) -> None:
     """Warn where cells of one patient or slide lie in several groups, so that a score is too good.
 
     Args:
         table: the cells.
-        pool: the same cells with their groups.
+        groups: (n,) number of the group of each.
         group_by: column that the groups were named by; None, the default, parts nothing.
     """
     if group_by is None:
@@ -29,7 +29,7 @@ def warn_of_parted(table: Embeddings, pool: Pool, group_by: str | None) -> None:
         known = found != ""
         pairs = np.char.add(np.char.add(owners[known], "\0"), found[known])
         _, numbers = np.unique(pairs, return_inverse=True)
-        both = np.unique(np.stack([numbers, pool.groups[known]]), axis=1)
+        both = np.unique(np.stack([numbers, groups[known]]), axis=1)
         parted = int((np.bincount(both[0]) > 1).sum()) if both.size else 0
         if parted:
             log.warning(

@@ -17,7 +17,7 @@ from reddino.embedding.view_encoder import Vectors
 from reddino.evaluation.intervals import LEAST_GROUPS, PredictedRows, interval, resampled_scores
 from reddino.evaluation.metrics import confusion_matrix, precision_recall_f1, score
 from reddino.evaluation.splits import folds_of_groups
-from reddino.reviewing.pool import AT_ONCE, Labelled, Numbers, Pool, Projection, Real
+from reddino.reviewing.pool import AT_ONCE, Labelled, Numbers, Pool, Real
 
 #: Inverse strength of regularisation, on components whose mean square is 1.
 STRENGTH = 0.1
@@ -32,33 +32,31 @@ LOOKED_BACK, LEAST_GAIN = 4, 0.01
 
 @dataclass(frozen=True)
 class Probe:
-    """A linear head on a pool's vectors, fitted on the rows labelled so far.
+    """A linear head on a pool's components, fitted on the rows labelled so far.
 
     Attributes:
         names: of all classes.
-        projection: of vectors to the components that it learned in: the pool's.
         weights: (k, p) float32.
         bias: (k,) float32; far below the others for classes without a label.
     """
 
     names: tuple[str, ...]
-    projection: Projection
     weights: Vectors
     bias: Vectors
 
-    def probabilities(self, vectors: Vectors) -> npt.NDArray[np.float32]:
-        """Return the probability (n, k) of each class for vectors (n, d), computed in chunks."""
-        axes = self.projection.axes @ self.weights.T
-        bias = self.bias - self.projection.offset @ self.weights.T
-        found = np.empty((len(vectors), len(self.names)), dtype=np.float32)
-        for start in range(0, len(vectors), AT_ONCE):
-            part = slice(start, start + AT_ONCE)
-            found[part] = softmax((vectors[part] @ axes + bias).astype(np.float64))
-        return found
-
     def of_features(self, features: Vectors) -> npt.NDArray[np.float32]:
-        """Return the same for components (n, p) of vectors."""
+        """Return the probability (n, k) of each class for components (n, p) of vectors."""
         return softmax((features @ self.weights.T + self.bias).astype(np.float64)).astype(np.float32)
+
+    def likeliest(self, features: Vectors) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.float32]]:
+        """Return the likeliest class (n,) of components (n, p), and its probability, computed in chunks."""
+        classes = np.empty(len(features), dtype=np.int16)
+        certainty = np.empty(len(features), dtype=np.float32)
+        for start in range(0, len(features), AT_ONCE):
+            part = slice(start, start + AT_ONCE)
+            found = self.of_features(features[part])
+            classes[part], certainty[part] = found.argmax(axis=1), found.max(axis=1)
+        return classes, certainty
 
 
 @dataclass(frozen=True)
@@ -123,7 +121,7 @@ def fit_probe(pool: Pool, labelled: Labelled) -> Probe | None:
         bias[present] = np.concatenate([-model.intercept_, model.intercept_]) / 2
     else:
         weights[present], bias[present] = model.coef_, model.intercept_
-    return Probe(labelled.names, pool.projection, weights, bias)
+    return Probe(labelled.names, weights, bias)
 
 
 def candidates_only(pool: Pool, labelled: Labelled) -> tuple[str, ...]:

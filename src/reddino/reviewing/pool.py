@@ -12,8 +12,11 @@ import numpy.typing as npt
 
 from reddino.classification.novelty import nearest_distances
 from reddino.embedding.embeddings import Embeddings
+from reddino.embedding.finite import require_finite
+from reddino.embedding.table_on_disk import TableOnDisk
 from reddino.embedding.view_encoder import Vectors
 from reddino.evaluation.leaks import groups_of
+from reddino.evaluation.table_columns import read_columns
 
 Numbers = npt.NDArray[np.int64]
 Real = npt.NDArray[np.float64]
@@ -50,14 +53,12 @@ class Projection:
 
 
 @dataclass(frozen=True)
-class Pool:
-    """All cells of a review; row numbers everywhere else are rows of this.
+class CellVectors:
+    """Cells with their vectors, of which a pool can be made.
 
     Attributes:
         vectors: (n, d) float32.
-        fields: (n,) number of the picture that a cell lies in.
-        groups: (n,) number of what stays on one side of a split (field, slide, patient).
-        sources: (n,) laboratory or camera, "" where unknown; strangeness is measured within one.
+        fields, groups, sources: as those of a pool.
     """
 
     vectors: Vectors
@@ -68,8 +69,57 @@ class Pool:
     @classmethod
     def of(
         cls, table: Embeddings, *, group_by: str | None = None, join_sources: Collection[str] = ()
+    ) -> CellVectors:
+        """Return the cells of an embedding table in memory; arguments as of `Pool.of_table`.
+
+        Raises:
+            RedDinoError: the table lacks the column.
+        """
+        return cls(table.vectors, *_places(table, group_by, join_sources))
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def only(self, kept: npt.NDArray[Any]) -> CellVectors:
+        """Return some of the cells: a boolean mask (n,) or row numbers."""
+        rows = np.flatnonzero(kept) if kept.dtype == np.bool_ else kept
+        sources = [self.sources[row] for row in rows.tolist()] if self.sources else ()
+        return CellVectors(self.vectors[rows], self.fields[rows], self.groups[rows], sources)
+
+    def pool(self) -> Pool:
+        """Return these cells as a pool."""
+        projection = find_projection(self.vectors[drawn_rows(len(self))])
+        return Pool(projection, projection.of(self.vectors), self.fields, self.groups, self.sources)
+
+
+@dataclass(frozen=True)
+class Pool:
+    """All cells of a review; row numbers everywhere else are rows of this.
+
+    Attributes:
+        projection: to the principal components of the standardised vectors.
+        features: (n, p) float32, the cells in these components, in which they are compared and learned; their
+            mean square is 1.
+        fields: (n,) number of the picture that a cell lies in.
+        groups: (n,) number of what stays on one side of a split (field, slide, patient).
+        sources: (n,) laboratory or camera, "" where unknown; strangeness is measured within one.
+    """
+
+    projection: Projection
+    features: Vectors
+    fields: Numbers
+    groups: Numbers
+    sources: Sequence[str] = field(repr=False, default=())
+
+    @classmethod
+    def of_table(
+        cls,
+        table: TableOnDisk,
+        *,
+        group_by: str | None = None,
+        join_sources: Collection[str] = (),
     ) -> Pool:
-        """Return the cells of an embedding table.
+        """Return the cells of a table on disk; of their vectors, memory holds a row group at a time.
 
         Args:
             table: with a row for each cell.
@@ -77,24 +127,23 @@ class Pool:
             join_sources: columns whose values mean the same under every source.
 
         Raises:
-            RedDinoError: the table lacks the column.
+            RedDinoError: the table lacks the column, or vectors are not finite.
         """
-        groups = np.unique(groups_of(table, group_by, join_sources), return_inverse=True)[1]
-        fields = np.unique(table.strings("path"), return_inverse=True)[1]
-        return cls(table.vectors, fields.astype(np.int64), groups.astype(np.int64), table.names("source"))
+        projection = find_projection(table.take_vectors(drawn_rows(len(table))))
+        features = np.empty((len(table), len(projection.offset)), dtype=np.float32)
+        for block in table.blocks(["path"], vectors=True):
+            require_finite(Embeddings(block.vectors, block.columns, table.meta))
+            own = slice(block.start, block.start + len(block))
+            features[own] = projection.of(block.vectors.astype(np.float32, copy=False))
+        columns = read_columns(table, [group_by] if group_by is not None else [])
+        fields, groups, sources = _places(columns.combined, group_by, join_sources)
+        of_row = columns.of_row
+        return cls(
+            projection, features, fields[of_row], groups[of_row], [sources[one] for one in of_row.tolist()]
+        )
 
     def __len__(self) -> int:
-        return len(self.vectors)
-
-    @cached_property
-    def projection(self) -> Projection:
-        """The principal components of the standardised vectors that cells are compared and learned in."""
-        return _components(self.vectors[_drawn(len(self), DRAWN)])
-
-    @cached_property
-    def features(self) -> Vectors:
-        """The vectors in these components (n, p) float32; their mean square is 1."""
-        return self.projection.of(self.vectors)
+        return len(self.features)
 
     @cached_property
     def strangeness(self) -> Real:
@@ -107,37 +156,48 @@ class Pool:
         of_source = np.unique(self.sources or [""] * len(self), return_inverse=True)[1]
         for source in range(of_source.max(initial=-1) + 1):
             rows = np.flatnonzero(of_source == source)
-            known = rows[_drawn(len(rows), COMPARED)]
-            far = nearest_distances(self.features[rows], self.features[known], apart=(rows, known))
+            known = rows[drawn_rows(len(rows), COMPARED)]
+            near = self.features[known]
+            far = np.concatenate(
+                [
+                    nearest_distances(self.features[part], near, apart=(part, known))
+                    for part in np.split(rows, range(AT_ONCE, len(rows), AT_ONCE))
+                ]
+            )
             middle = float(np.median(far))
             found[rows] = far / middle if np.isfinite(middle) and middle > 0 else 1.0
         return found
 
-    def only(self, kept: npt.NDArray[Any]) -> Pool:
-        """Return some of the cells as a pool: a boolean mask (n,) or row numbers."""
-        rows = np.flatnonzero(kept) if kept.dtype == np.bool_ else kept
-        sources = [self.sources[row] for row in rows.tolist()] if self.sources else ()
-        return Pool(self.vectors[rows], self.fields[rows], self.groups[rows], sources)
+    @cached_property
+    def _squares(self) -> Vectors:
+        """The squared lengths (n,) of the features."""
+        return np.asarray(np.einsum("ij,ij->i", self.features, self.features))
 
-    def nearest(self, rows: Sequence[int] | Numbers, count: int) -> Numbers:
+    def nearest(
+        self, rows: Sequence[int] | Numbers, count: int, among: npt.NDArray[np.bool_] | None = None
+    ) -> Numbers:
         """Return the cells (k <= count,) most like any of `rows`, nearest first, without `rows` themselves.
+
+        Every cell is compared, in one pass over the features.
 
         Args:
             rows: of cells that are given.
             count: how many at most.
+            among: (n,) which cells may be found; None: all.
         """
         given = np.asarray(rows, dtype=np.int64)
         least = np.full(len(self), np.inf, dtype=np.float32)
-        squares = np.einsum("ij,ij->i", self.features, self.features)
         for row in given.tolist():
             one = self.features[row]
-            np.minimum(least, squares - 2 * (self.features @ one) + one @ one, out=least)
-        least[given] = np.inf
-        count = min(count, len(self) - len(np.unique(given)))
-        if count <= 0:
+            np.minimum(least, self._squares - 2 * (self.features @ one) + one @ one, out=least)
+        free = np.ones(len(self), np.bool_) if among is None else among.copy()
+        free[given] = False
+        left = np.flatnonzero(free)
+        least = least[left]
+        if count <= 0 or not len(left):
             return np.empty(0, dtype=np.int64)
-        first = np.argpartition(least, count - 1)[:count]
-        return first[np.argsort(least[first], kind="stable")].astype(np.int64)
+        first = np.argpartition(least, count - 1)[:count] if count < len(left) else np.arange(len(left))
+        return left[first[np.argsort(least[first], kind="stable")]].astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -191,7 +251,7 @@ class Labelled:
         return np.flatnonzero(free).astype(np.int64)
 
 
-def _components(vectors: Vectors) -> Projection:
+def find_projection(vectors: npt.NDArray[np.floating[Any]]) -> Projection:
     """Return the principal components of vectors (m, d) whose numbers are standardised first."""
     drawn = vectors.astype(np.float64)
     mean, spread = drawn.mean(axis=0), drawn.std(axis=0)
@@ -205,7 +265,16 @@ def _components(vectors: Vectors) -> Projection:
     return Projection(axes.astype(np.float32), (mean @ axes).astype(np.float32))
 
 
-def _drawn(rows: int, most: int) -> Numbers:
+def _places(
+    table: Embeddings, group_by: str | None, join_sources: Collection[str]
+) -> tuple[Numbers, Numbers, list[str]]:
+    """Return the fields, groups and sources of a table's rows."""
+    groups = np.unique(groups_of(table, group_by, join_sources), return_inverse=True)[1]
+    fields = np.unique(table.strings("path"), return_inverse=True)[1]
+    return fields.astype(np.int64), groups.astype(np.int64), table.names("source")
+
+
+def drawn_rows(rows: int, most: int = DRAWN) -> Numbers:
     """Return at most so many row numbers, sorted; always the same."""
     if rows <= most:
         return np.arange(rows, dtype=np.int64)

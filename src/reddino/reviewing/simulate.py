@@ -14,7 +14,7 @@ from reddino.foundations.errors import RedDinoError
 from reddino.foundations.stages import watched
 from reddino.reviewing.choices import Strategy
 from reddino.reviewing.learning import Probe, fit_probe
-from reddino.reviewing.pool import Labelled, Numbers, Pool
+from reddino.reviewing.pool import CellVectors, Labelled, Numbers, Pool
 from reddino.reviewing.ranking import rank
 
 #: Of the groups, one of so many parts is tested.
@@ -70,7 +70,7 @@ class Simulation:
 
 
 def simulate(
-    pool: Pool,
+    cells: CellVectors,
     labels: Sequence[str],
     strategies: Sequence[Strategy],
     *,
@@ -85,7 +85,7 @@ def simulate(
     of a seed.
 
     Args:
-        pool: cells that all have a class, in at least two groups.
+        cells: that all have a class, in at least two groups.
         labels: (n,) their classes.
         strategies: to compare.
         budget: labels to spend.
@@ -104,10 +104,10 @@ def simulate(
         )
     steps: list[Step] = []
     found: list[Found] = []
-    for seed, tested in enumerate(watched(list(_tested(pool, seeds)), "simulating reviews")):
-        shown = np.setdiff1d(np.arange(len(pool)), tested)
-        asked = pool.only(shown)
-        test = _Test(asked.projection.of(pool.vectors[tested]), truth[tested])
+    for seed, tested in enumerate(watched(list(_tested(cells, seeds)), "simulating reviews")):
+        shown = np.setdiff1d(np.arange(len(cells)), tested)
+        asked = cells.only(shown).pool()
+        test = _Test(asked.projection.of(cells.vectors[tested]), truth[tested])
         for strategy in strategies:
             run = _Run(asked, truth[shown], tuple(names.tolist()), strategy, seed, tuple(sought))
             steps += run.spend(test, budget, batch)
@@ -115,9 +115,9 @@ def simulate(
     return Simulation(tuple(steps), tuple(found), tuple(sought))
 
 
-def _tested(pool: Pool, seeds: int) -> Iterator[Numbers]:
+def _tested(cells: CellVectors, seeds: int) -> Iterator[Numbers]:
     """Yield the rows that each seed tests: parts of one deal of the groups, then of another."""
-    groups = pool.groups.astype(str).tolist()
+    groups = cells.groups.astype(str).tolist()
     known = len(set(groups))
     if known < 2:
         raise RedDinoError(

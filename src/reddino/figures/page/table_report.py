@@ -87,6 +87,8 @@ def table_report(
     """
     meta = overview.table.meta
     page = Document(_title(overview), "A report of RedDino. Research only, not a diagnosis.")
+    if overview.sample is not None:
+        page.add("A sample", paragraph(overview.sample.note()))
     page.add("Finding", *finding(overview, scores=scores, batch_effect=batch_effect))
     with stage("cutting fields"):
         fields = field_pictures(overview)
@@ -131,7 +133,8 @@ def _title(overview: Overview) -> str:
     )
     if overview.predictions is not None:
         return f"{len(rows)} cells of {where}, by class"
-    return f"{rows.meta['model']}: {len(rows)} views of {where}"
+    drawn = "" if overview.sample is None else f", drawn from {overview.sample.of}"
+    return f"{rows.meta['model']}: {len(rows)} views of {where}{drawn}"
 
 
 def _contents(overview: Overview) -> list[str]:

@@ -174,9 +174,7 @@ class BackgroundProbe:
             self._faults[view] = "a classifier needs labels of two classes"
             self._learned.pop(view, None)
             return
-        probabilities = probe.probabilities(self._pool.vectors)
-        likeliest = probabilities.argmax(axis=1).astype(np.int16)
-        certainty = probabilities.max(axis=1).astype(np.float32)
+        likeliest, certainty = probe.likeliest(self._pool.features)
         before = self._learned.get(view)
         number = 1 if before is None else before.number + 1
         opinion = Opinion(probe.names, likeliest, certainty)

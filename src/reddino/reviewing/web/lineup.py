@@ -153,8 +153,9 @@ class Lineup:
     def _sorted(self, asked: Asked, known: Known, left: Numbers, count: int) -> Numbers:
         opinion = known.opinion
         if asked.order == "like" and asked.like is not None:
-            near = self._pool.nearest([asked.like], len(self._pool))
-            return near[np.isin(near, left)][:count]
+            among = np.zeros(len(self._pool), dtype=np.bool_)
+            among[left] = True
+            return self._pool.nearest([asked.like], count, among)
         if asked.order == "strangest":
             keys: tuple[npt.NDArray[np.generic], ...] = (-self._pool.strangeness[left],)
         elif asked.order in ("least_certain", "predicted") and opinion is not None:
