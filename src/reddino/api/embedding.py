@@ -29,6 +29,8 @@ from reddino.embedding.table import read_embeddings
 from reddino.embedding.table_writer import only_writer
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.stages import stage
+from reddino.foundations.stores.objects import require_writable
+from reddino.foundations.stores.urls import require_known_scheme, url_of
 from reddino.networks.model_names import with_architecture
 from reddino.rbc.whole_fields import shows_whole_fields
 from reddino.regions.choices import From
@@ -36,7 +38,6 @@ from reddino.regions.slide_cells import Chosen, find_all_cells
 from reddino.regions.survey import has_regions
 from reddino.smears.choices import Subfolders
 from reddino.smears.failures import Failures
-from reddino.smears.gather import require_no_url
 from reddino.smears.manifest import Manifest
 from reddino.smears.opening import Data, open_data
 from reddino.views.choices import Scale, Unit, ViewKind
@@ -137,7 +138,7 @@ def embed(
     Raises:
         RedDinoError: nothing to embed, an unknown model, or a folder that holds another table.
     """
-    require_no_url(out)
+    _require_writable_table(out, surveys=find_cells and (cells is not None or cells_from != "all"))
     driver = _ray_driver(ray, ray_workers, device)
     model = with_architecture(model, architecture)
     left_out = Failures()
@@ -147,6 +148,7 @@ def embed(
     if not find_cells and (cells is not None or cells_from != "all"):
         raise RedDinoError("cells are chosen among those that are found: add --find-cells (find_cells)")
     if surveyed:
+        _require_writable_table(out, surveys=True)
         chosen = Chosen(cells_from, cells, int(options.get("seed", 0)))
         opened, find_cells = _surveyed(opened, Path(out), chosen, threads, left_out), False
     growth = find_growth(opened, Path(out))
@@ -211,6 +213,24 @@ def embed(
         if domain is not None and compared is not None:
             compared(domain)
     return report
+
+
+def _require_writable_table(out: str | Path, *, surveys: bool) -> None:
+    """Refuse a URL that nothing is written to, or where slides are surveyed, which lies in the table's folder.
+
+    Raises:
+        RedDinoError: it is one.
+    """
+    require_known_scheme(out)
+    url = url_of(out)
+    if url is None:
+        return
+    require_writable(url)
+    if surveys:
+        raise RedDinoError(
+            f"{url}: slides and fields are surveyed in the folder of their table, which must be on this machine; give "
+            "a path, and copy the table"
+        )
 
 
 def _surveyed(opened: Manifest, out: Path, chosen: Chosen, threads: int, failures: Failures) -> Manifest:

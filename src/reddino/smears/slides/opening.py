@@ -22,6 +22,7 @@ from reddino.smears.slides.nd2_reader import Nd2Reader
 from reddino.smears.slides.openslide_reader import OpenSlideReader
 from reddino.smears.slides.tiff_reader import TiffSlideReader
 from reddino.smears.slides.zarr_reader import ZarrReader
+from reddino.smears.stored_pictures import COPY_FIRST, require_picture_url
 
 #: Files that stay open when nobody reads from them.
 _KEPT = 8
@@ -75,6 +76,8 @@ def open_reader(path: str | Path, scene: int = 0) -> SlideReader:
         ImageError: missing, damaged, of a format or layout that is not read, or without its library.
     """
     path = Path(path)
+    if require_picture_url(path) is not None:
+        raise ImageError(path, COPY_FIRST)
     with reasons(path):
         path.stat()  # libraries word a missing file in many ways
         reader = _reader_of(path)(path, scene)
