@@ -293,7 +293,10 @@ def vectors_of(table: pa.Table, dim: int) -> Stored:
 
 def _read_of(file: Any, names: Sequence[str], *, vectors: bool) -> list[str]:
     """Return which columns are read of a part for those of some names, and vectors."""
-    return [*(name for name in names if name in file.schema_arrow.names), *([VECTOR_COLUMN] if vectors else [])]
+    return [
+        *(name for name in names if name in file.schema_arrow.names),
+        *([VECTOR_COLUMN] if vectors else []),
+    ]
 
 
 def _maker(meta: dict[str, Any]) -> str:

@@ -132,7 +132,9 @@ def _atomic_object(path: Path, url: str) -> Iterator[Path]:
         try:
             put_file(url, partial, new=path.suffix == ".parquet")
         except FileExistsError:
-            raise RedDinoError(f"{url} was written by another pass meanwhile: wait for it or stop it") from None
+            raise RedDinoError(
+                f"{url} was written by another pass meanwhile: wait for it or stop it"
+            ) from None
         except OSError as error:
             raise RedDinoError(f"{url} cannot be written: {error.strerror or error}") from error
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 #: A user (with a password) before the host, and what follows the path: signatures and tokens.
-_USER, _QUERY = re.compile(r"(\w:/+)[^/\s'\"]*@"), re.compile(r"(\w:/+[^\s'\"?]*)\?[^\s'\"]*")
+_USER, _QUERY = re.compile(r"(\w:/+)[^/\s'\"]*@"), re.compile(r"(\w:/+[^\s'\"?#]*)[?#][^\s'\"]*")
 _SHORTENED = re.compile(r"\b(s3|gs|https?):/(?=[^/\s])")
 
 

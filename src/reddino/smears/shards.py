@@ -27,7 +27,9 @@ _INDEXES = 32
 MAX_HEADER_BYTES = 4 << 20
 #: Of one file: more is no smear image.
 MAX_MEMBER_BYTES = 1 << 30
-SHARD_FIRST = "is a tar shard behind a URL, which pretraining and `data pack` read: copy it to a folder, or pack it"
+SHARD_FIRST = (
+    "is a tar shard behind a URL, which pretraining and `data pack` read: copy it to a folder, or pack it"
+)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,9 @@ from reddino.smears.failures import ImageError
 MOST_BYTES = 1 << 30
 #: Bytes that are fetched for a header.
 _HEADER = 64 << 10
-COPY_FIRST = "is a whole slide or microscope file behind a URL, which is read from a disk alone: copy it to a folder"
+COPY_FIRST = (
+    "is a whole slide or microscope file behind a URL, which is read from a disk alone: copy it to a folder"
+)
 
 
 @dataclass(frozen=True)
@@ -30,14 +32,14 @@ class Fetched:
     state: ObjectState
 
 
-class _Held(threading.local):
+class _KeptPicture(threading.local):
     """What this thread has fetched: for which URL, and what came of it."""
 
     url: str | None = None
     found: Fetched | ImageError | None = None
 
 
-_held = _Held()
+_held = _KeptPicture()
 
 
 @contextmanager

@@ -218,7 +218,9 @@ def require_writable(url: str) -> None:
         StoreError: it is one.
     """
     if url.startswith(_READ_ONLY):
-        raise StoreError(f"{masked(url)}: a web server is read and not written; give an s3:// URL, or a folder")
+        raise StoreError(
+            f"{masked(url)}: a web server is read and not written; give an s3:// URL, or a folder"
+        )
 
 
 def each(urls: Iterable[Any], make: Any) -> Iterator[Any]:

@@ -28,7 +28,14 @@ _NO_CREDENTIALS = {
     *("TokenRetrievalError", "InvalidClientTokenId", "UnauthorizedSSOTokenError", "DefaultCredentialsError"),
 }
 _BUSY = {
-    *("SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout", "Throttling", "ThrottlingException"),
+    *(
+        "SlowDown",
+        "InternalError",
+        "ServiceUnavailable",
+        "RequestTimeout",
+        "Throttling",
+        "ThrottlingException",
+    ),
     *("HTTPClientError", "ConnectionError", "TimeoutError", "ClientConnectionError", "ResponseParserError"),
 }
 _CUT = {"ClientPayloadError", "IncompleteRead", "IncompleteReadError", "ResponseStreamingError"}
@@ -55,6 +62,7 @@ def file_system(scheme: str) -> Any:
     if scheme == "s3":
         once = {"max_attempts": 1, "mode": "standard"}
         timeouts = {"connect_timeout": 10, "read_timeout": 60}
+        options["max_concurrency"] = 1  # an object that is replaced meanwhile is not read half and half
         options["config_kwargs"] = {"retries": once, "max_pool_connections": 32, **timeouts}
     try:
         import fsspec
@@ -89,7 +97,9 @@ def ask(url: str, request: Callable[[Any, str], Answer]) -> Answer:
             _refuse(url, error, names)
             cuts += bool(names & _CUT)
             if cuts >= CUT_TRIES:
-                raise CutShortError(errno.EIO, "it comes cut short, each time it is asked for", url) from error
+                raise CutShortError(
+                    errno.EIO, "it comes cut short, each time it is asked for", url
+                ) from error
             if time.monotonic() - started > patience():
                 raise StoreError(
                     f"{_host(url)} does not answer ({_words(error)}); see whether it can be reached from here, and "
@@ -117,10 +127,10 @@ def _refuse(url: str, error: Exception, names: set[str]) -> None:
         ) from error
     if names & (_BUSY | _CUT) or any(name.startswith("5") or name in ("429", "408") for name in names):
         return
-    if names & _MISSING or isinstance(error, FileNotFoundError):
-        raise FileNotFoundError(errno.ENOENT, "there is no such object", url) from error
     if names & _DENIED or isinstance(error, PermissionError):
         raise PermissionError(errno.EACCES, "the store gives no permission", url) from error
+    if names & _MISSING or isinstance(error, FileNotFoundError):
+        raise FileNotFoundError(errno.ENOENT, "there is no such object", url) from error
     if isinstance(error, FileExistsError):
         raise FileExistsError(errno.EEXIST, "there is such an object already", url) from error
     raise StoreError(
@@ -146,7 +156,7 @@ def _names(error: BaseException) -> set[str]:
         if isinstance(response, dict):
             found.add(str(response.get("Error", {}).get("Code", "")))
             found.add(str(response.get("ResponseMetadata", {}).get("HTTPStatusCode", "")))
-        found |= {str(status) for status in (getattr(one, "status", ""), getattr(one, "code", ""))}
+        found.add(str(getattr(one, "status", "")))
     return found - {""}
 
 
