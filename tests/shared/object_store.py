@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -131,7 +132,11 @@ def object_store() -> Iterator[ObjectStore]:
     log.propagate = False
     file_system.cache_clear()
     try:
-        with patch.dict(os.environ, environment(store.endpoint)):
+        with (
+            tempfile.TemporaryDirectory() as spool,
+            patch.object(tempfile, "tempdir", spool),
+            patch.dict(os.environ, {**environment(store.endpoint), "TMPDIR": spool}),
+        ):
             store.files.mkdir(BUCKET)
             yield store
     finally:

@@ -31,7 +31,7 @@ from reddino.foundations.atomic import atomic_path, remove_partials
 from reddino.foundations.full_disk import writing
 from reddino.foundations.locks import only_one
 from reddino.foundations.parquet import parquet_writer
-from reddino.foundations.stores.anywhere import remove_file
+from reddino.foundations.stores.anywhere import remove_file, spool_folder
 from reddino.foundations.stores.claims import claimed_folder
 from reddino.foundations.stores.urls import is_url, url_of
 
@@ -64,7 +64,9 @@ class TableWriter:
         for found, record in read_parts(list(finished_parts(folder).values())):
             refuse_other_table(folder, found, self.meta)
             self.records[record.start] = record
-        if not is_url(folder):
+        if is_url(folder):
+            remove_partials(spool_folder())
+        else:
             folder.mkdir(parents=True, exist_ok=True)
             remove_partials(folder)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import atexit
-from contextlib import ExitStack
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -54,22 +54,32 @@ def read_table(path: Path) -> tuple[pa.Table, RowPlace]:
 
 
 def _read_stored(url: str) -> tuple[pa.Table, RowPlace]:
-    """Read a manifest in a store: it is fetched into a file, which is read again where rows are named."""
-    held = ExitStack()
-    atexit.register(held.close)
+    """Read a manifest in a store; it is fetched once more where a row is to be named."""
+    with _fetched(url) as local:
+        try:
+            table, _ = read_table(local)
+        except RedDinoError as error:
+            raise RedDinoError(str(error).replace(str(local), url)) from error
+    return table, RowPlace(url, partial(_position, url))
+
+
+def _position(url: str, row: int) -> str:
+    with _fetched(url) as local:
+        return read_table(local)[1].position(row)
+
+
+@contextmanager
+def _fetched(url: str) -> Iterator[Path]:
+    """Give a manifest in a store as a file of this machine."""
     name = url.rpartition("/")[2]
-    local = held.enter_context(draft_folder(spool_folder(), name)) / name
-    try:
-        fetch_file(url, local)
-    except FileNotFoundError:
-        raise RedDinoError(f"{url}: there is no such manifest file") from None
-    except OSError as error:
-        raise RedDinoError(f"{url} cannot be read: {error.strerror or error}") from error
-    try:
-        table, place = read_table(local)
-    except RedDinoError as error:
-        raise RedDinoError(str(error).replace(str(local), url)) from error
-    return table, replace(place, name=url)
+    with draft_folder(spool_folder(), name) as draft:
+        try:
+            fetch_file(url, draft / name)
+        except FileNotFoundError:
+            raise RedDinoError(f"{url}: there is no such manifest file") from None
+        except OSError as error:
+            raise RedDinoError(f"{url} cannot be read: {error.strerror or error}") from error
+        yield draft / name
 
 
 def write_table(table: pa.Table, path: Path) -> None:
