@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -213,14 +214,16 @@ def test_embed__that_was_killed_goes_on_at_once(store: ObjectStore, fields: Path
 
 
 class _Outage(Projection):
-    """Stops the store before a certain batch, and starts it again later."""
+    """Stops the store before a certain batch, once a part is there, and starts it again later."""
 
-    def __init__(self, store: ObjectStore, at: int, back: float | None) -> None:
+    def __init__(self, store: ObjectStore, out: str, at: int, back: float | None) -> None:
         super().__init__()
-        self.store, self.at, self.back = store, at, back
+        self.store, self.out, self.at, self.back = store, out, at, back
 
     def embed(self, images: np.ndarray, pooling: str, /) -> np.ndarray:
         if len(self.seen) == self.at:
+            while not any(name.startswith("part") for name in self.store.names(self.out)):
+                time.sleep(0.02)
             self.store.stop()
             if self.back is not None:
                 threading.Timer(self.back, self.store.start).start()
@@ -231,7 +234,7 @@ def test_embed__waits_for_a_store_that_is_away_for_a_while(
     store: ObjectStore, fields: Path, tmp_path: Path
 ) -> None:
     url, out = store.put_folder(fields, "away/fields"), f"{store.url}/away/t"
-    report = run_pass(f"{url}/m.csv", out, _Outage(store, 4, 1.0))
+    report = run_pass(f"{url}/m.csv", out, _Outage(store, "away/t", 4, 1.0))
     assert (report.rows, report.failed) == (FIELDS * CELLS, 0)
     run_pass(fields / "m.csv", tmp_path / "t")
     require_same_table(tmp_path / "t", out)
@@ -244,7 +247,7 @@ def test_embed__ends_in_a_sentence_where_a_store_stays_away_and_goes_on_later(
     monkeypatch.setenv(PATIENCE_NAME, "0.5")
     try:
         with pytest.raises(StoreError, match="does not answer"):
-            run_pass(f"{url}/m.csv", out, _Outage(store, 4, None))
+            run_pass(f"{url}/m.csv", out, _Outage(store, "gone/t", 4, None))
     finally:
         store.start()
     assert not list(spool_folder().glob("*.partial"))
