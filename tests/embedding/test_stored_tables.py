@@ -1,4 +1,4 @@
-"""Embed from a store and into one: the table is that of a pass on one machine, whatever happens on the way."""
+"""Embed from a store and into one: the table is that of a pass on one machine, whatever happens."""
 
 from __future__ import annotations
 
@@ -51,8 +51,15 @@ def run_pass(data: str | Path | Manifest, out: str | Path, encoder: Projection |
     failures = Failures()
     growth = find_growth(open_data(data, failures), Path(out))
     return embed_manifest(
-        growth.manifest, encoder or Projection(), out, view=VIEW, part_rows=CELLS, batch_size=3, growth=growth, left_out=failures
-    )  # fmt: skip
+        growth.manifest,
+        encoder or Projection(),
+        out,
+        view=VIEW,
+        part_rows=CELLS,
+        batch_size=3,
+        growth=growth,
+        left_out=failures,
+    )
 
 
 def require_same_table(one: str | Path, other: str | Path) -> None:
@@ -72,11 +79,13 @@ def test_embed__from_a_store_and_into_it_is_as_on_one_machine(
     url, out = store.put_folder(fields, "same/fields"), f"{store.url}/same/table"
     store.requests.clear()
     report = run_pass(f"{url}/m.csv", out)
-    assert [store.asked("GET", f"field0{n}.png") for n in range(FIELDS)] == [2] * FIELDS  # header, and picture
+    assert [store.asked("GET", f"field0{n}.png") for n in range(FIELDS)] == [
+        2
+    ] * FIELDS  # header, and picture
     run_pass(fields / "m.csv", tmp_path / "t")
     assert (report.rows, report.failed) == (FIELDS * CELLS, 0)
     require_same_table(tmp_path / "t", out)
-    assert store.names("same/table") == sorted(os.listdir(tmp_path / "t"))
+    assert store.names("same/table") == sorted(file.name for file in (tmp_path / "t").iterdir())
     assert not any(SECRET.encode() in store.get(f"same/table/{name}") for name in store.names("same/table"))
     assert SECRET not in caplog.text
     assert not list(spool_folder().iterdir())
@@ -200,7 +209,9 @@ def test_embed__that_was_killed_goes_on_at_once(store: ObjectStore, fields: Path
     environment = {**os.environ, "PYTHONPATH": path}
     ended = subprocess.run([sys.executable, "-c", program], env=environment, check=False, timeout=120)
     assert ended.returncode == -signal.SIGKILL
-    kept = {name: store.get(f"killed/t/{name}") for name in store.names("killed/t") if name.startswith("part")}
+    kept = {
+        name: store.get(f"killed/t/{name}") for name in store.names("killed/t") if name.startswith("part")
+    }
     assert len(kept) == 3
     assert "_claim.json" in store.names("killed/t")
     assert list(spool_folder().glob(".part-*.partial"))
@@ -264,7 +275,9 @@ def test_embed__ends_in_a_sentence_where_a_store_stays_away_and_goes_on_later(
 def test_manifest__with_a_secret_in_a_url_is_refused(tmp_path: Path) -> None:
     for path in ("https://h/a.png?X-Amz-Signature=hidden", "s3://me:hidden@b/a.png"):
         (tmp_path / "m.csv").write_text(f"path,x,y\nb.png,1,1\n{path},1,1\n")
-        with pytest.raises(RedDinoError, match=r"m.csv, line 3, column 'path': is a URL with a user") as refused:
+        with pytest.raises(
+            RedDinoError, match=r"m.csv, line 3, column 'path': is a URL with a user"
+        ) as refused:
             read_manifest(tmp_path / "m.csv")
         assert "hidden" not in str(refused.value)
 

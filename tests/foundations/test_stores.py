@@ -61,7 +61,13 @@ def test_url_of__finds_a_url_in_a_path(path: str | Path, url: str | None) -> Non
 
 
 @pytest.mark.parametrize(
-    "url", ["s3://me:secret@bucket/a", "https://h/a?X-Amz-Signature=secret", "https://h/a#secret", "s3://b/a?secret"]
+    "url",
+    [
+        "s3://me:secret@bucket/a",
+        "https://h/a?X-Amz-Signature=secret",
+        "https://h/a#secret",
+        "s3://b/a?secret",
+    ],
 )
 def test_url_of__refuses_a_secret_without_repeating_it(url: str) -> None:
     with pytest.raises(RedDinoError, match="credentials are taken from the environment") as refused:
@@ -133,7 +139,9 @@ def test_object_file__reads_what_is_there_in_few_requests(store: ObjectStore) ->
     assert store.asked("GET", "file") == 2  # its end, and all of it
 
 
-def test_requests__wait_for_a_store_that_comes_back(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests__wait_for_a_store_that_comes_back(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     url = store.put("back", b"here")
     store.stop()
     later = threading.Timer(1.0, store.start)
@@ -143,7 +151,7 @@ def test_requests__wait_for_a_store_that_comes_back(store: ObjectStore, monkeypa
     store.stop()
     try:
         monkeypatch.setenv(PATIENCE_NAME, "0.5")
-        with pytest.raises(StoreError, match="s3://bucket does not answer .* run the same command again"):
+        with pytest.raises(StoreError, match=r"s3://bucket does not answer .* run the same command again"):
             read_object(url)
     finally:
         store.start()
@@ -166,7 +174,7 @@ class _Answers(BaseHTTPRequestHandler):
         elif self.path == "/denied":
             self._answer(403, b"")
         else:
-            self._answer(403, b"<Error><Code>InvalidAccessKeyId</Code><Message>who are you</Message></Error>")
+            self._answer(403, b"<Error><Code>InvalidAccessKeyId</Code><Message>who?</Message></Error>")
 
     def _answer(self, status: int, body: bytes, *, cut: bool = False) -> None:
         self.send_response(status)
@@ -177,7 +185,7 @@ class _Answers(BaseHTTPRequestHandler):
             self.wfile.flush()
         self.close_connection = True
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+    def log_message(self, format: str, *args: object) -> None:
         pass
 
 
@@ -234,7 +242,9 @@ def test_claim__of_another_machine_counts_while_it_is_renewed(
     monkeypatch.setattr(claims, "DEAD", 1.2)
     folder = f"{store.url}/elsewhere"
     url = store.put(f"elsewhere/{CLAIM}", json.dumps({"owner": "them", "renewed": 1}).encode())
-    renewal = threading.Timer(0.4, lambda: put_bytes(url, json.dumps({"owner": "them", "renewed": 2}).encode()))
+    renewal = threading.Timer(
+        0.4, lambda: put_bytes(url, json.dumps({"owner": "them", "renewed": 2}).encode())
+    )
     renewal.start()
     with pytest.raises(RedDinoError, match="another pass is writing"), claimed_folder(folder):
         pass
@@ -248,11 +258,17 @@ def test_claim__that_was_lost_stops_what_is_put(store: ObjectStore, tmp_path: Pa
     with claimed_folder(url_of(folder) or ""):
         with atomic_path(folder / "part.parquet") as partial:
             partial.write_bytes(b"mine")
-        with pytest.raises(RedDinoError, match="another pass is writing"), atomic_path(folder / "b") as partial:
+        with (
+            pytest.raises(RedDinoError, match="another pass is writing"),
+            atomic_path(folder / "b") as partial,
+        ):
             partial.write_bytes(b"mine")
             store.put(f"lost/{CLAIM}", json.dumps({"owner": "them"}).encode())
     assert store.names("lost") == [CLAIM, "part.parquet"]
-    with pytest.raises(RedDinoError, match="embed alone writes its table to a URL"), atomic_path(folder / "b"):
+    with (
+        pytest.raises(RedDinoError, match="embed alone writes its table to a URL"),
+        atomic_path(folder / "b"),
+    ):
         pass
 
 

@@ -1,4 +1,4 @@
-"""A real S3 server on loopback: moto's, in a thread of this process, which can be stopped and started again."""
+"""A real S3 server on loopback: moto's, in a thread of this process; it can be stopped and started again."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -97,7 +98,7 @@ class _Requests(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         words = record.getMessage().partition('"')[2].replace("\x1b[", " ").split()
-        for method, path in zip(words, words[1:], strict=False):
+        for method, path in pairwise(words):
             if method.rpartition("m")[2] in ("GET", "HEAD", "PUT", "DELETE"):
                 self.store.requests.append((method.rpartition("m")[2], path))
                 return

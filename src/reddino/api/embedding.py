@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from reddino.embedding.table_writer import only_writer
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.stages import stage
 from reddino.foundations.stores.objects import require_writable
-from reddino.foundations.stores.urls import require_known_scheme, url_of
+from reddino.foundations.stores.urls import is_url, require_known_scheme, url_of
 from reddino.networks.model_names import with_architecture
 from reddino.rbc.whole_fields import shows_whole_fields
 from reddino.regions.choices import From
@@ -198,25 +199,28 @@ def embed(
         kinds=KindReader(device) if kinds else None,
         driver=driver,
     )
-    note_seen(seen, opened, Path(out), hashes)
-    note_copies(opened, Path(out))
-    if per == "view":
-        domain = note_domain(
-            Path(out),
-            opened.root,
-            model,
-            encoder=encoder,
-            spec=spec,
-            pooling=pooling,
-            rows=report.rows,
-        )
-        if domain is not None and compared is not None:
-            compared(domain)
+    # In a store, nothing is put without a claim; in a folder each of these files appears by itself.
+    with only_writer(Path(out)) if is_url(out) else nullcontext():
+        note_seen(seen, opened, Path(out), hashes)
+        note_copies(opened, Path(out))
+        domain = None
+        if per == "view":
+            domain = note_domain(
+                Path(out),
+                opened.root,
+                model,
+                encoder=encoder,
+                spec=spec,
+                pooling=pooling,
+                rows=report.rows,
+            )
+    if domain is not None and compared is not None:
+        compared(domain)
     return report
 
 
 def _require_writable_table(out: str | Path, *, surveys: bool) -> None:
-    """Refuse a URL that nothing is written to, or where slides are surveyed, which lies in the table's folder.
+    """Refuse a URL that nothing is written to, or slides that would be surveyed in a table's folder there.
 
     Raises:
         RedDinoError: it is one.
@@ -228,8 +232,8 @@ def _require_writable_table(out: str | Path, *, surveys: bool) -> None:
     require_writable(url)
     if surveys:
         raise RedDinoError(
-            f"{url}: slides and fields are surveyed in the folder of their table, which must be on this machine; give "
-            "a path, and copy the table"
+            f"{url}: slides and fields are surveyed in the folder of their table, which must be on this machine; "
+            "give a path, and copy the table"
         )
 
 

@@ -183,7 +183,7 @@ def embed_manifest(
 
 
 def _opening_threads(manifest: Manifest) -> int:
-    """Return how many threads open images: more of those in a store, which are waited for most of the time."""
+    """Return how many threads open images: more of those in a store, which keep them waiting."""
     if any(map(is_url, map(manifest.root.__truediv__, manifest.images()[0][:1]))):
         return STORE_THREADS
     return min(MOST_THREADS, usable_cores())

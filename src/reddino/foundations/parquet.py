@@ -31,7 +31,7 @@ def parquet_writer(path: Path, schema: pa.Schema, **options: Any) -> pq.ParquetW
 
 
 def open_parquet(path: Path, **options: Any) -> pq.ParquetFile:
-    """Open a file or an object to read, whose pages are verified where it has checksums; `options` are pyarrow's.
+    """Open a file or object to read, whose pages are verified where it has checksums; `options`: pyarrow's.
 
     pyarrow's own `read_table` is not used: it turns names of folders such as `slide=7` into columns.
     """

@@ -96,7 +96,7 @@ def _object_content(path: Path, url: str) -> Content | None:
 
 
 def file_states(paths: Iterable[Path]) -> dict[Path, FileState]:
-    """Return the states of those pictures that are in stores, many in a request; of files there is no need."""
+    """Return the states of those pictures that are in stores, many in a request."""
     found = picture_states(paths)
     return {path: FileState(state.size, state.modified, state.tag) for path, state in found.items()}
 

@@ -317,7 +317,7 @@ def _real(folder: Path) -> str:
 
 
 def _relative(path: Path, root: str) -> str:
-    """Return a path as it is named in `root`; whole, where one of both is behind a URL and not below the other."""
+    """Return a path as it is named in `root`; whole, where it is behind a URL and not below `root`."""
     url = picture_url(path)
     if url is not None:
         return url.removeprefix(root.rstrip("/") + "/")

@@ -112,8 +112,8 @@ def _check_rules(columns: Mapping[str, Column], raw: Mapping[str, Column], place
         (
             "path",
             _holds_secret(columns["path"]) & given["path"],
-            "is a URL with a user, a password or a query such as a signature, which would be written to tables; "
-            "give the plain URL: credentials are taken from the environment",
+            "is a URL with a user, a password or a query such as a signature, which would be written to "
+            "tables; give the plain URL: credentials are taken from the environment",
         ),
         ("x", given["y"] & ~given["x"], "is empty although y is given"),
         ("y", given["x"] & ~given["y"], "is empty although x is given"),

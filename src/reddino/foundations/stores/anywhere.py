@@ -62,10 +62,10 @@ def open_file(path: Path) -> IO[bytes]:
 
 
 def spool_folder() -> Path:
-    """Return the folder of this user in which files lie until they are put into a store, and claims are kept."""
+    """Return the folder of this user in which files lie until they are put into a store, with locks."""
     user = os.getuid() if hasattr(os, "getuid") else "user"
     folder = Path(tempfile.gettempdir()) / f"reddino-spool-{user}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    if folder.is_symlink() or folder.stat().st_uid != user and user != "user":
+    if folder.is_symlink() or (folder.stat().st_uid != user and user != "user"):
         raise RedDinoError(f"{folder} is another user's; set TMPDIR to a folder of your own")
     return folder

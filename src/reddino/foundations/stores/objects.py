@@ -47,7 +47,7 @@ def object_state(url: str) -> ObjectState:
         OSError, StoreError: as `reddino.foundations.stores.requests.ask`.
     """
     try:
-        return _state(ask(url, lambda system, name: _file_info(system, name)))
+        return _state(ask(url, _file_info))
     except PermissionError:
         # The answer to this question has no body: the one to another tells credentials from permissions.
         read_object(url, 0, 1)

@@ -102,8 +102,8 @@ def ask(url: str, request: Callable[[Any, str], Answer]) -> Answer:
                 ) from error
             if time.monotonic() - started > patience():
                 raise StoreError(
-                    f"{_host(url)} does not answer ({_words(error)}); see whether it can be reached from here, and "
-                    "run the same command again, which continues"
+                    f"{_host(url)} does not answer ({_words(error)}); see whether it can be reached from here, "
+                    "and run the same command again, which continues"
                 ) from error
             _mention(url, error, wait)
         _sleep(url, wait)
@@ -122,8 +122,8 @@ def _refuse(url: str, error: Exception, names: set[str]) -> None:
     """Raise what waiting does not help against; return for an error that may pass."""
     if names & _NO_CREDENTIALS:
         raise StoreError(
-            f"{_host(url)} does not take the credentials of this environment ({_words(error)}); set those of the "
-            "store (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, AWS_ENDPOINT_URL)"
+            f"{_host(url)} does not take the credentials of this environment ({_words(error)}); set those of "
+            "the store (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, AWS_ENDPOINT_URL)"
         ) from error
     if names & (_BUSY | _CUT) or any(name.startswith("5") or name in ("429", "408") for name in names):
         return
@@ -134,7 +134,8 @@ def _refuse(url: str, error: Exception, names: set[str]) -> None:
     if isinstance(error, FileExistsError):
         raise FileExistsError(errno.EEXIST, "there is such an object already", url) from error
     raise StoreError(
-        f"{url}: the store refuses the request ({_words(error)}); see whether bucket, region and endpoint are right"
+        f"{url}: the store refuses the request ({_words(error)}); see whether bucket, region and endpoint are "
+        "right"
     ) from error
 
 
@@ -189,7 +190,7 @@ def _sleep(url: str, seconds: float) -> None:
 
 @contextmanager
 def stoppable_waits() -> Iterator[Callable[[], None]]:
-    """Give a function after whose call nothing waits for a store any more, in whatever thread, up to the end."""
+    """Give a function after whose call no thread waits for a store any more, up to the end of the block."""
     try:
         yield _given_up.set
     finally:

@@ -1,7 +1,7 @@
 """URLs among paths: how a `Path` holds one, and which URLs are refused since they hold a secret.
 
-`Path` shortens `s3://bucket/a.png` to `s3:/bucket/a.png`, and a folder may stand before it where a manifest of this
-machine names it. So a path whose part is a scheme with its colon is a URL from there on.
+`Path` shortens `s3://bucket/a.png` to `s3:/bucket/a.png`, and a folder may stand before it where a manifest of
+this machine names it. So a path of which a part is a scheme with its colon is a URL from there on.
 """
 
 from __future__ import annotations
@@ -57,13 +57,13 @@ def is_url(path: object) -> bool:
 def _require_no_secret(url: str) -> None:
     if "@" in url.partition("://")[2].partition("/")[0]:
         raise UrlError(
-            f"{masked(url)} names a user or a password, which would be written to tables and logs; leave it out: "
-            "credentials are taken from the environment"
+            f"{masked(url)} names a user or a password, which would be written to tables and logs; leave it "
+            "out: credentials are taken from the environment"
         )
     if "?" in url or (url.startswith("http") and "#" in url):
         raise UrlError(
-            f"{masked(url)} goes on with '?' or '#', such as a signature, which would be written to tables and "
-            "logs; give the plain URL: credentials are taken from the environment"
+            f"{masked(url)} goes on with '?' or '#', such as a signature, which would be written to tables "
+            "and logs; give the plain URL: credentials are taken from the environment"
         )
 
 
@@ -75,8 +75,8 @@ def require_local(path: str | Path) -> None:
     """
     if url_of(path) is not None:
         raise UrlError(
-            f"{path}: results are written to files and folders of this machine, and of all commands embed alone "
-            "writes its table to a URL; give a path, and copy the result"
+            f"{path}: results are written to files and folders of this machine, and of all commands embed "
+            "alone writes its table to a URL; give a path, and copy the result"
         )
 
 
@@ -88,6 +88,6 @@ def require_known_scheme(name: str | Path) -> None:
     """
     if url_of(name) is None and _ANY_SCHEME.match(str(name)):
         raise UrlError(
-            f"{masked(str(name))}: URLs of s3, gs, http and https are read, not this one; copy it, or mount the "
-            "store as a folder"
+            f"{masked(str(name))}: URLs of s3, gs, http and https are read, not this one; copy it, or mount "
+            "the store as a folder"
         )

@@ -76,9 +76,8 @@ def open_reader(path: str | Path, scene: int = 0) -> SlideReader:
         ImageError: missing, damaged, of a format or layout that is not read, or without its library.
     """
     path = Path(path)
-    if require_picture_url(path) is not None:
-        raise ImageError(path, COPY_FIRST)
     with reasons(path):
+        _require_on_disk(path)
         path.stat()  # libraries word a missing file in many ways
         reader = _reader_of(path)(path, scene)
         try:
@@ -106,7 +105,13 @@ def opened(path: str | Path, scene: int = 0) -> Iterator[SlideReader]:
             _give_back(held)
 
 
+def _require_on_disk(path: Path) -> None:
+    if require_picture_url(path) is not None:
+        raise ImageError(path, COPY_FIRST)
+
+
 def _take(path: Path, scene: int) -> _Held:
+    _require_on_disk(path)
     status = path.stat()
     key = (os.getpid(), str(path.absolute()), scene, status.st_size, status.st_mtime_ns)
     with _shelf.lock:
