@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -51,7 +52,7 @@ def test_embed__a_folder_by_url_into_a_url(
     store: ObjectStore, pictures: Path, model: Path, tmp_path: Path
 ) -> None:
     url, out = store.put_folder(pictures, "smears"), f"{store.url}/table"
-    options = {"view": "image", "runtime": "torch", "device": "cpu", "threads": 2}
+    options: dict[str, Any] = {"view": "image", "runtime": "torch", "device": "cpu", "threads": 2}
     local = reddino.embed(pictures, str(model), tmp_path / "t", **options)
     stored = reddino.embed(url, str(model), out, **options)
     assert (stored.rows, stored.failed) == (local.rows, local.failed) == (6, 2)

@@ -15,7 +15,7 @@ from stored_tables import write_stored
 import reddino
 from reddino.embedding.table import read_embeddings
 from reddino.foundations.errors import RedDinoError
-from reddino.foundations.stores import ranges
+from reddino.foundations.stores import objects, ranges
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,8 @@ def test_table_info__of_a_url(tables: tuple[Path, str]) -> None:
 
 
 def test_filter_sample_and_merge__read_a_url(tables: tuple[Path, str], tmp_path: Path) -> None:
-    for name, table in zip(("local", "stored"), tables, strict=True):
+    named: dict[str, str | Path] = {"local": tables[0], "stored": tables[1]}
+    for name, table in named.items():
         reddino.filter_table(table, tmp_path / name / "f", ["label=round", "x<100"])
         reddino.sample_table(table, tmp_path / name / "s", 30, evenly="source", seed=1)
         reddino.compact_table(table, tmp_path / name / "c")
@@ -55,8 +56,10 @@ def test_filter_sample_and_merge__read_a_url(tables: tuple[Path, str], tmp_path:
 
 
 def test_evaluate__of_a_url(tables: tuple[Path, str], tmp_path: Path) -> None:
-    for number, table in enumerate(tables):
-        reddino.evaluate(table, label="label", protocol="kfold", folds=2, out=tmp_path / f"{number}.json")
+    for number in range(2):
+        reddino.evaluate(
+            tables[number], label="label", protocol="kfold", folds=2, out=tmp_path / f"{number}.json"
+        )
     first, second = (json.loads((tmp_path / f"{number}.json").read_text()) for number in range(2))
     assert first["results"] == second["results"]
     assert first["results"][0]["cells"] == 80
@@ -75,7 +78,7 @@ def test_blocks__of_a_large_part_fetch_the_columns_that_are_asked_for(
     url = store.put_folder(tmp_path / "large", "large")
     monkeypatch.setattr(ranges, "TAIL", 10_000)
     fetched = 0
-    read = ranges.read_object
+    read = objects.read_object
 
     def counted(url: str, start: int | None = None, stop: int | None = None) -> bytes:
         nonlocal fetched

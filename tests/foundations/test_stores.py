@@ -158,7 +158,7 @@ def test_requests__wait_for_a_store_that_comes_back(
 
 
 class _Answers(BaseHTTPRequestHandler):
-    """A web server with a file that is cut short, one that is busy at first, and a store that knows nobody."""
+    """A web server: a file that is cut short, one that is busy at first, and a store that takes nobody."""
 
     busy = 2
 

@@ -232,8 +232,8 @@ def _require_writable_table(out: str | Path, *, surveys: bool) -> None:
     require_writable(url)
     if surveys:
         raise RedDinoError(
-            f"{url}: slides and fields are surveyed in the folder of their table, which must be on this machine; "
-            "give a path, and copy the table"
+            f"{url}: slides and fields are surveyed in the folder of their table, on this machine; give a "
+            "path, and copy the table"
         )
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import IOBase
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -35,7 +36,7 @@ def open_parquet(path: Path, **options: Any) -> pq.ParquetFile:
 
     pyarrow's own `read_table` is not used: it turns names of folders such as `slide=7` into columns.
     """
-    source: Any = path if url_of(path) is None else pa.PythonFile(open_file(path))
+    source: Any = path if url_of(path) is None else pa.PythonFile(cast(IOBase, open_file(path)))
     return pq.ParquetFile(source, page_checksum_verification=True, **options)
 
 

@@ -52,8 +52,8 @@ def file_state(path: Path) -> FileState | None:
     """
     url = picture_url(path)
     if url is not None:
-        found = picture_state(path, url)
-        return None if found is None else FileState(found.size, found.modified, found.tag)
+        stored = picture_state(path, url)
+        return None if stored is None else FileState(stored.size, stored.modified, stored.tag)
     file = file_of(path)
     try:
         found = os.stat(file)  # noqa: PTH116 - a third of Path.stat()

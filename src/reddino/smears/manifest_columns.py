@@ -151,7 +151,8 @@ def _holds_secret(paths: Column) -> NDArray[np.bool_]:
     urls: Any = pc.match_substring(paths, ":/")
     if not pc.any(urls).as_py():
         return np.zeros(len(paths), np.bool_)
-    return np.asarray(pc.fill_null(pc.match_substring_regex(paths, SECRET), False))
+    secret: Any = pc.match_substring_regex(paths, SECRET)
+    return np.asarray(pc.fill_null(secret, False))
 
 
 def _reading_rules(number: Mapping[str, NDArray[np.float64]]) -> Iterator[tuple[str, NDArray[np.bool_], str]]:

@@ -1,9 +1,9 @@
 """The claim of a pass on a folder in a store: an object that names its writer and is renewed while it lives.
 
-Stores have no locks. A claim is put where there is none (If-None-Match), and another's is taken over once it was
-not renewed for a while, or at once where its writer was a process of this machine that holds its lock no more.
-Before each object that is put, the claim is read: who lost it stops. Parts are put where there are none, so that
-what slips through between the two replaces nothing; and parts of two tables are refused by whoever reads them.
+Stores have no locks. A claim is put where there is none (If-None-Match), and another's is taken over once it
+was not renewed for a while, or at once where its writer was a process of this machine that holds its lock no
+more. Before each object that is put, the claim is read: who lost it stops. Parts are put where there are
+none, so that what slips through between the two replaces nothing; and who reads parts of two tables refuses them.
 """
 
 from __future__ import annotations

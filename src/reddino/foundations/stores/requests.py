@@ -102,8 +102,8 @@ def ask(url: str, request: Callable[[Any, str], Answer]) -> Answer:
                 ) from error
             if time.monotonic() - started > patience():
                 raise StoreError(
-                    f"{_host(url)} does not answer ({_words(error)}); see whether it can be reached from here, "
-                    "and run the same command again, which continues"
+                    f"{_host(url)} does not answer ({_words(error)}); see whether it can be reached from "
+                    "here, and run the same command again, which continues"
                 ) from error
             _mention(url, error, wait)
         _sleep(url, wait)
@@ -134,8 +134,8 @@ def _refuse(url: str, error: Exception, names: set[str]) -> None:
     if isinstance(error, FileExistsError):
         raise FileExistsError(errno.EEXIST, "there is such an object already", url) from error
     raise StoreError(
-        f"{url}: the store refuses the request ({_words(error)}); see whether bucket, region and endpoint are "
-        "right"
+        f"{url}: the store refuses the request ({_words(error)}); see whether bucket, region and "
+        "endpoint are right"
     ) from error
 
 

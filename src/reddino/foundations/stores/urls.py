@@ -1,7 +1,7 @@
 """URLs among paths: how a `Path` holds one, and which URLs are refused since they hold a secret.
 
-`Path` shortens `s3://bucket/a.png` to `s3:/bucket/a.png`, and a folder may stand before it where a manifest of
-this machine names it. So a path of which a part is a scheme with its colon is a URL from there on.
+`Path` shortens `s3://bucket/a.png` to `s3:/bucket/a.png`, and a folder may stand before it where a manifest
+of this machine names it. So a path of which a part is a scheme with its colon is a URL from there on.
 """
 
 from __future__ import annotations
