@@ -95,9 +95,10 @@ def embed(
     Pictures that were added to the data since are embedded after those that the table holds, which are kept.
 
     Args:
-        data: manifests, image files, folders, tar shards, or patterns of them: `reddino.smears.gather`.
+        data: manifests, image files, folders, tar shards, or patterns of them: `reddino.smears.gather`; by
+            URL too, but for tar shards and patterns.
         model: a model folder or a name that `models` lists.
-        out: folder of the table.
+        out: folder of the table, or its URL in a store.
         architecture: of timm, such as resnet50, where `model` is the state dict of such a network.
         view: what is cut; None: cells where the manifest has any, else the whole image.
         side: side of a view in the image, with its unit; None: 1.6 diameters for cells, else 224 px.
