@@ -15,7 +15,7 @@ from stored_tables import write_stored
 import reddino
 from reddino.embedding.table import read_embeddings
 from reddino.foundations.errors import RedDinoError
-from reddino.foundations.stores import objects, ranges
+from reddino.foundations.stores import ranges
 
 
 @pytest.fixture(scope="module")
@@ -76,17 +76,16 @@ def test_blocks__of_a_large_part_fetch_the_columns_that_are_asked_for(
 ) -> None:
     write_stored(tmp_path / "large", images=2, dim=60_000)
     url = store.put_folder(tmp_path / "large", "large")
-    monkeypatch.setattr(ranges, "TAIL", 10_000)
     fetched = 0
-    read = objects.read_object
+    read = ranges.ObjectFile.fetch
 
-    def counted(url: str, start: int | None = None, stop: int | None = None) -> bytes:
+    def counted(self: ranges.ObjectFile, start: int, stop: int) -> bytes:
         nonlocal fetched
-        data = read(url, start, stop)
+        data = read(self, start, stop)
         fetched += len(data)
         return data
 
-    monkeypatch.setattr(ranges, "read_object", counted)
+    monkeypatch.setattr(ranges.ObjectFile, "fetch", counted)
     monkeypatch.setattr(ranges.ObjectFile.__init__, "__defaults__", (100_000, 10_000))
     size = sum(file.stat().st_size for file in (tmp_path / "large").iterdir())
     assert reddino.table_info(url).sources == {"lab0": 20}

@@ -160,9 +160,13 @@ def test_requests__wait_for_a_store_that_comes_back(
 class _Answers(BaseHTTPRequestHandler):
     """A web server: a file that is cut short, one that is busy at first, and a store that takes nobody."""
 
-    busy = 2
+    busy, code = 2, b"InvalidAccessKeyId"
 
     def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_PUT(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.do_GET()
 
     def do_GET(self) -> None:
@@ -174,13 +178,13 @@ class _Answers(BaseHTTPRequestHandler):
         elif self.path == "/denied":
             self._answer(403, b"")
         else:
-            self._answer(403, b"<Error><Code>InvalidAccessKeyId</Code><Message>who?</Message></Error>")
+            self._answer(403, b"<Error><Code>%s</Code><Message>who?</Message></Error>" % self.code)
 
     def _answer(self, status: int, body: bytes, *, cut: bool = False) -> None:
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        if self.command == "GET":
+        if self.command != "HEAD":
             self.wfile.write(body[:4] if cut else body)
             self.wfile.flush()
         self.close_connection = True
@@ -279,3 +283,24 @@ def test_claim__is_renewed(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) 
         while json.loads(store.get(f"renewed/{CLAIM}"))["renewed"] < 3 and time.monotonic() < end:
             time.sleep(0.05)
         assert json.loads(store.get(f"renewed/{CLAIM}"))["renewed"] >= 3
+
+
+def test_requests__that_are_not_permitted_end_in_a_sentence(
+    web: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("s3fs")
+    for name, value in (("ACCESS_KEY_ID", "nobody"), ("SECRET_ACCESS_KEY", SECRET), ("ENDPOINT_URL", web)):
+        monkeypatch.setenv(f"AWS_{name}", value)
+    file_system.cache_clear()
+    monkeypatch.setattr(_Answers, "code", b"AccessDenied")
+    folder = "s3://bucket/table"
+    try:
+        for done, ask in (
+            ("listed", lambda: list_objects(folder, below=False)),
+            ("written", lambda: put_bytes(f"{folder}/x", b"")),
+            ("read", lambda: claims.claimed_folder(folder).__enter__()),
+        ):
+            with pytest.raises(StoreError, match=rf"cannot be {done}: the store gives no permission"):
+                ask()
+    finally:
+        file_system.cache_clear()

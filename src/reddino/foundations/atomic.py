@@ -135,8 +135,6 @@ def _atomic_object(path: Path, url: str) -> Iterator[Path]:
             raise RedDinoError(
                 f"{url} was written by another pass meanwhile: wait for it or stop it"
             ) from None
-        except OSError as error:
-            raise RedDinoError(f"{url} cannot be written: {error.strerror or error}") from error
 
 
 def move_into_place(partial: Path, path: Path) -> None:

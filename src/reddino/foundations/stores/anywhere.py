@@ -11,6 +11,7 @@ from typing import IO
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.stores.objects import delete_object, list_objects, object_state, read_object
 from reddino.foundations.stores.ranges import ObjectFile
+from reddino.foundations.stores.requests import in_a_sentence
 from reddino.foundations.stores.urls import url_of
 
 
@@ -20,7 +21,8 @@ def is_file(path: Path) -> bool:
     if url is None:
         return path.is_file()
     try:
-        object_state(url)
+        with in_a_sentence(url, "read"):
+            object_state(url)
     except FileNotFoundError:
         return False
     return True
@@ -37,13 +39,19 @@ def file_names(folder: Path) -> list[str]:
 def read_file(path: Path) -> bytes:
     """Return the bytes of a file or an object."""
     url = url_of(path)
-    return path.read_bytes() if url is None else read_object(url)
+    if url is None:
+        return path.read_bytes()
+    with in_a_sentence(url, "read"):
+        return read_object(url)
 
 
 def byte_size(path: Path) -> int:
     """Return the bytes of a file or an object."""
     url = url_of(path)
-    return path.stat().st_size if url is None else object_state(url).size
+    if url is None:
+        return path.stat().st_size
+    with in_a_sentence(url, "read"):
+        return object_state(url).size
 
 
 def remove_file(path: Path) -> None:
@@ -58,7 +66,20 @@ def remove_file(path: Path) -> None:
 def open_file(path: Path) -> IO[bytes]:
     """Open a file or an object to read any stretch of it."""
     url = url_of(path)
-    return path.open("rb") if url is None else io.BufferedReader(ObjectFile(url))
+    return path.open("rb") if url is None else io.BufferedReader(_File(url))
+
+
+class _File(ObjectFile):
+    """An object of which what cannot be read is said in a sentence."""
+
+    def __init__(self, url: str) -> None:
+        with in_a_sentence(url, "read"):
+            super().__init__(url)
+
+    def fetch(self, start: int, stop: int) -> bytes:
+        """Read as `ObjectFile` does."""
+        with in_a_sentence(self.url, "read"):
+            return super().fetch(start, stop)
 
 
 def spool_folder() -> Path:

@@ -3,7 +3,7 @@
 Stores have no locks. A claim is put where there is none (If-None-Match), and another's is taken over once it
 was not renewed for a while, or at once where its writer was a process of this machine that holds its lock no
 more. Before each object that is put, the claim is read: who lost it stops. Parts are put where there are
-none, so that what slips through between the two replaces nothing; and who reads parts of two tables refuses them.
+none, so that what slips through between the two replaces nothing; and parts of two tables are not read.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from reddino.foundations.locks import only_one
 from reddino.foundations.provenance import hash_bytes
 from reddino.foundations.stores.anywhere import spool_folder
 from reddino.foundations.stores.objects import delete_object, put_bytes, read_object, require_writable
+from reddino.foundations.stores.requests import in_a_sentence
 from reddino.foundations.stores.urls import require_local
 
 log = logging.getLogger(__name__)
@@ -124,7 +125,9 @@ def _take(claim: Claim, last: str, busy: str) -> None:
     try:
         claim.put(new=not found)
     except FileExistsError:
-        raise RedDinoError(busy) from None
+        # It may be this claim, where the answer to a first request was lost.
+        if _read(claim.url).get("owner") != claim.owner:
+            raise RedDinoError(busy) from None
     claim.require()
 
 
@@ -151,7 +154,8 @@ def _wait_for_death(claim: Claim, found: dict[str, object], busy: str) -> None:
 def _read(url: str) -> dict[str, object]:
     """Return what a claim holds; empty where there is none, or one that no version of this wrote."""
     try:
-        found = json.loads(read_object(url))
+        with in_a_sentence(url, "read"):
+            found = json.loads(read_object(url))
     except FileNotFoundError:
         return {}
     except ValueError:

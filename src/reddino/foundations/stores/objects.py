@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from reddino.foundations.errors import RedDinoError
-from reddino.foundations.stores.requests import CutShortError, StoreError, ask
+from reddino.foundations.stores.requests import CutShortError, RefusedError, StoreError, ask, in_a_sentence
 from reddino.foundations.url_spelling import masked
 
 #: Requests at a time where many objects are asked for.
@@ -122,18 +122,24 @@ def list_objects(url: str, *, below: bool) -> dict[str, ObjectState]:
         raise RedDinoError(f"{url}: a web server does not list its files; give a manifest of their URLs")
 
     def found(system: Any, name: str) -> dict[str, ObjectState]:
-        listed = system.find(name, maxdepth=None if below else 1, detail=True)
+        # Not `find` with a depth, which passes over folders that it may not list.
+        about_each = system.find(name, detail=True).items() if below else _in_folder(system, name)
         start = len(name.rstrip("/")) + 1
         return {
             full[start:]: _state(about)
-            for full, about in listed.items()
+            for full, about in about_each
             if about.get("type") == "file" and len(full) > start and not full.endswith("/")
         }
 
     try:
-        return ask(url, found)
+        with in_a_sentence(url, "listed"):
+            return ask(url, found)
     except FileNotFoundError:
         return {}
+
+
+def _in_folder(system: Any, name: str) -> list[tuple[str, Mapping[str, Any]]]:
+    return [(str(about["name"]), about) for about in system.ls(name, detail=True)]
 
 
 def object_states(urls: Iterable[str]) -> dict[str, ObjectState]:
@@ -162,7 +168,7 @@ def object_states(urls: Iterable[str]) -> dict[str, ObjectState]:
 def _states_by_list(folder: str, wanted: frozenset[str]) -> dict[str, ObjectState]:
     try:
         listed = list_objects(folder, below=False)
-    except PermissionError:  # reading may be allowed where listing is not
+    except RefusedError:  # reading may be allowed where listing is not
         return {name: state for url in wanted for name, state in _states_of_one(url).items()}
     return {url: listed[url[len(folder) + 1 :]] for url in wanted if url[len(folder) + 1 :] in listed}
 
@@ -189,7 +195,8 @@ def put_file(url: str, file: Path, *, new: bool) -> None:
     require_writable(url)
     mode = {"mode": "create"} if new else {}
     try:
-        ask(url, lambda system, name: system.put_file(str(file), name, **mode))
+        with in_a_sentence(url, "written"):
+            ask(url, lambda system, name: system.put_file(str(file), name, **mode))
     except FileExistsError:
         # An answer that was lost, and the request repeated: the object is ours.
         if object_state(url).size != file.stat().st_size or read_object(url) != file.read_bytes():
@@ -200,13 +207,15 @@ def put_bytes(url: str, data: bytes, *, new: bool = False) -> None:
     """Put bytes as an object; as `put_file`, but whatever is there is another's where it was to be new."""
     require_writable(url)
     mode = {"mode": "create"} if new else {}
-    ask(url, lambda system, name: system.pipe_file(name, data, **mode))
+    with in_a_sentence(url, "written"):
+        ask(url, lambda system, name: system.pipe_file(name, data, **mode))
 
 
 def delete_object(url: str) -> None:
     """Delete an object, if it is there."""
     try:
-        ask(url, lambda system, name: system.rm_file(name))
+        with in_a_sentence(url, "deleted"):
+            ask(url, lambda system, name: system.rm_file(name))
     except FileNotFoundError:
         return
 

@@ -7,8 +7,8 @@ from collections import deque
 
 from reddino.foundations.stores.objects import object_state, read_object
 
-#: Bytes at the end that are read with the first of them: the notes of most parts of tables.
-TAIL = 512 << 10
+#: Bytes at the end that are read together, with what is asked for before them: the notes of parts.
+TAIL = 64 << 10
 #: Bytes that are read ahead, and of an object that is read whole once anything else than its end is.
 AHEAD = 8 << 20
 
@@ -23,7 +23,7 @@ class ObjectFile(io.RawIOBase):
     """
 
     def __init__(self, url: str, ahead: int = AHEAD, tail: int = TAIL) -> None:
-        self._url, self._ahead, self._tail = url, ahead, tail
+        self.url, self._ahead, self._tail = url, ahead, tail
         self.size = object_state(url).size
         if self.size < 0:
             self.size = len(read_object(url))
@@ -56,19 +56,24 @@ class ObjectFile(io.RawIOBase):
         self._place += count
         return count
 
+    def fetch(self, start: int, stop: int) -> bytes:
+        """Return the bytes from `start` to `stop`, in one request."""
+        data = read_object(self.url, start, stop)
+        if len(data) != stop - start:
+            raise OSError(0, f"cut short: {len(data)} of {stop - start} bytes came", self.url)
+        return data
+
     def _stretch(self, start: int, count: int) -> memoryview:
         stop = start + count
         for first, data in self._kept:
             if first <= start and stop <= first + len(data):
                 return memoryview(data)[start - first : stop - first]
-        if start >= self.size - self._tail:
-            first, last = max(0, self.size - self._tail), self.size
+        if stop >= self.size - self._tail:
+            first, last = max(0, min(start, self.size - self._tail)), self.size
         elif self.size <= self._ahead:
             first, last = 0, self.size
         else:
             first, last = start, min(self.size, max(stop, start + self._ahead))
-        data = read_object(self._url, first, last)
-        if len(data) != last - first:
-            raise OSError(0, f"cut short: {len(data)} of {last - first} bytes came", self._url)
+        data = self.fetch(first, last)
         self._kept.append((first, data))
         return memoryview(data)[start - first : stop - first]

@@ -47,6 +47,10 @@ class StoreError(RedDinoError):
     """A store that does not answer or takes no credentials: not a fault of one object."""
 
 
+class RefusedError(StoreError):
+    """What a store does not let these credentials do, or cannot do."""
+
+
 class CutShortError(OSError):
     """An object of which fewer bytes came than it has."""
 
@@ -108,6 +112,27 @@ def ask(url: str, request: Callable[[Any, str], Answer]) -> Answer:
             _mention(url, error, wait)
         _sleep(url, wait)
         wait = min(2 * wait, LONGEST_WAIT)
+
+
+@contextmanager
+def in_a_sentence(url: str, done: str) -> Iterator[None]:
+    """Turn the refusal of a request into a sentence; what is missing, or there already, is the caller's.
+
+    Args:
+        url: of the object or folder.
+        done: what could not be done with it: `read`, `listed`, `written`.
+
+    Raises:
+        RefusedError: an `OSError` came that is neither of these.
+    """
+    try:
+        yield
+    except (FileNotFoundError, FileExistsError):
+        raise
+    except OSError as error:
+        raise RefusedError(
+            f"{url} cannot be {done}: {error.strerror or error}; see what these credentials may do"
+        ) from error
 
 
 def patience() -> float:
