@@ -81,6 +81,14 @@ def test_open_data__joins_what_is_here_and_what_is_in_stores(store: ObjectStore,
     assert reddino.read_manifest(pictures.parent / "listed.csv").strings("path")[0] == f"{url}/f1.tif"
 
 
+def test_pack__reads_a_folder_by_url(store: ObjectStore, pictures: Path, tmp_path: Path) -> None:
+    url = store.put_folder(pictures, "packed")
+    packed, failures = reddino.pack(url, tmp_path / "p"), Failures()
+    local = reddino.pack(pictures, tmp_path / "l", failures=failures)
+    assert len(packed) == len(local) == 6
+    assert packed.strings("path")[0] == f"{url}/Basel lab/f1.tif"
+
+
 def test_open_data__leaves_out_what_is_read_from_a_disk_alone(store: ObjectStore) -> None:
     for name in ("a.svs", "b.tar", "c.png"):
         store.put(f"others/{name}", b"no picture")

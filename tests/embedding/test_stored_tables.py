@@ -19,16 +19,21 @@ import pytest
 from object_store import SECRET, ObjectStore, object_store
 from smear_fields import VIEW, Projection, make_fields
 
+from reddino.embedding.batches import Dealer
 from reddino.embedding.embedding_pass import EmbedReport, embed_manifest
 from reddino.embedding.growth import find_growth
 from reddino.embedding.part_files import finished_parts
+from reddino.embedding.pass_drivers import PassWork
+from reddino.embedding.run_worker import RunOutput, RunWorker, plan_work
 from reddino.embedding.table import read_embeddings
 from reddino.foundations.errors import RedDinoError
+from reddino.foundations.stores import claims
 from reddino.foundations.stores.anywhere import spool_folder
 from reddino.foundations.stores.requests import PATIENCE_NAME, StoreError
 from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest, read_manifest, write_manifest
 from reddino.smears.opening import open_data
+from reddino.views.by_image import ViewsByImage
 
 FIELDS, CELLS = 6, 5
 
@@ -262,6 +267,8 @@ def test_embed__ends_in_a_sentence_where_a_store_stays_away_and_goes_on_later(
     finally:
         store.start()
     assert not list(spool_folder().glob("*.partial"))
+    assert "_claim.json" in store.names("gone/t")  # recognised as that of this machine, and not waited for
+    monkeypatch.setattr(claims, "DEAD", 10_000.0)
     begun = [name for name in store.names("gone/t") if name.startswith("part")]
     assert 1 <= len(begun) < FIELDS
     assert not any(name.startswith("failures") for name in store.names("gone/t"))
@@ -270,6 +277,21 @@ def test_embed__ends_in_a_sentence_where_a_store_stays_away_and_goes_on_later(
     assert (report.resumed, report.failed) == (len(begun) * CELLS, 0)
     run_pass(fields / "m.csv", tmp_path / "t")
     require_same_table(tmp_path / "t", out)
+
+
+def test_run_worker__opens_pictures_in_a_store(store: ObjectStore, fields: Path) -> None:
+    outputs = []
+    for data in (fields, store.put_folder(fields, "worker/fields")):
+        dealer = Dealer(ViewsByImage(read_manifest(f"{data}/m.csv"), VIEW), CELLS, 3, 1)
+        worker = RunWorker(plan_work(PassWork(dealer, Projection(), "cls", None, None, 20), "cpu"), 1)
+        assert isinstance(worker.ready(), str)
+        found = worker.embed((0, 2))
+        assert isinstance(found, RunOutput)
+        outputs.append(found.output)
+    assert outputs[0] is not None
+    assert outputs[1] is not None
+    assert np.array_equal(outputs[0], outputs[1])
+    assert outputs[0].shape == (2 * CELLS, 5)
 
 
 def test_manifest__with_a_secret_in_a_url_is_refused(tmp_path: Path) -> None:

@@ -297,6 +297,7 @@ def test_requests__that_are_not_permitted_end_in_a_sentence(
     try:
         for done, ask in (
             ("listed", lambda: list_objects(folder, below=False)),
+            ("listed", lambda: list_objects(folder, below=True)),
             ("written", lambda: put_bytes(f"{folder}/x", b"")),
             ("read", lambda: claims.claimed_folder(folder).__enter__()),
         ):

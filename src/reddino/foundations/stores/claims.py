@@ -107,8 +107,9 @@ def claimed_folder(folder: str) -> Iterator[None]:
             del _held[folder]
             stopped.set()
             renewer.join()
-            _let_go(claim)
-            lock.unlink(missing_ok=True)
+            # A claim that stays, since the store is away, is recognised by this lock.
+            if _let_go(claim):
+                lock.unlink(missing_ok=True)
 
 
 def _take(claim: Claim, last: str, busy: str) -> None:
@@ -163,10 +164,14 @@ def _read(url: str) -> dict[str, object]:
     return found if isinstance(found, dict) else {"owner": "?"}
 
 
-def _let_go(claim: Claim) -> None:
-    with suppress(RedDinoError, OSError):
+def _let_go(claim: Claim) -> bool:
+    """Delete a claim that is held; return whether it holds nothing any more."""
+    try:
         claim.require()
         delete_object(claim.url)
+    except (RedDinoError, OSError):
+        return claim.lost
+    return True
 
 
 def require_claim(url: str) -> None:
