@@ -276,6 +276,23 @@ def test_claim__that_was_lost_stops_what_is_put(store: ObjectStore, tmp_path: Pa
         pass
 
 
+def test_claim__of_a_pass_that_fails_is_not_waited_for(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(PATIENCE_NAME, "100000")
+    folder = f"{store.url}/failing"
+    try:
+        with pytest.raises(KeyboardInterrupt), claimed_folder(folder):
+            store.stop()
+            raise KeyboardInterrupt
+    finally:
+        store.start()
+    assert store.names("failing") == [CLAIM]
+    with claimed_folder(folder):
+        pass
+    assert store.names("failing") == []
+
+
 def test_claim__is_renewed(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claims, "RENEWED", 0.05)
     with claimed_folder(f"{store.url}/renewed"):

@@ -23,7 +23,7 @@ from reddino.foundations.locks import only_one
 from reddino.foundations.provenance import hash_bytes
 from reddino.foundations.stores.anywhere import spool_folder
 from reddino.foundations.stores.objects import delete_object, put_bytes, read_object, require_writable
-from reddino.foundations.stores.requests import in_a_sentence
+from reddino.foundations.stores.requests import in_a_sentence, stoppable_waits
 from reddino.foundations.stores.urls import require_local
 
 log = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ def claimed_folder(folder: str) -> Iterator[None]:
     require_writable(folder)
     busy = f"another pass is writing to '{folder}': wait for it or stop it"
     lock = spool_folder() / f"claim-{hash_bytes(folder.encode())}.lock"
-    with ExitStack() as held:
+    with stoppable_waits() as wait_no_more, ExitStack() as held:
         held.enter_context(only_one(lock, busy))
         last = lock.read_text("utf-8") if lock.exists() else ""
         claim = Claim(folder)
@@ -103,6 +103,9 @@ def claimed_folder(folder: str) -> Iterator[None]:
         _held[folder] = claim
         try:
             yield
+        except BaseException:
+            wait_no_more()
+            raise
         finally:
             del _held[folder]
             stopped.set()
