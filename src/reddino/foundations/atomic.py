@@ -17,7 +17,7 @@ from reddino.foundations.errors import RedDinoError
 from reddino.foundations.full_disk import writing
 from reddino.foundations.locks import holding, make_folder, remove_empty
 from reddino.foundations.stores.anywhere import spool_folder
-from reddino.foundations.stores.claims import require_claim
+from reddino.foundations.stores.claims import claim_on
 from reddino.foundations.stores.objects import put_file
 from reddino.foundations.stores.urls import url_of
 
@@ -122,13 +122,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
 @contextmanager
 def _atomic_object(path: Path, url: str) -> Iterator[Path]:
     """Give a path on this machine, whose file becomes the object; the parts of a table replace none."""
-    require_claim(url)
-    spool = spool_folder()
+    claim, spool = claim_on(url), spool_folder()
     with writing(spool / path.name), draft_folder(spool, path.name) as draft:
         partial = draft / path.name
         partial.touch()
         yield partial
-        require_claim(url)
+        claim.require()
         try:
             put_file(url, partial, new=path.suffix == ".parquet")
         except FileExistsError:

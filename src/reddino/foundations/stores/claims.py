@@ -177,13 +177,13 @@ def _let_go(claim: Claim) -> bool:
     return True
 
 
-def require_claim(url: str) -> None:
-    """Refuse to put an object into a folder that this process has no claim on.
+def claim_on(url: str) -> Claim:
+    """Return the claim of this process on the folder that an object is in.
 
     Raises:
-        RedDinoError: another pass has it now, or the folder is not that of a table that `embed` writes.
+        RedDinoError: there is none: the folder is not that of a table that `embed` writes.
     """
     folder = url.rpartition("/")[0]
     if folder not in _held:
         require_local(url)
-    _held[folder].require()
+    return _held[folder]
