@@ -84,7 +84,7 @@ def test_embed__from_a_store_and_into_it_is_as_on_one_machine(
     url, out = store.put_folder(fields, "same/fields"), f"{store.url}/same/table"
     store.requests.clear()
     report = run_pass(f"{url}/m.csv", out)
-    assert [store.asked("GET", f"field0{n}.png") for n in range(FIELDS)] == [
+    assert [store.requested("GET", f"field0{n}.png") for n in range(FIELDS)] == [
         2
     ] * FIELDS  # header, and picture
     run_pass(fields / "m.csv", tmp_path / "t")

@@ -98,7 +98,7 @@ def test_object_states__asks_for_many_of_a_folder_at_once(store: ObjectStore) ->
     store.requests.clear()
     states = object_states([*urls, f"{store.url}/many/absent.png", f"{store.url}/other/absent.png"])
     assert {url: state.size for url, state in states.items()} == {url: n + 1 for n, url in enumerate(urls)}
-    assert store.asked("HEAD", ".png") <= 2
+    assert store.requested("HEAD", ".png") <= 2
 
 
 def test_read_object__words_what_is_wrong(store: ObjectStore) -> None:
@@ -136,7 +136,7 @@ def test_object_file__reads_what_is_there_in_few_requests(store: ObjectStore) ->
     assert file.read() == data[-8:]
     file.seek(0)
     assert file.read() == data
-    assert store.asked("GET", "file") == 2  # its end, and all of it
+    assert store.requested("GET", "file") == 2  # its end, and all of it
 
 
 def test_requests__wait_for_a_store_that_comes_back(

@@ -25,7 +25,7 @@ class ObjectStore:
 
     Attributes:
         url: of the bucket.
-        requests: (method, path) of what it was asked, in order.
+        requests: (method, path) of what was requested, in order.
     """
 
     url = f"s3://{BUCKET}"
@@ -84,8 +84,8 @@ class ObjectStore:
         start = len(f"{BUCKET}/{folder}".rstrip("/")) + 1
         return sorted(name[start:] for name in self.files.find(f"{BUCKET}/{folder}"))
 
-    def asked(self, method: str, ending: str) -> int:
-        """How often it was asked for something."""
+    def requested(self, method: str, ending: str) -> int:
+        """How often something was requested."""
         return sum(how == method and path.partition("?")[0].endswith(ending) for how, path in self.requests)
 
 

@@ -57,6 +57,6 @@ def _replaced(records: Iterable[PartRecord], root: Path, names: Sequence[str]) -
         now = file_states(root / names[number] for number in record.contents)
         for number, (size, modified, changed, digest) in record.contents.items():
             path, before = root / names[number], Content(FileState(size, modified, changed), digest)
-            told = bool(modified or changed)  # some web servers tell neither
-            if not (told and now.get(path) == before.state) and not is_unchanged(path, before):
+            dated = bool(modified or changed)  # some web servers give neither date nor ETag
+            if not (dated and now.get(path) == before.state) and not is_unchanged(path, before):
                 yield names[number]

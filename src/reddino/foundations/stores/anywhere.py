@@ -70,7 +70,7 @@ def open_file(path: Path) -> IO[bytes]:
 
 
 class _File(ObjectFile):
-    """An object of which what cannot be read is said in a sentence."""
+    """An object whose refusal is one sentence."""
 
     def __init__(self, url: str) -> None:
         with in_a_sentence(url, "read"):

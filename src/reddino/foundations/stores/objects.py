@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from reddino.foundations.errors import RedDinoError
-from reddino.foundations.stores.requests import CutShortError, RefusedError, StoreError, ask, in_a_sentence
+from reddino.foundations.stores.requests import CutShortError, RefusedError, StoreError, in_a_sentence, send
 from reddino.foundations.url_spelling import masked
 
-#: Requests at a time where many objects are asked for.
+#: Requests at a time for many objects.
 THREADS = 16
-#: So many objects of one folder are asked for by listing it, a thousand in a request.
+#: States of so many objects of one folder are read by listing it, a thousand in a request.
 _LISTED_FROM = 20
 _READ_ONLY = ("http://", "https://")
 #: Over http, the bytes as they are kept, so that their number is the one that was announced.
@@ -27,12 +27,12 @@ _PLAIN: Mapping[str, Any] = {"headers": {"Accept-Encoding": "identity"}}
 
 @dataclass(frozen=True)
 class ObjectState:
-    """What a store says of an object.
+    """The state of an object, as its store has it.
 
     Attributes:
-        size: in bytes; -1 where a server does not tell.
-        modified: nanoseconds since 1970; 0 where it does not tell.
-        tag: number made of the ETag, which follows the content; 0 where it does not tell.
+        size: in bytes; -1 where a server gives none.
+        modified: nanoseconds since 1970; 0 where it gives none.
+        tag: number made of the ETag, which follows the content; 0 where it gives none.
     """
 
     size: int
@@ -44,12 +44,12 @@ def object_state(url: str) -> ObjectState:
     """Return the state of an object, in one request.
 
     Raises:
-        OSError, StoreError: as `reddino.foundations.stores.requests.ask`.
+        OSError, StoreError: as `reddino.foundations.stores.requests.send`.
     """
     try:
-        return _state(ask(url, _file_info))
+        return _state(send(url, _file_info))
     except PermissionError:
-        # The answer to this question has no body: the one to another tells credentials from permissions.
+        # This answer has no body; that of another request distinguishes credentials from permissions.
         read_object(url, 0, 1)
         raise
 
@@ -80,10 +80,10 @@ def read_object(url: str, start: int | None = None, stop: int | None = None) -> 
     """Return the bytes of an object, or those from `start` to `stop`.
 
     Raises:
-        OSError, StoreError: as `reddino.foundations.stores.requests.ask`.
+        OSError, StoreError: as `reddino.foundations.stores.requests.send`.
     """
     options = _PLAIN if url.startswith(_READ_ONLY) else {}
-    found: bytes = ask(url, lambda system, name: system.cat_file(name, start=start, end=stop, **options))
+    found: bytes = send(url, lambda system, name: system.cat_file(name, start=start, end=stop, **options))
     if start is not None and stop is not None and len(found) != stop - start:
         # A server without ranges sends everything.
         found = found[start:stop] if len(found) > stop - start else found
@@ -98,7 +98,7 @@ def read_whole(url: str, most: int) -> tuple[bytes, ObjectState]:
         most: bytes that are read at most.
 
     Raises:
-        OSError, StoreError: as `ask`; or it is larger than `most`.
+        OSError, StoreError: as `send`; or it is larger than `most`.
     """
     for _ in range(2):
         state = object_state(url)
@@ -116,7 +116,7 @@ def list_objects(url: str, *, below: bool) -> dict[str, ObjectState]:
     Folders that have no object are none. What has a zero size and the name of a folder is left out.
 
     Raises:
-        RedDinoError: a web server, which lists nothing; or as `ask`.
+        RedDinoError: a web server, which lists nothing; or as `send`.
     """
     if url.startswith(_READ_ONLY):
         raise RedDinoError(f"{url}: a web server does not list its files; give a manifest of their URLs")
@@ -133,7 +133,7 @@ def list_objects(url: str, *, below: bool) -> dict[str, ObjectState]:
 
     try:
         with in_a_sentence(url, "listed"):
-            return ask(url, found)
+            return send(url, found)
     except FileNotFoundError:
         return {}
 
@@ -190,13 +190,13 @@ def put_file(url: str, file: Path, *, new: bool) -> None:
 
     Raises:
         FileExistsError: one is there, of other content, and it was to be new.
-        OSError, StoreError: as `ask`.
+        OSError, StoreError: as `send`.
     """
     require_writable(url)
     mode = {"mode": "create"} if new else {}
     try:
         with in_a_sentence(url, "written"):
-            ask(url, lambda system, name: system.put_file(str(file), name, **mode))
+            send(url, lambda system, name: system.put_file(str(file), name, **mode))
     except FileExistsError:
         # An answer that was lost, and the request repeated: the object is ours.
         if object_state(url).size != file.stat().st_size or read_object(url) != file.read_bytes():
@@ -208,14 +208,14 @@ def put_bytes(url: str, data: bytes, *, new: bool = False) -> None:
     require_writable(url)
     mode = {"mode": "create"} if new else {}
     with in_a_sentence(url, "written"):
-        ask(url, lambda system, name: system.pipe_file(name, data, **mode))
+        send(url, lambda system, name: system.pipe_file(name, data, **mode))
 
 
 def delete_object(url: str) -> None:
     """Delete an object, if it is there."""
     try:
         with in_a_sentence(url, "deleted"):
-            ask(url, lambda system, name: system.rm_file(name))
+            send(url, lambda system, name: system.rm_file(name))
     except FileNotFoundError:
         return
 
@@ -242,9 +242,9 @@ def fetch_file(url: str, file: Path) -> None:
     """Fetch an object into a file of this machine.
 
     Raises:
-        OSError, StoreError: as `reddino.foundations.stores.requests.ask`.
+        OSError, StoreError: as `reddino.foundations.stores.requests.send`.
     """
     size = object_state(url).size
-    ask(url, lambda system, name: system.get_file(name, str(file)))
+    send(url, lambda system, name: system.get_file(name, str(file)))
     if size not in (-1, file.stat().st_size):
         raise CutShortError(0, f"cut short: {file.stat().st_size} of {size} bytes came", url)

@@ -7,7 +7,7 @@ from collections import deque
 
 from reddino.foundations.stores.objects import object_state, read_object
 
-#: Bytes at the end that are read together, with what is asked for before them: the notes of parts.
+#: Bytes at the end that are read together, with what is read before them: the notes of parts.
 TAIL = 64 << 10
 #: Bytes that are read ahead, and of an object that is read whole once anything else than its end is.
 AHEAD = 8 << 20

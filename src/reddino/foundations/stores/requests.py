@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 #: Seconds for which a store that does not answer is waited for, if the environment names no others.
 PATIENCE, PATIENCE_NAME = 300.0, "REDDINO_STORE_PATIENCE"
-#: How often an object is asked for that comes cut short, and the longest wait between two requests.
+#: How often an object is requested that comes cut short, and the longest wait between two requests.
 CUT_TRIES, LONGEST_WAIT = 4, 15.0
 _NO_CREDENTIALS = {
     *("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired"),
@@ -80,7 +80,7 @@ def file_system(scheme: str) -> Any:
     return found
 
 
-def ask(url: str, request: Callable[[Any, str], Answer]) -> Answer:
+def send(url: str, request: Callable[[Any, str], Answer]) -> Answer:
     """Return what a request answers, given the file system and the URL as that names it.
 
     Raises:
@@ -102,7 +102,7 @@ def ask(url: str, request: Callable[[Any, str], Answer]) -> Answer:
             cuts += bool(names & _CUT)
             if cuts >= CUT_TRIES:
                 raise CutShortError(
-                    errno.EIO, "it comes cut short, each time it is asked for", url
+                    errno.EIO, "it comes cut short, each time it is requested", url
                 ) from error
             if time.monotonic() - started > patience():
                 raise StoreError(
