@@ -24,15 +24,6 @@ def test_embed__refuses_a_number_of_workers_without_ray(tmp_path: Path) -> None:
         reddino.embed("absent", "reddino-tiny", tmp_path / "t", ray_workers=2)
 
 
-def test_embed__refuses_a_url_as_the_folder_of_a_table(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(RedDinoError, match="s3:/bucket/t: pictures and tables are files here"):
-        reddino.embed("absent", "reddino-tiny", Path("s3://bucket/t"))
-    assert not list(tmp_path.iterdir())
-
-
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1"])
 def test_ray_cluster__refuses_an_address_where_nothing_listens(address: str) -> None:
     absent = SimpleNamespace(is_initialized=lambda: False)

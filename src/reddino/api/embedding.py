@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from reddino.embedding.table import read_embeddings
 from reddino.embedding.table_writer import only_writer
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.stages import stage
+from reddino.foundations.stores.objects import require_writable
+from reddino.foundations.stores.urls import is_url, require_known_scheme, url_of
 from reddino.networks.model_names import with_architecture
 from reddino.rbc.whole_fields import shows_whole_fields
 from reddino.regions.choices import From
@@ -36,7 +39,6 @@ from reddino.regions.slide_cells import Chosen, find_all_cells
 from reddino.regions.survey import has_regions
 from reddino.smears.choices import Subfolders
 from reddino.smears.failures import Failures
-from reddino.smears.gather import require_no_url
 from reddino.smears.manifest import Manifest
 from reddino.smears.opening import Data, open_data
 from reddino.smears.share import Share
@@ -95,9 +97,10 @@ def embed(
     Pictures that were added to the data since are embedded after those that the table holds, which are kept.
 
     Args:
-        data: manifests, image files, folders, tar shards, or patterns of them: `reddino.smears.gather`.
+        data: manifests, image files, folders, tar shards, or patterns of them: `reddino.smears.gather`; by
+            URL too, but for tar shards and patterns.
         model: a model folder or a name that `models` lists.
-        out: folder of the table.
+        out: folder of the table, or its URL in a store.
         architecture: of timm, such as resnet50, where `model` is the state dict of such a network.
         view: what is cut; None: cells where the manifest has any, else the whole image.
         side: side of a view in the image, with its unit; None: 1.6 diameters for cells, else 224 px.
@@ -140,7 +143,7 @@ def embed(
     Raises:
         RedDinoError: nothing to embed, an unknown model, or a folder that holds another table.
     """
-    require_no_url(out)
+    _require_writable_table(out, surveys=find_cells and (cells is not None or cells_from != "all"))
     driver = _ray_driver(ray, ray_workers, device)
     model = with_architecture(model, architecture)
     left_out = Failures()
@@ -154,6 +157,7 @@ def embed(
     if not find_cells and (cells is not None or cells_from != "all"):
         raise RedDinoError("cells are chosen among those that are found: add --find-cells (find_cells)")
     if surveyed:
+        _require_writable_table(out, surveys=True)
         chosen = Chosen(cells_from, cells, int(options.get("seed", 0)))
         opened, find_cells = _surveyed(opened, Path(out), chosen, threads, left_out), False
     growth = find_growth(opened, Path(out))
@@ -203,21 +207,42 @@ def embed(
         kinds=KindReader(device) if kinds else None,
         driver=driver,
     )
-    note_seen(seen, opened, Path(out), hashes)
-    note_copies(opened, Path(out))
-    if per == "view":
-        domain = note_domain(
-            Path(out),
-            opened.root,
-            model,
-            encoder=encoder,
-            spec=spec,
-            pooling=pooling,
-            rows=report.rows,
-        )
-        if domain is not None and compared is not None:
-            compared(domain)
+    # In a store, nothing is put without a claim; in a folder each of these files appears by itself.
+    with only_writer(Path(out)) if is_url(out) else nullcontext():
+        note_seen(seen, opened, Path(out), hashes)
+        note_copies(opened, Path(out))
+        domain = None
+        if per == "view":
+            domain = note_domain(
+                Path(out),
+                opened.root,
+                model,
+                encoder=encoder,
+                spec=spec,
+                pooling=pooling,
+                rows=report.rows,
+            )
+    if domain is not None and compared is not None:
+        compared(domain)
     return report
+
+
+def _require_writable_table(out: str | Path, *, surveys: bool) -> None:
+    """Refuse a URL that nothing is written to, or slides that would be surveyed in a table's folder there.
+
+    Raises:
+        RedDinoError: it is one.
+    """
+    require_known_scheme(out)
+    url = url_of(out)
+    if url is None:
+        return
+    require_writable(url)
+    if surveys:
+        raise RedDinoError(
+            f"{url}: slides and fields are surveyed in the folder of their table, on this machine; give a "
+            "path, and copy the table"
+        )
 
 
 def _surveyed(opened: Manifest, out: Path, chosen: Chosen, threads: int, failures: Failures) -> Manifest:

@@ -13,6 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 from reddino.foundations.atomic import remove_partials
 from reddino.foundations.locks import claimed
 from reddino.foundations.provenance import hash_bytes
+from reddino.foundations.stores.urls import require_local
 
 Given = ParamSpec("Given")
 Made = TypeVar("Made")
@@ -40,6 +41,7 @@ def sole_writer(
             with ExitStack() as claims:
                 for name in (*folders, *files):
                     if given.get(name) is not None:
+                        require_local(given[name])
                         out, is_folder = Path(given[name]), name in folders
                         claims.enter_context(claimed(out, command, folder=is_folder))
                         remove_partials(out if is_folder else out.parent, below=is_folder)

@@ -67,10 +67,11 @@ def embed(
     """Embed cells or images into a table; the same command continues a pass that was interrupted.
 
     Args:
-        data: manifests, images, folders, tar shards, or quoted patterns of them ("**/*.png", "{00..10}.tar").
+        data: manifests, images, folders, tar shards, or quoted patterns of them ("**/*.png", "{00..10}.tar");
+            manifests, images and folders by URL too (s3://, http://).
         model: a model folder, or a name of `reddino models`; the one that comes with RedDino, if not given.
         architecture: of timm, such as resnet50, where --model is the state dict of such a network.
-        out: folder of the table; images that could not be used are listed in its failures.csv.
+        out: folder of the table, or its s3:// URL; images that could not be used are in its failures.csv.
         view: what is cut; cells where the manifest has any, else the whole image, if not given.
         side: side of a view in the image; 1.6 diameters for cells and 224 px for patches, if not given.
         unit: of the side: diameters of a red cell, pixels, or micrometres (um), which need um_per_px.

@@ -23,6 +23,7 @@ from reddino.foundations.full_disk import no_space
 from reddino.foundations.launch import launched
 from reddino.foundations.signals import stopped_by_signals
 from reddino.foundations.stages import Advance, shown_by
+from reddino.foundations.url_spelling import spelled
 from reddino.foundations.visible import visible
 
 
@@ -92,7 +93,7 @@ class _PlainFormatter(logging.Formatter):
     """Log lines in which nothing acts, nor breaks the line but a traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return visible(super().format(record), keep="\n" if record.exc_info else "")
+        return visible(spelled(super().format(record)), keep="\n" if record.exc_info else "")
 
 
 def show_log(level: int = logging.INFO) -> None:
@@ -111,7 +112,7 @@ def show_log(level: int = logging.INFO) -> None:
 
 def print_line(sentence: str) -> None:
     """Print a line of the result on stdout, never broken nor coloured, whatever names it quotes."""
-    OUT.print(visible(sentence, keep=""), soft_wrap=True)
+    OUT.print(visible(spelled(sentence), keep=""), soft_wrap=True)
 
 
 def show_tables(tables: Sequence[Table]) -> None:
@@ -130,7 +131,7 @@ def show_tables(tables: Sequence[Table]) -> None:
 
 def complain(sentence: str) -> None:
     """Print an error or a remark on stderr, as one line, whatever names it quotes."""
-    ERR.print(visible(f"reddino: {sentence}", keep=""), soft_wrap=True)
+    ERR.print(visible(spelled(f"reddino: {sentence}"), keep=""), soft_wrap=True)
 
 
 class _Complaints(logging.Handler):

@@ -17,6 +17,7 @@ from reddino.embedding.view_encoder import Images
 from reddino.smears.contents import read_content, require_unchanged
 from reddino.smears.failures import ImageError
 from reddino.smears.sketches import sketch_of
+from reddino.smears.stored_pictures import fetched_once
 from reddino.views.by_image import ViewsByImage
 from reddino.views.opened import OpenedImage
 from reddino.views.placing import Squares
@@ -114,9 +115,10 @@ class Dealer:
     def _open(self, number: int) -> ReadImage:
         """Open an image, sketch it and cut its first squares: the rest is cut later, to bound memory."""
         path = self.views.manifest.root / self.views.names[number]
-        content = read_content(path) if self._is_read(number) else None
-        read = self._decode(number)
-        require_unchanged(path, content)
+        with fetched_once(path):
+            content = read_content(path) if self._is_read(number) else None
+            read = self._decode(number)
+            require_unchanged(path, content)
         if content is None:
             return read
         noted = (*vars(content.state).values(), content.digest)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from reddino.embedding.side_files import find_side_file, write_side_file
 from reddino.foundations.errors import RedDinoError
+from reddino.foundations.stores.anywhere import is_file
 from reddino.foundations.structured import read_json
 
 COPIES_FILE = "copies.json"
@@ -41,7 +42,7 @@ def first_of_copies(sets: Iterable[Sequence[str]]) -> dict[str, str]:
 def read_copies_file(table: Path) -> Mapping[str, object]:
     """Return everything that the file holds; empty without a file."""
     path = find_side_file(table, COPIES_FILE)
-    noted: Mapping[str, object] = read_json(path) if path.is_file() else {}
+    noted: Mapping[str, object] = read_json(path) if is_file(path) else {}
     return noted
 
 

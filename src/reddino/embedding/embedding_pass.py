@@ -27,6 +27,8 @@ from reddino.embedding.write_behind import WriteBehind
 from reddino.foundations.cores import usable_cores
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.provenance import provenance
+from reddino.foundations.stores.requests import stoppable_waits
+from reddino.foundations.stores.urls import is_url
 from reddino.smears.contents import column_digests
 from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest
@@ -37,6 +39,8 @@ from reddino.views.spec import ViewSpec
 Progress = Callable[[int, int], None]
 #: More threads than this do not decode faster than a network embeds.
 MOST_THREADS = 4
+#: That open images in a store.
+STORE_THREADS = 8
 
 
 @dataclass(frozen=True)
@@ -143,7 +147,7 @@ def embed_manifest(
         require_kind_views(view, pooling, per)
     columns = RowColumns(manifest, pooler, KIND_COLUMNS if kinds else {}, cells=view.kind == "cells")
     views = ViewsByImage(manifest, view, diameters=diameters, find_cells=find_cells)
-    dealer = Dealer(views, part_rows, batch_size, threads or min(MOST_THREADS, usable_cores()))
+    dealer = Dealer(views, part_rows, batch_size, threads or _opening_threads(manifest))
     blank = encoder.embed(np.zeros((1, view.output, view.output, 3), dtype=np.uint8), pooling)
     meta = (
         _describe_encoder(encoder, blank, pooling, name)
@@ -176,6 +180,13 @@ def embed_manifest(
         if failures is not None:
             failures.add(path, reason)
     return replace(report, seconds=time.perf_counter() - started)
+
+
+def _opening_threads(manifest: Manifest) -> int:
+    """Return how many threads open images: more of those in a store, which keep them waiting."""
+    if any(map(is_url, map(manifest.root.__truediv__, manifest.images()[0][:1]))):
+        return STORE_THREADS
+    return min(MOST_THREADS, usable_cores())
 
 
 def _report(writer: TableWriter, images: int, failed: Failures, resumed: int) -> EmbedReport:
@@ -227,14 +238,22 @@ def _embed_missing(
     if progress and done:
         progress(done, max(done, forecast.total()))
     try:
-        with WriteBehind(filler) as behind, closing(driver.embedded(work, runs, forecast)) as items:
-            for item, expected in items:
-                behind.put(item)
-                if isinstance(item, PartEnd):
-                    continue
-                done += len(item.squares)
-                if progress:
-                    progress(done, max(done, expected))
+        with (
+            stoppable_waits() as wait_no_more,
+            WriteBehind(filler) as behind,
+            closing(driver.embedded(work, runs, forecast)) as items,
+        ):
+            try:
+                for item, expected in items:
+                    behind.put(item)
+                    if isinstance(item, PartEnd):
+                        continue
+                    done += len(item.squares)
+                    if progress:
+                        progress(done, max(done, expected))
+            except BaseException:
+                wait_no_more()
+                raise
     finally:
         filler.abandon()
 

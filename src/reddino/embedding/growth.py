@@ -13,11 +13,12 @@ import numpy as np
 import pyarrow.compute as pc
 
 from reddino.embedding.comparable import refuse_other_table
-from reddino.embedding.part_files import finished_parts, read_meta, read_part, readable
+from reddino.embedding.part_files import finished_parts, read_meta, read_parts, readable
 from reddino.embedding.side_files import side_path
 from reddino.foundations.atomic import write_text
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.provenance import hash_bytes
+from reddino.foundations.stores.anywhere import is_file, read_file
 from reddino.foundations.structured import read_json
 from reddino.smears.column_names import AT_BORDER
 from reddino.smears.contents import column_digests
@@ -137,7 +138,7 @@ def note_pictures(folder: Path, generations: Iterable[Sequence[str]]) -> None:
     """List the pictures of a table next to its parts, before any of them is embedded."""
     text = json.dumps({"pictures": [list(names) for names in generations]}, ensure_ascii=True)
     path = side_path(folder, PICTURES_FILE)
-    if not path.is_file() or path.read_text("utf-8") != f"{text}\n":
+    if not is_file(path) or read_file(path) != f"{text}\n".encode():
         write_text(path, f"{text}\n")
 
 
@@ -150,8 +151,7 @@ def noted_pictures(folder: Path) -> list[str]:
 
 def picture_digests(folder: Path) -> dict[str, str]:
     """Return 16 hex digits over the bytes of each picture of a table, by its path, where they are noted."""
-    records = [read_part(part)[1] for part in finished_parts(folder).values()]
-    noted = [record.contents for record in records]
+    noted = [record.contents for _, record in read_parts(list(finished_parts(folder).values()))]
     names = noted_pictures(folder)
     if not names:
         return {}
@@ -197,7 +197,7 @@ def _generations(folder: Path, images: int) -> Generations:
 
 def _noted(folder: Path, images: int) -> Generations:
     path = side_path(folder, PICTURES_FILE)
-    noted = read_json(path).get("pictures") if path.is_file() else None
+    noted = read_json(path).get("pictures") if is_file(path) else None
     found: list[tuple[str, ...]] = []
     if isinstance(noted, list) and all(isinstance(names, list) for names in noted):
         for names in noted:
@@ -209,9 +209,10 @@ def _noted(folder: Path, images: int) -> Generations:
 def _named_in_parts(folder: Path) -> list[str]:
     """Return the pictures with rows or failures, in the order of the parts."""
     found: dict[str, None] = {}
-    for part in finished_parts(folder).values():
+    parts = list(finished_parts(folder).values())
+    for part, (_, record) in zip(parts, read_parts(parts), strict=True):
         with readable(part) as file:
             column: Any = file.read(["path"]).column("path")
         found |= dict.fromkeys(pc.unique(column).to_pylist())
-        found |= dict.fromkeys(path for path, _ in read_part(part)[1].failures)
+        found |= dict.fromkeys(path for path, _ in record.failures)
     return list(found)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from reddino.checks.copies import copies_of
 from reddino.embedding.copies_file import read_copies_file, write_copies_file
-from reddino.embedding.part_files import PartRecord, finished_parts, noted_contents, read_meta, read_part
+from reddino.embedding.part_files import PartRecord, finished_parts, noted_contents, read_meta, read_parts
 from reddino.smears.decode import ImageError, decode_image
 from reddino.smears.manifest import Manifest
 from reddino.smears.readings import Readings
@@ -35,8 +35,7 @@ def _sketches(manifest: Manifest, table: Path) -> dict[int, Sketch]:
     """Return the sketches of the images that have rows, by number of the image."""
     paths, readings = manifest.images()[0], Readings(manifest.table)
     sketches: dict[int, Sketch] = {}
-    for part in finished_parts(table).values():
-        record = read_part(part)[1]
+    for _, record in read_parts(list(finished_parts(table).values())):
         noted = {number: sketch_from_hex(digits) for number, digits in record.hashes.items()}
         made = {number: sketch for number, sketch in noted.items() if sketch is not None}
         if record.rows and not made:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from reddino.embedding.part_files import finished_parts, noted_contents, read_part
+from reddino.embedding.part_files import finished_parts, noted_contents, read_parts
 from reddino.embedding.seen_file import Status, write_seen_file
 from reddino.networks.training_images import SeenImages, read_seen, write_seen
 from reddino.smears.hashes import Hashes, from_hex, hash_images, near_duplicates
@@ -70,7 +70,7 @@ def _status(found: bool, complete: bool) -> Status:
 
 def noted_hashes(folder: Path) -> dict[int, Hashes]:
     """Return the hashes (2,) that the parts of a table noted, by number of the image in the manifest."""
-    records = (read_part(part)[1] for part in finished_parts(folder).values())
+    records = (record for _, record in read_parts(list(finished_parts(folder).values())))
     return {number: from_hex(digits[:32]) for record in records for number, digits in record.hashes.items()}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,10 @@ from reddino.embedding.table_meta import read_part_notes, read_table_meta
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.parquet import open_parquet
 from reddino.foundations.provenance import hash_bytes
+from reddino.foundations.stores.anywhere import file_names
+from reddino.foundations.stores.objects import each
+from reddino.foundations.stores.requests import StoreError
+from reddino.foundations.stores.urls import is_url, url_of
 
 META_KEY = b"reddino"
 PART_KEY = b"reddino_part"
@@ -65,12 +69,14 @@ def part_path(folder: Path, start: int) -> Path:
 
 def is_table(data: object) -> bool:
     """Return whether this names the folder of an embedding table."""
-    return isinstance(data, str | Path) and any(Path(data).glob("part-*.parquet"))
+    if not isinstance(data, str | Path) or (url_of(data) or "").startswith("http"):
+        return False
+    return any(name.startswith("part-") and name.endswith(".parquet") for name in file_names(Path(data)))
 
 
 def finished_parts(folder: Path) -> dict[int, Path]:
-    """Return the parts on disk, by the number of their first image, in order."""
-    named = ((PART_NAME.fullmatch(path.name), path) for path in folder.glob("part-*.parquet"))
+    """Return the parts on disk or in a store, by the number of their first image, in order."""
+    named = ((PART_NAME.fullmatch(name), folder / name) for name in file_names(folder))
     return dict(sorted((int(match[1]), path) for match, path in named if match))
 
 
@@ -94,6 +100,8 @@ def readable(path: Path) -> Iterator[pq.ParquetFile]:
     try:
         with open_parquet(path) as file:
             yield file
+    except StoreError:
+        raise
     except Exception as error:  # on damaged bytes, pyarrow raises errors of many kinds
         reason = " ".join(str(error).split())[:200]
         raise RedDinoError(f"'{path}' is damaged, or not readable as Parquet ({reason}); {MEND}") from error
@@ -138,6 +146,11 @@ def _require_vectors(schema: pa.Schema, dim: int, path: Path) -> None:
         raise RedDinoError(f"'{path}' holds no vectors of {dim} numbers; {MEND}")
 
 
+def read_parts(paths: Sequence[Path]) -> Iterator[tuple[dict[str, Any], PartRecord]]:
+    """Yield `read_part` of each, several at a time where they are in a store."""
+    return each(paths, read_part) if paths and is_url(paths[0]) else map(read_part, paths)
+
+
 def read_meta(folder: str | Path) -> dict[str, Any]:
     """Read the metadata of a table, finished or not, as of its last growth; no vectors are read.
 
@@ -149,7 +162,7 @@ def read_meta(folder: str | Path) -> dict[str, Any]:
         raise RedDinoError(
             f"no embedding table at '{folder}': it holds no part-*.parquet; run `reddino embed` first"
         )
-    return latest(read_part(part)[0] for part in parts.values())
+    return latest(meta for meta, _ in read_parts(list(parts.values())))
 
 
 def latest(metas: Iterable[dict[str, Any]]) -> dict[str, Any]:
@@ -185,4 +198,4 @@ def contents_digest(records: Iterable[PartRecord]) -> str:
 
 def noted_contents(folder: Path) -> str:
     """Return `contents_digest` of a table on disk."""
-    return contents_digest(read_part(part)[1] for part in finished_parts(folder).values())
+    return contents_digest(record for _, record in read_parts(list(finished_parts(folder).values())))

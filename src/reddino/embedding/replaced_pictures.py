@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from reddino.embedding.embeddings import Embeddings
-from reddino.embedding.part_files import PartRecord, finished_parts, read_part
+from reddino.embedding.part_files import PartRecord, finished_parts, read_parts
 from reddino.foundations.errors import RedDinoError
-from reddino.smears.contents import Content, FileState, is_unchanged
+from reddino.smears.contents import Content, FileState, file_states, is_unchanged
 from reddino.smears.picture_files import is_there
 
 
@@ -47,13 +47,16 @@ def replaced_pictures(folder: Path, table: Embeddings, root: Path) -> list[str]:
     names = list(dict.fromkeys(table.strings("path")))
     if len(names) != table.meta["images"]:
         return []
-    records = (read_part(part)[1] for part in finished_parts(folder).values())
+    records = (record for _, record in read_parts(list(finished_parts(folder).values())))
     # A picture that is not there is another matter.
     return [name for name in _replaced(records, root, names) if is_there(root / name)]
 
 
 def _replaced(records: Iterable[PartRecord], root: Path, names: Sequence[str]) -> Iterator[str]:
     for record in records:
+        now = file_states(root / names[number] for number in record.contents)
         for number, (size, modified, changed, digest) in record.contents.items():
-            if not is_unchanged(root / names[number], Content(FileState(size, modified, changed), digest)):
+            path, before = root / names[number], Content(FileState(size, modified, changed), digest)
+            dated = bool(modified or changed)  # some web servers give neither date nor ETag
+            if not (dated and now.get(path) == before.state) and not is_unchanged(path, before):
                 yield names[number]

@@ -23,6 +23,7 @@ from reddino.embedding.runtimes.choice import use_runtime
 from reddino.embedding.view_encoder import Images, Vectors, ViewEncoder
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.runtime import choose_runtime
+from reddino.foundations.stores.urls import is_url
 from reddino.foundations.version import __version__
 from reddino.networks.encoder import Encoder
 from reddino.rbc.picture_diameters import PictureDiameter, PictureDiameters
@@ -202,7 +203,7 @@ class RunWorker:
                 f"the node {node} runs RedDino {__version__}, and this command {plan.version}: install one "
                 "version on all nodes"
             )
-        if not plan.manifest.root.is_dir():
+        if not is_url(plan.manifest.root) and not plan.manifest.root.is_dir():
             return Refusal(_not_seen(node, str(plan.manifest.root)))
         cv2.setNumThreads(self._threads)
         try:
@@ -262,6 +263,8 @@ class RunWorker:
         for outcome in outcomes:
             if outcome.failure is not None:
                 path = self._plan.manifest.root / outcome.failure[0]
+                if is_url(path):
+                    continue
                 member = split_member(path)
                 file = path if member is None else member[0]
                 if not file.exists():

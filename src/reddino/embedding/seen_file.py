@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 from reddino.embedding.side_files import find_side_file, write_side_file
 from reddino.foundations.errors import RedDinoError
+from reddino.foundations.stores.anywhere import is_file
 from reddino.foundations.structured import in_line, read_json
 
 SEEN_FILE = "seen.json"
@@ -26,7 +27,7 @@ def read_seen_file(table: Path) -> dict[str, str]:
         RedDinoError: the file is damaged.
     """
     path = find_side_file(table, SEEN_FILE)
-    if not path.is_file():
+    if not is_file(path):
         return {}
     found = read_json(path)
     for source, entry in found.items():

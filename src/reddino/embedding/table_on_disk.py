@@ -23,7 +23,7 @@ from reddino.embedding.part_files import (
     contents_digest,
     finished_parts,
     latest,
-    read_part,
+    read_parts,
     readable,
     uncovered,
 )
@@ -32,6 +32,7 @@ from reddino.foundations.errors import RedDinoError
 from reddino.foundations.parquet import reading_parquet, require_size
 from reddino.foundations.provenance import hash_bytes
 from reddino.foundations.stages import watched
+from reddino.foundations.stores.anywhere import open_file
 from reddino.smears.column_names import AT_BORDER
 from reddino.smears.manifest import Manifest
 
@@ -135,7 +136,7 @@ class TableOnDisk:
         """
         for part in range(len(self.paths)) if parts is None else parts:
             with readable(self.paths[part]) as file:
-                require_size(file, self.paths[part])
+                require_size(file, self.paths[part], _read_of(file, names, vectors=vectors))
                 start = int(self.starts[part])
                 for group in range(file.num_row_groups):
                     stop = start + file.metadata.row_group(group).num_rows
@@ -223,7 +224,7 @@ class TableOnDisk:
         parts = np.unique(np.searchsorted(self.starts, wanted, side="right") - 1)
         for part in parts.tolist():
             with readable(self.paths[part]) as file:
-                require_size(file, self.paths[part])
+                require_size(file, self.paths[part], _read_of(file, names, vectors=vectors))
                 start = int(self.starts[part])
                 for group in range(file.num_row_groups):
                     stop = start + file.metadata.row_group(group).num_rows
@@ -237,8 +238,9 @@ class TableOnDisk:
     def _block(
         self, file: Any, group: int, names: Sequence[str], *, vectors: bool, start: int, part: int
     ) -> Block:
-        held = [name for name in names if name in file.schema_arrow.names]
-        read = file.read_row_group(group, columns=[*held, *([VECTOR_COLUMN] if vectors else [])])
+        wanted = _read_of(file, names, vectors=vectors)
+        held = [name for name in wanted if name != VECTOR_COLUMN]
+        read = file.read_row_group(group, columns=wanted)
         read.validate(full=True)
         count = file.metadata.row_group(group).num_rows
         columns = {
@@ -268,7 +270,7 @@ def open_table(path: str | Path, *, partial: bool = False) -> TableOnDisk:
         raise RedDinoError(
             f"no embedding table at '{folder}': it holds no part-*.parquet; run `reddino embed` first"
         )
-    described = [read_part(part) for part in parts]
+    described = list(read_parts(parts))
     metas, records = tuple(meta for meta, _ in described), tuple(record for _, record in described)
     meta = latest(metas)
     for part, found in zip(parts, metas, strict=True):
@@ -296,6 +298,14 @@ def vectors_of(table: pa.Table, dim: int) -> Stored:
     return flat.reshape(table.num_rows, dim)
 
 
+def _read_of(file: Any, names: Sequence[str], *, vectors: bool) -> list[str]:
+    """Return which columns are read of a part for those of some names, and vectors."""
+    return [
+        *(name for name in names if name in file.schema_arrow.names),
+        *([VECTOR_COLUMN] if vectors else []),
+    ]
+
+
 def _maker(meta: dict[str, Any]) -> str:
     """Return the name of the command that makes a table of such metadata."""
     derived = meta.get("derived")
@@ -312,7 +322,7 @@ def _dropped(records: Iterable[PartRecord]) -> dict[str, int]:
 
 def _footer(path: Path) -> bytes:
     """Return the footer of a Parquet file."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         size = file.seek(0, 2)
         file.seek(size - _TAIL)
         length = int.from_bytes(file.read(4), "little")

@@ -23,6 +23,7 @@ from reddino.embedding.part_files import (
     note_checksum,
     part_path,
     read_part,
+    read_parts,
     uncovered,
 )
 from reddino.embedding.view_encoder import Vectors
@@ -30,6 +31,9 @@ from reddino.foundations.atomic import atomic_path, remove_partials
 from reddino.foundations.full_disk import writing
 from reddino.foundations.locks import only_one
 from reddino.foundations.parquet import parquet_writer
+from reddino.foundations.stores.anywhere import remove_file, spool_folder
+from reddino.foundations.stores.claims import claimed_folder
+from reddino.foundations.stores.urls import is_url, url_of
 
 #: Vectors that wait in memory before they are written as one row group.
 ROW_GROUP_BYTES = 16_000_000
@@ -56,13 +60,15 @@ class TableWriter:
         kind = pa.float16() if meta["dtype"] == "float16" else pa.float32()
         vectors = pa.field(VECTOR_COLUMN, pa.list_(kind, int(meta["dim"])))
         self._schema = pa.schema([*columns, vectors], metadata={META_KEY: json.dumps(self.meta).encode()})
-        folder.mkdir(parents=True, exist_ok=True)
         self.records: dict[int, PartRecord] = {}
-        for path in finished_parts(folder).values():
-            found, record = read_part(path)
+        for found, record in read_parts(list(finished_parts(folder).values())):
             refuse_other_table(folder, found, self.meta)
             self.records[record.start] = record
-        remove_partials(folder)
+        if is_url(folder):
+            remove_partials(spool_folder())
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            remove_partials(folder)
 
     def missing(self) -> list[tuple[int, int]]:
         """Return the runs of images that no part covers yet."""
@@ -71,7 +77,7 @@ class TableWriter:
     def discard(self) -> None:
         """Delete all parts, for a table that has come out without a row: it must not stand in the way."""
         for start in list(self.records):
-            part_path(self.folder, start).unlink(missing_ok=True)
+            remove_file(part_path(self.folder, start))
             del self.records[start]
 
     def part(self, start: int) -> PartWriter:
@@ -103,6 +109,7 @@ class PartWriter:
         self._rows = 0
         with writing(path), ExitStack() as files:
             partial = files.enter_context(atomic_path(path))
+            self._partial = partial
             # Vectors do not repeat themselves: a dictionary of them would be made and thrown away.
             repeating: Any = [name for name in schema.names if name != VECTOR_COLUMN]
             self._parquet = parquet_writer(partial, schema, use_dictionary=repeating)
@@ -135,6 +142,8 @@ class PartWriter:
             checksum = note_checksum(self._schema, text.encode()).decode()
             self._parquet.add_key_value_metadata({PART_KEY.decode(): text, CHECKSUM_KEY.decode(): checksum})
             self._parquet.close()
+            if is_url(self._path):
+                read_part(self._partial)
             self._files.close()
         self._table.records[record.start] = record
 
@@ -164,6 +173,11 @@ def only_writer(folder: Path) -> Iterator[None]:
     Raises:
         RedDinoError: another pass writes there now.
     """
+    url = url_of(folder)
+    if url is not None:
+        with claimed_folder(url):
+            yield
+        return
     folder.mkdir(parents=True, exist_ok=True)
     with only_one(folder, f"another pass is writing to '{folder}': wait for it or stop it"):
         yield

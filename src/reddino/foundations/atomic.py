@@ -16,6 +16,10 @@ from pathlib import Path
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.full_disk import writing
 from reddino.foundations.locks import holding, make_folder, remove_empty
+from reddino.foundations.stores.anywhere import spool_folder
+from reddino.foundations.stores.claims import claim_on
+from reddino.foundations.stores.objects import put_file
+from reddino.foundations.stores.urls import url_of
 
 #: A draft: a folder with a lock; or a file with a process's number, which version 0.1 wrote.
 _DRAFT = re.compile(r"\..+\.([0-9a-f]{8}|\d+)\.partial", re.DOTALL)
@@ -92,9 +96,16 @@ def _new_draft(folder: Path, name: str, held: ExitStack) -> Path:
 def atomic_path(path: Path) -> Iterator[Path]:
     """Give a temporary path next to `path`; on success fsync it and rename it to `path`, on error remove it.
 
+    Behind a URL, the temporary path is in a folder of this machine, and the file is put whole.
+
     Raises:
         RedDinoError: `path` is a folder or a device, or there is no space left.
     """
+    url = url_of(path)
+    if url is not None:
+        with _atomic_object(path, url) as partial:
+            yield partial
+        return
     if path.exists() and not path.is_file():
         raise RedDinoError(f"{path} is a folder or a device, and not a file; give another name")
     with writing(path), draft_folder(path.parent, path.name) as draft:
@@ -106,6 +117,23 @@ def atomic_path(path: Path) -> Iterator[Path]:
         with suppress(OSError):
             partial.chmod(mode)
         move_into_place(partial, path)
+
+
+@contextmanager
+def _atomic_object(path: Path, url: str) -> Iterator[Path]:
+    """Give a path on this machine, whose file becomes the object; the parts of a table replace none."""
+    claim, spool = claim_on(url), spool_folder()
+    with writing(spool / path.name), draft_folder(spool, path.name) as draft:
+        partial = draft / path.name
+        partial.touch()
+        yield partial
+        claim.require()
+        try:
+            put_file(url, partial, new=path.suffix == ".parquet")
+        except FileExistsError:
+            raise RedDinoError(
+                f"{url} was written by another pass meanwhile: wait for it or stop it"
+            ) from None
 
 
 def move_into_place(partial: Path, path: Path) -> None:

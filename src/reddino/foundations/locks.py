@@ -11,6 +11,7 @@ from typing import Any
 
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.full_disk import writing
+from reddino.foundations.stores.urls import require_local
 
 fcntl: Any
 try:
@@ -152,7 +153,12 @@ def _delete(lock: Path) -> None:
 
 
 def make_folder(folder: Path, held: ExitStack) -> None:
-    """Make a folder, which goes when `held` is closed and nothing is in it; one that was there stays."""
+    """Make a folder, which goes when `held` is closed and nothing is in it; one that was there stays.
+
+    Raises:
+        RedDinoError: it is behind a URL.
+    """
+    require_local(folder)
     for missing in (one for one in (*reversed(folder.parents), folder) if not one.exists()):
         held.callback(remove_empty, missing)
     folder.mkdir(parents=True, exist_ok=True)

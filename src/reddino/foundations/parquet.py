@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import IOBase
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reddino.foundations.errors import RedDinoError
+from reddino.foundations.stores.anywhere import byte_size, open_file
+from reddino.foundations.stores.urls import url_of
 
 #: Values in memory for each byte of the file, and for nothing: a few bytes can stand for any number of rows.
 RATIO, FREE = 200, 50_000_000
@@ -29,11 +32,12 @@ def parquet_writer(path: Path, schema: pa.Schema, **options: Any) -> pq.ParquetW
 
 
 def open_parquet(path: Path, **options: Any) -> pq.ParquetFile:
-    """Open a file to read, whose pages are verified where it has checksums; `options` are pyarrow's.
+    """Open a file or object to read, whose pages are verified where it has checksums; `options`: pyarrow's.
 
     pyarrow's own `read_table` is not used: it turns names of folders such as `slide=7` into columns.
     """
-    return pq.ParquetFile(path, page_checksum_verification=True, **options)
+    source: Any = path if url_of(path) is None else pa.PythonFile(cast(IOBase, open_file(path)))
+    return pq.ParquetFile(source, page_checksum_verification=True, **options)
 
 
 @contextmanager
@@ -59,8 +63,12 @@ def read_parquet_file(path: Path) -> pa.Table:
         return file.read()
 
 
-def listed_values(file: pq.ParquetFile) -> int:
+def listed_values(file: pq.ParquetFile, names: Sequence[str] | None = None) -> int:
     """Return how many values a file lists: by its rows or by its columns, whichever is more.
+
+    Args:
+        file: that is open.
+        names: of the columns that will be read; None: all.
 
     Raises:
         pa.ArrowException, OSError: it is damaged.
@@ -71,7 +79,8 @@ def listed_values(file: pq.ParquetFile) -> int:
         return by_rows
     # Arrow ends the whole process where the description of a column is read and is damaged. Reading the
     # pages once, a few values at a time, finds that first, as an error.
-    file.scan_contents()
+    if names is None or names:
+        file.scan_contents(None if names is None else list(names))
     return max(
         by_rows,
         sum(
@@ -82,10 +91,16 @@ def listed_values(file: pq.ParquetFile) -> int:
     )
 
 
-def require_size(file: pq.ParquetFile, path: Path) -> None:
-    """Refuse a file that claims far more values than its bytes could stand for."""
-    values = listed_values(file)
-    if not 0 <= values <= RATIO * path.stat().st_size + FREE:
+def require_size(file: pq.ParquetFile, path: Path, names: Sequence[str] | None = None) -> None:
+    """Refuse a file that claims far more values than its bytes could stand for.
+
+    Args:
+        file: that is open.
+        path: of it.
+        names: of the columns that will be read, which alone are fetched of an object; None: all.
+    """
+    values = listed_values(file, None if url_of(path) is None else names)
+    if not 0 <= values <= RATIO * byte_size(path) + FREE:
         raise RedDinoError(f"{path} claims {values:,} values, which are not in it; it is damaged")
 
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from reddino.foundations.url_spelling import masked
 from reddino.foundations.version import __version__
 
 
@@ -25,7 +26,7 @@ def provenance(
     program = Path(sys.argv[0]).name
     # `python -m reddino` has the name of a file that nobody can run.
     command = shlex.join(["reddino" if program == "__main__.py" else program, *sys.argv[1:]])
-    return {"command": command, "version": __version__, "seed": seed, "data": data, "model": model}
+    return {"command": masked(command), "version": __version__, "seed": seed, "data": data, "model": model}
 
 
 def hash_bytes(*chunks: bytes) -> str:

@@ -14,6 +14,8 @@ from typing import Any, TypeVar, cast
 from yaml import MarkedYAMLError, YAMLError
 
 from reddino.foundations.errors import RedDinoError
+from reddino.foundations.stores.anywhere import byte_size, read_file
+from reddino.foundations.stores.urls import url_of
 from reddino.foundations.yaml_loading import NumberError, load_yaml
 
 Kind = TypeVar("Kind")
@@ -133,6 +135,8 @@ def read_bytes(path: str | Path, limit: int) -> bytes:
     """
     path = Path(path)
     try:
+        if url_of(path) is not None:
+            return _object_bytes(path, limit)
         if not path.exists():
             raise RedDinoError(f"{path} cannot be read: there is no such file")
         if not path.is_file():
@@ -146,6 +150,12 @@ def read_bytes(path: str | Path, limit: int) -> bytes:
     if len(data) > limit:
         raise RedDinoError(f"{path} is larger than the {limit >> 20} MB that such a file may have")
     return data
+
+
+def _object_bytes(path: Path, limit: int) -> bytes:
+    if byte_size(path) > limit:
+        raise RedDinoError(f"{path} is larger than the {limit >> 20} MB that such a file may have")
+    return read_file(path)
 
 
 def decode(data: bytes, origin: str) -> str:

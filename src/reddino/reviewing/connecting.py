@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from reddino.foundations.errors import RedDinoError
+from reddino.foundations.stores.urls import require_local
 from reddino.reviewing.schema import sa
 
 #: Of PostgreSQL's advisory locks, the one that writers of a review hold.
@@ -99,6 +100,7 @@ class Connector:
 
 def _url(where: str | Path) -> sa.URL:
     text = str(where)
+    require_local(text)
     if "://" not in text:
         return sa.URL.create("sqlite", database=text)
     try:

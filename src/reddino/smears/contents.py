@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +19,7 @@ from reddino.smears.failures import ImageError
 from reddino.smears.picture_files import file_of
 from reddino.smears.shards import file_size, read_member, split_member
 from reddino.smears.slides.names import split_slide
+from reddino.smears.stored_pictures import fetch_picture, picture_state, picture_states, picture_url
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,14 @@ class Content:
 
 
 def file_state(path: Path) -> FileState | None:
-    """Return the size and dates of a file or a member of a shard; None where nothing can be read."""
+    """Return the size and dates of a file, a member of a shard, or an object; None where nothing can be read.
+
+    Of an object in a store, `changed` is a number made of its ETag.
+    """
+    url = picture_url(path)
+    if url is not None:
+        stored = picture_state(path, url)
+        return None if stored is None else FileState(stored.size, stored.modified, stored.tag)
     file = file_of(path)
     try:
         found = os.stat(file)  # noqa: PTH116 - a third of Path.stat()
@@ -63,6 +71,9 @@ def read_content(path: Path) -> Content | None:
     state = file_state(path)
     if state is None:
         return None
+    url = picture_url(path)
+    if url is not None:
+        return _object_content(path, url)
     member = split_member(path)
     try:
         if member is not None:
@@ -73,6 +84,21 @@ def read_content(path: Path) -> Content | None:
             return Content(state, hashlib.file_digest(file, "sha256").hexdigest()[:16])
     except (OSError, ImageError):
         return None
+
+
+def _object_content(path: Path, url: str) -> Content | None:
+    try:
+        found = fetch_picture(path, url)
+    except ImageError:
+        return None
+    state = FileState(found.state.size, found.state.modified, found.state.tag)
+    return Content(state, hash_bytes(found.data))
+
+
+def file_states(paths: Iterable[Path]) -> dict[Path, FileState]:
+    """Return the states of those pictures that are in stores, many in a request."""
+    found = picture_states(paths)
+    return {path: FileState(state.size, state.modified, state.tag) for path, state in found.items()}
 
 
 @lru_cache(maxsize=256)
@@ -91,7 +117,7 @@ def _slide_digest(file: Path, state: FileState) -> str:
 def is_unchanged(path: Path, before: Content) -> bool:
     """Return whether a picture is what it was; its bytes are read only where size or dates are others."""
     state = file_state(path)
-    if state == before.state:
+    if state == before.state and (state.modified or state.changed):
         return True
     if state is None or state.size != before.state.size:
         return False

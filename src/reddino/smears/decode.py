@@ -27,7 +27,14 @@ from reddino.smears.formats.samples import Levels, Samples, as_rgb, eight_bits, 
 from reddino.smears.formats.window import Window
 from reddino.smears.shards import open_shard, read_member, split_member
 from reddino.smears.slides import pictures as parts
+from reddino.smears.slides.files import is_large_pyramid_file
 from reddino.smears.slides.names import split_slide
+from reddino.smears.stored_pictures import (
+    COPY_FIRST,
+    open_picture,
+    open_picture_header,
+    require_picture_url,
+)
 from reddino.smears.suffixes import IMAGE_SUFFIXES, PLAIN_SUFFIXES
 
 __all__ = [
@@ -315,6 +322,9 @@ def _open_file(path: Path) -> IO[bytes]:
         if not data:
             raise ImageError(path, "the file is empty")
         return io.BytesIO(data)
+    url = require_picture_url(path)
+    if url is not None:
+        return _open_object(path, url)
     parts.require_spelling(path)
     status = path.stat()
     if stat.S_ISDIR(status.st_mode):
@@ -326,8 +336,20 @@ def _open_file(path: Path) -> IO[bytes]:
     return path.open("rb")
 
 
+def _open_object(path: Path, url: str) -> IO[bytes]:
+    """Open the bytes of a picture in a store; a TIFF that is read region by region is none."""
+    file = open_picture(path, url)
+    if is_large_pyramid_file(path, file):
+        raise ImageError(path, COPY_FIRST)
+    file.seek(0)
+    return file
+
+
 def _open_header(path: Path) -> IO[bytes]:
     """Open a file as `_open_file` does; of the member of a shard, only the bytes that are needed are read."""
+    url = require_picture_url(path)
+    if url is not None:
+        return open_picture_header(path, url)
     member = split_member(path)
     if member is not None:
         shard, name = member

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.exports import write_csv
+from reddino.foundations.stores.anywhere import remove_file
+from reddino.foundations.url_spelling import spelled
 
 
 class ImageError(RedDinoError):
@@ -53,7 +55,7 @@ class Failures:
 
     def add(self, path: str | Path, reason: str) -> None:
         """Note a file and what is wrong with it; the same entry counts once."""
-        self._entries[str(path), " ".join(reason.split())] = None
+        self._entries[spelled(str(path)), " ".join(reason.split())] = None
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -72,7 +74,7 @@ class Failures:
 
     def leave_at(self, path: Path) -> None:
         """Write them to `path`, or delete an earlier run's list there where nothing had to be left out."""
-        path.unlink(missing_ok=True)
+        remove_file(path)
         if self._entries:
             self.write(path)
 

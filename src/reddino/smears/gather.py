@@ -11,12 +11,14 @@ from pathlib import Path
 import pyarrow as pa
 
 from reddino.foundations.errors import RedDinoError
+from reddino.foundations.stores.urls import is_url, require_known_scheme
+from reddino.foundations.url_spelling import spelled
 from reddino.smears.choices import Subfolders
 from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest, join_manifests, read_manifest
 from reddino.smears.manifest_file import FORMATS
 from reddino.smears.readers.folders import read_folder
-from reddino.smears.readers.rows import find_files, natural_key, note_unread
+from reddino.smears.readers.rows import find_files, listings_kept, natural_key, note_unread
 from reddino.smears.readers.subfolders import with_subfolders
 from reddino.smears.shard_rows import read_shard
 from reddino.smears.shards import SHARD_SUFFIX
@@ -43,6 +45,11 @@ def gather(named: Sequence[Named], failures: Failures, subfolders: Subfolders = 
     Raises:
         RedDinoError: a name stands for nothing, a manifest breaks its rules, or no image is there at all.
     """
+    with listings_kept():
+        return _gathered(named, failures, subfolders)
+
+
+def _gathered(named: Sequence[Named], failures: Failures, subfolders: Subfolders) -> Manifest:
     found: list[Manifest] = []
     files: list[Path] = []
 
@@ -53,6 +60,8 @@ def gather(named: Sequence[Named], failures: Failures, subfolders: Subfolders = 
 
     for item in _expand(named, failures):
         if isinstance(item, Path) and not _holds_many(item):
+            if files and is_url(files[0]) != is_url(item):
+                close_files()
             files.append(item)
             continue
         close_files()
@@ -66,19 +75,6 @@ def gather(named: Sequence[Named], failures: Failures, subfolders: Subfolders = 
     if not found:
         raise RedDinoError(f"no image could be found in {_list(named)}; {failures.summary()}")
     return found[0] if len(found) == 1 else join_manifests(found)
-
-
-def require_no_url(name: str | Path) -> None:
-    """Refuse a URL where a file or folder is meant, also one that `Path` has shortened to `s3:/bucket`.
-
-    Raises:
-        RedDinoError: it begins as URLs do.
-    """
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(name)):
-        raise RedDinoError(
-            f"{name}: pictures and tables are files here, not URLs (which only the tar shards of pretraining "
-            "may be); copy them, or mount the store as a folder"
-        )
 
 
 def expand_braces(pattern: str) -> list[str]:
@@ -101,11 +97,26 @@ def _expand(named: Iterable[Named], failures: Failures) -> Iterator[Manifest | P
     for name in named:
         if isinstance(name, Manifest):
             yield name
+        elif is_url(name):
+            yield from map(Path, _without_patterns(str(name)))
         elif os.path.lexists(name) or _is_part(name):
             yield Path(name)
         else:
             for one in expand_braces(str(name)):
                 yield from _matches(one, failures)
+
+
+def _without_patterns(url: str) -> list[str]:
+    """Return the URLs that one with braces stands for.
+
+    Raises:
+        RedDinoError: it holds other patterns.
+    """
+    if glob.has_magic(url):
+        raise RedDinoError(
+            f"{url}: patterns are for files of this machine; give the folder of the pictures, or a manifest"
+        )
+    return expand_braces(url)
 
 
 def _is_part(name: str | Path) -> bool:
@@ -121,7 +132,7 @@ def _matches(pattern: str, failures: Failures) -> list[Path]:
     """
     if os.path.lexists(pattern):
         return [Path(pattern)]
-    require_no_url(pattern)
+    require_known_scheme(pattern)
     if not glob.has_magic(pattern):
         raise RedDinoError(f"{pattern}: there is no such file or folder")
     manifests = pattern.lower().endswith(FORMATS)
@@ -145,12 +156,19 @@ def _matches(pattern: str, failures: Failures) -> list[Path]:
 
 def _holds_many(path: Path) -> bool:
     name = path.name.lower()
-    folder = path.is_dir() and not name.endswith(ZARR)
+    folder = _is_folder(path) and not name.endswith(ZARR)
     return folder or name.endswith((*FORMATS, SHARD_SUFFIX, *COMPRESSED))
 
 
+def _is_folder(path: Path) -> bool:
+    """Return whether a path is that of a folder; a URL is, where it does not end like a file that is read."""
+    if not is_url(path):
+        return path.is_dir()
+    return not path.name.lower().endswith((*FORMATS, *PICTURE_SUFFIXES, SHARD_SUFFIX, *COMPRESSED))
+
+
 def _read_many(path: Path, failures: Failures, subfolders: Subfolders) -> list[Manifest]:
-    if path.is_dir():
+    if _is_folder(path):
         return _read_folder(path, failures, subfolders)
     if path.name.lower().endswith(COMPRESSED):
         raise RedDinoError(f"{path} is compressed, and its images cannot be reached one by one; unpack it")
@@ -183,7 +201,7 @@ def _files_manifest(files: Sequence[Path]) -> Manifest:
 
     The source of each is the folder in which it lies.
     """
-    absolute = [path.absolute() for path in files]
+    absolute = [path if is_url(path) else path.absolute() for path in files]
     root = Path(os.path.commonpath([path.parent for path in absolute]))
     for path in absolute:
         try:
@@ -191,7 +209,7 @@ def _files_manifest(files: Sequence[Path]) -> Manifest:
         except UnicodeEncodeError:
             raise RedDinoError(f"{str(path)!r}: the file name is not valid UTF-8; rename the file") from None
     table = {
-        "path": [path.relative_to(root).as_posix() for path in absolute],
+        "path": [spelled(path.relative_to(root).as_posix()) for path in absolute],
         "source": [path.parent.name for path in absolute],
     }
     return Manifest(pa.table(table), root)

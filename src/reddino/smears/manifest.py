@@ -16,15 +16,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.provenance import hash_bytes
+from reddino.foundations.stores.urls import is_url, url_of
 from reddino.smears import manifest_file
 from reddino.smears.contents import column_digests
 from reddino.smears.findings import Finding, joined
 from reddino.smears.groups import joined_groups
 from reddino.smears.manifest_columns import COLUMNS, NUMBER_COLUMNS, conform
 from reddino.smears.row_places import RowPlace, RowPlaces
-from reddino.smears.shards import file_size, split_member
+from reddino.smears.shards import file_size, file_sizes, split_member
 from reddino.smears.slides.names import SlidePart, split_slide
 from reddino.smears.spelling import tidy
+from reddino.smears.stored_pictures import picture_states, picture_url
 
 __all__ = ["COLUMNS", "Manifest", "join_manifests", "read_manifest", "with_groups", "write_manifest"]
 
@@ -173,7 +175,8 @@ class Manifest:
     def missing_files(self) -> list[str]:
         """Return the paths, as they stand in the table, of images that do not exist."""
         unique, _ = self.images()
-        return [path for path in unique if not _is_there(self.root / path)]
+        there = picture_states(self.root / path for path in unique)
+        return [path for path in unique if self.root / path not in there and not _is_there(self.root / path)]
 
     def fingerprint(self) -> str:
         """Return 16 hex digits over the content of all columns and the size of each image file.
@@ -183,9 +186,7 @@ class Manifest:
         (`reddino.smears.contents`).
         """
         unique, _ = self.images()
-        sizes = np.fromiter(
-            (file_size(self.root / path) for path in unique), dtype=np.int64, count=len(unique)
-        )
+        sizes = np.array(file_sizes([self.root / path for path in unique]), dtype=np.int64)
         columns = column_digests(self.table)
         return hash_bytes(*(f"{name}\0{columns[name]}\0".encode() for name in columns), sizes.tobytes())
 
@@ -208,7 +209,7 @@ def _checked(
 
 def _is_there(path: Path) -> bool:
     try:
-        plain = split_member(path) is None and split_slide(path) is None
+        plain = split_member(path) is None and split_slide(path) is None and picture_url(path) is None
         return path.is_file() if plain else file_size(path) >= 0
     except OSError:  # a name that is too long for the file system
         return False
@@ -299,16 +300,28 @@ def write_manifest(manifest: Manifest, path: str | Path) -> None:
 
 def _moved(manifest: Manifest, root: Path) -> Manifest:
     """Return the same images, with paths relative to `root`."""
-    # Real folders on both sides: '..' after a symbolic link would else lead elsewhere.
-    old, new = os.path.realpath(manifest.root), os.path.realpath(root)
+    old, new = _real(manifest.root), _real(root)
     if old == new:
         return Manifest(manifest.table, root, manifest.findings, manifest.places)
     unique, codes = manifest.images()
-    moved = [Path(os.path.relpath(Path(old, path), new)).as_posix() for path in unique]
+    moved = [_relative(Path(old, path), new) for path in unique]
     column = _by_row(moved, codes)
     index = manifest.table.column_names.index("path")
     table = manifest.table.set_column(index, "path", column)
     return Manifest(table, root, manifest.findings, manifest.places)
+
+
+def _real(folder: Path) -> str:
+    """Return the real folder: '..' after a symbolic link would else lead elsewhere; of a URL, the URL."""
+    return url_of(folder) or os.path.realpath(folder)
+
+
+def _relative(path: Path, root: str) -> str:
+    """Return a path as it is named in `root`; whole, where it is behind a URL and not below `root`."""
+    url = picture_url(path)
+    if url is not None:
+        return url.removeprefix(root.rstrip("/") + "/")
+    return path.as_posix() if is_url(root) else Path(os.path.relpath(path, root)).as_posix()
 
 
 def _by_row(values: Sequence[str | None], codes: NDArray[np.int64]) -> Any:
@@ -321,7 +334,9 @@ def join_manifests(manifests: Sequence[Manifest]) -> Manifest:
     """Put manifests below each other; paths become relative to the deepest folder that holds them all."""
     if not manifests:
         raise RedDinoError("there is no manifest to join; give at least one")
-    root = Path(os.path.commonpath([os.path.realpath(manifest.root) for manifest in manifests]))
+    roots = [_real(manifest.root) for manifest in manifests]
+    # A picture behind a URL is named by it where the others are on this machine.
+    root = Path(os.path.commonpath([one for one in roots if not is_url(one)] or roots))
     tables = [_moved(manifest, root).table for manifest in manifests]
     table = pa.concat_tables(tables, promote_options="default")
     places = RowPlaces.joined([one.places or RowPlaces.one_file(None, len(one)) for one in manifests])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from reddino.foundations.errors import RedDinoError
+from reddino.foundations.stores.urls import SECRET
 from reddino.smears.findings import Finding
 from reddino.smears.formats.focus import ALL_PLANES
 from reddino.smears.manifest_values import Column, read_numbers, read_texts
@@ -108,6 +110,12 @@ def _check_rules(columns: Mapping[str, Column], raw: Mapping[str, Column], place
     limits = {"x": MAX_PLACE, "y": MAX_PLACE, "w": MAX_SIDE, "h": MAX_SIDE}
     rules: list[tuple[str, NDArray[np.bool_], str]] = [
         ("path", ~given["path"], "is empty; every row names an image"),
+        (
+            "path",
+            _holds_secret(columns["path"]) & given["path"],
+            "is a URL with a user, a password or a query such as a signature, which would be written to "
+            "tables; give the plain URL: credentials are taken from the environment",
+        ),
         ("x", given["y"] & ~given["x"], "is empty although y is given"),
         ("y", given["x"] & ~given["y"], "is empty although x is given"),
         ("w", given["h"] & ~given["w"], "is empty although h is given"),
@@ -137,6 +145,15 @@ def _check_rules(columns: Mapping[str, Column], raw: Mapping[str, Column], place
             row = int(np.argmax(broken))
             word = raw[column][row].as_py() if column in raw and not given[column][row] else None
             place.refuse(row, column, f"{word!r} is not a number: it {fault}" if word else fault)
+
+
+def _holds_secret(paths: Column) -> NDArray[np.bool_]:
+    """Return (n,) True where a path is a URL that `reddino.foundations.stores.urls` refuses."""
+    urls: Any = pc.match_substring(paths, ":/")
+    if not pc.any(urls).as_py():
+        return np.zeros(len(paths), np.bool_)
+    secret: Any = pc.match_substring_regex(paths, SECRET)
+    return np.asarray(pc.fill_null(secret, False))
 
 
 def _reading_rules(number: Mapping[str, NDArray[np.float64]]) -> Iterator[tuple[str, NDArray[np.bool_], str]]:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
-from reddino.foundations.atomic import atomic_path
+from reddino.foundations.atomic import atomic_path, draft_folder
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.exports import harmless_table, original_table
 from reddino.foundations.parquet import write_parquet
+from reddino.foundations.stores.anywhere import spool_folder
+from reddino.foundations.stores.objects import fetch_file
+from reddino.foundations.stores.urls import url_of
 from reddino.smears.manifest_csv import read_csv
 from reddino.smears.manifest_parquet import read_parquet
 from reddino.smears.row_places import RowPlace
@@ -31,6 +37,9 @@ def read_table(path: Path) -> tuple[pa.Table, RowPlace]:
     The columns of a CSV are all strings.
     """
     require_known_format(path)
+    url = url_of(path)
+    if url is not None:
+        return _read_stored(url)
     if path.is_dir():
         raise RedDinoError(f"{path} is a folder, not a manifest file")
     if not path.is_file():
@@ -42,6 +51,35 @@ def read_table(path: Path) -> tuple[pa.Table, RowPlace]:
         return original_table(table), place
     except OSError as error:
         raise RedDinoError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def _read_stored(url: str) -> tuple[pa.Table, RowPlace]:
+    """Read a manifest in a store; it is fetched once more where a row is to be named."""
+    with _fetched(url) as local:
+        try:
+            table, _ = read_table(local)
+        except RedDinoError as error:
+            raise RedDinoError(str(error).replace(str(local), url)) from error
+    return table, RowPlace(url, partial(_position, url))
+
+
+def _position(url: str, row: int) -> str:
+    with _fetched(url) as local:
+        return read_table(local)[1].position(row)
+
+
+@contextmanager
+def _fetched(url: str) -> Iterator[Path]:
+    """Give a manifest in a store as a file of this machine."""
+    name = url.rpartition("/")[2]
+    with draft_folder(spool_folder(), name) as draft:
+        try:
+            fetch_file(url, draft / name)
+        except FileNotFoundError:
+            raise RedDinoError(f"{url}: there is no such manifest file") from None
+        except OSError as error:
+            raise RedDinoError(f"{url} cannot be read: {error.strerror or error}") from error
+        yield draft / name
 
 
 def write_table(table: pa.Table, path: Path) -> None:

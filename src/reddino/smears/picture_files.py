@@ -6,6 +6,7 @@ from pathlib import Path
 
 from reddino.smears.shards import split_member
 from reddino.smears.slides.names import split_slide
+from reddino.smears.stored_pictures import picture_state, picture_url
 
 
 def file_of(path: str | Path) -> Path:
@@ -19,6 +20,9 @@ def file_of(path: str | Path) -> Path:
 
 def is_there(path: str | Path) -> bool:
     """Return whether the file that a picture's path reads is there; of a shard, not whether the member is."""
+    url = picture_url(Path(path))
+    if url is not None:
+        return picture_state(Path(path), url) is not None
     try:
         file = file_of(path)
         return file.is_file() or (split_slide(path) is not None and file.is_dir())

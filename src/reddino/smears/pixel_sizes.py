@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from reddino.smears.slides.expanding import UM_PER_PX
 from reddino.smears.slides.names import TIFF, split_slide
 from reddino.smears.slides.opening import opened
 from reddino.smears.slides.tiff_levels import find_levels
+from reddino.smears.stored_pictures import open_picture_header, require_picture_url
 
 #: Micrometres of a pixel beyond which a column holds something else, such as nanometres or pixels.
 _LEAST, _MOST = 0.005, 50.0
@@ -103,11 +105,16 @@ def stated_um_per_px(path: Path) -> float | None:
             with opened(part.file, part.scene or 0) as reader:
                 return reader.um_per_px
         if path.name.lower().endswith(TIFF):
-            with reasons(path), path.open("rb") as file:
+            with reasons(path), _open_header(path) as file:
                 return find_levels(path, file).um_per_px
     except ImageError:
         return None  # whoever decodes it says what is wrong with it
     return None
+
+
+def _open_header(path: Path) -> IO[bytes]:
+    url = require_picture_url(path)
+    return path.open("rb") if url is None else open_picture_header(path, url)
 
 
 def _given(manifest: Manifest, images: int, codes: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from reddino.foundations.counting import counted
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.stages import stage
+from reddino.foundations.stores.objects import each
 from reddino.smears.decode import ImageError, PictureHeader, read_header, sharpest_plane, stored_samples
 from reddino.smears.findings import Finding
 from reddino.smears.formats.samples import robust_highest, smallest_depth
 from reddino.smears.manifest import Manifest
 from reddino.smears.manifest_columns import LEVEL_COLUMNS, READING_COLUMNS
 from reddino.smears.page_checks import pages_passed_over
+from reddino.smears.stored_pictures import picture_url
 from reddino.smears.suffixes import PLAIN_SUFFIXES
 
 Numbers = NDArray[np.float64]
@@ -88,10 +90,11 @@ def settle_readings(manifest: Manifest) -> Manifest:
     names, codes = manifest.images()
     sources = manifest.strings("source")
     first = np.unique(codes, return_index=True)[1].tolist()
+    headers = _unusual_headers([manifest.root / name for name in names])
     pictures = [
         _Picture(number, name, sources[row], header)
-        for number, (name, row) in enumerate(zip(names, first, strict=True))
-        if (header := _unusual_header(manifest.root / name)) is not None
+        for number, (name, row, header) in enumerate(zip(names, first, headers, strict=True))
+        if header is not None
     ]
     if not pictures:
         return manifest
@@ -104,6 +107,12 @@ def settle_readings(manifest: Manifest) -> Manifest:
     passed_over = pages_passed_over({picture.path: picture.header for picture in pictures})
     found = [*stacks, *found, *passed_over]
     return replace(manifest, findings=tuple(dict.fromkeys((*manifest.findings, *found))))
+
+
+def _unusual_headers(paths: Sequence[Path]) -> Iterator[PictureHeader | None]:
+    """Yield what `_unusual_header` reads of each, several at a time where they are in a store."""
+    stored = any(picture_url(path) is not None for path in paths)
+    return each(paths, _unusual_header) if stored else map(_unusual_header, paths)
 
 
 def _unusual_header(path: Path) -> PictureHeader | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import posixpath
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,6 +17,7 @@ from typing import IO, Any, cast
 from reddino.smears.failures import ImageError
 from reddino.smears.slides.files import slide_size
 from reddino.smears.slides.names import split_slide
+from reddino.smears.stored_pictures import picture_state, picture_states, picture_url, require_picture_url
 
 SEPARATOR = "::"
 SHARD_SUFFIX = ".tar"
@@ -26,6 +27,9 @@ _INDEXES = 32
 MAX_HEADER_BYTES = 4 << 20
 #: Of one file: more is no smear image.
 MAX_MEMBER_BYTES = 1 << 30
+SHARD_FIRST = (
+    "is a tar shard behind a URL, which pretraining and `data pack` read: copy it to a folder, or pack it"
+)
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,10 @@ def read_member(shard: Path, member: str) -> bytes:
 def file_size(path: Path) -> int:
     """Return the bytes of a file, a member of a shard, or the file of a part; -1 where it does not exist."""
     try:
+        url = picture_url(path)
+        if url is not None:
+            state = picture_state(path, url)
+            return -1 if state is None else state.size
         found = split_member(path)
         if found is None:
             part = split_slide(path)
@@ -104,12 +112,23 @@ def file_size(path: Path) -> int:
         return -1
 
 
+def file_sizes(paths: Sequence[Path]) -> list[int]:
+    """Return `file_size` of each path, of objects in a store many in a request."""
+    states = picture_states(paths)
+    return [
+        file_size(path) if picture_url(path) is None else (states[path].size if path in states else -1)
+        for path in paths
+    ]
+
+
 def open_shard(path: Path) -> Shard:
     """Index a shard by stepping from header to header, or return the index made before.
 
     Raises:
         ImageError: the file is missing, empty, compressed, or not a tar file.
     """
+    if require_picture_url(path) is not None:
+        raise ImageError(path, SHARD_FIRST)
     try:
         status = path.stat()
         return _index(path, status.st_size, status.st_mtime_ns)

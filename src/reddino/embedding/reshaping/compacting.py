@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from itertools import groupby
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from reddino.embedding.table_on_disk import TableOnDisk
 from reddino.foundations.atomic import atomic_path
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.provenance import provenance
+from reddino.foundations.stores.anywhere import is_file, read_file
 from reddino.smears.failures import FAILURES_FILE
 
 #: Files next to the parts that are of the same rows.
@@ -58,6 +58,6 @@ def _require_own(out: Path, table: TableOnDisk, fingerprint: str) -> None:
 
 
 def _copy(path: Path, to: Path) -> None:
-    if path.is_file():
+    if is_file(path):
         with atomic_path(to) as partial:
-            shutil.copyfile(path, partial)
+            partial.write_bytes(read_file(path))

@@ -13,6 +13,7 @@ from reddino.embedding.seen_file import SEEN_FILE, write_seen_file
 from reddino.embedding.side_files import find_side_file
 from reddino.embedding.table_on_disk import TableOnDisk
 from reddino.foundations.provenance import hash_bytes, provenance
+from reddino.foundations.stores.anywhere import is_file
 from reddino.foundations.structured import read_json
 
 #: Keys that are not carried along: they are of one pass, or of the table in memory.
@@ -109,7 +110,7 @@ def _listed(noted: Mapping[str, object]) -> list[list[str]]:
 
 def _seen(folder: Path) -> dict[str, Any]:
     path = find_side_file(folder, SEEN_FILE)
-    return dict(read_json(path)) if path.is_file() else {}
+    return dict(read_json(path)) if is_file(path) else {}
 
 
 def _same_bytes(tables: Sequence[TableOnDisk]) -> list[list[str]]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from reddino.embedding.part_files import uncovered
 from reddino.embedding.table_on_disk import TableOnDisk, open_table
+from reddino.foundations.stores.anywhere import byte_size
 
 #: Columns whose values are counted; all but the source's are told apart by source.
 COUNTED = ("source", "slide", "patient", "label")
@@ -65,7 +66,7 @@ def table_info(folder: str | Path) -> TableInfo:
         folder=table.folder,
         rows=len(table),
         parts=len(table.paths),
-        bytes=sum(path.stat().st_size for path in table.paths),
+        bytes=sum(byte_size(path) for path in table.paths),
         missing=sum(stop - start for start, stop in left),
         columns={field.name: str(field.type) for field in table.schema},
         sources=sources,

@@ -23,6 +23,7 @@ from reddino.smears.manifest_columns import READING_COLUMNS
 from reddino.smears.opening import Data, open_data
 from reddino.smears.packs import PackedManifest
 from reddino.smears.readings import Readings
+from reddino.smears.stored_pictures import picture_url
 
 Advance = Callable[[int, int], None]
 
@@ -84,7 +85,7 @@ def images_of_manifest(
     for name, row, places, diameter in zip(names, first.tolist(), centres, diameters, strict=True):
         values = {column: strings[row] for column, strings in columns.items() if strings[row]}
         path = manifest.root / name
-        row_now = {"path": str(path.absolute()), **values}
+        row_now = {"path": picture_url(path) or str(path.absolute()), **values}
         reading = readings.of(name)
         row_now |= {column: str(value) for column, value in reading.items()}
         yield PackedImage(row_now, diameter, places, partial(decode_image, path, **reading))

@@ -55,8 +55,8 @@ class ShardImage:
 
 
 def is_shards(spec: str | Path) -> bool:
-    """Whether `spec` names tar shards: a URL, or a file name that ends in .tar."""
-    return "://" in str(spec) or str(spec).endswith(".tar")
+    """Whether `spec` names tar shards: by a URL with .tar in it, or a file name that ends so."""
+    return ("://" in str(spec) and ".tar" in str(spec)) or str(spec).endswith(".tar")
 
 
 def expand_shards(spec: str) -> list[str]:
@@ -144,13 +144,13 @@ def _opened(shard: str) -> Iterator[IO[bytes]]:
     try:
         import fsspec
     except ImportError as error:
-        raise RedDinoError(f"{shard}: shards behind a URL need pip install 'reddino[cloud]'") from error
+        raise RedDinoError(f"{shard}: shards behind a URL need pip install 'reddino[stores]'") from error
     # Over http in one request: the server need not know ranges.
     options: dict[str, Any] = {"block_size": 0} if shard.startswith(("http://", "https://")) else {}
     try:
         opened = fsspec.open(shard, "rb", **options)
     except ImportError as error:
-        raise RedDinoError(f"{shard}: {error}; pip install 'reddino[cloud]'") from error
+        raise RedDinoError(f"{shard}: {error}; pip install 'reddino[stores]'") from error
     with opened as file:
         yield file
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from reddino.foundations.stores.requests import StoreError
 from reddino.smears.failures import ImageError
 
 
@@ -14,7 +15,7 @@ def reasons(path: Path) -> Iterator[None]:
     """Turn whatever a decoder throws into an `ImageError`."""
     try:
         yield
-    except ImageError:
+    except (ImageError, StoreError):
         raise
     except PermissionError as error:
         raise ImageError(path, "no permission to read it") from error

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -12,6 +14,8 @@ from typing import NoReturn
 import pyarrow as pa
 
 from reddino.foundations.errors import RedDinoError
+from reddino.foundations.stores.objects import list_objects
+from reddino.foundations.stores.urls import is_url, url_of
 from reddino.smears.failures import Failures
 from reddino.smears.findings import Finding
 from reddino.smears.manifest import Manifest
@@ -147,7 +151,7 @@ def find_files(folder: str | Path, suffixes: tuple[str, ...], failures: Failures
         RedDinoError: the folder does not exist, or a file name is not valid UTF-8.
     """
     folder = Path(folder)
-    if not folder.is_dir():
+    if not is_url(folder) and not folder.is_dir():
         raise RedDinoError(f"{folder}: there is no such folder")
     found = [path for path in _walk(folder, suffixes, failures) if path.suffix.lower() in suffixes]
     found = without_companions(found)
@@ -184,6 +188,12 @@ def _walk(folder: Path, suffixes: tuple[str, ...], failures: Failures | None) ->
     def unreadable(error: OSError) -> None:
         note(error.filename, f"the folder cannot be listed ({error.strerror})")
 
+    url = url_of(folder)
+    if url is not None:
+        for name in _listed(url):
+            if not any(part.startswith(".") for part in name.split("/")):
+                yield folder / name
+        return
     # Linked folders are followed, since collections are often assembled from links; each folder is entered
     # once.
     entered: set[tuple[int, int]] = set()
@@ -208,6 +218,29 @@ def _walk(folder: Path, suffixes: tuple[str, ...], failures: Failures | None) ->
                 note(path, "its name is not valid UTF-8; rename the file")
                 continue
             yield _readable_name(path)
+
+
+_kept: ContextVar[dict[str, list[str]] | None] = ContextVar("_kept", default=None)
+
+
+@contextmanager
+def listings_kept() -> Iterator[None]:
+    """List each folder in a store once while the block runs, and not for each question about it."""
+    token = _kept.set({})
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+
+
+def _listed(url: str) -> list[str]:
+    kept = _kept.get()
+    found = None if kept is None else kept.get(url)
+    if found is None:
+        found = list(list_objects(url, below=True))
+        if kept is not None:
+            kept[url] = found
+    return found
 
 
 def _is_utf8(path: Path) -> bool:

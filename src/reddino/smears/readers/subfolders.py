@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
+from reddino.foundations.stores.anywhere import file_names
 from reddino.smears.choices import Subfolders
 from reddino.smears.manifest import Manifest
 from reddino.smears.manifest_file import FORMATS
@@ -68,7 +69,7 @@ def _by_names(names: Sequence[str], folder: Path, shared: Sequence[str]) -> tupl
         folder: the folder.
         shared: the folders in it, one in the other, that hold all of them.
     """
-    tables = sorted(file.name for file in folder.iterdir() if file.name.lower().endswith(FORMATS))
+    tables = sorted(name for name in file_names(folder) if name.lower().endswith(FORMATS))
     if tables:
         lies = f"a table ({tables[0]}) lies there and was not read"
         return "none", f"{lies}, {_ONE}; give the table, or {_OTHER}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import IO
 
 from reddino.smears.failures import ImageError
 from reddino.smears.formats.limits import MAX_PIXELS
@@ -24,15 +25,25 @@ def is_large_pyramid(path: Path) -> bool:
         return False
     try:
         with path.open("rb") as file:
-            if file.read(4) not in _SIGNATURES:
-                return False
-            reader = TiffReader(path, file)
-            # Some programs write the thumbnail, or the smallest level, first.
-            largest = max(reader.pages(), key=lambda page: page.number(256, 0) * page.number(257, 0))
-            width, height = largest.number(256, 0), largest.number(257, 0)
-            if max(width, height) <= ONE_PICTURE:
-                return False
-            return width * height > MAX_PIXELS or (322 in largest.tags and _has_copies(reader, width))
+            return is_large_pyramid_file(path, file)
+    except OSError:
+        return False
+
+
+def is_large_pyramid_file(path: Path, file: IO[bytes]) -> bool:
+    """Return the same of a file that is open."""
+    if not path.name.lower().endswith(TIFF):
+        return False
+    try:
+        if file.read(4) not in _SIGNATURES:
+            return False
+        reader = TiffReader(path, file)
+        # Some programs write the thumbnail, or the smallest level, first.
+        largest = max(reader.pages(), key=lambda page: page.number(256, 0) * page.number(257, 0))
+        width, height = largest.number(256, 0), largest.number(257, 0)
+        if max(width, height) <= ONE_PICTURE:
+            return False
+        return width * height > MAX_PIXELS or (322 in largest.tags and _has_copies(reader, width))
     except (OSError, ImageError):
         return False
 

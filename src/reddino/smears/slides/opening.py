@@ -22,6 +22,7 @@ from reddino.smears.slides.nd2_reader import Nd2Reader
 from reddino.smears.slides.openslide_reader import OpenSlideReader
 from reddino.smears.slides.tiff_reader import TiffSlideReader
 from reddino.smears.slides.zarr_reader import ZarrReader
+from reddino.smears.stored_pictures import COPY_FIRST, require_picture_url
 
 #: Files that stay open when nobody reads from them.
 _KEPT = 8
@@ -76,6 +77,7 @@ def open_reader(path: str | Path, scene: int = 0) -> SlideReader:
     """
     path = Path(path)
     with reasons(path):
+        _require_on_disk(path)
         path.stat()  # libraries word a missing file in many ways
         reader = _reader_of(path)(path, scene)
         try:
@@ -103,7 +105,13 @@ def opened(path: str | Path, scene: int = 0) -> Iterator[SlideReader]:
             _give_back(held)
 
 
+def _require_on_disk(path: Path) -> None:
+    if require_picture_url(path) is not None:
+        raise ImageError(path, COPY_FIRST)
+
+
 def _take(path: Path, scene: int) -> _Held:
+    _require_on_disk(path)
     status = path.stat()
     key = (os.getpid(), str(path.absolute()), scene, status.st_size, status.st_mtime_ns)
     with _shelf.lock:
