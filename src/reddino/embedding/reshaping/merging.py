@@ -26,6 +26,7 @@ from reddino.embedding.reshaping.writing import (
 from reddino.embedding.side_files import write_table_failures
 from reddino.embedding.table_on_disk import Block, TableOnDisk
 from reddino.embedding.table_rows import PLACE_COLUMNS
+from reddino.embedding.table_shares import SHARES, joined_shares, shares_sentence
 from reddino.foundations.counting import counted
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.parquet import reading_parquet
@@ -64,6 +65,9 @@ def merge(tables: Sequence[TableOnDisk], out: Path, *, doubles: Doubles) -> Resh
     meta = derived_meta(tables, "table merge", {"doubles": doubles}, images=sum(images))
     meta["plan"] = plan_hash(diameters) if diameters else _joined_plan(tables)
     meta |= {"diameters": diameters} if diameters else {}
+    meta.pop(SHARES, None)
+    shares = joined_shares([table.meta for table in tables])
+    meta |= {SHARES: shares} if shares else {}
     offsets = np.concatenate([[0], np.cumsum(images)]).tolist()
     pieces = (
         piece
@@ -78,7 +82,8 @@ def merge(tables: Sequence[TableOnDisk], out: Path, *, doubles: Doubles) -> Resh
     carry_side_files(tables, out, data=str(meta["data"]), sources=None)
     rows = write_parts(out, meta, schema, parts, total)
     _list_failures(tables, out)
-    return Reshaped(out, rows, sum(len(table) for table in tables), doubles=dropped)
+    of = sum(len(table) for table in tables)
+    return Reshaped(out, rows, of, doubles=dropped, shares=shares_sentence(meta))
 
 
 def _in_order(parts: list[Any]) -> list[Any]:
