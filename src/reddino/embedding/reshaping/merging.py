@@ -15,6 +15,7 @@ from reddino.embedding.comparable import require_one_way
 from reddino.embedding.growth import picture_digests, plan_hash
 from reddino.embedding.part_files import PartRecord
 from reddino.embedding.reshaping.describing import carry_side_files, derived_meta
+from reddino.embedding.reshaping.readings import require_one_reading
 from reddino.embedding.reshaping.reshaped import Reshaped
 from reddino.embedding.reshaping.writing import (
     Mask,
@@ -60,6 +61,7 @@ def merge(tables: Sequence[TableOnDisk], out: Path, *, doubles: Doubles) -> Resh
     require_one_way({str(table.folder): table.meta for table in tables})
     diameters = _joined_diameters(tables)
     _require_same_pictures(tables)
+    require_one_reading(tables)
     kept, dropped = _without_doubles(tables, doubles)
     images = [int(table.meta["images"]) for table in tables]
     meta = derived_meta(tables, "table merge", {"doubles": doubles}, images=sum(images))
