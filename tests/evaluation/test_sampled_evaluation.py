@@ -314,3 +314,20 @@ def test_evaluate__a_class_that_the_sample_has_in_one_group_is_not_said_to_be_of
         RedDinoError, match=r"in one group.*sample of 40 of 1,200 cells, which --rows changes"
     ):
         reddino.evaluate(table, resamples=0, folds=2, rows=40)
+
+
+@pytest.mark.parametrize("rows", [None, 300])
+def test_evaluate__refuses_tables_whose_rows_or_labels_differ(tmp_path: Path, rows: int | None) -> None:
+    emb = laboratories(1200, seed=3)
+    one = store(tmp_path / "one", emb)
+    labels: list[str | None] = [*[None] * 600, *emb.strings("label")[600:]]
+    half = Embeddings(emb.vectors, with_column(emb.table, "label", labels), emb.meta)
+    turned = emb.select(np.arange(1200)[::-1])
+    for name, table, sentence in (
+        ("half", half, "they have other labels"),
+        ("turned", turned, "not of the same cells: one" if rows is None else "their rows in another order"),
+    ):
+        other = store(tmp_path / name, table)
+        for pair in ([one, other], [other, one]):
+            with pytest.raises(RedDinoError, match=sentence):
+                reddino.evaluate(pair, rows=rows, resamples=0)
