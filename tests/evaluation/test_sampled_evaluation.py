@@ -302,8 +302,8 @@ def test_evaluate__states_which_scores_are_not_of_the_table(tmp_path: Path) -> N
 
 def test_evaluate__a_class_that_the_sample_has_in_one_group_is_not_said_to_be_of_one(tmp_path: Path) -> None:
     emb = laboratories(1200, seed=3, classes=2)
-    slide = [f"slide {number % 8}" for number in range(1200)]
-    label = ["common"] * 1200
+    slide: list[str | None] = [f"slide {number % 8}" for number in range(1200)]
+    label: list[str | None] = ["common"] * 1200
     # Of 900 cells of the second class, two stand outside of the slide of all others.
     slide[:898], label[:900] = ["one slide"] * 898, ["clumped"] * 900
     columns = with_column(with_column(emb.table, "slide", slide), "label", label)
@@ -331,3 +331,13 @@ def test_evaluate__refuses_tables_whose_rows_or_labels_differ(tmp_path: Path, ro
         for pair in ([one, other], [other, one]):
             with pytest.raises(RedDinoError, match=sentence):
                 reddino.evaluate(pair, rows=rows, resamples=0)
+
+
+def test_evaluate__vectors_that_are_not_finite_are_refused_where_they_were_not_drawn(tmp_path: Path) -> None:
+    emb = laboratories(600)
+    for row in (7, 8):  # whatever is drawn of 60, one of two tables has the odd vector outside of it
+        vectors = emb.vectors.copy()
+        vectors[row, 0] = np.nan
+        table = store(tmp_path / f"{row}", Embeddings(vectors, emb.table, emb.meta))
+        with pytest.raises(RedDinoError, match="hold numbers that are not finite"):
+            reddino.evaluate(table, rows=60, resamples=0)
