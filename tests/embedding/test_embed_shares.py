@@ -102,3 +102,16 @@ def test_embed__refuses_to_choose_cells_of_a_source_in_a_share(smears_of_five: P
         embed(blank, "colour-histogram", tmp_path / "t", find_cells=True, cells=10, share="1/2")
     report = embed(blank, "colour-histogram", tmp_path / "t", find_cells=True, cells=10, share="1/1")
     assert report.rows == 10
+
+
+def test_cells__of_a_share_are_not_written_over_those_of_another(
+    smears_of_five: Path, tmp_path: Path
+) -> None:
+    pictures = read_manifest(smears_of_five)
+    first = np.unique(pictures.images()[1], return_index=True)[1]
+    blank = Manifest(pictures.select(first).table.select(["path", "source", "slide"]), pictures.root)
+    one = cells(blank, tmp_path / "cells.csv", share="1/5")
+    assert len(cells(blank, tmp_path / "cells.csv", share="1/5")) == len(one)
+    with pytest.raises(RedDinoError, match="cells of pictures outside of this share"):
+        cells(blank, tmp_path / "cells.csv", share="2/5")
+    assert len(read_manifest(tmp_path / "cells.csv")) == len(one)

@@ -14,7 +14,6 @@ from reddino.cli.options import Several
 from reddino.cli.program import app
 from reddino.cli.terminal import complain, print_line, show_log, show_tables
 from reddino.embedding.choices import Doubles
-from reddino.embedding.table_shares import shares_sentence
 from reddino.foundations.counting import counted
 from reddino.foundations.visible import short
 
@@ -55,7 +54,7 @@ def _facts(found: reddino.TableInfo) -> Table:
         "a row is": str(meta.get("per", "view")),
         "view": ", ".join(f"{name} {value}" for name, value in meta["view"].items()),
         "columns": ", ".join(short(name, LETTERS) for name in found.columns),
-        **({"of its data": f"{shares} alone"} if (shares := shares_sentence(meta)) else {}),
+        **({"of its data": f"{shares} alone"} if (shares := found.shares) else {}),
         "made by": str(meta.get("provenance", {}).get("command", "")),
     }
     table = Table(show_header=False)
