@@ -104,9 +104,7 @@ def test_embed__refuses_to_choose_cells_of_a_source_in_a_share(smears_of_five: P
     assert report.rows == 10
 
 
-def test_cells__of_a_share_are_not_written_over_those_of_another(
-    smears_of_five: Path, tmp_path: Path
-) -> None:
+def test_cells__of_a_share_are_not_written_over_others(smears_of_five: Path, tmp_path: Path) -> None:
     pictures = read_manifest(smears_of_five)
     first = np.unique(pictures.images()[1], return_index=True)[1]
     blank = Manifest(pictures.select(first).table.select(["path", "source", "slide"]), pictures.root)

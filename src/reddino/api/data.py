@@ -190,7 +190,7 @@ def cells(
 
 
 def _require_own_pictures(out: Path, share: Manifest) -> None:
-    """Refuse to write the cells of a share over those of other pictures, which jobs of an array would lose."""
+    """Refuse to write the cells of a share over those of other pictures, which an array would lose."""
     if not out.is_file():
         return
     mine = {str((share.root / name).resolve()) for name in share.images()[0]}
@@ -198,6 +198,6 @@ def _require_own_pictures(out: Path, share: Manifest) -> None:
     other = next((name for name in there.images()[0] if str((there.root / name).resolve()) not in mine), None)
     if other is not None:
         raise RedDinoError(
-            f"{out} has cells of pictures outside of this share, such as '{other}': give each share a file of "
-            "its own"
+            f"{out} has cells of pictures outside of this share, such as '{other}': give each share a file "
+            "of its own"
         )
