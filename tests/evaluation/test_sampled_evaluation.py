@@ -67,6 +67,8 @@ def test_evaluate__states_what_was_drawn_on_the_screen_and_in_the_file(
     assert "SAMPLE: 300 of 1,200 labelled cells were drawn (--rows; seed 7), of 24 of 24 groups" in shown
     assert "on 300 tested cells: 1-NN" in shown
     assert "300 cells of a sample (300 of 1,200)" in out.with_suffix(".md").read_text()
+    # Files without captions state it too.
+    assert out.with_suffix(".csv").read_text().count("sample of 300 of 1,200 cells") == 2
 
 
 def test_evaluate__below_the_size_the_file_is_what_it_was(tmp_path: Path) -> None:
@@ -277,3 +279,65 @@ def test_draw_rows__small_strata_come_from_as_many_groups_as_they_can() -> None:
     assert len(np.unique(groups[rare])) == 50
     order = spread_over_groups(np.flatnonzero(strata == 1), groups, np.random.default_rng([0, 1]))
     assert set(rare) == set(order[:50])
+
+
+def rare(rows: int = 1200) -> Embeddings:
+    """Cells of which one class has 40, and two share the others."""
+    emb = laboratories(rows, seed=3, classes=2)
+    label = np.asarray(emb.strings("label"), dtype=object)
+    label[:: rows // 40] = "rare"
+    return Embeddings(emb.vectors, with_column(emb.table, "label", label.tolist()), emb.meta)
+
+
+def test_evaluate__states_which_scores_are_not_of_the_table(tmp_path: Path) -> None:
+    table = store(tmp_path / "t", rare())
+    found = scored(table, tmp_path / "s.json", rows=120, resamples=0)
+    share = found["sample"]["by_class"]["rare"]
+    assert (share["rows"], share["of"]) == (40, 40)
+    (note,) = [one for one in found["notes"] if one.startswith("Acc, wF1, precision")]
+    assert "1 of its 3 classes, such as 'rare' (33.3% of its cells, and 3.3% of the table's)" in note
+    even = scored(store(tmp_path / "even", laboratories(1200)), tmp_path / "e.json", rows=300, resamples=0)
+    assert not [one for one in even["notes"] if one.startswith("Acc, wF1, precision")]
+
+
+def test_evaluate__a_class_that_the_sample_has_in_one_group_is_not_said_to_be_of_one(tmp_path: Path) -> None:
+    emb = laboratories(1200, seed=3, classes=2)
+    slide: list[str | None] = [f"slide {number % 8}" for number in range(1200)]
+    label: list[str | None] = ["common"] * 1200
+    # Of 900 cells of the second class, two stand outside of the slide of all others.
+    slide[:898], label[:900] = ["one slide"] * 898, ["clumped"] * 900
+    columns = with_column(with_column(emb.table, "slide", slide), "label", label)
+    columns = with_column(columns, "source", ["lab"] * 1200)
+    table = store(tmp_path / "t", Embeddings(emb.vectors, columns, emb.meta))
+    assert reddino.evaluate(table, resamples=0, folds=2)
+    with pytest.raises(
+        RedDinoError, match=r"in one group.*sample of 40 of 1,200 cells, which --rows changes"
+    ):
+        reddino.evaluate(table, resamples=0, folds=2, rows=40)
+
+
+@pytest.mark.parametrize("rows", [None, 300])
+def test_evaluate__refuses_tables_whose_rows_or_labels_differ(tmp_path: Path, rows: int | None) -> None:
+    emb = laboratories(1200, seed=3)
+    one = store(tmp_path / "one", emb)
+    labels: list[str | None] = [*[None] * 600, *emb.strings("label")[600:]]
+    half = Embeddings(emb.vectors, with_column(emb.table, "label", labels), emb.meta)
+    turned = emb.select(np.arange(1200)[::-1])
+    for name, table, sentence in (
+        ("half", half, "they have other labels"),
+        ("turned", turned, "not of the same cells: one" if rows is None else "their rows in another order"),
+    ):
+        other = store(tmp_path / name, table)
+        for pair in ([one, other], [other, one]):
+            with pytest.raises(RedDinoError, match=sentence):
+                reddino.evaluate(pair, rows=rows, resamples=0)
+
+
+def test_evaluate__vectors_that_are_not_finite_are_refused_where_they_were_not_drawn(tmp_path: Path) -> None:
+    emb = laboratories(600)
+    for row in (7, 8):  # whatever is drawn of 60, one of two tables has the odd vector outside of it
+        vectors = emb.vectors.copy()
+        vectors[row, 0] = np.nan
+        table = store(tmp_path / f"{row}", Embeddings(vectors, emb.table, emb.meta))
+        with pytest.raises(RedDinoError, match="hold numbers that are not finite"):
+            reddino.evaluate(table, rows=60, resamples=0)

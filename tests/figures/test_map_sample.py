@@ -62,6 +62,17 @@ def test_explore__rows_of_a_border_have_no_outlier_score(tmp_path: Path, cells: 
     assert (np.isnan(written.column("outlier").to_numpy()) == border).all()
 
 
+def test_explore__counts_rows_whose_source_the_sample_lacks(
+    tmp_path: Path, cells: Embeddings, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = store(tmp_path / "t", cells)
+    reddino.explore(table, tmp_path / "out", method="pca", rows=4, formats=(), seed=0)
+    scores = pq.read_table(tmp_path / "out" / "map.parquet").column("outlier").to_numpy()
+    lost = int(np.isnan(scores).sum())
+    assert lost
+    assert f"{lost} of 600 rows of" in caplog.text and "have no outlier score" in caplog.text
+
+
 def test_explore__past_the_size_a_sample_is_drawn_unasked(
     tmp_path: Path, cells: Embeddings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -140,3 +140,12 @@ def test_only__keeps_everything_of_some_cells(tmp_path: Path) -> None:
     some = cells.only(np.arange(len(cells)) % 2 == 1)
     assert some.sources[:2] == ["1", "3"] and some.fields.tolist() == cells.fields[1::2].tolist()
     assert len(some) == len(cells) // 2
+
+
+def test_pool__of_a_table_with_a_vector_that_is_not_finite_is_refused_by_name(tmp_path: Path) -> None:
+    vectors = np.random.default_rng(0).normal(size=(40, 8)).astype(np.float32)
+    vectors[7, 0] = np.nan
+    table = pa.table({"path": [f"{row}.png" for row in range(40)], "source": ["lab"] * 40})
+    store(tmp_path / "t", Embeddings(vectors, table, {}))
+    with pytest.raises(RedDinoError, match=r"not finite \(the first is of 7.png\)"):
+        Pool.of_table(open_table(tmp_path / "t"))

@@ -24,15 +24,9 @@ def _manifest(slides: list[str], cells: int = 2) -> Manifest:
         "x": [float(number) for number in range(len(rows))],
         "y": [0.0] * len(rows),
     }
-    schema = pa.schema(
-        [
-            ("path", pa.string()),
-            ("source", pa.string()),
-            ("slide", pa.string()),
-            ("x", pa.float64()),
-            ("y", pa.float64()),
-        ]
-    )
+    texts = [pa.field(name, pa.string()) for name in ("path", "source", "slide")]
+    numbers = [pa.field(name, pa.float64()) for name in ("x", "y")]
+    schema = pa.schema([*texts, *numbers])
     return Manifest(pa.table(columns, schema=schema), Path())
 
 

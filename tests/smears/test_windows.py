@@ -83,6 +83,7 @@ def test_window__is_that_of_the_percentiles_of_all_samples_of_a_source(tmp_path:
     assert [(one.count, one.harmless) for one in made.findings if one.kind == WINDOW] == [
         (1, True),
         (3, True),
+        (1, False),
     ]
     opened = open_data(tmp_path / "m.csv")
     readings = Readings(opened.table)
@@ -142,3 +143,56 @@ def test_window__refuses_what_has_none(tmp_path: Path) -> None:
     _save(tmp_path / "a.png", np.full((9, 9, 3), 700, np.uint16))
     with pytest.raises(RedDinoError, match="the value 700 at both percentiles"):
         with_windows(manifest, 1, 99)
+
+
+def test_window__of_percentile_0_begins_at_the_smallest_sample(tmp_path: Path) -> None:
+    values = _dim(0)
+    _save(tmp_path / "in" / "a.tif", values)
+    reddino.manifest("folder", tmp_path / "in", tmp_path / "m.csv", window=(0.0, 100.0))
+    options = Readings(open_data(tmp_path / "m.csv").table).of("in/a.tif")
+    assert options == {"black_level": values.min(), "white_level": values.max()}
+
+
+def _twelve(path: Path, seed: int) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    grey = np.random.default_rng(seed).normal(800, 100, (50, 60)).astype(np.uint16)
+    tifffile.imwrite(path, grey, photometric="minisblack", bitspersample=12, metadata=None)
+    return path
+
+
+def test_window__is_refused_for_a_source_of_several_depths(tmp_path: Path) -> None:
+    _twelve(tmp_path / "in" / "a.tif", 0)
+    _save(tmp_path / "in" / "b.tif", _dim(1) * 8)
+    with pytest.raises(RedDinoError, match=r"pictures of 12 bits \(a.tif\), 16 bits \(b.tif\)"):
+        reddino.manifest("folder", tmp_path / "in", tmp_path / "m.csv", window=(1.0, 99.0))
+    rows = "path,source,black_level,white_level\nin/a.tif,s,1,9\nin/b.tif,s,1,9\n"
+    (tmp_path / "m.csv").write_text(rows)
+    with pytest.raises(RedDinoError, match="for which no one window is right"):
+        open_data(tmp_path / "m.csv")
+
+
+@pytest.mark.parametrize("second", ["2.tif,a,1,10\n", "2.tif,a,,\n"])
+def test_source_of_12_bits__has_one_window(tmp_path: Path, second: str) -> None:
+    for name in ("1.tif", "2.tif"):
+        _twelve(tmp_path / name, 0)
+    (tmp_path / "m.csv").write_text(f"path,source,black_level,white_level\n1.tif,a,1,9\n{second}")
+    with pytest.raises(RedDinoError, match="source 'a' has several windows"):
+        open_data(tmp_path / "m.csv")
+
+
+def test_decode__refuses_a_window_above_all_samples(tmp_path: Path) -> None:
+    path = _save(tmp_path / "a.tif", _dim(0))
+    with pytest.raises(ImageError, match="all of them black by the black_level 70000"):
+        decode_image(path, black_level=70000, white_level=80000)
+
+
+def test_merge__refuses_a_source_that_was_read_by_two_windows(tmp_path: Path) -> None:
+    tables = []
+    for name, white in (("a", 3900), ("b", 3000)):
+        _save(tmp_path / f"{name}.tif", _dim(0))
+        rows = f"path,source,black_level,white_level\n{name}.tif,s,2000,{white}\n"
+        (tmp_path / f"{name}.csv").write_text(rows)
+        tables.append(tmp_path / f"table-{name}")
+        reddino.embed(tmp_path / f"{name}.csv", "colour-histogram", tables[-1], view="image")
+    with pytest.raises(RedDinoError, match="read by the window 2000 to 3900 and by the window 2000 to 3000"):
+        reddino.merge_tables(tables, tmp_path / "merged")

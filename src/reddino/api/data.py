@@ -178,6 +178,7 @@ def cells(
     opened = open_data(data, failures, subfolders=subfolders)
     if share is not None:
         opened = Share.parse(share).select(opened)
+        _require_own_pictures(Path(out), opened)
     # Beside the manifest until that is written: the same command continues a survey that was stopped.
     folder = Path(out).with_name(f".{Path(out).name}.survey")
     found = find_all_cells(opened, folder=folder, failures=failures, progress=progress)
@@ -186,3 +187,17 @@ def cells(
     write_manifest(found, out)
     rmtree(folder, ignore_errors=True)
     return found
+
+
+def _require_own_pictures(out: Path, share: Manifest) -> None:
+    """Refuse to write the cells of a share over those of other pictures, which an array would lose."""
+    if not out.is_file():
+        return
+    mine = {str((share.root / name).resolve()) for name in share.images()[0]}
+    there = read_manifest(out)
+    other = next((name for name in there.images()[0] if str((there.root / name).resolve()) not in mine), None)
+    if other is not None:
+        raise RedDinoError(
+            f"{out} has cells of pictures outside of this share, such as '{other}': give each share a file "
+            "of its own"
+        )

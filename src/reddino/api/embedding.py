@@ -27,6 +27,7 @@ from reddino.embedding.ray_pass import RayPass
 from reddino.embedding.runtimes.pass_runtime import put_in_runtime
 from reddino.embedding.side_files import side_path
 from reddino.embedding.table import read_embeddings
+from reddino.embedding.table_shares import require_same_shares
 from reddino.embedding.table_writer import only_writer
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.stages import stage
@@ -37,6 +38,7 @@ from reddino.rbc.whole_fields import shows_whole_fields
 from reddino.regions.choices import From
 from reddino.regions.slide_cells import Chosen, find_all_cells
 from reddino.regions.survey import has_regions
+from reddino.regions.whole_sources import require_whole_sources
 from reddino.smears.choices import Subfolders
 from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest
@@ -151,13 +153,17 @@ def embed(
     mention_findings([opened], notice)
     if find_cells and opened.is_cell().any():
         raise RedDinoError("the manifest lists cells already: leave --find-cells (find_cells) out")
+    whole, shares = opened, []
     if share is not None:
-        opened = Share.parse(share).select(opened)
+        opened, shares = Share.parse(share).select(whole), Share.parse(share).record(whole)
+    require_same_shares(Path(out), shares)
     surveyed = find_cells and (cells is not None or cells_from != "all" or has_regions(opened))
     if not find_cells and (cells is not None or cells_from != "all"):
         raise RedDinoError("cells are chosen among those that are found: add --find-cells (find_cells)")
     if surveyed:
         _require_writable_table(out, surveys=True)
+        if cells is not None or cells_from != "all":
+            require_whole_sources(opened, whole)
         chosen = Chosen(cells_from, cells, int(options.get("seed", 0)))
         opened, find_cells = _surveyed(opened, Path(out), chosen, threads, left_out), False
     growth = find_growth(opened, Path(out))
@@ -204,6 +210,7 @@ def embed(
         progress=progress,
         name=name,
         growth=growth,
+        shares=shares,
         kinds=KindReader(device) if kinds else None,
         driver=driver,
     )

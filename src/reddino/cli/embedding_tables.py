@@ -54,6 +54,7 @@ def _facts(found: reddino.TableInfo) -> Table:
         "a row is": str(meta.get("per", "view")),
         "view": ", ".join(f"{name} {value}" for name, value in meta["view"].items()),
         "columns": ", ".join(short(name, LETTERS) for name in found.columns),
+        **({"of its data": f"{shares} alone"} if (shares := found.shares) else {}),
         "made by": str(meta.get("provenance", {}).get("command", "")),
     }
     table = Table(show_header=False)
@@ -94,6 +95,8 @@ def merge_tables(
     made = reddino.merge_tables(tables, out, doubles=doubles)
     if made.doubles:
         complain(f"{counted(made.doubles, 'view')} left out, which came before in another table.")
+    if made.shares:
+        complain(f"only {made.shares} of its data: other shares are missing.")
     print_line(f"{out}: {counted(made.rows, 'row')} of {len(tables)} tables")
 
 

@@ -26,6 +26,7 @@ CONTINUED = (
     "part_rows",
     "kinds",
     "derived",
+    "shares",
 )
 # What the tables that are merged to one agree in.
 JOINED = (*COMPARED, "precision", "runtime", "dim", "dtype", "kinds", "cells")
@@ -42,6 +43,7 @@ NAMES = {
     "part_rows": "the rows a part",
     "kinds": "the kinds of cells",
     "derived": "what it was made of, and how",
+    "shares": "the shares of the data",
 }
 
 

@@ -21,6 +21,7 @@ from reddino.embedding.pass_drivers import OneProcess, PassDriver, PassWork
 from reddino.embedding.replaced_pictures import require_same_pictures
 from reddino.embedding.side_files import write_table_failures
 from reddino.embedding.table_rows import TOKENS, RowColumns, choose_pooler
+from reddino.embedding.table_shares import SHARES, Shares
 from reddino.embedding.table_writer import TableWriter, only_writer
 from reddino.embedding.view_encoder import Vectors, ViewEncoder, arithmetic, preprocessing
 from reddino.embedding.write_behind import WriteBehind
@@ -104,6 +105,7 @@ def embed_manifest(
     threads: int = 0,
     name: str | None = None,
     growth: Growth | None = None,
+    shares: Shares = (),
     kinds: KindReader | None = None,
     driver: PassDriver | None = None,
 ) -> EmbedReport:
@@ -132,6 +134,7 @@ def embed_manifest(
         threads: that open images; 0 takes a few, by the cores there are.
         name: of the model in tables; None takes the encoder's own name.
         growth: how the manifest came to the table (`find_growth`); None: in one pass.
+        shares: which share of a collection the manifest is (`Share.record`); none: all of it.
         kinds: tells red cells from what is none, in the columns `kind` and `kind_probability`; None: no such
             columns.
         driver: that has the views embedded; None: this process does it.
@@ -154,6 +157,7 @@ def embed_manifest(
         | {"per": per, "images": len(views), "dtype": dtype, "part_rows": part_rows}
         | _describe_data(views, encoder, diameters, found=find_cells or cells_were_found)
         | ({"grown_from": [dict(one) for one in growth.earlier]} if growth and growth.earlier else {})
+        | ({SHARES: [dict(one) for one in shares]} if shares else {})
         | ({"kinds": kinds.head.fingerprint()} if kinds else {})
     )
     with only_writer(Path(out)):

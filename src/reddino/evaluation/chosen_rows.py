@@ -14,6 +14,7 @@ from reddino.evaluation.question import Question
 from reddino.evaluation.row_facts import NONE, RowFacts, gather_facts
 from reddino.evaluation.sampling import DrawnSample, draw_rows, least_rows
 from reddino.evaluation.table_columns import TableColumns
+from reddino.foundations.counting import counted
 from reddino.foundations.errors import RedDinoError
 
 Indices = npt.NDArray[np.int64]
@@ -99,7 +100,7 @@ def _drawn(facts: RowFacts, question: Question, rows: int) -> tuple[Indices, Dra
     count = len(np.unique(strata[strata != NONE]))
     if rows < count:
         raise RedDinoError(
-            f"{rows:,} rows cannot hold cells of each of {count:,} classes and sides: draw more"
+            f"{counted(rows, 'row')} cannot hold cells of each of {count:,} classes and sides: draw more"
         )
     groups = facts.group_of[facts.combination]
     drawn = draw_rows(strata[facts.combination], groups, rows, question.seed)

@@ -12,6 +12,7 @@ from reddino.embedding.embeddings import Embeddings
 from reddino.evaluation.protocol import Mask, TablePredictions, predict_table, summarise
 from reddino.evaluation.question import Question
 from reddino.evaluation.results import Result
+from reddino.evaluation.same_rows import require_same_rows
 from reddino.evaluation.table_inputs import ChosenTables
 from reddino.evaluation.table_neighbours import with_neighbour_loss
 
@@ -37,6 +38,7 @@ def compare_tables(
         RedDinoError: tables of other cells or views, or as `evaluate_table`.
     """
     require_same_views(tables)
+    require_same_rows(tables, question.label)
     predictions = [
         _predicted(name, table, question, chosen) for name, table in alike_at_border(tables).items()
     ]

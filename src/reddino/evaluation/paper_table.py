@@ -11,7 +11,7 @@ import numpy.typing as npt
 from reddino.evaluation.metrics import METRICS
 from reddino.evaluation.render import Grid
 from reddino.evaluation.results import CHANCE, Result
-from reddino.evaluation.score_tables import by_task, captions
+from reddino.evaluation.score_tables import by_task, captions, titled
 from reddino.foundations.errors import RedDinoError
 
 FAMILY = "reddino"
@@ -90,7 +90,7 @@ def paper_grid(
         rows.append(("Avg Improvement", *_numbers(gains.average, sign=True)))
         rows.append(("Improvement", *_numbers(gains.best, sign=True)))
     return Grid(
-        title,
+        titled(title, results),
         ("model", *columns),
         tuple(rows),
         1,

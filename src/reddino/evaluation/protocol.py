@@ -141,15 +141,23 @@ def predict_table(emb: Embeddings, question: Question, chosen: ChosenRows | None
 def _planned(
     question: Question, labelled: Embeddings, labels: Sequence[str], cut: int, chosen: ChosenRows | None
 ) -> SplitPlan:
-    """Return the splits; where they cannot be made, the error names the `cut` cells that are left out."""
+    """Return the splits; where they cannot be made, the error names cells that take no part.
+
+    These are the `cut` ones, and those that were not drawn.
+    """
     kept = None if chosen is None else KeptTogether(chosen.groups, chosen.apart)
     try:
         return plan_splits(question, labelled, labels, kept)
     except RedDinoError as error:
-        if not cut:
+        left = [
+            f"{counted(cut, 'cell')} that the border of the image cuts took no part, which --keep-border "
+            "changes"
+        ] * bool(cut)
+        if chosen is not None and chosen.sample is not None:
+            left.append(f"this is of a {chosen.sample.title()}, which --rows changes")
+        if not left:
             raise
-        left = f"{counted(cut, 'cell')} that the border of the image cuts took no part"
-        raise RedDinoError(f"{error}; {left}, which --keep-border changes") from error
+        raise RedDinoError("; ".join([str(error), *left])) from error
 
 
 def predict_split(

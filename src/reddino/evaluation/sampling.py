@@ -16,6 +16,8 @@ Indices = npt.NDArray[np.int64]
 
 #: Rows of a class (of a source, or of a side of the split) that a sample keeps at least, or all there are.
 LEAST = 1_000
+#: Fraction of a sample by which classes with more than their proportion exceed it, from which it is stated.
+MOVED = 0.02
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,11 @@ class DrawnSample:
             f"but at least {self.least:,} cells of it, or all there are. Groups are those of the whole "
             "table: none stands on two sides of a split by way of cells that were not drawn."
         )
-        return [drawn, *self._on_neighbours()]
+        return [drawn, *self._on_proportions(), *self._on_neighbours()]
+
+    def title(self) -> str:
+        """Return what stands above figures."""
+        return f"sample of {self.rows:,} of {self.of:,} cells"
 
     def as_json(self) -> dict[str, Any]:
         """Return everything as JSON values."""
@@ -77,6 +83,20 @@ class DrawnSample:
             "by_class": {name: {"rows": a, "of": b} for name, (a, b) in self.by_class.items()},
             "neighbours": [asdict(one) for one in self.neighbours],
         }
+
+    def _on_proportions(self) -> list[str]:
+        """Return what scores that weigh classes by their cells are not of."""
+        gains = {name: a / self.rows - b / self.of for name, (a, b) in self.by_class.items()}
+        more = [name for name, gain in sorted(gains.items(), key=lambda one: -one[1]) if gain > 0]
+        if sum(gains[name] for name in more) < MOVED:
+            return []
+        drawn, every = self.by_class[more[0]]
+        return [
+            "Acc, wF1, precision and the largest class are those of the sample and not of the table: the "
+            f"sample has more than their proportion of {len(more):,} of its {len(gains):,} classes, such as "
+            f"'{more[0]}' ({drawn / self.rows:.1%} of its cells, and {every / self.of:.1%} of the table's). "
+            "bAcc and recall do not depend on it."
+        ]
 
     def _on_neighbours(self) -> list[str]:
         if not self.neighbours:

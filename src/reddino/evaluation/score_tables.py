@@ -77,7 +77,12 @@ def score_grid(task: str, results: Sequence[Result]) -> Grid:
     rows = comparison_rows(results)
     rules = tuple(number for number in range(1, len(rows)) if rows[number][0] != rows[number - 1][0])
     return Grid(
-        task, ("classifier", "model", *_metrics(results)), tuple(rows), 2, tuple(captions(results)), rules
+        titled(task, results),
+        ("classifier", "model", *_metrics(results)),
+        tuple(rows),
+        2,
+        tuple(captions(results)),
+        rules,
     )
 
 
@@ -107,7 +112,8 @@ def interval_grid(task: str, results: Sequence[Result]) -> Grid:
         for classifier, result in chosen
         if classifier in result.resamples
     )
-    return Grid(f"{task}: 95 % intervals".removeprefix(": "), ("classifier", "model", *metrics), rows, 2)
+    title = titled(f"{task}: 95 % intervals".removeprefix(": "), results)
+    return Grid(title, ("classifier", "model", *metrics), rows, 2)
 
 
 def difference_grid(task: str, results: Sequence[Result]) -> Grid:
@@ -120,7 +126,7 @@ def difference_grid(task: str, results: Sequence[Result]) -> Grid:
     title = f"{task}: difference from {results[0].model}".removeprefix(": ")
     ordered = sorted(rows, key=lambda key: results[0].classifiers.index(key[0]))
     cells = tuple((*key, *rows[key]) for key in ordered)
-    return Grid(title, ("classifier", "model", *metrics), cells, 2)
+    return Grid(titled(title, results), ("classifier", "model", *metrics), cells, 2)
 
 
 def paired_grid(task: str, results: Sequence[Result]) -> Grid:
@@ -139,7 +145,20 @@ def paired_grid(task: str, results: Sequence[Result]) -> Grid:
     )
     rules = tuple(number for number in range(1, len(rows)) if rows[number][0] != rows[number - 1][0])
     title = f"{task}: difference from {results[0].model}".removeprefix(": ")
-    return Grid(title, ("classifier", "model", "score", "difference", "95 % interval"), rows, 3, (), rules)
+    return Grid(
+        titled(title, results),
+        ("classifier", "model", "score", "difference", "95 % interval"),
+        rows,
+        3,
+        (),
+        rules,
+    )
+
+
+def titled(title: str, results: Sequence[Result]) -> str:
+    """Return a title that states the sample, for files without captions; the title where none was drawn."""
+    samples = dict.fromkeys(result.sample.title() for result in results if result.sample is not None)
+    return ", ".join([*([title] if title else []), *samples])
 
 
 def describe(result: Result) -> str:

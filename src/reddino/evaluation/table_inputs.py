@@ -12,6 +12,7 @@ from reddino.embedding.table import read_embeddings
 from reddino.embedding.table_on_disk import TableOnDisk, open_table
 from reddino.evaluation.chosen_rows import ChosenRows, choose_rows, fits, read_rows
 from reddino.evaluation.question import Question
+from reddino.evaluation.same_rows import require_same_labels
 from reddino.evaluation.table_columns import question_columns
 from reddino.foundations.errors import RedDinoError
 from reddino.smears.column_names import AT_BORDER
@@ -64,6 +65,7 @@ def read_tables(folders: Mapping[str, Path], question: Question, rows: int | Non
         return TableInputs(tables, next(iter(tables.values())).manifest())
     require_same_views_meta({name: table.meta for name, table in opened.items()})
     _require_same_length(opened)
+    require_same_labels(opened, question.label)
     # Which cells a border cuts, one of the tables may tell for all.
     telling = [table for table in opened.values() if AT_BORDER in table.schema.names]
     columns = question_columns([*telling, *opened.values()][0], question)

@@ -7,7 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
+from reddino.embedding.embeddings import Embeddings
+from reddino.embedding.finite import require_finite
 from reddino.embedding.table_on_disk import TableOnDisk
 from reddino.embedding.view_encoder import Vectors
 from reddino.evaluation import knn
@@ -132,7 +135,10 @@ def _nearest_classes(
     best = [(np.full((len(one), k), np.inf), np.zeros((len(one), k), np.int64)) for one in wanted]
     everyone = facts.class_of[facts.combination] != NONE
     with stage("comparing with all cells") as advance:
-        for block in table.blocks(vectors=True, among=everyone):
+        for block in table.blocks(["path"], vectors=True, among=everyone):
+            inside = everyone[block.start : block.start + len(block)]
+            taking = block.columns.filter(pa.array(inside))
+            require_finite(Embeddings(block.vectors[inside], taking, table.meta))
             vectors = block.vectors.astype(np.float32)
             vectors = unit_length(vectors) if cosine else vectors
             stop = block.start + len(block)

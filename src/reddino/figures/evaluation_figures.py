@@ -39,13 +39,14 @@ def draw(results: Sequence[Result], folder: Path, classifier: str = CLASSIFIER) 
                 [result.model for result in group],
                 sources,
                 f"{chosen} {METRIC}",
-                short(visible(task, keep=""), TITLE),
+                "\n".join([short(visible(task, keep=""), TITLE), *_sample(group[0])]),
             )
             drawn.append(folder / f"task{number}-sources.png")
             save_figure(figure, drawn[-1], numbers=numbers)
         for place, result in enumerate(group, 1):
             title = "\n".join(
-                short(visible(line, keep=""), TITLE) for line in (task, f"{result.model}, {chosen}")
+                short(visible(line, keep=""), TITLE)
+                for line in (task, f"{result.model}, {chosen}", *_sample(result))
             )
             figure = score_figures.confusion_figure(result.confusion(chosen), result.classes, title)
             drawn.append(folder / f"task{number}-model{place}-confusion.png")
@@ -55,6 +56,11 @@ def draw(results: Sequence[Result], folder: Path, classifier: str = CLASSIFIER) 
                 save_figure(_transfer(result, chosen, title), drawn[-1], numbers=numbers)
     note_numbers(numbers, folder)
     return drawn
+
+
+def _sample(result: Result) -> list[str]:
+    """Return the line on what was drawn; none where all cells took part."""
+    return [] if result.sample is None else [result.sample.title()]
 
 
 def _of_source(result: Result, classifier: str, source: str) -> float:

@@ -72,12 +72,13 @@ def save_all_rows(table: TableOnDisk, fitted: FittedMap, path: Path, provenance:
     notes = {"reddino": json.dumps({"embedding": dict(table.meta), "provenance": dict(provenance)})}
     with atomic_path(path) as partial, stage("placing all rows on the map") as advance:
         writer: pq.ParquetWriter | None = None
-        lost = 0
+        lost, unmeasured = 0, 0
         try:
             for block in table.blocks(table.schema.names, vectors=True):
                 written = block.columns.rename_columns(list(names.values()))
                 placed = _placed(block, fitted, table.meta)
                 lost += int((~np.isfinite(placed[X] + placed[Y])).sum())
+                unmeasured += _unmeasured(block, fitted)
                 for name, values in placed.items():
                     written = written.append_column(name, pa.array(values))
                 written = written.replace_schema_metadata(notes)
@@ -89,6 +90,21 @@ def save_all_rows(table: TableOnDisk, fitted: FittedMap, path: Path, provenance:
                 writer.close()
     if lost:
         log.warning("UMAP found no finite place for %d of %d rows of '%s'", lost, len(table), path)
+    if unmeasured:
+        log.warning(
+            "%d of %d rows of '%s' have no outlier score: the sample has fewer than two whole cells of their "
+            "source",
+            unmeasured,
+            len(table),
+            path,
+        )
+
+
+def _unmeasured(block: Block, fitted: FittedMap) -> int:
+    """Count the whole cells of a block whose source has no scale."""
+    whole = np.ones(len(block), np.bool_) if fitted.keep_border else ~cells_at_border(block.columns)
+    sources = np.asarray(Embeddings(block.vectors, block.columns, {}).strings("source"), dtype=np.str_)
+    return int((whole & ~np.isin(sources, sorted(fitted.scales))).sum())
 
 
 def _placed(block: Block, fitted: FittedMap, meta: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:

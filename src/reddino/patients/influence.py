@@ -119,8 +119,8 @@ def fold_auroc(truth: NDArray[np.bool_], likely: Real, fold: Rows) -> Score | No
         influence[others] = weight * (above - area) / len(others)
         used[rows] = True
     assert counted == used.sum()
-    ones = int(sum(truth[rows].sum() for rows in tested))
-    return Score(float(np.mean(areas)), influence, min(ones, counted - ones))
+    with_class = sum(int(truth[rows].sum()) for rows in tested)
+    return Score(float(np.mean(areas)), influence, min(with_class, counted - with_class))
 
 
 def macro_auroc(truth: Rows, likely: Real, fold: Rows) -> Score | None:

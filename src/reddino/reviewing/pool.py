@@ -129,7 +129,10 @@ class Pool:
         Raises:
             RedDinoError: the table lacks the column, or vectors are not finite.
         """
-        projection = find_projection(table.take_vectors(drawn_rows(len(table))))
+        drawn = drawn_rows(len(table))
+        vectors = table.take_vectors(drawn)
+        require_finite(Embeddings(vectors, table.take(drawn, ["path"]), table.meta))
+        projection = find_projection(vectors)
         features = np.empty((len(table), len(projection.offset)), dtype=np.float32)
         for block in table.blocks(["path"], vectors=True):
             require_finite(Embeddings(block.vectors, block.columns, table.meta))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from reddino.smears.manifest_columns import LEVEL_COLUMNS, READING_COLUMNS
 from reddino.smears.page_checks import pages_passed_over
 from reddino.smears.stored_pictures import picture_url
 from reddino.smears.suffixes import PLAIN_SUFFIXES
+from reddino.smears.window_rules import require_one_depth
 
 Numbers = NDArray[np.float64]
 
@@ -90,7 +92,9 @@ def settle_readings(manifest: Manifest) -> Manifest:
     names, codes = manifest.images()
     sources = manifest.strings("source")
     first = np.unique(codes, return_index=True)[1].tolist()
-    headers = _unusual_headers([manifest.root / name for name in names])
+    windowed = any(not np.isnan(_given(manifest, name)).all() for name in LEVEL_COLUMNS)
+    # With windows those of 9 to 15 bits count too, which otherwise are read in one way alone.
+    headers = _unusual_headers([manifest.root / name for name in names], 8 if windowed else 15)
     pictures = [
         _Picture(number, name, sources[row], header)
         for number, (name, row, header) in enumerate(zip(names, first, headers, strict=True))
@@ -109,21 +113,25 @@ def settle_readings(manifest: Manifest) -> Manifest:
     return replace(manifest, findings=tuple(dict.fromkeys((*manifest.findings, *found))))
 
 
-def _unusual_headers(paths: Sequence[Path]) -> Iterator[PictureHeader | None]:
+def _unusual_headers(paths: Sequence[Path], most: int) -> Iterator[PictureHeader | None]:
     """Yield what `_unusual_header` reads of each, several at a time where they are in a store."""
     stored = any(picture_url(path) is not None for path in paths)
-    return each(paths, _unusual_header) if stored else map(_unusual_header, paths)
+    header = partial(_unusual_header, most=most)
+    return each(paths, header) if stored else map(header, paths)
 
 
-def _unusual_header(path: Path) -> PictureHeader | None:
-    """Read the header where it is out of the ordinary; damaged files are refused when they are decoded."""
+def _unusual_header(path: Path, most: int) -> PictureHeader | None:
+    """Read the header where it is out of the ordinary: of more than `most` bits, or of several planes.
+
+    Damaged files are refused when they are decoded.
+    """
     if str(path).lower().endswith(PLAIN_SUFFIXES):
         return None
     try:
         header = read_header(path)
     except ImageError:
         return None
-    ordinary = header == PictureHeader(header.bits, header.stated) and header.bits < 16
+    ordinary = header == PictureHeader(header.bits, header.stated) and header.bits <= most
     return None if ordinary else header
 
 
@@ -194,12 +202,13 @@ def _depths(manifest: Manifest, pictures: list[_Picture], planes: Numbers) -> tu
     findings: list[Finding] = []
     by_source: dict[str, list[_Picture]] = {}
     for picture in pictures:
-        if picture.deep:
+        if picture.header.bits > 8:
             by_source.setdefault(picture.source, []).append(picture)
-    for source, deep in by_source.items():
-        numbers = [picture.number for picture in deep]
-        if _has_window(manifest, source, numbers):
+    for source, several in by_source.items():
+        deep = [picture for picture in several if picture.deep]
+        if _has_window(manifest, source, several) or not deep:
             continue
+        numbers = [picture.number for picture in deep]
         given = sorted({depths[number] for number in numbers if not np.isnan(depths[number])})
         if len(given) > 1:
             raise RedDinoError(
@@ -216,12 +225,13 @@ def _depths(manifest: Manifest, pictures: list[_Picture], planes: Numbers) -> tu
     return depths, findings
 
 
-def _has_window(manifest: Manifest, source: str, numbers: list[int]) -> bool:
-    """Return whether the 16-bit images (by number) of a source are read by a window, which is one for all.
+def _has_window(manifest: Manifest, source: str, several: list[_Picture]) -> bool:
+    """Return whether the pictures of more than 8 bits of a source are read by a window, one for all.
 
     Raises:
-        RedDinoError: they have several, or some have one and others have none.
+        RedDinoError: they have several, some have one and others have none, or they are of several depths.
     """
+    numbers = [picture.number for picture in several]
     black, white = (np.nan_to_num(_given(manifest, name), nan=-1) for name in LEVEL_COLUMNS)
     windows = sorted(set(zip(black[numbers].tolist(), white[numbers].tolist(), strict=True)))
     if len(windows) > 1:
@@ -230,7 +240,10 @@ def _has_window(manifest: Manifest, source: str, numbers: list[int]) -> bool:
             f"source '{source}' has several windows in the manifest (black_level to white_level: {first}; "
             f"{other}): a source has one; give each camera a source of its own"
         )
-    return windows[0][0] >= 0
+    if windows[0][0] < 0:
+        return False
+    require_one_depth(source, {picture.header.bits: picture.path for picture in reversed(several)})
+    return True
 
 
 def _own_depth(

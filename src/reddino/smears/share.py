@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reddino.foundations.counting import counted
 from reddino.foundations.errors import RedDinoError
+from reddino.foundations.provenance import hash_bytes
 from reddino.smears.manifest import Manifest
 
 _SPELLING = re.compile(r"([0-9]{1,6})/([0-9]{1,6})")
@@ -58,6 +61,18 @@ class Share:
                 "that stay whole, and some hold more than a share; take fewer shares"
             )
         return manifest.select(mine)
+
+    def record(self, manifest: Manifest) -> list[dict[str, Any]]:
+        """Return what a table of this share records: of which pictures and slides it is which share.
+
+        Empty where it is all of them.
+        """
+        names, codes = manifest.images()
+        first = np.unique(codes, return_index=True)[1].tolist()
+        sources, slides = manifest.strings("source"), manifest.strings("slide")
+        whole = [[name, sources[row], slides[row]] for name, row in zip(names, first, strict=True)]
+        data = hash_bytes(json.dumps(whole).encode())
+        return [{"data": data, "of": self.of, "numbers": [self.number]}] if self.of > 1 else []
 
 
 def _units(manifest: Manifest) -> NDArray[np.int64]:

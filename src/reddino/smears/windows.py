@@ -18,6 +18,7 @@ from reddino.smears.formats.samples import Samples
 from reddino.smears.manifest import Manifest
 from reddino.smears.manifest_columns import LEVEL_COLUMNS
 from reddino.smears.readings import Readings
+from reddino.smears.window_rules import require_one_depth
 
 #: Pictures of a source whose samples are counted, spread over all of them.
 SAMPLE = 64
@@ -52,19 +53,27 @@ def with_windows(manifest: Manifest, low: float, high: float) -> Manifest:
     names, codes = manifest.images()
     sources = manifest.strings("source")
     first = np.unique(codes, return_index=True)[1]
-    by_source: dict[str, list[int]] = {}
+    by_source: dict[str, dict[int, list[int]]] = {}
     for number, row in enumerate(first.tolist()):
-        if _is_deep(manifest, names[number]):
-            by_source.setdefault(sources[row], []).append(number)
-    if not by_source:
+        bits = _bits(manifest, names[number])
+        if bits is not None:
+            by_source.setdefault(sources[row], {}).setdefault(bits, []).append(number)
+    if not any(bits > 8 for depths in by_source.values() for bits in depths):
         raise RedDinoError("a window is for pictures of more than 8 bits, and there are none: leave it out")
     levels = np.full((2, len(names)), np.nan)
     findings: list[Finding] = []
-    for source, numbers in by_source.items():
+    for source, depths in by_source.items():
+        deep = {bits: numbers for bits, numbers in depths.items() if bits > 8}
+        if not deep:
+            continue
+        require_one_depth(source, {bits: names[one[0]] for bits, one in deep.items()})
+        numbers, shallow = next(iter(deep.values())), sum(map(len, depths.values())) - len(*deep.values())
         counts = _counts(manifest, [names[number] for number in _spread(numbers)], source)
         black, white = _window(counts, low, high, source)
         levels[0, numbers], levels[1, numbers] = black, white
         findings.append(_finding(source, counts, (black, white), len(numbers), names[numbers[0]]))
+        if shallow:
+            findings.append(_left_alone(source, shallow, names[depths[8][0]]))
     # Both at once: a manifest with one of them alone would be refused.
     table = manifest.table.drop_columns([one for one in LEVEL_COLUMNS if one in manifest.table.column_names])
     for column, values in zip(LEVEL_COLUMNS, levels, strict=True):
@@ -72,11 +81,11 @@ def with_windows(manifest: Manifest, low: float, high: float) -> Manifest:
     return replace(manifest, table=table, findings=(*manifest.findings, *findings))
 
 
-def _is_deep(manifest: Manifest, name: str) -> bool:
+def _bits(manifest: Manifest, name: str) -> int | None:
     try:
-        return read_header(manifest.root / name).bits > 8
+        return read_header(manifest.root / name).bits
     except ImageError:
-        return False  # it is refused where it is decoded
+        return None  # it is refused where it is decoded
 
 
 def _spread(numbers: Sequence[int]) -> list[int]:
@@ -110,7 +119,8 @@ def _whole(name: str, samples: Samples) -> NDArray[np.int64]:
 def _window(counts: NDArray[np.int64], low: float, high: float, source: str) -> tuple[int, int]:
     """Return the values at two percentiles of all samples."""
     below = np.cumsum(counts)
-    black, white = (int(np.searchsorted(below, at / 100 * below[-1])) for at in (low, high))
+    # The lowest is the smallest sample, not 0.
+    black, white = (int(np.searchsorted(below, max(at / 100 * below[-1], 1))) for at in (low, high))
     if black >= white:
         raise RedDinoError(
             f"source '{source}' has the value {black} at both percentiles, so that there is no window: take "
@@ -119,14 +129,23 @@ def _window(counts: NDArray[np.int64], low: float, high: float, source: str) -> 
     return black, white
 
 
+def _left_alone(source: str, pictures: int, first: str) -> Finding:
+    message = (
+        f"no window for {counted(pictures, 'picture')} of 8 bits of source '{source}', whose light may "
+        "differ from that of its others: give them a source of their own"
+    )
+    return Finding(WINDOW, message, pictures, first)
+
+
 def _finding(
     source: str, counts: NDArray[np.int64], window: tuple[int, int], pictures: int, first: str
 ) -> Finding:
     black, white = window
     cut = (counts[:black].sum(), counts[white + 1 :].sum()) / counts.sum()
+    measured = f", measured on {SAMPLE} of them" if pictures > SAMPLE else ""
     message = (
         f"of source '{source}' samples from {black} to {white} are spread over all greys, in "
-        f"{counted(pictures, 'picture')}; {cut[0]:.2%} of them lie below and {cut[1]:.2%} above, and "
-        "are cut off"
+        f"{counted(pictures, 'picture')}{measured}; {cut[0]:.2%} of all samples lie below and {cut[1]:.2%} "
+        "above, and are cut off"
     )
     return Finding(WINDOW, message, pictures, first, harmless=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 from reddino.embedding.part_files import uncovered
 from reddino.embedding.table_on_disk import TableOnDisk, open_table
+from reddino.embedding.table_shares import shares_sentence
 from reddino.foundations.stores.anywhere import byte_size
 
 #: Columns whose values are counted; all but the source's are told apart by source.
@@ -46,6 +47,11 @@ class TableInfo:
     def whole(self) -> bool:
         """Whether no image of it is missing."""
         return not self.missing
+
+    @property
+    def shares(self) -> str:
+        """Which shares of a collection it holds alone, such as 'shares 1, 2 of 8'; "" where not of shares."""
+        return shares_sentence(self.meta)
 
     @property
     def gigabytes_in_memory(self) -> float:

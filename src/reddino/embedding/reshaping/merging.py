@@ -15,6 +15,7 @@ from reddino.embedding.comparable import require_one_way
 from reddino.embedding.growth import picture_digests, plan_hash
 from reddino.embedding.part_files import PartRecord
 from reddino.embedding.reshaping.describing import carry_side_files, derived_meta
+from reddino.embedding.reshaping.readings import require_one_reading
 from reddino.embedding.reshaping.reshaped import Reshaped
 from reddino.embedding.reshaping.writing import (
     Mask,
@@ -26,6 +27,7 @@ from reddino.embedding.reshaping.writing import (
 from reddino.embedding.side_files import write_table_failures
 from reddino.embedding.table_on_disk import Block, TableOnDisk
 from reddino.embedding.table_rows import PLACE_COLUMNS
+from reddino.embedding.table_shares import SHARES, joined_shares, shares_sentence
 from reddino.foundations.counting import counted
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.parquet import reading_parquet
@@ -59,11 +61,15 @@ def merge(tables: Sequence[TableOnDisk], out: Path, *, doubles: Doubles) -> Resh
     require_one_way({str(table.folder): table.meta for table in tables})
     diameters = _joined_diameters(tables)
     _require_same_pictures(tables)
+    require_one_reading(tables)
     kept, dropped = _without_doubles(tables, doubles)
     images = [int(table.meta["images"]) for table in tables]
     meta = derived_meta(tables, "table merge", {"doubles": doubles}, images=sum(images))
     meta["plan"] = plan_hash(diameters) if diameters else _joined_plan(tables)
     meta |= {"diameters": diameters} if diameters else {}
+    meta.pop(SHARES, None)
+    shares = joined_shares([table.meta for table in tables])
+    meta |= {SHARES: shares} if shares else {}
     offsets = np.concatenate([[0], np.cumsum(images)]).tolist()
     pieces = (
         piece
@@ -78,7 +84,8 @@ def merge(tables: Sequence[TableOnDisk], out: Path, *, doubles: Doubles) -> Resh
     carry_side_files(tables, out, data=str(meta["data"]), sources=None)
     rows = write_parts(out, meta, schema, parts, total)
     _list_failures(tables, out)
-    return Reshaped(out, rows, sum(len(table) for table in tables), doubles=dropped)
+    of = sum(len(table) for table in tables)
+    return Reshaped(out, rows, of, doubles=dropped, shares=shares_sentence(meta))
 
 
 def _in_order(parts: list[Any]) -> list[Any]:

@@ -17,6 +17,7 @@ class Reshaped:
         doubles: rows of these that were left out, since the same view came before.
         parts: files that it has; 0 where nobody counted.
         groups: whole groups that were drawn; None where rows were.
+        shares: of a collection that it holds alone, such as 'shares 1, 2 of 8'; "" of whole ones.
         short: groups that had fewer rows than were wanted of each.
     """
 
@@ -27,3 +28,4 @@ class Reshaped:
     parts: int = 0
     groups: int | None = None
     short: int = 0
+    shares: str = ""

@@ -85,6 +85,12 @@ def _within(path: Path, samples: Samples, levels: Levels) -> NDArray[np.uint8]:
             "has 8-bit samples, and its manifest gives the black_level and white_level of deeper ones; leave "
             "both empty for it",
         )
+    if levels.black >= 2**samples.bits - 1:
+        raise ImageError(
+            path,
+            f"has {samples.bits}-bit samples, all of them black by the black_level {levels.black} of its "
+            "manifest; give the right levels for its source",
+        )
     scale = 255.0 / (levels.white - levels.black)
     scaled = np.empty(samples.values.shape, np.uint8)
     for block, target in zip(_blocks(samples.values), _blocks(scaled), strict=True):
