@@ -24,9 +24,9 @@ def _manifest(slides: list[str], cells: int = 2) -> Manifest:
         "x": [float(number) for number in range(len(rows))],
         "y": [0.0] * len(rows),
     }
-    texts = [pa.field(name, pa.string()) for name in ("path", "source", "slide")]
-    numbers = [pa.field(name, pa.float64()) for name in ("x", "y")]
-    schema = pa.schema([*texts, *numbers])
+    kinds: dict[str, pa.DataType] = dict.fromkeys(("path", "source", "slide"), pa.string())
+    kinds |= dict.fromkeys(("x", "y"), pa.float64())
+    schema = pa.schema(kinds)
     return Manifest(pa.table(columns, schema=schema), Path())
 
 
