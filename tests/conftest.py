@@ -66,3 +66,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if rounds > 1 and metafunc.definition.get_closest_marker("kills") is not None:
         metafunc.fixturenames.append("_round")
         metafunc.parametrize("_round", range(rounds))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put files of long tests first: a process that comes to one at the end leaves the others idle."""
+    marks = ("slow", "kills", "browser")
+    long = {item.path for item in items if any(item.get_closest_marker(name) for name in marks)}
+    items.sort(key=lambda item: item.path not in long)
