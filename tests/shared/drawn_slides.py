@@ -44,6 +44,7 @@ class DrawnSlide:
 def found_cells() -> tuple[Manifest, Path]:
     """The cells of the slide, and the folder of its survey, which tests copy."""
     folder = Path(mkdtemp(prefix="reddino-survey-"))
+    atexit.register(rmtree, folder, ignore_errors=True)
     return find_all_cells(open_data(drawn_slide().path), folder=folder, threads=2), folder
 
 
