@@ -3,7 +3,7 @@
 #
 #   sbatch --array=1-8 slurm-embed.sh 8 cells.csv tables/archive [options of reddino embed]
 #
-# A job that ended before its table was whole goes on where it was, by the same command with its number
+# A job that ended before its table was whole continues where it stopped, by the same command with its number
 # alone: sbatch --array=3 slurm-embed.sh 8 ...; Slurm gives it again by itself after a node failed.
 #SBATCH --job-name=reddino-embed
 #SBATCH --cpus-per-task=4
@@ -12,7 +12,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 #SBATCH --output=%x-%A_%a.log
-# SIGTERM before the time is over: the command stops as by Ctrl-C, and says how to go on.
+# SIGTERM before the time is over: the command stops as by Ctrl-C, and can be given again.
 #SBATCH --signal=TERM@120
 set -euo pipefail
 

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 import reddino
 from reddino.foundations.errors import RedDinoError
@@ -196,3 +197,14 @@ def test_merge__refuses_a_source_that_was_read_by_two_windows(tmp_path: Path) ->
         reddino.embed(tmp_path / f"{name}.csv", "colour-histogram", tables[-1], view="image")
     with pytest.raises(RedDinoError, match="read by the window 2000 to 3900 and by the window 2000 to 3000"):
         reddino.merge_tables(tables, tmp_path / "merged")
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P"])
+def test_window__leaves_pictures_of_fewer_bits_alone_and_names_them(tmp_path: Path, mode: str) -> None:
+    _save(tmp_path / "deep.png", _dim(0))
+    grey = np.random.default_rng(1).integers(0, 255, (40, 40), dtype=np.uint8)
+    Image.fromarray(grey).convert(mode).save(tmp_path / "shallow.png")
+    (tmp_path / "m.csv").write_text("path\ndeep.png\nshallow.png\n")
+    made = with_windows(read_manifest(tmp_path / "m.csv"), 0.1, 99.9)
+    assert np.isnan(made.numbers("black_level")).tolist() == [False, True]
+    assert [one.first for one in made.findings if one.kind == WINDOW] == ["deep.png", "shallow.png"]

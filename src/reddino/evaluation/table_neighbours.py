@@ -32,7 +32,7 @@ QUERIES = 1_000
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Query:
     """Some tested cells of one split.
 
     Attributes:
@@ -58,10 +58,10 @@ def with_neighbour_loss(
     names = [name for name in predictions.tests[0].predictions if name in NEIGHBOURS]
     if chosen.sample is None or not names or question.protocol == "few-shot":
         return predictions
-    asked, tests, places = [], [], []
+    queries, tests, places = [], [], []
     for split, test, own in _drawn(predictions, question.seed):
         among, without = _training(split, chosen, question)
-        asked.append(_Asked(predictions.emb.vectors[test.rows[own]], among, without))
+        queries.append(_Query(predictions.emb.vectors[test.rows[own]], among, without))
         tests.append(test)
         places.append(own)
     classes = _class_numbers(chosen.facts, predictions.names)
@@ -70,7 +70,7 @@ def with_neighbour_loss(
         mine = [name for name in names if name.startswith("cosine") == cosine]
         if mine:
             most = max(NEIGHBOURS[name] for name in mine)
-            found = _nearest_classes(table, chosen.facts, classes, asked, most, cosine=cosine)
+            found = _nearest_classes(table, chosen.facts, classes, queries, most, cosine=cosine)
             losses += [_loss(name, tests, places, found) for name in mine]
     count = sum(map(len, places))
     sample = replace(chosen.sample, queries=count, neighbours=tuple(losses))
@@ -125,13 +125,13 @@ def _nearest_classes(
     table: TableOnDisk,
     facts: RowFacts,
     classes: Indices,
-    asked: Sequence[_Asked],
+    queries: Sequence[_Query],
     k: int,
     *,
     cosine: bool,
 ) -> list[Indices]:
-    """Return the classes (q, k) of the nearest cells that train, nearest first, for each of `asked`."""
-    wanted = [unit_length(one.vectors) if cosine else one.vectors for one in asked]
+    """Return the classes (q, k) of the nearest cells that train, nearest first, for each of `queries`."""
+    wanted = [unit_length(one.vectors) if cosine else one.vectors for one in queries]
     best = [(np.full((len(one), k), np.inf), np.zeros((len(one), k), np.int64)) for one in wanted]
     everyone = facts.class_of[facts.combination] != NONE
     with stage("comparing with all cells") as advance:
@@ -143,7 +143,7 @@ def _nearest_classes(
             vectors = unit_length(vectors) if cosine else vectors
             stop = block.start + len(block)
             own = facts.combination[block.start : stop]
-            for number, one in enumerate(asked):
+            for number, one in enumerate(queries):
                 train = one.among[own]
                 barred = one.without[
                     np.searchsorted(one.without, block.start) : np.searchsorted(one.without, stop)

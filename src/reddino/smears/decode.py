@@ -23,7 +23,7 @@ from reddino.smears.formats.focus import ALL_PLANES
 from reddino.smears.formats.jpeg import decode_jpeg, jpeg_bytes_per_pixel
 from reddino.smears.formats.limits import MAX_PIXELS, require_memory
 from reddino.smears.formats.reasons import reasons
-from reddino.smears.formats.samples import Levels, Samples, as_rgb, eight_bits, upright
+from reddino.smears.formats.samples import Samples, Scale, eight_bits, upright
 from reddino.smears.formats.window import Window
 from reddino.smears.shards import open_shard, read_member, split_member
 from reddino.smears.slides import pictures as parts
@@ -35,7 +35,7 @@ from reddino.smears.stored_pictures import (
     open_picture_header,
     require_picture_url,
 )
-from reddino.smears.suffixes import IMAGE_SUFFIXES, PLAIN_SUFFIXES
+from reddino.smears.suffixes import IMAGE_SUFFIXES
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -113,7 +113,7 @@ def decode_image(
     """
     path = Path(path)
     part = split_slide(path)
-    scale = _Scale.of(path, bit_depth, black_level, white_level)
+    scale = Scale.of(path, bit_depth, black_level, white_level)
     if part is not None:
         depth, levels = scale.bit_depth, scale.levels
         return parts.part_pixels(
@@ -141,7 +141,7 @@ def decode_bytes(
     with reasons(path), io.BytesIO(data) as file:
         if not data:
             raise ImageError(path, "the file is empty")
-        return _decode(path, file, max_pixels, _Scale.of(path, bit_depth, black_level, white_level), plane)
+        return _decode(path, file, max_pixels, Scale.of(path, bit_depth, black_level, white_level), plane)
 
 
 def image_size(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
@@ -232,33 +232,8 @@ def sharpest_plane(path: str | Path, grey_channel: int | None = None) -> int:
         return tiff.sharpest_plane(path, file, tiff.read_tiff_header(path, file, MAX_PIXELS))
 
 
-@dataclass(frozen=True)
-class _Scale:
-    """How samples of more than 8 bits are brought to 8: by a depth, or by a window."""
-
-    bit_depth: int | None
-    levels: Levels | None
-
-    @classmethod
-    def of(
-        cls, path: Path, bit_depth: int | None, black_level: int | None, white_level: int | None
-    ) -> _Scale:
-        """Return it; one level alone, or one that is not below the other, is no window."""
-        if black_level is None and white_level is None:
-            return cls(bit_depth, None)
-        if black_level is None or white_level is None or not black_level < white_level:
-            raise ImageError(path, "needs a black_level and a white_level above it, or neither")
-        return cls(bit_depth, Levels(black_level, white_level))
-
-    def rgb(self, path: Path, samples: Samples) -> NDArray[np.uint8]:
-        """Return (H, W, 3) uint8 RGB of the samples of a PNG or TIFF."""
-        if self.levels is None:
-            _require_depth(path, samples, self.bit_depth)
-        return as_rgb(path, samples, self.bit_depth, self.levels)
-
-
 def _decode(
-    path: Path, file: IO[bytes], max_pixels: int, scale: _Scale, plane: int | None
+    path: Path, file: IO[bytes], max_pixels: int, scale: Scale, plane: int | None
 ) -> NDArray[np.uint8]:
     kind = _kind(path, file)
     if plane not in (None, ALL_PLANES, 1) and kind != "TIFF":
@@ -284,17 +259,6 @@ def _decode(
         bmp = _pillow_header(path, kind, file, max_pixels)
         pixels, orientation = np.array(bmp.convert("RGB")), 1
     return np.ascontiguousarray(upright(pixels, orientation))
-
-
-def _require_depth(path: Path, samples: Samples, bit_depth: int | None) -> None:
-    """Refuse deep samples under the name of a format without them: their source got no depth for them."""
-    misnamed = str(path).lower().endswith(PLAIN_SUFFIXES)
-    if misnamed and samples.bits >= 16 and samples.stated is None and bit_depth is None:
-        raise ImageError(
-            path,
-            f"has {samples.bits}-bit samples, which a {path.suffix} file lacks; name it by its format, .png "
-            "or .tif",
-        )
 
 
 def _jpeg(path: Path, file: IO[bytes], max_pixels: int) -> tuple[NDArray[np.uint8], int]:

@@ -67,13 +67,14 @@ def with_windows(manifest: Manifest, low: float, high: float) -> Manifest:
         if not deep:
             continue
         require_one_depth(source, {bits: names[one[0]] for bits, one in deep.items()})
-        numbers, shallow = next(iter(deep.values())), sum(map(len, depths.values())) - len(*deep.values())
+        numbers = next(iter(deep.values()))
+        shallow = sorted(number for bits, some in depths.items() if bits <= 8 for number in some)
         counts = _counts(manifest, [names[number] for number in _spread(numbers)], source)
         black, white = _window(counts, low, high, source)
         levels[0, numbers], levels[1, numbers] = black, white
         findings.append(_finding(source, counts, (black, white), len(numbers), names[numbers[0]]))
         if shallow:
-            findings.append(_left_alone(source, shallow, names[depths[8][0]]))
+            findings.append(_left_alone(source, len(shallow), names[shallow[0]]))
     # Both at once: a manifest with one of them alone would be refused.
     table = manifest.table.drop_columns([one for one in LEVEL_COLUMNS if one in manifest.table.column_names])
     for column, values in zip(LEVEL_COLUMNS, levels, strict=True):
@@ -131,7 +132,7 @@ def _window(counts: NDArray[np.int64], low: float, high: float, source: str) -> 
 
 def _left_alone(source: str, pictures: int, first: str) -> Finding:
     message = (
-        f"no window for {counted(pictures, 'picture')} of 8 bits of source '{source}', whose light may "
+        f"no window for {counted(pictures, 'picture')} of up to 8 bits of source '{source}', whose light may "
         "differ from that of its others: give them a source of their own"
     )
     return Finding(WINDOW, message, pictures, first)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reddino.smears.failures import ImageError
+from reddino.smears.suffixes import PLAIN_SUFFIXES
 
 #: Depths that a camera may have, smallest first.
 DEPTHS = (8, 10, 12, 14, 16)
@@ -75,6 +76,40 @@ def as_rgb(
                 "for its source",
             )
     return np.repeat(scaled[:, :, None], 3, axis=2) if scaled.ndim == 2 else scaled
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How samples of more than 8 bits are brought to 8: by a depth, or by a window."""
+
+    bit_depth: int | None
+    levels: Levels | None
+
+    @classmethod
+    def of(cls, path: Path, bit_depth: int | None, black_level: int | None, white_level: int | None) -> Scale:
+        """Return it; one level alone, or one that is not below the other, is no window."""
+        if black_level is None and white_level is None:
+            return cls(bit_depth, None)
+        if black_level is None or white_level is None or not black_level < white_level:
+            raise ImageError(path, "needs a black_level and a white_level above it, or neither")
+        return cls(bit_depth, Levels(black_level, white_level))
+
+    def rgb(self, path: Path, samples: Samples) -> NDArray[np.uint8]:
+        """Return (H, W, 3) uint8 RGB of the samples of a PNG or TIFF."""
+        if self.levels is None:
+            _require_depth(path, samples, self.bit_depth)
+        return as_rgb(path, samples, self.bit_depth, self.levels)
+
+
+def _require_depth(path: Path, samples: Samples, bit_depth: int | None) -> None:
+    """Refuse deep samples under the name of a format without them: their source got no depth for them."""
+    misnamed = str(path).lower().endswith(PLAIN_SUFFIXES)
+    if misnamed and samples.bits >= 16 and samples.stated is None and bit_depth is None:
+        raise ImageError(
+            path,
+            f"has {samples.bits}-bit samples, which a {path.suffix} file lacks; name it by its format, .png "
+            "or .tif",
+        )
 
 
 def _within(path: Path, samples: Samples, levels: Levels) -> NDArray[np.uint8]:
