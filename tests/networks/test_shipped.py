@@ -16,7 +16,7 @@ from reddino.networks.folder import WEIGHTS, read_card
 from reddino.networks.shipped import DEFAULT_MODEL, as_folder, shipped_models
 from reddino.networks.training_images import read_seen
 from reddino.synthetic.sources import SOURCES
-from reddino.synthetic.write import DRAWN
+from reddino.synthetic.write import SOURCE_PREFIX
 
 OPEN_SOURCES = {"chula_bangkok", "bccd", "draaslan_ankara", "pbc_barcelona", "raabin_iran"}
 
@@ -61,7 +61,7 @@ def test_default_model__lists_what_it_saw(folder: Path) -> None:
     seen = read_seen(folder)
     assert seen is not None
     assert seen.complete
-    drawn = {f"{DRAWN}{name}" for name in SOURCES}
+    drawn = {f"{SOURCE_PREFIX}{name}" for name in SOURCES}
     assert set(seen.sources) == OPEN_SOURCES | drawn == set(read_card(folder).training["sources"])
     text = (folder / "README.md").read_text(encoding="utf-8")
     for words in (

@@ -17,7 +17,7 @@ from reddino.pretraining.run.folder import read_metrics
 from reddino.smears.decode import decode_image
 from reddino.smears.manifest import Manifest
 from reddino.synthetic.sources import SOURCES
-from reddino.synthetic.write import DRAWN
+from reddino.synthetic.write import SOURCE_PREFIX
 from reddino.views.cutting import cut_square
 
 
@@ -61,7 +61,7 @@ def _smears_figure(smears: Manifest, diameters: float = 8.0) -> Figure:
         for number in [i for i, other in enumerate(sources) if other == source][:2]:
             picture = decode_image(smears.root / names[number])
             height, width = picture.shape[:2]
-            side = diameters * SOURCES[source.removeprefix(DRAWN)].cell_px
+            side = diameters * SOURCES[source.removeprefix(SOURCE_PREFIX)].cell_px
             images.append(cut_square(picture, width / 2, height / 2, side, 320))
-            titles.append(source.removeprefix(DRAWN))
+            titles.append(source.removeprefix(SOURCE_PREFIX))
     return contact_sheet(images, titles, columns=4, inches=2.4)

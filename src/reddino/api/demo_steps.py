@@ -35,7 +35,7 @@ from reddino.networks.shipped import DEFAULT_MODEL, as_folder
 from reddino.pretraining.run.recipe import read_recipe
 from reddino.pretraining.train import Outcome
 from reddino.smears.manifest import Manifest, join_manifests, read_manifest
-from reddino.synthetic.write import DRAWN, write_smears
+from reddino.synthetic.write import SOURCE_PREFIX, write_smears
 
 Advance = Callable[[int, int], None]
 Watch = Callable[[str], AbstractContextManager[Advance]]
@@ -189,15 +189,15 @@ def _claim(folder: Path, scale: DemoScale) -> None:
 
 def draw_smears(folder: Path, scale: DemoScale) -> tuple[Manifest, Manifest]:
     """Draw training smears, and test smears of other patients: from the same sources and the unseen one."""
-    train = _drawn(folder / "train", scale.sources, scale.train_patients, scale.train_fields, scale.seed)
-    seen = _drawn(folder / "test", scale.sources, scale.test_patients, scale.test_fields, scale.seed + 1)
-    unseen = _drawn(
+    train = _smears_in(folder / "train", scale.sources, scale.train_patients, scale.train_fields, scale.seed)
+    seen = _smears_in(folder / "test", scale.sources, scale.test_patients, scale.test_fields, scale.seed + 1)
+    unseen = _smears_in(
         folder / "unseen", (scale.unseen_source,), scale.test_patients, scale.test_fields, scale.seed + 1
     )
     return train, join_manifests([seen, unseen])
 
 
-def _drawn(folder: Path, sources: Sequence[str], patients: int, fields: int, seed: int) -> Manifest:
+def _smears_in(folder: Path, sources: Sequence[str], patients: int, fields: int, seed: int) -> Manifest:
     if (folder / "manifest.csv").is_file():
         return read_manifest(folder / "manifest.csv", check_files=True)
     return write_smears(
@@ -264,7 +264,7 @@ def score_tables(tables: dict[str, Embeddings], scale: DemoScale) -> list[Result
     All cells take part, those that a border cuts too, as when the figures of the demo were first printed.
     """
     first = next(iter(tables.values()))
-    seen = np.array([source != DRAWN + scale.unseen_source for source in first.strings("source")])
+    seen = np.array([source != SOURCE_PREFIX + scale.unseen_source for source in first.strings("source")])
     dropped = set(rare_labels(first.select(seen), scale)) | (
         set(first.strings("label")) - set(first.select(seen).strings("label"))
     )
@@ -280,19 +280,19 @@ def score_tables(tables: dict[str, Embeddings], scale: DemoScale) -> list[Result
             classes=_without(dropped, part),
             keep_border=True,
         )
-        known = _known(table, DRAWN + scale.unseen_source, inside=False)
+        known = _known(table, SOURCE_PREFIX + scale.unseen_source, inside=False)
         results.append(replace(evaluate_table(part, question, task=patients, model=name), seen=known))
     for name, table in tables.items():
         question = Question(
             protocol="fixed",
             split_column="source",
-            test_values=(DRAWN + scale.unseen_source,),
+            test_values=(SOURCE_PREFIX + scale.unseen_source,),
             group_by="patient",
             seed=scale.seed,
             classes=_without(dropped, table),
             keep_border=True,
         )
-        known = _known(table, DRAWN + scale.unseen_source, inside=True)
+        known = _known(table, SOURCE_PREFIX + scale.unseen_source, inside=True)
         results.append(replace(evaluate_table(table, question, task=source, model=name), seen=known))
     return results
 

@@ -19,7 +19,7 @@ from reddino.synthetic.cohorts import CLINICAL_COLUMNS, DISEASED, HEALTHY, Cohor
 from reddino.synthetic.random_sources import named_source
 from reddino.synthetic.scene import FIELD
 from reddino.synthetic.sources import SOURCES
-from reddino.synthetic.write import DRAWN, DrawnField, Settings, write_field, write_rows
+from reddino.synthetic.write import SOURCE_PREFIX, Settings, SyntheticField, write_field, write_rows
 
 
 def write_cohort(
@@ -74,15 +74,17 @@ def write_cohort(
     )
     seeds = np.random.default_rng([seed, 12]).integers(2**31, size=patients)
     jobs = [
-        DrawnField(member.drawn(int(own)), member.name, 0, number, (named_source(names[member.laboratory]),))
+        SyntheticField(
+            member.patient(int(own)), member.name, 0, number, (named_source(names[member.laboratory]),)
+        )
         for member, own in zip(members, seeds, strict=True)
         for number in range(fields)
     ]
     rows = [row for job in watched(jobs, "drawing fields") for row in write_field(folder, job, settings)]
     _write_tables(folder, members, names)
-    told = {"version": __version__, "cohort": adds, "confounded": confounded, "missing": missing}
-    told |= {"patients": patients, "fields": fields, "sources": names, "field_um": field_um, "seed": seed}
-    write_text(folder / "synthetic.json", json.dumps(told, indent=2) + "\n")
+    used = {"version": __version__, "cohort": adds, "confounded": confounded, "missing": missing}
+    used |= {"patients": patients, "fields": fields, "sources": names, "field_um": field_um, "seed": seed}
+    write_text(folder / "synthetic.json", json.dumps(used, indent=2) + "\n")
     write_rows(folder / "manifest.csv", rows)
     return read_manifest(folder / "manifest.csv")
 
@@ -95,7 +97,7 @@ def _write_tables(folder: Path, members: list[CohortPatient], names: list[str]) 
         [
             (
                 one.name,
-                DRAWN + names[one.laboratory],
+                SOURCE_PREFIX + names[one.laboratory],
                 *("" if value is None else str(value) for value in one.clinical),
                 DISEASED if one.diseased else HEALTHY,
             )

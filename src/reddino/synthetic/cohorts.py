@@ -58,7 +58,7 @@ class CohortPatient:
         parts[[MORPHOLOGIES.index(shape) for shape in _COUNTED]] *= np.exp(0.9 * self.visible)
         return np.asarray(parts / parts.sum(), dtype=np.float64)
 
-    def drawn(self, seed: int) -> Patient:
+    def patient(self, seed: int) -> Patient:
         """Return the patient whose smears the renderer draws."""
         drawn = draw_patient(seed, "healthy")
         habit = replace(

@@ -136,7 +136,7 @@ PROFILES: dict[str, Profile] = {
 
 @dataclass(frozen=True)
 class Patient:
-    """A person whose blood is on the slides. `mix` gives the fraction of each of `MORPHOLOGIES`."""
+    """A patient whose blood is on the slides. `mix` gives the fraction of each of `MORPHOLOGIES`."""
 
     seed: int
     profile: str

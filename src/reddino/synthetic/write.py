@@ -34,7 +34,7 @@ COLUMNS = (
     *("scene", "cell", "diameter_um", "visible", "profile"),
 )
 #: Before a laboratory's name in manifests, so that no real collection is taken for a synthetic one.
-DRAWN = "drawn-"
+SOURCE_PREFIX = "drawn-"
 #: The parasites of a smear: those of the diseases' own mix of shapes, or those of `infection`.
 PARASITES: tuple[Parasites, ...] = get_args(Parasites)
 
@@ -60,7 +60,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class DrawnField:
+class SyntheticField:
     """One scene to be photographed under one or all sources."""
 
     patient: Patient
@@ -114,7 +114,7 @@ def _cohort(settings: Settings, name: str) -> list[tuple[str, Patient]]:
     ]
 
 
-def _fields(settings: Settings) -> Iterator[DrawnField]:
+def _fields(settings: Settings) -> Iterator[SyntheticField]:
     """Yield every scene, in the order in which it is written."""
     labs: dict[str, tuple[Source, ...]] = {name: (settings.lab(name),) for name in settings.sources}
     if settings.every_source:
@@ -122,7 +122,9 @@ def _fields(settings: Settings) -> Iterator[DrawnField]:
     for name, sources in labs.items():
         for patient_id, patient in _cohort(settings, name):
             for number in range(settings.fields_per_patient):
-                yield DrawnField(patient, patient_id, number % settings.slides_per_patient, number, sources)
+                yield SyntheticField(
+                    patient, patient_id, number % settings.slides_per_patient, number, sources
+                )
 
 
 def slide_patients(settings: Settings) -> dict[tuple[str, int], Patient]:
@@ -130,11 +132,13 @@ def slide_patients(settings: Settings) -> dict[tuple[str, int], Patient]:
     return {(field.slide_id, field.slide): field.patient for field in _fields(settings)}
 
 
-def _row(field: DrawnField, path: str, source: Source, box: CellBox, *, paired: bool) -> dict[str, object]:
+def _row(
+    field: SyntheticField, path: str, source: Source, box: CellBox, *, paired: bool
+) -> dict[str, object]:
     # a picture's truth is known to a fraction of a pixel; two decimals keep the table small
     return {
         "path": path,
-        "source": f"{DRAWN}{source.name}",
+        "source": f"{SOURCE_PREFIX}{source.name}",
         "slide": field.slide_id,
         "patient": field.patient_id,
         "group": field.scene_id if paired else "",
@@ -149,7 +153,7 @@ def _row(field: DrawnField, path: str, source: Source, box: CellBox, *, paired: 
     }
 
 
-def write_field(folder: Path, field: DrawnField, settings: Settings) -> Iterator[dict[str, object]]:
+def write_field(folder: Path, field: SyntheticField, settings: Settings) -> Iterator[dict[str, object]]:
     """Write the pictures of one scene; yield the manifest's rows."""
     side = settings.field_um
     scene: Scene = make_scene(field.patient, field.number, slide=field.slide, width=side, height=side)

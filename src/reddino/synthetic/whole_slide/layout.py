@@ -50,10 +50,10 @@ class Layout:
         """Return the zone at places (n,) by its number in `ZONES`."""
         borders = self.along(y)
         number = (x[:, None] >= borders).sum(axis=1)
-        beside = np.abs(2.0 * y / self.height - 1.0) > 0.9 + 4.0 * self.waves[0, 0, 0] * np.sin(
+        outside = np.abs(2.0 * y / self.height - 1.0) > 0.9 + 4.0 * self.waves[0, 0, 0] * np.sin(
             9.0 * x / self.width
         )
-        return np.asarray(np.where(beside | (number == 4), 0, number), np.uint8)
+        return np.asarray(np.where(outside | (number == 4), 0, number), np.uint8)
 
     def density(self, x: Real, y: Real) -> Real:
         """Return how many red cells lie in 10,000 square micrometres about places (n,)."""
