@@ -181,7 +181,7 @@ def measure(folder: Path, classes: list[int], labels: int, threads: int) -> dict
         try:
             client = Client(address[0])
             begun = processor_seconds(server.pid)
-            client.post("cells", asked={}, count=28)
+            client.post("cells", query={}, count=28)
             found["first order s"] = round(client.settled(), 1)
             found["first order, processor s"] = round(processor_seconds(server.pid) - begun, 1)
             found |= in_browser(address[0], 20)

@@ -136,7 +136,7 @@ def test_body__that_is_too_long_is_refused_announced_or_not(client: TestClient) 
         ("act", {"reader": "", "kind": "none", "rows": [1], "token": "t"}),
         ("act", {"reader": "ada", "kind": "label", "rows": [1], "token": "t", "class_number": 99}),
         ("act", {"reader": "ada", "kind": "none", "rows": [1], "token": "t", "more": 1}),
-        ("cells", {"reader": "ada", "asked": {"order": "by luck"}}),
+        ("cells", {"reader": "ada", "query": {"order": "by luck"}}),
         ("class", {"reader": "ada", "change": "add", "name": ""}),
         ("class", {"reader": "ada", "change": "merge", "number": 1, "into": None}),
         ("reader", [1, 2]),

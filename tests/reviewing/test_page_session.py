@@ -13,7 +13,7 @@ from review_tables import PER_FIELD, open_session, write_review_table
 
 from reddino.foundations.errors import RedDinoError
 from reddino.reviewing.database import ReviewDatabase
-from reddino.reviewing.web.asking import ActBody, Asked, CellsBody, ClassBody
+from reddino.reviewing.web.asking import ActBody, CellQuery, CellsBody, ClassBody
 from reddino.reviewing.web.session import ReviewSession
 
 ROWS = 8 * PER_FIELD
@@ -57,7 +57,7 @@ def _act(session: ReviewSession, kind: str, *rows: int, reader: str = "ada", **g
 def _rows(
     session: ReviewSession, reader: str = "ada", count: int = 200, named: str | None = None, **asked: Any
 ) -> list[int]:
-    found = session.cells(CellsBody(reader, Asked(reader=named, **asked), count))
+    found = session.cells(CellsBody(reader, CellQuery(reader=named, **asked), count))
     return [cell["row"] for cell in found["cells"]]
 
 
@@ -99,7 +99,7 @@ def test_cells__that_the_border_cuts_are_offered_where_there_are_no_others(
 def test_cells__that_are_put_off_come_last_and_are_not_lost(opened: Open) -> None:
     session = opened()
     first = _rows(session, count=10)
-    second = session.cells(CellsBody("ada", Asked(), 10, first))
+    second = session.cells(CellsBody("ada", CellQuery(), 10, first))
     assert not {cell["row"] for cell in second["cells"]} & set(first)
     assert second["left"] == ROWS - 10
 
@@ -119,7 +119,7 @@ def test_order__like_no_cell_of_the_table_or_of_no_cell_is_refused(
 ) -> None:
     like, count = asked.get("like"), asked.get("count", 24)
     with pytest.raises(RedDinoError, match=r"no cell of this review|cells cannot be shown"):
-        opened().cells(CellsBody("ada", Asked(order="like", like=like), count))
+        opened().cells(CellsBody("ada", CellQuery(order="like", like=like), count))
 
 
 def test_order__like_takes_the_nearest_of_all_slides_first(opened: Open) -> None:
@@ -319,7 +319,7 @@ def test_readers__second_reading_differences_and_a_third_who_decides(opened_in_b
     assert sorted(_rows(session, reader="bob", status="second")) == [0, 2, 4]
     assert _rows(session, status="second") == []
     assert session.described([0], "bob")[0]["others"][0]["answer"] == "red"
-    before = session.cells(CellsBody("bob", Asked(status="second")))["cells"]
+    before = session.cells(CellsBody("bob", CellQuery(status="second")))["cells"]
     assert all(cell["others"] == [] and cell["suggestion"] is None for cell in before)
     done = _act(session, "label", 0, reader="bob", class_number=1, second=True)
     assert done["cells"][0]["others"][0]["reader"] == "ada"

@@ -46,7 +46,7 @@ def require_same_act(
     """Refuse an act whose token is that of another one, which would pass for recorded.
 
     Raises:
-        RedDinoError: the event of the token says something else.
+        RedDinoError: the event of the token is another one.
     """
     if (event.reader, event.kind, *event.cells, event.class_number) != (reader, kind, *cells, class_number):
         raise RedDinoError(

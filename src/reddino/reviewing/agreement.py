@@ -59,17 +59,17 @@ def agreement(state: ReviewState, groups: Mapping[int, str] | Sequence[str]) -> 
         groups: by row of the table, what is resampled, as of `Manifest.fold_groups()`.
     """
     read = {
-        cell: {reader: one.answer for reader, one in said.items() if not one.deciding}
-        for cell, said in sorted(state.verdicts.items())
+        cell: {reader: one.answer for reader, one in verdicts.items() if not one.deciding}
+        for cell, verdicts in sorted(state.verdicts.items())
     }
-    readers = list(dict.fromkeys(reader for said in read.values() for reader in said))
+    readers = list(dict.fromkeys(reader for answers in read.values() for reader in answers))
     found: list[Kappa] = []
     for pair in combinations(readers, 2):
         found += _compared(
             pair, [cell for cell in read if all(one in read[cell] for one in pair)], read, groups
         )
     if len(readers) > 2:
-        cells = [cell for cell, said in read.items() if len(said) > 1]
+        cells = [cell for cell, answers in read.items() if len(answers) > 1]
         found += _compared(tuple(readers), cells, read, groups)
     return found
 
@@ -159,7 +159,7 @@ def _limits(
 
 
 class KeptAgreement:
-    """The agreement of readers, computed again only when something was said since.
+    """The agreement of readers, computed again only when readers have answered since.
 
     Args:
         groups: (n,) of all cells.

@@ -45,16 +45,16 @@ def write_facts(connection: sa.Connection, values: dict[str, str]) -> None:
 def folder_facts(manifest: Manifest, file: Path | None) -> dict[str, str]:
     """Return where the pictures lie, also as seen from the database's file."""
     root = os.path.realpath(manifest.root)
-    beside = "" if file is None else os.path.relpath(root, os.path.realpath(file.parent))
-    return {"root": root, "root_beside": beside}
+    relative = "" if file is None else os.path.relpath(root, os.path.realpath(file.parent))
+    return {"root": root, "root_beside": relative}
 
 
 def pictures_folder(found: dict[str, str], file: Path | None) -> Path:
     """Return the folder that paths are relative to: the new one if database and pictures moved together."""
-    root, beside = Path(found["root"]), found.get("root_beside", "")
-    if file is None or not beside or root.is_dir():
+    root, relative = Path(found["root"]), found.get("root_beside", "")
+    if file is None or not relative or root.is_dir():
         return root
-    moved = Path(os.path.realpath(file.parent / beside))
+    moved = Path(os.path.realpath(file.parent / relative))
     return moved if moved.is_dir() else root
 
 
@@ -67,7 +67,7 @@ def require_same_cells(found: dict[str, str], manifest: Manifest, shown: str) ->
     rows = int(found["rows"])
     if len(manifest) < rows or cells_digest(manifest, rows) != found["cells"]:
         raise RedDinoError(
-            f"the review database is about another table: {shown}; it knows {rows:,} cells, in another order "
+            f"the review database is about another table: {shown}; it holds {rows:,} cells, in another order "
             "or of other pictures: give another --database, or carry its labels over with `reddino labels`"
         )
     if len(manifest) == rows:
@@ -88,7 +88,7 @@ def keep_cells(connection: sa.Connection, manifest: Manifest, rows: Sequence[int
 
 
 def refresh_cells(connection: sa.Connection, manifest: Manifest) -> None:
-    """Store anew the columns of cells of which the table says something else now: patients, for example."""
+    """Replace the columns of cells that the table describes otherwise now: patients, for example."""
     stored = sa.select(cells.c.row, cells.c.columns)
     found = connection.execute(stored).all()
     texts = _described(manifest, [row for row, _ in found])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-#: What is shown next; `reddino.reviewing.ranking.rank` says what each does.
+#: What is shown next; `reddino.reviewing.ranking.rank` describes what each does.
 Strategy = Literal["default", "random", "typical", "coverage", "rare", "margin", "entropy", "balanced"]
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 #: One line each, for a page or a help text.

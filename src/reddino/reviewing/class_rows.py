@@ -81,7 +81,7 @@ def merge(connection: sa.Connection, number: int, into: int, reader: str) -> Cel
 def part(connection: sa.Connection, number: int, reader: str) -> CellClass:
     """Take a class out of the one that it was merged into; see `ReviewDatabase.part_class`."""
     before = read_classes(connection)
-    if not before.knows(number) or before.counts_for(number) == number:
+    if not before.holds(number) or before.counts_for(number) == number:
         raise RedDinoError(f"no such merged class: number {number}; only merged classes are parted")
     name = before.own_name(number)
     if before.named(name) is not None:

@@ -104,7 +104,7 @@ class Classes:
             raise RedDinoError(f"no such class: number {number}; it was merged, or never made")
         return found
 
-    def knows(self, number: int) -> bool:
+    def holds(self, number: int) -> bool:
         """Return whether there is or was a class of that number."""
         return number in self._all
 

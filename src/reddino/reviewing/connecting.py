@@ -50,7 +50,7 @@ class Connector:
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """Give a connection in a transaction that only reads."""
-        with self._told(), self._engine.connect() as connection:
+        with self._reported(), self._engine.connect() as connection:
             yield connection
 
     @contextmanager
@@ -60,7 +60,7 @@ class Connector:
         Raises:
             RedDinoError: the database cannot be reached or written; then nothing of the block was.
         """
-        with self._told(), self._engine.connect() as plain:
+        with self._reported(), self._engine.connect() as plain:
             connection = plain.execution_options(writes=True)
             with connection.begin():
                 if self.file is None:
@@ -88,13 +88,13 @@ class Connector:
         connection.execute("PRAGMA foreign_keys = ON")
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _reported(self) -> Iterator[None]:
         try:
             yield
         except sa.exc.DBAPIError as error:
             reason = " ".join(str(error.orig).split())
             if self.file is not None and self.file.is_file() and "unable to open" in reason:
-                reason += ": SQLite writes beside it, even to read; copy it to a folder that can be written"
+                reason += ": SQLite writes next to it, even to read; copy it to a folder that can be written"
             raise RedDinoError(f"the review database cannot be used: {self.shown}; {reason}") from error
 
 
@@ -121,7 +121,7 @@ def _url(where: str | Path) -> sa.URL:
 
 
 def _write_ahead(connection: Any) -> None:
-    """Keep what is written in a log beside the file; the file itself says so from then on."""
+    """Keep what is written in a log next to the file; the file itself records this from then on."""
     until = time.monotonic() + PATIENCE
     while True:
         try:  # While another process makes the same change, SQLite refuses at once instead of waiting.

@@ -35,7 +35,7 @@ from reddino.smears.spelling import clean
 
 
 def default_database(table: str | Path) -> Path:
-    """Return the file of a table's review: beside the table, called as it is."""
+    """Return the file of a table's review: next to the table, named after it."""
     folder = Path(table)
     return folder.with_name(f"{folder.name}.review.sqlite")
 
@@ -81,7 +81,7 @@ class ReviewDatabase:
 
     @classmethod
     def open_existing(cls, where: str | Path) -> Self:
-        """Open a review without its table, to export it or to add to what it knows.
+        """Open a review without its table, to export it or to add to what it holds.
 
         Raises:
             RedDinoError: there is no review, or it cannot be reached or read.
@@ -225,7 +225,7 @@ class ReviewDatabase:
             number = event_of_token(connection, token)
             if number is None:
                 self._keep(connection, rows)
-                if class_number is not None and not class_rows.read_classes(connection).knows(class_number):
+                if class_number is not None and not class_rows.read_classes(connection).holds(class_number):
                     raise RedDinoError(f"no such class: number {class_number}; add it first")
                 values = {"token": token, "reader": number_of(connection, readers, reader), "kind": kind}
                 values |= {"class_number": class_number, "note": note, "seconds": seconds}
@@ -252,7 +252,7 @@ class ReviewDatabase:
             return read_events(connection, after=after, reader=reader)
 
     def state(self) -> ReviewState:
-        """Return who says what of which cell now; reads only the events that came since the last call."""
+        """Return each reader's verdict on each cell; reads only the events since the last call."""
         with self._lock, self._connector.reading() as connection:
             new = read_events(connection, after=self._replay.last_event)
             self._replay.add(new, class_rows.read_classes(connection).names())
@@ -276,7 +276,7 @@ class ReviewDatabase:
         return self._cells
 
     def cells(self) -> tuple[npt.NDArray[np.int64], Manifest]:
-        """Return the rows (n,) of all cells that have events, in order, and what the table says of them."""
+        """Return the rows (n,) of all cells that have events, in order, and what the table holds of them."""
         root = self.pictures()
         with self._connector.reading() as connection:
             return stored_cells(connection, root)

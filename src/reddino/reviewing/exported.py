@@ -79,7 +79,7 @@ def exported(
         found = rows(state, others or {})
     if not found:
         raise RedDinoError(f"nothing to export: {review.where}; no cell has a verdict yet")
-    return _beside_table(review, found)
+    return _with_table(review, found)
 
 
 _Row = tuple[int, dict[str, Any]]
@@ -107,8 +107,8 @@ def _by_consensus(state: ReviewState, others: Mapping[str, str]) -> list[_Row]:
 
 def _by_reader(state: ReviewState, others: Mapping[str, str]) -> list[_Row]:
     found: list[_Row] = []
-    for cell, said in sorted(state.verdicts.items()):
-        for who, one in said.items():
+    for cell, verdicts in sorted(state.verdicts.items()):
+        for who, one in verdicts.items():
             row = {
                 "label": _label(one.kind, one.label, others),
                 "verdict": one.kind,
@@ -167,8 +167,8 @@ def _set_aside(table: pa.Table, names: Sequence[str]) -> pa.Table:
     return table.rename_columns(list(given.values()))
 
 
-def _beside_table(review: ReviewDatabase, found: Sequence[_Row]) -> ExportedLabels:
-    """Put what the review says beside the columns that the table has of the same cells."""
+def _with_table(review: ReviewDatabase, found: Sequence[_Row]) -> ExportedLabels:
+    """Join what the review holds with the columns that the table has of the same cells."""
     stored, cells = review.cells()
     rows = np.array([row for row, _ in found], dtype=np.int64)
     table = cells.table.take(np.searchsorted(stored, rows))

@@ -93,7 +93,7 @@ def import_labels(
 ) -> ImportReport:
     """Take the labels of a manifest in, as verdicts of a reader; classes that are new are added.
 
-    A column `verdict`, as exports have, tells cells that are of no class; a column `deciding`, which of them
+    A column `verdict`, as exports have, marks cells that are of no class; a column `deciding`, which of them
     decide on cells of which others differ. Verdicts that the reader has already stay. The same file twice is
     the same once.
 
@@ -111,7 +111,7 @@ def import_labels(
     readers = _readers(labels, reader)
     rows = matching_rows(cells, labels, readers)
     require_some(rows, len(labels))
-    said: dict[tuple[str, int], list[_Answer]] = {}
+    given: dict[tuple[str, int], list[_Answer]] = {}
     deciding: set[tuple[str, int]] = set()
     empty = 0
     for row, who, answer, decides in zip(
@@ -120,13 +120,13 @@ def import_labels(
         if row >= 0 and answer is None:
             empty += 1
         elif row >= 0 and answer is not None:
-            said.setdefault((who, row), []).append(answer)
+            given.setdefault((who, row), []).append(answer)
             if decides:
                 deciding.add((who, row))
     state = review.state()
     by_act: dict[_Act, list[int]] = {}
     kept = contradicting = 0
-    for (who, row), answers in said.items():
+    for (who, row), answers in given.items():
         if len(set(answers)) > 1:
             contradicting += len(answers)
         elif who in state.verdicts.get(row, {}):
@@ -176,11 +176,11 @@ def _readers(labels: Manifest, reader: str | None) -> list[str]:
 
 
 def _answers(labels: Manifest) -> list[_Answer | None]:
-    said = labels.strings("verdict") if "verdict" in labels.table.column_names else [""] * len(labels)
+    verdicts = labels.strings("verdict") if "verdict" in labels.table.column_names else [""] * len(labels)
     no_class: Mapping[str, Kind] = {kind: kind for kind in VERDICTS if kind != "label"}
     return [
         (no_class[verdict], "") if verdict in no_class else ("label", label) if label else None
-        for verdict, label in zip(said, labels.strings("label"), strict=True)
+        for verdict, label in zip(verdicts, labels.strings("label"), strict=True)
     ]
 
 
@@ -218,18 +218,18 @@ def import_predictions(
     require_some(rows, len(predictions))
     labels = [clean(name) for name in predictions.strings("predicted")]
     likely = _probabilities(predictions)
-    said: dict[int, list[int]] = {}
+    given: dict[int, list[int]] = {}
     for place in np.flatnonzero(rows >= 0).tolist():
         if labels[place]:
-            said.setdefault(int(rows[place]), []).append(place)
-    clear = [places for places in said.values() if len({labels[place] for place in places}) == 1]
+            given.setdefault(int(rows[place]), []).append(place)
+    clear = [places for places in given.values() if len({labels[place] for place in places}) == 1]
     chosen = np.array([places[0] for places in clear], dtype=np.int64)
     taken = review.add_first_sorting(
         classifier, rows[chosen], [labels[one] for one in chosen.tolist()], likely[chosen], reader=reader
     )
     empty = sum(1 for row, label in zip(rows.tolist(), labels, strict=True) if row >= 0 and not label)
     agreeing = sum(map(len, clear))
-    contradicting = sum(map(len, said.values())) - agreeing
+    contradicting = sum(map(len, given.values())) - agreeing
     return ImportReport(taken, int((rows < 0).sum()), agreeing - taken, empty, contradicting)
 
 

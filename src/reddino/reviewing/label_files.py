@@ -55,7 +55,7 @@ def write_coco(labels: Manifest, out: Path) -> None:
 
 
 def write_label_studio(labels: Manifest, out: Path) -> Path:
-    """Write a task with its boxes for each image, and a labelling configuration beside it; return that.
+    """Write a task with its boxes for each image, and a labelling configuration next to it; return that.
 
     Pictures are named as Label Studio serves local files, relative to the folder of the task file, which is
     to be its document root.

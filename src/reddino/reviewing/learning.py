@@ -83,7 +83,7 @@ class ClassScore:
 class RunningScore:
     """How the probe does on held-out groups of labelled cells.
 
-    The cells were chosen by a strategy and are no random sample: the score tells whether labels still help,
+    The cells were chosen by a strategy and are no random sample: the score shows whether labels still help,
     and is not what to expect on all cells.
 
     Attributes:

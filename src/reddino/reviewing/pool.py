@@ -205,7 +205,7 @@ class Pool:
 
 @dataclass(frozen=True)
 class Labelled:
-    """What readers have said so far.
+    """What readers have labelled so far.
 
     Attributes:
         rows: (m,) of cells with a class, in the order in which they were labelled.

@@ -161,7 +161,7 @@ def rank(
         strategy: its name; with fewer than two classes `margin`, `entropy` and `balanced` mix coverage and
             strange cells.
         pool: all cells.
-        labelled: what was said so far.
+        labelled: the labels so far.
         count: rows to return; fewer where fewer are left.
         batch: cells of a page, of which one field gives only a part while others have cells.
         probe: the current classifier, for all but `random`, `typical`, `coverage`; None: fitted here.

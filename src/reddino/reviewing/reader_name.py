@@ -6,7 +6,7 @@ import getpass
 
 
 def default_reader() -> str:
-    """Return the name of the user; `reader` where the system has none, or one that names no person."""
+    """Return the name of the user; `reader` where the system has none, or one that names no user."""
     try:
         name = getpass.getuser()
     except (OSError, KeyError):

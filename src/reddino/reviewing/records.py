@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 #: What a reader may do. The first four are verdicts on a cell; `skip` passes over it, `clear` withdraws the
-#: reader's verdict, `note` keeps a text beside it, `undo` and `redo` concern an earlier event.
+#: reader's verdict, `note` keeps a text with it, `undo` and `redo` concern an earlier event.
 Kind = Literal["label", "none", "artefact", "unsure", "skip", "clear", "note", "undo", "redo"]
-#: Kinds that answer what a cell is: one of the classes, none of them, no cell at all, or not to be told.
+#: Kinds that answer what a cell is: one of the classes, none of them, no cell at all, or uncertain.
 VERDICTS: tuple[Kind, ...] = ("label", "none", "artefact", "unsure")
 #: Where an event came from.
 Origin = Literal["page", "import"]
@@ -39,7 +39,7 @@ class CellClass:
 
 @dataclass(frozen=True)
 class Suggestion:
-    """What a classifier said of a cell, as it was shown to the reader.
+    """What a classifier predicted for a cell, as it was shown to the reader.
 
     Attributes:
         classifier: its name, such as the number of the refit or the folder.
@@ -89,7 +89,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a reader says of a cell now.
+    """A reader's verdict on a cell now.
 
     Attributes:
         reader: name.

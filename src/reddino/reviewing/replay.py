@@ -1,4 +1,4 @@
-"""Replay the events of a review, a few at a time, into who says what of which cell."""
+"""Replay the events of a review, a few at a time, into each reader's verdict on each cell."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from reddino.reviewing.consensus import consensus_of
 from reddino.reviewing.records import VERDICTS, Consensus, Event, Verdict
 from reddino.reviewing.state import ReviewState
 
-Said = TypeVar("Said")
+Entry = TypeVar("Entry")
 
 
 class Replay:
@@ -50,9 +50,9 @@ class Replay:
             self._recompute(cell, reader, skips[reader])
         self._skipped.update({reader: frozenset(cells) for reader, cells in skips.items()})
         for cell in {cell for cell, _ in changed}:
-            said = self._verdicts.get(cell)
-            if said:
-                self._agreed[cell] = consensus_of(said.values())
+            verdicts = self._verdicts.get(cell)
+            if verdicts:
+                self._agreed[cell] = consensus_of(verdicts.values())
             else:
                 self._agreed.pop(cell, None)
 
@@ -107,12 +107,12 @@ class Replay:
         )
 
 
-def _set(where: dict[int, dict[str, Said]], cell: int, reader: str, value: Said | None) -> None:
-    """Set what a reader says of a cell in a new inner mapping, since states share the old one."""
-    said = {name: old for name, old in where.get(cell, {}).items() if name != reader}
+def _set(where: dict[int, dict[str, Entry]], cell: int, reader: str, value: Entry | None) -> None:
+    """Set a reader's entry of a cell in a new inner mapping, since states share the old one."""
+    entries = {name: old for name, old in where.get(cell, {}).items() if name != reader}
     if value is not None:
-        said[reader] = value
-    if said:
-        where[cell] = said
+        entries[reader] = value
+    if entries:
+        where[cell] = entries
     else:
         where.pop(cell, None)

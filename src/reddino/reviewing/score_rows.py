@@ -18,7 +18,7 @@ def read(connection: sa.Connection, view: str) -> list[ScoreRecord]:
 
 
 def insert(connection: sa.Connection, view: str, score: ScoreRecord) -> None:
-    """Keep a score, unless the last one of the view says the same of as many labels."""
+    """Keep a score, unless the last one of the view is the same for as many labels."""
     if [score] == read(connection, view)[-1:]:
         return
     values = {"labels": score.labels, "macro_f1": score.macro_f1, "low": score.low, "high": score.high}

@@ -106,10 +106,10 @@ def simulate(
     found: list[Found] = []
     for seed, tested in enumerate(watched(list(_tested(cells, seeds)), "simulating reviews")):
         shown = np.setdiff1d(np.arange(len(cells)), tested)
-        asked = cells.only(shown).pool()
-        test = _Test(asked.projection.of(cells.vectors[tested]), truth[tested])
+        chosen = cells.only(shown).pool()
+        test = _Test(chosen.projection.of(cells.vectors[tested]), truth[tested])
         for strategy in strategies:
-            run = _Run(asked, truth[shown], tuple(names.tolist()), strategy, seed, tuple(sought))
+            run = _Run(chosen, truth[shown], tuple(names.tolist()), strategy, seed, tuple(sought))
             steps += run.spend(test, budget, batch)
             found += run.found()
     return Simulation(tuple(steps), tuple(found), tuple(sought))

@@ -32,8 +32,8 @@ def insert(
 ) -> int:
     """Write predictions (n) that the classifier has not written before, and return how many.
 
-    Where a classifier of that name said something else of one of the cells, it is another one: what it says
-    goes by the name with a number.
+    Where a classifier of that name predicted something else for one of the cells, it is another one: what it
+    predicts goes by the name with a number.
     """
     given = dict(zip(rows.tolist(), zip(labels, probabilities.tolist(), strict=True), strict=True))
     number, known = _of_name(connection, classifier, given)

@@ -1,4 +1,4 @@
-"""What follows from the events of a review: who says what of which cell now."""
+"""What follows from the events of a review: each reader's verdict on each cell now."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class ReviewState:
         """Return the state as a reader may see it: a blind one sees their own verdicts and notes alone."""
         if not blind:
             return self
-        verdicts = {cell: {reader: said[reader]} for cell, said in self.verdicts.items() if reader in said}
+        verdicts = {cell: {reader: by[reader]} for cell, by in self.verdicts.items() if reader in by}
         return ReviewState(
             self.last_event,
             verdicts,
-            {cell: {reader: said[reader]} for cell, said in self.notes.items() if reader in said},
+            {cell: {reader: by[reader]} for cell, by in self.notes.items() if reader in by},
             {reader: self.skipped[reader]} if reader in self.skipped else {},
-            {cell: consensus_of(said.values()) for cell, said in verdicts.items()},
+            {cell: consensus_of(by.values()) for cell, by in verdicts.items()},
         )
 
     def consensus(self, cell: int) -> Consensus:
@@ -53,7 +53,7 @@ class ReviewState:
         """Return the cells on which a reader (None: anyone) has a verdict."""
         if reader is None:
             return set(self.verdicts)
-        return {cell for cell, said in self.verdicts.items() if reader in said}
+        return {cell for cell, by in self.verdicts.items() if reader in by}
 
     def disputed(self) -> list[int]:
         """Return the cells whose readers differ without a decision, in order of their first verdict."""

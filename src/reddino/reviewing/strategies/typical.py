@@ -1,7 +1,7 @@
 """TypiClust: the most typical cell of each cluster in which nobody has labelled one.
 
 Hacohen, Dekel and Weinshall, "Active Learning on a Budget", ICML 2022. scikit-activeml clusters all cells
-anew for each batch, which takes minutes at 200,000 cells; here clusters are found on a sample.
+again for each batch, which takes minutes at 200,000 cells; here clusters are found on a sample.
 """
 
 from __future__ import annotations

@@ -19,11 +19,11 @@ SORTINGS: dict[Sorting, str] = {
     "table": "as in the table",
 }
 ORDERS: tuple[str, ...] = (*DESCRIPTIONS, *SORTINGS, "like")
-#: Cells by what was said of them so far.
+#: Cells by their verdicts so far.
 Status = Literal[
     "open", "second", "labelled", "none", "artefact", "unsure", "skipped", "disputed", "noted", "all"
 ]
-#: What a reader says of cells in the page.
+#: What a reader does with cells in the page.
 Act = Literal["label", "none", "artefact", "unsure", "skip", "clear", "note"]
 #: Cells in one answer, and in one act.
 MOST_SHOWN, MOST_ROWS = 200, 2000
@@ -31,12 +31,12 @@ Body = TypeVar("Body")
 
 
 @dataclass(frozen=True)
-class Asked:
+class CellQuery:
     """Which cells to show.
 
     Attributes:
         order: a strategy, or a way to sort.
-        status: what was said of them so far; `second`: read by another and not by this reader.
+        status: the verdicts on them so far; `second`: read by another and not by this reader.
         slide, source, patient: values of these columns; None takes all.
         predicted: name of the class that the classifier suggests; None takes all.
         reader: who has a verdict on them; None: whoever.
@@ -67,21 +67,21 @@ class Asked:
 
 @dataclass(frozen=True)
 class CellsBody:
-    """Asks for cells: how many, and without which (those on the screen, or put off)."""
+    """Requests cells: how many, and without which (those on the screen, or put off)."""
 
     reader: str
-    asked: Asked
+    query: CellQuery
     count: int = 24
     without: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class ActBody:
-    """What a reader says of cells.
+    """What a reader does with cells.
 
     Attributes:
         reader: name.
-        kind: what they say.
+        kind: of the act.
         rows: of the table.
         token: of the act, made by the page: the same token again is the same act.
         class_number: of `label`.
@@ -131,7 +131,7 @@ class TuneBody:
 
 @dataclass(frozen=True)
 class RowsBody:
-    """Asks for what is known of cells; in a second reading, not what others said before the reader did."""
+    """Requests what is known of cells; in a second reading, no verdicts of others before the reader's own."""
 
     reader: str
     rows: list[int]
@@ -158,7 +158,7 @@ def require_rows(rows: list[int], cells: int) -> None:
     """Refuse rows that the table does not have, none at all, or too many at once.
 
     Raises:
-        RedDinoError: says which.
+        RedDinoError: names which.
     """
     if not rows or len(rows) > MOST_ROWS or len(set(rows)) < len(rows):
         raise RedDinoError(f"the request names {len(rows)} cells: it takes 1 to {MOST_ROWS}, each once")
@@ -167,13 +167,13 @@ def require_rows(rows: list[int], cells: int) -> None:
         raise RedDinoError(f"row {wrong[0]} is no cell of this review: it has rows 0 to {cells - 1}")
 
 
-def require_asked(body: CellsBody, cells: int) -> None:
+def require_query(body: CellsBody, cells: int) -> None:
     """Refuse to show no cell, or cells like one that the table does not have.
 
     Raises:
-        RedDinoError: says which.
+        RedDinoError: names which.
     """
     if body.count < 1:
-        raise RedDinoError(f"the request: count: {body.count} cells cannot be shown; ask for 1 or more")
-    if body.asked.like is not None:
-        require_rows([body.asked.like], cells)
+        raise RedDinoError(f"the request: count: {body.count} cells cannot be shown; request 1 or more")
+    if body.query.like is not None:
+        require_rows([body.query.like], cells)

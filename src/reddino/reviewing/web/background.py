@@ -21,11 +21,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Opinion:
-    """What a classifier says of cells.
+    """What a classifier predicts for cells.
 
     Attributes:
         names: of its classes.
-        likeliest: (n,) int16 class of each cell, by its place among the names; -1 where it says nothing.
+        likeliest: (n,) int16 class of each cell, by its place among the names; -1 where it predicts nothing.
         certainty: (n,) float32 probability of that class.
     """
 
@@ -47,13 +47,13 @@ class Opinion:
 
 @dataclass(frozen=True)
 class Learned:
-    """A classifier of this review, and what it says of all cells.
+    """A classifier of this review, and what it predicts for all cells.
 
     Attributes:
         number: counts up from 1; the classifier's name has it.
         labels: cells that it was fitted on.
         probe: the classifier.
-        opinion: what it says of all cells.
+        opinion: what it predicts for all cells.
         seconds: that the fit took, with the probabilities of all cells.
         score: on held-out groups; None while it is being measured.
         enough: whether more labels stopped helping.
@@ -159,7 +159,7 @@ class BackgroundProbe:
                 self._faults[view] = str(error)
             except Exception:
                 log.exception("the classifier of the review could not be fitted")
-                self._faults[view] = "the classifier could not be fitted; the server's log says why"
+                self._faults[view] = "the classifier could not be fitted; the server's log holds the reason"
             finally:
                 with self._change:
                     self._running = None

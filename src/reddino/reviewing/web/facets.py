@@ -70,7 +70,7 @@ class Facet:
         ]
 
     def useful(self) -> bool:
-        """Return whether cells can be told apart by it."""
+        """Return whether it has more than one value."""
         return len(self.names) > 1
 
 

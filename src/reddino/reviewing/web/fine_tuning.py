@@ -32,10 +32,10 @@ class TunedState:
     """How far a fine-tuning is.
 
     Attributes:
-        state: `none` has been asked for, one is `running`, or it is `done`, `failed` or `stopped`.
+        state: `none` has been requested, one is `running`, or it is `done`, `failed` or `stopped`.
         labels: cells with a class that it learns from.
         where: folder of the classifier.
-        text: what was said last: how far it is, the result, or why there is none.
+        text: what was logged last: how far it is, the result, or why there is none.
         percent: of the steps; None where that is not known.
     """
 
@@ -116,15 +116,15 @@ class FineTuning:
         if process is None:
             return begun
         place = Path(begun.where)
-        said = _said(place.parent / "fit.log")
+        logged = _end_of(place.parent / "fit.log")
         if process.poll() is None:
-            last = _WHEN.sub("", said.strip().rpartition("\n")[2])
-            return _changed(begun, "running", last or "starting", _percent(said))
+            last = _WHEN.sub("", logged.strip().rpartition("\n")[2])
+            return _changed(begun, "running", last or "starting", _percent(logged))
         if self._stopped:
             return _changed(begun, "stopped", "stopped")
         if process.returncode == 0:
             return _changed(begun, "done", _result(place), 100)
-        errors = _ERROR.findall(said)
+        errors = _ERROR.findall(logged)
         why = errors[-1] if errors else f"it ended with {process.returncode}; {place.parent / 'fit.log'}"
         return _changed(begun, "failed", why)
 
@@ -151,7 +151,7 @@ def tuned_shown(state: TunedState) -> dict[str, Any]:
 
 
 def _step_back(process: int) -> None:
-    """Let a process wait for others, where the system knows such a thing."""
+    """Let a process wait for others, where the system supports it."""
     if hasattr(os, "setpriority"):
         lower = min(19, os.getpriority(os.PRIO_PROCESS, process) + NICER)
         os.setpriority(os.PRIO_PROCESS, process, lower)
@@ -161,7 +161,7 @@ def _changed(begun: TunedState, state: Any, text: str, percent: int | None = Non
     return TunedState(state, begun.labels, begun.where, text, percent)
 
 
-def _said(log: Path) -> str:
+def _end_of(log: Path) -> str:
     """Return the end of a log; "" where there is none yet."""
     try:
         with log.open("rb") as file:
@@ -171,13 +171,13 @@ def _said(log: Path) -> str:
         return ""
 
 
-def _percent(said: str) -> int | None:
-    found = _FAR.findall(said)
+def _percent(logged: str) -> int | None:
+    found = _FAR.findall(logged)
     return int(found[-1]) if found else None
 
 
 def _result(place: Path) -> str:
-    """Return what the classifier's own report says of it, in a sentence."""
+    """Return the result in the classifier's own report, in a sentence."""
     try:
         report = json.loads((place / REPORT).read_text("utf-8"))["report"]
         score, between = report["scores"]["macro_f1"], report["intervals"].get("macro_f1")

@@ -53,7 +53,7 @@ class Door:
     Attributes:
         port: that the server listens on.
         csrf: secret that each request that changes something has to carry.
-        token: that each request has to carry; None on loopback, where none is asked.
+        token: that each request has to carry; None on loopback, where none is required.
         names: of this server besides loopback's, in lower case; addresses in digits are always taken where
             there is a token, since no DNS record can point them elsewhere.
     """
@@ -97,7 +97,7 @@ class Guard:
     """Refuses foreign hosts, missing tokens, forged requests and oversize bodies; sets headers.
 
     Args:
-        app: that requests go on to.
+        app: that receives accepted requests.
         door: who may come in.
     """
 
@@ -189,7 +189,7 @@ class BodyTooLargeError(Exception):
 
 
 def refused(status: int, why: str) -> Response:
-    """Return an answer that says why a request was refused."""
+    """Return an answer with the reason why a request was refused."""
     return JSONResponse({"error": why}, status)
 
 

@@ -1,4 +1,4 @@
-"""Which cells come next: the rows that fit what a reader asked for, in the order that they asked for."""
+"""Which cells come next: the rows that fit a reader's query, in the order that it names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reddino.reviewing.choices import DESCRIPTIONS
 from reddino.reviewing.pool import Labelled, Numbers, Pool
 from reddino.reviewing.ranking import rank
 from reddino.reviewing.state import ReviewState
-from reddino.reviewing.web.asking import Asked
+from reddino.reviewing.web.asking import CellQuery
 from reddino.reviewing.web.background import Learned, Opinion
 from reddino.reviewing.web.facets import Facet
 
@@ -32,13 +32,13 @@ class Known:
     """What is known when cells are chosen.
 
     Attributes:
-        reader: who asks.
+        reader: who requests cells.
         view: whose labels the classifier learned from, see `BackgroundProbe`.
         state: verdicts that the reader may see.
         everyone: all verdicts, for the second reading of a blind reader.
         labelled: what was labelled so far.
         learned: the classifier; None before the first fit.
-        opinion: what it says of the cells, or an earlier classifier before the first fit; None: neither.
+        opinion: what it predicts for the cells, or an earlier classifier before the first fit; None: neither.
     """
 
     reader: str
@@ -56,18 +56,18 @@ class Lineup:
     Args:
         pool: all cells.
         facets: their columns.
-        offered: (n,) cells that come up unasked; others only under what was said of them, or all.
+        offered: (n,) cells that come up by default; others only by their verdicts, or under all.
     """
 
     def __init__(self, pool: Pool, facets: Mapping[str, Facet], offered: Mask) -> None:
         self._pool, self._facets, self._offered = pool, facets, offered
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="review-lineup")
-        self._ranked: OrderedDict[tuple[str, Asked], Future[Numbers]] = OrderedDict()
-        self._working: dict[tuple[str, Asked], Future[Numbers]] = {}
+        self._ranked: OrderedDict[tuple[str, CellQuery], Future[Numbers]] = OrderedDict()
+        self._working: dict[tuple[str, CellQuery], Future[Numbers]] = {}
         self._lock = threading.RLock()
 
     def busy(self, view: str) -> bool:
-        """Return whether an order that readers of a view asked for is being worked out."""
+        """Return whether an order that readers of a view requested is being worked out."""
         with self._lock:
             return any(not one.done() for key, one in self._working.items() if key[0] == view)
 
@@ -75,31 +75,31 @@ class Lineup:
         """Rank nothing more."""
         self._worker.shutdown(wait=False, cancel_futures=True)
 
-    def next(self, asked: Asked, known: Known, count: int, without: Numbers) -> tuple[Numbers, int, bool]:
+    def next(self, query: CellQuery, known: Known, count: int, without: Numbers) -> tuple[Numbers, int, bool]:
         """Return the next rows.
 
         Returns:
-            The rows (k <= count,), how many fit in all, and whether they are in the order asked for: a first
+            The rows (k <= count,), how many fit in all, and whether they are in the requested order: a first
             ranking of many cells takes a while, and chance orders them meanwhile.
         """
-        among = self.matching(asked, known)
+        among = self.matching(query, known)
         among[without] = False
         left = np.flatnonzero(among)
         if not len(left):
             return left, 0, True
-        if asked.order in DESCRIPTIONS and asked.status == "open" and asked.reader is None:
-            rows = self._kept(asked, known, among, count)
-        elif asked.order in ("strangest", "like"):
+        if query.order in DESCRIPTIONS and query.status == "open" and query.reader is None:
+            rows = self._kept(query, known, among, count)
+        elif query.order in ("strangest", "like"):
             # What they need is measured once, and takes a while for many cells.
-            rows = self._result(self._worker.submit(self._sorted, asked, known, left, count))
+            rows = self._result(self._worker.submit(self._sorted, query, known, left, count))
         else:
-            rows = self._sorted(asked, known, left, count)
+            rows = self._sorted(query, known, left, count)
         if rows is None:
             return self._by_chance(left)[:count], len(left), False
         return rows, len(left), True
 
     def refresh(self, view: str, known: Callable[[str], Known]) -> None:
-        """Rank again what readers of a view asked for last; they get the former order until that is done."""
+        """Rank again what readers of a view requested last; they get the former order until that is done."""
         with self._lock:
             stale = [key for key in self._ranked if key[0] == view]
         for key in stale[-2:]:
@@ -109,59 +109,59 @@ class Lineup:
             for key in stale[:-2]:
                 self._ranked.pop(key, None)
 
-    def matching(self, asked: Asked, known: Known) -> Mask:
+    def matching(self, query: CellQuery, known: Known) -> Mask:
         """Return which cells (n,) fit the filters."""
-        fits = self._by_status(asked, known)
+        fits = self._by_status(query, known)
         for name, facet in self._facets.items():
-            wanted = getattr(asked, name)
+            wanted = getattr(query, name)
             if wanted is not None:
                 fits &= facet.rows(wanted)
-        if asked.by_classifier:
-            fits &= self._by_classifier(asked, known)
+        if query.by_classifier:
+            fits &= self._by_classifier(query, known)
         return fits
 
-    def _by_status(self, asked: Asked, known: Known) -> Mask:
+    def _by_status(self, query: CellQuery, known: Known) -> Mask:
         state, everyone = known.state, known.everyone
-        answered = self._mask(state.answered(asked.reader))
+        answered = self._mask(state.answered(query.reader))
         skipped = state.skipped.get(known.reader, frozenset())
-        if asked.status == "open":
-            # A reader is only named to see what they said.
-            if asked.reader is not None:
+        if query.status == "open":
+            # A reader is only named to see their verdicts.
+            if query.reader is not None:
                 return answered
             return self._offered & ~answered & ~self._mask(skipped)
-        if asked.status == "second":
+        if query.status == "second":
             return self._mask(everyone.answered() - everyone.answered(known.reader) - skipped)
-        if asked.status == "all":
-            return answered if asked.reader is not None else np.ones(len(self._pool), dtype=np.bool_)
+        if query.status == "all":
+            return answered if query.reader is not None else np.ones(len(self._pool), dtype=np.bool_)
         rows: dict[str, Iterable[int]] = {
-            "skipped": state.skipped.get(asked.reader or known.reader, frozenset()),
+            "skipped": state.skipped.get(query.reader or known.reader, frozenset()),
             "disputed": state.disputed(),
             "noted": state.notes,
         }
-        return self._mask(rows[asked.status] if asked.status in rows else _verdicts_of(asked, state))
+        return self._mask(rows[query.status] if query.status in rows else _verdicts_of(query, state))
 
-    def _by_classifier(self, asked: Asked, known: Known) -> Mask:
+    def _by_classifier(self, query: CellQuery, known: Known) -> Mask:
         opinion = known.opinion
         if opinion is None:
             return np.zeros(len(self._pool), dtype=np.bool_)
-        fits: Mask = (opinion.certainty >= asked.low) & (opinion.certainty <= asked.high)
-        if asked.predicted is not None:
+        fits: Mask = (opinion.certainty >= query.low) & (opinion.certainty <= query.high)
+        if query.predicted is not None:
             names = opinion.names
-            fits &= opinion.likeliest == (names.index(asked.predicted) if asked.predicted in names else -2)
+            fits &= opinion.likeliest == (names.index(query.predicted) if query.predicted in names else -2)
         return fits
 
-    def _sorted(self, asked: Asked, known: Known, left: Numbers, count: int) -> Numbers:
+    def _sorted(self, query: CellQuery, known: Known, left: Numbers, count: int) -> Numbers:
         opinion = known.opinion
-        if asked.order == "like" and asked.like is not None:
+        if query.order == "like" and query.like is not None:
             among = np.zeros(len(self._pool), dtype=np.bool_)
             among[left] = True
-            return self._pool.nearest([asked.like], count, among)
-        if asked.order == "strangest":
+            return self._pool.nearest([query.like], count, among)
+        if query.order == "strangest":
             keys: tuple[npt.NDArray[np.generic], ...] = (-self._pool.strangeness[left],)
-        elif asked.order in ("least_certain", "predicted") and opinion is not None:
+        elif query.order in ("least_certain", "predicted") and opinion is not None:
             certainty = opinion.certainty[left]
-            keys = (certainty,) if asked.order == "least_certain" else (-certainty, opinion.likeliest[left])
-        elif asked.status == "second":
+            keys = (certainty,) if query.order == "least_certain" else (-certainty, opinion.likeliest[left])
+        elif query.status == "second":
             return self._by_chance(left)[:count]
         else:
             keys = (left,)
@@ -169,13 +169,13 @@ class Lineup:
         return left[order][:count]
 
     def _by_chance(self, rows: Numbers) -> Numbers:
-        """Return rows in an order that is drawn once for all cells, so that the next page goes on with it."""
+        """Return rows in an order that is drawn once for all cells, so that the next page continues it."""
         places = np.random.default_rng(0).permutation(len(self._pool))
         return rows[np.argsort(places[rows], kind="stable")]
 
-    def _kept(self, asked: Asked, known: Known, among: Mask, count: int) -> Numbers | None:
+    def _kept(self, query: CellQuery, known: Known, among: Mask, count: int) -> Numbers | None:
         """Return the next rows by a strategy; None where its first ranking takes too long."""
-        key = (known.view, asked)
+        key = (known.view, query)
         with self._lock:
             waiting = self._ranked.get(key)
             if waiting is None or _is_broken(waiting):
@@ -196,7 +196,7 @@ class Lineup:
         found = self._result(again)
         return None if found is None else found[:count]
 
-    def _start(self, key: tuple[str, Asked], known: Known, among: Mask | None = None) -> Future[Numbers]:
+    def _start(self, key: tuple[str, CellQuery], known: Known, among: Mask | None = None) -> Future[Numbers]:
         started = self._worker.submit(self._rank, key[1], known, among)
         with self._lock:
             self._working = {one: other for one, other in self._working.items() if not other.done()}
@@ -209,23 +209,23 @@ class Lineup:
         except TimeoutError:
             return None
 
-    def _rank(self, asked: Asked, known: Known, among: Mask | None = None) -> Numbers:
-        rows = np.flatnonzero(self.matching(asked, known) if among is None else among)
+    def _rank(self, query: CellQuery, known: Known, among: Mask | None = None) -> Numbers:
+        rows = np.flatnonzero(self.matching(query, known) if among is None else among)
         if not len(rows):
             return rows
         learned = known.learned
         return rank(
-            asked.order,  # type: ignore[arg-type]
+            query.order,  # type: ignore[arg-type]
             self._pool,
             known.labelled,
             count=RANKED,
             probe=None if learned is None else learned.probe,
-            sought=[asked.sought] if asked.sought in known.labelled.names else (),
+            sought=[query.sought] if query.sought in known.labelled.names else (),
             among=rows,
             seed=len(known.labelled),
         )
 
-    def _replace(self, key: tuple[str, Asked], done: Future[Numbers]) -> None:
+    def _replace(self, key: tuple[str, CellQuery], done: Future[Numbers]) -> None:
         with self._lock:
             if key in self._ranked and not _is_broken(done):
                 self._ranked[key] = done
@@ -236,16 +236,16 @@ class Lineup:
         return found
 
 
-def _verdicts_of(asked: Asked, state: ReviewState) -> list[int]:
-    """Return the cells with a verdict of the kind, class and reader that were asked for."""
-    kind = "label" if asked.status == "labelled" else asked.status
+def _verdicts_of(query: CellQuery, state: ReviewState) -> list[int]:
+    """Return the cells with a verdict of the kind, class and reader that were requested."""
+    kind = "label" if query.status == "labelled" else query.status
     return [
         cell
         for cell, verdicts in state.verdicts.items()
         if any(
             verdict.kind == kind
-            and asked.reader in (None, verdict.reader)
-            and asked.label in (None, verdict.label)
+            and query.reader in (None, verdict.reader)
+            and query.label in (None, verdict.label)
             for verdict in verdicts.values()
         )
     ]

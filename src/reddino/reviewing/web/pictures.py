@@ -168,7 +168,7 @@ class CellPictures:
         found = self._images.get(number)
         if found is not None:
             return found
-        # One at a time: a page of cells asks for many pictures of few images at once.
+        # One at a time: a page of cells requests many pictures of few images at once.
         with self._decoding:
             found = self._images.get(number)
             if found is not None:

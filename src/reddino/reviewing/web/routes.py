@@ -1,4 +1,4 @@
-"""The server's addresses: files of the page, pictures, and what the page asks and says as JSON."""
+"""The server's addresses: files of the page, pictures, and what the page requests and records, as JSON."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def listen(host: str, port: int, *, names: Iterable[str] = (), with_token: bool 
 
 
 def serve(session: ReviewSession, listening: Listening, ready: Callable[[], None] = lambda: None) -> None:
-    """Answer requests until the process is told to stop.
+    """Answer requests until the process receives a signal to stop.
 
     Args:
         session: the review.

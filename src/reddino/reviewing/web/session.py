@@ -25,7 +25,7 @@ from reddino.reviewing.web.asking import (
     CellsBody,
     ClassBody,
     TuneBody,
-    require_asked,
+    require_query,
     require_rows,
 )
 from reddino.reviewing.web.background import BackgroundProbe, Opinion
@@ -34,7 +34,7 @@ from reddino.reviewing.web.fine_tuning import FineTuning, tuned_shown
 from reddino.reviewing.web.lineup import Known, Lineup
 from reddino.reviewing.web.options import ReviewOptions
 from reddino.reviewing.web.pictures import CellPictures
-from reddino.reviewing.web.telling import class_shown, kappa_shown, model_shown, or_none, said_of
+from reddino.reviewing.web.telling import cell_shown, class_shown, kappa_shown, model_shown, or_none
 
 #: Values of a filter, lines of a table and disputed cells that the page is sent at most.
 MOST_LISTED = 500
@@ -142,13 +142,13 @@ class ReviewSession:
         return facet.by_value(self._seen(reader).labels(), MOST_LISTED)
 
     def cells(self, body: CellsBody) -> dict[str, Any]:
-        """Return the next cells that a reader asked for."""
-        require_asked(body, len(self))
+        """Return the next cells that a reader requested."""
+        require_query(body, len(self))
         without = np.array([row for row in body.without if 0 <= row < len(self)], dtype=np.int64)
         known = self._known(body.reader)
-        rows, left, in_order = self._lineup.next(body.asked, known, min(body.count, 200), without)
+        rows, left, in_order = self._lineup.next(body.query, known, min(body.count, 200), without)
         return {
-            "cells": self._describe(rows.tolist(), known, second=body.asked.status == "second"),
+            "cells": self._describe(rows.tolist(), known, second=body.query.status == "second"),
             "left": left,
             "in_order": in_order,
         }
@@ -180,7 +180,7 @@ class ReviewSession:
     def comparison(self, reader: str) -> dict[str, Any]:
         """Return how far the readers agree, and the cells that they differ on.
 
-        A blind reader sees neither: it would show them what the others said.
+        A blind reader sees neither: it would show them the verdicts of the others.
         """
         if self.options.blind:
             return {"blind": True, "agreement": [], "disputes": [], "left": 0}
@@ -196,7 +196,7 @@ class ReviewSession:
     # What a reader does
 
     def act(self, body: ActBody) -> dict[str, Any]:
-        """Record what a reader says of cells; what is returned is on the disk."""
+        """Record a reader's verdict on cells; what is returned is on the disk."""
         require_rows(body.rows, len(self))
         event = self._database.record(
             body.reader,
@@ -318,7 +318,8 @@ class ReviewSession:
     def _describe(self, rows: Sequence[int], known: Known, *, second: bool = False) -> list[dict[str, Any]]:
         suggestions = self._suggestions(rows, known.view)
         return [
-            {**self._place(row), **said_of(row, known, suggestions.get(row), second=second)} for row in rows
+            {**self._place(row), **cell_shown(row, known, suggestions.get(row), second=second)}
+            for row in rows
         ]
 
     def _place(self, row: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What the page is told, in the form that it takes: cells, classes, the classifier, agreement."""
+"""What the page shows, in the form that it takes: cells, classes, the classifier, agreement."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from reddino.reviewing.records import CellClass, Suggestion, Verdict
 from reddino.reviewing.web.background import BackgroundProbe
 from reddino.reviewing.web.lineup import Known
 
-#: Patterns that tell classes of one colour apart, as many as the style sheet draws.
+#: Patterns that separate classes of one colour, as many as the style sheet draws.
 PATTERNS = 4
 
 
-def said_of(row: int, known: Known, suggestion: Suggestion | None, *, second: bool = False) -> dict[str, Any]:
-    """Return what was said of a cell: by the reader, by others whom they may see, by the classifier.
+def cell_shown(
+    row: int, known: Known, suggestion: Suggestion | None, *, second: bool = False
+) -> dict[str, Any]:
+    """Return the verdicts on a cell: by the reader, by others whom they may see, by the classifier.
 
     Args:
         row: of the cell.

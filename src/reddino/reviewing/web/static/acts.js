@@ -3,8 +3,8 @@ import * as gallery from './gallery.js';
 import {$, classOf, complain, current, kindText, page, plural, say, targets} from './page.js';
 import {get, post, token} from './server.js';
 
-// In a second reading the page shows neither what others said nor what was learned from it.
-export const inSecond = () => page.asked.status === 'second';
+// In a second reading the page shows neither the verdicts of others nor what was learned from them.
+export const inSecond = () => page.query.status === 'second';
 
 const NOTHING = {
   open: 'No cell is left that fits these filters.',
@@ -50,7 +50,7 @@ function act(body, cells, text) {
 
 function advance() {
   gallery.selectNone();
-  if (page.asked.status !== 'open' && page.asked.status !== 'second') {
+  if (page.query.status !== 'open' && page.query.status !== 'second') {
     gallery.move(page.cursor + 1);
     return;
   }
@@ -135,10 +135,10 @@ export async function overview() {
   drawOverview();
 }
 
-// Load the next cells that were asked for; those put off come back when nothing else is left.
+// Load the next cells that were requested; those put off come back when nothing else is left.
 export async function nextCells({putOff = false} = {}) {
   if (putOff) for (const cell of page.cells) page.without.add(cell.row);
-  const ask = () => post('/api/cells', {reader: page.reader, asked: page.asked, count: perPage(), without: [...page.without]});
+  const ask = () => post('/api/cells', {reader: page.reader, query: page.query, count: perPage(), without: [...page.without]});
   let found = await ask();
   if (!found.cells.length && page.without.size) {
     page.without.clear();
@@ -149,13 +149,13 @@ export async function nextCells({putOff = false} = {}) {
   gallery.draw();
   gallery.drawHeadline();
   $('empty').hidden = found.cells.length > 0;
-  $('empty').textContent = NOTHING[page.asked.status] || 'No cell fits these filters.';
+  $('empty').textContent = NOTHING[page.query.status] || 'No cell fits these filters.';
   if (document.activeElement === document.body || document.activeElement?.closest('#gallery')) gallery.focusCells();
 }
 
 export function ask(changes) {
-  page.asked = {...page.asked, ...changes};
-  for (const [name, value] of Object.entries(page.asked)) if (value === null) delete page.asked[name];
+  page.query = {...page.query, ...changes};
+  for (const [name, value] of Object.entries(page.query)) if (value === null) delete page.query[name];
   page.without.clear();
   return inTurn(() => nextCells());
 }
@@ -188,13 +188,13 @@ function perPage() {
 export function like() {
   const cell = current();
   if (!cell) return;
-  if (page.asked.order !== 'like') page.back = {...page.asked};
+  if (page.query.order !== 'like') page.back = {...page.query};
   ask({order: 'like', like: cell.row});
 }
 
 export function backFromLike() {
   const before = page.back || {order: 'default', status: 'open'};
   page.back = null;
-  page.asked = {};
+  page.query = {};
   return ask(before);
 }

@@ -61,9 +61,9 @@ function pan(dx, dy) {
 }
 
 // A field that is larger than the stage fills it; a smaller one stands in its middle.
-function inside(at, length, room) {
-  if (length <= room) return (room - length) / 2;
-  return Math.min(0, Math.max(room - length, at));
+function inside(at, length, extent) {
+  if (length <= extent) return (extent - length) / 2;
+  return Math.min(0, Math.max(extent - length, at));
 }
 
 function paint() {

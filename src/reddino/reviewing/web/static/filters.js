@@ -60,8 +60,8 @@ const value = (id) => ($(id).value === ALL ? null : $(id).value);
 export function clear() {
   page.back = null;
   for (const id of ['filter-low', 'filter-high']) $(id).value = '';
-  const order = page.asked.order === 'like' ? 'default' : page.asked.order;
-  page.asked = {order, status: 'open'};
+  const order = page.query.order === 'like' ? 'default' : page.query.order;
+  page.query = {order, status: 'open'};
   ask({});
   draw();
 }
@@ -69,21 +69,21 @@ export function clear() {
 // What depends on classes, readers and the classifier.
 export function draw() {
   const {classes, readers, blind, suggests} = page.overview;
-  const asked = page.asked;
-  if (asked.order !== 'like') $('order').value = asked.order;
+  const query = page.query;
+  if (query.order !== 'like') $('order').value = query.order;
   const statuses = Object.entries(STATUS).filter(([name]) => !(blind && name === 'disputed'));
-  const chosen = asked.label ? `labelled\u0000${asked.label}` : asked.status;
+  const chosen = query.label ? `labelled\u0000${query.label}` : query.status;
   options($('filter-status'), [...statuses, ...classes.map((one) => [`labelled\u0000${one.name}`, `labelled ${one.name}`])], chosen);
-  options($('filter-predicted'), [[ALL, 'all'], ...classes.map((one) => [one.name, one.name])], asked.predicted ?? ALL);
-  options($('sought'), [[ALL, 'auto'], ...classes.map((one) => [one.name, one.name])], asked.sought ?? ALL);
-  $('sought').parentElement.hidden = !['default', 'rare'].includes(asked.order);
-  options($('filter-reader'), [[ALL, 'all'], ...readers.map((name) => [name, name])], asked.reader ?? ALL);
+  options($('filter-predicted'), [[ALL, 'all'], ...classes.map((one) => [one.name, one.name])], query.predicted ?? ALL);
+  options($('sought'), [[ALL, 'auto'], ...classes.map((one) => [one.name, one.name])], query.sought ?? ALL);
+  $('sought').parentElement.hidden = !['default', 'rare'].includes(query.order);
+  options($('filter-reader'), [[ALL, 'all'], ...readers.map((name) => [name, name])], query.reader ?? ALL);
   $('filter-reader').parentElement.hidden = readers.length < 2;
   for (const id of ['filter-predicted', 'filter-low', 'filter-high']) $(id).disabled = !suggests;
   for (const select of document.querySelectorAll('.bar select')) {
     select.classList.toggle('set', select.id !== 'order' && ![ALL, 'open'].includes(select.value));
   }
   for (const input of document.querySelectorAll('.bar input')) input.classList.toggle('set', input.value !== '');
-  for (const name of ['slide', 'source', 'patient']) if (page.fixed.facets[name]) $(`filter-${name}`).value = asked[name] ?? ALL;
+  for (const name of ['slide', 'source', 'patient']) if (page.fixed.facets[name]) $(`filter-${name}`).value = query[name] ?? ALL;
 }
 

@@ -198,10 +198,10 @@ export function drawCurrent() {
 export function drawHeadline() {
   const answered = page.cells.filter(isAnswered).length;
   const chance = page.inOrder ? '' : ' By chance for now.';
-  const open = page.asked.status === 'open' || page.asked.status === 'second';
+  const open = page.query.status === 'open' || page.query.status === 'second';
   const left = open ? `${answered} of ${plural(page.cells.length, 'cell')} done, ${(page.left - answered).toLocaleString('en')} left` : `${plural(page.left, 'cell')} found`;
-  const like = page.asked.order === 'like' ? `Most like cell ${page.asked.like}. Esc goes back.` : '';
-  const second = page.asked.status === 'second' ? ' What others said is hidden until you answer.' : '';
+  const like = page.query.order === 'like' ? `Most like cell ${page.query.like}. Esc goes back.` : '';
+  const second = page.query.status === 'second' ? ' The verdicts of others are hidden until you answer.' : '';
   $('batch-text').textContent = page.cells.length ? `${like || left + '.' + second}${chance}` : '';
   $('batch-text').title = page.inOrder ? '' : 'The order is still being worked out.';
 }

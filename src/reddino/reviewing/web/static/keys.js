@@ -21,7 +21,7 @@ const PLAIN = {
 
 function escape() {
   if (page.selected.size) gallery.selectNone();
-  else if (page.asked.order === 'like') acts.backFromLike();
+  else if (page.query.order === 'like') acts.backFromLike();
   else gallery.focusCells();
 }
 

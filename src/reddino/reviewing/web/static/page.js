@@ -1,11 +1,11 @@
-// What the page knows, and small things that several parts use.
+// What the page holds, and small things that several parts use.
 export const $ = (id) => document.getElementById(id);
 
 export const page = {
   reader: '', fixed: null, overview: null,
   modelShown: 0,
   cells: [], cursor: 0, anchor: 0, selected: new Set(), left: 0, inOrder: true,
-  asked: {order: 'default', status: 'open'}, without: new Set(), back: null, history: [],
+  query: {order: 'default', status: 'open'}, without: new Set(), back: null, history: [],
   shownAt: performance.now(), around: 1.5,
 };
 
@@ -31,7 +31,7 @@ export function element(name, properties = {}, ...children) {
 }
 
 export function say(text) {
-  $('says').textContent = text;
+  $('notice').textContent = text;
 }
 
 export function complain(error) {
