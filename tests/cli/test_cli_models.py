@@ -15,7 +15,7 @@ import reddino
 from reddino.cli import main
 from reddino.embedding.part_files import read_meta
 from reddino.embedding.runtimes import choice
-from reddino.embedding.runtimes.check import drawn_cells
+from reddino.embedding.runtimes.check import synthetic_cells
 from reddino.embedding.table import read_embeddings
 from reddino.networks.create_backbone import initialise
 from reddino.networks.folder import ModelCard, save_model_folder
@@ -35,7 +35,7 @@ def model(tmp_path: Path) -> Path:
 def pictures(tmp_path: Path) -> Path:
     folder = tmp_path / "pictures"
     folder.mkdir()
-    for number, picture in enumerate(drawn_cells(10, 50)):
+    for number, picture in enumerate(synthetic_cells(10, 50)):
         Image.fromarray(picture).save(folder / f"{number}.png")
     return folder
 

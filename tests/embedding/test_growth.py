@@ -235,7 +235,7 @@ def test_table__of_before_border_cells_were_told_grows_and_tells_none(
     _without_border(tmp_path / "t")
     with caplog.at_level(logging.WARNING):
         report = _embed(every, tmp_path / "t")
-    assert "begun before cells at the border were told" in caplog.text
+    assert "begun before border cells were marked" in caplog.text
     assert (report.rows, report.at_border) == (FIELDS * 7, 0)
     grown = read_embeddings(tmp_path / "t")
     assert "at_border" not in grown.table.column_names and not cells_at_border(grown.table).any()

@@ -19,7 +19,7 @@ from small_models import SIZE, small_encoder, small_folder, squares
 import reddino
 from reddino import EmbeddingTransformer
 from reddino.embedding import open_encoder
-from reddino.embedding.runtimes.check import drawn_cells
+from reddino.embedding.runtimes.check import synthetic_cells
 from reddino.foundations.errors import RedDinoError
 from reddino.networks.folder import CARD, WEIGHTS, save_model_folder
 
@@ -32,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_load__gives_an_encoder_of_images_of_any_kind(folder: Path, tmp_path: Path) -> None:
     encoder = reddino.load(folder, precision="fp32")
     Image.fromarray(squares(1)[0]).save(tmp_path / "cell.png")
-    mixed = [squares(1)[0], tmp_path / "cell.png", str(tmp_path / "cell.png"), drawn_cells(1, 70)[0]]
+    mixed = [squares(1)[0], tmp_path / "cell.png", str(tmp_path / "cell.png"), synthetic_cells(1, 70)[0]]
     vectors = encoder.embed(mixed)
     assert vectors.shape == (4, encoder.dim) and vectors.dtype == np.float32
     np.testing.assert_allclose(vectors[1], vectors[0], atol=1e-5)

@@ -209,7 +209,7 @@ def test_index__of_the_table_as_it_was_is_built_anew(
         part.unlink()
     vectors = write_stored(tmp_path / "t", seed=5)
     hits = reddino.search(tmp_path / "t", 7, top=5)
-    assert "is of the table as it was before, and is built anew" in caplog.text
+    assert "is of the table as it was before, and is built again" in caplog.text
     assert rows_of(hits) == brute(vectors, 7)[:5]
 
 

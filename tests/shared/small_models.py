@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from reddino.embedding.runtimes.check import drawn_cells
+from reddino.embedding.runtimes.check import synthetic_cells
 from reddino.foundations.runtime import Runtime
 from reddino.networks.encoder import Encoder
 from reddino.networks.folder import ModelCard, save_model_folder
@@ -38,4 +38,4 @@ def small_folder(folder: Path) -> Path:
 
 def squares(count: int, size: int = SIZE) -> np.ndarray:
     """Drawn cells (count, size, size, 3)."""
-    return drawn_cells(count, size, seed=5)
+    return synthetic_cells(count, size, seed=5)

@@ -32,20 +32,20 @@ def whole_cells(table: Embeddings) -> tuple[Embeddings, int]:
 
 
 def alike_at_border(tables: Mapping[str, Embeddings]) -> dict[str, Embeddings]:
-    """Return tables of the same cells of which all name the same ones as cut, if one of them tells.
+    """Return tables of the same cells of which all name the same ones as cut, if one has the column.
 
     Tables of before lack the column: without it, models would be scored on different cells.
 
     Args:
-        tables: by name; those with as many rows as the first that tells have the same rows.
+        tables: by name; those with as many rows as the first that has it have the same rows.
     """
-    told = next((table for table in tables.values() if AT_BORDER in table.table.column_names), None)
-    if told is None:
+    holder = next((table for table in tables.values() if AT_BORDER in table.table.column_names), None)
+    if holder is None:
         return dict(tables)
-    column = told.table.column(AT_BORDER)
+    column = holder.table.column(AT_BORDER)
     return {
         name: replace(table, table=table.table.append_column(AT_BORDER, column))
-        if AT_BORDER not in table.table.column_names and len(table) == len(told)
+        if AT_BORDER not in table.table.column_names and len(table) == len(holder)
         else table
         for name, table in tables.items()
     }

@@ -70,7 +70,7 @@ def require_comparable_meta(a: Mapping[str, Any], b: Mapping[str, Any]) -> None:
 
 
 def require_one_way(tables: Mapping[str, Mapping[str, Any]]) -> None:
-    """Refuse to join tables that were not embedded the same way: what differs within one is not told later.
+    """Refuse to join tables that were not embedded the same way: the joined table would not show it.
 
     Args:
         tables: metadata by the name of the table in errors.

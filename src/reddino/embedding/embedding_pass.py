@@ -13,7 +13,7 @@ import numpy as np
 
 from reddino.embedding.batches import Dealer, Forecast
 from reddino.embedding.choices import Per, StoredType
-from reddino.embedding.growth import Growth, note_pictures, plan_hash, tells_border
+from reddino.embedding.growth import Growth, holds_border, note_pictures, plan_hash
 from reddino.embedding.kinds import KIND_COLUMNS, KindReader, require_kind_views
 from reddino.embedding.open_part import PartEnd, relative_failures
 from reddino.embedding.output_writer import OutputWriter
@@ -135,7 +135,7 @@ def embed_manifest(
         name: of the model in tables; None takes the encoder's own name.
         growth: how the manifest came to the table (`find_growth`); None: in one pass.
         shares: which share of a collection the manifest is (`Share.record`); none: all of it.
-        kinds: tells red cells from what is none, in the columns `kind` and `kind_probability`; None: no such
+        kinds: separates red cells from others, in the columns `kind` and `kind_probability`; None: no such
             columns.
         driver: that has the views embedded; None: this process does it.
 
@@ -170,7 +170,7 @@ def embed_manifest(
         _embed_missing(work, driver or OneProcess(), writer, filler, progress)
         failed = _list_failures(writer, left_out, manifest)
         report = _report(writer, views.images_to_open(), failed, resumed)
-        if report.at_border and not tells_border(Path(out)):
+        if report.at_border and not holds_border(Path(out)):
             report = replace(report, at_border=0)
         if report.rows == 0:
             writer.discard()

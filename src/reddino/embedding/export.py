@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from reddino.embedding.choices import ExportFormat
 from reddino.embedding.model_card import model_card
-from reddino.embedding.runtimes.check import drawn_cells
+from reddino.embedding.runtimes.check import synthetic_cells
 from reddino.embedding.runtimes.extras import import_openvino, require
 from reddino.embedding.runtimes.onnx_engine import open_session
 from reddino.embedding.runtimes.onnx_graph import INPUT, OUTPUT, embedding_graph, write_onnx
@@ -132,7 +132,7 @@ def _write_graph(encoder: Encoder, draft: Path, form: Literal["onnx", "openvino"
     encoder.check_pooling(pooling)
     size = encoder.input_size
     # Three images, so that a batch that became a constant would show.
-    images = drawn_cells(3, size)
+    images = synthetic_cells(3, size)
     graph = embedding_graph(encoder.backbone, encoder.card, pooling)
     path = (draft if form == "onnx" else draft.parent) / "model.onnx"
     with stage(f"writing the {form} graph"):

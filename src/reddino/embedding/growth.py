@@ -104,7 +104,7 @@ def find_growth(manifest: Manifest, folder: Path) -> Growth:
         )
     new = tuple(name for name in names if name not in known)
     if new:
-        _mention_untold_border(folder, meta)
+        _mention_unmarked_border(folder, meta)
     earlier = tuple(meta.get("grown_from", ()))
     recorded = meta.get("diameters")
     if not new:
@@ -117,19 +117,19 @@ def find_growth(manifest: Manifest, folder: Path) -> Growth:
     return Growth(ordered, (*generations, new), (*earlier, this), len(new), recorded)
 
 
-def _mention_untold_border(folder: Path, meta: Mapping[str, Any]) -> None:
-    """Log where a table of cells does not tell which of them the border of their image cuts, and will not."""
-    if meta["view"]["kind"] == "cells" and meta.get("per", "view") == "view" and not tells_border(folder):
+def _mention_unmarked_border(folder: Path, meta: Mapping[str, Any]) -> None:
+    """Log where a table of cells lacks the column of which of them the border of their image cuts."""
+    if meta["view"]["kind"] == "cells" and meta.get("per", "view") == "view" and not holds_border(folder):
         log.warning(
-            "'%s' was begun before cells at the border were told: it has no column '%s', so that none of its "
+            "'%s' was begun before border cells were marked: it has no column '%s', so that none of its "
             "cells is left out for that; embed all pictures to a new folder to have it",
             folder,
             AT_BORDER,
         )
 
 
-def tells_border(folder: Path) -> bool:
-    """Return whether the first part of a table tells which cells the border of their image cuts."""
+def holds_border(folder: Path) -> bool:
+    """Return whether the first part of a table holds which cells the border of their image cuts."""
     with readable(next(iter(finished_parts(folder).values()))) as file:
         return AT_BORDER in file.schema_arrow.names
 

@@ -60,10 +60,10 @@ NAME = "cell-kinds"
 
 @dataclass(frozen=True)
 class CellKinds:
-    """What the head says of n views.
+    """The head's predictions for n views.
 
     Attributes:
-        names: (n,) one of `KINDS`, or `unknown` where the head is not sure enough to say.
+        names: (n,) one of `KINDS`, or `unknown` where the head is not sure enough.
         probabilities: (n,) of the kind that is named; of `unknown` that of the likeliest kind.
     """
 
@@ -93,7 +93,7 @@ class CellKinds:
 
 @dataclass(frozen=True)
 class KindHead:
-    """A linear layer on standardised vectors of one network, and from where on it says what it sees.
+    """A linear layer on standardised vectors of one network, and the thresholds of its predictions.
 
     Attributes:
         weights_hash: of the network whose vectors it takes.
@@ -102,7 +102,7 @@ class KindHead:
         bias: (5,).
         red: probability of a red cell from which a view is called one.
         other: probability of no red cell from which the likeliest other kind is named; between the two
-            the head says `unknown`.
+            the head returns `unknown`.
     """
 
     weights_hash: str
@@ -244,7 +244,7 @@ def shipped_kind_head() -> KindHead:
 
 
 class KindReader:
-    """Tells what views show, by the shipped head; opens `reddino-tiny` where vectors are another network's.
+    """Predicts kinds of views by the shipped head; opens `reddino-tiny` where vectors are another network's.
 
     Args:
         device: on which it runs.

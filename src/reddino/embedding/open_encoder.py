@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reddino.embedding.baselines import CELL_SIZE, COLOUR_HISTOGRAM, MORPHOLOGY, CellSize, ColourHistogram
-from reddino.embedding.runtimes.check import drawn_cells
+from reddino.embedding.runtimes.check import synthetic_cells
 from reddino.embedding.runtimes.choice import use_bf16_where_it_keeps, use_runtime
 from reddino.embedding.view_encoder import ViewEncoder
 from reddino.foundations.choices import Precision
@@ -47,7 +47,7 @@ def load(
         precision: `fp32`, `bf16`, or `auto`: bf16 where the hardware computes it and the vectors stay.
         compiled: torch.compile.
         pooling: which `auto` measures with.
-        sample: squares (n, s, s, 3) that `auto` measures on; None: drawn cells.
+        sample: squares (n, s, s, 3) that `auto` measures on; None: synthetic cells.
 
     Raises:
         RedDinoError: the weights cannot be had or do not fit, or an option is not known.
@@ -63,7 +63,7 @@ def load(
     if plain and not unsure:
         return encoder
     encoder.check_pooling(pooling)
-    squares = drawn_cells(32, encoder.input_size) if sample is None else sample
+    squares = synthetic_cells(32, encoder.input_size) if sample is None else sample
     if unsure:
         use_bf16_where_it_keeps(encoder, squares, pooling)
     else:

@@ -26,7 +26,7 @@ class PassWork:
         dealer: of the images.
         encoder: that embeds their views.
         pooling: which output is the embedding.
-        kinds: tells red cells from what is none, or None.
+        kinds: separates red cells from everything else, or None.
         diameters: with which the dealer's views are placed.
         row_bytes: of the output for a view.
     """

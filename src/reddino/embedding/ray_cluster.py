@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 #: Without an address, a cluster of this name is started.
 LOCAL = "local"
-#: Cores of a worker, where nobody said how many workers there are.
+#: Cores of a worker, where the number of workers was not given.
 GROUP = 4
 #: Seconds within which a cluster's port must answer.
 _HEARD_WITHIN = 20.0
@@ -86,7 +86,7 @@ def ray_cluster(ray: Any, address: str, workers: int, sent_bytes: int) -> Iterat
     Raises:
         RedDinoError: there is no cluster at that address.
     """
-    if ray.is_initialized():  # by the program that called; it goes on with its own
+    if ray.is_initialized():  # by the program that called; it keeps its own
         yield
         return
     _require_heard(address)

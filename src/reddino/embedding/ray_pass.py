@@ -29,7 +29,7 @@ from reddino.foundations.stages import stage
 
 log = logging.getLogger(__name__)
 
-#: Runs that each worker has at a time: one in work, one to go on with.
+#: Runs that each worker has at a time: one in work, one to continue with.
 DEPTH = 2
 #: Runs of each worker that are dealt or wait for their turn, before no new one is dealt.
 AHEAD = 4
@@ -197,7 +197,7 @@ class _Crew:
         yield from self._book.take(result)
 
     def _hire(self) -> _Hired:
-        """Start a worker; it comes to work as soon as the cluster has room for it."""
+        """Start a worker; it begins as soon as the cluster has free cores for it."""
         worker = _Hired(self._actor.remote(self._plan, self._shares.cpus))
         worker.work[worker.actor.ready.remote()] = None
         return worker
@@ -232,7 +232,7 @@ class _Crew:
             self._heard = now
         elif now - self._heard > _PATIENCE and not any(worker.node for worker in self._crew):
             log.warning(
-                "no worker has room on the cluster: each needs %s%s",
+                "no worker fits on the cluster: each needs %s%s",
                 counted(self._shares.cpus, "core"),
                 " and a GPU" if self._shares.gpus else "",
             )

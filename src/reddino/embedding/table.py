@@ -50,13 +50,11 @@ def read_embeddings(path: str | Path, *, partial: bool = False) -> Embeddings:
 
 
 def alike_columns(parts: Sequence[pa.Table]) -> list[pa.Table]:
-    """Return the columns of parts: which cells a border cuts is told of all of them, or of none.
+    """Return the columns of parts: all of them hold which cells a border cuts, or none does.
 
     Parts of before lack that column, and a table may have been continued since.
     """
-    told = [AT_BORDER in part.column_names for part in parts]
-    if all(told) or not any(told):
+    held = [AT_BORDER in part.column_names for part in parts]
+    if all(held) or not any(held):
         return list(parts)
-    return [
-        part.drop_columns([AT_BORDER]) if tells else part for part, tells in zip(parts, told, strict=True)
-    ]
+    return [part.drop_columns([AT_BORDER]) if has else part for part, has in zip(parts, held, strict=True)]

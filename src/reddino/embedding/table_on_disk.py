@@ -1,4 +1,4 @@
-"""An embedding table that stays on disk: columns and vectors are read as they are asked for."""
+"""An embedding table that stays on disk: columns and vectors are read on demand."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ class Block:
     Attributes:
         start: number of its first row in the table.
         part: number of the part, from 0.
-        columns: (n rows) those that were asked for.
-        vectors: (n, d) as they are stored; (n, 0) where they were not asked for.
+        columns: (n rows) those that were requested.
+        vectors: (n, d) as they are stored; (n, 0) where they were not requested.
     """
 
     start: int
@@ -98,9 +98,9 @@ class TableOnDisk:
             with readable(path) as file:
                 schema = file.schema_arrow.remove_metadata()
             found.append(schema.remove(schema.get_field_index(VECTOR_COLUMN)))
-        told = [AT_BORDER in schema.names for schema in found]
-        # Which cells a border cuts is told of all parts, or of none.
-        if any(told) and not all(told):
+        held = [AT_BORDER in schema.names for schema in found]
+        # All parts hold which cells a border cuts, or none does.
+        if any(held) and not all(held):
             found = [
                 one.remove(one.get_field_index(AT_BORDER)) if AT_BORDER in one.names else one for one in found
             ]

@@ -171,7 +171,7 @@ class RowColumns:
         found = cells and not manifest.is_cell().any()
         taken = {"embedding", *PLACE_COLUMNS, *self._extra, *([AT_BORDER] if found else [])}
         require_free(names, taken, "an embedding table")
-        # What the manifest says of its cells is in the squares; of patches and fields it says nothing.
+        # What the manifest holds of its cells is in the squares; of patches and fields it holds nothing.
         if AT_BORDER in names and (cells or manifest.is_cell().any()):
             manifest = Manifest(manifest.table.drop_columns([AT_BORDER]), manifest.root)
         # One chunk a column, so that taking rows does not search through hundreds of them.

@@ -96,8 +96,8 @@ def find_nearest(table: TableOnDisk, queries: Queries, wanted: SearchOptions, *,
 
 def _candidates(table: TableOnDisk, queries: Queries, wanted: SearchOptions) -> Candidates:
     allowed, cut = find_allowed(table, wanted.conditions), 0
-    asked = wanted.keep_border or any(one.column == AT_BORDER for one in wanted.conditions)
-    whole = None if asked else find_whole(table)
+    with_border = wanted.keep_border or any(one.column == AT_BORDER for one in wanted.conditions)
+    whole = None if with_border else find_whole(table)
     if whole is not None:
         met = np.ones(len(table), np.bool_) if allowed is None else allowed
         cut = int((met & ~whole).sum())
@@ -117,7 +117,7 @@ def _own_groups(
     """Return the number (q,) of each query's field, slide or patient among those of the table.
 
     Raises:
-        RedDinoError: of a picture, nobody knows its slide or patient.
+        RedDinoError: the slide or patient of a picture is not known.
     """
     names = [name for name in COLUMNS[same] if name in table.schema.names]
     if names[-1] not in queries.columns:

@@ -1,4 +1,4 @@
-"""An index of a table's vectors (IVF-PQ of faiss) that is built once, lies on disk, and knows its recall."""
+"""An index of a table's vectors (IVF-PQ of faiss) that is built once, lies on disk, and holds its recall."""
 
 from __future__ import annotations
 
@@ -112,14 +112,14 @@ def open_index(table: TableOnDisk, folder: Path, *, seed: int = 0) -> Index:
     faiss = faiss_for(len(table))
     notes = read_notes(folder)
     if notes is not None and not is_of(notes, table):
-        log.warning("the index '%s' is of the table as it was before, and is built anew", folder)
+        log.warning("the index '%s' is of the table as it was before, and is built again", folder)
         notes = None
     if notes is None:
         with only_writer(table.folder):
             build_index(table, folder, seed=seed)
         notes = read_notes(folder)
     if notes is None:
-        raise RedDinoError(f"'{folder}' is no index of this version: delete it, and it is built anew")
+        raise RedDinoError(f"'{folder}' is no index of this version: delete it, and it is built again")
     return _opened(faiss, folder, notes)
 
 
@@ -198,7 +198,7 @@ def _sync(folder: Path) -> None:
 
 def _opened(faiss: Any, folder: Path, notes: IndexNotes) -> Index:
     if not (folder / LISTS_FILE).is_file():
-        raise RedDinoError(f"'{folder}' is damaged: delete it, and the same command builds it anew")
+        raise RedDinoError(f"'{folder}' is damaged: delete it, and the same command builds it again")
     return Index(notes, _mapped(faiss, folder), open_vectors(folder, notes))
 
 
@@ -208,7 +208,7 @@ def _mapped(faiss: Any, folder: Path) -> Any:
         return faiss.read_index(str(folder / LISTS_FILE), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
     except RuntimeError as error:
         raise RedDinoError(
-            f"'{folder}' cannot be read as an index: delete it, and the same command builds it anew"
+            f"'{folder}' cannot be read as an index: delete it, and the same command builds it again"
         ) from error
 
 

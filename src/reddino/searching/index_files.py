@@ -139,5 +139,5 @@ def open_vectors(folder: Path, notes: IndexNotes) -> StoredVectors:
     path = folder / VECTORS_FILE
     size = np.dtype(notes.dtype).itemsize
     if not path.is_file() or path.stat().st_size != notes.rows * notes.dim * size:
-        raise RedDinoError(f"'{path}' is damaged: delete '{folder}', and the same command builds it anew")
+        raise RedDinoError(f"'{path}' is damaged: delete '{folder}', and the same command builds it again")
     return StoredVectors(path, notes.rows, notes.dim, notes.dtype)

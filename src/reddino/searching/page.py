@@ -101,8 +101,8 @@ def cut_pictures(searched: TableOnDisk, queries: Queries, hits: Hits, images: st
 
 def write_page(shown: Shown, hits: Hits, path: Path, *, title: str, about: Mapping[str, Any]) -> None:
     """Write queries and hits as one HTML file that needs nothing else."""
-    asked = len(set(hits.queries))
-    whose = "1 query" if asked == 1 else f"{asked:,} queries"
+    queries = len(set(hits.queries))
+    whose = "1 query" if queries == 1 else f"{queries:,} queries"
     document = Document(f"Cells like these: {title}", f"{counted(len(hits), 'hit')} of {whose}")
     for query, name in enumerate(shown.names):
         block = shown.rows[query]

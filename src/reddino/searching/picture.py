@@ -147,7 +147,7 @@ def _chosen(
     """Return the row of what the query is.
 
     Raises:
-        RedDinoError: there are several, and no place says which; or none is there.
+        RedDinoError: there are several, and no place selects one; or none is there.
     """
     if view.kind == "patches" and place is not None:
         x, y, side = (read.numbers(name) for name in ("view_x", "view_y", "view_side"))
@@ -170,7 +170,7 @@ def _centre(read: Embeddings, row: int) -> Place:
 
 
 def _query(table: TableOnDisk, picture: Path, vector: Any, centre: Place | None, side: float) -> Queries:
-    """Return the query of a vector (1, d); what the table says of the same picture is known of it."""
+    """Return the query of a vector (1, d); what the table holds of the same picture is known of it."""
     name = str(picture) if centre is None else f"{picture}@{centre[0]:g},{centre[1]:g}"
     now = read_content(picture)
     digests = picture_digests(table.folder) if now is not None else {}

@@ -1,4 +1,4 @@
-"""What a search is for: a row of the table, all rows of another, or a picture that is embedded anew."""
+"""What a search is for: a row of the table, all rows of another, or a picture that is embedded for it."""
 
 from __future__ import annotations
 

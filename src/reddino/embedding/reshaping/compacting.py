@@ -26,7 +26,7 @@ CARRIED = (PICTURES_FILE, COPIES_FILE, SEEN_FILE, "domain.json")
 def compact(table: TableOnDisk, out: Path, *, part_rows: int) -> Reshaped:
     """Write the rows of a table in parts of about `part_rows` rows; memory holds a row group.
 
-    Nothing else of the table changes: it grows as before, and a review of it goes on with its rows.
+    Nothing else of the table changes: it grows as before, and a review of it continues with its rows.
     """
     origin = provenance(data=str(table.meta["data"]), model=str(table.meta["weights_hash"]))
     made = {"command": origin["command"], "version": origin["version"], "input": table.fingerprint()}

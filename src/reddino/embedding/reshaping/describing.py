@@ -1,4 +1,4 @@
-"""What a table that is made of tables says of itself, in its metadata and in the files next to its parts."""
+"""What is recorded of a table that is made of tables, in its metadata and in the files next to its parts."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def joined_sets(sets: Sequence[Sequence[str]]) -> list[list[str]]:
 
 
 def joined_seen(several: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return by source whether the model saw it: seen if one table says so, unseen if all that name it do."""
+    """Return by source whether the model saw it: seen if so in one table, unseen if in all that name it."""
     found: dict[str, dict[str, Any]] = {}
     rank = {"unseen": 0, "unknown": 1, "seen": 2}
     for one in several:

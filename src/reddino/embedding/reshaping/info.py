@@ -13,7 +13,7 @@ from reddino.embedding.table_on_disk import TableOnDisk, open_table
 from reddino.embedding.table_shares import shares_sentence
 from reddino.foundations.stores.anywhere import byte_size
 
-#: Columns whose values are counted; all but the source's are told apart by source.
+#: Columns whose values are counted; all but the source's are listed by source.
 COUNTED = ("source", "slide", "patient", "label")
 
 

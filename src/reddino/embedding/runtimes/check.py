@@ -66,7 +66,7 @@ def sample_views(
         count: views, at most.
     """
     if spec.kind == "cells" and not manifest.is_cell().any():
-        return drawn_cells(count, spec.output)  # they are yet to be found
+        return synthetic_cells(count, spec.output)  # they are yet to be found
     if spec.kind == "cells":
         manifest = manifest.select(manifest.is_cell())
     views, failures = (
@@ -79,14 +79,14 @@ def sample_views(
     found = [pixels for _, pixels in views.cut_all(squares, failures)]
     sample = np.concatenate(found) if found else np.empty((0, spec.output, spec.output, 3), np.uint8)
     if len(sample) < 8:
-        return drawn_cells(count, spec.output)
+        return synthetic_cells(count, spec.output)
     return sample
 
 
 def planned_views(manifest: Manifest, spec: ViewSpec, diameters: Diameters | None) -> int:
     """Return about how many views a pass will have.
 
-    Patches are counted in a few images spread over the manifest; cells that are yet to be found are guessed
+    Patches are counted in a few images spread over the manifest; cells that are yet to be found are estimated
     at: a field shows about a hundred.
     """
     images = len(manifest.images()[0])
@@ -109,7 +109,7 @@ def _spread(manifest: Manifest) -> Manifest:
     return manifest.select(np.isin(codes, chosen))
 
 
-def drawn_cells(count: int, size: int, seed: int = 0) -> NDArray[np.uint8]:
+def synthetic_cells(count: int, size: int, seed: int = 0) -> NDArray[np.uint8]:
     """Draw discs of many sizes and colours on pale ground, (count, size, size, 3)."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:size, 0:size] / size

@@ -123,7 +123,7 @@ def use_runtime(
         choice = Choice(again.make(), str(again), "as this table began")
     elif len(candidates) == 1:
         only = candidates[0]
-        choice = Choice(only.make(), str(only), "as asked for, or nothing else is installed")
+        choice = Choice(only.make(), str(only), "as requested, or nothing else is installed")
     else:
         choice = _race(encoder, candidates, sample, pooling, views)
     if again is None and choice.engine.precision != "fp32":
@@ -211,7 +211,7 @@ def _race(
     runners.sort(key=lambda runner: runner.seconds)
     winner = runners[0]
     kept = (
-        "in the precision asked for"
+        "in the requested precision"
         if _all_lossy(candidates)
         else f"that keep a centred cosine of {FAITHFUL} to float32 torch"
     )
