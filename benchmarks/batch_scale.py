@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 import reddino
-from reddino.evaluation.batch_effect.verdict import mixing, telling
+from reddino.evaluation.batch_effect.verdict import mixing, probe_margin
 
 RED = {"RBC", "normal", "red blood cell", "uninfected", "auto_round"}
 
@@ -96,7 +96,7 @@ def main() -> None:
             found = {one.name: one for one in report.measures}
             lisi = found["iLISI"]
             print(
-                f"| {case:62s} | {telling(report):.2f} | {mixing(report):.2f} "
+                f"| {case:62s} | {probe_margin(report):.2f} | {mixing(report):.2f} "
                 f"| {found['source told'].value:.3f} | {lisi.value:.3f} | {lisi.without:.3f} "
                 f"| {found['variance by source'].value:.3f} |",
                 flush=True,

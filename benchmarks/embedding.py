@@ -27,7 +27,7 @@ from PIL import Image
 
 import reddino
 from reddino.embedding.embedding_pass import embed_manifest
-from reddino.embedding.runtimes.check import agreement, drawn_cells, sample_views
+from reddino.embedding.runtimes.check import agreement, sample_views, synthetic_cells
 from reddino.embedding.runtimes.choice import use_runtime
 from reddino.embedding.table import read_embeddings
 from reddino.foundations.runtime import choose_runtime
@@ -42,7 +42,7 @@ Vectors = NDArray[np.float32]
 def draw_files(folder: Path, count: int, size: int) -> list[Path]:
     """JPEG files of drawn cells; more than 200 repeat, under names of their own."""
     folder.mkdir(parents=True)
-    pictures = drawn_cells(min(count, 200), size)
+    pictures = synthetic_cells(min(count, 200), size)
     paths = []
     for number in range(count):
         paths.append(folder / f"{number:06d}.jpg")

@@ -134,7 +134,7 @@ def test_finding__leaves_border_cells_other_kinds_and_abstentions_out_of_the_cou
             },
             r"no held-out cell of pale \(0 of 3\), target \(0 of 2\): no fraction of such",
         ),
-        ({"cells": 900, "balanced_accuracy": 0.95, "evidence": False}, "is not known: its training cells"),
+        ({"cells": 900, "balanced_accuracy": 0.95, "evidence": False}, "is unknown: its training cells"),
     ],
 )
 def test_finding__says_how_the_classifier_did_on_cells_held_out(

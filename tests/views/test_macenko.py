@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from dyed_pictures import DYES, dyed
 
-from reddino.views.macenko import Stains, absorbance, mix_anew, separate
+from reddino.views.macenko import Stains, absorbance, remix, separate
 
 LIGHT = np.full(3, 240.0)
 WANTED = Stains(np.array([[0.5626, 0.2159], [0.7201, 0.8012], [0.4062, 0.5581]]), np.array([1.9705, 1.0308]))
@@ -22,7 +22,7 @@ def test_macenko__is_that_of_torchstain(light: tuple[int, int, int]) -> None:
     counted = absorbance(image.reshape(-1, 3), LIGHT)
     own = separate(counted[~(counted < 0.15).any(axis=1)], counted)
     assert own is not None
-    found = mix_anew(image, own, WANTED, LIGHT, LIGHT).astype(int)
+    found = remix(image, own, WANTED, LIGHT, LIGHT).astype(int)
     # The library adds one to intensities without taking it away again, and cuts off what is past the point.
     assert np.abs(found - (wanted.astype(int) - 1))[wanted < 254].max() <= 1
 
@@ -59,10 +59,10 @@ def test_separate__is_the_same_whichever_way_the_axes_point() -> None:
 def test_mix_anew__in_its_own_stains_changes_nothing() -> None:
     image, light = dyed(noise=0.0), np.array([201.0, 211.0, 191.0])
     own = Stains(DYES, np.ones(2))
-    assert np.abs(mix_anew(image, own, own, light, light).astype(int) - image).max() <= 2
+    assert np.abs(remix(image, own, own, light, light).astype(int) - image).max() <= 2
 
 
 def test_mix_anew__gives_glass_the_light_of_the_reference() -> None:
     glass = np.full((4, 4, 3), (200, 210, 190), np.uint8)
-    found = mix_anew(glass, Stains(DYES, np.ones(2)), WANTED, np.array([201.0, 211.0, 191.0]), LIGHT)
+    found = remix(glass, Stains(DYES, np.ones(2)), WANTED, np.array([201.0, 211.0, 191.0]), LIGHT)
     assert (found == 239).all()

@@ -27,7 +27,7 @@ class Doubt:
     Attributes:
         kind: `slides`, `sources`, `whole pictures`, `unknown groups` or `few slides`.
         sentence: for the reader of the score.
-        fatal: whether the score is no evidence that the classes can be told at all.
+        fatal: whether the score is no evidence that the classes can be separated at all.
     """
 
     kind: str
@@ -57,7 +57,7 @@ def separation_doubts(
 
 
 def is_evidence(doubts: Sequence[Doubt]) -> bool:
-    """Return whether a score says something of its classes."""
+    """Return whether a score is evidence on its classes."""
     return not any(doubt.fatal for doubt in doubts)
 
 
@@ -152,7 +152,7 @@ def _sources(emb: Embeddings, labels: Sequence[str]) -> list[Doubt]:
     return [
         Doubt(
             "sources",
-            f"Classes that one source alone has: {shown}{more}. They may be told by the stain or camera of "
+            f"Classes that one source alone has: {shown}{more}. They may be found by the stain or camera of "
             "that source, and nothing is known of them in another.",
         )
     ]
@@ -166,7 +166,7 @@ def _whole_pictures(emb: Embeddings) -> list[Doubt]:
         Doubt(
             "whole pictures",
             f"A view is a whole picture ({side:.0f} px wide in the median): background, stain, light and "
-            "burnt-in marks are in it as well as cells, and may be what is told. Mark cells, or find them "
+            "burnt-in marks are in it as well as cells, and may be what is learned. Mark cells, or find them "
             "with `reddino cells`.",
         )
     ]

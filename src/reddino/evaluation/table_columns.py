@@ -63,7 +63,7 @@ def question_columns(table: TableOnDisk, question: Question) -> TableColumns:
 
 
 def read_columns(table: TableOnDisk, needed: Sequence[str], others: Sequence[str] = ()) -> TableColumns:
-    """Read what says which rows belong together, and further columns, a row group at a time.
+    """Read the columns by which rows belong together, and further columns, a row group at a time.
 
     Args:
         table: on disk.

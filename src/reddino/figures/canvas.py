@@ -29,7 +29,7 @@ _TIMELESS: dict[str, dict[str, None]] = {
     "svg": {"Date": None},
     "pdf": {"CreationDate": None},
 }
-#: Texts are what they are: no TeX, no formula between two dollar signs.
+#: Texts are what they are: no TeX, no formula between two dollars.
 _PLAIN: dict[str, Any] = {"text.usetex": False, "text.parse_math": False}
 #: Letters of a line, at most; names are cut before, so this is for what nobody thought of.
 _LONGEST_LINE = 200

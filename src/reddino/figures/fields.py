@@ -55,7 +55,7 @@ class FieldTokens:
     inside: npt.NDArray[np.bool_] = field(default_factory=lambda: np.ones((0, 0), np.bool_))
 
     def __post_init__(self) -> None:
-        """Take every patch for the field's where nothing is said."""
+        """Take every patch for the field's where none is given."""
         if self.inside.shape != self.tokens.shape[:2]:
             object.__setattr__(self, "inside", np.ones(self.tokens.shape[:2], np.bool_))
 

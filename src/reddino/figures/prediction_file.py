@@ -56,7 +56,7 @@ class PredictionFile:
         table: one row per cell.
         classes: in the order of the columns `p_<class>`, else by name.
         domain: (source, slide or picture) -> verdict and sentence; "" for a whole source.
-        note: what could not be compared with the classifier's cells; "" where nothing is said.
+        note: what could not be compared with the classifier's cells; "" where all were.
         found: whether the cells were found by segmentation; those that a user listed all count, of any kind.
         keep_border: whether cells that the border of their image cuts count too.
         held_out: what the classifier's own held-out cells came to: `cells`, `balanced_accuracy`, `evidence`,
@@ -215,7 +215,7 @@ def with_predictions(
 
 
 def _require_same_pictures(table: Embeddings, file: PredictionFile, pictures: Mapping[str, str]) -> list[str]:
-    """Refuse predictions of other pictures of the same names; return a note where that cannot be told.
+    """Refuse predictions of other pictures of the same names; return a note where that cannot be checked.
 
     Raises:
         RedDinoError: names the first such picture.
@@ -238,7 +238,7 @@ def _require_same_pictures(table: Embeddings, file: PredictionFile, pictures: Ma
 
 
 def _without(table: pa.Table, taken: Sequence[str]) -> pa.Table:
-    """Return a table without what predictions have anew; the user's own columns of these names get others."""
+    """Return a table without what predictions replace; the user's own columns of these names get others."""
     if KIND in taken and holds_kinds(table):
         table = without_kinds(table)
     if AT_BORDER in taken and AT_BORDER in table.column_names:

@@ -40,7 +40,7 @@ PANELS: tuple[Panel, ...] = (
         },
     ),
 )
-# What a report shows beside them.
+# What a report shows next to them.
 HEALTH: tuple[Panel, ...] = (
     ("effective rank of the class tokens", {"rank": "rank"}),
     ("fraction of prototypes in use", {"prototypes_used": "prototypes"}),

@@ -162,7 +162,7 @@ def _mixed(source: str, diameters: Sequence[float]) -> str:
     return (
         f"source '{source}' has no one scale: red cells measure {min(diameters):.0f} to "
         f"{max(diameters):.0f} pixels in {len(diameters)} of its pictures, more than {MIXED:g} times their "
-        "median or less; cut each picture at its own scale (scale picture, for a classifier: fit it anew), "
+        "median or less; cut each picture at its own scale (scale picture, for a classifier: fit it again), "
         "give cell_diameter for each picture, or a source for each magnification"
     )
 

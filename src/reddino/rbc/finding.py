@@ -96,15 +96,15 @@ def segment_cells(image: Image, diameter: float | None = None, *, bears_bar: boo
 
 def _find(image: Image, model: StainModel) -> tuple[Cells, Foreground | None]:
     """Find the cells of an image of unknown scale."""
-    guess = _first_scale(image, model)
-    if guess is None:
+    diameter = _first_scale(image, model)
+    if diameter is None:
         return no_cells(), None
-    cells, foreground = _segment(image, model, guess)
+    cells, foreground = _segment(image, model, diameter)
     for _ in range(RETRIES):
-        if len(cells) == 0 or 0.85 < cells.typical_diameter / guess < 1.18:
+        if len(cells) == 0 or 0.85 < cells.typical_diameter / diameter < 1.18:
             break
-        guess = cells.typical_diameter
-        cells, foreground = _segment(image, model, guess)
+        diameter = cells.typical_diameter
+        cells, foreground = _segment(image, model, diameter)
     return cells, foreground
 
 
@@ -127,13 +127,13 @@ def _no_votes(foreground: Foreground, margin: int) -> Mask:
     return np.asarray(cv2.dilate((foreground.nuclei | ~foreground.field).astype(np.uint8), kernel) > 0)
 
 
-def _segment(image: Image, model: StainModel, guess: float) -> tuple[Cells, Foreground]:
+def _segment(image: Image, model: StainModel, expected: float) -> tuple[Cells, Foreground]:
     """Segment the cells once at a given scale."""
-    scale = min(WORK_DIAMETER / guess, 1.5)
+    scale = min(WORK_DIAMETER / expected, 1.5)
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=interpolation)
     foreground = find_foreground(small, model)
-    diameter = guess * scale
+    diameter = expected * scale
     edges = find_edges(_voting_plane(foreground), 0.05 * diameter, _no_votes(foreground, 1))
     votes = radial_votes(edges, diameter * RADII)
     mask = filled_cells(foreground, votes, diameter)

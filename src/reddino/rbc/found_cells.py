@@ -123,7 +123,7 @@ def _same(column: Any, first: NDArray[np.int64]) -> bool:
 
 
 def given_at_border(table: pa.Table) -> NDArray[np.bool_]:
-    """Return the rows (n,) of which a table itself says that the border of their image cuts the cell.
+    """Return the rows (n,) of which a table itself holds that the border of their image cuts the cell.
 
     Raises:
         RedDinoError: a value is neither yes nor no.

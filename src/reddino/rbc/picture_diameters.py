@@ -54,7 +54,7 @@ class PictureDiameter:
 
 
 class PictureDiameters:
-    """Measures the red-cell diameter of the pictures of a manifest, each when it is asked for.
+    """Measures the red-cell diameter of the pictures of a manifest, each when it is requested.
 
     The first of these that a picture has: the median of the manifest's own `cell_diameter`; what segmentation
     finds, on three whole cells or more; the median side of the boxes of red cells, of three or more that lie
@@ -81,7 +81,7 @@ class PictureDiameters:
         self._known: dict[int, PictureDiameter] = {}
         self._lent: dict[tuple[str, tuple[int, int]], float] = {}
         self._lending = threading.Lock()
-        self._said: set[str] = set()
+        self._logged: set[str] = set()
 
     def of(self, number: int, pixels: Pixels) -> PictureDiameter:
         """Return the diameter of picture `number`, whose pixels are (H, W, 3) uint8 RGB."""
@@ -102,7 +102,7 @@ class PictureDiameters:
         return (find_cells(pixels, found.diameter) if found.origin == "borrowed" else cells), found
 
     def known(self, numbers: Iterable[int]) -> dict[int, PictureDiameter]:
-        """Return what was found of those of these pictures that were asked for, by number."""
+        """Return what was found of those of these pictures that were requested, by number."""
         return {number: self._known[number] for number in numbers if number in self._known}
 
     def learn(self, found: Mapping[int, PictureDiameter]) -> None:
@@ -117,22 +117,22 @@ class PictureDiameters:
         """Log which pictures borrowed their diameter, and which sources are of several magnifications."""
         lent = self.borrowed()
         if lent:
-            self._say(
+            self._log_once(
                 f"{counted(len(lent), 'picture')} with too few red cells to measure took the median diameter "
                 f"of others of the same source and size, the first is {lent[0]}"
             )
         mixed = [spread for source in sorted(set(self._source)) for spread in self._spread(source)]
         if mixed:
-            self._say(
+            self._log_once(
                 f"each picture is cut at its own scale: red cells measure {'; '.join(mixed)} (diameters "
                 f"differ more than {MIXED:g} times within {counted(len(mixed), 'source')})"
             )
 
-    def _say(self, sentence: str) -> None:
+    def _log_once(self, sentence: str) -> None:
         """Log a sentence once."""
-        if sentence not in self._said:
+        if sentence not in self._logged:
             _log.info("%s", sentence)
-        self._said.add(sentence)
+        self._logged.add(sentence)
 
     def _own(self, number: int, pixels: Pixels) -> PictureDiameter:
         """Return what the picture shows by itself."""

@@ -83,7 +83,7 @@ def _thin(part: Image, way: int, thick: int) -> npt.NDArray[np.uint8]:
 def _with_letters(part: Image, thin: npt.NDArray[np.uint8], bar: Box, colour: npt.NDArray[np.float64]) -> Box:
     """Return the box of a bar and of what is thin and has its colour above and below it.
 
-    What is coloured as no cell is sought beside it too: cells below a line break it.
+    What is coloured as no cell is sought next to it too: cells below a line break it.
     """
     x, y, w, h = bar
     reach, aside = round(REACH * part.shape[0] / LOWEST), w if np.ptp(colour) >= COLOURED else 0

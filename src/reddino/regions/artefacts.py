@@ -97,7 +97,7 @@ def rims_and_folds(density: Plane, cell: npt.NDArray[np.floating]) -> Mask:
 def grains(nuclei: Mask, stained: Mask, diameter: float) -> tuple[npt.NDArray[np.float64], Mask]:
     """Return dark grains between the cells that are too small for platelets.
 
-    Grains on cells are not told from parasites, granules and the fringes of a lens.
+    Grains on cells cannot be separated from parasites, granules and the fringes of a lens.
 
     Args:
         nuclei: dark stain (H, W).

@@ -50,7 +50,7 @@ _BEYOND = 0.75
 
 @dataclass(frozen=True)
 class Survey:
-    """A survey of pictures and regions; parts are read when they are asked for.
+    """A survey of pictures and regions; parts are read on demand.
 
     Attributes:
         manifest: of the pictures.

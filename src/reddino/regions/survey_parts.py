@@ -46,7 +46,7 @@ def empty_part(failure: str) -> SurveyPart:
 
 
 def write_part(path: Path, key: str, part: SurveyPart) -> None:
-    """Write a part; `key` tells what it was made of."""
+    """Write a part; `key` identifies what it was made of."""
     with atomic_path(path) as partial, partial.open("wb") as file:
         np.savez_compressed(
             file,

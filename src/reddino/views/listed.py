@@ -34,7 +34,7 @@ class ListedCells:
         self._centres = manifest.centres()[self.rows]
         boxes = np.stack([manifest.numbers(name)[self.rows] for name in ("x", "y", "w", "h")], axis=1)
         self._boxes = np.where((boxes[:, 2:] > 0).all(axis=1, keepdims=True), boxes, np.nan)
-        self._said = given_at_border(manifest.table)[self.rows]
+        self._marked_cut = given_at_border(manifest.table)[self.rows]
 
     def of_image(self, number: int) -> slice:
         """Return which of the cells are of image `number`."""
@@ -63,7 +63,7 @@ class ListedCells:
         squares = new_squares(image, self.rows[which], self._centres[which], spec.sides(unit, um_per_px))
         squares["cell_diameter"] = unit
         cut = at_border(self._boxes[which], self._centres[which], unit, size)
-        squares[AT_BORDER] = np.where(self._said[which], 1.0, cut)
+        squares[AT_BORDER] = np.where(self._marked_cut[which], 1.0, cut)
         if spec.mask_centre:
             squares["mask"] = spec.mask_centre * unit
         return squares

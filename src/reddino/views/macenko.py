@@ -1,4 +1,4 @@
-"""Macenko's normalisation: two stains are told apart by their absorbance, and mixed as a reference has them.
+"""Macenko's normalisation: two stains are separated by their absorbance, and mixed as a reference has them.
 
 Macenko et al. 2009, "A method for normalizing histology slides for quantitative analysis" (ISBI), with the
 percentiles of its usual implementations.
@@ -26,7 +26,7 @@ class Stains:
         vectors: (3, 2) absorbance of azure and eosin in red, green and blue, each of length 1. Azure is the
             one that absorbs more red.
         amounts: (2,) of each, at the 99th percentile.
-        contrast: standard deviation of absorbance across the plane of both, by which they are told apart.
+        contrast: standard deviation of absorbance across the plane of both, by which they are separated.
         planar: by how much its square exceeds the variance out of that plane. Noise alone: 1.
     """
 
@@ -81,7 +81,7 @@ def exchange(own: Stains, wanted: Stains) -> NDArray[np.float64]:
     return np.asarray(wanted.vectors @ np.diag(wanted.amounts / own.amounts) @ np.linalg.pinv(own.vectors))
 
 
-def mix_anew(
+def remix(
     image: Pixels,
     own: Stains,
     wanted: Stains,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from reddino.foundations.counting import counted
 from reddino.rbc.foreground import find_foreground, model_stain
 from reddino.views.choices import Stain
-from reddino.views.macenko import Stains, absorbance, exchange, mix_anew, separate
+from reddino.views.macenko import Stains, absorbance, exchange, remix, separate
 from reddino.views.reinhard import LabStatistics, half_and_half, to_lab, transfer
 from reddino.views.stain_reference import REFERENCE
 
@@ -60,7 +60,7 @@ class PictureStain:
 def measure_stain(image: Pixels) -> PictureStain | str:
     """Return what a picture (H, W, 3) shows of its stain, or why it shows none.
 
-    Glass and cells are told apart by the model of light and stain that finds cells too.
+    Glass and cells are separated by the model of light and stain that finds cells too.
     """
     model = model_stain(image)
     if model is None:
@@ -108,7 +108,7 @@ def normalise_stain(image: Pixels, stain: Stain) -> Pixels | str:
     wrong = "its pixels have one colour" if stains is None else why_not_exchanged(shown, stains)
     if stains is None or wrong:
         return wrong
-    return mix_anew(image, stains, REFERENCE.stains, shown.light, REFERENCE.light)
+    return remix(image, stains, REFERENCE.stains, shown.light, REFERENCE.light)
 
 
 def why_not_exchanged(shown: PictureStain, stains: Stains) -> str:

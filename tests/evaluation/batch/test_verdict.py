@@ -10,7 +10,7 @@ import pytest
 from reddino.evaluation.batch_effect.measures import BatchReport
 from reddino.evaluation.batch_effect.sample import Measure
 from reddino.evaluation.batch_effect.tables import BatchReports, markdown, save
-from reddino.evaluation.batch_effect.verdict import KNOWN_CASES, mixing, scale_rows, telling, verdict
+from reddino.evaluation.batch_effect.verdict import KNOWN_CASES, mixing, probe_margin, scale_rows, verdict
 from reddino.foundations.provenance import provenance
 
 
@@ -26,11 +26,11 @@ def made(model: str = "made", **values: tuple[float, float]) -> BatchReport:
     return BatchReport(model, 10, 10, {"x": 5, "y": 5}, classes, 8, 8, 0, measures)
 
 
-def test_telling_and_mixing__are_fractions_between_chance_and_all() -> None:
+def test_probe_margin_and_mixing__are_fractions_between_chance_and_all() -> None:
     report = made(told=(0.75, 0.5), lisi=(1.4, 1.8))
-    assert telling(report) == pytest.approx(0.5)
+    assert probe_margin(report) == pytest.approx(0.5)
     assert mixing(report) == pytest.approx(0.5)
-    assert telling(made(told=(0.4, 0.5), lisi=(2.0, 1.8))) == 0.0
+    assert probe_margin(made(told=(0.4, 0.5), lisi=(2.0, 1.8))) == 0.0
     assert mixing(made(lisi=(2.0, 1.8))) == 1.0
 
 
@@ -38,7 +38,7 @@ def test_telling_and_mixing__are_fractions_between_chance_and_all() -> None:
     ("told", "lisi", "words"),
     [
         ((0.52, 0.5), (1.85, 1.9), "Hardly a trace"),
-        ((0.95, 0.5), (1.85, 1.9), "can be told apart, and no more"),
+        ((0.95, 0.5), (1.85, 1.9), "probe separates the sources, and no more"),
         ((0.95, 0.5), (1.5, 1.9), "The source shapes the vectors"),
         ((0.95, 0.5), (1.1, 1.9), "fall apart"),
     ],

@@ -12,7 +12,7 @@ MEANINGS = {
     "source told": _PROBE.format("source", "high: the laboratory is written all over the embedding."),
     "slide told": _PROBE.format("slide", "high: stain and light of single slides are in it."),
     "patient told": _PROBE.format("patient", "high: single patients or their slides are in it."),
-    "class told": _PROBE.format("class", "high: the embedding holds what is asked for."),
+    "class told": _PROBE.format("class", "high: the embedding holds what is to be predicted."),
     "source silhouette": "How far sources lie apart as clusters; high: cells stand by laboratory, 0: not.",
     "class silhouette": "How far classes lie apart as clusters; high: cells stand by class, about 0: not.",
     "iLISI": "Sources in the neighbourhood of a cell, effectively; 1: its own alone, high: all are mixed.",

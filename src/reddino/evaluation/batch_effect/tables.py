@@ -18,9 +18,9 @@ from reddino.evaluation.render import markdown_text
 from reddino.evaluation.result_files import origin_line
 from reddino.foundations.atomic import write_text
 
-SCALE_TITLE = "beside known cases"
+SCALE_TITLE = "compared with known cases"
 SCALE_CAPTION = (
-    "mixed: 1 as by chance, 0 each source alone (iLISI); told: 1 a probe always names the source,\n"
+    "mixed: 1 as by chance, 0 each source alone (iLISI); probe: 1 it always names the source,\n"
     "0 by chance. Known cases: red cells by reddino-tiny, two sources of up to 400 each; the\n"
     "synthetic ones are the same cells under both. `python benchmarks/batch_scale.py` prints them."
 )
@@ -39,10 +39,10 @@ class BatchReports(list[BatchReport]):
         return [f"{one.model}: {verdict(one)}" if several else verdict(one) for one in self]
 
     def scale(self) -> Table:
-        """Return the tables beside cases whose answer is known, as a table for the terminal."""
+        """Return the tables with cases whose answer is known, as a table for the terminal."""
         table = Table(title=SCALE_TITLE, caption=SCALE_CAPTION, caption_justify="left")
         table.add_column("mixed", justify="right")
-        table.add_column("told", justify="right")
+        table.add_column("probe", justify="right")
         table.add_column("sources")
         for row in scale_rows(self):
             table.add_row(*row)
@@ -109,7 +109,7 @@ def markdown(reports: Sequence[BatchReport]) -> str:
     meanings = [f"- **{row[0]}**: {MEANINGS[row[0]]}" for row in shown]
     known = [tuple(markdown_text(text) for text in row) for row in scale_rows(reports)]
     scale = [
-        "| mixed | told | sources |",
+        "| mixed | probe | sources |",
         "| ---: | ---: | --- |",
         *("| " + " | ".join(row) + " |" for row in known),
     ]

@@ -1,4 +1,4 @@
-"""A verdict on the batch effect in words, beside a scale of cases whose answer is known."""
+"""A verdict on the batch effect in words, with a scale of cases whose answer is known."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from reddino.evaluation.batch_effect.measures import BatchReport
 #: From here on sources mix nearly as by chance; below the second, a cell's neighbours are mostly its own.
 MIXED, APART = 0.8, 0.45
 #: Below this a probe names the source hardly better than chance, as it does of a laboratory dealt in two.
-HARDLY_TOLD = 0.2
+HARDLY_PREDICTED = 0.2
 
 
 @dataclass(frozen=True)
@@ -20,12 +20,12 @@ class KnownCase:
 
     Attributes:
         name: what its two sources are.
-        told: see `telling`.
+        predicted: see `probe_margin`.
         mixed: see `mixing`.
     """
 
     name: str
-    told: float
+    predicted: float
     mixed: float
 
 
@@ -42,8 +42,8 @@ KNOWN_CASES = (
 )
 
 
-def telling(report: BatchReport) -> float:
-    """Return how far a probe tells the sources apart: 0 as by chance, 1 always; nan where not measured."""
+def probe_margin(report: BatchReport) -> float:
+    """Return how far a probe separates the sources: 0 as by chance, 1 always; nan where not measured."""
     value, chance = _measured(report, "source told")
     return max(0.0, (value - chance) / (1 - chance)) if not isnan(value) else value
 
@@ -57,32 +57,32 @@ def mixing(report: BatchReport) -> float:
 def verdict(report: BatchReport) -> str:
     """Return in plain sentences what the measures of a report come to.
 
-    Where the sources can only be told apart, that is all it states: a probe finds whatever differs, and most
-    collections can be told apart.
+    Where a probe separates the sources and no more, it states just that: it finds what differs, as in most
+    collections.
     """
     return " ".join(part for part in (_of_sources(report), _of_classes(report)) if part)
 
 
 def scale_rows(reports: Sequence[BatchReport]) -> list[tuple[str, str, str]]:
-    """Return (mixed, told, case) of the known cases and of each report, from well mixed to apart."""
-    rows = [(case.mixed, case.told, case.name) for case in KNOWN_CASES]
+    """Return (mixed, predicted, case) of the known cases and of each report, from well mixed to apart."""
+    rows = [(case.mixed, case.predicted, case.name) for case in KNOWN_CASES]
     for report in reports:
         if not isnan(mixing(report)):
-            rows.append((mixing(report), telling(report), f"> this table: {report.model}"))
+            rows.append((mixing(report), probe_margin(report), f"> this table: {report.model}"))
     rows.sort(key=lambda row: -row[0])
-    return [(f"{mixed:.2f}", "-" if isnan(told) else f"{told:.2f}", name) for mixed, told, name in rows]
+    return [(f"{mixed:.2f}", "-" if isnan(probe) else f"{probe:.2f}", name) for mixed, probe, name in rows]
 
 
 def _of_sources(report: BatchReport) -> str:
-    told, mixed = telling(report), mixing(report)
+    predicted, mixed = probe_margin(report), mixing(report)
     if isnan(mixed):
         return "How far the sources mix could not be measured, so there is no verdict."
-    unsure = " (how well a probe tells them apart could not be measured)" if isnan(told) else ""
-    if mixed >= MIXED and told < HARDLY_TOLD:
-        return "Hardly a trace of the source: its cells cannot be told from the others', and all mix."
+    unsure = " (how well a probe separates them could not be measured)" if isnan(predicted) else ""
+    if mixed >= MIXED and predicted < HARDLY_PREDICTED:
+        return "Hardly a trace of the source: a probe cannot separate its cells from others, and all mix."
     if mixed >= MIXED:
         return (
-            "The sources can be told apart, and no more: a probe finds some difference between them, but "
+            "A probe separates the sources, and no more: it finds some difference between them, but "
             f"cells of all sources lie among each other{unsure}. This rules out no comparison across sources."
         )
     if mixed >= APART:

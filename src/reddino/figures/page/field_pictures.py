@@ -103,7 +103,7 @@ def marks(overview: Overview) -> tuple[Real, Real, Real]:
         for name in ("view_x", "view_y", "view_side")
     )
     diameter = rows.numbers("cell_diameter") if "cell_diameter" in names else np.full(len(rows), np.nan)
-    # Views of cells are 1.6 diameters wide unless the user says otherwise.
+    # Views of cells are 1.6 diameters wide unless the user set another width.
     radius = np.where(np.isfinite(diameter), diameter, side / 1.6) / 2
     return x, y, np.where(np.isnan(side), np.nan, radius)
 
@@ -136,13 +136,13 @@ def first_fields(overview: Overview, fields: Sequence[dict[str, Any]]) -> list[s
         listed = ", ".join(f"{short(name, 28)} {count}" for name, count in counts.most_common(8))
         row = int(np.flatnonzero(paths == field["path"])[0])
         source = sources[row]
-        said = (
+        cells = (
             f"{len(inside)} cells, by {reader_title(column)}: {listed}"
             if len(inside)
             else "the image is one view"
         )
         where = f"{source}, {verdict}" if (verdict := verdicts[row]) in BEYOND else source
-        caption = f"{field['path']} ({where}): {said}"
+        caption = f"{field['path']} ({where}): {cells}"
         parts.append(
             f'<figure class="field"><svg viewBox="0 0 {field["width"]} {field["height"]}" role="img" '
             f'aria-label="{escape(field["path"])}"><image id="field-{number}" width="{field["width"]}" '

@@ -158,7 +158,7 @@ def _of_map(overview: Overview) -> list[str]:
         f"{_count(len(rows), 'view')} of {_count(images, 'image')} ({_count(len(set(sources)), 'source')})"
     )
     model = short(str(rows.meta.get("model")), 40)
-    said = (
+    labels = (
         f"{labelled} of them carry {_count(len(names), 'label')}"
         if labelled
         else "none of them carries a label"
@@ -173,7 +173,7 @@ def _of_map(overview: Overview) -> list[str]:
         "--predictions, add counts of each slide. For research only.",
     ]
     items = "".join(f"<li>{escape(line)}</li>" for line in lines)
-    parts = [_headline(f"{counted} as {model} sees them; {said}.")]
+    parts = [_headline(f"{counted} as {model} sees them; {labels}.")]
     if not labelled:
         parts.append(paragraph("Groups below are of similar cells by k-means: they are no classes."))
     parts += [f'<h3>How far to trust it</h3><ul class="trust">{items}</ul>', *_units(overview, values)]
@@ -210,8 +210,8 @@ def _laboratory_lines(groups: Sequence[str], sources: Sequence[str]) -> list[str
     named = ", ".join(
         f"{short(group, 30)} ({100 * of:.0f} % {short(source, 30)})" for group, source, of in found
     )
-    said = "Light, stain or camera may have made such a group, not the shape of its cells."
-    return [f"Nearly all cells of these groups are of one source: {named}. {said}"] if found else []
+    why = "Light, stain or camera may have made such a group, not the shape of its cells."
+    return [f"Nearly all cells of these groups are of one source: {named}. {why}"] if found else []
 
 
 def _seen_line(meta: Mapping[str, Any]) -> list[str]:

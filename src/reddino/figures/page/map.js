@@ -238,7 +238,7 @@
 
   function stamp(shape) {
     const base = n > 50000 ? 0.9 : n > 10000 ? 1.4 : n > 2000 ? 2.2 : 3.2;
-    // Markers other than discs need some pixels to be told apart.
+    // Markers other than discs need some pixels to be distinct.
     const radius = Math.min(base * Math.pow(view.zoom, 0.4), 7) * density * (shape ? 1.25 : 1);
     const reach = Math.ceil(radius * 1.2 + 0.5);
     const alpha = n > 20000 && view.zoom < 4 ? 0.5 : 0.85;

@@ -155,7 +155,7 @@ def slide_table(
     compared, named = any(slide.verdict for slide in slides), any(slide.named for slide in slides)
     header = ["slide" if named else "image", "source", *(["fields"] if named else []), "cells counted"]
     header += [*(classes[i] for i in listed), *LEFT_OUT]
-    header += ["beside what was learned"] if compared else []
+    header += ["compared with training"] if compared else []
     rows = []
     for slide in sorted(slides, key=lambda one: one.outside)[:MOST_SLIDES]:
         few = " (few)" if slide.counted < FEW else ""

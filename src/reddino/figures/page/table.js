@@ -1,4 +1,4 @@
-// The table beside the map, its search, and the field in which a cell lies: each follows what is picked in another.
+// The table next to the map, its search, and the field in which a cell lies: each follows what is picked in another.
 "use strict";
 
 (() => {

@@ -76,8 +76,8 @@ def _domain_lines(file: PredictionFile, slides: Sequence[SlideCounts]) -> list[s
         those = [slide for slide in slides if slide.verdict == verdict]
         names = _names(those, slides)
         kind = verdict.replace(" ", "-")
-        said = escape(f"{_those(those)} ({names}): {MEANINGS[verdict]}.")
-        lines.append(f'<b class="verdict {kind}">{escape(verdict)}</b> {said}')
+        meaning = escape(f"{_those(those)} ({names}): {MEANINGS[verdict]}.")
+        lines.append(f'<b class="verdict {kind}">{escape(verdict)}</b> {meaning}')
         if verdict in VERDICTS[:2]:
             lines += _reasons(file, those)
     return lines
@@ -102,9 +102,7 @@ def _reasons(file: PredictionFile, those: Sequence[SlideCounts]) -> list[str]:
         if file.domain.get((one.source, ""), ("", ""))[0] == one.verdict
     }
     if whole:
-        named = [
-            f"{short(source, 30) or 'no source named'}: {said}." for source, said in whole.items() if said
-        ]
+        named = [f"{short(source, 30) or 'no source named'}: {why}." for source, why in whole.items() if why]
         return named[:4]
     return [f"{those[0].shown(30)}: {those[0].sentence}."] if those[0].sentence else []
 
@@ -129,10 +127,10 @@ def _left_out_lines(slides: Sequence[SlideCounts]) -> list[str]:
 
 
 def _tested(file: PredictionFile) -> list[str]:
-    """Return how the classifier did on held-out cells, or that its folds could not tell."""
+    """Return how the classifier did on held-out cells, or that its folds could not show it."""
     if file.held_out.get("evidence") is False:
         return [
-            "How well the classifier tells these classes is not known: its training cells could not show it "
+            "How well the classifier separates these classes is unknown: its training cells cannot show it "
             "(such as one slide a class)."
         ]
     lines = []
@@ -187,11 +185,11 @@ def _classes(file: PredictionFile, slides: Sequence[SlideCounts]) -> list[str]:
             (short(file.classes[place], 40), totals[place], recognised(one), short(str(other or "-"), 40))
         )
     header = ("class", "cells counted here", "recognised of held-out cells (95 %)", "else mostly taken for")
-    said = (
+    note = (
         "Recognised: of the cells of a class that the classifier did not learn from, how many it gave that "
         "class (all folds together), on smears like the training ones; elsewhere it may be less."
     )
-    return [table(header, rows, range(1, 3)), paragraph(said, note=True)]
+    return [table(header, rows, range(1, 3)), paragraph(note, note=True)]
 
 
 def _unsure(file: PredictionFile) -> str:
