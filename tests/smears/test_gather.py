@@ -132,7 +132,7 @@ def test_gather__what_is_not_there_is_named(tmp_path: Path, name: str) -> None:
         ("gs://b/*.png", "patterns are for files of this machine"),
         ("https://host/smears", "a web server does not list its files"),
         ("https://user:secret@host/a.png", "https://host/a.png names a user or a password"),
-        ("https://host/a.png?X-Amz-Signature=secret", "goes on with '\\?' or '#', such as a signature"),
+        ("https://host/a.png?X-Amz-Signature=secret", "continues with '\\?' or '#', such as a signature"),
     ],
 )
 def test_gather__a_url_that_is_not_read_is_refused_in_words(name: str, why: str) -> None:

@@ -17,7 +17,7 @@ import pyarrow.csv as pacsv
 
 from reddino.foundations.atomic import atomic_path
 
-#: How a cell starts that a spreadsheet takes for a formula (full-width signs count in some languages), after
+#: How a cell starts that a spreadsheet takes for a formula (full-width ones count in some languages), after
 #: apostrophes that stand there already.
 _FORMULA = r"^'*[=+\-@\t\r\n＝＋－＠]"
 #: Cells that start so and are not formulas: numbers, with an interval or not, and the sign alone.

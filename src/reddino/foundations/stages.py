@@ -1,4 +1,4 @@
-"""Stages of long work: each has a name, and whoever shows progress is told how far it has come."""
+"""Stages of long work: each has a name and reports its progress to whoever shows it."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def licence_of(name: str) -> str | None:
     """Return the licence of a model's weights as the hub spells it, such as `apache-2.0`; None: not stated.
 
     Stated is what the model card next to the weights has (`license:` on top of README.md), what this package
-    knows of its short names, and what timm has for its networks. Weights of a run of one's own have the
+    records for its short names, and what timm has for its networks. Weights of a run of one's own have the
     licence that their maker gives them.
 
     Args:

@@ -36,7 +36,7 @@ def with_architecture(model: str, architecture: str | None) -> str:
         )
     if split_architecture(file) is not None:
         raise RedDinoError(
-            f"'{model}' names an architecture, and {architecture} was given beside: leave one of them out"
+            f"'{model}' names an architecture, and {architecture} was given too: leave one of them out"
         )
     return f"{way}{architecture}{AT}{file}"
 

@@ -36,7 +36,7 @@ def open_plain_checkpoint(
 
     name = architecture.partition(".")[0]
     if not timm.is_model(name):
-        raise RedDinoError(f"timm {timm.__version__} has no architecture '{architecture}', asked for {path}")
+        raise RedDinoError(f"timm {timm.__version__} has no architecture '{architecture}', given for {path}")
     settings = _settings(architecture)
     tensors = read_state_dict(path)
     classifier = settings.classifier or ()

@@ -96,7 +96,7 @@ def _lineage(name: str, card: ModelCard) -> dict[str, Any]:
 
 
 def _load_heads(student: Branch, start: str) -> None:
-    """Take over the mask token and the heads saved beside the starting weights.
+    """Take over the mask token and the heads saved next to the starting weights.
 
     Projection heads are taken if all of them fit; so are those of a distillation, which fit any teacher of
     the same shape.

@@ -108,7 +108,7 @@ def stated_um_per_px(path: Path) -> float | None:
             with reasons(path), _open_header(path) as file:
                 return find_levels(path, file).um_per_px
     except ImageError:
-        return None  # whoever decodes it says what is wrong with it
+        return None  # decoding it reports what is wrong with it
     return None
 
 

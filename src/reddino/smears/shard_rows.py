@@ -1,6 +1,6 @@
 """Tar shards in the WebDataset layout to rows of a manifest: images, with labels from the files next to them.
 
-Beside an image `a/17.png` stand `a/17.cls` (the label) and `a/17.json` (an object of columns, or a list of
+Next to an image `a/17.png` stand `a/17.cls` (the label) and `a/17.json` (an object of columns, or a list of
 such objects: a row each, such as the cells of a field); `shard_pairs` finds which belong together.
 """
 

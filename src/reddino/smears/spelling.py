@@ -32,7 +32,7 @@ _DOUBTFUL = frozenset(
 )
 #: The same as abbreviations, which without points may be initials; and numbers below any id.
 _DOUBTFUL_FORM = re.compile(r"n\. ?[adk]\.?|n/[dk]|n a|k\. ?a\.?|-1(\.0*)?|-9{2,}(\.0*)?|[+-]?inf(inity)?")
-#: Without a width, and without a meaning inside a word: soft hyphens, signs of direction, joiners,
+#: Without a width, and without a meaning inside a word: soft hyphens, marks of direction, joiners,
 #: variants of a glyph, tags. ZWJ and ZWNJ have one in Persian, Hindi or emoji.
 _INVISIBLE = dict.fromkeys(
     (

@@ -62,7 +62,7 @@ class Claim:
         put_bytes(self.url, json.dumps(about).encode(), new=new)
 
     def require(self) -> None:
-        """Refuse to go on where another writer has the folder.
+        """Refuse to continue where another writer has the folder.
 
         Raises:
             RedDinoError: it has.

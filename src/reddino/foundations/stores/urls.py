@@ -62,7 +62,7 @@ def _require_no_secret(url: str) -> None:
         )
     if "?" in url or (url.startswith("http") and "#" in url):
         raise UrlError(
-            f"{masked(url)} goes on with '?' or '#', such as a signature, which would be written to tables "
+            f"{masked(url)} continues with '?' or '#', such as a signature, which would be written to tables "
             "and logs; give the plain URL: credentials are taken from the environment"
         )
 

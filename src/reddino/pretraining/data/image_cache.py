@@ -23,7 +23,7 @@ from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest
 from reddino.smears.packs import PackedManifest
 
-#: Of a pack: the file of its index, beside which its pixels lie.
+#: Of a pack: the file of its index, next to which its pixels lie.
 INDEX = "images.npz"
 _log = logging.getLogger(__name__)
 
@@ -164,7 +164,7 @@ def _is_whole(index_file: Path) -> bool:
 
 
 def read_cache(index_file: Path) -> ImageCache:
-    """Open a cache that is there by its index (.npz), beside which the pixels lie.
+    """Open a cache that is there by its index (.npz), next to which the pixels lie.
 
     Raises:
         RedDinoError: the pixels do not fit the index, or another version wrote it.

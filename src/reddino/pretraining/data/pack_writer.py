@@ -64,7 +64,7 @@ def pack_images(
     Args:
         images: what to pack; one that cannot be decoded goes to `failures`.
         folder: a new folder, or one of an interrupted packing, which restarts.
-        failures: takes what could not be used; it is written beside the images.
+        failures: takes what could not be used; it is written next to the images.
         max_cell_diameter: shrink images so that a cell is at most this many pixels across.
 
     Raises:

@@ -3,7 +3,7 @@
 From disk they are read by their index; over http(s) and s3 in one pass from end to end, in which the files of
 one sample must follow each other.
 
-Beside `a/17.png` stands `a/17.json`, an object of manifest columns, or a list of such objects, a cell each,
+Next to `a/17.png` stands `a/17.json`, an object of manifest columns, or a list of such objects, a cell each,
 of which the first gives the image's columns.
 """
 
@@ -44,7 +44,7 @@ class ShardImage:
     Attributes:
         path: `shard.tar::member`.
         data: the bytes of the file.
-        row: manifest columns from the JSON beside it; `source` is the shard's folder where it names none.
+        row: manifest columns from the JSON next to it; `source` is the shard's folder where it names none.
         centres: (k, 2) x, y in pixels of the cells that the JSON marks.
     """
 
@@ -156,7 +156,7 @@ def _opened(shard: str) -> Iterator[IO[bytes]]:
 
 
 def _samples(shard: str, tar: tarfile.TarFile, failures: Failures) -> Iterator[ShardImage]:
-    """Yield images with the labels that stand beside them: members of one sample follow each other."""
+    """Yield images with the labels that stand next to them: members of one sample follow each other."""
     sample: dict[str, bytes] = {}
     try:
         for name, member in _used_members(shard, tar, failures):

@@ -1,6 +1,6 @@
 """A distillation: from changed crops the student predicts a frozen teacher's features of the clean ones.
 
-It stands beside DINO and iBOT, or in their place. Whoever reads DINOv2 alone can leave this package out:
+It is added to DINO and iBOT, or in their place. Whoever reads DINOv2 alone can leave this package out:
 training meets it in one optional object.
 """
 

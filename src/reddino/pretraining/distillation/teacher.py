@@ -1,4 +1,4 @@
-"""The frozen networks of a distillation: the distillation teacher, beside the EMA teacher of DINOv2."""
+"""The frozen networks of a distillation: the distillation teacher, apart from the EMA teacher of DINOv2."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class FrozenNetwork(NamedTuple):
 
 
 class DistillationTeacher:
-    """Frozen networks beside student and EMA teacher: no part of their state, and in no checkpoint.
+    """Frozen networks apart from student and EMA teacher: no part of their state, and in no checkpoint.
 
     Attributes:
         names: of the networks, as the recipe gives them (`distill.teacher`).
@@ -106,7 +106,7 @@ class DistillationTeacher:
         dim: of these outputs side by side; 0 where they are not distilled.
         map_side, map_dim: places along an edge of the last feature map of the one network, and numbers at
             each place; 0 where the map is not distilled.
-        morphology_dim: hand-crafted features that are distilled beside them; 0 where they are not.
+        morphology_dim: hand-crafted features that are distilled with them; 0 where they are not.
         orientations: in how many of the eight flips and quarter turns each crop is shown.
         consensus: whether features are averaged over both crops of a sample.
     """
@@ -197,7 +197,7 @@ def open_teacher(recipe: Recipe) -> DistillationTeacher | None:
         spatial=section.spatial > 0,
         morphology=section.morphology > 0,
         orientations=section.orientations,
-        # Precomputed features are the same for both crops anyway, and other cells stand beside each other.
+        # Precomputed features are the same for both crops anyway, and other cells stand next to each other.
         consensus=section.consensus and not section.once,
     )
 

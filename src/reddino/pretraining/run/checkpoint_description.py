@@ -29,7 +29,7 @@ from reddino.foundations.structured import read_bytes
 #: Bytes of the description; one of a run in a thousand processes has tens of megabytes.
 LIMIT = 256 << 20
 _METADATA = "torch.distributed.checkpoint.metadata"
-#: Beside the classes of that module, what the description of a checkpoint of tensors is made of.
+#: Except for the classes of that module, what the description of a checkpoint of tensors is made of.
 _DESCRIPTIVE = {
     ("collections", "OrderedDict"),
     ("torch.serialization", "_get_layout"),

@@ -154,13 +154,13 @@ def collapse_warnings(
     if is_plateau(losses, prototypes):
         warnings.append(
             f"the loss stays at ln K: {losses[0]:.3f} before, {losses[-1]:.3f} now, {uniform:.3f} for a "
-            "student that tells nothing apart; try fewer head.prototypes, larger crops, a higher optim.lr, "
+            "student that separates nothing; try fewer head.prototypes, larger crops, a higher optim.lr, "
             "or head.center_output=true"
         )
     if record.get("target_entropy", 0.0) > 0.98 * uniform:
         warnings.append(
             f"the targets are almost uniform (entropy {record['target_entropy']:.2f} of at most "
-            f"{uniform:.2f}): the teacher tells images hardly apart; lower temperature.teacher_start"
+            f"{uniform:.2f}): the teacher hardly separates images; lower temperature.teacher_start"
         )
     reachable = min(1.0, 2 * batch / prototypes)
     if record.get("prototypes_used", 1.0) < 0.05 * reachable:

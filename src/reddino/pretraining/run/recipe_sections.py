@@ -260,7 +260,7 @@ class RunSection(Section):
 class RuntimeSection(Section):
     """What changes no result: workers, logging, checkpoints.
 
-    `workers` and `threads` are each process's. `parallel` says how torchrun's processes share the networks:
+    `workers` and `threads` are each process's. `parallel` sets how torchrun's processes share the networks:
     `ddp` gives each of them all, `fsdp` a part of every tensor; `auto` is ddp. `activation_checkpointing`
     recomputes blocks in the backward pass, to save memory. `threads`, `device`, the number of processes,
     `parallel`, `pack_crops` (crops of both sizes through the network as one sequence) and `compile`

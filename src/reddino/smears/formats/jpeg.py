@@ -37,7 +37,7 @@ def decode_jpeg(path: Path, data: bytes, header: JpegImageFile, scan: int) -> ND
         scan: where the compressed data of the first scan start.
 
     Raises:
-        ImageError: libjpeg had to guess a part of the pixels, or scans are missing.
+        ImageError: libjpeg had to make up a part of the pixels, or scans are missing.
     """
     fault = scan_fault(data, header, scan)
     if fault is not None:

@@ -178,7 +178,7 @@ def _require_lengths(path: Path, layout: TiffLayout, counts: NDArray[np.int64], 
 
 
 def _require_whole_jpeg(path: Path, page: Page, offset: int, count: int) -> None:
-    """Refuse a JPEG segment of which libjpeg has to guess a part."""
+    """Refuse a JPEG segment of which libjpeg has to make up a part."""
     data, tables = page.reader.bytes_at(offset, count), page.numbers(347).tobytes()
     if tables:
         data = tables[:-2] + data[2:]

@@ -15,7 +15,7 @@ _OLD_REDUCED = 2  # value of SubfileType
 #: Smaller copies have at most half the width and height.
 _COPY = 0.26
 #: First words of the descriptions that slide scanners give what is not the specimen.
-_BESIDE = ("label", "macro", "thumbnail", "overview", "slide label", "map")
+_ASIDE = ("label", "macro", "thumbnail", "overview", "slide label", "map")
 
 
 @dataclass(frozen=True)
@@ -88,15 +88,15 @@ def _rivals(pages: Sequence[Page], chosen: Sequence[Page]) -> int:
 def _may_be_picture(page: Page) -> bool:
     if page.number(254, 0) & (_REDUCED | _MASK) or page.number(255, 0) == _OLD_REDUCED:
         return False
-    return not is_beside(page)
+    return not is_aside(page)
 
 
-def is_beside(page: Page) -> bool:
-    """Return whether a page's description says that it is the slide's label, its overview or a thumbnail."""
+def is_aside(page: Page) -> bool:
+    """Return whether a page's description names it as the slide's label, its overview or a thumbnail."""
     words = page.text(270)[:2000].strip().lower()
     # Aperio puts the name on the second line, after the version of its library.
     second = words.partition("\n")[2].strip() if words.startswith("aperio") else ""
-    return words.startswith(_BESIDE) or second.startswith(_BESIDE)
+    return words.startswith(_ASIDE) or second.startswith(_ASIDE)
 
 
 def _area(page: Page) -> int:

@@ -67,11 +67,11 @@ def by_stem(pictures: Iterable[Path], files: Iterable[Path]) -> list[tuple[Path,
         candidates = of_stem.get(file.stem, [])
         if file.parent.name in folders:
             candidates = [picture for picture in candidates if picture.parent.name == file.parent.name]
-        beside = [picture for picture in candidates if picture.parent == file.parent]
+        same_folder = [picture for picture in candidates if picture.parent == file.parent]
         near = []
         if len({picture.parent.name for picture in candidates}) == 1:
             near = [picture for picture in candidates if picture.parent.parent == file.parent.parent]
-        pairs += [(picture, file) for picture in beside or near or candidates]
+        pairs += [(picture, file) for picture in same_folder or near or candidates]
     return pairs
 
 

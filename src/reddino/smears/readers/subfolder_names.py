@@ -144,7 +144,7 @@ def look_of(name: str) -> Look:
     """Return what the name of a subfolder looks like."""
     plain = folded(name)
     given, numbers = set(re.findall(r"[^\W\d_]+", plain)), bool(re.search(r"\d", plain))
-    told: tuple[tuple[Look, bool], ...] = (
+    rules: tuple[tuple[Look, bool], ...] = (
         ("aside", key(name) in _ASIDE),
         ("class", key(name) in _CLASSES),
         ("slide", bool(_DAY.fullmatch(plain))),
@@ -160,7 +160,7 @@ def look_of(name: str) -> Look:
         ("time", bool(given & _TIMES) and given <= _TIMES | _NUMERALS | _PLAIN | _LINKS | _UNITS),
         ("plain", not given <= _LINKS and given <= _PLAIN | _LINKS | _NUMERALS | _UNITS),
     )
-    return next((look for look, is_so in told if is_so), "place")
+    return next((look for look, is_so in rules if is_so), "place")
 
 
 def _is_date(plain: str) -> bool:

@@ -62,10 +62,10 @@ def with_subfolders(manifest: Manifest, folder: Path, how: Subfolders) -> Manife
 
 
 def _by_names(names: Sequence[str], folder: Path, shared: Sequence[str]) -> tuple[Subfolders, str]:
-    """Return what subfolders of these names are taken for, and the sentence that tells the user.
+    """Return what subfolders of these names are taken for, and the sentence that states it.
 
     Args:
-        names: of the subfolders, "" for images beside them.
+        names: of the subfolders, "" for images next to them.
         folder: the folder.
         shared: the folders in it, one in the other, that hold all of them.
     """
@@ -75,7 +75,7 @@ def _by_names(names: Sequence[str], folder: Path, shared: Sequence[str]) -> tupl
         return "none", f"{lies}, {_ONE}; give the table, or {_OTHER}"
     if "" in names:
         named = [name for name in names if name]
-        return "none", f"images lie beside its subfolders ({_some(named)}), {_ONE}; {_OTHER}"
+        return "none", f"images lie next to its subfolders ({_some(named)}), {_ONE}; {_OTHER}"
     which = f"the {len(names)} folders in {'/'.join(shared)}" if shared else f"its {len(names)} subfolders"
     return _by_looks(names, f"{which} ({_some(names)})")
 

@@ -1,4 +1,4 @@
-"""Which channels of a microscope file are red, green and blue: by what the file says, never by a guess."""
+"""Which channels of a microscope file are red, green and blue: as the file declares them, never assumed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def find_colours(
     Args:
         names: of the channels.
         colours: in which the file shows them.
-        fluorescence: whether the file says that any of them is one of fluorescence.
+        fluorescence: whether the file declares that any of them is one of fluorescence.
 
     Returns:
         None where the file does not say which channels are the colours of a picture in transmitted light.

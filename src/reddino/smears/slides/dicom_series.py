@@ -20,12 +20,12 @@ _TAGS = (
     "Manufacturer", "ManufacturerModelName", "OpticalPathSequence",
 )  # fmt: skip
 #: Not of the specimen: what a slide's label and its overview are called.
-_BESIDE = ("LABEL", "OVERVIEW", "THUMBNAIL", "LOCALIZER")
+_ASIDE = ("LABEL", "OVERVIEW", "THUMBNAIL", "LOCALIZER")
 
 
 @dataclass(frozen=True)
 class DicomFile:
-    """What the head of a DICOM file says of it.
+    """What the header of a DICOM file holds.
 
     Attributes:
         series: its series, which is that of all levels of a slide.
@@ -48,10 +48,10 @@ def slide_files(path: Path) -> dict[Path, DicomFile]:
     """
     known = _folder(path.parent, path.parent.stat().st_mtime_ns)
     own = known.get(path.name) or _head(path)
-    if own.kind in _BESIDE:
+    if own.kind in _ASIDE:
         raise ImageError(path, f"is the {own.kind.lower()} of a slide, which is never read")
     others = {path.parent / name: one for name, one in known.items() if one.series == own.series}
-    volumes = {file: one for file, one in (others | {path: own}).items() if one.kind not in _BESIDE}
+    volumes = {file: one for file, one in (others | {path: own}).items() if one.kind not in _ASIDE}
     return {file: volumes[file] for file in sorted(volumes, key=lambda one: (-volumes[one].area, one.name))}
 
 
@@ -82,7 +82,7 @@ def _head(path: Path) -> DicomFile:
         if str(head.get("SOPClassUID", "")) != _SLIDE_CLASS:
             raise ImageError(path, "is a DICOM file, but no whole slide")
         kinds = [str(one).upper() for one in head.get("ImageType", [])]
-        kind = next((one for one in _BESIDE if one in kinds), "VOLUME")
+        kind = next((one for one in _ASIDE if one in kinds), "VOLUME")
         area = int(head.get("TotalPixelMatrixColumns", 0)) * int(head.get("TotalPixelMatrixRows", 0))
         return DicomFile(str(head.get("SeriesInstanceUID", "")), kind, area, _about(head))
     except ImageError:

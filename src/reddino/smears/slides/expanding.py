@@ -49,7 +49,7 @@ def with_slides(manifest: Manifest, failures: Failures | None = None) -> Manifes
     """Put the pictures of microscope files in the place of the rows that name the files.
 
     A row without coordinates becomes a row for each picture; one with coordinates, which are those of
-    level 0, goes to the region in which the cell lies. What the manifest says of `slide` and `um_per_px`
+    level 0, goes to the region in which the cell lies. What the manifest has as `slide` and `um_per_px`
     stays. Of the files of a DICOM slide, those of the smaller levels are passed over.
 
     Args:

@@ -45,7 +45,7 @@ class SlideReader(ABC):
             not say so, and a channel must be named.
         bits: of a sample.
         stated: bits that count in a sample, where the file states them.
-        about: what the file says of its making: `format`, `scanner`, `objective`. Never names or labels.
+        about: what the file records of its making: `format`, `scanner`, `objective`. Never names or labels.
     """
 
     path: Path

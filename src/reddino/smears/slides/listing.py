@@ -90,11 +90,11 @@ def distinct_names(named: Iterable[tuple[str, Path]]) -> dict[Path, str]:
     return {
         file: called
         for (_, name), files in alike.items()
-        for file, called in zip(files, _told_apart(name, files), strict=True)
+        for file, called in zip(files, _distinct_names(name, files), strict=True)
     }
 
 
-def _told_apart(name: str, files: Sequence[Path]) -> list[str]:
+def _distinct_names(name: str, files: Sequence[Path]) -> list[str]:
     """Return names of files of which all would be called `name`."""
     # A link is named by where it stands: what it leads to may lie in a store under a number.
     same = [file.resolve() for file in files]

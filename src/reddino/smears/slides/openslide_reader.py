@@ -26,7 +26,7 @@ class OpenSlideReader(SlideReader):
         self.path = path
         openslide = library(path, "openslide", "a whole slide", "reddino[slides]")
         if openslide.OpenSlide.detect_format(str(path)) is None:
-            raise ImageError(path, "is no slide that OpenSlide knows, or is damaged")
+            raise ImageError(path, "is no slide that OpenSlide reads, or is damaged")
         self._slide: Any = openslide.OpenSlide(str(path))
         try:
             self._describe(self._slide.properties)

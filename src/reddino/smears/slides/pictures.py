@@ -75,7 +75,7 @@ def require_spelling(path: Path) -> None:
     """Refuse a path that would name a part of a microscope file, were it spelled right.
 
     Raises:
-        ImageError: says how parts are spelled.
+        ImageError: states how parts are spelled.
     """
     file, separator, _ = str(path).rpartition(SEPARATOR)
     if separator and file.lower().endswith((*SLIDE_SUFFIXES, *TIFF)) and not path.exists():

@@ -12,7 +12,7 @@ from typing import IO
 from reddino.smears.failures import ImageError
 from reddino.smears.formats.tiff_layout import TiffLayout, read_layout
 from reddino.smears.formats.tiff_ome import is_ome
-from reddino.smears.formats.tiff_planes import Planes, find_planes, is_beside
+from reddino.smears.formats.tiff_planes import Planes, find_planes, is_aside
 from reddino.smears.formats.tiff_structure import Page, TiffReader
 from reddino.smears.slides.interface import pixel_size
 
@@ -53,7 +53,7 @@ def find_levels(path: Path, file: IO[bytes]) -> TiffLevels:
     first = read_layout(path, planes.pages[0])
     levels = [tuple(planes.plane(number) for number in range(len(planes)))]
     layouts = [first]
-    for copies in (*_copies_below(reader, planes), *_copies_beside(path, pages, planes, first)):
+    for copies in (*_copies_below(reader, planes), *_copies_as_pages(path, pages, planes, first)):
         layout = read_layout(path, copies[0][0])
         if _is_copy(layout, first) and layout.width < layouts[-1].width:
             levels.append(copies)
@@ -77,15 +77,15 @@ def _copies_below(reader: TiffReader, planes: Planes) -> list[tuple[tuple[Page, 
     ]
 
 
-def _copies_beside(
+def _copies_as_pages(
     path: Path, pages: list[Page], planes: Planes, first: TiffLayout
 ) -> list[tuple[tuple[Page, ...], ...]]:
     """Return the smaller copies of a picture of one plane, pages of their own, the largest first."""
     if len(planes.pages) != 1 or planes.pages[0].sub is not None:
         return []
-    beside = sorted(pages, key=lambda page: -page.number(256, 0))
-    smaller = [page for page in beside if 322 in page.tags and page.number(256, 0) < first.width]
-    return [((page,),) for page in smaller if not is_beside(page)]
+    by_width = sorted(pages, key=lambda page: -page.number(256, 0))
+    smaller = [page for page in by_width if 322 in page.tags and page.number(256, 0) < first.width]
+    return [((page,),) for page in smaller if not is_aside(page)]
 
 
 def _is_copy(layout: TiffLayout, first: TiffLayout) -> bool:

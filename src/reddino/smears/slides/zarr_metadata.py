@@ -1,6 +1,6 @@
 """The metadata of OME-Zarr, read and checked before zarr sees the folder.
 
-Chunks name the codecs that unpack them, and one of them (pickle) runs what the file says.
+Chunks name the codecs that unpack them, and one of them (pickle) runs code of the file.
 """
 
 from __future__ import annotations

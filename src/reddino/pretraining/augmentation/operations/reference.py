@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable, Mapping
 from functools import partial
 
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else importing it asks the network for its version
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else importing it looks its version up online
 import albumentations as A
 import numpy as np
 from numpy.typing import NDArray
