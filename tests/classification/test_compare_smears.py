@@ -77,7 +77,7 @@ def test_check__prints_verdicts_beside_a_classifier(
     command = ["check", str(tmp_path / "new" / "m.csv"), "--model", str(fitted / "c")]
     assert exit_code_of(lambda: cli.app(command, result_action="return_zero")) == 0
     shown = capsys.readouterr().out
-    assert "beside the cells that it learned from" in shown and "within" in shown
+    assert "compared with the cells that it learned from" in shown and "within" in shown
 
 
 def test_predict__prints_verdicts_and_abstentions(
@@ -93,7 +93,7 @@ def test_predict__prints_verdicts_and_abstentions(
     ]
     assert exit_code_of(lambda: cli.app([*command, "--risk", "0.7"], result_action="return_zero")) == 0
     printed = capsys.readouterr()
-    assert "without an answer" in printed.out and "beside the training cells" in printed.out
+    assert "without an answer" in printed.out and "compared with the training cells" in printed.out
     assert "answered are cells with a probability of at least" in printed.err
     note = json.loads((tmp_path / "p.json").read_text())
     assert note["abstention"]["risk"] == 0.7 and note["abstention"]["bound"] <= 0.7

@@ -57,7 +57,7 @@ def stained(smears: Manifest) -> Manifest:
             0.05,
             {"background blue": 0.3},
             "at the edge",
-            "background blue is 0.30, beside 0.00 in lab",
+            "background blue is 0.30, compared with 0.00 in lab",
         ),
         (0.05, {"scale": np.log(3)}, "at the edge", "3.00 times as many pixels across"),
         (0.9, {"sharpness": -1.2}, "outside", "0.30 times as sharp as those of lab (8.0 spreads)"),

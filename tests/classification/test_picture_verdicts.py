@@ -131,5 +131,5 @@ def test_predict__refuses_to_abstain_outside_where_nothing_tells_what_is(flat: P
         (tmp_path / "c").mkdir(exist_ok=True)
         (tmp_path / "c" / name).write_bytes((flat / "c" / name).read_bytes())
     smears = Manifest(pq.read_table(flat / "new" / "manifest.parquet"), flat / "new")
-    with pytest.raises(RedDinoError, match="what lies outside cannot be told: the classifier keeps nothing"):
+    with pytest.raises(RedDinoError, match="outside cannot be determined: the classifier keeps nothing"):
         reddino.predict(tmp_path / "c", smears, abstain_outside=True)

@@ -66,7 +66,7 @@ def test_predict__gives_found_cells_the_same_class_alone_and_among_others(
 
 def test_predict__at_one_scale_refuses_a_source_of_several(fitted: Path, tmp_path: Path) -> None:
     small_and_large(tmp_path / "lab")
-    with pytest.raises(RedDinoError, match=r"has no one scale: red cells measure .* fit it anew"):
+    with pytest.raises(RedDinoError, match=r"has no one scale: red cells measure .* fit it again"):
         reddino.predict(fitted / "source", tmp_path / "lab", subfolders="none")
 
 

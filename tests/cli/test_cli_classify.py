@@ -11,7 +11,7 @@ import cv2
 import pytest
 
 from reddino import cli
-from reddino.embedding.runtimes.check import drawn_cells
+from reddino.embedding.runtimes.check import synthetic_cells
 from reddino.synthetic.write import write_smears
 
 
@@ -67,7 +67,12 @@ def test_fit_and_predict__from_a_table_to_counts_and_overlays(
     predict = ["predict", f"{folder}/c", f"{folder}/smears/manifest.csv", "--out", str(out)]
     assert cli.main([*predict, "--overlays", f"{folder}/o", "--most-overlays", "1"]) == 0
     shown = capsys.readouterr().out
-    said = ("beside the training cells", "how far to trust each class", "cells by class", "not a diagnosis")
+    said = (
+        "with the training cells",
+        "how far to trust each class",
+        "cells by class",
+        "not a diagnosis",
+    )
     assert [shown.index(words) for words in said] == sorted(shown.index(words) for words in said)
     assert len(out.read_text().splitlines()) == len(drawn)
     assert len(list((folder / "o").iterdir())) == 1
@@ -88,7 +93,7 @@ def test_fit_and_predict__list_what_could_not_even_be_opened(
     smears = tmp_path / "smears"
     (smears / "folder.png").mkdir(parents=True)
     with tarfile.open(smears / "shard.tar", "w") as shard:
-        for number, picture in enumerate(drawn_cells(24, 40)):
+        for number, picture in enumerate(synthetic_cells(24, 40)):
             kind = number % 2
             picture[..., kind] //= 2
             encoded = bytes(cv2.imencode(".png", picture)[1])
@@ -112,7 +117,7 @@ def test_fit_and_predict__call_a_score_that_tells_slides_apart_by_its_name(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = ["path,source,label"]
-    for number, picture in enumerate(drawn_cells(24, 240)):
+    for number, picture in enumerate(synthetic_cells(24, 240)):
         (tmp_path / f"{number}.png").write_bytes(bytes(cv2.imencode(".png", picture // (1 + number % 2))[1]))
         rows.append(f"{number}.png,lab,disease {number % 2}")
     (tmp_path / "m.csv").write_text("\n".join(rows))
@@ -127,7 +132,7 @@ def test_fit_and_predict__call_a_score_that_tells_slides_apart_by_its_name(
     assert kept["evidence"] is False
     assert [doubt["kind"] for doubt in kept["doubts"]] == ["slides", "whole pictures"]
     assert cli.main(["predict", f"{tmp_path}/c", f"{tmp_path}/m.csv", "--out", f"{tmp_path}/p.csv"]) == 0
-    assert "no evidence that it tells its classes" in capsys.readouterr().err
+    assert "no evidence that it separates its classes" in capsys.readouterr().err
 
 
 def test_predict__says_what_it_adjusted_to_other_fractions_of_the_classes(

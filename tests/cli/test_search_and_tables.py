@@ -17,7 +17,7 @@ def test_search__prints_what_was_found_and_how(tmp_path: Path, capsys: pytest.Ca
     assert cli.main([*given, "--where", "source!=lab0", "label=round", "--top", "5"]) == 0
     assert "hits.csv: 5 hits among 26 rows; every row was compared" in capsys.readouterr().out
     assert cli.main([*given, "--where", "slide=s5", "--top", "50"]) == 0
-    assert "30 hits fewer than were asked for" in capsys.readouterr().err
+    assert "30 hits fewer than were requested" in capsys.readouterr().err
     given[3] = str(tmp_path / "t")
     assert cli.main([*given, "--top", "1"]) == 0
     assert "120 hits of 120 queries among 120 rows" in capsys.readouterr().out

@@ -86,13 +86,13 @@ def test_draw__takes_so_many_of_each_patient_and_says_so(tmp_path: Path) -> None
     names = [cohort.clinical.patients[one] for one in cohort.patient.tolist()]
     assert cohort.cells.names("patient") == names
     assert cohort.notes[-1].startswith(
-        "Models over cells and moments see 7 drawn cells of each of 12 patients"
+        "Models over cells and moments see 7 sampled cells of each of 12 patients"
     )
     again = match(open_table(path), clinical, cells_per_patient=7)
     other = match(open_table(path), clinical, cells_per_patient=7, seed=1)
     np.testing.assert_array_equal(again.cells.vectors, cohort.cells.vectors)
     assert not np.array_equal(other.cells.vectors, cohort.cells.vectors)
-    assert not any("drawn cells" in note for note in match(open_table(path), clinical).notes)
+    assert not any("sampled cells" in note for note in match(open_table(path), clinical).notes)
 
 
 def test_cells__without_a_patient_or_source_are_counted_one_by_one(tmp_path: Path) -> None:

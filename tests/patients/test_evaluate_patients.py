@@ -91,7 +91,7 @@ def test_column__that_tells_the_target_is_warned_of(tmp_path: Path) -> None:
     cohort = match(cell_table(members), read_clinical(path, target="diagnosis"))
     notes = evaluate_cohort(cohort, repeats=1)[0].notes
     assert any(
-        "Column 'transfused' tells the target almost by itself (right for 100 % of" in note for note in notes
+        "Column 'transfused' predicts the target almost by itself (right for 100 %" in note for note in notes
     )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from reddino.slide_reports.shapes import SIDE, Shapes, SlideMeasure, beside, measure_cells, shapes_of
+from reddino.slide_reports.shapes import SIDE, Shapes, SlideMeasure, measure_cells, shapes_of, with_references
 
 Images = npt.NDArray[np.uint8]
 
@@ -72,6 +72,6 @@ def test_measures__diameter_and_its_variation_with_intervals_over_fields() -> No
 def test_beside__reference_slides_of_the_same_unit_alone() -> None:
     slide = [SlideMeasure("diameter", "µm", 9.0, 8.9, 9.1)]
     others = [[SlideMeasure("diameter", "µm", value, value, value)] for value in (7.0, 7.5, 8.0)]
-    found = beside(slide, [*others, [SlideMeasure("diameter", "px", 70.0, 69.0, 71.0)]])[0]
+    found = with_references(slide, [*others, [SlideMeasure("diameter", "px", 70.0, 69.0, 71.0)]])[0]
     assert found.reference == (7.0, 7.5, 8.0) and found.besides() == "above all"
-    assert beside(slide, [])[0].besides() == ""
+    assert with_references(slide, [])[0].besides() == ""

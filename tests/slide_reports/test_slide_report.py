@@ -19,7 +19,7 @@ from reddino import cli
 from reddino.classification.classifier import open_classifier
 from reddino.classification.fit import fit_on_table
 from reddino.foundations.errors import RedDinoError
-from reddino.slide_reports.slide import beside_training
+from reddino.slide_reports.slide import compared_with_training
 from reddino.smears.manifest import Manifest, write_manifest
 
 GRADES = """
@@ -312,9 +312,9 @@ def test_verdict__of_a_slide_without_one_is_made_of_its_pictures(pictures: list[
     domain = {("lab", f"{number}.png"): (one, "") for number, one in enumerate(pictures)}
     domain |= {("lab", ""): ("of the source", "why"), ("lab", "named"): ("its own", "")}
     paths = [f"{number}.png" for number in range(max(1, len(pictures)))]
-    assert beside_training(domain, ("lab", "smear"), paths)[0] == verdict
-    assert beside_training(domain, ("lab", "named"), paths)[0] == "its own"
-    assert beside_training({}, ("lab", "smear"), paths) == ("", "")
+    assert compared_with_training(domain, ("lab", "smear"), paths)[0] == verdict
+    assert compared_with_training(domain, ("lab", "named"), paths)[0] == "its own"
+    assert compared_with_training({}, ("lab", "smear"), paths) == ("", "")
 
 
 def test_slides__blurred_fields_are_left_out_unless_kept(made: Path, tmp_path: Path) -> None:

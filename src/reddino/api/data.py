@@ -179,7 +179,7 @@ def cells(
     if share is not None:
         opened = Share.parse(share).select(opened)
         _require_own_pictures(Path(out), opened)
-    # Beside the manifest until that is written: the same command continues a survey that was stopped.
+    # Next to the manifest until that is written: the same command continues a survey that was stopped.
     folder = Path(out).with_name(f".{Path(out).name}.survey")
     found = find_all_cells(opened, folder=folder, failures=failures, progress=progress)
     if len(found) == 0:

@@ -273,7 +273,7 @@ def _surveyed(opened: Manifest, out: Path, chosen: Chosen, threads: int, failure
 
 
 def _ray_driver(ray: bool | str, workers: int, device: str) -> RayPass | None:
-    """Return what embeds on Ray, if that is asked for.
+    """Return what embeds on Ray, if that is requested.
 
     Raises:
         RedDinoError: a number of workers without Ray, or the package ray is not installed.

@@ -56,7 +56,7 @@ def labels(
     """Write the labels of a review to a file that `fit`, `evaluate` and `predict` take; or take some in.
 
     Args:
-        database: of a review: file, URL, or the embedding table that it lies beside.
+        database: of a review: file, URL, or the embedding table that it lies next to.
         out: .csv or .parquet for a manifest with `label`, `reader`, `time` and `consensus`; .json for COCO or
             Label Studio.
         what: rows of a manifest: a cell, a cell and reader, or a cell and event.

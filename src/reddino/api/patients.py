@@ -86,12 +86,12 @@ def evaluate_patients(
         matched_only: leave out patients without cells or without a clinical row, instead of refusing.
         join_sources: an id is the same patient under every source.
         keep_border: keep cells that the border of their image cuts.
-        cells_per_patient: that models over cells and moments see, at most, drawn anew by seed; 0: as many as
+        cells_per_patient: that models over cells and moments see, at most, resampled by seed; 0: as many as
             fit into 1 GB. Means are over all cells.
         seed: of folds, fits and resamples.
 
     Returns:
-        The scores of each protocol, the asked one first.
+        The scores of each protocol, the requested one first.
 
     Raises:
         RedDinoError: names the column, row, patient or class that is at fault.
@@ -273,7 +273,7 @@ def explore_patients(
         matched_only: leave out patients without cells or without a clinical row, instead of refusing.
         join_sources: an id is the same patient under every source.
         keep_border: keep cells that the border of their image cuts.
-        cells_per_patient: that models over cells and moments see, at most, drawn anew by seed; 0: as many as
+        cells_per_patient: that models over cells and moments see, at most, resampled by seed; 0: as many as
             fit into 1 GB. Means are over all cells.
         seed: of the map, the folds and the fits.
 

@@ -194,7 +194,7 @@ def report(
         RedDinoError: neither a table nor a run, files that do not fit, or options of the other kind.
     """
     folder = Path(of)
-    target = Path(out) if out is not None else _beside(folder)
+    target = Path(out) if out is not None else _report_path(folder)
     if is_run(folder):
         _refuse_of_a_run(
             images=images is not None,
@@ -243,7 +243,7 @@ def _refuse_of_a_run(**given: bool) -> None:
         )
 
 
-def _beside(of: Path) -> Path:
+def _report_path(of: Path) -> Path:
     """Return where the report of a folder, or of a file, goes."""
     return of / "report.html" if of.is_dir() else of.with_suffix(".html")
 
@@ -331,7 +331,7 @@ def _without_other_kinds(read: Embeddings, name: str) -> Embeddings:
     """Return the rows of a table but those that are surely no red cells, with the columns of their kinds.
 
     Raises:
-        RedDinoError: kinds cannot be told of it, or no row is left.
+        RedDinoError: kinds cannot be predicted from it, or no row is left.
     """
     found = kinds_of_vectors(read, KindReader())
     if found is None:

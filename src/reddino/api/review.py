@@ -48,12 +48,12 @@ def review(
     picture_folders: Sequence[str | Path] = (),
     listening: Callable[[str], None] = lambda _address: None,
 ) -> None:
-    """Serve a page in which readers label the cells of a table, until the process is told to stop.
+    """Serve a page in which readers label the cells of a table, until the process receives a signal to stop.
 
     Args:
         table: folder of an embedding table with a row for each cell.
         images: the manifest that was embedded, or the folder that its paths start from.
-        database: file, or URL of PostgreSQL; None: `TABLE.review.sqlite` beside the table.
+        database: file, or URL of PostgreSQL; None: `TABLE.review.sqlite` next to the table.
         reader: name that a browser begins with; None: `default_reader()`.
         blind: readers see their own labels alone, and suggestions learned from these.
         classes: names to begin with, or files with a name a line; those that are there already stay.

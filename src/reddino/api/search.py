@@ -48,7 +48,7 @@ def search(
     """Find the cells of an embedding table that are most like a query, nearest first.
 
     Distances are cosine distances between vectors. Every row is compared, up to a million rows; past that, an
-    index of faiss (extra `search`) is built once beside the table, and how much of the exact answer it finds
+    index of faiss (extra `search`) is built once next to the table, and how much of the exact answer it finds
     is measured.
 
     Args:

@@ -36,7 +36,7 @@ def simulate(
     rename: Mapping[str, str] | None = None,
     out: str | Path | None = None,
 ) -> SimulationReport:
-    """Simulate reviews of a labelled table, whose labels are hidden and given out as each strategy asks.
+    """Simulate reviews of a labelled table, whose labels are hidden until a strategy requests them.
 
     Args:
         table: folder of an embedding table with a row for each cell.

@@ -48,7 +48,7 @@ def slides(
             fields, measure sizes and shapes, and show examples; None: nothing is measured.
         by: column of what is reported, such as `patient`; pictures where it is empty.
         grades: YAML file of thresholds; None: those of ICSH that come along.
-        risk: error rate among the answered cells; the others get no answer. None: as `predict` was told.
+        risk: error rate among the answered cells; the others get no answer. None: as given to `predict`.
         set_error: give each cell a set of classes that lacks the true one at most so often; None: no sets.
         reference: slides that sizes and shapes of the others are compared with.
         um_per_px: size of a pixel in micrometres, where the predictions have no column of that name.

@@ -128,7 +128,7 @@ def fit_head(vectors: Vectors, truth: Classes, strength: float, classes: int) ->
         warnings.filterwarnings("ignore", message="The number of unique classes", category=UserWarning)
         model.fit(standardised, truth)
     if len(present) == 2:
-        # Two classes have one row of weights: half of it each, with opposite signs, gives the same odds.
+        # Two classes have one row of weights: half of it each, once negated, gives the same odds.
         weights[present] = np.concatenate([-model.coef_, model.coef_]) / 2
         bias[present] = np.concatenate([-model.intercept_, model.intercept_]) / 2
     else:

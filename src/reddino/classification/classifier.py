@@ -101,7 +101,7 @@ class Classifier:
     training: TrainingCells | None = None
 
     def novelty(self, vectors: Vectors) -> Real | None:
-        """Return how novel each vector (n, d) is beside the training cells (n,); None where it is unknown."""
+        """Return how novel each vector (n, d) is to the training cells (n,); None where it is unknown."""
         kept = None if self.training is None else self.training.novelty
         return None if kept is None else kept.score(vectors)
 

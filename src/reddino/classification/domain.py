@@ -20,7 +20,7 @@ Verdict = Literal["within", "at the edge", "outside", "too few cells"]
 FAR_EDGE, FAR_OUTSIDE = 0.25, 0.5
 #: Spreads of the training pictures from which a look is at the edge, and outside.
 LOOK_EDGE, LOOK_OUTSIDE = 3.0, 6.0
-#: Cells below which nothing is said of a unit.
+#: Cells below which a unit gets no verdict.
 LEAST_CELLS = 10
 #: Vectors of what was learned from, below which "farther than 95 % of them" means nothing.
 LEAST_LEARNED = 30
@@ -65,13 +65,13 @@ class Appearance:
 
 @dataclass(frozen=True)
 class UnitVerdict:
-    """A slide or source beside what was learned from.
+    """A slide or source compared with what was learned from.
 
     Attributes:
         source, slide: names; the slide is empty where a whole source, or a picture, is meant.
         cells: that were scored.
         verdict: of the whole.
-        sentence: which measure says so, and by how much.
+        sentence: the measure that decided, and by how much.
         far: fraction of its cells that lie farther than 95 % of the held-out training cells; None: unknown.
         novelty: median of its cells.
         nearest: the source of the training cells that looks most alike; None: looks are unknown, or the
@@ -136,7 +136,7 @@ def judge(
     few_learned = learned_cells is not None and learned_cells < LEAST_LEARNED
     if cells < LEAST_CELLS or few_learned:
         verdict = "too few cells"
-    said = _sentence(
+    sentence = _sentence(
         verdict,
         by_vectors=by_vectors,
         far=far,
@@ -147,7 +147,7 @@ def judge(
     )
     middle = None if novelty is None or not len(novelty) else float(np.median(novelty))
     alike = nearest if known else None
-    return UnitVerdict(source, slide, cells, verdict, said, far, middle, alike, looks, picture)
+    return UnitVerdict(source, slide, cells, verdict, sentence, far, middle, alike, looks, picture)
 
 
 def compare(look: Real, appearance: Appearance) -> tuple[str | None, dict[str, dict[str, Any]]]:
@@ -195,11 +195,11 @@ def _sentence(
         parts.append(f"{100 * far:.0f} % of its cells lie farther off than 95 % of the held-out {learned}")
     worst = max(looks, key=lambda name: looks[name]["spreads"], default=None)
     if worst is not None:
-        said = described(worst, looks[worst], nearest, learned)
+        by_look = described(worst, looks[worst], nearest, learned)
         if verdict != by_vectors:
-            parts.insert(0, said)
+            parts.insert(0, by_look)
         elif looks[worst]["verdict"] != "within":
-            parts.append(said)
+            parts.append(by_look)
         else:
             parts.append(f"it looks most like {nearest}" if nearest else f"it looks like the {learned}")
     return "; ".join(parts) or "nothing of it could be compared"
@@ -213,7 +213,7 @@ def described(name: str, look: Mapping[str, Any], source: str | None, learned: s
         ratio = float(np.exp(look["value"] - look["learned"]))
         return f"{RATIOS[name].format(ratio=ratio, whose=whose)} ({apart})"
     there = source or f"the {learned}"
-    return f"its {name} is {look['value']:.2f}, beside {look['learned']:.2f} in {there} ({apart})"
+    return f"its {name} is {look['value']:.2f}, compared with {look['learned']:.2f} in {there} ({apart})"
 
 
 def unit_keys(sources: Sequence[str], slides: Sequence[str]) -> list[tuple[str, str]]:

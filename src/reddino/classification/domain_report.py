@@ -1,4 +1,4 @@
-"""Smears beside what a classifier or a network learned from: verdicts of slides and sources."""
+"""Smears compared with what a classifier or a network learned from: verdicts of slides and sources."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def domain_report(
         root: folder of the pictures; None where only vectors are at hand.
         learned: what the cells are called that were learned from.
         maker: what learned from them.
-        known: whether the user knows the sources learned from, so that they may be named.
+        known: whether the sources learned from are the user's own, so that they may be named.
     """
     if kept is None or (kept.novelty is None and kept.appearance is None):
         return DomainReport(

@@ -39,10 +39,10 @@ from reddino.views.choices import Unit
 from reddino.views.scales import view_diameters
 from reddino.views.spec import ViewSpec
 
-#: What `predict` says of a classifier whose folds could not separate its classes from something else.
+#: What `predict` logs of a classifier whose folds could not separate its classes from something else.
 NO_EVIDENCE = (
-    "the held-out scores of this classifier are no evidence that it tells its classes; the notes in its "
-    "classifier.json say why"
+    "the held-out scores of this classifier are no evidence that it separates its classes; the notes in its "
+    "classifier.json state why"
 )
 
 

@@ -115,7 +115,7 @@ class HeldOut:
         if few:
             notes.append(
                 f"No intervals of classes in fewer than {LEAST_GROUPS} groups: {', '.join(few)}; how well "
-                "these are told in other groups is not known from so few."
+                "these are recognised in other groups cannot be estimated from so few."
             )
         return notes
 

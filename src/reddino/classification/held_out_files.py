@@ -52,7 +52,7 @@ def report_text(classifier: Classifier) -> str:
     report = classifier.report
     head = "# How this classifier did on cells that it did not learn from"
     if not report["evidence"]:
-        head += "\n\n**NO EVIDENCE: what was told apart need not be the classes.**"
+        head += "\n\n**NO EVIDENCE: what was separated need not be the classes.**"
     scores = [
         [name.replace("_", " "), _rate(value, report["intervals"].get(name))]
         for name, value in report["scores"].items()

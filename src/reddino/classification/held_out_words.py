@@ -1,4 +1,4 @@
-"""What is said of held-out cells, in words; nothing heavy is imported here."""
+"""Sentences on held-out cells; nothing heavy is imported here."""
 
 from __future__ import annotations
 

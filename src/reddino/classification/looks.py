@@ -86,7 +86,7 @@ def look_at(
             usable[place] = True
     rows, views, diameter, side = rows[usable], views[usable], diameter[usable], side[usable]
     known = diameter[diameter > 0]
-    # Where nobody knows how large a cell is, a crop is taken for one of the usual size.
+    # Where the diameter of a cell is unknown, a crop is taken for one of the usual size.
     across = float(np.median(side[diameter > 0] / known)) if len(known) else DEFAULT_SIDES["cells"][0]
     scale = np.log(np.where(diameter > 0, diameter, np.nan))
     return Looks(rows, views, np.column_stack([measure_views(views, across), scale]))

@@ -104,8 +104,8 @@ def with_pictures(unit: UnitVerdict, pictures: Sequence[UnitVerdict], looks: Two
     if some and len(outside) < len(pictures):
         names = ", ".join(_name(one.picture) for one in outside[:3])
         more = ", ..." if len(outside) > 3 else ""
-        said = f"{len(outside)} of {counted(len(pictures), 'picture')} are outside ({names}{more})"
-        sentence = f"{said}; {sentence}"
+        counts = f"{len(outside)} of {counted(len(pictures), 'picture')} are outside ({names}{more})"
+        sentence = f"{counts}; {sentence}"
     if looks is not None:
         sentence = f"{looks.sentence()}; {sentence}"
     return replace(unit, verdict=verdict, sentence=sentence)

@@ -79,8 +79,8 @@ class Predictions:
         priors: what they were adjusted to, `reddino.classification.priors.PriorShift`.
         novelty: (n,) how far from the training cells, as a quantile of held-out ones; None: unknown.
         rule: which cells get no answer; None: all get one.
-        domain: verdicts of slides and sources; None: none was asked for.
-        kinds: what each view shows; None where it was not asked, or cannot be told.
+        domain: verdicts of slides and sources; None: not requested.
+        kinds: what each view shows; None where not requested, or where it cannot be predicted.
         unanswered: (n,) cells of smears outside, which get no answer; None: verdicts take no answer away.
         held_out: of the classifier, as `reddino.classification.held_out.held_out_summary` returns it.
         pictures: by path, 16 hex digits over the bytes of the picture, where vectors of it lay on disk.
@@ -154,7 +154,7 @@ class Predictions:
         """Return one row per view: its columns, `predicted`, its `probability`, and `p_<class>` of each.
 
         Where probabilities were adjusted, `unadjusted_predicted` and `unadjusted_probability` too, and where
-        kinds were read, `kind` and `kind_probability`. `counted` tells which count for their slide.
+        kinds were read, `kind` and `kind_probability`. `counted` marks those that count for their slide.
 
         A column of the smears that has one of these names gets another, which is logged.
         """

@@ -40,7 +40,7 @@ _CLASS_WORDS = {
 
 
 def kinds_among(classes: Iterable[str]) -> set[str]:
-    """Return the kinds that a classifier tells by classes of its own, by the names of its classes."""
+    """Return the kinds that a classifier predicts by classes of its own, by the names of its classes."""
     return {kind for kind, words in _CLASS_WORDS.items() if any(map(words.search, classes))}
 
 

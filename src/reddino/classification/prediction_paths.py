@@ -15,7 +15,7 @@ def counts_path(path: Path) -> Path:
 
 
 def domain_path(path: Path) -> Path:
-    """Return the picture of training cells beside those of each source, next to the file of the cells."""
+    """Return the picture of training cells with those of each source, next to the file of the cells."""
     return path.with_name(f"{path.stem}.domain.png")
 
 

@@ -67,7 +67,7 @@ def reweighed(probabilities: Real, learned: Real, wanted: Real) -> Real:
     """
     odds = probabilities * (wanted / learned)
     total = odds.sum(axis=1, keepdims=True)
-    # A cell that can only be of classes that are said not to occur keeps what it had.
+    # A cell that can only be of classes that, as given, do not occur keeps what it had.
     return np.where(total > 0, odds / np.where(total > 0, total, 1.0), probabilities)
 
 
@@ -95,7 +95,7 @@ def estimated(probabilities: Real, learned: Real) -> tuple[Real, int]:
 
 
 def adjusted(predictions: Predictions, learned: Real, wanted: Mapping[str, float] | None) -> Predictions:
-    """Return predictions under other fractions of the classes; the former probabilities are kept beside them.
+    """Return predictions under other fractions of the classes; the former probabilities are kept with them.
 
     Where a source lies outside of what was learned from, nothing is estimated: its cells look different, and
     EM would take that for other fractions.

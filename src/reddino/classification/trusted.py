@@ -1,4 +1,4 @@
-"""Predictions with what says how far to trust them: which cells get no answer, and where smears lie."""
+"""Predictions with how far to trust them: which cells get no answer, and where smears lie."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def with_trust(
         return found
     if not domain.units:
         raise RedDinoError(
-            f"what lies outside cannot be told: {domain.note}; fit the classifier again, or leave "
+            f"what lies outside cannot be determined: {domain.note}; fit the classifier again, or leave "
             "--abstain-outside out"
         )
     verdicts = domain.verdicts_of(*(found.strings(name) for name in ("source", "slide", "path")))

@@ -118,7 +118,7 @@ def _can_continue(place: Path, plan: PlannedViews, encoder: ViewEncoder, pooling
         records = [record for _, record in parts]
         require_same_pictures(place, records, plan.manifest.root, plan.views.names)
     except RedDinoError:
-        log.info("the vectors that an earlier run left in %s are of something else: computed anew", place)
+        log.info("the vectors that an earlier run left in %s are of something else: computed again", place)
         return False
     return True
 

@@ -33,7 +33,7 @@ def domain_table(report: reddino.DomainReport, width: int, learned: str = "train
         learned: what the cells are called that they are compared with.
     """
     units = report.units
-    table = Table(title=f"beside the {learned}", show_lines=True)
+    table = Table(title=f"compared with the {learned}", show_lines=True)
     table.add_column("source, slide", max_width=LETTERS, overflow="fold")
     table.add_column("cells", justify="right")
     longest = min(LETTERS, max((len(unit.source) + len(unit.slide) + 2 for unit in units), default=6))

@@ -25,19 +25,19 @@ SCORES = {
     "balanced_accuracy": "bAcc",
     "accuracy": "Acc",
 }
-NO_EVIDENCE_TITLE = "NO EVIDENCE: what was told apart on held-out groups need not be the classes"
+NO_EVIDENCE_TITLE = "NO EVIDENCE: what was separated on held-out groups need not be the classes"
 
 
 def answer(classifier: reddino.Classifier) -> str:
-    """Return in one line what held-out groups say of a classifier."""
+    """Return in one line how a classifier scores on held-out groups."""
     report, what = classifier.report, "pictures" if classifier.view.kind == "image" else "cells"
     spread = _range(report["intervals"].get("macro_f1"))
     cells = sum(map(sum, report["confusion"]))
-    said = (
+    scores = (
         f"macro F1 {report['scores']['macro_f1']:.3f}{f' (95 % {spread})' if spread else ''} on {cells:,} "
         f"held-out {what}"
     )
-    return said if report["evidence"] else f"{NO_EVIDENCE_TITLE}: {said}"
+    return scores if report["evidence"] else f"{NO_EVIDENCE_TITLE}: {scores}"
 
 
 def held_out_tables(classifier: reddino.Classifier) -> list[Table]:

@@ -38,7 +38,7 @@ def labels(
     """Write the labels of a review to a file, or take labels in; show what the review holds.
 
     Args:
-        database: of the review: its file or URL, or the embedding table that it lies beside.
+        database: of the review: its file or URL, or the embedding table that it lies next to.
         out: .csv or .parquet for a manifest that fit, evaluate and predict take; .json for COCO.
         what: a row per cell (consensus), per cell and reader (readers), or per cell and event (events).
         reader: of this reader alone; with --add, whose labels they become.

@@ -224,8 +224,8 @@ def predict(
         keep_border=keep_border,
     )
     sides = Counter(one.answered_by for one in found)
-    told = ", ".join(f"{count} by {side}" for side, count in sorted(sides.items()))
-    print_line(f"{out}: {counted(len(found), 'patient')}, {told}")
+    by_side = ", ".join(f"{count} by {side}" for side, count in sorted(sides.items()))
+    print_line(f"{out}: {counted(len(found), 'patient')}, {by_side}")
     print_line("Not a medical device: for research only.")
 
 

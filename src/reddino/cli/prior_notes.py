@@ -5,7 +5,7 @@ from __future__ import annotations
 import reddino
 from reddino.foundations.counting import counted
 
-#: With fewer cells an estimate says little.
+#: With fewer cells an estimate is too uncertain.
 FEW_CELLS = 100
 #: As `reddino.classification.priors.FEW`, which the command line does not load.
 TOO_FEW = "too few cells count"

@@ -80,7 +80,7 @@ def search(
     )
     queries = len(hits.queries)
     if len(hits) < queries * top:
-        complain(f"{queries * top - len(hits):,} hits fewer than were asked for: no more rows may be hits.")
+        complain(f"{queries * top - len(hits):,} hits fewer than were requested: no more rows may be hits.")
     how = "every row was compared"
     if hits.recall is not None:
         how = f"by the index, which finds {100 * hits.recall:.1f} % of the 20 nearest of its sample"

@@ -88,7 +88,7 @@ def slides_table(report: reddino.SlideReport) -> Table:
     table.add_column("red cells", justify="right")
     table.add_column("fields", justify="right")
     table.add_column("grades (fraction, 95 % interval)", overflow="fold")
-    table.add_column("beside what was learned")
+    table.add_column("compared with training")
     rows = report.rows()
     for (name, cells, fields, grades), slide in zip(rows[:MOST], report.slides[:MOST], strict=True):
         table.add_row(short(name, LETTERS), cells, fields, grades, slide.verdict or "not compared")

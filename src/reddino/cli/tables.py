@@ -17,7 +17,7 @@ TEXT = 0.6
 LEAST = 12
 
 
-def room(console: Console) -> int:
+def table_width(console: Console) -> int:
     """Return the columns for a table: those of the terminal, or `WIDTH` where there is none."""
     return console.width if console.is_terminal else max(WIDTH, console.width)
 

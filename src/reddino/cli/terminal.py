@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reddino.cli.progress import Bars, Lines, line_writer
-from reddino.cli.tables import captions, fitted, room
+from reddino.cli.tables import captions, fitted, table_width
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.full_disk import no_space
 from reddino.foundations.launch import launched
@@ -120,7 +120,7 @@ def show_tables(tables: Sequence[Table]) -> None:
 
     A table of more numbers is printed in parts, below each other, and its caption once, below all of them.
     """
-    width = room(OUT)
+    width = table_width(OUT)
     for table in tables:
         notes = captions(table)
         for part in fitted(table, OUT, width):

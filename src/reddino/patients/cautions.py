@@ -13,9 +13,9 @@ from reddino.foundations.visible import short
 from reddino.patients.clinical_columns import ClinicalColumn
 
 Rows = NDArray[np.int64]
-#: A single column with this AUROC, or this fraction of patients right by its categories, tells the target.
-_TELLS = 0.98
-#: Cramér's V from which on the sources tell the target.
+#: A single column with this AUROC, or this fraction of patients right by its categories, leaks the target.
+_LEAKS = 0.98
+#: Cramér's V from which on the sources predict the target.
 _CONFOUNDED = 0.3
 #: A class with fewer patients has wide intervals, which are also less sure than they claim.
 _FEW = 20
@@ -28,13 +28,13 @@ def telling_columns(columns: Sequence[ClinicalColumn], truth: Rows, classes: Seq
         if column.kind == "unused":
             continue
         if column.numbers is not None:
-            how = _number_tells(column.numbers, truth, len(classes))
+            how = _number_leak(column.numbers, truth, len(classes))
         else:
-            how = _category_tells(column.texts, truth)
-        how = how or _missing_tells(column.missing, truth, len(classes))
+            how = _category_leak(column.texts, truth)
+        how = how or _missing_leak(column.missing, truth, len(classes))
         if how:
             found.append(
-                f"Column '{short(column.name)}' tells the target almost by itself ({how}): if it was "
+                f"Column '{short(column.name)}' predicts the target almost by itself ({how}): if it was "
                 "recorded because of the diagnosis, leave it out with --drop."
             )
     return found
@@ -67,18 +67,18 @@ def few_patients(truth: Rows, classes: Sequence[str]) -> list[str]:
     return [f"Fewer than {_FEW} patients of {', '.join(few)}: intervals are too narrow."]
 
 
-def _number_tells(values: NDArray[np.float64], truth: Rows, classes: int) -> str:
+def _number_leak(values: NDArray[np.float64], truth: Rows, classes: int) -> str:
     known = np.isfinite(values)
     if known.sum() < 10:
         return ""
     for one in [1] if classes == 2 else range(classes):
         area = auroc(truth[known] == one, values[known])
-        if area is not None and max(area, 1 - area) >= _TELLS:
+        if area is not None and max(area, 1 - area) >= _LEAKS:
             return f"AUROC {max(area, 1 - area):.3f}"
     return ""
 
 
-def _category_tells(texts: Sequence[str], truth: Rows) -> str:
+def _category_leak(texts: Sequence[str], truth: Rows) -> str:
     known = np.array([text != "" for text in texts])
     if known.sum() < 10 or len(np.unique(truth[known])) < 2:
         return ""
@@ -87,14 +87,14 @@ def _category_tells(texts: Sequence[str], truth: Rows) -> str:
     np.add.at(table, (number, truth[known]), 1)
     right = float(table.max(axis=1).sum() / table.sum())
     largest = float(table.sum(axis=0).max() / table.sum())
-    return f"right for {100 * right:.0f} % of patients" if right >= _TELLS and right > largest + 0.02 else ""
+    return f"right for {100 * right:.0f} % of patients" if right >= _LEAKS and right > largest + 0.02 else ""
 
 
-def _missing_tells(missing: NDArray[np.bool_], truth: Rows, classes: int) -> str:
+def _missing_leak(missing: NDArray[np.bool_], truth: Rows, classes: int) -> str:
     if not missing.any() or missing.all():
         return ""
     for one in [1] if classes == 2 else range(classes):
         area = auroc(truth == one, missing.astype(np.float64))
-        if area is not None and max(area, 1 - area) >= _TELLS:
+        if area is not None and max(area, 1 - area) >= _LEAKS:
             return f"by who lacks it, AUROC {max(area, 1 - area):.3f}"
     return ""

@@ -57,7 +57,7 @@ class CellTable:
         names: tuple[str, ...] | None = None
         for part in _parts(stored, "reading whose cells they are", _WHOSE):
             own = tuple(name for name in _WHOSE if name in part.table.column_names)
-            # Parts of before do not tell of borders: then the table tells of none.
+            # Parts of earlier versions lack the column of borders: then the table has none.
             names = own if names is None else tuple(name for name in names if name in own)
             combined, values = combinations(part.table, own)
             places = [number.setdefault((own, *one), len(number)) for one in values]
@@ -138,7 +138,7 @@ class CellTable:
         tables: list[pa.Table] = []
         vectors: NDArray[Any] | None = None
         start = done = 0
-        for part in self.stored.read(name="reading the drawn cells"):
+        for part in self.stored.read(name="reading the sampled cells"):
             stop = start + len(part)
             own = wanted[done : np.searchsorted(wanted, stop)] - start
             if len(own):
@@ -174,11 +174,11 @@ def _kinds(
     number: dict[tuple[Any, ...], int], names: Sequence[str], stored: Embeddings | TableOnDisk
 ) -> Embeddings:
     """Return the combinations as a table without vectors, of the columns that all parts have."""
-    told = [dict(zip(one[0], one[1:], strict=True)) for one in number]
-    table = pa.table({name: pa.array([one[name] for one in told]) for name in names})
+    combined = [dict(zip(one[0], one[1:], strict=True)) for one in number]
+    table = pa.table({name: pa.array([one[name] for one in combined]) for name in names})
     if not names:
-        table = pa.table({"row": pa.array(np.arange(len(told)))})
-    return Embeddings(np.empty((len(told), 0), np.float32), table, stored.meta)
+        table = pa.table({"row": pa.array(np.arange(len(combined)))})
+    return Embeddings(np.empty((len(combined), 0), np.float32), table, stored.meta)
 
 
 def _by_owner(owners: Rows) -> Iterator[tuple[int, Rows]]:

@@ -98,8 +98,8 @@ class LearnedColumn:
 def cleaned(values: Sequence[str]) -> tuple[str, ...]:
     """Return the values of a column (n,), "" where missing; '-' is a value where another is '+'."""
     plain = [tidy(value) for value in values]
-    signs = any(_POSITIVE.fullmatch(one) for one in plain)
-    return tuple(one if signs and one == "-" else clean(one) for one in plain)
+    signed = any(_POSITIVE.fullmatch(one) for one in plain)
+    return tuple(one if signed and one == "-" else clean(one) for one in plain)
 
 
 def require_one_spelling(name: str, texts: Sequence[str], place: RowPlace) -> None:
@@ -121,7 +121,7 @@ def read_column(
 ) -> ClinicalColumn:
     """Infer the kind of a column from its texts.
 
-    Numbers may share a unit ('12.5 g/dL') or have decimal commas, which the note says; what is ambiguous is
+    Numbers may share a unit ('12.5 g/dL') or have decimal commas, which the note states; what is ambiguous is
     refused. A column with one value, with dates, or whose texts mostly occur once is not used.
 
     Args:
@@ -334,7 +334,7 @@ def require_some(columns: Sequence[ClinicalColumn], where: str) -> None:
     """Refuse a table without a column that can be used.
 
     Raises:
-        RedDinoError: says why each is not used.
+        RedDinoError: states why each is not used.
     """
     if any(column.kind != "unused" for column in columns):
         return

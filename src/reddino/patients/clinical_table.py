@@ -42,7 +42,7 @@ class ClinicalTable:
         patients: (n,) ids, tidy, each once (of a source, where sources are known).
         sources: (n,) the source of each, or None where the table does not tell.
         columns: the clinical columns, without ids and target.
-        target: (n,) the class of each patient, "" where missing; None where none was asked for.
+        target: (n,) the class of each patient, "" where missing; None where none was requested.
         fingerprint: of the file's contents.
     """
 
@@ -262,7 +262,7 @@ def _require(have: Sequence[str], wanted: Sequence[str], file: Path) -> None:
 
 
 def _refuse_source_by_another_name(have: Sequence[str], wanted: Sequence[str], file: Path) -> None:
-    """Refuse 'Source' beside no 'source': it would be a clinical column that tells the laboratory."""
+    """Refuse 'Source' without 'source': it would be a clinical column that names the laboratory."""
     if "source" in have:
         return
     for name in have:

@@ -96,7 +96,7 @@ def match(
     """Match the patients of an embedding table with the rows of a clinical table.
 
     Where both name sources, a patient is known by id and source; else an id that occurs under several
-    sources is refused unless `join_sources` says that it is one patient.
+    sources is refused unless `join_sources` declares that it is one patient.
 
     Args:
         cells: the embedding table; its column `patient` names the patients.
@@ -147,13 +147,13 @@ def match(
             f"Left out: {counted(left_out[0], 'patient')} without cells, {counted(left_out[1], 'patient')} "
             "without a clinical row."
         )
-    asked = clinical.select(np.array([rows[key] for key in known], dtype=np.int64))
-    asked, known = _with_target(asked, known, notes)
+    chosen = clinical.select(np.array([rows[key] for key in known], dtype=np.int64))
+    chosen, known = _with_target(chosen, known, notes)
     number = {key: place for place, key in enumerate(known)}
     owner = np.full(len(table.kinds), -1, dtype=np.int64)
     owner[kept] = [number.get(key, -1) for key in keys]
     sources = tuple(owners[key] for key in known)
-    cohort = Cohort(asked, sources, table, owner, (), cells_per_patient, seed)
+    cohort = Cohort(chosen, sources, table, owner, (), cells_per_patient, seed)
     return replace(cohort, notes=(*notes, *_drawn_note(cohort)))
 
 
@@ -164,8 +164,8 @@ def _drawn_note(cohort: Cohort) -> list[str]:
     if not over:
         return []
     return [
-        f"Models over cells and moments see {most:,} drawn cells of each of {counted(over, 'patient')}, who "
-        "have more (--cells-per-patient); means are over all cells."
+        f"Models over cells and moments see {most:,} sampled cells of each of {counted(over, 'patient')}: "
+        "these have more (--cells-per-patient); means are over all cells."
     ]
 
 
@@ -209,7 +209,7 @@ def cell_owners(
         join_sources: an id means the same patient under every source.
 
     Raises:
-        RedDinoError: a slide or picture of two patients; an id of several sources that nothing tells apart.
+        RedDinoError: a slide or picture of two patients; an id of several sources that nothing distinguishes.
     """
     ids, sources = cells.names("patient"), _column(cells, "source")
     _refuse_shared_slides(cells, ids, sources)
@@ -230,8 +230,8 @@ def clinical_rows(clinical: ClinicalTable, *, by_source: bool) -> dict[tuple[str
     if len(rows) < len(keys):
         twice = next(key[0] for row, key in enumerate(keys) if rows[key] != row)
         raise RedDinoError(
-            f"patient '{short(twice)}' has several rows of the clinical table, which only their source tells "
-            "apart: leave --join-sources out, or keep one row per patient"
+            f"patient '{short(twice)}' has several rows of the clinical table, which only their source "
+            "distinguishes: leave --join-sources out, or keep one row per patient"
         )
     return rows
 

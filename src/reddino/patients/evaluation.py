@@ -109,7 +109,7 @@ def evaluate_cohort(
         *(
             []
             if columns
-            else ["The clinical table has no column beside id and target: the picture stands alone."]
+            else ["The clinical table has no column except id and target: the picture stands alone."]
         ),
         *([] if classifier is None else [_classifier_note(classifier, cohort.table.meta)]),
         *telling_columns(columns, truth, classes),

@@ -146,13 +146,13 @@ class FittedClinical:
 
 @dataclass(frozen=True)
 class FittedNumber:
-    """A column of numbers; where some training patients lack it, a second column says who does."""
+    """A column of numbers; where some training patients lack it, a second column marks who does."""
 
     values: Real
     median: float
     mean: float
     scale: float
-    tells_missing: bool
+    missing_column: bool
 
     def of(self, rows: Rows) -> Real:
         """Return (len(rows), 1 or 2)."""
@@ -167,7 +167,7 @@ class FittedNumber:
     def _standard(self, found: Real) -> Real:
         missing = np.isnan(found)
         standard = (np.where(missing, self.median, found) - self.mean) / self.scale
-        return np.column_stack([standard, missing.astype(np.float64)] if self.tells_missing else [standard])
+        return np.column_stack([standard, missing.astype(np.float64)] if self.missing_column else [standard])
 
 
 @dataclass(frozen=True)

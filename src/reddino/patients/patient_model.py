@@ -190,7 +190,7 @@ def clinical_state(clinical: FittedClinical) -> list[dict[str, Any]]:
     return [
         {"categories": list(one.categories)}
         if isinstance(one, FittedCategory)
-        else {"median": one.median, "mean": one.mean, "scale": one.scale, "tells_missing": one.tells_missing}
+        else {"median": one.median, "mean": one.mean, "scale": one.scale, "tells_missing": one.missing_column}
         for one in clinical.columns
     ]
 

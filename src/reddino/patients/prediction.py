@@ -34,7 +34,7 @@ class PredictedPatient:
     """The prediction of a patient.
 
     Attributes:
-        patient: id, `source` of the cells or the clinical row, "" where neither tells.
+        patient: id, `source` of the cells or the clinical row, "" where neither names one.
         source: see `patient`.
         answered_by: both, clinical or picture.
         probabilities: by class, in the model's order.

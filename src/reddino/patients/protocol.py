@@ -29,7 +29,7 @@ _NAMED = 8
 
 @dataclass(frozen=True)
 class PatientQuestion:
-    """What is asked of a cohort.
+    """The question that is put to a cohort.
 
     Attributes:
         truth: (n,) class numbers.

@@ -34,7 +34,7 @@ from reddino.slide_reports.page import MOST_SLIDES, report_page
 from reddino.slide_reports.quantification import Errors
 from reddino.slide_reports.report import SlideReport
 from reddino.slide_reports.result_files import write_fields, write_shapes, write_slides
-from reddino.slide_reports.shapes import beside
+from reddino.slide_reports.shapes import with_references
 from reddino.slide_reports.slide import Counting, SlideResult
 
 
@@ -44,7 +44,7 @@ class Wanted:
 
     Attributes:
         by: column of what is reported.
-        risk: error rate among the answered cells; None: as `predict` was told.
+        risk: error rate among the answered cells; None: as given to `predict`.
         set_error: fraction of the cells of a class whose set of classes may lack it; None: no sets.
         images: where the pictures are; None: nothing is measured of them.
         reference: slides that the others are compared with.
@@ -98,7 +98,7 @@ def build_report(
     measures = [[] if one.shapes is None else one.shapes.measures(wanted.seed) for one in slides]
     if references:
         own = [[measures[i] for i in references if i != number] for number in range(len(slides))]
-        measures = [beside(one, others) for one, others in zip(measures, own, strict=True)]
+        measures = [with_references(one, others) for one, others in zip(measures, own, strict=True)]
     return SlideReport(
         slides=slides,
         measures=measures,
@@ -115,7 +115,7 @@ def _errors(classifier: Classifier | None, cells: PredictedCells) -> tuple[Error
     if classifier is None:
         return None, "the classifier was not given (--classifier), so that its errors are not known"
     if not classifier.report.get("evidence", True):
-        return None, "its held-out scores are no evidence that it tells its classes"
+        return None, "its held-out scores are no evidence that it separates its classes"
     errors = errors_of(classifier, cells.rule)
     if errors is None:
         return None, "its folder was made by an earlier version and keeps no classes of held-out cells"
@@ -182,7 +182,7 @@ def _method(cells: PredictedCells, errors: Errors | None, why: str, wanted: Want
         )
         found.append(
             "A fraction at one end of its interval was moved towards it and not far enough, since it is "
-            "unfolded by one step: there the interval says more."
+            "unfolded by one step: there trust the interval more."
         )
         if not errors.of_slides:
             found.append(

@@ -86,7 +86,7 @@ def cells_of(
         file: of `reddino predict`.
         classifier: that made it; None: unknown.
         by: column of what is reported; pictures where it is empty.
-        risk: error rate among the answered cells; None: as `predict` was told.
+        risk: error rate among the answered cells; None: as given to `predict`.
 
     Raises:
         RedDinoError: the file is of another classifier, holds no such column, or a risk cannot be named.

@@ -1,4 +1,4 @@
-"""What a classifier's folder tells of its errors: held-out cells by group, else the confusion alone."""
+"""What a classifier's folder holds of its errors: held-out cells by group, else the confusion alone."""
 
 from __future__ import annotations
 

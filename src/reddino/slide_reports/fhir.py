@@ -19,7 +19,7 @@ def fhir_bundle(report: SlideReport) -> dict[str, Any]:
     """Return a `collection` Bundle of the slides, as JSON values.
 
     Observations are `preliminary`, since nobody has looked at them, name no patient, and have codes as text:
-    which code of LOINC or SNOMED CT a laboratory uses for a feature is not for a program to guess.
+    which code of LOINC or SNOMED CT a laboratory uses for a feature is not for a program to choose.
     """
     pairs = zip(report.names, report.slides, strict=True)
     return {
@@ -37,7 +37,9 @@ def _observation(name: str, slide: SlideResult, report: SlideReport) -> dict[str
     notes = [NO_DIAGNOSIS, *report.method]
     notes += [f"Not adjusted for the errors of the classifier: {slide.why_plain}."] if slide.why_plain else []
     if slide.verdict not in ("", "within"):
-        notes.append(f"Beside the cells that the classifier learned from: {slide.verdict}. {slide.sentence}")
+        notes.append(
+            f"Compared with the cells that the classifier learned from: {slide.verdict}. {slide.sentence}"
+        )
     version = report.origin.get("version")
     return {
         "resourceType": "Observation",

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 Real = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
-#: Cells in a field, below which nothing is said of its thickness.
+#: Cells in a field, below which its thickness is not judged.
 LEAST_JUDGED = 5
 
 

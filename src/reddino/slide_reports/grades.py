@@ -43,7 +43,7 @@ class Feature(BaseModel):
         feature: its name.
         classes: names of a classifier's classes that mean it.
         bands: from the lowest grade on.
-        below: what a slide below the lowest is said to have.
+        below: the wording for a slide below the lowest.
         least_cells: red cells that a slide must have; None: those of the file.
         source: of the figures.
         verified: whether the figures were compared with their source.

@@ -52,7 +52,7 @@ def _overview(report: SlideReport) -> list[str]:
     """Return a row for each slide: what was counted, and what reaches a grade."""
     compared = any(slide.verdict for slide in report.slides)
     header = ["slide", "red cells", "fields", "grades (fraction, 95 % interval)"]
-    header += ["beside what was learned"] if compared else []
+    header += ["compared with training"] if compared else []
     rows = [
         [*row, slide.verdict or "not compared"] if compared else list(row)
         for row, slide in zip(report.rows(), report.slides, strict=True)
@@ -105,14 +105,14 @@ def _sheet(report: SlideReport, number: int) -> list[str]:
         paragraph(counted_line(slide)),
     ]
     if slide.verdict not in ("", "within"):
-        said = f"{slide.verdict} ({slide.sentence})" if slide.sentence else slide.verdict
+        verdict = f"{slide.verdict} ({slide.sentence})" if slide.sentence else slide.verdict
         parts.append(
-            f'<p class="warning">{escape(f"Beside the cells that the classifier learned from: {said}. ")}'
-            "The intervals do not hold what another laboratory changes.</p>"
+            '<p class="warning">Compared with the cells that the classifier learned from: '
+            f"{escape(verdict)}. The intervals do not hold what another laboratory changes.</p>"
         )
     if slide.why_plain:
-        said = f"No fraction is adjusted for the errors of the classifier: {slide.why_plain}."
-        parts.append(f'<p class="warning">{escape(said)}</p>')
+        why = f"No fraction is adjusted for the errors of the classifier: {slide.why_plain}."
+        parts.append(f'<p class="warning">{escape(why)}</p>')
     order = sorted(slide.classes, key=lambda one: -(one.best[0] if math.isfinite(one.best[0]) else -1.0))
     features = {one.name: grades.feature_of(one.name) for one in order}
     parts += [_class_table(slide, grades), interval_chart(order, features)]

@@ -88,7 +88,7 @@ class Errors:
         rates = self.counts[known] / self.counts[known].sum(axis=1, keepdims=True)
         singular = np.linalg.svd(rates, compute_uv=False)
         if singular[-1] < LEAST_SINGULAR * singular[0]:
-            return "it answers two classes so much alike that their fractions cannot be told apart"
+            return "it answers two classes so much alike that their fractions cannot be separated"
         return ""
 
 
@@ -163,7 +163,7 @@ class Estimate:
 def estimate(by_field: Real, errors: Errors, *, draws: int = DRAWS, seed: int = 0) -> Estimate:
     """Return the adjusted fractions of a slide, with intervals of the cells' and of the classifier's chance.
 
-    The interval holds the middle 95 % of draws, each of which takes the held-out groups anew (a Bayesian
+    The interval holds the middle 95 % of draws, each of which resamples the held-out groups (a Bayesian
     bootstrap: weights from a flat Dirichlet distribution), draws the rates of this one slide, which differ
     from the mean as those of groups do among each other, and then by Gibbs sampling the true classes of the
     answers and the fractions. Where fields differ, the cells of a field are worth fewer.
@@ -199,7 +199,7 @@ def estimate(by_field: Real, errors: Errors, *, draws: int = DRAWS, seed: int = 
 def _explanations(answers: Numbers, means: Real, alike: float, rng: np.random.Generator) -> Real:
     """Draw fractions by which answers (m,) can be explained, one for each mean matrix (b, k, m): (b, k)."""
     drawn = rng.standard_gamma(np.maximum(means * (1 - alike) / alike, 1e-4))
-    # Not drawn anew from the answers: two classes could then change places.
+    # Not drawn again from the answers: two classes could then change places.
     rates = np.maximum(drawn / np.maximum(drawn.sum(axis=2, keepdims=True), 1e-300), 1e-9)
     fractions = rng.dirichlet(np.ones(means.shape[1]), len(means))
     repeated = np.repeat(answers[None], len(means), axis=0)

@@ -148,8 +148,8 @@ def shapes_of(cells: Real, sides: Real, um_per_px: Real, fields: npt.NDArray[np.
     return Shapes(scaled[single], "µm" if in_um else "px", kept, int(len(cells) - single.sum()))
 
 
-def beside(measures: list[SlideMeasure], references: list[list[SlideMeasure]]) -> list[SlideMeasure]:
-    """Return the measures of a slide with those of reference slides, of the same unit, beside them."""
+def with_references(measures: list[SlideMeasure], references: list[list[SlideMeasure]]) -> list[SlideMeasure]:
+    """Return the measures of a slide with those of reference slides, of the same unit."""
     found = []
     for one in measures:
         others = [

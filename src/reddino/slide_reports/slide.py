@@ -144,7 +144,7 @@ class Counting:
         counted = rows[inside & red]
         by_field = self._by_field(counted)
         made, why = self._adjusted(by_field)
-        verdict, sentence = beside_training(self.cells.file.domain, key, sorted(set(paths)))
+        verdict, sentence = compared_with_training(self.cells.file.domain, key, sorted(set(paths)))
         sets = None if self.sets is None else self.sets[counted]
         return SlideResult(
             source=key[0],
@@ -208,7 +208,7 @@ class Counting:
         return found
 
 
-def beside_training(
+def compared_with_training(
     domain: Mapping[tuple[str, str], tuple[str, str]], key: tuple[str, str], paths: Sequence[str]
 ) -> tuple[str, str]:
     """Return how a slide lies to what the classifier learned from, with a sentence.
@@ -229,12 +229,12 @@ def beside_training(
         verdict, sentence = domain.get((key[0], ""), ("", ""))
         return verdict, f"of the whole source, {sentence}" if sentence else ""
     outside, edge = verdicts.count(OUTSIDE), verdicts.count("at the edge")
-    told = f"of its {len(verdicts)} pictures that were compared, {outside} are outside and {edge} at the edge"
+    sentence = f"of its {len(verdicts)} compared pictures, {outside} are outside and {edge} at the edge"
     if 2 * outside >= len(verdicts):
-        return OUTSIDE, told
+        return OUTSIDE, sentence
     if 10 * outside >= len(verdicts) or 2 * (outside + edge) >= len(verdicts):
-        return "at the edge", told
-    return "within", told
+        return "at the edge", sentence
+    return "within", sentence
 
 
 def titles(slides: Sequence[SlideResult]) -> list[str]:

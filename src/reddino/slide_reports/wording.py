@@ -1,4 +1,4 @@
-"""What a slide report says in sentences."""
+"""The sentences of a slide report."""
 
 from __future__ import annotations
 
