@@ -13,8 +13,8 @@ from review_cells import review_cells
 from review_tables import open_session
 
 from reddino.foundations.errors import RedDinoError
-from reddino.reviewing.web.asking import ActBody, TuneBody
 from reddino.reviewing.web.fine_tuning import FineTuning, TunedState
+from reddino.reviewing.web.page_requests import ActBody, TuneBody
 from reddino.smears.manifest import Manifest
 
 REPORT = {"report": {"scores": {"macro_f1": 0.812}, "intervals": {"macro_f1": [0.7, 0.9]}, "evidence": True}}

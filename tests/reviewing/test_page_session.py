@@ -13,7 +13,7 @@ from review_tables import PER_FIELD, open_session, write_review_table
 
 from reddino.foundations.errors import RedDinoError
 from reddino.reviewing.database import ReviewDatabase
-from reddino.reviewing.web.asking import ActBody, CellQuery, CellsBody, ClassBody
+from reddino.reviewing.web.page_requests import ActBody, CellQuery, CellsBody, ClassBody
 from reddino.reviewing.web.session import ReviewSession
 
 ROWS = 8 * PER_FIELD

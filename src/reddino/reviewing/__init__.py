@@ -1,1 +1,1 @@
-"""Review: which cells are shown next, what readers say of them, and what is learned from that."""
+"""Review: which cells are shown next, the labels of readers, and what is learned from that."""

@@ -1,4 +1,4 @@
-"""The boxes of labelled cells in their pictures, for programs that know nothing but boxes."""
+"""The boxes of labelled cells in their pictures, for programs that read boxes alone."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ def consensus_of(verdicts: Iterable[Verdict]) -> Consensus:
 
     The latest verdict of a reader who decides counts alone. Without one, all agree, or the answer of more
     than half of three or more holds. `unsure` is an answer like the others: a reader who names a class and
-    one who cannot tell do not agree.
+    one who is unsure do not agree.
     """
     read = sorted(verdicts, key=lambda verdict: verdict.event)
     if not read:

@@ -282,7 +282,7 @@ class ReviewDatabase:
             return stored_cells(connection, root)
 
     def first_sorting(self) -> dict[int, Suggestion]:
-        """Return cell -> what imported predictions say; of several imports, the latest."""
+        """Return cell -> its imported prediction; of several imports, the latest."""
         with self._connector.reading() as connection:
             return sorting_rows.read(connection)
 

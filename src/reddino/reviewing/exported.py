@@ -163,7 +163,7 @@ def _set_aside(table: pa.Table, names: Sequence[str]) -> pa.Table:
         while new in names or (new != name and new in table.column_names):
             new = f"table_{new}"
         given[name] = new
-    log_renamed(given, "since what readers say has these names")
+    log_renamed(given, "since labels of readers have these names")
     return table.rename_columns(list(given.values()))
 
 

@@ -22,7 +22,7 @@ from reddino.smears.spelling import clean
 
 #: A verdict and its class.
 _Answer = tuple[Kind, str]
-#: A reader, what they say, and whether they decide on cells of which others differ.
+#: A reader, their answer, and whether they decide on cells of which others differ.
 _Act = tuple[str, _Answer, bool]
 
 

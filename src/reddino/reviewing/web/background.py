@@ -113,7 +113,7 @@ class BackgroundProbe:
         return self._learned.get(view)
 
     def fault(self, view: str) -> str:
-        """Return why there is no classifier; "" where nothing speaks against one."""
+        """Return why there is no classifier; "" where there is one, or will be."""
         return self._faults.get(view, "")
 
     def busy(self, view: str) -> bool:
@@ -124,9 +124,9 @@ class BackgroundProbe:
     def count(self, view: str, labels: int) -> None:
         """Take note of how many labels a view has; fit where enough came since the last fit."""
         if abs(labels - self._tried.get(view, 0)) >= self._after:
-            self.want(view)
+            self.request(view)
 
-    def want(self, view: str) -> None:
+    def request(self, view: str) -> None:
         """Fit a view as soon as the fit before it is done."""
         with self._change:
             if view not in self._wanted:

@@ -15,9 +15,9 @@ from reddino.reviewing.choices import DESCRIPTIONS
 from reddino.reviewing.pool import Labelled, Numbers, Pool
 from reddino.reviewing.ranking import rank
 from reddino.reviewing.state import ReviewState
-from reddino.reviewing.web.asking import CellQuery
 from reddino.reviewing.web.background import Learned, Opinion
 from reddino.reviewing.web.facets import Facet
+from reddino.reviewing.web.page_requests import CellQuery
 
 Mask = npt.NDArray[np.bool_]
 

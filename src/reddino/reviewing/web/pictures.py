@@ -75,7 +75,7 @@ class CellPictures:
     """Pictures of the rows of a table.
 
     Args:
-        table: its columns path, view_x, view_y and view_side say what to cut.
+        table: its columns path, view_x, view_y and view_side give the square to cut.
         root: folder that the paths start from.
         allowed: folders besides it that pictures may lie in.
 

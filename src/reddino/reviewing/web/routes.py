@@ -13,7 +13,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from reddino.foundations.errors import RedDinoError
-from reddino.reviewing.web.asking import (
+from reddino.reviewing.web.guard import BodyTooLargeError, Door, Guard, refused, too_large
+from reddino.reviewing.web.page_requests import (
     ActBody,
     CellsBody,
     ClassBody,
@@ -24,7 +25,6 @@ from reddino.reviewing.web.asking import (
     parsed,
     require_rows,
 )
-from reddino.reviewing.web.guard import BodyTooLargeError, Door, Guard, refused, too_large
 from reddino.reviewing.web.pictures import LARGEST_CELL
 from reddino.reviewing.web.session import ReviewSession
 

@@ -19,7 +19,13 @@ from reddino.reviewing.learning import LEAST_CELLS, LEAST_PLACES, RunningScore, 
 from reddino.reviewing.pool import Labelled, Pool
 from reddino.reviewing.records import Event, ScoreRecord, Suggestion
 from reddino.reviewing.state import ReviewState
-from reddino.reviewing.web.asking import (
+from reddino.reviewing.web.background import BackgroundProbe, Opinion
+from reddino.reviewing.web.facets import facets_of
+from reddino.reviewing.web.fine_tuning import FineTuning, tuned_shown
+from reddino.reviewing.web.lineup import Known, Lineup
+from reddino.reviewing.web.options import ReviewOptions
+from reddino.reviewing.web.page_data import cell_shown, class_shown, kappa_shown, model_shown, or_none
+from reddino.reviewing.web.page_requests import (
     SORTINGS,
     ActBody,
     CellsBody,
@@ -28,13 +34,7 @@ from reddino.reviewing.web.asking import (
     require_query,
     require_rows,
 )
-from reddino.reviewing.web.background import BackgroundProbe, Opinion
-from reddino.reviewing.web.facets import facets_of
-from reddino.reviewing.web.fine_tuning import FineTuning, tuned_shown
-from reddino.reviewing.web.lineup import Known, Lineup
-from reddino.reviewing.web.options import ReviewOptions
 from reddino.reviewing.web.pictures import CellPictures
-from reddino.reviewing.web.telling import cell_shown, class_shown, kappa_shown, model_shown, or_none
 
 #: Values of a filter, lines of a table and disputed cells that the page is sent at most.
 MOST_LISTED = 500
@@ -78,7 +78,7 @@ class ReviewSession:
         self._tuning = FineTuning(options.tuned, lambda: exported(database).labelled(), options.tune_options)
         for view in [""] if not options.blind else database.readers():
             if len(set(self._labelled(view).classes.tolist())) > 1:
-                self._learner.want(view)
+                self._learner.request(view)
 
     def __len__(self) -> int:
         return len(self._pool)
@@ -242,7 +242,7 @@ class ReviewSession:
 
     def refit(self, reader: str) -> dict[str, Any]:
         """Fit the classifier that a reader sees to the labels as they are now; return what the page shows."""
-        self._learner.want(self._view(reader))
+        self._learner.request(self._view(reader))
         return self.overview(reader)
 
     def tune(self, body: TuneBody) -> dict[str, Any]:

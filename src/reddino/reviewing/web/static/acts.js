@@ -1,6 +1,6 @@
 // What the reader does: label, skip, note, undo; each act is shown as done when the server has it on disk.
 import * as gallery from './gallery.js';
-import {$, classOf, complain, current, kindText, page, plural, say, targets} from './page.js';
+import {$, classOf, complain, current, kindText, notify, page, plural, targets} from './page.js';
 import {get, post, token} from './server.js';
 
 // In a second reading the page shows neither the verdicts of others nor what was learned from them.
@@ -35,7 +35,7 @@ function act(body, cells, text) {
       const done = await post('/api/act', {
         reader: page.reader, token: token(), rows: cells.map((cell) => cell.row), seconds, second: inSecond(), ...body});
       gallery.refresh(done.cells);
-      say(`${text}: ${plural(cells.length, 'cell')}`);
+      notify(`${text}: ${plural(cells.length, 'cell')}`);
     } catch (error) {
       for (const cell of cells) delete cell.waiting;
       gallery.refresh(cells);
@@ -87,7 +87,7 @@ export function note(text) {
   inTurn(async () => {
     const done = await post('/api/act', {reader: page.reader, token: token(), rows: cells.map((cell) => cell.row), kind: 'note', note: text});
     gallery.refresh(done.cells);
-    say('note kept');
+    notify('note kept');
   });
 }
 
@@ -96,11 +96,11 @@ export function step(path) {
     begun += 1;
     const done = await post(path, {reader: page.reader, token: token()}).finally(() => { ended += 1; });
     if (!done.event) {
-      say(path.endsWith('undo') ? 'nothing to undo' : 'nothing to redo');
+      notify(path.endsWith('undo') ? 'nothing to undo' : 'nothing to redo');
       return;
     }
     bringBack(done.cells);
-    say(`${done.kind}: ${plural(done.cells.length, 'cell')}`);
+    notify(`${done.kind}: ${plural(done.cells.length, 'cell')}`);
     await overview();
   });
 }
@@ -138,11 +138,11 @@ export async function overview() {
 // Load the next cells that were requested; those put off come back when nothing else is left.
 export async function nextCells({putOff = false} = {}) {
   if (putOff) for (const cell of page.cells) page.without.add(cell.row);
-  const ask = () => post('/api/cells', {reader: page.reader, query: page.query, count: perPage(), without: [...page.without]});
-  let found = await ask();
+  const request = () => post('/api/cells', {reader: page.reader, query: page.query, count: perPage(), without: [...page.without]});
+  let found = await request();
   if (!found.cells.length && page.without.size) {
     page.without.clear();
-    found = await ask();
+    found = await request();
   }
   if (page.cells.length && found.cells.length) page.history = [...page.history.slice(-19), page.cells];
   Object.assign(page, {cells: found.cells, left: found.left, inOrder: found.in_order});
@@ -153,7 +153,7 @@ export async function nextCells({putOff = false} = {}) {
   if (document.activeElement === document.body || document.activeElement?.closest('#gallery')) gallery.focusCells();
 }
 
-export function ask(changes) {
+export function requery(changes) {
   page.query = {...page.query, ...changes};
   for (const [name, value] of Object.entries(page.query)) if (value === null) delete page.query[name];
   page.without.clear();
@@ -189,12 +189,12 @@ export function like() {
   const cell = current();
   if (!cell) return;
   if (page.query.order !== 'like') page.back = {...page.query};
-  ask({order: 'like', like: cell.row});
+  requery({order: 'like', like: cell.row});
 }
 
 export function backFromLike() {
   const before = page.back || {order: 'default', status: 'open'};
   page.back = null;
   page.query = {};
-  return ask(before);
+  return requery(before);
 }

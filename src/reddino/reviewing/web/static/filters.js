@@ -1,5 +1,5 @@
 // The bar of filters and the order.
-import {ask} from './acts.js';
+import {requery} from './acts.js';
 import {$, element, page} from './page.js';
 
 const STATUS = {
@@ -36,20 +36,20 @@ export function fill() {
     const select = $(`filter-${name}`);
     select.parentElement.hidden = !facets[name];
     if (facets[name]) options(select, [[ALL, 'all'], ...facets[name].map((value) => [value, value || 'not given'])], ALL);
-    select.addEventListener('change', () => ask({[name]: select.value === ALL ? null : select.value}));
+    select.addEventListener('change', () => requery({[name]: select.value === ALL ? null : select.value}));
   }
-  $('order').addEventListener('change', () => ask({order: $('order').value, like: null}));
-  $('sought').addEventListener('change', () => ask({sought: value('sought')}));
-  $('filter-predicted').addEventListener('change', () => ask({predicted: value('filter-predicted')}));
-  $('filter-reader').addEventListener('change', () => ask({reader: value('filter-reader')}));
+  $('order').addEventListener('change', () => requery({order: $('order').value, like: null}));
+  $('sought').addEventListener('change', () => requery({sought: value('sought')}));
+  $('filter-predicted').addEventListener('change', () => requery({predicted: value('filter-predicted')}));
+  $('filter-reader').addEventListener('change', () => requery({reader: value('filter-reader')}));
   $('filter-status').addEventListener('change', () => {
     const [status, label] = $('filter-status').value.split('\u0000');
-    ask({status, label: label || null});
+    requery({status, label: label || null});
   });
   for (const [id, name] of [['filter-low', 'low'], ['filter-high', 'high']]) {
     $(id).addEventListener('change', () => {
       const given = $(id).value === '' ? null : Math.max(0, Math.min(100, Number($(id).value))) / 100;
-      ask({[name]: given});
+      requery({[name]: given});
     });
   }
   $('clear-filters').addEventListener('click', clear);
@@ -62,7 +62,7 @@ export function clear() {
   for (const id of ['filter-low', 'filter-high']) $(id).value = '';
   const order = page.query.order === 'like' ? 'default' : page.query.order;
   page.query = {order, status: 'open'};
-  ask({});
+  requery({});
   draw();
 }
 

@@ -30,7 +30,7 @@ export function element(name, properties = {}, ...children) {
   return made;
 }
 
-export function say(text) {
+export function notify(text) {
   $('notice').textContent = text;
 }
 

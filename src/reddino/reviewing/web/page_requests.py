@@ -1,4 +1,4 @@
-"""What the page may ask of the server: the bodies of its requests, checked before anything is done."""
+"""What the page may request from the server: the bodies of its requests, checked before anything is done."""
 
 from __future__ import annotations
 
