@@ -66,9 +66,9 @@ def test_show_tables__break_long_names_and_no_number(
 
 
 def test_room__is_that_of_the_terminal() -> None:
-    assert tables.room(Console(file=io.StringIO(), width=80, force_terminal=True)) == 80
-    assert tables.room(Console(file=io.StringIO(), width=80)) == 100
-    assert tables.room(Console(file=io.StringIO(), width=180)) == 180
+    assert tables.table_width(Console(file=io.StringIO(), width=80, force_terminal=True)) == 80
+    assert tables.table_width(Console(file=io.StringIO(), width=80)) == 100
+    assert tables.table_width(Console(file=io.StringIO(), width=180)) == 180
 
 
 def _unit(slide: str, cells: int, verdict: Verdict) -> UnitVerdict:

@@ -1,4 +1,4 @@
-"""Tell the user once what is odd about a collection, before anything is computed from it."""
+"""Report once what is odd about a collection, before anything is computed from it."""
 
 from __future__ import annotations
 

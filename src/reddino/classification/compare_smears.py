@@ -53,7 +53,7 @@ class Learner:
     maker: str
 
     def called(self) -> dict[str, Any]:
-        """Return the names of what learned as `domain_report` takes them; users know no network's sources."""
+        """Return the names of what learned as `domain_report` takes them; of a network none is the user's."""
         return {"learned": self.learned, "maker": self.maker, "known": self.learned != PRETRAINING}
 
 

@@ -123,7 +123,7 @@ def judge(
         cells: of the unit.
         learned: what the cells are called that it is compared with.
         learned_cells: how many of their vectors are kept; None: unknown.
-        known: whether the sources learned from are the user's own, so that their names tell something.
+        known: whether the sources learned from are the user's own, so that their names mean something.
         picture: path, where one picture is meant.
     """
     far = None if novelty is None or not len(novelty) else float((novelty > FAR).mean())

@@ -10,7 +10,7 @@ REPORT = "report.md"
 
 
 def calibration_note(report: Mapping[str, Any]) -> str:
-    """Say which calibration was kept, and why."""
+    """Return which calibration was kept, and why."""
     chosen, known = report["calibration"]["chosen"], report["calibration"]["tried"]
     tried = ", ".join(f"{name} {value:.4f}" for name, value in known.items())
     kept = {

@@ -248,7 +248,7 @@ def predict_embeddings(
         classifier: that was fitted.
         emb: of its network.
         keep_border: as for `predict_smears`.
-        kinds: reads what is no red cell, where the table's columns or vectors tell.
+        kinds: predicts what is no red cell, where the table's columns or vectors allow it.
 
     Raises:
         RedDinoError: it is of another network, pooling, view or preprocessing, of cells of another size, or

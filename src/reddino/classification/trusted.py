@@ -51,7 +51,7 @@ def with_trust(
             lies outside of what the classifier learned from.
 
     Raises:
-        RedDinoError: smears outside are to get no answer, and nothing is kept to tell which these are.
+        RedDinoError: smears outside are to get no answer, and nothing is kept to find which these are.
     """
     rows = np.flatnonzero(predictions.counted())
     domain = domain_report(

@@ -184,7 +184,7 @@ def predict(
         abstain_outside: give no answer in slides (or images) that lie outside of what was learned from.
         batch_size: views that the network gets at once.
         device: auto, cpu, cuda or cuda:N.
-        kinds: tell white cells, platelets, clumps and artefacts, which then count for no class where the
+        kinds: predict white cells, platelets, clumps and artefacts, which then count for no class where the
             cells were found.
         subfolders: what those of a folder of images stand for; auto goes by their names, and prints it.
     """

@@ -83,7 +83,7 @@ def embed(
             if not given.
         cells_from: take found cells from all squares, from usable ones (in focus, not covered, not empty), or
             from the monolayer.
-        kinds: tell red cells from white cells, platelets, clumps and artefacts, in the columns kind and
+        kinds: separate red cells from white cells, platelets, clumps and artefacts, in the columns kind and
             kind_probability.
         batch_size: views that the network gets at once.
         image_size: pixels of the network's input; the model's own if not given.
@@ -173,7 +173,7 @@ def embed(
 
 @contextmanager
 def _resumable() -> Iterator[None]:
-    """Tell the user who stops a command that it loses nothing."""
+    """Log, when the user stops a command, that it loses nothing."""
     try:
         yield
     except KeyboardInterrupt as error:

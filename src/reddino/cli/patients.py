@@ -245,7 +245,7 @@ def explore(
     cells_per_patient: int = 0,
     seed: int = 0,
 ) -> None:
-    """Draw the map of patients, and the cells that tell most of them.
+    """Draw the map of patients, and the cells that attention weighs most.
 
     Cells are weighed by attention models that were trained on other patients (five folds).
 

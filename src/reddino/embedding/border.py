@@ -17,7 +17,7 @@ from reddino.smears.column_names import AT_BORDER
 def cells_at_border(table: pa.Table) -> NDArray[np.bool_]:
     """Return which rows (n,) are cells that the border of their image cuts.
 
-    None are where the table does not say: tables of before lack the column.
+    None are where the table lacks the column, as tables of earlier versions do.
     """
     return given_at_border(table)
 

@@ -143,6 +143,6 @@ def cluster_shares(ray: Any, workers: int, *, gpus: bool) -> Shares:
 
 
 def last_line(error: Exception) -> str:
-    """Return what Ray's errors say at their end, without colours: the cause, after the places it came by."""
+    """Return the end of Ray's error messages, without colours: the cause, after the places it came by."""
     lines = [line.strip() for line in _COLOUR.sub("", str(error)).splitlines() if line.strip()]
     return (lines[-1] if lines else type(error).__name__)[:200]

@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 DEPTH = 2
 #: Runs of each worker that are dealt or wait for their turn, before no new one is dealt.
 AHEAD = 4
-#: Seconds between two looks at the workers, between two lines about the nodes, and until a line says that no
+#: Seconds between two looks at the workers, between two lines about the nodes, and until a warning that no
 #: worker could be started.
 _LOOK, _REPORT, _PATIENCE = 1.0, 60.0, 60.0
 

@@ -71,7 +71,7 @@ class TableOnDisk:
         folder: of the table.
         paths: of its parts, in order.
         records: what the parts record of their images.
-        metas: what the parts say of the table; they differ where it grew.
+        metas: how the parts describe the table; they differ where it grew.
         meta: as `Embeddings.meta`, of its last growth.
     """
 

@@ -1,4 +1,4 @@
-"""What a question needs to know of every row of a table, by the combinations of values that rows share."""
+"""What a question needs of every row of a table, by the combinations of values that rows share."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class RowFacts:
 
 
 def gather_facts(columns: TableColumns, question: Question) -> RowFacts:
-    """Return what a question needs to know of every row.
+    """Return what a question needs of every row.
 
     Raises:
         RedDinoError: no row has a label, or one that takes part has no group.

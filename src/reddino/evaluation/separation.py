@@ -83,7 +83,7 @@ def _specimens(emb: Embeddings, labels: Sequence[str], groups: Sequence[str]) ->
             Doubt(
                 "slides",
                 "each slide (or patient) holds one class only, and the folds train and test on cells of the "
-                f"same slides ({counts}). Telling these slides apart by stain, light and focus scores as "
+                f"same slides ({counts}). Separating these slides by stain, light and focus scores as "
                 "well. Group by slide or patient, with several of them a class.",
                 fatal=True,
             )
@@ -111,7 +111,7 @@ def _unknown(emb: Embeddings, labels: Sequence[str], pictures: Sequence[str], un
             "slides",
             f"each of the {count} pictures holds one class only, and {who} its slide or patient. Where a "
             "class comes from about one slide, the folds train and test on pictures of that same slide, and "
-            "telling slides apart by stain, light and focus scores as well. Fill the column slide or "
+            "separating slides by stain, light and focus scores as well. Fill the column slide or "
             "patient, with several of them a class.",
             fatal=True,
         )
@@ -140,7 +140,7 @@ def _sources(emb: Embeddings, labels: Sequence[str]) -> list[Doubt]:
         return [
             Doubt(
                 "sources",
-                "each class comes from a source (laboratory, camera) of its own. Telling the sources apart "
+                "each class comes from a source (laboratory, camera) of its own. Separating the sources "
                 "by stain, light and magnification scores as well. Join smears in which one source has "
                 "several classes.",
                 fatal=True,

@@ -248,7 +248,7 @@ def untested_classes(tests: Sequence[tuple[str, npt.NDArray[np.int64]]], names: 
     if single:
         sets = _some([f"{where}: '{name}'" for where, name in single.items()])
         found.append(
-            f"{len(single)} of {len(tests)} test sets hold a single class ({sets}): their scores say how "
+            f"{len(single)} of {len(tests)} test sets hold a single class ({sets}): their scores show how "
             "often it is recognised, and nothing of what is taken for it."
         )
     return found

@@ -66,9 +66,9 @@ def read_tables(folders: Mapping[str, Path], question: Question, rows: int | Non
     require_same_views_meta({name: table.meta for name, table in opened.items()})
     _require_same_length(opened)
     require_same_labels(opened, question.label)
-    # Which cells a border cuts, one of the tables may tell for all.
-    telling = [table for table in opened.values() if AT_BORDER in table.schema.names]
-    columns = question_columns([*telling, *opened.values()][0], question)
+    # Which cells a border cuts, one of the tables may hold for all.
+    marked = [table for table in opened.values() if AT_BORDER in table.schema.names]
+    columns = question_columns([*marked, *opened.values()][0], question)
     chosen = choose_rows(columns, question, dim=dim, rows=rows)
     read = {name: read_rows(table, chosen.rows) for name, table in opened.items()}
     return TableInputs(read, columns.manifest(), ChosenTables(chosen, opened))

@@ -18,7 +18,7 @@ MOST = 6
 LEAST_OF_EACH = 10
 #: A group of which at least this fraction is of one source is that source's.
 ONE_SOURCE = 0.95
-#: Sources that hold more of all cells than this fraction tell nothing of a group that is theirs.
+#: Sources that hold more of all cells than this fraction explain nothing of a group that is theirs.
 COMMON = 0.8
 
 

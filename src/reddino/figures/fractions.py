@@ -1,4 +1,4 @@
-"""Fractions of cells with intervals that know that cells of one field are alike."""
+"""Fractions of cells with intervals that allow for cells of one field being alike."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def writing(path: Path) -> Iterator[None]:
 def _outside_drafts(path: Path) -> Path:
     """Return the path itself, or the folder of the draft in which it is.
 
-    Users do not know a draft by its name.
+    The name of a draft means nothing to users.
     """
     drafts = [one for one in (path, *path.parents) if _is_draft(one)]
     return drafts[-1].parent if drafts else path

@@ -42,7 +42,7 @@ class _Convolution(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         images, weights = ctx.saved_tensors
-        wants_images, wants_weights, wants_bias = ctx.needs_input_grad[:3]
+        needs_images, needs_weights, needs_bias = ctx.needs_input_grad[:3]
 
         def gradients(kind: torch.dtype, of_images: bool, of_weights: bool) -> tuple[Tensor | None, ...]:
             if not (of_images or of_weights):
@@ -56,12 +56,12 @@ class _Convolution(torch.autograd.Function):
 
         # The gradient of the images is another such convolution, unless it has to be spread out first.
         spread_out = max(ctx.stride) > 1
-        exact = gradients(torch.float32, wants_images and spread_out, wants_weights)
-        own = exact if spread_out else gradients(images.dtype, wants_images, False)
+        exact = gradients(torch.float32, needs_images and spread_out, needs_weights)
+        own = exact if spread_out else gradients(images.dtype, needs_images, False)
         of_images, of_weights = (
             None if part is None else part.to(images.dtype) for part in (own[0], exact[1])
         )
-        return of_images, of_weights, gradient.sum((0, 2, 3)) if wants_bias else None, None
+        return of_images, of_weights, gradient.sum((0, 2, 3)) if needs_bias else None, None
 
 
 def adopt_depthwise(network: nn.Module) -> None:

@@ -1,4 +1,4 @@
-"""Names of weights files that say which architecture of timm they are of."""
+"""Names of weights files with the architecture of timm that they are of."""
 
 from __future__ import annotations
 

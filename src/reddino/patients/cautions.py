@@ -1,4 +1,4 @@
-"""What makes scores of a cohort misleading: columns or laboratories that tell the target, few patients."""
+"""What makes scores of a cohort misleading: columns or laboratories that leak the target, few patients."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CONFOUNDED = 0.3
 _FEW = 20
 
 
-def telling_columns(columns: Sequence[ClinicalColumn], truth: Rows, classes: Sequence[str]) -> list[str]:
+def leaking_columns(columns: Sequence[ClinicalColumn], truth: Rows, classes: Sequence[str]) -> list[str]:
     """Return a sentence for each column that names the target almost outright."""
     found = []
     for column in columns:

@@ -22,7 +22,7 @@ from reddino.smears.column_names import AT_BORDER
 
 Rows = NDArray[np.int64]
 Real = NDArray[np.float64]
-#: Columns that say whose a cell is, and whether it counts.
+#: Columns by which a cell has an owner, and whether it counts.
 _WHOSE = ("patient", "source", "slide", "path", AT_BORDER)
 #: Bytes of the vectors that models over cells hold, where no number of cells is given.
 _MEMORY = 1_000_000_000

@@ -53,7 +53,7 @@ class ClinicalColumn:
         kind: number, category, or unused.
         numbers: (n,) float64, NaN where missing; of numbers alone.
         texts: (n,) the values as text, "" where missing.
-        note: what was done to it, or why it is not used; "" where there is nothing to say.
+        note: what was done to it, or why it is not used; "" where neither applies.
         unit: that the values share, "" where they are written without.
     """
 

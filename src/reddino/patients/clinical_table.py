@@ -40,7 +40,7 @@ class ClinicalTable:
 
     Attributes:
         patients: (n,) ids, tidy, each once (of a source, where sources are known).
-        sources: (n,) the source of each, or None where the table does not tell.
+        sources: (n,) the source of each, or None where the table does not name it.
         columns: the clinical columns, without ids and target.
         target: (n,) the class of each patient, "" where missing; None where none was requested.
         fingerprint: of the file's contents.

@@ -223,7 +223,7 @@ def clinical_rows(clinical: ClinicalTable, *, by_source: bool) -> dict[tuple[str
     """Return the row of each patient, by key.
 
     Raises:
-        RedDinoError: an id has several rows, which sources alone tell apart.
+        RedDinoError: an id has several rows, which sources alone distinguish.
     """
     keys = patient_keys(clinical.patients, clinical.sources if by_source else None)
     rows = {key: row for row, key in enumerate(keys)}
@@ -247,7 +247,7 @@ def _refuse_several_sources(ids: Sequence[str], sources: Sequence[str]) -> None:
         name, under = next(iter(shared.items()))
         raise RedDinoError(
             f"{counted(len(shared), 'patient id')} under several sources, first '{short(name)}' of "
-            f"{', '.join(map(short, under[:_NAMED]))}: give the clinical table a column 'source', or say "
+            f"{', '.join(map(short, under[:_NAMED]))}: give the clinical table a column 'source', or declare "
             "with --join-sources that one id is one patient"
         )
 

@@ -16,7 +16,7 @@ from reddino.foundations.errors import RedDinoError
 from reddino.foundations.visible import short
 from reddino.patients.attention import AttentionSettings
 from reddino.patients.bags import Bags
-from reddino.patients.cautions import confounded_sources, few_patients, telling_columns
+from reddino.patients.cautions import confounded_sources, few_patients, leaking_columns
 from reddino.patients.choices import OVER_CELLS, OptionalModel, PatientProtocol, PictureKind
 from reddino.patients.clinical_columns import require_some
 from reddino.patients.cohort import Cohort
@@ -112,7 +112,7 @@ def evaluate_cohort(
             else ["The clinical table has no column except id and target: the picture stands alone."]
         ),
         *([] if classifier is None else [_classifier_note(classifier, cohort.table.meta)]),
-        *telling_columns(columns, truth, classes),
+        *leaking_columns(columns, truth, classes),
         *few_patients(truth, classes),
     ]
     wanted: list[PatientProtocol] = [protocol] if protocol == "patients" else [protocol, "patients"]
@@ -180,7 +180,7 @@ def _source_notes(sources: Sequence[str], truth: Rows, protocol: PatientProtocol
     together = f"The sources go together with the target (Cramér's V {v:.2f})"
     if protocol == "patients":
         return [
-            f"{together}: a model may tell the laboratory, not the disease, and these scores flatter; see "
+            f"{together}: a model may predict the laboratory, not the disease, and these scores flatter; see "
             "--protocol leave-one-source-out."
         ]
     return [f"{together}: the ordinary protocol flatters, whose scores stand next to these."]

@@ -105,7 +105,7 @@ class Branch(nn.Module):
         backbone: Vision Transformer or CNN.
         recipe: of the run; without DINO's and iBOT's loss there is no projection head.
         processes: over which heads may centre their output.
-        predictor: heads of a distillation. Checkpoints know them as `guide_heads`.
+        predictor: heads of a distillation. Checkpoints name them `guide_heads`.
     """
 
     def __init__(

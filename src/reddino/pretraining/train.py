@@ -106,7 +106,7 @@ def pretrain(
             without a finite value, or weights hold NaN when they are to be written.
     """
     _require_equal_parts(recipe, processes)
-    pixel_operations(recipe)  # refuses what it does not know before the images are decoded
+    pixel_operations(recipe)  # refuses unknown ones before the images are decoded
     runtime = choose_runtime(recipe.runtime.device, recipe.run.precision, recipe.runtime.threads)
     run = RunFolder(folder, writes=processes.is_main)
     # Before the images are decoded, which can take long, and for nothing if the folder holds another run.

@@ -102,7 +102,7 @@ def cells_of(made: Survey, chosen: Chosen, failures: Failures) -> Manifest:
     picked = np.flatnonzero(keep)
     squares = _squares(qualities, image[picked], cells[picked, 6].astype(np.int64))
     taken = _taken(qualities, chosen, squares)
-    _say(qualities, chosen, len(picked), len(taken))
+    _report(qualities, chosen, len(picked), len(taken))
     picked = picked[taken]
     return _manifest(made, image[picked], cells[picked], squares.select(taken))
 
@@ -189,7 +189,7 @@ def _taken(qualities: list[SlideQuality], chosen: Chosen, squares: _SquareOfCell
     return np.sort(np.concatenate(taken)) if taken else np.empty(0, np.int64)
 
 
-def _say(qualities: list[SlideQuality], chosen: Chosen, cells: int, taken: int) -> None:
+def _report(qualities: list[SlideQuality], chosen: Chosen, cells: int, taken: int) -> None:
     """Log what the survey found, and what is left out."""
     for one in qualities:
         log.info("%s", one.sentence())

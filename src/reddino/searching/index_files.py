@@ -1,4 +1,4 @@
-"""The files of an index: where they lie, what they say, and whether they are of the table as it is now."""
+"""The files of an index: where they lie, what they hold, and whether they are of the table as it is now."""
 
 from __future__ import annotations
 

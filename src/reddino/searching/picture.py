@@ -37,7 +37,7 @@ def picture_query(
 ) -> Queries:
     """Return a picture, or a cell of one, as a query.
 
-    The table's views say what is embedded: whole pictures (no place), cells (the one at the place, or the
+    The table's views decide what is embedded: whole pictures (no place), cells (the one at the place, or the
     only
     one that is found), or squares (the one that holds the place). Of tables with a row for each field, it is
     the mean over the picture's views.

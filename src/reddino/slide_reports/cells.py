@@ -131,7 +131,7 @@ def _require_own(file: PredictionFile, classifier: Classifier) -> None:
     head = noted.get("head") if isinstance(noted, Mapping) else None
     if head is None:
         raise RedDinoError(
-            f"{file.path.with_suffix('.json')} is missing or names no classifier, so that nobody can tell "
+            f"{file.path.with_suffix('.json')} is missing or names no classifier, so that it is unknown "
             "whose predictions these are: keep it next to them, or leave --classifier out"
         )
     if head != classifier.head.fingerprint() or set(file.classes) - set(classifier.classes):

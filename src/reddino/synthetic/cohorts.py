@@ -2,7 +2,7 @@
 
 Two traits of a patient are independent: one that blood counts show (small, pale cells, low haemoglobin), and
 one that only the shapes of cells show (teardrops, schistocytes). The disease follows from both, with weights
-that say what the picture adds to the counts.
+that set what the picture adds to the counts.
 """
 
 from __future__ import annotations

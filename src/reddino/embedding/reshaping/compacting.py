@@ -36,7 +36,7 @@ def compact(table: TableOnDisk, out: Path, *, part_rows: int) -> Reshaped:
         _copy(find_side_file(table.folder, name), side_path(out, name))
     _copy(table.folder / FAILURES_FILE, out / FAILURES_FILE)
     rows = 0
-    # Parts of before the table grew say so, and are written first, as they were.
+    # Parts of before the table grew are marked, and are written first, as they were.
     for _, some in groupby(parts, key=lambda pieces: table.metas[pieces[0].part]):
         group = list(some)
         # A writer of before the table grew takes the parts of after for another table's.

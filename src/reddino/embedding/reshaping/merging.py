@@ -122,7 +122,7 @@ def _joined_diameters(tables: Sequence[TableOnDisk]) -> dict[str, float]:
 
 
 def _require_same_pictures(tables: Sequence[TableOnDisk]) -> None:
-    """Refuse pictures of one name that are others, which one table could not tell apart."""
+    """Refuse pictures of one name that are others, which one table could not distinguish."""
     known: dict[str, tuple[str, Path]] = {}
     for table in tables:
         for name, digest in picture_digests(table.folder).items():

@@ -77,7 +77,7 @@ def pieces_of(table: TableOnDisk, kept: Mask | None = None, offset: int = 0) -> 
 def joined(pieces: Iterator[Piece], part_rows: int = PART_ROWS) -> Iterator[list[Piece]]:
     """Yield consecutive pieces that together make a part of about `part_rows` rows.
 
-    Pieces whose parts say something else of their table stay apart: they are of before it grew.
+    Pieces whose parts describe their table otherwise stay apart: they are of before it grew.
     """
     held: list[Piece] = []
     for piece in pieces:

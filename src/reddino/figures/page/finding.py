@@ -135,7 +135,7 @@ def _by_source(file: PredictionFile, slides: Sequence[SlideCounts]) -> list[str]
 
 
 def _range(file: PredictionFile, slides: Sequence[SlideCounts], first: int) -> list[str]:
-    """Tell how far slides differ in the most frequent class, which an overall fraction hides."""
+    """Return how far slides differ in the most frequent class, which an overall fraction hides."""
     compared = [slide for slide in slides if slide.counted >= LEAST_COMPARED and not slide.outside]
     values = [slide.fraction(first)[0] for slide in compared]
     if len(values) < 2 or max(values) - min(values) < 0.1:

@@ -108,7 +108,7 @@ def _reasons(file: PredictionFile, those: Sequence[SlideCounts]) -> list[str]:
 
 
 def _risk_line(file: PredictionFile, slides: Sequence[SlideCounts]) -> list[str]:
-    """Say that a named error rate does not hold, where slides are not like the training cells."""
+    """Warn that a named error rate does not hold, where slides are not like the training cells."""
     risk = _risk(file)
     if risk is None:
         return []

@@ -43,7 +43,7 @@ class ImageIndex:
         cell_diameter: (n,) float64 in stored pixels, NaN where unknown.
         source: (n,) int64 place of the image's source in `source_names`.
         source_names: (m,) str, sorted.
-        hashes: (n, 2) uint64 of `reddino.smears.hashes.image_hash`, to know the images again.
+        hashes: (n, 2) uint64 of `reddino.smears.hashes.image_hash`, to recognise the images.
         cells: (m, 3) float64 of the cells that the manifest marks, sorted by image: the image's number, and
             the centre (x, y) in stored pixels.
         checksums: (n,) uint32 CRC-32 of each image's stored pixels; (0,) where an earlier version wrote none.

@@ -145,7 +145,7 @@ def _opened(shard: str) -> Iterator[IO[bytes]]:
         import fsspec
     except ImportError as error:
         raise RedDinoError(f"{shard}: shards behind a URL need pip install 'reddino[stores]'") from error
-    # Over http in one request: the server need not know ranges.
+    # Over http in one request: the server need not support ranges.
     options: dict[str, Any] = {"block_size": 0} if shard.startswith(("http://", "https://")) else {}
     try:
         opened = fsspec.open(shard, "rb", **options)

@@ -58,7 +58,7 @@ class Distillation:
         processes: of the run, over all of which features are standardised.
 
     Attributes:
-        statistics: the modules that standardise the teacher's features, by the names that checkpoints know
+        statistics: the modules that standardise the teacher's features, by the names that checkpoints have
             them by.
     """
 

@@ -15,7 +15,7 @@ from reddino.pretraining.distillation.teacher import DistillationTeacher, Teache
 class FeaturePredictor(nn.Module):
     """Linear maps from the student's tokens to the teacher's features: heads, no part of the saved network.
 
-    Checkpoints know the head of the morphology features as `shapes`.
+    Checkpoints name the head of the morphology features `shapes`.
 
     Args:
         teacher: whose features are predicted.

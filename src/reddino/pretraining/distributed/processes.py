@@ -197,7 +197,7 @@ def _store_of_this_attempt() -> dict[str, Any]:
     """Return where the processes find each other, as arguments of `init_process_group`.
 
     torchrun lends them its own store, which after a restart still holds the addresses of those that have
-    died. On one machine the number of the restart, which all of them know alike, keeps attempts apart; on
+    died. On one machine the number of the restart, which is the same in all of them, keeps attempts apart; on
     several, machines count for themselves, and torchrun must be started so that it does not lend its store.
     """
     here = launched()

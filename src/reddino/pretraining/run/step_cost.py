@@ -132,7 +132,7 @@ def _convolution_backward_flops(grad_out: Any, _images: Any, weights: Any, *opti
     return int(2 * grad_out[0] * prod(grad_out[2:]) * prod(weights) * wanted)
 
 
-#: What torch's counter does not know (the teacher's attention is fused on CPUs too), or counts as if a
+#: What torch's counter leaves out (the teacher's attention is fused on CPUs too), or counts as if a
 #: convolution in groups had none, which is ten times too much for a depthwise network.
 COUNTED_HERE = {
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops,

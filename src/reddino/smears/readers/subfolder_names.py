@@ -82,7 +82,7 @@ _STAINS = _words(
 )
 #: Words that stand in the name of a stain, and mean something else by themselves.
 _OF_STAINS = _words("may blue orange rapid quick and new methode method h e")
-#: Those that say by themselves that a name is that of a stain.
+#: Those that alone mark a name as that of a stain.
 _STAINING = _STAINS - {"field", "fields", "he", "pap", "modified", "diff", "dif"}
 _OF_SCALES = _words("x oil immersion objective obj lens magnification mag ol huile aceite olio")
 _SLIDES = (

@@ -20,7 +20,7 @@ def find_colours(
         fluorescence: whether the file declares that any of them is one of fluorescence.
 
     Returns:
-        None where the file does not say which channels are the colours of a picture in transmitted light.
+        None where the file does not declare which channels are the colours of a picture in transmitted light.
     """
     if fluorescence:
         return None

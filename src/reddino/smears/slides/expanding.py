@@ -146,7 +146,7 @@ def _rows(manifest: Manifest, slides: _Slides) -> tuple[list[int], list[SlidePic
 def _columns(
     manifest: Manifest, rows: Sequence[int], chosen: Sequence[SlidePicture | None]
 ) -> dict[str, list[str]]:
-    """Return the text columns of the new rows; "" where they have nothing to say."""
+    """Return the text columns of the new rows; "" where they have none."""
     paths, slides = manifest.strings("path"), manifest.strings("slide")
     scales, given = (
         _texts(manifest, UM_PER_PX),
@@ -199,7 +199,7 @@ def _texts(manifest: Manifest, name: str) -> list[str]:
 
 
 def _findings(manifest: Manifest, slides: _Slides) -> Iterator[Finding]:
-    """Yield what users should know of the scale of the slides that were opened."""
+    """Yield notes for users on the scale of the slides that were opened."""
     given = {
         int(number): scale
         for number, scale in zip(slides.codes, _texts(manifest, UM_PER_PX), strict=True)

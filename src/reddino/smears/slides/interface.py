@@ -42,7 +42,7 @@ class SlideReader(ABC):
         planes: focus planes.
         channels: names of the grey channels; none where the file stores colours.
         colours: the channels that are red, green and blue, or the one that is grey; None where the file does
-            not say so, and a channel must be named.
+            not declare it, and a channel must be named.
         bits: of a sample.
         stated: bits that count in a sample, where the file states them.
         about: what the file records of its making: `format`, `scanner`, `objective`. Never names or labels.

@@ -81,7 +81,7 @@ def distinct_names(named: Iterable[tuple[str, Path]]) -> dict[Path, str]:
         named: source and file of each; the same name in two sources is two slides.
 
     Returns:
-        By file: its name, after as many of its folders as tell it from the others (`p1/scan`), and with its
+        By file: its name, after as many of its folders as set it apart (`p1/scan`), and with its
         suffix where those do not. Two paths of one file have one name.
     """
     alike: dict[tuple[str, str], list[Path]] = {}

@@ -43,7 +43,7 @@ class Multiscale:
         units: of each.
         scale: of each, of the largest level; None where the metadata state none.
         arrays: folders of the levels, the largest first, with the version of their format.
-        channels: what the metadata say of each channel.
+        channels: what the metadata hold of each channel.
     """
 
     axes: tuple[str, ...]
