@@ -84,7 +84,7 @@ def main() -> None:
     parser.add_argument("--model", default="reddino-tiny")
     chosen = parser.parse_args()
     print(f"{chosen.model}, up to {chosen.cells} cells a source\n")
-    print(f"| {'case':62s} | told | mixed | source told | iLISI | by chance | variance |")
+    print(f"| {'case':62s} | probe | mixed | source told | iLISI | by chance | variance |")
     print("|---|---:|---:|---:|---:|---:|---:|")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -65,7 +65,7 @@ def test_show_tables__break_long_names_and_no_number(
     assert all(f" {place}.125 ± 0.050" in text for place in range(6))
 
 
-def test_room__is_that_of_the_terminal() -> None:
+def test_table_width__is_that_of_the_terminal() -> None:
     assert tables.table_width(Console(file=io.StringIO(), width=80, force_terminal=True)) == 80
     assert tables.table_width(Console(file=io.StringIO(), width=80)) == 100
     assert tables.table_width(Console(file=io.StringIO(), width=180)) == 180

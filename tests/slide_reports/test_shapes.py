@@ -69,7 +69,7 @@ def test_measures__diameter_and_its_variation_with_intervals_over_fields() -> No
     assert Shapes(cells[:5], "µm", np.zeros(5, np.int64), 0).measures() == []
 
 
-def test_beside__reference_slides_of_the_same_unit_alone() -> None:
+def test_with_references__reference_slides_of_the_same_unit_alone() -> None:
     slide = [SlideMeasure("diameter", "µm", 9.0, 8.9, 9.1)]
     others = [[SlideMeasure("diameter", "µm", value, value, value)] for value in (7.0, 7.5, 8.0)]
     found = with_references(slide, [*others, [SlideMeasure("diameter", "px", 70.0, 69.0, 71.0)]])[0]

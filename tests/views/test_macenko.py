@@ -56,13 +56,13 @@ def test_separate__is_the_same_whichever_way_the_axes_point() -> None:
     assert stains.amounts == pytest.approx([1, 1], abs=0.1)
 
 
-def test_mix_anew__in_its_own_stains_changes_nothing() -> None:
+def test_remix__in_its_own_stains_changes_nothing() -> None:
     image, light = dyed(noise=0.0), np.array([201.0, 211.0, 191.0])
     own = Stains(DYES, np.ones(2))
     assert np.abs(remix(image, own, own, light, light).astype(int) - image).max() <= 2
 
 
-def test_mix_anew__gives_glass_the_light_of_the_reference() -> None:
+def test_remix__gives_glass_the_light_of_the_reference() -> None:
     glass = np.full((4, 4, 3), (200, 210, 190), np.uint8)
     found = remix(glass, Stains(DYES, np.ones(2)), WANTED, np.array([201.0, 211.0, 191.0]), LIGHT)
     assert (found == 239).all()
