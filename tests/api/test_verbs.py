@@ -41,16 +41,19 @@ def test_import__help_of_the_command_line_loads_nothing_that_computes(command: s
     assert in_a_new_process(code).endswith("[]")
 
 
-def test_import__what_makes_batches_loads_neither_timm_nor_what_other_verbs_need() -> None:
-    heavy = "['timm', 'torchvision', 'torch._dynamo', 'sklearn', 'scipy.sparse', 'matplotlib']"
-    code = "import sys, reddino.smears.opening, reddino.pretraining.train; "
-    assert in_a_new_process(f"{code}print([m for m in {heavy} if m in sys.modules])") == "[]"
-
-
-def test_import__what_embeds_loads_nothing_that_only_fits_or_draws() -> None:
-    heavy = "['sklearn', 'scipy.stats', 'scipy.sparse', 'scipy.optimize', 'matplotlib']"
-    code = "import sys, reddino.api.embedding; "
-    assert in_a_new_process(f"{code}print([m for m in {heavy} if m in sys.modules])") == "[]"
+def test_import__verbs_load_nothing_that_they_do_without() -> None:
+    unused = {
+        "reddino.api.embedding": "sklearn scipy.stats scipy.sparse scipy.optimize matplotlib timm",
+        "reddino.pretraining.train": "timm torchvision torch._dynamo sklearn scipy.sparse matplotlib",
+        "reddino.classification.fit_job": "timm torchvision torch._dynamo",
+    }
+    code = (
+        "import importlib, sys\n"
+        f"for module, heavy in {unused}.items():\n"
+        "    importlib.import_module(module)\n"
+        "    print(module, [name for name in heavy.split() if name in sys.modules])"
+    )
+    assert in_a_new_process(code) == "\n".join(f"{module} []" for module in unused)
 
 
 def test_import__openmp_waits_passively_unless_told_otherwise() -> None:

@@ -111,16 +111,17 @@ def test_campaign__finished_runs_are_skipped(work: Path) -> None:
 
 def test_campaign__a_finished_run_on_other_data_is_refused(work: Path) -> None:
     other = work / "scored" / "manifest.csv"
-    done = ablate(work, "--only", "A", "--data", f"seen={other}", f"scored={other}")
-    assert done.returncode == 1
-    assert "was pretrained on other data than those of this command" in done.stderr
+    paths = {"seen": other, "scored": other}
+    campaign = Campaign(read_plan(work / "plan.yaml"), work / "out", paths, only=["A"], say=lambda line: None)
+    with pytest.raises(RedDinoError, match="was pretrained on other data than those of this command"):
+        campaign.compute()
 
 
 def test_campaign__opens_what_it_scores_before_it_trains(work: Path, tmp_path: Path) -> None:
     (tmp_path / "broken.csv").write_text("path,x\na.png,1;5\n")
-    done = ablate(work, "--out", str(tmp_path), "--data", f"seen={work / 'seen' / 'manifest.csv'}",
-                  f"scored={tmp_path / 'broken.csv'}")  # fmt: skip
-    assert done.returncode == 1 and "broken.csv" in done.stderr
+    paths = {"seen": work / "seen" / "manifest.csv", "scored": tmp_path / "broken.csv"}
+    with pytest.raises(RedDinoError, match=r"broken\.csv"):
+        Campaign(read_plan(work / "plan.yaml"), tmp_path, paths, say=lambda line: None).compute()
     assert not (tmp_path / "runs").exists()
 
 

