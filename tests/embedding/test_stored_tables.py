@@ -285,7 +285,7 @@ def test_run_worker__opens_pictures_in_a_store(store: ObjectStore, fields: Path)
         dealer = Dealer(ViewsByImage(read_manifest(f"{data}/m.csv"), VIEW), CELLS, 3, 1)
         worker = RunWorker(plan_work(PassWork(dealer, Projection(), "cls", None, None, 20), "cpu"), 1)
         assert isinstance(worker.ready(), str)
-        found = worker.embed((0, 2))
+        found = worker.work((0, 2))
         assert isinstance(found, RunOutput)
         outputs.append(found.output)
     assert outputs[0] is not None
