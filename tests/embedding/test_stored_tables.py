@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from object_store import SECRET, ObjectStore, object_store
+from object_store import SECRET, SERVERS, ObjectStore, object_store
 from smear_fields import VIEW, Projection, make_fields
 
 from reddino.embedding.batches import Dealer
@@ -38,9 +38,9 @@ from reddino.views.by_image import ViewsByImage
 FIELDS, CELLS = 6, 5
 
 
-@pytest.fixture(scope="module")
-def store() -> Iterator[ObjectStore]:
-    with object_store() as started:
+@pytest.fixture(scope="module", params=SERVERS)
+def store(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:
+    with object_store(request.param) as started:
         yield started
 
 
