@@ -98,7 +98,8 @@ class CephStore(ObjectStore):
 
     def __init__(self) -> None:
         self._ceph = CephServer(KEY, SECRET)
-        self.port, self._seen, self._noted = self._ceph.port, 0, []
+        self.port, self._seen = self._ceph.port, 0
+        self._noted: list[tuple[str, str]] = []
 
     @property
     def requests(self) -> list[tuple[str, str]]:  # type: ignore[override]
