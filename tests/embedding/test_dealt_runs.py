@@ -53,7 +53,7 @@ def test_run_cutter__takes_images_without_views_along() -> None:
 
 
 def test_run_book__holds_back_runs_until_their_turn_and_deals_no_more_than_fit() -> None:
-    book = RunBook(cutter(np.full(100, 4), [(0, 100)]), ahead=3)
+    book: RunBook[RunOutput] = RunBook(cutter(np.full(100, 4), [(0, 100)]), ahead=3)
     dealt = [book.deal() for _ in range(5)]
     assert dealt[3:] == [None, None]
     first, second, third = [run for run in dealt if run is not None]
@@ -66,7 +66,7 @@ def test_run_book__holds_back_runs_until_their_turn_and_deals_no_more_than_fit()
 
 
 def test_run_book__gives_up_a_run_that_is_lost_too_often() -> None:
-    book = RunBook(cutter(np.full(9, 4), [(0, 9)]), ahead=9, most_losses=2)
+    book: RunBook[RunOutput] = RunBook(cutter(np.full(9, 4), [(0, 9)]), ahead=9, most_losses=2)
     run = book.deal()
     assert run is not None
     assert all(book.lose(run, blame=False) for _ in range(5))
