@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from object_store import SECRET, ObjectStore, object_store
+from object_store import SECRET, SERVERS, ObjectStore, object_store
 from small_models import small_folder
 
 import reddino
@@ -22,9 +22,9 @@ from reddino.smears.failures import Failures
 from reddino.smears.opening import open_data
 
 
-@pytest.fixture(scope="module")
-def store() -> Iterator[ObjectStore]:
-    with object_store() as started:
+@pytest.fixture(scope="module", params=SERVERS)
+def store(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:
+    with object_store(request.param) as started:
         yield started
 
 

@@ -14,7 +14,8 @@ from reddino.embedding.embedding_pass import embed_manifest
 from reddino.embedding.open_part import ImageOutcome, PartEnd, Run
 from reddino.embedding.pass_drivers import PassWork
 from reddino.embedding.ray_cluster import Shares, share
-from reddino.embedding.run_worker import Refusal, RunOutput, RunWorker, plan_work, require_seen
+from reddino.embedding.run_worker import RunOutput, RunWorker, plan_work
+from reddino.embedding.worker_replies import Refusal, require_seen
 from reddino.foundations.errors import RedDinoError
 from reddino.views.by_image import ViewsByImage
 from reddino.views.placing import SQUARE
@@ -52,7 +53,7 @@ def test_run_cutter__takes_images_without_views_along() -> None:
 
 
 def test_run_book__holds_back_runs_until_their_turn_and_deals_no_more_than_fit() -> None:
-    book = RunBook(cutter(np.full(100, 4), [(0, 100)]), ahead=3)
+    book: RunBook[RunOutput] = RunBook(cutter(np.full(100, 4), [(0, 100)]), ahead=3)
     dealt = [book.deal() for _ in range(5)]
     assert dealt[3:] == [None, None]
     first, second, third = [run for run in dealt if run is not None]
@@ -65,7 +66,7 @@ def test_run_book__holds_back_runs_until_their_turn_and_deals_no_more_than_fit()
 
 
 def test_run_book__gives_up_a_run_that_is_lost_too_often() -> None:
-    book = RunBook(cutter(np.full(9, 4), [(0, 9)]), ahead=9, most_losses=2)
+    book: RunBook[RunOutput] = RunBook(cutter(np.full(9, 4), [(0, 9)]), ahead=9, most_losses=2)
     run = book.deal()
     assert run is not None
     assert all(book.lose(run, blame=False) for _ in range(5))
@@ -87,7 +88,7 @@ def test_parts_of_runs__are_those_of_one_process(tmp_path: Path, length: int) ->
     found, rows = [], 0
     for start, stop in missing:
         for first in range(start, stop, length):
-            output = worker.embed((first, min(first + length, stop)))
+            output = worker.work((first, min(first + length, stop)))
             assert isinstance(output, RunOutput)
             for item in parts.add(output):
                 if isinstance(item, PartEnd):
@@ -116,7 +117,7 @@ def test_run_worker__tells_a_picture_that_only_others_see_from_a_broken_one(tmp_
     worker.ready()
     absent = tmp_path / "fields" / "field01.png"
     absent.unlink()
-    output = worker.embed((0, 3))
+    output = worker.work((0, 3))
     assert isinstance(output, RunOutput)
     assert output.unseen == str(absent)
     require_seen(output)  # gone for all: one of the failures
@@ -130,7 +131,7 @@ def test_run_worker__refuses_another_version(tmp_path: Path, monkeypatch: pytest
     manifest = make_fields(tmp_path / "fields")
     work = PassWork(Dealer(ViewsByImage(manifest, VIEW), 20, 3, 1), Projection(), "cls", None, None, 20)
     plan = plan_work(work, "cpu")
-    monkeypatch.setattr("reddino.embedding.run_worker.__version__", "9.9")
+    monkeypatch.setattr("reddino.embedding.worker_replies.__version__", "9.9")
     refused = RunWorker(plan, 1).ready()
     assert isinstance(refused, Refusal)
     assert "runs RedDino 9.9" in refused.message

@@ -33,6 +33,17 @@ def test_plan__adds_up() -> None:
     assert "bottleneck    the network; opening images takes 10 % of what the cores have" in text
 
 
+def test_plan__compares_numbers_of_nodes() -> None:
+    lines = replace(PLAN, nodes=1, more_nodes=(8, 64)).text().splitlines()
+    head = next(number for number, line in enumerate(lines) if line.split()[:1] == ["nodes"])
+    one, eight, many = (line.split() for line in lines[head + 1 : head + 4])
+    assert one == ["1", "5.8", "days", "200.0", "4.0", "MB/s", "320.0", "kB/s", "0.0", "%"]
+    assert eight[:4] == ["8", "17.4", "hours", "1,599.7"]
+    assert many[:3] == ["64", "2.2", "hours"]
+    assert many[-2:] == ["0.1", "%"]
+    assert "share the images evenly" in lines[-1]
+
+
 def test_plan__names_opening_where_it_holds_the_network_up() -> None:
     slow = replace(PLAN, open_seconds=0.95, nodes=1, failed=3)
     assert "opening images takes 95 % of what the cores have: more cores" in slow.text()
@@ -68,6 +79,8 @@ def test_plan_embed__measures_a_pass_and_leaves_nothing(
 def test_plan_embed__refuses_what_cannot_be_planned(smears: Path) -> None:
     with pytest.raises(RedDinoError, match="one node, one image and some seconds"):
         reddino.plan_embed(smears, "morphology", nodes=0)
+    with pytest.raises(RedDinoError, match="one node, one image and some seconds"):
+        reddino.plan_embed(smears, "morphology", nodes=[8, 0])
 
 
 def test_command__keeps_the_plan_of_pretraining(smears: Path, capsys: pytest.CaptureFixture[str]) -> None:

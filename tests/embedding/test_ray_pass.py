@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from fields_of_discs import draw_discs, grid
+from ray_clusters import cluster_of_two_cores
 from ray_encoders import Mortal, run_ray_pass
 from smear_fields import Projection
 
@@ -24,33 +25,15 @@ from reddino.embedding.ray_pass import RayPass
 from reddino.foundations.errors import RedDinoError
 from reddino.smears.manifest import Manifest, write_manifest
 
-ray = pytest.importorskip("ray", reason="ray, of the extra 'ray', is absent")
+pytest.importorskip("ray", reason="ray, of the extra 'ray', is absent")
 SHARED = Path(__file__).parents[1] / "shared"
 
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """A cluster of two cores, which the passes of this process use, and others by its address."""
-    before = {name: os.environ.get(name) for name in ("PYTHONPATH", "RAY_USAGE_STATS_ENABLED")}
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(SHARED), before["PYTHONPATH"])))
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    handler = signal.getsignal(signal.SIGTERM)
-    ray.init(
-        address="local",
-        num_cpus=2,
-        include_dashboard=False,
-        object_store_memory=80_000_000,
-        log_to_driver=False,
-        logging_level="ERROR",
-    )
-    yield ray.get_runtime_context().gcs_address
-    ray.shutdown()
-    signal.signal(signal.SIGTERM, handler)
-    for name, value in before.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
+    with cluster_of_two_cores() as started:
+        yield started
 
 
 def files(folder: Path) -> dict[str, bytes]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from object_store import SECRET, ObjectStore, object_store
+from object_store import SECRET, SERVERS, ObjectStore, object_store
 from smear_fields import VIEW, Projection, make_fields
 
 from reddino.embedding.batches import Dealer
@@ -38,9 +38,9 @@ from reddino.views.by_image import ViewsByImage
 FIELDS, CELLS = 6, 5
 
 
-@pytest.fixture(scope="module")
-def store() -> Iterator[ObjectStore]:
-    with object_store() as started:
+@pytest.fixture(scope="module", params=SERVERS)
+def store(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:
+    with object_store(request.param) as started:
         yield started
 
 
@@ -285,7 +285,7 @@ def test_run_worker__opens_pictures_in_a_store(store: ObjectStore, fields: Path)
         dealer = Dealer(ViewsByImage(read_manifest(f"{data}/m.csv"), VIEW), CELLS, 3, 1)
         worker = RunWorker(plan_work(PassWork(dealer, Projection(), "cls", None, None, 20), "cpu"), 1)
         assert isinstance(worker.ready(), str)
-        found = worker.embed((0, 2))
+        found = worker.work((0, 2))
         assert isinstance(found, RunOutput)
         outputs.append(found.output)
     assert outputs[0] is not None

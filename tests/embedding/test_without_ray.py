@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from square_tables import write_table
 
 import reddino
 from reddino.embedding.ray_cluster import last_line, ray_cluster
@@ -17,6 +18,24 @@ def test_embed__names_the_extra_without_ray(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(RedDinoError, match=r"pip install 'reddino\[ray\]'"):
         reddino.embed("absent", "reddino-tiny", tmp_path / "t", ray=True)
+
+
+def test_predict_and_cells__name_the_extra_without_ray(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(RedDinoError, match=r"pip install 'reddino\[ray\]'"):
+        reddino.cells("absent", tmp_path / "cells.csv", ray=True)
+    with pytest.raises(RedDinoError, match=r"pip install 'reddino\[ray\]'"):
+        reddino.predict("absent", "absent", tmp_path / "p.csv", ray=True)
+
+
+def test_predict__refuses_ray_where_nothing_would_be_embedded_or_kept(tmp_path: Path) -> None:
+    table = write_table(tmp_path)
+    with pytest.raises(RedDinoError, match="is an embedding table, of which nothing is embedded: leave"):
+        reddino.predict("absent", table, tmp_path / "p.csv", ray=True)
+    with pytest.raises(RedDinoError, match="so that a stopped call continues: give out"):
+        reddino.predict("absent", "absent", ray=True)
 
 
 def test_embed__refuses_a_number_of_workers_without_ray(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from object_store import SECRET, ObjectStore, object_store
+from object_store import SECRET, SERVERS, ObjectStore, object_store
 
 from reddino.foundations.atomic import atomic_path
 from reddino.foundations.errors import RedDinoError
@@ -28,14 +28,14 @@ from reddino.foundations.stores.objects import (
     read_whole,
 )
 from reddino.foundations.stores.ranges import ObjectFile
-from reddino.foundations.stores.requests import PATIENCE_NAME, CutShortError, StoreError, file_system
+from reddino.foundations.stores.requests import PATIENCE_NAME, CutShortError, StoreError, file_system, send
 from reddino.foundations.stores.urls import url_of
 from reddino.foundations.url_spelling import masked, spelled
 
 
-@pytest.fixture(scope="module")
-def store() -> Iterator[ObjectStore]:
-    with object_store() as started:
+@pytest.fixture(scope="module", params=SERVERS)
+def store(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:
+    with object_store(request.param) as started:
         yield started
 
 
@@ -155,6 +155,23 @@ def test_requests__wait_for_a_store_that_comes_back(
             read_object(url)
     finally:
         store.start()
+
+
+class _AnswerError(Exception):
+    def __init__(self, code: str, status: int) -> None:
+        super().__init__(code)
+        self.response = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+
+
+def test_requests__that_met_another_writer_are_repeated_or_find_what_is_there(store: ObjectStore) -> None:
+    answers = [_AnswerError("ConditionalRequestConflict", 409), _AnswerError("PreconditionFailed", 412)]
+
+    def put(*_: object) -> None:
+        raise answers.pop(0)
+
+    with pytest.raises(FileExistsError):
+        send(f"{store.url}/x", put)
+    assert not answers
 
 
 class _Answers(BaseHTTPRequestHandler):

@@ -1,10 +1,11 @@
-"""A real S3 server on loopback: moto's, in a thread of this process; it can be stopped and started again."""
+"""An S3 server on loopback, moto's or Ceph's, that can be stopped and started again."""
 
 from __future__ import annotations
 
 import logging
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
@@ -13,11 +14,14 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+from ceph_server import CephServer
 
 from reddino.foundations.stores.requests import PATIENCE_NAME, file_system
 
 BUCKET = "bucket"
-SECRET = "s3cr3t-of-nobody"
+KEY, SECRET = "someone", "s3cr3t-of-nobody"
+#: The second where it is installed.
+SERVERS = ("moto", "ceph")
 
 
 class ObjectStore:
@@ -89,6 +93,36 @@ class ObjectStore:
         return sum(how == method and path.partition("?")[0].endswith(ending) for how, path in self.requests)
 
 
+class CephStore(ObjectStore):
+    """The gateway of a Ceph cluster."""
+
+    def __init__(self) -> None:
+        self._ceph = CephServer(KEY, SECRET)
+        self.port, self._seen = self._ceph.port, 0
+        self._noted: list[tuple[str, str]] = []
+
+    @property
+    def requests(self) -> list[tuple[str, str]]:  # type: ignore[override]
+        """What was requested since the list was cleared; the gateway may log a request after its answer."""
+        time.sleep(0.2)
+        found = self._ceph.requests()
+        self._noted += found[self._seen :]
+        self._seen = len(found)
+        return self._noted
+
+    def start(self) -> None:
+        """Start, where it listened before."""
+        self._ceph.start()
+
+    def stop(self) -> None:
+        """Kill the gateway."""
+        self._ceph.stop()
+
+    def remove(self) -> None:
+        """Delete the cluster."""
+        self._ceph.remove()
+
+
 class _Requests(logging.Handler):
     """Reads the requests from the server's log."""
 
@@ -107,7 +141,7 @@ class _Requests(logging.Handler):
 def environment(endpoint: str) -> dict[str, str]:
     """What a process needs to reach a server."""
     return {
-        "AWS_ACCESS_KEY_ID": "someone",
+        "AWS_ACCESS_KEY_ID": KEY,
         "AWS_SECRET_ACCESS_KEY": SECRET,
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ENDPOINT_URL": endpoint,
@@ -117,10 +151,35 @@ def environment(endpoint: str) -> dict[str, str]:
 
 
 @contextmanager
-def object_store() -> Iterator[ObjectStore]:
+def object_store(server: str = "moto") -> Iterator[ObjectStore]:
     """An empty server, and the environment of this process so that it is found; skips where there is none."""
-    pytest.importorskip("moto.server", reason="moto is not installed")
     pytest.importorskip("s3fs", reason="s3fs is not installed: pip install 'reddino[stores]'")
+    with _ceph() if server == "ceph" else _moto() as store:
+        file_system.cache_clear()
+        try:
+            with (
+                tempfile.TemporaryDirectory() as spool,
+                patch.object(tempfile, "tempdir", spool),
+                patch.dict(os.environ, {**environment(store.endpoint), "TMPDIR": spool}),
+            ):
+                store.files.mkdir(BUCKET)
+                yield store
+        finally:
+            file_system.cache_clear()
+
+
+@contextmanager
+def _ceph() -> Iterator[ObjectStore]:
+    store = CephStore()
+    try:
+        yield store
+    finally:
+        store.remove()
+
+
+@contextmanager
+def _moto() -> Iterator[ObjectStore]:
+    pytest.importorskip("moto.server", reason="moto is not installed")
     from moto.core import DEFAULT_ACCOUNT_ID
     from moto.s3.models import s3_backends
 
@@ -131,18 +190,10 @@ def object_store() -> Iterator[ObjectStore]:
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     log.propagate = False
-    file_system.cache_clear()
     try:
-        with (
-            tempfile.TemporaryDirectory() as spool,
-            patch.object(tempfile, "tempdir", spool),
-            patch.dict(os.environ, {**environment(store.endpoint), "TMPDIR": spool}),
-        ):
-            store.files.mkdir(BUCKET)
-            yield store
+        yield store
     finally:
         log.removeHandler(handler)
         log.setLevel(level)
         log.propagate = through
         store.stop()
-        file_system.cache_clear()

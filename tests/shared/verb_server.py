@@ -25,11 +25,15 @@ from typing import Any
 CALLS = ("mkdir", "open", "fsync", "replace", "rename", "unlink", "rmdir")
 #: Stands before the number of calls at the end of the output.
 COUNT = "\0calls "
-#: Loaded before processes are forked, beside all of this package.
+#: Loaded before processes are forked, with all of this package: a process would load them for itself.
 LIBRARIES = (
     "sklearn.linear_model",
     "sklearn.decomposition",
     "matplotlib.backends.backend_pdf",
+    "timm.optim",
+    "skimage.segmentation",
+    "imagecodecs",
+    "cyclopts",
 )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from reddino.api.arguments import Advance, numbers_in_range, one_or_several, view_side
+from reddino.api.ray_drivers import ray_pass, ray_pictures
 from reddino.api.sole_writer import sole_writer
 from reddino.checks.notice import Notice, mention_findings
 from reddino.classification import fit_job
@@ -154,6 +155,16 @@ def _refuse_with_table(table: object, **views: Any) -> None:
         )
 
 
+def _require_smears_on_ray(ray: bool | str, data: object, out: object) -> None:
+    """Refuse Ray where nothing is embedded, and where nothing is kept of what was."""
+    if ray is not False and is_table(data):
+        raise RedDinoError(
+            f"{data} is an embedding table, of which nothing is embedded: leave --ray (ray) out"
+        )
+    if ray is not False and out is None:
+        raise RedDinoError("predictions on Ray are written, so that a stopped call continues: give out")
+
+
 @numbers_in_range
 @sole_writer(folders=("overlays",), files=("out",))
 def predict(
@@ -174,6 +185,8 @@ def predict(
     device: str = "auto",
     kinds: bool = True,
     subfolders: Subfolders = "auto",
+    ray: bool | str = False,
+    ray_workers: int = 0,
     failures: Failures | None = None,
     progress: Advance | None = None,
     notice: Notice | None = None,
@@ -202,6 +215,8 @@ def predict(
         kinds: read which cells are red cells at all, in the columns `kind` and `kind_probability`. Of cells
             that were found, white cells, platelets, clumps and artefacts then count for no class.
         subfolders: what those of a folder of images stand for; `auto`: what their names look like.
+        ray: find and embed the cells on a Ray cluster, as `embed` takes it; needs `out`.
+        ray_workers: processes that do so; 0: one a GPU or one a group of four cores.
         failures: takes the images that could not be used.
         progress: called with views done and views planned.
         notice: called with what is odd about the input, if anything; None logs it.
@@ -211,6 +226,8 @@ def predict(
     """
     if architecture is not None and (model is None or is_table(data)):
         raise RedDinoError(f"the architecture {architecture} bears on smears and a model: leave it out")
+    _require_smears_on_ray(ray, data, out)
+    driver, deal = ray_pass(ray, ray_workers, device), ray_pictures(ray, ray_workers)
     opened = open_classifier(classifier)
     rule = require_answerable(opened, risk)
     data = one_or_several(data)
@@ -256,6 +273,8 @@ def predict(
                 progress=progress,
                 vectors=vectors,
                 kinds=reader,
+                driver=driver,
+                deal=deal,
             )
         found = with_trust(found, opened, rule, abstain_outside=abstain_outside)
         if learned is not None:

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from reddino.api.arguments import Advance
+from reddino.api.ray_drivers import ray_pictures
 from reddino.api.sole_writer import sole_writer
 from reddino.checks.inspection import inspect_pictures, inspect_rows, unusable
 from reddino.foundations.errors import RedDinoError
@@ -158,6 +159,8 @@ def cells(
     *,
     subfolders: Subfolders = "auto",
     share: str | None = None,
+    ray: bool | str = False,
+    ray_workers: int = 0,
     failures: Failures | None = None,
     progress: Advance | None = None,
 ) -> Manifest:
@@ -168,12 +171,15 @@ def cells(
         out: the manifest to write, .csv or .parquet.
         subfolders: what those of a folder of images stand for; `auto`: what their names look like.
         share: in which part of the data cells are found, such as '3/8' (`reddino.smears.share`); None: all.
+        ray: search the pictures on a Ray cluster, as `embed` takes it.
+        ray_workers: processes that do so; 0: one a group of four cores.
         failures: takes the images that cannot be read or show no red cell.
         progress: called with images done and images in all.
 
     Raises:
         RedDinoError: not one red cell was found.
     """
+    deal = ray_pictures(ray, ray_workers)
     failures = Failures() if failures is None else failures
     opened = open_data(data, failures, subfolders=subfolders)
     if share is not None:
@@ -181,7 +187,7 @@ def cells(
         _require_own_pictures(Path(out), opened)
     # Next to the manifest until that is written: the same command continues a survey that was stopped.
     folder = Path(out).with_name(f".{Path(out).name}.survey")
-    found = find_all_cells(opened, folder=folder, failures=failures, progress=progress)
+    found = find_all_cells(opened, folder=folder, failures=failures, progress=progress, deal=deal)
     if len(found) == 0:
         raise RedDinoError(f"no red cells were found; {failures.summary()}")
     write_manifest(found, out)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from reddino.api.arguments import Advance, numbers_in_range, view_side
+from reddino.api.ray_drivers import ray_pass, ray_pictures
 from reddino.api.sole_writer import sole_writer
 from reddino.checks.notice import Notice, mention_findings
 from reddino.classification.domain_report import DomainReport
@@ -22,8 +23,6 @@ from reddino.embedding.kinds import KindReader
 from reddino.embedding.note_copies import note_copies
 from reddino.embedding.note_seen import note_seen
 from reddino.embedding.open_encoder import open_encoder, seen_by
-from reddino.embedding.ray_cluster import LOCAL
-from reddino.embedding.ray_pass import RayPass
 from reddino.embedding.runtimes.pass_runtime import put_in_runtime
 from reddino.embedding.side_files import side_path
 from reddino.embedding.table import read_embeddings
@@ -40,6 +39,7 @@ from reddino.regions.slide_cells import Chosen, find_all_cells
 from reddino.regions.survey import has_regions
 from reddino.regions.whole_sources import require_whole_sources
 from reddino.smears.choices import Subfolders
+from reddino.smears.dealt_pictures import DealsPictures
 from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest
 from reddino.smears.opening import Data, open_data
@@ -146,7 +146,7 @@ def embed(
         RedDinoError: nothing to embed, an unknown model, or a folder that holds another table.
     """
     _require_writable_table(out, surveys=find_cells and (cells is not None or cells_from != "all"))
-    driver = _ray_driver(ray, ray_workers, device)
+    driver, deal = ray_pass(ray, ray_workers, device), ray_pictures(ray, ray_workers)
     model = with_architecture(model, architecture)
     left_out = Failures()
     opened = open_data(data, left_out, subfolders=subfolders)
@@ -165,7 +165,7 @@ def embed(
         if cells is not None or cells_from != "all":
             require_whole_sources(opened, whole)
         chosen = Chosen(cells_from, cells, int(options.get("seed", 0)))
-        opened, find_cells = _surveyed(opened, Path(out), chosen, threads, left_out), False
+        opened, find_cells = _surveyed(opened, Path(out), chosen, left_out, threads=threads, deal=deal), False
     growth = find_growth(opened, Path(out))
     opened = growth.manifest
     if growth.added:
@@ -252,7 +252,15 @@ def _require_writable_table(out: str | Path, *, surveys: bool) -> None:
         )
 
 
-def _surveyed(opened: Manifest, out: Path, chosen: Chosen, threads: int, failures: Failures) -> Manifest:
+def _surveyed(
+    opened: Manifest,
+    out: Path,
+    chosen: Chosen,
+    failures: Failures,
+    *,
+    threads: int,
+    deal: DealsPictures | None,
+) -> Manifest:
     """Return the cells of slides and pictures, by a survey that continues in the folder of the table.
 
     Raises:
@@ -266,23 +274,11 @@ def _surveyed(opened: Manifest, out: Path, chosen: Chosen, threads: int, failure
             failures=failures,
             progress=advance,
             threads=threads,
+            deal=deal,
         )
     if not len(found):
         raise RedDinoError(f"no red cells were found; {failures.summary()}")
     return found
-
-
-def _ray_driver(ray: bool | str, workers: int, device: str) -> RayPass | None:
-    """Return what embeds on Ray, if that is requested.
-
-    Raises:
-        RedDinoError: a number of workers without Ray, or the package ray is not installed.
-    """
-    if ray is False:
-        if workers:
-            raise RedDinoError("a number of Ray workers is given, but no Ray: give --ray (ray=True) as well")
-        return None
-    return RayPass(LOCAL if ray is True else ray, workers, device)
 
 
 @sole_writer(files=("out",))

@@ -33,6 +33,7 @@ from reddino.foundations.atomic import write_text
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.provenance import provenance
 from reddino.foundations.runtime import choose_runtime
+from reddino.foundations.stores.urls import is_url
 from reddino.networks.encoder import open_model
 from reddino.networks.model_names import with_architecture
 from reddino.networks.shipped import DEFAULT_MODEL
@@ -248,6 +249,11 @@ def _report_path(of: Path) -> Path:
     return of / "report.html" if of.is_dir() else of.with_suffix(".html")
 
 
+def _is_folder(table: str | Path) -> bool:
+    """Return whether this names a folder, here or in a store, and not a file of predictions."""
+    return is_url(table) or Path(table).is_dir()
+
+
 def _overview(
     table: str | Path,
     images: str | Path | None,
@@ -257,14 +263,14 @@ def _overview(
     rows: int | None = None,
     **options: Any,
 ) -> Overview:
-    if Path(table).is_dir() and (drawn := _drawn(table, images, rows, options)) is not None:
+    if _is_folder(table) and (drawn := _drawn(table, images, rows, options)) is not None:
         if kinds or predictions is not None:
             raise RedDinoError(
                 f"'{table}' is shown by a sample, with which kinds and predictions do not go: make a smaller "
                 "table with `reddino table sample`, or give more --rows"
             )
         return drawn
-    if rows is not None and not Path(table).is_dir():
+    if rows is not None and not _is_folder(table):
         raise RedDinoError(f"rows are drawn of an embedding table, which {table} is not: leave --rows out")
     file = read_prediction_file(predictions) if predictions is not None else None
     digests = None
@@ -306,16 +312,16 @@ def _warn(overview: Overview, table: str | Path, read: Embeddings, file: Predict
         log.warning(
             "pictures were replaced since they were %s (%d, the first is %s), so that what is shown is not "
             "what the %s are of: do so again",
-            "embedded" if Path(table).is_dir() else "classified",
+            "embedded" if _is_folder(table) else "classified",
             len(others),
             others[0],
-            "vectors" if Path(table).is_dir() else "predictions",
+            "vectors" if _is_folder(table) else "predictions",
         )
 
 
 def _replaced(table: Path, read: Embeddings, file: PredictionFile | None, root: Path) -> list[str]:
     """Return the pictures of a table, or of a file of predictions, that are others now."""
-    if table.is_dir():
+    if _is_folder(table):
         return replaced_pictures(table, read, root)
     noted = {} if file is None else file.pictures
     shown = {name: read_content(root / name) for name in dict.fromkeys(read.strings("path")) if name in noted}

@@ -39,7 +39,7 @@ def plan_embed(
     data: Data | Sequence[Data],
     model: str,
     *,
-    nodes: int = 1,
+    nodes: int | Sequence[int] = 1,
     images: int | None = None,
     seconds: float = 60.0,
     find_cells: bool = False,
@@ -52,7 +52,7 @@ def plan_embed(
     Args:
         data: as for `embed`.
         model: as for `embed`.
-        nodes: machines like this one that share the images.
+        nodes: machines like this one that share the images; several numbers of them are compared.
         images: of the whole pass, where `data` is only a sample of them; None: those of `data`.
         seconds: that the probe takes, about.
         find_cells: as for `embed`.
@@ -63,7 +63,8 @@ def plan_embed(
     Raises:
         RedDinoError: nothing to embed, or a number out of range.
     """
-    if nodes < 1 or (images is not None and images < 1) or not seconds > 0:
+    several = [nodes] if isinstance(nodes, int) else list(nodes)
+    if not several or min(several) < 1 or (images is not None and images < 1) or not seconds > 0:
         raise RedDinoError("a plan needs one node, one image and some seconds, or more of each")
     manifest = open_data(data, subfolders=subfolders)
     probe = _Probe(manifest, model, seed, {"find_cells": find_cells, **options})
@@ -80,7 +81,8 @@ def plan_embed(
     return EmbeddingPlan(
         images=images or probe.images,
         sampled=len(probe.seen),
-        nodes=nodes,
+        nodes=several[0],
+        more_nodes=tuple(several[1:]),
         views_per_image=views / sum(one.images for one in passes),
         seconds_per_image=mean,
         spread=_STUDENT * float(np.std(slopes, ddof=1)) / mean / _PASSES**0.5 if len(slopes) > 1 else 0.0,

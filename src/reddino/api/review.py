@@ -13,6 +13,7 @@ from reddino.embedding.replaced_pictures import replaced_pictures
 from reddino.embedding.table_on_disk import open_table
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.stages import stage
+from reddino.foundations.stores.urls import is_url
 from reddino.reviewing.database import ReviewDatabase, default_database
 from reddino.reviewing.grouping import warn_of_parted
 from reddino.reviewing.pool import Pool
@@ -21,7 +22,7 @@ from reddino.reviewing.web.options import ReviewOptions
 from reddino.reviewing.web.pictures import CellPictures
 from reddino.reviewing.web.serving import listen, serve
 from reddino.reviewing.web.session import ReviewSession
-from reddino.smears.manifest import Manifest, read_manifest
+from reddino.smears.manifest import Manifest, root_of
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,8 @@ def review(
     Args:
         table: folder of an embedding table with a row for each cell.
         images: the manifest that was embedded, or the folder that its paths start from.
-        database: file, or URL of PostgreSQL; None: `TABLE.review.sqlite` next to the table.
+        database: file, or URL of PostgreSQL; None: `TABLE.review.sqlite` beside the table, which must lie on
+            this machine.
         reader: name that a browser begins with; None: `default_reader()`.
         blind: readers see their own labels alone, and suggestions learned from these.
         classes: names to begin with, or files with a name a line; those that are there already stay.
@@ -79,12 +81,12 @@ def review(
     if um_per_px is not None and not (math.isfinite(um_per_px) and um_per_px > 0):
         raise RedDinoError(f"{um_per_px} is no size of a pixel: give micrometres, such as 0.1")
     folder = Path(table)
+    where = database if database is not None else default_database(folder)
     stored = open_table(folder)
     read = stored.without_vectors()
     if "token_row" in read.table.column_names:
         raise RedDinoError(f"{folder} has a row for each patch: review a table with a row for each cell")
-    given = Path(images)
-    root = given if given.is_dir() else read_manifest(given).root
+    root = root_of(images)
     pictures = CellPictures(read, root, [Path(one) for one in picture_folders])
     others = replaced_pictures(folder, read, root)
     if others:
@@ -103,7 +105,6 @@ def review(
             len(cut),
         )
     bound = listen(host, port, names=host_names, with_token=token)
-    where = database if database is not None else default_database(folder)
     opened = ReviewDatabase.open(where, Manifest(read.manifest().table, root))
     name = opened.add_reader(reader if reader is not None else default_reader())
     for one in _names(classes):
@@ -119,7 +120,7 @@ def review(
             refit_after,
             math.nan if um_per_px is None else um_per_px,
             keep_border,
-            folder.with_name(f"{folder.name}.review.tuned"),
+            (Path.cwd() if is_url(folder) else folder.parent) / f"{folder.name}.review.tuned",
             _tune_options(read, tune_model, group_by, join_sources, keep_border),
         )
         session = ReviewSession(read, pool, opened, pictures, options)

@@ -36,6 +36,7 @@ from reddino.embedding.kinds import (
     holds_kinds,
     without_kinds,
 )
+from reddino.embedding.pass_drivers import PassDriver
 from reddino.embedding.view_encoder import ViewEncoder
 from reddino.foundations.errors import RedDinoError
 from reddino.rbc.diameters import cell_diameters, refuse_mixed_sources, source_diameters
@@ -52,6 +53,7 @@ from reddino.smears.column_names import (
     UNADJUSTED,
     renamed,
 )
+from reddino.smears.dealt_pictures import DealsPictures
 from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest
 from reddino.views.choices import Scale
@@ -282,6 +284,8 @@ def predict_smears(
     progress: Progress | None = None,
     vectors: Path | None = None,
     kinds: KindReader | None = None,
+    driver: PassDriver | None = None,
+    deal: DealsPictures | None = None,
 ) -> Predictions:
     """Classify the cells (or images) of new smears; where no cell is marked they are found first.
 
@@ -295,6 +299,8 @@ def predict_smears(
         progress: called with views done and views planned.
         vectors: folder for the vectors, from which a call that was stopped continues; None: in memory alone.
         kinds: reads what is no red cell.
+        driver: that has the views embedded, where there is a folder for the vectors; None: this process.
+        deal: that has cells sought in the pictures; None: this process.
 
     Raises:
         RedDinoError: another network or scale, or nothing to classify.
@@ -304,10 +310,10 @@ def predict_smears(
     pictures = PictureDiameters(manifest)
     if find:
         folder = None if vectors is None else vectors / "_survey"
-        manifest = find_marked(manifest, classifier.view.scale, failures, pictures, folder)
+        manifest = find_marked(manifest, classifier.view.scale, failures, pictures, folder, deal=deal)
     planned = plan(manifest, classifier.view, view_diameters(manifest, classifier.view), failures)
     require_same_scale(classifier, planned.squares["side"], planned.squares["cell_diameter"])
-    embed = embedded if vectors is None else partial(embedded_in, vectors)
+    embed = embedded if vectors is None else partial(embedded_in, vectors, driver=driver)
     emb = embed(
         planned, encoder, classifier.pooling, batch_size=batch_size, failures=failures, progress=progress
     )
@@ -333,6 +339,8 @@ def find_marked(
     failures: Failures,
     pictures: PictureDiameters | None = None,
     folder: Path | None = None,
+    *,
+    deal: DealsPictures | None = None,
 ) -> Manifest:
     """Find the red cells by segmentation, with the diameter of their picture, as `embed` finds them.
 
@@ -342,7 +350,7 @@ def find_marked(
     Raises:
         RedDinoError: not one was found; or with scale `source`, pictures of a source differ too much.
     """
-    found = find_all_cells(manifest, folder=folder, failures=failures, pictures=pictures)
+    found = find_all_cells(manifest, folder=folder, failures=failures, pictures=pictures, deal=deal)
     if len(found) == 0:
         raise RedDinoError(f"no red cells were found; {failures.summary()}")
     if scale == "picture":

@@ -16,6 +16,7 @@ from reddino.embedding.embedding_pass import embed_manifest
 from reddino.embedding.embeddings import Embeddings
 from reddino.embedding.note_copies import note_copies
 from reddino.embedding.part_files import finished_parts, read_part
+from reddino.embedding.pass_drivers import PassDriver
 from reddino.embedding.replaced_pictures import require_same_pictures
 from reddino.embedding.table import read_embeddings
 from reddino.embedding.view_encoder import ViewEncoder, arithmetic
@@ -68,6 +69,7 @@ def embedded_in(
     failures: Failures,
     progress: Progress | None = None,
     find_copies: bool = False,
+    driver: PassDriver | None = None,
 ) -> Embeddings:
     """Embed all views by the pass of `embed`, in a table at `place`; what lies there is not computed again.
 
@@ -83,6 +85,7 @@ def embedded_in(
         failures: takes images that cannot be read, and views whose vectors are not finite.
         progress: called with views embedded and views in all.
         find_copies: find images that are the same, or nearly.
+        driver: that has the views embedded; None: this process does it.
 
     Raises:
         RedDinoError: no image could be read, or no vector is finite.
@@ -101,6 +104,7 @@ def embedded_in(
         progress=progress,
         part_rows=PART_ROWS,
         dtype=DTYPE,
+        driver=driver,
     )
     if find_copies:
         note_copies(plan.manifest, place)

@@ -14,7 +14,7 @@ from reddino.classification.prediction_paths import counts_path
 from reddino.classification.risk_warning import risk_warning
 from reddino.cli.domain_table import show_domain
 from reddino.cli.held_out_tables import answer, caveats, held_out_tables
-from reddino.cli.options import Several, joined_sources, new_labels, priors_given
+from reddino.cli.options import Several, WithOrWithout, joined_sources, new_labels, priors_given, ray_given
 from reddino.cli.prior_notes import shift_notes
 from reddino.cli.program import app
 from reddino.cli.summaries import prediction_table
@@ -162,6 +162,8 @@ def predict(
     device: str = "auto",
     kinds: bool = True,
     subfolders: Subfolders = "auto",
+    ray: Annotated[list[str] | None, WithOrWithout] = None,
+    ray_workers: int = 0,
 ) -> None:
     """Classify new smears: a class with probabilities for every cell, and counts for every slide.
 
@@ -187,6 +189,9 @@ def predict(
         kinds: predict white cells, platelets, clumps and artefacts, which then count for no class where the
             cells were found.
         subfolders: what those of a folder of images stand for; auto goes by their names, and prints it.
+        ray: find and embed the cells on a Ray cluster: that of the address which follows (auto, HOST:PORT,
+            ray://HOST:PORT), or one that is started on this machine; DATA stand before it.
+        ray_workers: processes that do so; one a GPU or one a group of four cores, if not given.
     """
     failures = reddino.Failures()
     with progress_bar("views") as progress:
@@ -207,6 +212,8 @@ def predict(
             device=device,
             kinds=kinds,
             subfolders=subfolders,
+            ray=ray_given(ray),
+            ray_workers=ray_workers,
             failures=failures,
             progress=progress,
             notice=complain,

@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 
 import reddino
 from reddino.cli.domain_table import show_domain
-from reddino.cli.options import Several
+from reddino.cli.options import Several, WithOrWithout, ray_given
 from reddino.cli.program import app
 from reddino.cli.summaries import findings_table, label_table, source_table
 from reddino.cli.terminal import OUT, complain, print_line, progress_bar, show_tables
@@ -264,6 +264,8 @@ def cells(
     out: Path = Path("cells.csv"),
     subfolders: Subfolders = "auto",
     share: str | None = None,
+    ray: Annotated[list[str] | None, WithOrWithout] = None,
+    ray_workers: int = 0,
 ) -> None:
     """Find the red cells in every image, by classical segmentation.
 
@@ -275,11 +277,21 @@ def cells(
         subfolders: what those of a folder of images stand for; auto goes by their names, and prints it.
         share: in which part of the data cells are found, such as 3/8: the third of eight runs of whole slides
             or of pictures; for the jobs of an array. Several manifests can be embedded together.
+        ray: search on a Ray cluster: that of the address which follows (auto, HOST:PORT, ray://HOST:PORT), or
+            one that is started on this machine; DATA stand before it.
+        ray_workers: processes that search there; one a group of four cores, if not given.
     """
     failures = reddino.Failures()
     with progress_bar("images") as progress:
         found = reddino.cells(
-            data, out, subfolders=subfolders, share=share, failures=failures, progress=progress
+            data,
+            out,
+            subfolders=subfolders,
+            share=share,
+            ray=ray_given(ray),
+            ray_workers=ray_workers,
+            failures=failures,
+            progress=progress,
         )
     show_tables([source_table(found)])
     _report_failures(failures, out)

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 
 import reddino
 from reddino.cli.domain_table import show_domain
+from reddino.cli.options import WithOrWithout, ray_given
 from reddino.cli.program import app
 from reddino.cli.terminal import complain, print_line, progress_bar, show_log
 from reddino.embedding.choices import Per, RuntimeName, StoredType
@@ -58,10 +59,7 @@ def embed(
     stain: Stain = "none",
     subfolders: Subfolders = "auto",
     share: str | None = None,
-    ray: Annotated[
-        list[str] | None,
-        Parameter(consume_multiple=(0, 1), negative_iterable="", show_default=False),
-    ] = None,
+    ray: Annotated[list[str] | None, WithOrWithout] = None,
     ray_workers: int = 0,
 ) -> None:
     """Embed cells or images into a table; the same command continues a pass that was interrupted.
@@ -143,7 +141,7 @@ def embed(
             stain=stain,
             subfolders=subfolders,
             share=share,
-            ray=(ray[0] if ray else True) if ray is not None else False,
+            ray=ray_given(ray),
             ray_workers=ray_workers,
             failures=failures,
             progress=progress,

@@ -10,6 +10,8 @@ from cyclopts import Parameter
 from reddino.foundations.errors import RedDinoError
 from reddino.smears.choices import IDENTITIES
 
+#: An option that may be given without a value, which then is an empty list.
+WithOrWithout = Parameter(consume_multiple=(0, 1), negative_iterable="", show_default=False)
 Several = Parameter(consume_multiple=True, negative_iterable="", show_default=False)
 
 
@@ -51,6 +53,11 @@ def priors_given(entries: Sequence[str]) -> dict[str, float] | str | None:
             raise RedDinoError(f"--priors names '{name}' twice: leave one out")
         given[name] = value
     return given
+
+
+def ray_given(entries: Sequence[str] | None) -> bool | str:
+    """Return what --ray names: an address, True for a cluster to be started, False where it is not given."""
+    return False if entries is None else (entries[0] if entries else True)
 
 
 def place_given(text: str, option: str = "--at") -> tuple[float, float]:

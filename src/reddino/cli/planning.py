@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from cyclopts import Parameter
 
 import reddino
+from reddino.cli.options import Several
 from reddino.cli.terminal import print_line, show_log
 from reddino.cli.training import plan_app
 from reddino.embedding.choices import Per, RuntimeName, StoredType
@@ -23,7 +25,7 @@ def plan_embed(
     /,
     *,
     model: str = DEFAULT_MODEL,
-    nodes: int = 1,
+    nodes: Annotated[Sequence[int], Several] = (1,),
     images: int | None = None,
     seconds: float = 60.0,
     view: ViewKind | None = None,
@@ -51,7 +53,7 @@ def plan_embed(
     Args:
         data: as for embed, or a sample of it with --images.
         model: as for embed.
-        nodes: machines like this one that share the images.
+        nodes: machines like this one that share the images (1); several numbers, as 1 8 64, are compared.
         images: of the whole pass, where DATA is only a sample of them.
         seconds: that the probe takes, about.
         view: as for embed.
@@ -75,7 +77,7 @@ def plan_embed(
     made = reddino.plan_embed(
         [*data],
         model,
-        nodes=nodes,
+        nodes=[*nodes],
         images=images,
         seconds=seconds,
         view=view,

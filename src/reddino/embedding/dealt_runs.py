@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,10 @@ from reddino.embedding.batches import Forecast
 from reddino.embedding.open_part import OpenPart, PartEnd, Run
 from reddino.embedding.output_writer import EmbeddedBatch
 from reddino.embedding.run_worker import RunOutput
+from reddino.embedding.worker_replies import RunResult
 from reddino.smears.manifest import Manifest
+
+Output = TypeVar("Output", bound=RunResult)
 
 #: Views that a run aims at, in batches, and the images that it has at most.
 RUN_BATCHES, RUN_IMAGES = 8, 256
@@ -130,7 +133,7 @@ def _batches(part: int, output: RunOutput, begin: int, end: int) -> Iterator[Emb
         yield EmbeddedBatch(part, output.squares[begin:end], output.output[begin:end], extra)
 
 
-class RunBook:
+class RunBook(Generic[Output]):
     """Keeps which runs are dealt, lost and back, and gives them out in order.
 
     Args:
@@ -143,7 +146,7 @@ class RunBook:
         self._cutter, self._ahead, self._most_losses = cutter, ahead, most_losses
         self._due: list[Run] = []
         self._again: list[Run] = []
-        self._back: dict[Run, RunOutput] = {}
+        self._back: dict[Run, Output] = {}
         self._losses: dict[Run, int] = {}
         self._next: Run | None = cutter.cut()
 
@@ -174,9 +177,9 @@ class RunBook:
         self._again.append(run)
         return self._losses[run] <= self._most_losses
 
-    def take(self, output: RunOutput) -> Iterator[RunOutput]:
+    def take(self, output: Output) -> Iterator[Output]:
         """Take what came of a run; yield all runs whose turn it is."""
-        self._cutter.see(len(output.outcomes), sum(one.views for one in output.outcomes))
+        self._cutter.see(output.run[1] - output.run[0], output.count)
         self._back[output.run] = output
         while self._due and self._due[0] in self._back:
             yield self._back.pop(self._due.pop(0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reddino.foundations.counting import counted
 
@@ -29,6 +29,7 @@ class EmbeddingPlan:
         memory: bytes that this process took at most.
         failed: images of the sample that could not be used.
         runtime: that computed, and its precision.
+        more_nodes: further numbers of machines to compare with.
     """
 
     images: int
@@ -45,6 +46,7 @@ class EmbeddingPlan:
     memory: int
     failed: int
     runtime: str
+    more_nodes: tuple[int, ...] = ()
 
     @property
     def views(self) -> float:
@@ -90,7 +92,28 @@ class EmbeddingPlan:
         ]
         if self.failed:
             lines.append(f"left out      {self.failed} of the {self.sampled} images cannot be used")
-        return "\n".join([*lines, *_assumptions(self.nodes)])
+        if self.more_nodes:
+            lines += ["", *self._by_nodes(), ""]
+        return "\n".join([*lines, *_assumptions(max(self.nodes, *self.more_nodes, 1))])
+
+    def _by_nodes(self) -> list[str]:
+        """Return a line for each number of nodes: time, speed, and what storage has to give and take."""
+        rows = [("nodes", "time", "views/s", "read in all", "written in all", "starting")]
+        for nodes in (self.nodes, *self.more_nodes):
+            one = replace(self, nodes=nodes)
+            pace = one.views / (3600 * one.hours)
+            rows.append(
+                (
+                    f"{nodes:,}",
+                    _time(one.hours),
+                    f"{pace:,.1f}",
+                    f"{_size(pace / self.views_per_image * self.bytes_read)}/s",
+                    f"{_size(pace * self.bytes_written)}/s",
+                    f"{100 * self.start_seconds / (3600 * one.hours):.1f} %",
+                )
+            )
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
 
     def _bottleneck(self) -> str:
         part = f"opening images takes {100 * min(self.opening, 1):.0f} % of what the cores have"

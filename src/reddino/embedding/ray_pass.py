@@ -3,62 +3,20 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from typing import Any
+from contextlib import contextmanager
 
 from reddino.embedding.batches import Forecast
 from reddino.embedding.dealt_runs import PartsOfRuns, RunBook, RunCutter
 from reddino.embedding.open_part import Run
 from reddino.embedding.pass_drivers import Embedded, PassWork
-from reddino.embedding.ray_cluster import LOCAL, Shares, cluster_shares, import_ray, last_line, ray_cluster
-from reddino.embedding.run_worker import (
-    Refusal,
-    RunOutput,
-    RunWorker,
-    WorkPlan,
-    network_bytes,
-    plan_work,
-    require_seen,
-)
+from reddino.embedding.ray_cluster import LOCAL, Shares, cluster_shares, import_ray, ray_cluster
+from reddino.embedding.ray_crew import AHEAD, Crew
+from reddino.embedding.run_worker import RunOutput, RunWorker, network_bytes, plan_work
 from reddino.foundations.counting import counted
 from reddino.foundations.errors import RedDinoError
-from reddino.foundations.stages import stage
 
 log = logging.getLogger(__name__)
-
-#: Runs that each worker has at a time: one in work, one to continue with.
-DEPTH = 2
-#: Runs of each worker that are dealt or wait for their turn, before no new one is dealt.
-AHEAD = 4
-#: Seconds between two looks at the workers, between two lines about the nodes, and until a warning that no
-#: worker could be started.
-_LOOK, _REPORT, _PATIENCE = 1.0, 60.0, 60.0
-
-
-@dataclass
-class _Hired:
-    """A worker, with the results that are due from it, oldest first.
-
-    Attributes:
-        actor: its handle.
-        node: name of its machine; "" until it is ready.
-        work: runs by the reference of their result; the first reference is that of its start.
-    """
-
-    actor: Any
-    node: str = ""
-    work: dict[Any, Run | None] = field(default_factory=dict)
-
-
-@dataclass
-class _NodeCount:
-    """What a node has done: views, and since when."""
-
-    views: int = 0
-    since: float = field(default_factory=time.monotonic)
 
 
 class RayPass:
@@ -100,9 +58,13 @@ class RayPass:
                 workers=shares.workers,
             )
             parts = PartsOfRuns(work.dealer.views.manifest, missing, work.dealer.part_rows, forecast)
-            crew = _Crew(self._ray, plan, shares, RunBook(cutter, AHEAD * shares.workers), work)
+            book: RunBook[RunOutput] = RunBook(cutter, AHEAD * shares.workers)
+            crew = Crew(self._ray, RunWorker, plan, shares, book, name_of=work.dealer.views.names.__getitem__)
+            by_picture = work.dealer.views.by_picture
             try:
                 for output in crew.outputs():
+                    if by_picture is not None:
+                        by_picture.learn(output.diameters)
                     for item in parts.add(output):
                         yield item, forecast.total()
             finally:
@@ -115,140 +77,3 @@ class RayPass:
             what = f"{counted(shares.cpus, 'core')}" + (" and a GPU" if shares.gpus else "")
             log.info("embedding by %s of %s each on Ray", counted(shares.workers, "worker"), what)
             yield shares
-
-
-class _Crew:
-    """The workers of a pass: dealt to, waited for, and replaced when they die."""
-
-    def __init__(self, ray: Any, plan: WorkPlan, shares: Shares, book: RunBook, work: PassWork) -> None:
-        self._ray, self._shares, self._book, self._work = ray, shares, book, work
-        self._plan = ray.put(plan)
-        options = {"num_cpus": shares.cpus, "num_gpus": shares.gpus, "max_restarts": 0}
-        self._actor = ray.remote(**options, max_task_retries=0, scheduling_strategy="SPREAD")(RunWorker)
-        errors = ray.exceptions
-        #: What a result raises whose worker, or node, is gone.
-        self._gone = (
-            errors.RayActorError,
-            errors.ObjectLostError,
-            errors.NodeDiedError,
-            errors.WorkerCrashedError,
-            errors.OutOfMemoryError,
-        )
-        self._crew: list[_Hired] = []
-        self._failed_starts = 0
-        self._nodes: dict[str, _NodeCount] = {}
-        self._heard = self._reported = time.monotonic()
-
-    def outputs(self) -> Iterator[RunOutput]:
-        """Yield what came of all runs, in the order of their images."""
-        self._crew = [self._hire() for _ in range(self._shares.workers)]
-        with stage("starting workers"):
-            while not self._book.finished and not any(one.node for one in self._crew):
-                list(self._step())
-        while not self._book.finished:
-            yield from self._step()
-        self._report()
-
-    def stop(self) -> None:
-        """End all workers."""
-        for worker in self._crew:
-            with suppress(Exception):  # the cluster may be gone, and what ended the pass is to be heard
-                self._ray.kill(worker.actor)
-        self._crew = []
-
-    def _step(self) -> Iterator[RunOutput]:
-        """Deal, wait a little, and take what is ready."""
-        self._deal()
-        due = {ref: worker for worker in self._crew for ref in worker.work}
-        ready, _ = self._ray.wait(list(due), num_returns=1, timeout=_LOOK)
-        for ref in ready:
-            yield from self._take(due[ref], ref)
-        self._mention_silence(bool(ready))
-
-    def _deal(self) -> None:
-        """Give every worker that is ready something to do, those with the least first."""
-        for depth in range(DEPTH):
-            for worker in self._crew:
-                if worker.node and len(worker.work) == depth:
-                    run = self._book.deal()
-                    if run is None:
-                        return
-                    worker.work[worker.actor.embed.remote(run)] = run
-
-    def _take(self, worker: _Hired, ref: Any) -> Iterator[RunOutput]:
-        if worker not in self._crew:
-            return  # replaced a moment ago, and its runs dealt again
-        try:
-            result = self._ray.get(ref)
-        except self._gone as error:
-            self._replace(worker, error)
-            return
-        run = worker.work.pop(ref)
-        if isinstance(result, Refusal):
-            raise RedDinoError(result.message)
-        if run is None:
-            worker.node, self._failed_starts = result, 0
-            self._nodes.setdefault(worker.node, _NodeCount())
-            return
-        require_seen(result)
-        self._nodes[worker.node].views += len(result.squares)
-        if self._work.dealer.views.by_picture is not None:
-            self._work.dealer.views.by_picture.learn(result.diameters)
-        yield from self._book.take(result)
-
-    def _hire(self) -> _Hired:
-        """Start a worker; it begins as soon as the cluster has free cores for it."""
-        worker = _Hired(self._actor.remote(self._plan, self._shares.cpus))
-        worker.work[worker.actor.ready.remote()] = None
-        return worker
-
-    def _replace(self, worker: _Hired, error: Exception) -> None:
-        """Deal the runs of a worker that is gone again, and start another one."""
-        reason = last_line(error)
-        self._crew.remove(worker)
-        self._ray.kill(worker.actor)
-        if worker.node:
-            log.warning("a worker on node %s is gone; its images are dealt again", worker.node)
-        else:
-            self._failed_starts += 1
-            if self._failed_starts > 2 + self._shares.workers:
-                raise RedDinoError(
-                    f"no worker can be started on the cluster ({reason}): install RedDino and what the model "
-                    "needs on all nodes"
-                )
-        for number, run in enumerate(run for run in worker.work.values() if run is not None):
-            if not self._book.lose(run, blame=number == 0):
-                names = self._work.dealer.views.names
-                raise RedDinoError(
-                    f"workers died again and again on the pictures '{names[run[0]]}' to "
-                    f"'{names[run[1] - 1]}' ({reason}): give workers more memory, or leave these out"
-                )
-        self._crew.append(self._hire())
-
-    def _mention_silence(self, heard: bool) -> None:
-        """Log the rates of the nodes from time to time, and that no worker could be placed."""
-        now = time.monotonic()
-        if heard:
-            self._heard = now
-        elif now - self._heard > _PATIENCE and not any(worker.node for worker in self._crew):
-            log.warning(
-                "no worker fits on the cluster: each needs %s%s",
-                counted(self._shares.cpus, "core"),
-                " and a GPU" if self._shares.gpus else "",
-            )
-            self._heard = now
-        if now - self._reported > _REPORT:
-            self._report()
-
-    def _report(self) -> None:
-        now = self._reported = time.monotonic()
-        for node, count in sorted(self._nodes.items()):
-            workers = sum(worker.node == node for worker in self._crew)
-            rate = count.views / max(now - count.since, 1e-9)
-            log.info(
-                "node %s: %s, %s, %.1f a second",
-                node,
-                counted(workers, "worker"),
-                counted(count.views, "view"),
-                rate,
-            )

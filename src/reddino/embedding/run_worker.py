@@ -21,14 +21,13 @@ from reddino.embedding.pass_drivers import PassWork
 from reddino.embedding.prefetch import prefetch
 from reddino.embedding.runtimes.choice import use_runtime
 from reddino.embedding.view_encoder import Images, Vectors, ViewEncoder
+from reddino.embedding.worker_replies import Refusal, first_unseen, refused_node
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.runtime import choose_runtime
-from reddino.foundations.stores.urls import is_url
 from reddino.foundations.version import __version__
 from reddino.networks.encoder import Encoder
 from reddino.rbc.picture_diameters import PictureDiameter, PictureDiameters
 from reddino.smears.manifest import Manifest
-from reddino.smears.shards import split_member
 from reddino.views.by_image import ViewsByImage
 from reddino.views.placing import SQUARE, Squares
 from reddino.views.spec import ViewSpec
@@ -173,12 +172,10 @@ class RunOutput:
     unseen: str | None
     node: str
 
-
-@dataclass(frozen=True)
-class Refusal:
-    """An error for the user, on its way from a worker."""
-
-    message: str
+    @property
+    def count(self) -> int:
+        """Number of views."""
+        return len(self.squares)
 
 
 class RunWorker:
@@ -198,13 +195,8 @@ class RunWorker:
     def ready(self) -> str | Refusal:
         """Open encoder and views; return the name of this machine, or why it cannot work."""
         plan, node = self._plan, socket.gethostname()
-        if plan.version != __version__:
-            return Refusal(
-                f"the node {node} runs RedDino {__version__}, and this command {plan.version}: install one "
-                "version on all nodes"
-            )
-        if not is_url(plan.manifest.root) and not plan.manifest.root.is_dir():
-            return Refusal(_not_seen(node, str(plan.manifest.root)))
+        if (refused := refused_node(node, plan.version, plan.manifest.root)) is not None:
+            return refused
         cv2.setNumThreads(self._threads)
         try:
             self._encoder = plan.encoder.open(plan.device, self._threads, plan.pooling)
@@ -216,8 +208,8 @@ class RunWorker:
         self._dealer = Dealer(views, 0, plan.batch_size, min(_MOST_THREADS, self._threads))
         return node
 
-    def embed(self, run: Run) -> RunOutput | Refusal:
-        """Embed the images of a run, or return why the pass cannot continue."""
+    def work(self, run: Run) -> RunOutput | Refusal:
+        """Embed the images of a run, or return why the pass cannot go on."""
         if self._dealer is None or self._encoder is None:
             raise ValueError("a worker embeds after it is ready")
         try:
@@ -260,16 +252,8 @@ class RunWorker:
 
     def _unseen(self, outcomes: list[ImageOutcome]) -> str | None:
         """Return the first file of a failed image that does not exist here."""
-        for outcome in outcomes:
-            if outcome.failure is not None:
-                path = self._plan.manifest.root / outcome.failure[0]
-                if is_url(path):
-                    continue
-                member = split_member(path)
-                file = path if member is None else member[0]
-                if not file.exists():
-                    return str(file)
-        return None
+        failed = (one.failure[0] for one in outcomes if one.failure is not None)
+        return first_unseen(self._plan.manifest.root, failed)
 
 
 def _stacks(dealer: Dealer, run: Run, outcomes: list[ImageOutcome]) -> Iterator[tuple[Squares, Images]]:
@@ -278,18 +262,3 @@ def _stacks(dealer: Dealer, run: Run, outcomes: list[ImageOutcome]) -> Iterator[
         for read in opened:
             outcomes.append(read.outcome)
             yield from dealer.stacks(read)
-
-
-def _not_seen(node: str, path: str) -> str:
-    where = "bring the pictures to a folder that all nodes share under one path"
-    return f"the node {node} cannot see '{path}': {where}"
-
-
-def require_seen(output: RunOutput) -> None:
-    """Refuse a run in which a worker lacked a file that exists for this process.
-
-    Raises:
-        RedDinoError: names the node and the file.
-    """
-    if output.unseen is not None and Path(output.unseen).exists():
-        raise RedDinoError(_not_seen(output.node, output.unseen))

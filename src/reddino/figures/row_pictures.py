@@ -15,7 +15,7 @@ from reddino.foundations.errors import RedDinoError
 from reddino.foundations.stages import watched
 from reddino.smears.decode import decode_image
 from reddino.smears.failures import Failures, ImageError
-from reddino.smears.manifest import read_manifest
+from reddino.smears.manifest import root_of
 from reddino.smears.picture_files import is_there
 from reddino.smears.readings import Readings
 from reddino.views.cutting import cut_square
@@ -49,8 +49,7 @@ class Pictures:
         Raises:
             RedDinoError: not one of the table's images is there.
         """
-        given = Path(images)
-        root = given if given.is_dir() else read_manifest(given).root
+        root = root_of(images)
         paths = sorted(set(table.strings("path")))
         if not any(is_there(root / path) for path in paths):
             raise RedDinoError(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from reddino.rbc.finding import Cells
 from reddino.rbc.measures import no_cells
 from reddino.rbc.picture_diameters import PictureDiameter, PictureDiameters
 from reddino.smears.column_names import AT_BORDER, require_free, written_names
+from reddino.smears.dealt_pictures import DealsPictures, WorksHere
 from reddino.smears.decode import decode_image
 from reddino.smears.failures import Failures, ImageError
 from reddino.smears.manifest import Manifest
@@ -32,12 +35,58 @@ _FLAGS = {
 }
 
 
+@dataclass(frozen=True)
+class FoundInPicture:
+    """What a picture shows.
+
+    Attributes:
+        cells: its red cells.
+        measured: its red-cell diameter; None of a picture that cannot be used.
+        failure: (path, reason), where there are no cells.
+    """
+
+    cells: Cells
+    measured: PictureDiameter | None
+    failure: tuple[str, str] | None = None
+
+
+class CellFinder:
+    """Finds the red cells of single pictures; calls from several threads are allowed.
+
+    Args:
+        manifest: of the pictures.
+        diameters: measures them.
+    """
+
+    def __init__(self, manifest: Manifest, diameters: PictureDiameters) -> None:
+        self._manifest, self._diameters = manifest, diameters
+        self._names = manifest.images()[0]
+        self._readings = Readings(manifest.table)
+
+    def __reduce__(self) -> tuple[type[CellFinder], tuple[Manifest, PictureDiameters]]:
+        """Send to another process what it is made of."""
+        return CellFinder, (self._manifest, self._diameters)
+
+    def __call__(self, number: int) -> FoundInPicture:
+        """Return what picture `number` shows."""
+        name = self._names[number]
+        path = self._manifest.root / name
+        try:
+            pixels = decode_image(path, **self._readings.of(name))
+            cells, measured = self._diameters.find(number, pixels)
+        except ImageError as error:
+            return FoundInPicture(no_cells(), None, (str(error.path), error.reason))
+        failure = None if len(cells) else (str(path), "no red cells stand out from the background")
+        return FoundInPicture(cells, measured, failure)
+
+
 def find_cells_in(
     manifest: Manifest,
     *,
     failures: Failures | None = None,
     progress: Callable[[int, int], None] | None = None,
     pictures: PictureDiameters | None = None,
+    deal: DealsPictures | None = None,
 ) -> Manifest:
     """Find the red cells in every image of a manifest.
 
@@ -46,7 +95,8 @@ def find_cells_in(
             `cell_diameter` that is given is the scale the image is searched at.
         failures: takes the images that cannot be decoded, and those in which no red cell stands out.
         progress: called with images done and images in all.
-        pictures: measures this manifest; for callers that need which diameters were borrowed.
+        pictures: measures this manifest; for callers that ask which diameters were borrowed.
+        deal: that has the pictures searched; None: this process does it, one after the other.
 
     Returns:
         A row a cell in the order of the images: `path`, `source`, `slide`, `patient` and `group` of the
@@ -61,31 +111,31 @@ def find_cells_in(
     failures = Failures() if failures is None else failures
     pictures = PictureDiameters(manifest) if pictures is None else pictures
     names, codes = manifest.images()
-    readings = Readings(manifest.table)
     first = np.unique(codes, return_index=True)[1]
     about = of_pictures(manifest, first[codes])
-    found: list[tuple[Cells, PictureDiameter]] = []
-    for number, name in enumerate(names):
-        try:
-            pixels = decode_image(manifest.root / name, **readings.of(name))
-            found.append(pictures.find(number, pixels))
-            if len(found[-1][0]) == 0:
-                failures.add(manifest.root / name, "no red cells stand out from the background")
-        except ImageError as error:
-            failures.add(error.path, error.reason)
-            found.append((no_cells(), PictureDiameter(float("nan"), "unknown")))
-        if progress is not None:
-            progress(number + 1, len(names))
-    counts = [len(cells) for cells, _ in found]
+    found: list[FoundInPicture] = []
+    finder, numbers = CellFinder(manifest, pictures), range(len(names))
+    with closing((deal or WorksHere()).results(finder, manifest, numbers)) as results:
+        for number, one in enumerate(results):
+            found.append(one)
+            if one.measured is not None:
+                pictures.learn({number: one.measured})
+            if one.failure is not None:
+                failures.add(*one.failure)
+            if progress is not None:
+                progress(number + 1, len(names))
+    counts = [len(one.cells) for one in found]
     images = about.take(np.repeat(first, counts))
     columns = {
-        side: np.concatenate([getattr(cells, side) for cells, _ in found] or [[]])
+        side: np.concatenate([getattr(one.cells, side) for one in found] or [[]])
         for side in ("x", "y", "w", "h")
     }
-    columns["cell_diameter"] = np.repeat([measured.diameter for _, measured in found], counts)
+    columns["cell_diameter"] = np.repeat(
+        [float("nan") if one.measured is None else one.measured.diameter for one in found], counts
+    )
     for column, values in columns.items():
         images = images.append_column(column, pa.array(values, pa.float64()))
-    cut = [cells.touches_border for cells, _ in found if len(cells)]
+    cut = [one.cells.touches_border for one in found if len(one.cells)]
     flags = np.concatenate(cut) if cut else np.zeros(0, np.bool_)
     return Manifest(images.append_column(AT_BORDER, pa.array(flags, pa.bool_())), manifest.root)
 

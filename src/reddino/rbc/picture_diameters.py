@@ -83,6 +83,10 @@ class PictureDiameters:
         self._lending = threading.Lock()
         self._logged: set[str] = set()
 
+    def __reduce__(self) -> tuple[type[PictureDiameters], tuple[Manifest]]:
+        """Send the manifest alone to another process, which measures for itself."""
+        return PictureDiameters, (self._manifest,)
+
     def of(self, number: int, pixels: Pixels) -> PictureDiameter:
         """Return the diameter of picture `number`, whose pixels are (H, W, 3) uint8 RGB."""
         if number not in self._known:

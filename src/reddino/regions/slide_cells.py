@@ -23,6 +23,7 @@ from reddino.regions.monolayer import square_scores
 from reddino.regions.quality import SlideQuality, judged_slides
 from reddino.regions.survey import Survey, has_regions, survey
 from reddino.smears.column_names import AT_BORDER, require_free
+from reddino.smears.dealt_pictures import DealsPictures
 from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest
 
@@ -60,6 +61,7 @@ def find_all_cells(
     progress: Callable[[int, int], None] | None = None,
     pictures: PictureDiameters | None = None,
     threads: int = 0,
+    deal: DealsPictures | None = None,
 ) -> Manifest:
     """Find the red cells of pictures and of whole slides; the one way of `cells`, `embed` and `predict`.
 
@@ -74,6 +76,7 @@ def find_all_cells(
         progress: called with pictures done and pictures in all.
         pictures: measures the manifest's pictures, where no slide is among them.
         threads: regions in work at once; 0 takes a few.
+        deal: that has pictures and regions searched; None: this process does it.
 
     Returns:
         A row for each cell, as of `find_cells_in`; of slides with the columns `level0_x` and `level0_y` (the
@@ -83,12 +86,12 @@ def find_all_cells(
         RedDinoError: the manifest has a column of such a name.
     """
     if chosen is None and not has_regions(manifest):
-        return find_cells_in(manifest, failures=failures, progress=progress, pictures=pictures)
+        return find_cells_in(manifest, failures=failures, progress=progress, pictures=pictures, deal=deal)
     needed = (QUALITY, MONOLAYER, *((LEVEL0_X, LEVEL0_Y) if has_regions(manifest) else ()))
     require_free(manifest.table.column_names, needed, "a survey of slides")
     failures = Failures() if failures is None else failures
     with ExitStack() as kept:
-        made = survey(manifest, folder, kept, threads=threads, progress=progress)
+        made = survey(manifest, folder, kept, threads=threads, progress=progress, deal=deal)
         return cells_of(made, Chosen() if chosen is None else chosen, failures)
 
 

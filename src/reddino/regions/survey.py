@@ -7,9 +7,9 @@ when it is done, so that a survey that was killed continues; the memory is that 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,6 +29,7 @@ from reddino.regions.measures import Core, light_of, measure_squares
 from reddino.regions.places import Place, places_of
 from reddino.regions.slide_scale import SlideScale, slide_scale
 from reddino.regions.survey_parts import SurveyPart, empty_part, read_part, write_part
+from reddino.smears.dealt_pictures import DealsPictures
 from reddino.smears.decode import decode_image
 from reddino.smears.failures import ImageError
 from reddino.smears.manifest import Manifest
@@ -80,6 +81,7 @@ def survey(
     *,
     threads: int = 0,
     progress: Progress | None = None,
+    deal: DealsPictures | None = None,
 ) -> Survey:
     """Find the cells of all pictures and regions of a manifest, and measure their squares.
 
@@ -89,6 +91,7 @@ def survey(
         kept: until it closes, a temporary folder is there.
         threads: regions in work at once; 0 takes a few, by the cores there are.
         progress: called with pictures done and pictures in all.
+        deal: that has the regions surveyed; None: this process does it.
     """
     if folder is None:
         folder = Path(kept.enter_context(TemporaryDirectory(prefix="reddino-survey-")))
@@ -107,18 +110,24 @@ def survey(
     if done:
         log.info("%s of %s regions are surveyed already", f"{done:,}", f"{len(places):,}")
 
-    def one(number: int) -> None:
-        write_part(_part_path(folder, places[number]), keys[number], work.part(number))
+    def keep(number: int, part: SurveyPart) -> None:
+        write_part(_part_path(folder, places[number]), keys[number], part)
 
-    at_once = threads or min(MOST_THREADS, usable_cores())
-    with ThreadPoolExecutor(at_once, thread_name_prefix="survey") as pool:
-        try:
-            for finished, _ in enumerate(pool.map(one, missing), start=1):
-                if progress is not None:
-                    progress(done + finished, len(places))
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+    def here() -> Iterator[None]:
+        with ThreadPoolExecutor(threads or min(MOST_THREADS, usable_cores()), "survey") as pool:
+            try:
+                yield from pool.map(lambda number: keep(number, work.part(number)), missing)
+            except BaseException:
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+
+    def elsewhere(deal: DealsPictures) -> Iterator[None]:
+        with closing(deal.results(work.part, manifest, missing)) as parts:
+            yield from map(keep, missing, parts)
+
+    for finished, _ in enumerate(here() if deal is None else elsewhere(deal), start=1):
+        if progress is not None:
+            progress(done + finished, len(places))
     return Survey(manifest, places, scales, folder, keys)
 
 

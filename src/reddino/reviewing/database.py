@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from reddino.foundations.errors import RedDinoError
+from reddino.foundations.stores.urls import is_url
 from reddino.reviewing import class_rows, score_rows, sorting_rows
 from reddino.reviewing.acts import require_act, require_same_act, require_third_reader
 from reddino.reviewing.cell_rows import keep_cells, pictures_folder, read_facts, stored_cells, stored_rows
@@ -35,8 +36,17 @@ from reddino.smears.spelling import clean
 
 
 def default_database(table: str | Path) -> Path:
-    """Return the file of a table's review: next to the table, named after it."""
+    """Return the file of a table's review: beside the table, called as it is.
+
+    Raises:
+        RedDinoError: the table lies in a store, where no database is.
+    """
     folder = Path(table)
+    if is_url(folder):
+        raise RedDinoError(
+            f"{folder}: no review lies next to a table in a store; name its database, a file of this machine "
+            "or a URL of PostgreSQL (review: --database)"
+        )
     return folder.with_name(f"{folder.name}.review.sqlite")
 
 

@@ -237,6 +237,17 @@ def read_manifest(path: str | Path, *, check_files: bool = False) -> Manifest:
     return manifest
 
 
+def root_of(images: str | Path) -> Path:
+    """Return the folder that paths start from, given it or the manifest of the pictures.
+
+    Raises:
+        RedDinoError: neither such a folder nor a manifest that can be read.
+    """
+    given = Path(images)
+    folder = is_url(given) and given.suffix.lower() not in manifest_file.FORMATS
+    return given if folder or given.is_dir() else read_manifest(given).root
+
+
 def _with_files_that_exist(manifest: Manifest, place: RowPlace) -> Manifest:
     """Respell paths whose file does not exist as written, but does under a spelling that reads the same.
 

@@ -35,10 +35,12 @@ _BUSY = {
         "RequestTimeout",
         "Throttling",
         "ThrottlingException",
+        "ConditionalRequestConflict",  # two writers of one object met; one of them wins
     ),
     *("HTTPClientError", "ConnectionError", "TimeoutError", "ClientConnectionError", "ResponseParserError"),
 }
 _CUT = {"ClientPayloadError", "IncompleteRead", "IncompleteReadError", "ResponseStreamingError"}
+_THERE = {"PreconditionFailed", "412"}
 _MISSING = {"NoSuchKey", "NoSuchBucket", "NotFound", "404", "410"}
 _DENIED = {"AccessDenied", "Forbidden", "401", "403", "AllAccessDisabled", "InvalidObjectState"}
 
@@ -156,7 +158,8 @@ def _refuse(url: str, error: Exception, names: set[str]) -> None:
         raise PermissionError(errno.EACCES, "the store gives no permission", url) from error
     if names & _MISSING or isinstance(error, FileNotFoundError):
         raise FileNotFoundError(errno.ENOENT, "there is no such object", url) from error
-    if isinstance(error, FileExistsError):
+    # s3fs makes a FileExistsError of Amazon's wording alone; Ceph has another.
+    if names & _THERE or isinstance(error, FileExistsError):
         raise FileExistsError(errno.EEXIST, "there is such an object already", url) from error
     raise StoreError(
         f"{url}: the store refuses the request ({_words(error)}); see whether bucket, region and "
