@@ -28,7 +28,8 @@ from reddino.smears.share import Share
 from reddino.smears.slides.expanding import with_slides
 from reddino.smears.windows import WINDOW, with_windows
 from reddino.synthetic.cohort_files import write_cohort
-from reddino.synthetic.whole_slide.slide_file import SlideSettings, write_slide
+from reddino.synthetic.whole_slide.settings import SlideSettings
+from reddino.synthetic.whole_slide.slide_file import write_slide
 from reddino.synthetic.write import write_smears
 
 
@@ -145,8 +146,8 @@ def synthesise_slide(out: str | Path, **settings: Any) -> pa.Table:
     """Draw a whole smear with its truth.
 
     Args:
-        out: the slide, .tif.
-        settings: as of `reddino.synthetic.whole_slide.slide_file.SlideSettings`.
+        out: the slide, .tif, or a folder for its DICOM files.
+        settings: as of `reddino.synthetic.whole_slide.settings.SlideSettings`.
     """
     return write_slide(Path(out), SlideSettings(**settings))
 
