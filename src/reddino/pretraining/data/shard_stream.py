@@ -28,6 +28,7 @@ from reddino.smears.manifest_columns import COLUMNS, READING_COLUMNS
 from reddino.smears.shard_pairs import is_image, is_used, pair, sample_key
 from reddino.smears.shard_rows import MAX_SIDECAR_BYTES, Row, labelled_images, rows_of
 from reddino.smears.shards import entries, entry_fault, open_shard, plain_name
+from reddino.smears.slides.expanding import UM_PER_PX
 
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 #: Of the members of one sample, images and label files: more have one name by chance.
@@ -215,7 +216,7 @@ def _images(shard: str, sample: dict[str, bytes], failures: Failures) -> Iterato
 
 
 def _image(path: str, data: bytes, rows: list[Row], source: str) -> ShardImage:
-    known = (*COLUMNS, *READING_COLUMNS)
+    known = (*COLUMNS, *READING_COLUMNS, UM_PER_PX)
     row = {"source": source, **{name: str(value) for name, value in rows[0].items() if name in known}}
     centres = [_centre(one) for one in rows if "x" in one and "y" in one]
     return ShardImage(path, data, row, np.array(centres, np.float64).reshape(-1, 2))
