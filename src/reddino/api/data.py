@@ -26,6 +26,7 @@ from reddino.smears.readers import READERS
 from reddino.smears.readers.subfolders import with_subfolders
 from reddino.smears.share import Share
 from reddino.smears.slides.expanding import with_slides
+from reddino.smears.slides.identity import require_distinct_slides
 from reddino.smears.windows import WINDOW, with_windows
 from reddino.synthetic.cohort_files import write_cohort
 from reddino.synthetic.whole_slide.settings import SlideSettings
@@ -178,6 +179,8 @@ def cells(
     failures = Failures() if failures is None else failures
     opened = open_data(data, failures, subfolders=subfolders)
     if share is not None:
+        # Here, since two names of one slide may be of two shares.
+        require_distinct_slides(opened)
         opened = Share.parse(share).select(opened)
         _require_own_pictures(Path(out), opened)
     # Beside the manifest until that is written: the same command continues a survey that was stopped.

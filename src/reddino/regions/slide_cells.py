@@ -25,6 +25,7 @@ from reddino.regions.survey import Survey, has_regions, survey
 from reddino.smears.column_names import AT_BORDER, require_free
 from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest
+from reddino.smears.slides.identity import require_distinct_slides
 
 Real = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
@@ -80,8 +81,9 @@ def find_all_cells(
         cell's centre in the slide), `quality` and `monolayer`.
 
     Raises:
-        RedDinoError: the manifest has a column of such a name.
+        RedDinoError: the manifest has a column of such a name, or a slide under two names.
     """
+    require_distinct_slides(manifest)
     if chosen is None and not has_regions(manifest):
         return find_cells_in(manifest, failures=failures, progress=progress, pictures=pictures)
     needed = (QUALITY, MONOLAYER, *((LEVEL0_X, LEVEL0_Y) if has_regions(manifest) else ()))
