@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from reddino.embedding.column_types import alike_schemas
 from reddino.embedding.copies_file import read_copies
 from reddino.embedding.embeddings import VECTOR_COLUMN, Embeddings
 from reddino.embedding.finite import require_finite
@@ -52,11 +53,13 @@ def read_embeddings(path: str | Path, *, partial: bool = False) -> Embeddings:
 def alike_columns(parts: Sequence[pa.Table]) -> list[pa.Table]:
     """Return the columns of parts: which cells a border cuts is told of all of them, or of none.
 
-    Parts of before lack that column, and a table may have been continued since.
+    Parts of before lack that column, and a table may have been continued since. What is text in some parts is
+    text in all.
     """
     told = [AT_BORDER in part.column_names for part in parts]
-    if all(told) or not any(told):
-        return list(parts)
-    return [
-        part.drop_columns([AT_BORDER]) if tells else part for part, tells in zip(parts, told, strict=True)
-    ]
+    if any(told) and not all(told):
+        parts = [
+            part.drop_columns([AT_BORDER]) if tells else part for part, tells in zip(parts, told, strict=True)
+        ]
+    schemas = alike_schemas([part.schema for part in parts])
+    return [part.cast(schema) for part, schema in zip(parts, schemas, strict=True)]

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from reddino.regions.measures import Core
+from reddino.smears.column_names import UM_PER_PX
 from reddino.smears.failures import ImageError
 from reddino.smears.manifest import Manifest
 from reddino.smears.shards import split_member
-from reddino.smears.slides.expanding import UM_PER_PX
 from reddino.smears.slides.interface import Rectangle
 from reddino.smears.slides.names import SlidePart, split_slide
 from reddino.smears.slides.opening import opened

@@ -22,7 +22,7 @@ from reddino.regions.joining import kept_once
 from reddino.regions.monolayer import square_scores
 from reddino.regions.quality import SlideQuality, judged_slides
 from reddino.regions.survey import Survey, has_regions, survey
-from reddino.smears.column_names import AT_BORDER, require_free
+from reddino.smears.column_names import AT_BORDER, LEVEL0_X, LEVEL0_Y, MONOLAYER, require_free
 from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest
 from reddino.smears.slides.identity import require_distinct_slides
@@ -31,10 +31,8 @@ Real = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
 log = logging.getLogger(__name__)
 
-#: Columns of cells: the verdict on the square that a cell lies in, and the area of the monolayer (1: best).
-QUALITY, MONOLAYER = "quality", "monolayer"
-#: And of slides, the cell's centre in pixels of the slide.
-LEVEL0_X, LEVEL0_Y = "level0_x", "level0_y"
+#: The column of the verdict on the square that a cell lies in.
+QUALITY = "quality"
 
 
 @dataclass(frozen=True)
@@ -224,9 +222,7 @@ def _manifest(made: Survey, image: Numbers, cells: Real, squares: _SquareOfCells
         corner = np.array([place.corner for place in made.places], np.float64).reshape(-1, 2)[image]
         centre = np.round(corner + cells[:, :2] + cells[:, 2:4] / 2, 2)
         for axis, name in enumerate((LEVEL0_X, LEVEL0_Y)):
-            about = about.append_column(
-                name, pa.array([f"{value:.2f}" for value in centre[:, axis].tolist()])
-            )
+            about = about.append_column(name, pa.array(centre[:, axis]).cast(pa.string()))
     about = about.append_column(QUALITY, pa.array(squares.verdict.tolist(), pa.string()))
     about = about.append_column(
         MONOLAYER, pa.array([str(one) if one else "" for one in squares.area.tolist()])

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from reddino.foundations.counting import counted
 from reddino.foundations.errors import RedDinoError
+from reddino.smears.column_names import UM_PER_PX
 from reddino.smears.failures import ImageError
 from reddino.smears.formats.reasons import reasons
 from reddino.smears.manifest import Manifest
-from reddino.smears.slides.expanding import UM_PER_PX
 from reddino.smears.slides.names import TIFF, split_slide
 from reddino.smears.slides.opening import opened
 from reddino.smears.slides.tiff_levels import find_levels

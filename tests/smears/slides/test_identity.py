@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -33,7 +34,11 @@ def as_copy(slide: Path, other: Path) -> None:
     shutil.copyfile(slide, other)
 
 
-WAYS = {"copy": as_copy, "link": lambda slide, other: other.symlink_to(slide), "hard link": os.link}
+def as_link(slide: Path, other: Path) -> None:
+    other.symlink_to(slide)
+
+
+WAYS: dict[str, Callable[[Path, Path], None]] = {"copy": as_copy, "link": as_link, "hard link": os.link}
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -47,23 +52,20 @@ def test_a_slide_under_two_names__is_found(folder: Path, way: str) -> None:
     assert [(one.count, one.first) for one in found] == [(1, "b.tif, as a.tif")]
 
 
-def test_a_slide_under_two_names__is_refused_where_cells_are_found(folder: Path) -> None:
+def test_a_slide_under_two_names__is_refused_where_cells_are_found(folder: Path, tmp_path: Path) -> None:
     (folder / "below").mkdir()
     as_copy(folder / "a.tif", folder / "below" / "same.tif")
     sentence = r"below/same\.tif is the slide a\.tif under another name, and its cells would count twice"
-    verbs = [
-        lambda **options: reddino.cells(folder, folder.parent / "cells.csv", **options),
-        lambda **options: reddino.embed(
-            folder, "morphology", folder.parent / "table", find_cells=True, **options
-        ),
-    ]
-    for verb in verbs:
-        for options in ({}, {"share": "1/3"}):
-            with pytest.raises(RedDinoError, match=sentence):
-                verb(subfolders="none", **options)
+    for share in (None, "1/3"):
+        with pytest.raises(RedDinoError, match=sentence):
+            reddino.cells(folder, tmp_path / "cells.csv", share=share, subfolders="none")
+        with pytest.raises(RedDinoError, match=sentence):
+            reddino.embed(
+                folder, "morphology", tmp_path / "table", find_cells=True, share=share, subfolders="none"
+            )
     with pytest.raises(RedDinoError, match=sentence):
-        reddino.quality(folder, folder.parent / "quality", subfolders="none")
-    assert not (folder.parent / "cells.csv").exists()
+        reddino.quality(folder, tmp_path / "quality", subfolders="none")
+    assert not (tmp_path / "cells.csv").exists()
 
 
 def test_a_slide_under_two_names__is_found_among_several_data(folder: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from reddino.pretraining.data.shard_stream import expand_shards, is_shards, stre
 from reddino.pretraining.run.diameters import needed_diameters
 from reddino.pretraining.run.recipe import Recipe, read_recipe
 from reddino.rbc.diameters import image_diameters
+from reddino.smears.column_names import UM_PER_PX
 from reddino.smears.decode import decode_bytes, decode_image
 from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest, join_manifests
@@ -24,7 +25,6 @@ from reddino.smears.opening import Data, open_data
 from reddino.smears.packs import PackedManifest
 from reddino.smears.pixel_sizes import pixel_sizes
 from reddino.smears.readings import Readings
-from reddino.smears.slides.expanding import UM_PER_PX
 from reddino.smears.stored_pictures import picture_url
 
 Advance = Callable[[int, int], None]

@@ -23,11 +23,11 @@ from reddino.foundations.locks import require_free
 from reddino.foundations.provenance import provenance
 from reddino.pretraining.data.decoding import IndexBuilder, require_diameter, shrink
 from reddino.pretraining.data.image_cache import INDEX, write_index
+from reddino.smears.column_names import UM_PER_PX
 from reddino.smears.failures import Failures, ImageError
 from reddino.smears.manifest import Manifest, write_manifest
 from reddino.smears.manifest_columns import READING_COLUMNS
 from reddino.smears.packs import FORMAT, MANIFEST, PACK, PackedManifest, read_pack
-from reddino.smears.slides.expanding import UM_PER_PX
 
 FAILURES = "failures.csv"
 #: Columns of a manifest that a pack keeps.

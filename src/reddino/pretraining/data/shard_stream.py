@@ -23,12 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reddino.foundations.errors import RedDinoError
+from reddino.smears.column_names import UM_PER_PX
 from reddino.smears.failures import Failures, ImageError
 from reddino.smears.manifest_columns import COLUMNS, READING_COLUMNS
 from reddino.smears.shard_pairs import is_image, is_used, pair, sample_key
 from reddino.smears.shard_rows import MAX_SIDECAR_BYTES, Row, labelled_images, rows_of
 from reddino.smears.shards import entries, entry_fault, open_shard, plain_name
-from reddino.smears.slides.expanding import UM_PER_PX
 
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 #: Of the members of one sample, images and label files: more have one name by chance.

@@ -25,8 +25,8 @@ from reddino.pretraining.build import build_networks
 from reddino.pretraining.run.recipe import Recipe, make_recipe
 from reddino.pretraining.train import pretrain
 from reddino.regions.slide_scale import USUAL_UM
+from reddino.smears.column_names import UM_PER_PX
 from reddino.smears.manifest import Manifest
-from reddino.smears.slides.expanding import UM_PER_PX
 
 #: Timed steps of a probe, and seconds after which it stops before it has taken them.
 STEPS, SECONDS = 6, 20.0
