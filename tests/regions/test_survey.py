@@ -61,6 +61,22 @@ def test_cells__are_those_of_the_truth(slide: DrawnSlide, cells: Manifest) -> No
     assert np.mean(apart < 12) > 0.95
 
 
+def test_cells__of_overlapping_rectangles_of_ones_own_are_those_of_one_slide(slide: DrawnSlide) -> None:
+    lefts, width, height = (1900, 2500), 900, 700
+    paths = [f"{slide.path.name}::x{left}-y300-w{width}-h{height}" for left in lefts]
+    found = find_all_cells(Manifest(pa.table({"path": paths}), slide.path.parent))
+    centres, path = centres_of(found), np.array(found.strings("path"))
+    diameter = found.numbers("cell_diameter")
+    assert set(path) == set(paths) and len(set(diameter)) == 1
+    pairs = cKDTree(centres).query_pairs(0.5 * diameter[0], output_type="ndarray")
+    assert not (path[pairs[:, 0]] != path[pairs[:, 1]]).any()
+    cut = np.array([value == "true" for value in found.strings("at_border")])
+    inside = (np.abs(centres[:, 0] - 2650) < 130) & (np.abs(centres[:, 1] - 650) < 320)
+    assert inside.sum() > 10 and not cut[inside].any()
+    # At the outer border of the rectangles, cells are cut, though the slide does not end there.
+    assert cut[(centres[:, 1] < 312) | (centres[:, 0] < 1912)].mean() > 0.8
+
+
 def test_cells__are_one_manifest_in_both_formats(cells: Manifest, tmp_path: Path) -> None:
     for name in ("a.csv", "a.parquet"):
         write_manifest(cells, tmp_path / name)

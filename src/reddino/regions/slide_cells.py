@@ -112,7 +112,7 @@ def _of_picture(made: Survey, number: int, failures: Failures) -> Real:
     part, place = made.part(number), made.places[number]
     if part.failure:
         failures.add(made.manifest.root / place.name, part.failure)
-    elif not len(part.cells) and place.core is None:
+    elif not len(part.cells) and place.region is None:
         failures.add(made.manifest.root / place.name, "no red cells stand out from the background")
     return part.cells
 
@@ -129,8 +129,16 @@ def _once(made: Survey, found: list[Real]) -> npt.NDArray[np.bool_]:
         rows = np.concatenate([np.arange(starts[n], starts[n + 1]) for n in numbers])
         boxes = np.concatenate([_at_level0(made, n, found[n]) for n in numbers])
         region = np.repeat(numbers, [len(found[n]) for n in numbers])
-        keep[rows] = kept_once(boxes, region, keep[rows], made.scales[key].diameter)
+        cut = np.concatenate([found[n][:, 5] > 0 for n in numbers])
+        keep[rows] = kept_once(boxes, region, keep[rows], _diameter(made, key, numbers), cut=cut)
     return np.asarray(keep, np.bool_)
+
+
+def _diameter(made: Survey, key: str, numbers: list[int]) -> float:
+    """Return the red-cell diameter of a slide, or the median of its pictures where each has its own."""
+    own = np.array([made.scales[key].diameter, *(made.part(n).diameter for n in numbers)])
+    known = own[np.isfinite(own)]
+    return float(own[0] if np.isfinite(own[0]) or not len(known) else np.median(known))
 
 
 def _at_level0(made: Survey, number: int, cells: Real) -> Real:
