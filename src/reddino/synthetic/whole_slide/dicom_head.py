@@ -1,4 +1,4 @@
-"""What a DICOM file states of a level of a synthetic slide, besides its pixels."""
+"""What a DICOM file states of a level of a synthetic slide, next to its pixels."""
 
 from __future__ import annotations
 
