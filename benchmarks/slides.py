@@ -83,7 +83,8 @@ def _in_own_process(step: str) -> dict[str, Any]:
 
 
 def _draw(options: argparse.Namespace) -> dict[str, Any]:
-    from reddino.synthetic.whole_slide.slide_file import SlideSettings, write_slide
+    from reddino.synthetic.whole_slide.settings import SlideSettings
+    from reddino.synthetic.whole_slide.slide_file import write_slide
 
     slide = _slide(options)
     if not slide.exists():

@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from slide_files import smear, write_pyramid
 
 import reddino
+from reddino.embedding.table_on_disk import open_table
 from reddino.figures.row_pictures import Pictures
 from reddino.foundations.errors import RedDinoError
+from reddino.smears.manifest import Manifest
 
 MODEL = "colour-histogram"
 VIEWS: dict[str, Any] = {"view": "patches", "side": 64.0, "unit": "um", "image_size": 64}
@@ -47,6 +50,46 @@ def test_embed__a_slide_that_is_added_grows_the_table(slides: Path, tmp_path: Pa
     table = reddino.read_embeddings(tmp_path / "table")
     assert (first.images, again.resumed, len(table)) == (3, len(before), 2 * len(before))
     assert table.table.slice(0, len(before)).equals(before.table.cast(table.table.schema))
+
+
+def test_table__of_an_earlier_version_holds_numbers_of_slides_as_text_and_is_read(
+    slides: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reddino.embed(slides, MODEL, tmp_path / "now", **VIEWS)
+    now = reddino.read_embeddings(tmp_path / "now")
+    with monkeypatch.context() as earlier:
+        earlier.setattr("reddino.embedding.table_rows.number_types", lambda table: {})
+        reddino.embed(slides, MODEL, tmp_path / "table", **VIEWS)
+    old = reddino.read_embeddings(tmp_path / "table")
+    assert old.table.schema.field("region_x").type == pa.string()
+    assert old.strings("region_x") == now.strings("region_x")
+    assert old.numbers("region_x").tolist() == now.numbers("region_x").tolist()
+    write_pyramid(slides / "b.tif", smear(4200, 300, 1))
+    reddino.embed(slides, MODEL, tmp_path / "table", **VIEWS)
+    reddino.compact_table(tmp_path / "table", tmp_path / "compact")
+    for folder in ("table", "compact"):
+        grown = reddino.read_embeddings(tmp_path / folder)
+        assert grown.strings("region_x") == now.strings("region_x") * 2
+        assert grown.strings("um_per_px") == ["0.25"] * len(grown)
+        on_disk = open_table(tmp_path / folder)
+        assert on_disk.columns(["region_x"]).column(0).to_pylist() == grown.strings("region_x")
+
+
+def test_tables__of_numbers_and_of_text_are_merged_as_text(slides: Path, tmp_path: Path) -> None:
+    for name, region in (("one", ["0", "1", "2"]), ("two", ["left", "1", "2"])):
+        (tmp_path / name).mkdir()
+        for number in range(3):
+            write_pyramid(tmp_path / name / f"{name}{number}.tif", smear(260, 260, number), levels=1)
+        table = pa.table({"path": [f"{name}{number}.tif" for number in range(3)], "region": region})
+        reddino.embed(Manifest(table, tmp_path / name), MODEL, tmp_path / f"{name}-table", **VIEWS)
+    reddino.merge_tables([tmp_path / "one-table", tmp_path / "two-table"], tmp_path / "merged")
+    kinds = [
+        reddino.read_embeddings(tmp_path / folder).table.schema.field("region").type
+        for folder in ("one-table", "two-table", "merged")
+    ]
+    assert kinds == [pa.int64(), pa.string(), pa.string()]
+    regions = reddino.read_embeddings(tmp_path / "merged").strings("region")
+    assert sorted(set(regions)) == ["0", "1", "2", "left"]
 
 
 def test_embed__a_slide_that_was_replaced_is_noticed(slides: Path, tmp_path: Path) -> None:

@@ -107,8 +107,8 @@ def test_counts__a_convolution_in_groups_costs_three_times_its_forward_pass(grou
 
 
 def test_plan__of_a_recipe_that_cuts_around_cells() -> None:
-    recipe = micro_recipe(["data.layout=cells", "data.patch_unit=diameters", "data.patch_side=2"])
-    assert make_plan(recipe).samples_per_second > 0
+    for size in (["data.patch_unit=diameters", "data.patch_side=2"], ["data.patch_unit=um"]):
+        assert make_plan(micro_recipe(["data.layout=cells", *size])).samples_per_second > 0
 
 
 def test_plan__without_the_teacher_where_its_features_are_precomputed() -> None:

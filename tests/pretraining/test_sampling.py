@@ -88,12 +88,12 @@ def test_random_patches__lie_inside_and_anywhere() -> None:
 
 
 def test_side__follows_the_unit_and_the_stored_scale() -> None:
-    index = index_of([(200, 200)], diameter=20.0, scale=0.5)
+    index = replace(index_of([(200, 200)], diameter=20.0, scale=0.5), um_per_px=np.array([0.1]))
     sides = {
         unit: epoch(PatchOrder(index, PatchSpec(4, unit), seed=0))[0].width
-        for unit in ("px", "diameters", "image")
+        for unit in ("px", "diameters", "um", "image")
     }
-    assert sides == {"px": 2, "diameters": 80, "image": 200}
+    assert sides == {"px": 2, "diameters": 80, "um": 20, "image": 200}
 
 
 def test_side__is_at_most_that_of_the_image() -> None:
@@ -111,6 +111,9 @@ def test_diameters__must_be_known() -> None:
     with pytest.raises(RedDinoError, match="'lab 3'"):
         PatchOrder(index, PatchSpec(2, "diameters"), seed=0)
     PatchOrder(index, PatchSpec(20), seed=0)
+    for um in (np.empty(0), np.array([np.nan])):
+        with pytest.raises(RedDinoError, match="fill the column um_per_px"):
+            PatchOrder(replace(index, um_per_px=um), PatchSpec(12, "um"), seed=0)
 
 
 @pytest.mark.parametrize(("exponent", "expected"), [(1.0, (90, 10)), (0.0, (50, 50)), (0.5, (75, 25))])

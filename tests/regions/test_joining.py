@@ -24,6 +24,13 @@ def test_kept_once__the_sure_one_of_a_pair() -> None:
     assert kept_once(boxes, np.array([0, 1]), np.array([False, True]), 30.0).tolist() == [False, True]
 
 
+def test_kept_once__the_whole_one_of_a_pair_that_one_region_cuts() -> None:
+    boxes, own = _boxes((100.0, 50.0), (103.0, 51.0)), np.array([True, True])
+    for cut in ([True, False], [False, True]):
+        kept = kept_once(boxes, np.array([0, 1]), own, 30.0, cut=np.array(cut))
+        assert kept.tolist() == [not one for one in cut]
+
+
 def test_kept_once__not_what_only_a_neighbour_saw() -> None:
     boxes = _boxes((101.0, 50.0), (300.0, 50.0))
     assert kept_once(boxes, np.array([0, 1]), np.array([False, True]), 30.0).tolist() == [False, True]

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from drawn_slides import DrawnSlide, drawn_slide, found_cells
 from scipy.spatial import cKDTree
@@ -25,7 +26,7 @@ from reddino.foundations.errors import RedDinoError
 from reddino.regions.places import places_of
 from reddino.regions.slide_cells import Chosen, find_all_cells
 from reddino.regions.survey import survey
-from reddino.smears.manifest import Manifest
+from reddino.smears.manifest import Manifest, read_manifest, write_manifest
 from reddino.smears.opening import open_data
 
 
@@ -58,6 +59,31 @@ def test_cells__are_those_of_the_truth(slide: DrawnSlide, cells: Manifest) -> No
     assert np.mean(hit[(zone == "monolayer") & clear]) > 0.97
     assert np.mean(hit[(zone == "feathered edge") & clear]) > 0.9
     assert np.mean(apart < 12) > 0.95
+
+
+def test_cells__of_overlapping_rectangles_of_ones_own_are_those_of_one_slide(slide: DrawnSlide) -> None:
+    lefts, width, height = (1900, 2500), 900, 700
+    paths = [f"{slide.path.name}::x{left}-y300-w{width}-h{height}" for left in lefts]
+    found = find_all_cells(Manifest(pa.table({"path": paths}), slide.path.parent))
+    centres, path = centres_of(found), np.array(found.strings("path"))
+    diameter = found.numbers("cell_diameter")
+    assert set(path) == set(paths) and len(set(diameter)) == 1
+    pairs = cKDTree(centres).query_pairs(0.5 * diameter[0], output_type="ndarray")
+    assert not (path[pairs[:, 0]] != path[pairs[:, 1]]).any()
+    cut = np.array([value == "true" for value in found.strings("at_border")])
+    inside = (np.abs(centres[:, 0] - 2650) < 130) & (np.abs(centres[:, 1] - 650) < 320)
+    assert inside.sum() > 10 and not cut[inside].any()
+    # At the outer border of the rectangles, cells are cut, though the slide does not end there.
+    assert cut[(centres[:, 1] < 312) | (centres[:, 0] < 1912)].mean() > 0.8
+
+
+def test_cells__are_one_manifest_in_both_formats(cells: Manifest, tmp_path: Path) -> None:
+    for name in ("a.csv", "a.parquet"):
+        write_manifest(cells, tmp_path / name)
+    read = [read_manifest(tmp_path / name) for name in ("a.csv", "a.parquet")]
+    assert read[0].fingerprint() == read[1].fingerprint()
+    kinds = {field.name: str(field.type) for field in pq.read_schema(tmp_path / "a.parquet")}
+    assert kinds["level0_x"] == kinds["um_per_px"] == "double" and kinds["region"] == "int64"
 
 
 def test_cells__at_borders_of_regions_are_neither_doubled_nor_missed(
@@ -200,7 +226,13 @@ def embed(out: Path, **options: Any) -> EmbedReport:
 
 def test_embed__rows_are_the_cells_of_the_slide(cells: Manifest, table: Path, folder: Path) -> None:
     rows = reddino.read_embeddings(table)
-    assert rows.strings("level0_x") == cells.strings("level0_x")
+    assert rows.numbers("level0_x").tolist() == centres_of(cells)[:, 0].tolist()
+    kinds = {field.name: str(field.type) for field in rows.table.schema}
+    whole, real = ("region", "region_x", "region_y", "monolayer"), ("um_per_px", "level0_x", "level0_y")
+    assert {name: kinds[name] for name in whole} == dict.fromkeys(whole, "int64")
+    assert {name: kinds[name] for name in real} == dict.fromkeys(real, "double")
+    assert kinds["quality"] == "string"
+    assert rows.manifest().strings("level0_x") == cells.strings("level0_x")
     assert rows.meta["cells"] == "found"
     again = embed(table)
     assert again.resumed == again.rows == len(cells)

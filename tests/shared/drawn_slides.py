@@ -16,7 +16,8 @@ import numpy.typing as npt
 from reddino.regions.slide_cells import find_all_cells
 from reddino.smears.manifest import Manifest
 from reddino.smears.opening import open_data
-from reddino.synthetic.whole_slide.slide_file import SlideSettings, write_slide
+from reddino.synthetic.whole_slide.settings import SlideSettings
+from reddino.synthetic.whole_slide.slide_file import write_slide
 
 #: Wide enough for regions, which a slide of 4,096 pixels has none of.
 SETTINGS = SlideSettings(4400, 1400, seed=8, um_per_px=0.3, bank=120)

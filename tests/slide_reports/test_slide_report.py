@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import re
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from shutil import copyfile
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +20,9 @@ import reddino
 from reddino import cli
 from reddino.classification.classifier import open_classifier
 from reddino.classification.fit import fit_on_table
+from reddino.figures.prediction_file import read_prediction_file
 from reddino.foundations.errors import RedDinoError
+from reddino.slide_reports.cells import cells_of
 from reddino.slide_reports.slide import compared_with_training
 from reddino.smears.manifest import Manifest, write_manifest
 
@@ -54,6 +58,17 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     reddino.predict(folder / "c", folder / "new" / "manifest.csv", folder / "p.parquet", kinds=False)
     (folder / "grades.yaml").write_text(GRADES)
     return folder
+
+
+def test_report__refuses_a_slide_under_two_names(made: Path, tmp_path: Path) -> None:
+    for suffix in (".parquet", ".json"):
+        copyfile(made / f"p{suffix}", tmp_path / f"p{suffix}")
+    note = json.loads((tmp_path / "p.json").read_text())
+    for other, refused in (("b.svs::x0-y0-w9-h9", True), ("b.svs::x9-y0-w9-h9", False)):
+        note["pictures"] = {"a.svs::x0-y0-w9-h9": "0123", other: "0123"}
+        (tmp_path / "p.json").write_text(json.dumps(note))
+        with pytest.raises(RedDinoError, match=r"b\.svs is the slide a\.svs") if refused else nullcontext():
+            cells_of(read_prediction_file(tmp_path / "p.parquet"), None)
 
 
 def rows_of(file: Path) -> list[dict[str, str]]:

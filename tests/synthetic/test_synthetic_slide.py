@@ -2,19 +2,23 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 import tifffile
 
 from reddino.foundations.errors import RedDinoError
+from reddino.smears.slides.opening import opened
+from reddino.synthetic.choices import SlideFormat
 from reddino.synthetic.patients import draw_patient
 from reddino.synthetic.random_sources import named_source
 from reddino.synthetic.whole_slide.bank import paint_bank
 from reddino.synthetic.whole_slide.layout import MONOLAYER, THICK, draw_layout
-from reddino.synthetic.whole_slide.pixels import SlidePixels
+from reddino.synthetic.whole_slide.pixels import Pixels, SlidePixels
 from reddino.synthetic.whole_slide.populate import populate
-from reddino.synthetic.whole_slide.slide_file import SlideSettings, write_slide
+from reddino.synthetic.whole_slide.settings import SlideSettings
+from reddino.synthetic.whole_slide.slide_file import write_slide
 
 SETTINGS = SlideSettings(2000, 1000, seed=4, bank=40)
 
@@ -46,6 +50,74 @@ def test_slide__follows_from_its_seed(tmp_path: Path) -> None:
     assert (tmp_path / "a.tif").read_bytes() == (tmp_path / "b.tif").read_bytes()
     assert (tmp_path / "a.truth.parquet").read_bytes() != (tmp_path / "c.truth.parquet").read_bytes()
     assert other.num_rows
+
+
+@pytest.fixture(scope="module")
+def lossless(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One slide as TIFF and as DICOM, both as it was drawn, and as DICOM in JPEG."""
+    pytest.importorskip("wsidicom", reason="wsidicom is not installed")
+    folder = tmp_path_factory.mktemp("lossless")
+    small = replace(SETTINGS, width=900, height=600, um_per_px=0.23, lossless=True)
+    write_slide(folder / "tiff.tif", small)
+    write_slide(folder / "dicom", replace(small, format="dicom"))
+    write_slide(folder / "jpeg", replace(small, format="dicom", lossless=False))
+    return folder
+
+
+def _levels(path: Path) -> list[Pixels]:
+    with opened(path) as slide:
+        assert slide.um_per_px == pytest.approx(0.23)
+        return [slide.read(0, 0, *size, level=level) for level, size in enumerate(slide.level_sizes)]
+
+
+def test_dicom__has_the_pixels_of_the_tiff(lossless: Path) -> None:
+    drawn = _levels(lossless / "tiff.tif")
+    assert [level.shape for level in drawn] == [(600, 900, 3), (150, 225, 3)]
+    for level, same in zip(drawn, _levels(lossless / "dicom" / "level-0.dcm"), strict=True):
+        np.testing.assert_array_equal(level, same)
+    for level, near in zip(drawn, _levels(lossless / "jpeg" / "level-1.dcm"), strict=True):
+        assert 0 < np.abs(level.astype(int) - near).mean() < 4
+
+
+@pytest.mark.parametrize("name", ["dicom", "jpeg"])
+def test_dicom__is_read_alike_by_other_programs(lossless: Path, name: str) -> None:
+    import openslide
+    import wsidicom
+
+    ours = _levels(lossless / name / "level-0.dcm")
+    with wsidicom.WsiDicom.open(lossless / name) as slide:
+        assert (slide.mpp.width, slide.mpp.height) == pytest.approx((0.23, 0.23))
+        assert [(level.size.width, level.size.height) for level in slide.levels] == [(900, 600), (225, 150)]
+        for level, pixels in zip(slide.levels, ours, strict=True):
+            read = slide.read_region((0, 0), level.level, (level.size.width, level.size.height))
+            np.testing.assert_array_equal(np.asarray(read)[:, :, :3], pixels)
+    with openslide.OpenSlide(lossless / name / "level-0.dcm") as slide:
+        assert float(slide.properties[openslide.PROPERTY_NAME_MPP_X]) == pytest.approx(0.23)
+        for number, size in enumerate(slide.level_dimensions):
+            read = np.asarray(slide.read_region((0, 0), number, size))[:, :, :3].astype(int)
+            # Two decoders of JPEG may differ by a rounding.
+            assert np.abs(read - ours[number]).max() <= (0 if name == "dicom" else 4)
+
+
+def test_dicom__follows_from_its_settings_and_names_no_patient(lossless: Path, tmp_path: Path) -> None:
+    import pydicom
+
+    small = replace(SETTINGS, width=900, height=600, um_per_px=0.23, format="dicom")
+    write_slide(tmp_path / "again", small)
+    for file in ("level-0.dcm", "level-1.dcm"):
+        assert (tmp_path / "again" / file).read_bytes() == (lossless / "jpeg" / file).read_bytes()
+    heads = [
+        pydicom.dcmread(lossless / name / file, stop_before_pixels=True)
+        for name in ("jpeg", "dicom")
+        for file in ("level-0.dcm", "level-1.dcm")
+    ]
+    assert len({head.SeriesInstanceUID for head in heads}) == 2
+    assert len({head.SOPInstanceUID for head in heads}) == 4
+    assert all(head.PatientName == "" and head.PatientID == "" for head in heads)
+    stored = (lossless / "jpeg" / "level-0.dcm").stat().st_size
+    assert float(heads[0].LossyImageCompressionRatio) == pytest.approx(12 * 256 * 256 * 3 / stored, rel=0.05)
+    assert "LossyImageCompressionRatio" not in heads[2] and heads[2].LossyImageCompression == "00"
+    assert not [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
 def test_windows__fit_each_other() -> None:
@@ -87,3 +159,10 @@ def test_slide__refuses_what_it_cannot_draw(tmp_path: Path) -> None:
     (tmp_path / "a.tif").touch()
     with pytest.raises(RedDinoError, match="exists"):
         write_slide(tmp_path / "a.tif", SETTINGS)
+    with pytest.raises(RedDinoError, match="is tiff or dicom"):
+        write_slide(tmp_path / "b", replace(SETTINGS, format=cast(SlideFormat, "svs")))
+    with pytest.raises(RedDinoError, match=r"give it a name without \.dcm"):
+        write_slide(tmp_path / "a.dcm", replace(SETTINGS, format="dicom"))
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(RedDinoError, match="exists"):
+        write_slide(tmp_path / "folder", replace(SETTINGS, format="dicom"))

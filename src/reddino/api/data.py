@@ -27,9 +27,11 @@ from reddino.smears.readers import READERS
 from reddino.smears.readers.subfolders import with_subfolders
 from reddino.smears.share import Share
 from reddino.smears.slides.expanding import with_slides
+from reddino.smears.slides.identity import require_distinct_slides
 from reddino.smears.windows import WINDOW, with_windows
 from reddino.synthetic.cohort_files import write_cohort
-from reddino.synthetic.whole_slide.slide_file import SlideSettings, write_slide
+from reddino.synthetic.whole_slide.settings import SlideSettings
+from reddino.synthetic.whole_slide.slide_file import write_slide
 from reddino.synthetic.write import write_smears
 
 
@@ -146,8 +148,8 @@ def synthesise_slide(out: str | Path, **settings: Any) -> pa.Table:
     """Draw a whole smear with its truth.
 
     Args:
-        out: the slide, .tif.
-        settings: as of `reddino.synthetic.whole_slide.slide_file.SlideSettings`.
+        out: the slide, .tif, or a folder for its DICOM files.
+        settings: as of `reddino.synthetic.whole_slide.settings.SlideSettings`.
     """
     return write_slide(Path(out), SlideSettings(**settings))
 
@@ -183,6 +185,8 @@ def cells(
     failures = Failures() if failures is None else failures
     opened = open_data(data, failures, subfolders=subfolders)
     if share is not None:
+        # Here, since two names of one slide may be of two shares.
+        require_distinct_slides(opened)
         opened = Share.parse(share).select(opened)
         _require_own_pictures(Path(out), opened)
     # Next to the manifest until that is written: the same command continues a survey that was stopped.

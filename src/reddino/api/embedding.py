@@ -44,6 +44,7 @@ from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest
 from reddino.smears.opening import Data, open_data
 from reddino.smears.share import Share
+from reddino.smears.slides.identity import require_distinct_slides
 from reddino.views.choices import Scale, Unit, ViewKind
 from reddino.views.scales import view_diameters
 from reddino.views.spec import make_view
@@ -155,6 +156,8 @@ def embed(
         raise RedDinoError("the manifest lists cells already: leave --find-cells (find_cells) out")
     whole, shares = opened, []
     if share is not None:
+        if find_cells:  # here, since two names of one slide may be of two shares
+            require_distinct_slides(whole)
         opened, shares = Share.parse(share).select(whole), Share.parse(share).record(whole)
     require_same_shares(Path(out), shares)
     surveyed = find_cells and (cells is not None or cells_from != "all" or has_regions(opened))

@@ -28,6 +28,7 @@ from reddino.smears.decode import decode_image
 from reddino.smears.failures import Failures, ImageError
 from reddino.smears.opening import Data, open_data
 from reddino.smears.readings import Readings
+from reddino.smears.slides.identity import require_distinct_slides
 from reddino.smears.slides.opening import opened
 
 log = logging.getLogger(__name__)
@@ -80,7 +81,7 @@ def quality(
         progress: called with regions done and regions in all.
 
     Raises:
-        RedDinoError: nothing that could be read, or a manifest that lists cells.
+        RedDinoError: nothing that could be read, a slide under two names, or a manifest that lists cells.
     """
     failures = Failures() if failures is None else failures
     manifest = open_data(data, failures, subfolders=subfolders)
@@ -88,6 +89,7 @@ def quality(
         raise RedDinoError(
             "quality is measured of whole pictures, and the manifest lists cells: give the pictures"
         )
+    require_distinct_slides(manifest)
     folder = Path(out)
     with ExitStack() as kept:
         made = survey(manifest, folder / SURVEY_FOLDER, kept, threads=threads, progress=progress)

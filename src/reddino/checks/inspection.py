@@ -21,6 +21,7 @@ from reddino.smears.findings import Finding
 from reddino.smears.identities import in_several_sources, in_several_splits, of_two_owners
 from reddino.smears.manifest import Manifest
 from reddino.smears.readings import Readings
+from reddino.smears.slides.identity import slides_under_several_names
 
 
 class PictureCheck(Protocol):
@@ -45,6 +46,7 @@ ROW_CHECKS: tuple[Callable[[Manifest], Iterable[Finding]], ...] = (
     diameters_and_boxes,
     mixed_magnifications,
     frames_of_sample,
+    slides_under_several_names,
 )
 #: Checks that see pixels: done by `check` in one pass that decodes each picture once.
 PICTURE_CHECKS: tuple[Callable[[Manifest], PictureCheck], ...] = (

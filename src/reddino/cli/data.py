@@ -16,7 +16,7 @@ from reddino.cli.terminal import OUT, complain, print_line, progress_bar, show_t
 from reddino.foundations.counting import counted
 from reddino.foundations.errors import RedDinoError
 from reddino.smears.choices import Drawn, Layout, Subfolders
-from reddino.synthetic.choices import Adds, Parasites
+from reddino.synthetic.choices import Adds, Parasites, SlideFormat
 
 
 @app.command
@@ -227,12 +227,14 @@ def slide(
     crowd: float = 1.0,
     faults: bool = True,
     seed: int = 0,
+    format: SlideFormat = "tiff",
+    lossless: bool = False,
 ) -> None:
-    """Draw a whole smear: thick part, monolayer, feathered edge and faults, as a pyramidal TIFF.
+    """Draw a whole smear: thick part, monolayer, feathered edge and faults, as a pyramid that viewers open.
 
     Args:
-        out: a new file that ends in .tif; its truth (.truth.parquet, .masks.npz and .json) lies
-            next to it.
+        out: a new file that ends in .tif, or a new folder for DICOM files; the truth (.truth.parquet,
+            .masks.npz and .json) lies next to it.
         width: in pixels.
         height: in pixels.
         um_per_px: micrometres of a pixel.
@@ -241,6 +243,8 @@ def slide(
         crowd: multiplies how densely red cells lie.
         faults: draw areas out of focus, precipitate, air bubbles, a fold and a pen mark.
         seed: what the slide follows from.
+        format: a pyramidal TIFF, or a folder of DICOM files, one for each level.
+        lossless: keep pixels as they were drawn, in a file several times as large; if not given, as JPEG.
     """
     truth = reddino.synthesise_slide(
         out,
@@ -252,6 +256,8 @@ def slide(
         crowd=crowd,
         faults=faults,
         seed=seed,
+        format=format,
+        lossless=lossless,
     )
     print_line(f"{out}: {width:,} x {height:,} pixels, {truth.num_rows:,} bodies")
 

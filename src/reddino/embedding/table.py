@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from reddino.embedding.column_types import alike_schemas
 from reddino.embedding.copies_file import read_copies
 from reddino.embedding.embeddings import VECTOR_COLUMN, Embeddings
 from reddino.embedding.finite import require_finite
@@ -52,9 +53,13 @@ def read_embeddings(path: str | Path, *, partial: bool = False) -> Embeddings:
 def alike_columns(parts: Sequence[pa.Table]) -> list[pa.Table]:
     """Return the columns of parts: all of them hold which cells a border cuts, or none does.
 
-    Parts of before lack that column, and a table may have been continued since.
+    Parts of before lack that column, and a table may have been continued since. What is text in some parts is
+    text in all.
     """
     held = [AT_BORDER in part.column_names for part in parts]
-    if all(held) or not any(held):
-        return list(parts)
-    return [part.drop_columns([AT_BORDER]) if has else part for part, has in zip(parts, held, strict=True)]
+    if any(held) and not all(held):
+        parts = [
+            part.drop_columns([AT_BORDER]) if has else part for part, has in zip(parts, held, strict=True)
+        ]
+    schemas = alike_schemas([part.schema for part in parts])
+    return [part.cast(schema) for part, schema in zip(parts, schemas, strict=True)]

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from reddino.embedding.column_types import joined_schema
 from reddino.embedding.comparable import refuse_other_table
 from reddino.embedding.copies_file import read_copies
 from reddino.embedding.embeddings import OWN_COLUMNS, VECTOR_COLUMN, Embeddings
@@ -105,7 +106,7 @@ class TableOnDisk:
                 one.remove(one.get_field_index(AT_BORDER)) if AT_BORDER in one.names else one for one in found
             ]
         with reading_parquet(self.folder, "as one table"):
-            return pa.unify_schemas(found, promote_options="permissive")
+            return joined_schema(found)
 
     def require_columns(self, names: Iterable[str]) -> None:
         """Refuse names that are no columns.

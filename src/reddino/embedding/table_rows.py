@@ -17,6 +17,7 @@ from reddino.embedding.view_encoder import Vectors
 from reddino.foundations.errors import RedDinoError
 from reddino.smears.column_names import AT_BORDER, require_free
 from reddino.smears.manifest import Manifest
+from reddino.smears.slides.numbers import as_types, number_types, with_types
 from reddino.views.placing import FOUND_COLUMNS, Squares
 
 TOKENS = "tokens"
@@ -176,6 +177,8 @@ class RowColumns:
             manifest = Manifest(manifest.table.drop_columns([AT_BORDER]), manifest.root)
         # One chunk a column, so that taking rows does not search through hundreds of them.
         self._manifest = Manifest(manifest.table.combine_chunks(), manifest.root)
+        # By all rows, so that all parts have the same.
+        self._types = number_types(self._manifest.table)
         self._pooler = pooler
 
     @property
@@ -184,7 +187,8 @@ class RowColumns:
         places = [pa.field(name, pa.float64()) for name in PLACE_COLUMNS]
         extra = [pa.field(name, kind) for name, kind in self._extra.items()]
         border = [pa.field(AT_BORDER, pa.bool_())] if self._borders else []
-        return pa.schema([*self._manifest.table.schema, *places, *border, *extra])
+        described = as_types(self._manifest.table.schema, self._types)
+        return pa.schema([*described, *places, *border, *extra])
 
     def of(self, rows: TableRows) -> pa.Table:
         """Return the columns (n rows).
@@ -203,7 +207,7 @@ class RowColumns:
             table = table.append_column(AT_BORDER, _flags(squares[AT_BORDER]))
         for name, kind in self._extra.items():
             table = table.append_column(name, pa.array(rows.extra[name], kind))
-        return table
+        return with_types(table, self._types)
 
 
 def _without_foreign_cells(described: Manifest, squares: Squares, placed: bool) -> pa.Table:

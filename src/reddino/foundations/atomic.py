@@ -143,6 +143,15 @@ def move_into_place(partial: Path, path: Path) -> None:
     sync_folder(path.parent)
 
 
+def move_folder_into_place(partial: Path, path: Path) -> None:
+    """Rename a folder of files of a draft to `path`, where nothing is, so that it survives a power cut."""
+    for file in partial.iterdir():
+        _sync_file(file)
+    sync_folder(partial)
+    partial.rename(path)
+    sync_folder(path.parent)
+
+
 def write_text(path: Path, text: str) -> None:
     r"""Write `text` as UTF-8 to `path`, atomically; bytes of a file's name that are not UTF-8 as `\udcff`."""
     with atomic_path(path) as partial:

@@ -27,6 +27,7 @@ from reddino.pretraining.run.checkpoint import list_checkpoints, load_checkpoint
 from reddino.pretraining.run.divergence import require_finite_state
 from reddino.pretraining.run.folder import RunFolder
 from reddino.pretraining.run.interrupt import Interruption
+from reddino.pretraining.run.pixel_sizes import patch_pixel_sizes
 from reddino.pretraining.run.recipe import WITHOUT_EFFECT, Recipe
 from reddino.pretraining.run.report import OnlineScore, Report
 from reddino.pretraining.schedules import values_at
@@ -111,12 +112,14 @@ def pretrain(
     run = RunFolder(folder, writes=processes.is_main)
     # Before the images are decoded, which can take long, and for nothing if the folder holds another run.
     run.require_same(recipe, manifest.fingerprint())
+    um_per_px = processes.from_main(lambda: patch_pixel_sizes(recipe, manifest))
     open_images = partial(
         open_cache,
         manifest,
         cache_folder or folder / "cache",
         cell_diameters=cell_diameters,
         max_cell_diameter=recipe.data.max_cell_diameter,
+        um_per_px=um_per_px,
     )
     training = _set_up(recipe, manifest, run, runtime, open_images=open_images, processes=processes)
     run.note_failures(not_opened or Failures(), training.cache.failures)

@@ -15,7 +15,9 @@ SAME = 0.5
 OVERLAPPING = 0.5
 
 
-def kept_once(boxes: Real, region: Numbers, own: Flags, diameter: float) -> Flags:
+def kept_once(
+    boxes: Real, region: Numbers, own: Flags, diameter: float, *, cut: Flags | None = None
+) -> Flags:
     """Return which cells (n,) of a slide are kept, so that none is kept twice.
 
     A region is sure of a cell whose centre lies in its core (`own`), and has seen those whose centre lies a
@@ -28,6 +30,7 @@ def kept_once(boxes: Real, region: Numbers, own: Flags, diameter: float) -> Flag
         region: (n,) number of the region that found the cell.
         own: (n,) whether its centre lies in the core of that region.
         diameter: of a red cell in pixels.
+        cut: (n,) whether the border of the region cuts it, where that matters: of two, the whole one is kept.
     """
     from scipy.spatial import cKDTree  # slow to import
 
@@ -43,15 +46,14 @@ def kept_once(boxes: Real, region: Numbers, own: Flags, diameter: float) -> Flag
         partners.setdefault(first, []).append(second)
         partners.setdefault(second, []).append(first)
     kept = own.copy()
-    # Sure ones before seen ones, and of these the first region first.
-    for cell in sorted(partners, key=lambda one: (not own[one], int(region[one]), one)):
-        kept[cell] = not any(kept[other] for other in partners[cell] if _before(own, region, other, cell))
+    # Sure ones before seen ones, of these whole ones first, and then the first region.
+    parted = np.zeros(len(boxes), np.bool_) if cut is None else cut
+    order = np.lexsort((np.arange(len(boxes)), region, parted, ~own))
+    turn = np.empty(len(boxes), np.int64)
+    turn[order] = np.arange(len(boxes))
+    for cell in sorted(partners, key=turn.__getitem__):
+        kept[cell] = not any(kept[other] for other in partners[cell] if turn[other] < turn[cell])
     return kept
-
-
-def _before(own: Flags, region: Numbers, other: int, cell: int) -> bool:
-    """Return whether another cell was decided on before this one."""
-    return (not own[other], int(region[other]), other) < (not own[cell], int(region[cell]), cell)
 
 
 def _overlap(first: Real, second: Real) -> Real:

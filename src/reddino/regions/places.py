@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from reddino.regions.measures import Core
+from reddino.smears.column_names import UM_PER_PX
 from reddino.smears.failures import ImageError
 from reddino.smears.manifest import Manifest
 from reddino.smears.shards import split_member
-from reddino.smears.slides.expanding import UM_PER_PX
 from reddino.smears.slides.interface import Rectangle
 from reddino.smears.slides.names import SlidePart, split_slide
 from reddino.smears.slides.opening import opened
@@ -29,8 +29,9 @@ class Place:
         part: of a microscope file; None of a plain picture.
         slide: its name.
         um_per_px: size of a pixel; None: unknown.
-        region: number of the region; None of a whole picture.
-        core: left, top, width and height of the region's own part in pixels of level 0; None of a picture.
+        region: number of the region; None of a whole picture, and of a rectangle of someone's own.
+        core: left, top, width and height of the region's own part in pixels of level 0, which is all of a
+            rectangle of someone's own; None of a picture.
         size: width and height of the slide; None of a picture.
     """
 
@@ -64,8 +65,11 @@ class Place:
         return Core(x - self.corner[0], y - self.corner[1], w, h)
 
     def at_slide_border(self, boxes: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-        """Return which boxes (n, 4) in pixels of the picture reach the border of the slide."""
-        if self.size is None:
+        """Return which boxes (n, 4) in pixels of the picture reach the border of the slide.
+
+        At the border of a rectangle of someone's own the slide ends, for those who see no more of it.
+        """
+        if self.size is None or self.region is None:
             return np.ones(len(boxes), np.bool_)
         left, top = boxes[:, 0] + self.corner[0], boxes[:, 1] + self.corner[1]
         right, bottom = left + boxes[:, 2], top + boxes[:, 3]
@@ -116,8 +120,10 @@ def _place(
         cores[key] = _cores(root / part.file, part.scene)
     known, size = cores[key]
     if part.rectangle not in known:
+        if size == (0, 0):  # whoever decodes it says what is wrong with it
+            return Place(name, part, slide, um_per_px)
         # A rectangle of someone's own: all of it counts.
-        return Place(name, part, slide, um_per_px, None, None, None)
+        return Place(name, part, slide or part.file.stem, um_per_px, None, part.rectangle, size)
     number, core = known[part.rectangle]
     return Place(name, part, slide or part.file.stem, um_per_px, number, core, size)
 

@@ -22,19 +22,18 @@ from reddino.regions.joining import kept_once
 from reddino.regions.monolayer import square_scores
 from reddino.regions.quality import SlideQuality, judged_slides
 from reddino.regions.survey import Survey, has_regions, survey
-from reddino.smears.column_names import AT_BORDER, require_free
+from reddino.smears.column_names import AT_BORDER, LEVEL0_X, LEVEL0_Y, MONOLAYER, require_free
 from reddino.smears.dealt_pictures import DealsPictures
 from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest
+from reddino.smears.slides.identity import require_distinct_slides
 
 Real = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
 log = logging.getLogger(__name__)
 
-#: Columns of cells: the verdict on the square that a cell lies in, and the area of the monolayer (1: best).
-QUALITY, MONOLAYER = "quality", "monolayer"
-#: And of slides, the cell's centre in pixels of the slide.
-LEVEL0_X, LEVEL0_Y = "level0_x", "level0_y"
+#: The column of the verdict on the square that a cell lies in.
+QUALITY = "quality"
 
 
 @dataclass(frozen=True)
@@ -83,8 +82,9 @@ def find_all_cells(
         cell's centre in the slide), `quality` and `monolayer`.
 
     Raises:
-        RedDinoError: the manifest has a column of such a name.
+        RedDinoError: the manifest has a column of such a name, or a slide under two names.
     """
+    require_distinct_slides(manifest)
     if chosen is None and not has_regions(manifest):
         return find_cells_in(manifest, failures=failures, progress=progress, pictures=pictures, deal=deal)
     needed = (QUALITY, MONOLAYER, *((LEVEL0_X, LEVEL0_Y) if has_regions(manifest) else ()))
@@ -115,7 +115,7 @@ def _of_picture(made: Survey, number: int, failures: Failures) -> Real:
     part, place = made.part(number), made.places[number]
     if part.failure:
         failures.add(made.manifest.root / place.name, part.failure)
-    elif not len(part.cells) and place.core is None:
+    elif not len(part.cells) and place.region is None:
         failures.add(made.manifest.root / place.name, "no red cells stand out from the background")
     return part.cells
 
@@ -132,8 +132,16 @@ def _once(made: Survey, found: list[Real]) -> npt.NDArray[np.bool_]:
         rows = np.concatenate([np.arange(starts[n], starts[n + 1]) for n in numbers])
         boxes = np.concatenate([_at_level0(made, n, found[n]) for n in numbers])
         region = np.repeat(numbers, [len(found[n]) for n in numbers])
-        keep[rows] = kept_once(boxes, region, keep[rows], made.scales[key].diameter)
+        cut = np.concatenate([found[n][:, 5] > 0 for n in numbers])
+        keep[rows] = kept_once(boxes, region, keep[rows], _diameter(made, key, numbers), cut=cut)
     return np.asarray(keep, np.bool_)
+
+
+def _diameter(made: Survey, key: str, numbers: list[int]) -> float:
+    """Return the red-cell diameter of a slide, or the median of its pictures where each has its own."""
+    own = np.array([made.scales[key].diameter, *(made.part(n).diameter for n in numbers)])
+    known = own[np.isfinite(own)]
+    return float(own[0] if np.isfinite(own[0]) or not len(known) else np.median(known))
 
 
 def _at_level0(made: Survey, number: int, cells: Real) -> Real:
@@ -225,9 +233,7 @@ def _manifest(made: Survey, image: Numbers, cells: Real, squares: _SquareOfCells
         corner = np.array([place.corner for place in made.places], np.float64).reshape(-1, 2)[image]
         centre = np.round(corner + cells[:, :2] + cells[:, 2:4] / 2, 2)
         for axis, name in enumerate((LEVEL0_X, LEVEL0_Y)):
-            about = about.append_column(
-                name, pa.array([f"{value:.2f}" for value in centre[:, axis].tolist()])
-            )
+            about = about.append_column(name, pa.array(centre[:, axis]).cast(pa.string()))
     about = about.append_column(QUALITY, pa.array(squares.verdict.tolist(), pa.string()))
     about = about.append_column(
         MONOLAYER, pa.array([str(one) if one else "" for one in squares.area.tolist()])

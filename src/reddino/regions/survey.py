@@ -236,8 +236,10 @@ class _Work:
 
     def _diameter(self, number: int, place: Place, pixels: npt.NDArray[np.uint8]) -> tuple[float, str]:
         """Return the red-cell diameter of a picture, and where it is from."""
-        if place.slide_key:
-            return self.scales[place.slide_key].diameter, self.scales[place.slide_key].origin
+        scale = self.scales.get(place.slide_key)
+        # A few small rectangles of someone's own may show the scale of themselves alone.
+        if scale is not None and (np.isfinite(scale.diameter) or place.region is not None):
+            return scale.diameter, scale.origin
         found = self.diameters.of(number, pixels)
         return found.diameter, found.origin
 

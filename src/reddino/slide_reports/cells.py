@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from reddino.foundations.structured import fit
 from reddino.foundations.visible import short
 from reddino.rbc.field_measures import crowded_cells
 from reddino.smears.column_names import ABSTAINED, NOVELTY, PREDICTED, PREFIX, PROBABILITY, UNADJUSTED
+from reddino.smears.slides.names import ZARR, split_slide
 
 Real = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
@@ -89,7 +91,8 @@ def cells_of(
         risk: error rate among the answered cells; None: as given to `predict`.
 
     Raises:
-        RedDinoError: the file is of another classifier, holds no such column, or a risk cannot be named.
+        RedDinoError: the file is of another classifier, holds no such column or a slide under two names, or a
+            risk cannot be named.
     """
     if classifier is not None:
         _require_own(file, classifier)
@@ -97,6 +100,7 @@ def cells_of(
         raise RedDinoError(f"{file.path} has no column '{by}': name one of its columns with --by")
     if not len(file):
         raise RedDinoError(f"{file.path} holds no cells: predict smears in which some are found")
+    _require_slides_once(file)
     rule = _rule(file, classifier, risk)
     classes = file.classes if classifier is None else classifier.classes
     paths = file.strings("path")
@@ -138,6 +142,26 @@ def _require_own(file: PredictionFile, classifier: Classifier) -> None:
         raise RedDinoError(
             f"{file.path} is of another classifier: give the folder that made it with --classifier"
         )
+
+
+def _require_slides_once(file: PredictionFile) -> None:
+    """Refuse predictions of one region of a slide under two names, by the bytes that `predict` noted.
+
+    Raises:
+        RedDinoError: names both.
+    """
+    known: dict[tuple[str, int | None, tuple[int, int, int, int]], Path] = {}
+    for path, digest in file.pictures.items():
+        part = split_slide(path)
+        # Of a folder, the digest is that of its names alone.
+        if part is None or part.rectangle is None or part.file.name.lower().endswith(ZARR):
+            continue
+        first = known.setdefault((digest, part.scene, part.rectangle), part.file)
+        if first != part.file:
+            raise RedDinoError(
+                f"{file.path}: {part.file} is the slide {first} under another name, and its cells would "
+                "count twice: predict again without one of the two"
+            )
 
 
 def _require_unedited(file: PredictionFile, names: Sequence[str]) -> None:

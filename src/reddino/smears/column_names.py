@@ -19,6 +19,12 @@ log = logging.getLogger(__name__)
 #: Whether the border of its picture cuts a cell; the one of these that a manifest may have, see
 #: `reddino.rbc.found_cells.given_at_border`.
 AT_BORDER = "at_border"
+#: Micrometres of a pixel of a picture.
+UM_PER_PX = "um_per_px"
+#: Of the regions of a slide: their number in reading order, and where they lie in it, in pixels.
+REGION, REGION_X, REGION_Y = "region", "region_x", "region_y"
+#: Of a cell of a slide: its centre in pixels of the slide, and the area of the monolayer (1: the best).
+LEVEL0_X, LEVEL0_Y, MONOLAYER = "level0_x", "level0_y", "monolayer"
 #: What a view shows, and how probable it is.
 KIND, KIND_PROBABILITY = "kind", "kind_probability"
 #: What a classifier predicts, and before the names of its classes.

@@ -23,7 +23,8 @@ from reddino.smears.readers.subfolders import with_subfolders
 from reddino.smears.shard_rows import read_shard
 from reddino.smears.shards import SHARD_SUFFIX
 from reddino.smears.slides.expanding import with_slides
-from reddino.smears.slides.names import ZARR, split_slide
+from reddino.smears.slides.names import SEPARATOR, ZARR, split_slide
+from reddino.smears.slides.pictures import require_spelling
 from reddino.smears.suffixes import PICTURE_SUFFIXES, why_unread
 
 Named = str | Path | Manifest
@@ -125,6 +126,23 @@ def _is_part(name: str | Path) -> bool:
     return part is not None and str(part.file) != str(name) and part.file.exists()
 
 
+def _refuse_part(name: str) -> None:
+    """Refuse the name of a part of a file, by what is wrong with it; pass over any other.
+
+    Raises:
+        RedDinoError: the file is missing or has no such parts, or the part is not spelled as one.
+    """
+    file, separator, _ = name.rpartition(SEPARATOR)
+    if not separator:
+        return
+    if not os.path.lexists(file):
+        raise RedDinoError(f"{file}: there is no such file, of which {name} names a part")
+    if file.lower().endswith(SHARD_SUFFIX):
+        raise RedDinoError(f"{name}: a shard is given as a whole; members of it go in a manifest")
+    require_spelling(Path(name))
+    raise RedDinoError(f"{name}: names a part of a file that is no microscope file; give the picture itself")
+
+
 def _matches(pattern: str, failures: Failures) -> list[Path]:
     """Return the files that a pattern stands for.
 
@@ -134,6 +152,7 @@ def _matches(pattern: str, failures: Failures) -> list[Path]:
         return [Path(pattern)]
     require_known_scheme(pattern)
     if not glob.has_magic(pattern):
+        _refuse_part(pattern)
         raise RedDinoError(f"{pattern}: there is no such file or folder")
     manifests = pattern.lower().endswith(FORMATS)
     wanted = FORMATS if manifests else (*PICTURE_SUFFIXES, SHARD_SUFFIX)

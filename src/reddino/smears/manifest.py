@@ -25,6 +25,7 @@ from reddino.smears.manifest_columns import COLUMNS, NUMBER_COLUMNS, conform
 from reddino.smears.row_places import RowPlace, RowPlaces
 from reddino.smears.shards import file_size, file_sizes, split_member
 from reddino.smears.slides.names import SlidePart, split_slide
+from reddino.smears.slides.numbers import number_types, with_types
 from reddino.smears.spelling import tidy
 from reddino.smears.stored_pictures import picture_states, picture_url
 
@@ -301,12 +302,15 @@ def _require_files(manifest: Manifest, place: RowPlace) -> None:
 def write_manifest(manifest: Manifest, path: str | Path) -> None:
     """Write a manifest as CSV or Parquet (by suffix), whole or not at all.
 
-    Paths become relative to the folder it is written to.
+    Paths become relative to the folder it is written to. In Parquet, numbers of slides are numbers.
     """
     path = Path(path)
     manifest_file.require_known_format(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    manifest_file.write_table(_moved(manifest, path.parent).table, path)
+    table = _moved(manifest, path.parent).table
+    if path.suffix.lower() == ".parquet":
+        table = with_types(table, number_types(table, exact=True))
+    manifest_file.write_table(table, path)
 
 
 def _moved(manifest: Manifest, root: Path) -> Manifest:

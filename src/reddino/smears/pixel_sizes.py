@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from reddino.foundations.counting import counted
 from reddino.foundations.errors import RedDinoError
+from reddino.smears.column_names import UM_PER_PX
 from reddino.smears.failures import ImageError
 from reddino.smears.formats.reasons import reasons
 from reddino.smears.manifest import Manifest
-from reddino.smears.slides.expanding import UM_PER_PX
 from reddino.smears.slides.names import TIFF, split_slide
 from reddino.smears.slides.opening import opened
 from reddino.smears.slides.tiff_levels import find_levels
@@ -79,8 +79,12 @@ def pixel_sizes(manifest: Manifest) -> PixelSizes:
     return PixelSizes(um, given)
 
 
-def require_pixel_sizes(manifest: Manifest) -> PixelSizes:
+def require_pixel_sizes(manifest: Manifest, what: str = "views") -> PixelSizes:
     """Return the size of a pixel of each image, all of them known.
+
+    Args:
+        manifest: of the images.
+        what: is measured in micrometres, for the error.
 
     Raises:
         RedDinoError: names the first picture without one; or as `pixel_sizes`.
@@ -91,8 +95,8 @@ def require_pixel_sizes(manifest: Manifest) -> PixelSizes:
         name = manifest.images()[0][int(unknown[0])]
         more = f" ({len(unknown)} pictures have none in all)" if len(unknown) > 1 else ""
         raise RedDinoError(
-            f"views in micrometres need the size of a pixel, and {name} has none{more}: fill column "
-            "um_per_px of a manifest, or measure views in diameters of red cells"
+            f"{what} in micrometres need the size of a pixel, and {name} has none{more}: fill column "
+            f"um_per_px of a manifest, or measure {what} in diameters of red cells"
         )
     return found
 

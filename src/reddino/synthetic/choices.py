@@ -9,3 +9,6 @@ Parasites = Literal["usual", "hard"]
 
 #: What the picture of a synthetic cohort adds to its blood counts.
 Adds = Literal["nothing", "something", "everything"]
+
+#: Of a synthetic slide: a pyramidal TIFF, or a folder of DICOM files, one for each level.
+SlideFormat = Literal["tiff", "dicom"]

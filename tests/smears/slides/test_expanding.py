@@ -261,5 +261,13 @@ def test_open_data__takes_a_rectangle_of_a_slide_by_its_name(folder: Path) -> No
     manifest = open_data(name)
     assert manifest.strings("path") == ["wide.tif::x10-y0-w64-h32"]
     np.testing.assert_array_equal(decode_image(manifest.paths()[0]), WIDE[:32, 10:74])
-    with pytest.raises(RedDinoError, match="there is no such file"):
-        open_data(f"{folder / 'other.tif'}::x10-y0-w64-h32")
+    for name, sentence in (
+        ("other.tif::x10-y0-w64-h32", r"other\.tif: there is no such file, of which .* names a part"),
+        ("wide.tif::x10", r"wide\.tif::x10.*names no part of its file; write ::x0-y0-w512-h512"),
+        ("plain.png::x10-y0-w64-h32", "no microscope file; give the picture itself"),
+        ("some.tar::a.png", "a shard is given as a whole"),
+    ):
+        for made in ("plain.png", "some.tar"):
+            (folder / made).touch()
+        with pytest.raises(RedDinoError, match=sentence):
+            open_data(f"{folder / name}")

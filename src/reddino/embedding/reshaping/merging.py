@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from reddino.embedding.choices import Doubles
+from reddino.embedding.column_types import joined_schema
 from reddino.embedding.comparable import require_one_way
 from reddino.embedding.growth import picture_digests, plan_hash
 from reddino.embedding.part_files import PartRecord
@@ -77,7 +78,7 @@ def merge(tables: Sequence[TableOnDisk], out: Path, *, doubles: Doubles) -> Resh
         for piece in pieces_of(table, mine, offset)
     )
     with reading_parquet(out, "as one table"):
-        schema = pa.unify_schemas([table.schema for table in tables], promote_options="permissive")
+        schema = joined_schema([table.schema for table in tables])
     parts = _in_order(list(joined(pieces)))
     total = sum(len(table) for table in tables) - dropped
     require_own_parts(out, meta)

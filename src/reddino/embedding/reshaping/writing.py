@@ -153,10 +153,15 @@ def _write_part(writer: TableWriter, pieces: Sequence[Piece], schema: pa.Schema)
 
 
 def _completed(columns: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Return columns with those of a schema that they lack, as missing values."""
+    """Return columns with those of a schema that they lack, as missing values, and with its types."""
     for field in schema:
         if field.name not in columns.column_names:
             columns = columns.append_column(field, pa.nulls(len(columns), field.type))
+        elif columns.schema.field(field.name).type != field.type:
+            given: Any = columns.column(field.name)
+            columns = columns.set_column(
+                columns.column_names.index(field.name), field, given.cast(field.type)
+            )
     return columns
 
 

@@ -6,7 +6,7 @@ import logging
 import mmap
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from reddino.foundations.atomic import atomic_path, remove_partials
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.provenance import hash_bytes
 from reddino.pretraining.data.decoding import Decoding, Progress
-from reddino.pretraining.data.image_index import ImageIndex, index_faults
+from reddino.pretraining.data.image_index import STORED, ImageIndex, index_faults
 from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest
 from reddino.smears.packs import PackedManifest
@@ -78,6 +78,10 @@ class ImageCache:
             self._unverified[number] = False
         return image
 
+    def with_pixel_sizes(self, um_per_px: NDArray[np.float64]) -> ImageCache:
+        """Return the cache with the micrometres of a pixel, (m,) by row of the manifest."""
+        return replace(self, index=replace(self.index, um_per_px=um_per_px[self.index.row]))
+
     def verify(self) -> None:
         """Read every image once, a gigabyte a second or so.
 
@@ -95,6 +99,7 @@ def open_cache(
     *,
     cell_diameters: Mapping[str, float] | None = None,
     max_cell_diameter: float | None = None,
+    um_per_px: NDArray[np.float64] | None = None,
     progress: Progress | None = None,
 ) -> ImageCache:
     """Open the cache of `manifest` inside `folder`, decoding the images first if it is not there yet.
@@ -106,14 +111,28 @@ def open_cache(
         max_cell_diameter: shrink images so that a cell is at most this many pixels across; None stores them
             as they are. Patches are resized to the network's input anyway, and small images are cropped
             faster.
+        um_per_px: micrometres of a pixel, by row of the manifest, where patches are measured in them.
         progress: wraps the iterable of image numbers, as a progress bar does.
 
     Raises:
         RedDinoError: not one image could be decoded, or the cache cannot be written.
     """
     if isinstance(manifest, PackedManifest):
-        return open_packed_cache(manifest, max_cell_diameter)
-    decoding = Decoding.of(manifest, cell_diameters or {}, max_cell_diameter)
+        cache = open_packed_cache(manifest, max_cell_diameter)
+    else:
+        cache = _decoded(manifest, folder, cell_diameters or {}, max_cell_diameter, progress)
+    return cache if um_per_px is None else cache.with_pixel_sizes(um_per_px)
+
+
+def _decoded(
+    manifest: Manifest,
+    folder: Path | None,
+    cell_diameters: Mapping[str, float],
+    max_cell_diameter: float | None,
+    progress: Progress | None,
+) -> ImageCache:
+    """Open the images of a manifest that is no pack; the arguments are those of `open_cache`."""
+    decoding = Decoding.of(manifest, cell_diameters, max_cell_diameter)
     wrap = progress or (lambda numbers: numbers)
     if folder is None:
         chunks: list[NDArray[np.uint8]] = []
@@ -188,7 +207,7 @@ def _build(decoding: Decoding, progress: Progress, pixels_file: Path, index_file
 
 def write_index(index: ImageIndex, failures: Failures, path: Path) -> None:
     """Write the index of a cache, whole or not at all."""
-    columns: dict[str, Any] = {field.name: getattr(index, field.name) for field in fields(ImageIndex)}
+    columns: dict[str, Any] = {name: getattr(index, name) for name in STORED}
     columns["failures"] = np.array(list(failures), np.str_).reshape(-1, 2)
     with atomic_path(path) as partial, partial.open("wb") as file:
         np.savez(file, **columns)
@@ -216,13 +235,13 @@ def _read_index(path: Path) -> tuple[ImageIndex, Failures]:
 
 def _read_columns(path: Path) -> tuple[ImageIndex, Failures]:
     with np.load(path, allow_pickle=False) as columns:
-        lost = {field.name for field in fields(ImageIndex)} - {"checksums", *columns.files}
+        lost = set(STORED) - {"checksums", *columns.files}
         if lost:
             raise RedDinoError(
                 f"the image cache {path} is of another version of RedDino (it lacks "
                 f"{', '.join(sorted(lost))}); delete {path.parent} and make it again"
             )
-        kept = {field.name for field in fields(ImageIndex)} & set(columns.files)
+        kept = set(STORED) & set(columns.files)
         index = ImageIndex(**{name: columns[name] for name in kept})
         failures = Failures()
         for failed, reason in columns["failures"]:

@@ -13,8 +13,8 @@ from reddino.smears.hashes import Hashes
 
 #: Pixels along a side, far beyond those of any picture: products of two stay small numbers.
 MAX_SIDE = 1 << 24
-#: Type and axes of each column.
-_COLUMNS = {
+#: Type and axes of each column of the file.
+STORED = {
     "row": ("i", 1),
     "height": ("i", 1),
     "width": ("i", 1),
@@ -47,6 +47,8 @@ class ImageIndex:
         cells: (m, 3) float64 of the cells that the manifest marks, sorted by image: the image's number, and
             the centre (x, y) in stored pixels.
         checksums: (n,) uint32 CRC-32 of each image's stored pixels; (0,) where an earlier version wrote none.
+        um_per_px: (n,) float64 micrometres of an original pixel; (0,) where nothing is measured in them. It
+            follows from the manifest and is no part of the file.
     """
 
     row: NDArray[np.int64]
@@ -60,6 +62,7 @@ class ImageIndex:
     hashes: Hashes
     cells: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 3)))
     checksums: NDArray[np.uint32] = field(default_factory=lambda: np.empty(0, np.uint32))
+    um_per_px: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
 
     def __len__(self) -> int:
         return len(self.row)
@@ -82,7 +85,7 @@ class ImageIndex:
 
 def index_faults(index: ImageIndex) -> Iterator[str]:
     """Yield faults, of which only the first holds for sure; none in an index that was written whole."""
-    for name, (kind, axes) in _COLUMNS.items():
+    for name, (kind, axes) in STORED.items():
         column = getattr(index, name)
         if not isinstance(column, np.ndarray) or column.dtype.kind != kind or column.ndim != axes:
             yield f"{name} is of another type"

@@ -16,12 +16,14 @@ from reddino.pretraining.data.shard_stream import expand_shards, is_shards, stre
 from reddino.pretraining.run.diameters import needed_diameters
 from reddino.pretraining.run.recipe import Recipe, read_recipe
 from reddino.rbc.diameters import image_diameters
+from reddino.smears.column_names import UM_PER_PX
 from reddino.smears.decode import decode_bytes, decode_image
 from reddino.smears.failures import Failures
 from reddino.smears.manifest import Manifest, join_manifests
 from reddino.smears.manifest_columns import READING_COLUMNS
 from reddino.smears.opening import Data, open_data
 from reddino.smears.packs import PackedManifest
+from reddino.smears.pixel_sizes import pixel_sizes
 from reddino.smears.readings import Readings
 from reddino.smears.stored_pictures import picture_url
 
@@ -82,12 +84,14 @@ def images_of_manifest(
     columns = {name: manifest.strings(name) for name in KEPT}
     readings = Readings(manifest.table)
     diameters = image_diameters(manifest, cell_diameters).tolist()
-    for name, row, places, diameter in zip(names, first.tolist(), centres, diameters, strict=True):
+    sizes = pixel_sizes(manifest).um.tolist()
+    for name, row, places, diameter, um in zip(names, first.tolist(), centres, diameters, sizes, strict=True):
         values = {column: strings[row] for column, strings in columns.items() if strings[row]}
         path = manifest.root / name
         row_now = {"path": picture_url(path) or str(path.absolute()), **values}
         reading = readings.of(name)
         row_now |= {column: str(value) for column, value in reading.items()}
+        row_now |= {} if math.isnan(um) else {UM_PER_PX: str(um)}
         yield PackedImage(row_now, diameter, places, partial(decode_image, path, **reading))
 
 
@@ -101,6 +105,7 @@ def images_of_shards(specs: Iterable[str], failures: Failures) -> Iterator[Packe
             row = {"path": image.path, **{name: image.row[name] for name in KEPT if name in image.row}}
             reading = {name: int(float(image.row[name])) for name in READING_COLUMNS if name in image.row}
             row |= {name: str(value) for name, value in reading.items()}
+            row |= {UM_PER_PX: image.row[UM_PER_PX]} if UM_PER_PX in image.row else {}
             decode = partial(decode_bytes, image.path, image.data, **reading)
             yield PackedImage(row, diameter, image.centres, decode)
 

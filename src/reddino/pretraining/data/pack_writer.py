@@ -23,6 +23,7 @@ from reddino.foundations.locks import require_free
 from reddino.foundations.provenance import provenance
 from reddino.pretraining.data.decoding import IndexBuilder, require_diameter, shrink
 from reddino.pretraining.data.image_cache import INDEX, write_index
+from reddino.smears.column_names import UM_PER_PX
 from reddino.smears.failures import Failures, ImageError
 from reddino.smears.manifest import Manifest, write_manifest
 from reddino.smears.manifest_columns import READING_COLUMNS
@@ -117,7 +118,7 @@ def _finish(
     for row in rows:
         if Path(row["path"]).is_absolute():
             row["path"] = Path(os.path.relpath(row["path"], folder.absolute())).as_posix()
-    read = [name for name in READING_COLUMNS if any(name in row for row in rows)]
+    read = [name for name in (*READING_COLUMNS, UM_PER_PX) if any(name in row for row in rows)]
     table = pa.table(
         {name: pa.array([row.get(name) for row in rows], pa.string()) for name in ("path", *KEPT, *read)}
     )

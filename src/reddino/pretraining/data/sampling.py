@@ -13,6 +13,7 @@ from reddino.pretraining.data.image_cache import ImageCache
 from reddino.pretraining.data.image_index import ImageIndex
 from reddino.pretraining.randomness import CROPS, ORDER, generator
 from reddino.pretraining.run.recipe import Recipe
+from reddino.pretraining.run.recipe_sections import PatchUnit
 
 
 def sample_rng(seed: int, sample: int) -> np.random.Generator:
@@ -26,8 +27,8 @@ class PatchSpec:
 
     Attributes:
         side: side of a patch in `unit`; an image smaller than that gives its largest square.
-        unit: "px" (original pixels), "diameters" (of a red cell in that image), or "image" (all of the image,
-            whatever its shape; `side` is unused).
+        unit: "px" (original pixels), "diameters" (of a red cell in that image), "um" (micrometres), or
+            "image" (all of the image, whatever its shape; `side` is unused).
         layout: "random" (anywhere), "grid" (side by side, each once an epoch), or "cells" (around each cell
             that the manifest marks, once an epoch, where the patch fits into the image).
         an_epoch: how often an image of a random layout occurs in an epoch: "area" as often as patches fit
@@ -39,7 +40,7 @@ class PatchSpec:
     """
 
     side: float = 224.0
-    unit: Literal["px", "diameters", "image"] = "px"
+    unit: PatchUnit = "px"
     layout: Literal["random", "grid", "cells"] = "random"
     an_epoch: Literal["area", "one"] = "area"
     source_exponent: float = 1.0
@@ -94,8 +95,8 @@ class PatchOrder:
         """Count the patches.
 
         Raises:
-            RedDinoError: patches are in cell diameters and that of an image is unknown, or around cells
-                of which none is marked.
+            RedDinoError: patches are in cell diameters or micrometres and that of an image is unknown, or
+                around cells of which none is marked.
         """
         self._spec, self._seed = spec, seed
         self._sizes = np.stack([index.width, index.height], axis=1)
@@ -188,6 +189,15 @@ def _stored_sides(index: ImageIndex, spec: PatchSpec) -> NDArray[np.int64]:
     if spec.unit == "image":
         return shorter
     unit = index.scale
+    if spec.unit == "um":
+        um = index.um_per_px if len(index.um_per_px) else np.full(len(index), np.nan)
+        unknown = np.flatnonzero(~(um > 0))
+        if len(unknown):
+            raise RedDinoError(
+                "patches are cut in micrometres, and the size of a pixel is not known: manifest row "
+                f"{index.row[unknown[0]]}; fill the column um_per_px or cut them in px"
+            )
+        unit = index.scale / um
     if spec.unit == "diameters":
         unit = index.cell_diameter
         unknown = np.flatnonzero(~(unit > 0))

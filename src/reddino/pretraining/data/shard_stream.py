@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reddino.foundations.errors import RedDinoError
+from reddino.smears.column_names import UM_PER_PX
 from reddino.smears.failures import Failures, ImageError
 from reddino.smears.manifest_columns import COLUMNS, READING_COLUMNS
 from reddino.smears.shard_pairs import is_image, is_used, pair, sample_key
@@ -215,7 +216,7 @@ def _images(shard: str, sample: dict[str, bytes], failures: Failures) -> Iterato
 
 
 def _image(path: str, data: bytes, rows: list[Row], source: str) -> ShardImage:
-    known = (*COLUMNS, *READING_COLUMNS)
+    known = (*COLUMNS, *READING_COLUMNS, UM_PER_PX)
     row = {"source": source, **{name: str(value) for name, value in rows[0].items() if name in known}}
     centres = [_centre(one) for one in rows if "x" in one and "y" in one]
     return ShardImage(path, data, row, np.array(centres, np.float64).reshape(-1, 2))

@@ -118,7 +118,7 @@ def precompute(
 def _key(teacher: DistillationTeacher, cache: ImageCache, recipe: Recipe) -> str:
     """Return 16 hex digits over all that the features depend on."""
     index, data, crops = cache.index, recipe.data, recipe.crops
-    places = (index.hashes, index.checksums, index.cells, index.scale, index.cell_diameter)
+    places = (index.hashes, index.checksums, index.cells, index.scale, index.cell_diameter, index.um_per_px)
     settings = (data.patch_side, data.patch_unit, crops.global_scale, recipe.clean_size, teacher.orientations)
     morphology = Morphology().weights_hash if teacher.morphology_dim else ""
     networks = (teacher.weights, teacher.dim, morphology, PART)

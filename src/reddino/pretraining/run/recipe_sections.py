@@ -14,6 +14,8 @@ Count = Annotated[int, Field(ge=1, le=10**15)]
 Side = Annotated[int, Field(ge=1, le=8192)]
 Width = Annotated[int, Field(ge=1, le=1 << 16)]
 Range = tuple[Fraction, Fraction]
+#: Of a patch's side: original pixels, diameters of a red cell, micrometres, or the whole image.
+PatchUnit = Literal["px", "diameters", "um", "image"]
 #: The weight of a loss term, which metrics name after the key.
 WEIGHT = "weight of a loss term"
 Weight = Annotated[float, Field(ge=0.0), WEIGHT]
@@ -56,11 +58,12 @@ class DataSection(Section):
     `max_cell_diameter`: images are kept in memory shrunk until a red cell has at most this many pixels; null
     keeps them as they are. `source_exponent`: a source with n patches is drawn in proportion to n **
     exponent. `layout`: anywhere, side by side, or around each cell that the manifest marks. `candidates`: of
-    that many random places the one whose pixels vary most is taken.
+    that many random places the one whose pixels vary most is taken. `patch_unit`: micrometres (`um`) need the
+    size of a pixel of every image, by the column `um_per_px` or by its file.
     """
 
     patch_side: Positive = 224.0
-    patch_unit: Literal["px", "diameters", "image"] = "px"
+    patch_unit: PatchUnit = "px"
     layout: Literal["random", "grid", "cells"] = "random"
     epoch_counts: Literal["area", "one"] = "area"
     source_exponent: Fraction = 1.0

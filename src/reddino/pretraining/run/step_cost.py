@@ -24,6 +24,8 @@ from reddino.foundations.runtime import choose_device
 from reddino.pretraining.build import build_networks
 from reddino.pretraining.run.recipe import Recipe, make_recipe
 from reddino.pretraining.train import pretrain
+from reddino.regions.slide_scale import USUAL_UM
+from reddino.smears.column_names import UM_PER_PX
 from reddino.smears.manifest import Manifest
 
 #: Timed steps of a probe, and seconds after which it stops before it has taken them.
@@ -86,7 +88,8 @@ def _changed(recipe: Recipe, **sections: dict[str, Any]) -> Recipe:
 def noise_images(folder: Path) -> Manifest:
     """Eight pictures of smooth noise with a disc: what a step costs does not depend on the picture.
 
-    The disc is marked as a cell, for recipes that cut patches around cells or measure them.
+    The disc is marked as a cell, for recipes that cut patches around cells or measure them; pixels are of a
+    size by which it is as large as a red cell.
     """
     rng, rows, middle, diameter = np.random.default_rng(0), [], 224, 48
     for number in range(8):
@@ -94,6 +97,7 @@ def noise_images(folder: Path) -> Manifest:
         cv2.circle(picture, (middle, middle), diameter // 2, (90, 60, 120), cv2.FILLED)
         cv2.imwrite(str(folder / f"{number}.png"), picture)
         place = {"x": float(middle), "y": float(middle), "cell_diameter": float(diameter)}
+        place[UM_PER_PX] = USUAL_UM / diameter
         rows.append({"path": f"{number}.png", "source": "noise", **place})
     return Manifest(pa.Table.from_pylist(rows), folder)
 

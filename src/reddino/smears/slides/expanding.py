@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from reddino.foundations.counting import counted
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.stages import watched
-from reddino.smears.column_names import require_free
+from reddino.smears.column_names import REGION, REGION_X, REGION_Y, UM_PER_PX, require_free
 from reddino.smears.failures import Failures, ImageError
 from reddino.smears.findings import Finding
 from reddino.smears.manifest import Manifest
@@ -22,10 +22,6 @@ from reddino.smears.slides.dicom_series import base_file
 from reddino.smears.slides.listing import SlidePicture, distinct_names, slide_pictures, whole_file
 from reddino.smears.slides.names import DICOM, SlidePart, split_slide
 
-#: Columns of the regions of a slide: their number in reading order, and where they lie in it, in pixels.
-REGION, REGION_X, REGION_Y = "region", "region_x", "region_y"
-#: Micrometres of a pixel.
-UM_PER_PX = "um_per_px"
 #: The size of a pixel by the manifest and by the file may differ by so much.
 _AGREE = 0.02
 

@@ -1,1 +1,1 @@
-"""Synthetic whole smears: thick part, monolayer, feathered edge and faults, as a pyramidal TIFF."""
+"""Synthetic whole smears: thick part, monolayer, feathered edge and faults, as a pyramidal TIFF or DICOM."""

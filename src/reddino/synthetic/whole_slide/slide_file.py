@@ -1,63 +1,50 @@
-"""A synthetic whole smear as a pyramidal tiled TIFF, with its truth next to it."""
+"""A synthetic whole smear as a pyramidal tiled TIFF or as DICOM files, with its truth next to it."""
 
 from __future__ import annotations
 
 import json
-import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
-import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from reddino.foundations.atomic import atomic_path, write_text
+from reddino.foundations.atomic import atomic_path, draft_folder, move_folder_into_place, write_text
 from reddino.foundations.errors import RedDinoError
+from reddino.foundations.full_disk import writing
 from reddino.foundations.locks import require_free
-from reddino.foundations.stages import stage
 from reddino.foundations.version import __version__
+from reddino.smears.slides.names import SLIDE_SUFFIXES, TIFF
 from reddino.synthetic.cells import NORMAL_DIAMETER
+from reddino.synthetic.choices import SlideFormat
 from reddino.synthetic.patients import draw_patient
 from reddino.synthetic.random_sources import named_source
 from reddino.synthetic.whole_slide.bank import Bank, paint_bank
+from reddino.synthetic.whole_slide.dicom_files import require_dicom, write_dicom
 from reddino.synthetic.whole_slide.faults import FAULTS
 from reddino.synthetic.whole_slide.layout import ZONES, Layout, draw_layout
 from reddino.synthetic.whole_slide.pixels import SlidePixels
 from reddino.synthetic.whole_slide.populate import Bodies, populate
+from reddino.synthetic.whole_slide.settings import SlideSettings
+from reddino.synthetic.whole_slide.tiff_file import write_tiff
 
-#: Pixels of a tile's side; of a strip that is rendered at once; between levels of the pyramid.
-TILE, _STRIP, _STEP = 256, 4096, 4
 #: Pixels of the slide to a pixel of the masks.
 MASK_STEP = 32
-
-
-@dataclass(frozen=True)
-class SlideSettings:
-    """What a synthetic slide follows from, as recorded next to it."""
-
-    width: int
-    height: int
-    seed: int = 0
-    um_per_px: float = 0.25
-    source: str = "lilac"
-    profile: str = "thalassaemia"
-    crowd: float = 1.0
-    faults: bool = True
-    bank: int = 400
 
 
 def write_slide(path: Path, settings: SlideSettings) -> pa.Table:
     """Draw a whole smear and write it with its truth.
 
-    `NAME.tif` is the slide, `NAME.truth.parquet` has a row for each body, `NAME.masks.npz`
-    holds `zones` (by number) and `faults` (by bit), masks of one pixel for `MASK_STEP` by `MASK_STEP` of the
-    slide, and `NAME.json` explains them. None of them is a picture that a pass over the folder would take.
+    The slide, which appears last, is `NAME.tif`, or the folder `NAME` of DICOM files. Next to it lie
+    `NAME.truth.parquet`, with a row for each body, `NAME.masks.npz`, with `zones` (by number) and `faults`
+    (by bit), masks of one pixel for `MASK_STEP` by `MASK_STEP` of the slide, and `NAME.json`, which explains
+    them. None of them is a picture that a pass over the folder would take.
 
     Args:
-        path: of the slide, .tif or .tiff; must not exist.
+        path: of the slide, .tif or .tiff, or of the folder; must not exist.
         settings: what it follows from.
 
     Returns:
@@ -65,7 +52,7 @@ def write_slide(path: Path, settings: SlideSettings) -> pa.Table:
         `diameter_um` and `whole` (the slide's border does not cut it).
 
     Raises:
-        RedDinoError: a setting is out of range, or the file exists.
+        RedDinoError: a setting is out of range, the slide exists, or a library is missing.
     """
     _check(path, settings)
     source = replace(named_source(settings.source), cell_px=NORMAL_DIAMETER / settings.um_per_px)
@@ -75,23 +62,40 @@ def write_slide(path: Path, settings: SlideSettings) -> pa.Table:
     bank = paint_bank(patient, source, settings.seed, settings.bank)
     bodies = populate(layout, bank, patient, settings.seed, px_per_um=source.px_per_um, crowd=settings.crowd)
     pixels = SlidePixels(layout, bank, bodies, source, settings.seed)
-    with atomic_path(path) as partial:
-        _write_pyramid(partial, pixels, settings)
+    name = path.stem if settings.format == "tiff" else path.name
     truth = _truth(bodies, bank, settings)
-    with atomic_path(path.with_suffix(".truth.parquet")) as partial:
+    with atomic_path(path.with_name(f"{name}.truth.parquet")) as partial:
         pq.write_table(truth, partial)
     zones, faults = masks(layout, settings)
-    with atomic_path(path.with_suffix(".masks.npz")) as partial, partial.open("wb") as file:
+    with atomic_path(path.with_name(f"{name}.masks.npz")) as partial, partial.open("wb") as file:
         np.savez_compressed(file, zones=zones, faults=faults)
     about = {"version": __version__, **vars(settings), "mask_step": MASK_STEP}
     about |= {"zones": list(ZONES), "faults": list(FAULTS), "faults_drawn": settings.faults}
-    write_text(path.with_suffix(".json"), json.dumps(about, indent=2) + "\n")
+    write_text(path.with_name(f"{name}.json"), json.dumps(about, indent=2) + "\n")
+    if settings.format == "tiff":
+        with atomic_path(path) as partial:
+            write_tiff(partial, pixels, settings)
+    else:
+        with writing(path), draft_folder(path.parent, path.name) as draft:
+            partial = draft / path.name
+            partial.mkdir()
+            write_dicom(partial, pixels, settings)
+            move_folder_into_place(partial, path)
     return truth
 
 
 def _check(path: Path, settings: SlideSettings) -> None:
-    if path.suffix.lower() not in (".tif", ".tiff"):
+    if settings.format not in get_args(SlideFormat):
+        raise RedDinoError(f"a synthetic slide is tiff or dicom, and not '{settings.format}'")
+    if settings.format == "tiff" and path.suffix.lower() not in (".tif", ".tiff"):
         raise RedDinoError(f"a synthetic slide is a TIFF: {path.name}; give it a name that ends in .tif")
+    if settings.format == "dicom":
+        if path.name.lower().endswith((*TIFF, *SLIDE_SUFFIXES)):
+            raise RedDinoError(
+                f"a DICOM slide is a folder with a file for each level: {path.name}; give it a name without "
+                f"{path.suffix}"
+            )
+        require_dicom(path)
     for name, least, most in (("width", 512, 200_000), ("height", 512, 200_000)):
         if not least <= getattr(settings, name) <= most:
             raise RedDinoError(
@@ -116,76 +120,6 @@ def masks(layout: Layout, settings: SlideSettings) -> tuple[NDArray[np.uint8], N
     for fault in layout.faults:
         faults[fault.depth(x, y) > 0] |= np.uint8(1 << FAULTS.index(fault.kind))
     return zones, faults
-
-
-def _write_pyramid(path: Path, pixels: SlidePixels, settings: SlideSettings) -> None:
-    """Write the levels one after the other; the lower ones wait in a file of their own."""
-    from tifffile import TiffWriter  # slow to import
-
-    per_cm = 1e4 / settings.um_per_px
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".levels-") as folder:
-        shape = (-(-settings.height // _STEP), -(-settings.width // _STEP), 3)
-        below: NDArray[np.uint8] = np.memmap(Path(folder) / "level", np.uint8, "w+", shape=shape)
-        with TiffWriter(path, bigtiff=True) as file:
-            level, factor = 0, 1
-            tiles = _rendered(pixels, settings, below)
-            shape = (settings.height, settings.width, 3)
-            while True:
-                file.write(
-                    tiles,
-                    shape=shape,
-                    dtype=np.uint8,
-                    tile=(TILE, TILE),
-                    photometric="rgb",
-                    compression="jpeg",
-                    compressionargs={"level": 90},
-                    subfiletype=0 if level == 0 else 1,
-                    resolution=(per_cm / factor, per_cm / factor),
-                    resolutionunit="CENTIMETER",
-                    metadata=None,
-                )
-                if (level == 1 and max(shape[:2]) <= 2 * TILE * _STEP) or level == 2:
-                    return
-                if level:
-                    height, width = below.shape[:2]
-                    small = (max(1, width // _STEP), max(1, height // _STEP))
-                    below = np.asarray(cv2.resize(below, small, interpolation=cv2.INTER_AREA), np.uint8)
-                level, factor, shape = level + 1, factor * _STEP, below.shape
-                tiles = _tiles(below)
-
-
-def _tiles(level: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
-    """Yield the tiles of a level in reading order, the last ones filled up."""
-    for top in range(0, level.shape[0], TILE):
-        for left in range(0, level.shape[1], TILE):
-            tile = np.asarray(level[top : top + TILE, left : left + TILE])
-            missing = ((0, TILE - tile.shape[0]), (0, TILE - tile.shape[1]), (0, 0))
-            yield np.ascontiguousarray(np.pad(tile, missing, mode="edge"))
-
-
-def _rendered(
-    pixels: SlidePixels, settings: SlideSettings, below: NDArray[np.uint8]
-) -> Iterator[NDArray[np.uint8]]:
-    """Yield the tiles of level 0 in reading order, and fill the level below."""
-    rows = range(0, settings.height, 2 * TILE)
-    with stage("drawing the slide") as advance:
-        for done, top in enumerate(rows):
-            strips = []
-            for left in range(0, settings.width, _STRIP):
-                width = min(_STRIP, -(-(settings.width - left) // TILE) * TILE)
-                strips.append(pixels.window(left, top, width, 2 * TILE))
-            strip = np.concatenate(strips, axis=1)
-            small = cv2.resize(
-                strip,
-                (strip.shape[1] // _STEP, strip.shape[0] // _STEP),
-                interpolation=cv2.INTER_AREA,
-            )
-            place = below[top // _STEP : (top + 2 * TILE) // _STEP]
-            place[:] = small[: place.shape[0], : place.shape[1]]
-            for row in range(0, 2 * TILE, TILE):
-                if top + row < settings.height:
-                    yield from _tiles(strip[row : row + TILE])
-            advance(done + 1, len(rows))
 
 
 def _truth(bodies: Bodies, bank: Bank, settings: SlideSettings) -> pa.Table:
