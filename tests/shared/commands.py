@@ -107,7 +107,10 @@ COMMANDS = (
     ),
     Command(
         "search",
-        ("search", "inputs/table", "--like", "3", "--images", CELLS, "--sheet", "--out", "out/h.csv"),
+        (
+            *("search", "inputs/table", "--like", "3", "--top", "5", "--images", CELLS, "--sheet"),
+            *("--out", "out/h.csv"),
+        ),
     ),
     Command(
         "search-index",

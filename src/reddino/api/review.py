@@ -54,7 +54,7 @@ def review(
     Args:
         table: folder of an embedding table with a row for each cell.
         images: the manifest that was embedded, or the folder that its paths start from.
-        database: file, or URL of PostgreSQL; None: `TABLE.review.sqlite` beside the table, which must lie on
+        database: file, or URL of PostgreSQL; None: `TABLE.review.sqlite` next to the table, which must lie on
             this machine.
         reader: name that a browser begins with; None: `default_reader()`.
         blind: readers see their own labels alone, and suggestions learned from these.

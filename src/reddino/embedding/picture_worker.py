@@ -82,7 +82,7 @@ class PictureWorker:
         return refused_node(node, self._plan.version, root) or node
 
     def work(self, run: Run) -> PictureResults | Refusal:
-        """Return what came of a run of pictures, or why the work cannot go on."""
+        """Return what came of a run of pictures, or why the work cannot continue."""
         numbers = self._plan.numbers[slice(*run)]
         try:
             with ThreadPoolExecutor(self._threads) as pool:

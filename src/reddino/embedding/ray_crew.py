@@ -19,11 +19,11 @@ from reddino.foundations.stages import stage
 
 log = logging.getLogger(__name__)
 
-#: Runs that each worker has at a time: one in work, one to go on with.
+#: Runs that each worker has at a time: one in work, one to continue with.
 DEPTH = 2
 #: Runs of each worker that are dealt or wait for their turn, before no new one is dealt.
 AHEAD = 4
-#: Seconds between two looks at the workers, between two lines about the nodes, and until a line says that no
+#: Seconds between two looks at the workers, between two lines about the nodes, and until a warning that no
 #: worker could be started.
 _LOOK, _REPORT, _PATIENCE = 1.0, 60.0, 60.0
 
@@ -150,7 +150,7 @@ class Crew(Generic[Output]):
         yield from self._book.take(result)
 
     def _hire(self) -> _Hired:
-        """Start a worker; it comes to work as soon as the cluster has room for it."""
+        """Start a worker; it comes to work as soon as the cluster can hold it."""
         worker = _Hired(self._actor.remote(self._plan, self._shares.cpus))
         worker.work[worker.actor.ready.remote()] = None
         return worker
@@ -184,7 +184,7 @@ class Crew(Generic[Output]):
             self._heard = now
         elif now - self._heard > _PATIENCE and not any(worker.node for worker in self._crew):
             log.warning(
-                "no worker has room on the cluster: each needs %s%s",
+                "no worker fits on the cluster: each needs %s%s",
                 counted(self._shares.cpus, "core"),
                 " and a GPU" if self._shares.gpus else "",
             )

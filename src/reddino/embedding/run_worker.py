@@ -209,7 +209,7 @@ class RunWorker:
         return node
 
     def work(self, run: Run) -> RunOutput | Refusal:
-        """Embed the images of a run, or return why the pass cannot go on."""
+        """Embed the images of a run, or return why the pass cannot continue."""
         if self._dealer is None or self._encoder is None:
             raise ValueError("a worker embeds after it is ready")
         try:

@@ -95,7 +95,7 @@ def find_cells_in(
             `cell_diameter` that is given is the scale the image is searched at.
         failures: takes the images that cannot be decoded, and those in which no red cell stands out.
         progress: called with images done and images in all.
-        pictures: measures this manifest; for callers that ask which diameters were borrowed.
+        pictures: measures this manifest; for callers that need which diameters were borrowed.
         deal: that has the pictures searched; None: this process does it, one after the other.
 
     Returns:

@@ -120,7 +120,7 @@ def _place(
         cores[key] = _cores(root / part.file, part.scene)
     known, size = cores[key]
     if part.rectangle not in known:
-        if size == (0, 0):  # whoever decodes it says what is wrong with it
+        if size == (0, 0):  # whoever decodes it reports what is wrong with it
             return Place(name, part, slide, um_per_px)
         # A rectangle of someone's own: all of it counts.
         return Place(name, part, slide or part.file.stem, um_per_px, None, part.rectangle, size)

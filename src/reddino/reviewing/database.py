@@ -36,7 +36,7 @@ from reddino.smears.spelling import clean
 
 
 def default_database(table: str | Path) -> Path:
-    """Return the file of a table's review: beside the table, called as it is.
+    """Return the file of a table's review: next to the table, named after it.
 
     Raises:
         RedDinoError: the table lies in a store, where no database is.
