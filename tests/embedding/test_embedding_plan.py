@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from small_models import small_folder
 
 import reddino
 from reddino.cli import main
 from reddino.embedding.embedding_plan import EmbeddingPlan
+from reddino.embedding.runtimes.choice import use_runtime
 from reddino.foundations.errors import RedDinoError
+from reddino.networks.encoder import Encoder
 from reddino.synthetic.write import write_smears
 
 PLAN = EmbeddingPlan(
@@ -74,6 +78,25 @@ def test_plan_embed__measures_a_pass_and_leaves_nothing(
     assert made.bytes_read > 1000
     assert made.bytes_written > 4
     assert list(tmp_path.iterdir()) == []
+
+
+def test_plan_embed__measures_the_runtime_that_the_whole_pass_would_choose(
+    smears: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = small_folder(tmp_path / "model")
+    chosen: list[tuple[int, dict[str, Any] | None]] = []
+
+    def noted(encoder: Encoder, *_: str, views: int, begun: dict[str, Any] | None, **options: Any) -> None:
+        use_runtime(encoder, "torch", "fp32", views=views, begun=begun, **options)
+        chosen.append((views, begun))
+
+    monkeypatch.setattr("reddino.embedding.runtimes.pass_runtime.use_runtime", noted)
+    made = reddino.plan_embed(smears, str(model), seconds=0.5, images=60_000, nodes=[2, 4])
+    (few, none), (many, still_none), *rest = chosen
+    assert few < 100 and none is None and still_none is None
+    assert many == pytest.approx(made.views_per_image * 60_000 / 2, rel=0.6)
+    assert {views for views, _ in rest} == {many}
+    assert all(begun is not None and begun["chosen"] == "torch fp32" for _, begun in rest)
 
 
 def test_plan_embed__refuses_what_cannot_be_planned(smears: Path) -> None:

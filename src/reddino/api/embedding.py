@@ -23,7 +23,7 @@ from reddino.embedding.kinds import KindReader
 from reddino.embedding.note_copies import note_copies
 from reddino.embedding.note_seen import note_seen
 from reddino.embedding.open_encoder import open_encoder, seen_by
-from reddino.embedding.runtimes.pass_runtime import put_in_runtime
+from reddino.embedding.runtimes.pass_runtime import WholePass, put_in_runtime
 from reddino.embedding.side_files import side_path
 from reddino.embedding.table import read_embeddings
 from reddino.embedding.table_shares import require_same_shares
@@ -93,6 +93,7 @@ def embed(
     progress: Advance | None = None,
     notice: Notice | None = None,
     compared: Callable[[DomainReport], None] | None = None,
+    whole_pass: WholePass | None = None,
     **options: Any,
 ) -> EmbedReport:
     """Embed cells or images into a table; the same call continues a pass that was interrupted.
@@ -140,6 +141,7 @@ def embed(
         progress: called with views done and views planned.
         notice: called with what is odd about the input, if anything; None logs it.
         compared: called with how the cells lie to those of the model's pretraining, where it keeps any.
+        whole_pass: the longer pass that this one is a sample of, as for a plan; None: it is the whole.
         options: further fields of `reddino.views.spec.ViewSpec`: `border`, `per_image`, `seed`,
             `mask_centre`, `stain`.
 
@@ -193,6 +195,7 @@ def embed(
         precision=precision,
         compiled=compiled,
         pooling=pooling,
+        whole=whole_pass,
     )
     seen = seen_by(model)
     report = embed_manifest(

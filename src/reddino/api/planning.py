@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import numpy as np
 from reddino.api.embedding import embed
 from reddino.embedding.embedding_plan import EmbeddingPlan
 from reddino.embedding.part_files import finished_parts, read_meta
+from reddino.embedding.runtimes.pass_runtime import WholePass
 from reddino.foundations.cores import usable_cores
 from reddino.foundations.errors import RedDinoError
 from reddino.foundations.stages import stage
@@ -69,6 +70,7 @@ def plan_embed(
     manifest = open_data(data, subfolders=subfolders)
     probe = _Probe(manifest, model, seed, {"find_cells": find_cells, **options})
     first = probe.run(1)  # loads libraries, and reads files for the first time
+    before = probe.choose_runtime(first.views * (images or probe.images) / min(several))
     few = min(_FEW if first.seconds < seconds / _FEW else 1, probe.images)
     short = probe.run(few)
     each = min(probe.images, int(seconds / _PASSES / short.seconds * few))
@@ -86,7 +88,7 @@ def plan_embed(
         views_per_image=views / sum(one.images for one in passes),
         seconds_per_image=mean,
         spread=_STUDENT * float(np.std(slopes, ddof=1)) / mean / _PASSES**0.5 if len(slopes) > 1 else 0.0,
-        start_seconds=max(0.0, short.seconds - few * mean),
+        start_seconds=max(0.0, short.seconds - few * mean, before.seconds - mean),
         open_seconds=probe.opening(find_cells=find_cells),
         cores=usable_cores(),
         bytes_read=probe.bytes_read(),
@@ -99,7 +101,7 @@ def plan_embed(
 
 @dataclass(frozen=True)
 class _Pass:
-    """One pass of the probe: what it embedded, in how many seconds, and the bytes of its table's parts."""
+    """One pass of the probe: what it embedded, in how many seconds, the bytes of its table, its runtime."""
 
     images: int
     views: int
@@ -107,6 +109,7 @@ class _Pass:
     seconds: float
     size: int
     runtime: str
+    choice: Mapping[str, Any] | None
 
 
 class _Probe:
@@ -118,12 +121,20 @@ class _Probe:
         self._order = np.random.default_rng(seed).permutation(len(self._names))
         self._next = 0
         self._view: ViewSpec | None = None
+        self._whole: WholePass | None = None
         self.seen: set[int] = set()
 
     @property
     def images(self) -> int:
         """Images of the manifest."""
         return len(self._names)
+
+    def choose_runtime(self, views: float) -> _Pass:
+        """Embed an image in the runtime that a pass over so many views chooses, and keep it from then on."""
+        self._whole = WholePass(max(1, round(views)))
+        found = self.run(1)
+        self._whole = WholePass(self._whole.views, found.choice)
+        return found
 
     def run(self, count: int) -> _Pass:
         """Embed the next `count` images into a folder that is deleted again."""
@@ -133,13 +144,14 @@ class _Probe:
         part = self._manifest.select(np.isin(self._codes, chosen))
         with tempfile.TemporaryDirectory(prefix="reddino-plan-") as name:
             began = time.perf_counter()
-            report = embed(part, self._model, Path(name) / "table", **self._options)
+            report = embed(part, self._model, Path(name) / "table", whole_pass=self._whole, **self._options)
             seconds = time.perf_counter() - began
             meta = read_meta(Path(name) / "table")
             self._view = ViewSpec(**meta["view"])
             size = sum(path.stat().st_size for path in finished_parts(Path(name) / "table").values())
         runtime = f"{report.runtime} {report.precision}"
-        return _Pass(count, report.rows, report.failed, seconds, size, runtime)
+        choice = meta.get("runtime_check")
+        return _Pass(count, report.rows, report.failed, seconds, size, runtime, choice)
 
     def opening(self, *, find_cells: bool) -> float:
         """Return the seconds that one thread takes to open an image and cut its views, median."""

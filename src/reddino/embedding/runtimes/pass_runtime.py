@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from reddino.embedding.part_files import finished_parts, read_meta
 from reddino.embedding.runtimes.check import planned_views, sample_views
@@ -13,6 +16,19 @@ from reddino.networks.encoder import Encoder as Network
 from reddino.smears.manifest import Manifest
 from reddino.views.scales import Diameters
 from reddino.views.spec import ViewSpec
+
+
+@dataclass(frozen=True)
+class WholePass:
+    """A longer pass that a short one is a sample of, which has to run as the longer one would.
+
+    Attributes:
+        views: of the longer pass.
+        choice: record of the runtime that was chosen for it; None: it is to be chosen.
+    """
+
+    views: int
+    choice: Mapping[str, Any] | None = None
 
 
 def put_in_runtime(
@@ -26,8 +42,11 @@ def put_in_runtime(
     precision: str,
     compiled: bool,
     pooling: str,
+    whole: WholePass | None = None,
 ) -> None:
     """Choose the runtime of a pass on views of its own data; a continued pass keeps the one it began with.
+
+    A sample of a longer pass (`whole`) gets the runtime of that one: few views are not worth comparing for.
 
     Raises:
         RedDinoError: options that are not known, exclude one another, or need an extra.
@@ -42,6 +61,8 @@ def put_in_runtime(
     if precision == "auto":
         precision = begun.get("precision", precision)
     encoder.check_pooling(pooling)
+    choice = begun.get("runtime_check") if whole is None else whole.choice
+    views = planned_views(manifest, view, diameters) if whole is None else whole.views
     with stage("choosing the runtime"):
         use_runtime(
             encoder,
@@ -50,6 +71,6 @@ def put_in_runtime(
             compiled=compiled,
             sample=sample_views(manifest, view, diameters),
             pooling=pooling,
-            views=planned_views(manifest, view, diameters) * encoder.orientations,
-            begun=begun.get("runtime_check"),
+            views=views * encoder.orientations,
+            begun=choice,
         )
