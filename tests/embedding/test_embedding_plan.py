@@ -96,7 +96,8 @@ def test_plan_embed__measures_the_runtime_that_the_whole_pass_would_choose(
     assert few < 100 and none is None and still_none is None
     assert many == pytest.approx(made.views_per_image * 60_000 / 2, rel=0.6)
     assert {views for views, _ in rest} == {many}
-    assert all(begun is not None and begun["chosen"] == "torch fp32" for _, begun in rest)
+    assert len({begun["chosen"] for _, begun in rest if begun is not None}) == 1
+    assert all(begun is not None for _, begun in rest)
 
 
 def test_plan_embed__refuses_what_cannot_be_planned(smears: Path) -> None:
