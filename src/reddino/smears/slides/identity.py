@@ -102,8 +102,8 @@ def slides_under_several_names(manifest: Manifest) -> Iterator[Finding]:
     if parted:
         yield Finding(
             "picture whole and in parts",
-            f"{counted(len(parted), 'picture')} in the data whole and by rectangles, so that cells would count "
-            "twice; commands that find cells refuse that: leave the whole picture or its rectangles out",
+            f"{counted(len(parted), 'picture')} in the data whole and by rectangles, so that cells would "
+            "count twice; commands that find cells refuse that: leave out the one or the others",
             len(parted),
             parted[0],
         )
