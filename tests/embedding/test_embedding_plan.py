@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 from small_models import small_folder
 
@@ -98,6 +100,16 @@ def test_plan_embed__measures_the_runtime_that_the_whole_pass_would_choose(
     assert {views for views, _ in rest} == {many}
     assert len({begun["chosen"] for _, begun in rest if begun is not None}) == 1
     assert all(begun is not None for _, begun in rest)
+
+
+def test_plan_embed__passes_over_pictures_that_are_left_out(tmp_path: Path) -> None:
+    for number in range(4):
+        (tmp_path / f"{number}.png").touch()
+    with pytest.raises(RedDinoError, match="no image could be embedded"):
+        reddino.plan_embed(tmp_path, "morphology", seconds=0.1)
+    assert cv2.imwrite(str(tmp_path / "good.png"), np.full((64, 64, 3), 200, np.uint8))
+    for seed in (0, 1):
+        assert reddino.plan_embed(tmp_path, "morphology", seconds=0.1, seed=seed, view="image").failed
 
 
 def test_plan_embed__refuses_what_cannot_be_planned(smears: Path) -> None:
