@@ -174,7 +174,7 @@ class _Probe:
 
     def _chosen(self, begin: int, count: int) -> list[int]:
         """Return `count` images of the order from `begin` on, which starts again at its end."""
-        return np.take(self._order, np.arange(begin, begin + count), mode="wrap").tolist()
+        return [int(one) for one in np.take(self._order, np.arange(begin, begin + count), mode="wrap")]
 
     def opening(self, *, find_cells: bool) -> float:
         """Return the seconds that one thread takes to open an image and cut its views, median."""
