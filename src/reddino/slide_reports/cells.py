@@ -20,10 +20,13 @@ from reddino.foundations.structured import fit
 from reddino.foundations.visible import short
 from reddino.rbc.field_measures import crowded_cells
 from reddino.smears.column_names import ABSTAINED, NOVELTY, PREDICTED, PREFIX, PROBABILITY, UNADJUSTED
+from reddino.smears.slides.companions import MRXS, NAMES_PARTS
 from reddino.smears.slides.names import ZARR, split_slide
 
 Real = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
+#: Slides whose noted digest is of names alone, or of a small file that two slides may have in common.
+_PIXELS_ELSEWHERE = (*ZARR, *NAMES_PARTS, MRXS)
 Flags = npt.NDArray[np.bool_]
 #: The kind of segments that hold several cells.
 CLUMP = "clump"
@@ -153,8 +156,7 @@ def _require_slides_once(file: PredictionFile) -> None:
     known: dict[tuple[str, int | None, tuple[int, int, int, int]], Path] = {}
     for path, digest in file.pictures.items():
         part = split_slide(path)
-        # Of a folder, the digest is that of its names alone.
-        if part is None or part.rectangle is None or part.file.name.lower().endswith(ZARR):
+        if part is None or part.rectangle is None or part.file.name.lower().endswith(_PIXELS_ELSEWHERE):
             continue
         first = known.setdefault((digest, part.scene, part.rectangle), part.file)
         if first != part.file:

@@ -12,11 +12,11 @@ from reddino.foundations.errors import RedDinoError
 from reddino.foundations.stages import watched
 from reddino.smears.findings import Finding
 from reddino.smears.manifest import Manifest
-from reddino.smears.slides.companions import NAMES_PARTS
+from reddino.smears.slides.companions import MRXS, NAMES_PARTS
 from reddino.smears.slides.names import SEPARATOR, is_slide_name, split_slide
 
-#: A slide whose pixels lie in a folder of its name, next to this one, and the file there that is its own.
-_MRXS, _ITS_OWN = ".mrxs", "Slidedat.ini"
+#: In the folder of an MRXS slide, the file that is its own.
+_ITS_OWN = "Slidedat.ini"
 
 
 def same_slides(manifest: Manifest) -> list[tuple[str, str]]:
@@ -149,4 +149,4 @@ def _files(path: Path) -> list[Path]:
     if path.is_dir():
         return sorted(one for one in path.rglob("*") if one.is_file())
     described = path.with_suffix("") / _ITS_OWN
-    return [path, described] if path.suffix.lower() == _MRXS and described.is_file() else [path]
+    return [path, described] if path.suffix.lower() == MRXS and described.is_file() else [path]
