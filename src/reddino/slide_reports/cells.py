@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,13 +19,10 @@ from reddino.foundations.structured import fit
 from reddino.foundations.visible import short
 from reddino.rbc.field_measures import crowded_cells
 from reddino.smears.column_names import ABSTAINED, NOVELTY, PREDICTED, PREFIX, PROBABILITY, UNADJUSTED
-from reddino.smears.slides.companions import MRXS, NAMES_PARTS
-from reddino.smears.slides.names import ZARR, split_slide
+from reddino.smears.slides.identity import regions_twice
 
 Real = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
-#: Slides whose noted digest is of names alone, or of a small file that two slides may have in common.
-_PIXELS_ELSEWHERE = (*ZARR, *NAMES_PARTS, MRXS)
 Flags = npt.NDArray[np.bool_]
 #: The kind of segments that hold several cells.
 CLUMP = "clump"
@@ -153,17 +149,11 @@ def _require_slides_once(file: PredictionFile) -> None:
     Raises:
         RedDinoError: names both.
     """
-    known: dict[tuple[str, int | None, tuple[int, int, int, int]], Path] = {}
-    for path, digest in file.pictures.items():
-        part = split_slide(path)
-        if part is None or part.rectangle is None or part.file.name.lower().endswith(_PIXELS_ELSEWHERE):
-            continue
-        first = known.setdefault((digest, part.scene, part.rectangle), part.file)
-        if first != part.file:
-            raise RedDinoError(
-                f"{file.path}: {part.file} is the slide {first} under another name, and its cells would "
-                "count twice: predict again without one of the two"
-            )
+    for first, other in regions_twice(file.pictures.items()):
+        raise RedDinoError(
+            f"{file.path}: {other} is the slide {first} under another name, and its cells would "
+            "count twice: predict again without one of the two"
+        )
 
 
 def _require_unedited(file: PredictionFile, names: Sequence[str]) -> None:

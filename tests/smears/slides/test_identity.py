@@ -129,3 +129,13 @@ def test_a_picture_whole_and_in_parts__is_refused(tmp_path: Path) -> None:
     with pytest.raises(RedDinoError, match=r"a\.tif is in the data whole and by rectangles of it"):
         find_all_cells(data)
     assert whole_and_in_parts(listed(tmp_path, "a.czi::s0", "a.czi::s1-x0-y0-w9-h9")) == []
+
+
+def test_tables_of_a_slide_under_two_names__are_not_merged(tmp_path: Path) -> None:
+    write_pyramid(tmp_path / "a.tif", smear(300, 200), levels=1)
+    as_copy(tmp_path / "a.tif", tmp_path / "b.tif")
+    for name in ("a", "b"):
+        part = listed(tmp_path, f"{name}.tif::x0-y0-w200-h200")
+        reddino.embed(part, "colour-histogram", tmp_path / name, view="image")
+    with pytest.raises(RedDinoError, match=r"b\.tif is the slide a\.tif under another name"):
+        reddino.merge_tables([tmp_path / "a", tmp_path / "b"], tmp_path / "both")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from reddino.foundations.counting import counted
@@ -13,10 +13,13 @@ from reddino.foundations.stages import watched
 from reddino.smears.findings import Finding
 from reddino.smears.manifest import Manifest
 from reddino.smears.slides.companions import MRXS, NAMES_PARTS
-from reddino.smears.slides.names import SEPARATOR, is_slide_name, split_slide
+from reddino.smears.slides.interface import Rectangle
+from reddino.smears.slides.names import SEPARATOR, ZARR, is_slide_name, split_slide
 
 #: In the folder of an MRXS slide, the file that is its own.
 _ITS_OWN = "Slidedat.ini"
+#: Slides whose noted digest is of names alone, or of a small file that two slides may have in common.
+_PIXELS_ELSEWHERE = (*ZARR, *NAMES_PARTS, MRXS)
 
 
 def same_slides(manifest: Manifest) -> list[tuple[str, str]]:
@@ -66,6 +69,25 @@ def whole_and_in_parts(manifest: Manifest) -> list[str]:
         elif part is not None or SEPARATOR not in name:
             whole.add((name, 0) if part is None else (part.file.as_posix(), part.scene or 0))
     return [file for file, scene in parted if (file, scene) in whole]
+
+
+def regions_twice(pictures: Iterable[tuple[str, str]]) -> Iterator[tuple[Path, Path]]:
+    """Yield the slides of which one region is there under two names, by the digests noted of pictures.
+
+    Args:
+        pictures: names, with digests over the bytes of their files.
+
+    Yields:
+        The first name of a slide, and another.
+    """
+    known: dict[tuple[str, int | None, Rectangle], Path] = {}
+    for name, digest in pictures:
+        part = split_slide(name)
+        if part is None or part.rectangle is None or part.file.name.lower().endswith(_PIXELS_ELSEWHERE):
+            continue
+        first = known.setdefault((digest, part.scene, part.rectangle), part.file)
+        if first != part.file:
+            yield first, part.file
 
 
 def require_distinct_slides(manifest: Manifest) -> None:
