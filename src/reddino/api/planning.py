@@ -17,6 +17,7 @@ from reddino.embedding.embedding_plan import EmbeddingPlan
 from reddino.embedding.part_files import finished_parts, read_meta
 from reddino.embedding.runtimes.pass_runtime import WholePass
 from reddino.foundations.cores import usable_cores
+from reddino.foundations.counting import counted
 from reddino.foundations.errors import NothingFoundError, RedDinoError
 from reddino.foundations.stages import stage
 from reddino.smears.choices import Subfolders
@@ -69,11 +70,16 @@ def plan_embed(
         raise RedDinoError("a plan needs one node, one image and some seconds, or more of each")
     manifest = open_data(data, subfolders=subfolders)
     probe = _Probe(manifest, model, seed, {"find_cells": find_cells, **options})
+    if max(several) > (images or probe.images):
+        raise RedDinoError(
+            f"{max(several)} nodes cannot share {counted(images or probe.images, 'image')}: plan no more "
+            "nodes than there are images"
+        )
     first = probe.run(1)  # loads libraries, and reads files for the first time
     before = probe.choose_runtime(first.views * (images or probe.images) / min(several))
     few = min(_FEW if first.seconds < seconds / _FEW else 1, probe.images)
     short = probe.run(few)
-    each = min(probe.images, int(seconds / _PASSES / short.seconds * few))
+    each = int(min(probe.images, seconds / _PASSES / short.seconds * few))
     passes = [probe.run(each) for _ in range(_PASSES)] if each > few else [short]
     slopes = [(one.seconds - short.seconds) / (each - few) for one in passes] if each > few else []
     if not slopes or min(slopes) <= 0:
@@ -151,7 +157,7 @@ class _Probe:
                 return replace(self._run(count), passed_over=passed_over)
             except NothingFoundError:  # one picture that is empty or broken is no reason to plan nothing
                 passed_over += count
-                if passed_over + count > self.images:
+                if passed_over >= self.images:
                     raise
                 self.left_out.update(self._chosen(self._next - count, count))
 
