@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 from small_models import small_folder
 
@@ -100,11 +102,23 @@ def test_plan_embed__measures_the_runtime_that_the_whole_pass_would_choose(
     assert all(begun is not None for _, begun in rest)
 
 
+def test_plan_embed__passes_over_pictures_that_are_left_out(tmp_path: Path) -> None:
+    for number in range(4):
+        (tmp_path / f"{number}.png").touch()
+    with pytest.raises(RedDinoError, match="no image could be embedded"):
+        reddino.plan_embed(tmp_path, "morphology", seconds=0.1)
+    assert cv2.imwrite(str(tmp_path / "good.png"), np.full((64, 64, 3), 200, np.uint8))
+    made = reddino.plan_embed(tmp_path, "morphology", seconds=float("inf"), view="image")
+    assert made.failed == 4
+
+
 def test_plan_embed__refuses_what_cannot_be_planned(smears: Path) -> None:
     with pytest.raises(RedDinoError, match="one node, one image and some seconds"):
         reddino.plan_embed(smears, "morphology", nodes=0)
     with pytest.raises(RedDinoError, match="one node, one image and some seconds"):
         reddino.plan_embed(smears, "morphology", nodes=[8, 0])
+    with pytest.raises(RedDinoError, match="8 nodes cannot share 6 images"):
+        reddino.plan_embed(smears, "morphology", nodes=[1, 8])
 
 
 def test_command__keeps_the_plan_of_pretraining(smears: Path, capsys: pytest.CaptureFixture[str]) -> None:

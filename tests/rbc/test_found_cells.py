@@ -99,3 +99,13 @@ def test_given_at_border__refuses_what_is_neither() -> None:
     with pytest.raises(RedDinoError, match="row 2, column 'at_border': 'left' is neither true nor false"):
         given_at_border(table)
     assert given_at_border(pa.table({"x": [1, 2]})).tolist() == [False, False]
+
+
+def test_find_cells_in__refuses_a_picture_of_two_patients(pictures: Manifest) -> None:
+    twice = pa.concat_tables([pictures.table.slice(0, 1)] * 2)
+    place = twice.column_names.index("patient")
+    table = twice.set_column(place, "patient", pa.array(["one", "two"]))
+    with pytest.raises(
+        RedDinoError, match=r"column patient: 'two', and 'one' in another row of this picture"
+    ):
+        find_cells_in(Manifest(table, pictures.root))

@@ -159,6 +159,9 @@ def test_slide__refuses_what_it_cannot_draw(tmp_path: Path) -> None:
     (tmp_path / "a.tif").touch()
     with pytest.raises(RedDinoError, match="exists"):
         write_slide(tmp_path / "a.tif", SETTINGS)
+    for other, form in (("a.tiff", "tiff"), ("a", "dicom")):  # whose truth has the names of that of a.tif
+        with pytest.raises(RedDinoError, match=r"a\.tif is another slide, whose truth"):
+            write_slide(tmp_path / other, replace(SETTINGS, format=cast(SlideFormat, form)))
     with pytest.raises(RedDinoError, match="is tiff or dicom"):
         write_slide(tmp_path / "b", replace(SETTINGS, format=cast(SlideFormat, "svs")))
     with pytest.raises(RedDinoError, match=r"give it a name without \.dcm"):

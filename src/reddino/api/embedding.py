@@ -28,7 +28,7 @@ from reddino.embedding.side_files import side_path
 from reddino.embedding.table import read_embeddings
 from reddino.embedding.table_shares import require_same_shares
 from reddino.embedding.table_writer import only_writer
-from reddino.foundations.errors import RedDinoError
+from reddino.foundations.errors import NothingFoundError, RedDinoError
 from reddino.foundations.stages import stage
 from reddino.foundations.stores.objects import require_writable
 from reddino.foundations.stores.urls import is_url, require_known_scheme, url_of
@@ -283,7 +283,7 @@ def _surveyed(
             deal=deal,
         )
     if not len(found):
-        raise RedDinoError(f"no red cells were found; {failures.summary()}")
+        raise NothingFoundError(f"no red cells were found; {failures.summary()}")
     return found
 
 

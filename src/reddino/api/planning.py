@@ -6,7 +6,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from reddino.embedding.embedding_plan import EmbeddingPlan
 from reddino.embedding.part_files import finished_parts, read_meta
 from reddino.embedding.runtimes.pass_runtime import WholePass
 from reddino.foundations.cores import usable_cores
-from reddino.foundations.errors import RedDinoError
+from reddino.foundations.counting import counted
+from reddino.foundations.errors import NothingFoundError, RedDinoError
 from reddino.foundations.stages import stage
 from reddino.smears.choices import Subfolders
 from reddino.smears.failures import ImageError
@@ -69,11 +70,16 @@ def plan_embed(
         raise RedDinoError("a plan needs one node, one image and some seconds, or more of each")
     manifest = open_data(data, subfolders=subfolders)
     probe = _Probe(manifest, model, seed, {"find_cells": find_cells, **options})
+    if max(several) > (images or probe.images):
+        raise RedDinoError(
+            f"{max(several)} nodes cannot share {counted(images or probe.images, 'image')}: plan no more "
+            "nodes than there are images"
+        )
     first = probe.run(1)  # loads libraries, and reads files for the first time
     before = probe.choose_runtime(first.views * (images or probe.images) / min(several))
     few = min(_FEW if first.seconds < seconds / _FEW else 1, probe.images)
     short = probe.run(few)
-    each = min(probe.images, int(seconds / _PASSES / short.seconds * few))
+    each = int(min(probe.images, seconds / _PASSES / short.seconds * few))
     passes = [probe.run(each) for _ in range(_PASSES)] if each > few else [short]
     slopes = [(one.seconds - short.seconds) / (each - few) for one in passes] if each > few else []
     if not slopes or min(slopes) <= 0:
@@ -85,7 +91,7 @@ def plan_embed(
         sampled=len(probe.seen),
         nodes=several[0],
         more_nodes=tuple(several[1:]),
-        views_per_image=views / sum(one.images for one in passes),
+        views_per_image=views / sum(one.images + one.passed_over for one in passes),
         seconds_per_image=mean,
         spread=_STUDENT * float(np.std(slopes, ddof=1)) / mean / _PASSES**0.5 if len(slopes) > 1 else 0.0,
         start_seconds=max(0.0, short.seconds - few * mean, before.seconds - mean),
@@ -94,7 +100,7 @@ def plan_embed(
         bytes_read=probe.bytes_read(),
         bytes_written=sum(one.size for one in passes) / max(1, views),
         memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        failed=max(one.failed for one in passes),
+        failed=max(len(probe.left_out), *(one.failed for one in passes)),
         runtime=passes[0].runtime,
     )
 
@@ -110,6 +116,8 @@ class _Pass:
     size: int
     runtime: str
     choice: Mapping[str, Any] | None
+    #: Images before these, of which none could be embedded.
+    passed_over: int = 0
 
 
 class _Probe:
@@ -123,6 +131,7 @@ class _Probe:
         self._view: ViewSpec | None = None
         self._whole: WholePass | None = None
         self.seen: set[int] = set()
+        self.left_out: set[int] = set()
 
     @property
     def images(self) -> int:
@@ -137,10 +146,26 @@ class _Probe:
         return found
 
     def run(self, count: int) -> _Pass:
+        """Embed the next `count` images; where all of them are left out, those after them.
+
+        Raises:
+            RedDinoError: all images of the manifest are left out.
+        """
+        passed_over = 0
+        while True:
+            try:
+                return replace(self._run(count), passed_over=passed_over)
+            except NothingFoundError:  # one picture that is empty or broken is no reason to plan nothing
+                passed_over += count
+                if passed_over >= self.images:
+                    raise
+                self.left_out.update(self._chosen(self._next - count, count))
+
+    def _run(self, count: int) -> _Pass:
         """Embed the next `count` images into a folder that is deleted again."""
-        chosen = np.take(self._order, np.arange(self._next, self._next + count), mode="wrap")
+        chosen = self._chosen(self._next, count)
         self._next += count
-        self.seen.update(chosen.tolist())
+        self.seen.update(chosen)
         part = self._manifest.select(np.isin(self._codes, chosen))
         with tempfile.TemporaryDirectory(prefix="reddino-plan-") as name:
             began = time.perf_counter()
@@ -152,6 +177,10 @@ class _Probe:
         runtime = f"{report.runtime} {report.precision}"
         choice = meta.get("runtime_check")
         return _Pass(count, report.rows, report.failed, seconds, size, runtime, choice)
+
+    def _chosen(self, begin: int, count: int) -> list[int]:
+        """Return `count` images of the order from `begin` on, which starts again at its end."""
+        return [int(one) for one in np.take(self._order, np.arange(begin, begin + count), mode="wrap")]
 
     def opening(self, *, find_cells: bool) -> float:
         """Return the seconds that one thread takes to open an image and cut its views, median."""

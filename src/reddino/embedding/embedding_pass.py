@@ -26,7 +26,7 @@ from reddino.embedding.table_writer import TableWriter, only_writer
 from reddino.embedding.view_encoder import Vectors, ViewEncoder, arithmetic, preprocessing
 from reddino.embedding.write_behind import WriteBehind
 from reddino.foundations.cores import usable_cores
-from reddino.foundations.errors import RedDinoError
+from reddino.foundations.errors import NothingFoundError, RedDinoError
 from reddino.foundations.provenance import provenance
 from reddino.foundations.stores.requests import stoppable_waits
 from reddino.foundations.stores.urls import is_url
@@ -174,7 +174,7 @@ def embed_manifest(
             report = replace(report, at_border=0)
         if report.rows == 0:
             writer.discard()
-            raise RedDinoError(_nothing(report.dropped, failed))
+            raise NothingFoundError(_nothing(report.dropped, failed))
     if views.by_picture is not None:
         views.by_picture.report()
         report = replace(report, borrowed=len(views.borrowed()))

@@ -13,3 +13,7 @@ class RedDinoError(Exception):
 
     def __init__(self, *args: object) -> None:
         super().__init__(*(spelled(one) if isinstance(one, str) else one for one in args))
+
+
+class NothingFoundError(RedDinoError):
+    """Data of which every picture was left out: a sample of other pictures may do."""

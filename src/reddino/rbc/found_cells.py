@@ -106,7 +106,8 @@ def find_cells_in(
         in `at_border`.
 
     Raises:
-        RedDinoError: the manifest has a column `at_border` about whole pictures.
+        RedDinoError: the manifest has a column `at_border` about whole pictures, or of one picture
+            two patients.
     """
     failures = Failures() if failures is None else failures
     pictures = PictureDiameters(manifest) if pictures is None else pictures
@@ -150,8 +151,10 @@ def of_pictures(manifest: Manifest, first: NDArray[np.int64]) -> pa.Table:
         first: (n,) for each row the first one of its picture.
 
     Raises:
-        RedDinoError: a column `at_border` of whole pictures.
+        RedDinoError: a column `at_border` of whole pictures, or a picture of two patients, slides, sources or
+            groups.
     """
+    _require_one_owner(manifest, first)
     table, cells = manifest.table, bool(manifest.is_cell().any())
     further = [name for name in table.column_names if name not in COLUMNS]
     if cells:
@@ -165,6 +168,22 @@ def of_pictures(manifest: Manifest, first: NDArray[np.int64]) -> pa.Table:
         name = written_names([PICTURE_LABEL], kept)[PICTURE_LABEL]
         found = found.append_column(name, table.column("label"))
     return found
+
+
+def _require_one_owner(manifest: Manifest, first: NDArray[np.int64]) -> None:
+    """Refuse rows of one picture that name different patients, of which its cells would get the first.
+
+    Single cells may be of groups of their own.
+    """
+    for name in [one for one in ID_COLUMNS if one != "group" or not manifest.is_cell().any()]:
+        given = np.array(manifest.strings(name), dtype=object)
+        odd = np.flatnonzero(given != given[first])
+        if len(odd):
+            row = int(odd[0])
+            raise RedDinoError(
+                f"{manifest.place(row)}, column {name}: '{given[row]}', and '{given[first[row]]}' in another "
+                f"row of this picture; give each picture one {name}"
+            )
 
 
 def _same(column: Any, first: NDArray[np.int64]) -> bool:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from reddino.foundations.counting import counted
-from reddino.foundations.errors import RedDinoError
+from reddino.foundations.errors import NothingFoundError
 from reddino.rbc.found_cells import find_cells_in, of_pictures
 from reddino.rbc.picture_diameters import PictureDiameters
 from reddino.regions.choices import FAULTS, From
@@ -213,7 +213,7 @@ def _report(qualities: list[SlideQuality], chosen: Chosen, cells: int, taken: in
             "" if chosen.cells is None else f", {chosen.cells:,} of each slide, seed {chosen.seed}",
         )
     if cells and not taken:
-        raise RedDinoError(
+        raise NothingFoundError(
             f"none of {counted(cells, 'cell')} lies in '{chosen.start}': take them from all, or look at the "
             "map of reddino quality"
         )

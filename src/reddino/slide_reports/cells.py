@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from reddino.foundations.structured import fit
 from reddino.foundations.visible import short
 from reddino.rbc.field_measures import crowded_cells
 from reddino.smears.column_names import ABSTAINED, NOVELTY, PREDICTED, PREFIX, PROBABILITY, UNADJUSTED
-from reddino.smears.slides.names import ZARR, split_slide
+from reddino.smears.slides.identity import regions_twice
 
 Real = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
@@ -150,18 +149,11 @@ def _require_slides_once(file: PredictionFile) -> None:
     Raises:
         RedDinoError: names both.
     """
-    known: dict[tuple[str, int | None, tuple[int, int, int, int]], Path] = {}
-    for path, digest in file.pictures.items():
-        part = split_slide(path)
-        # Of a folder, the digest is that of its names alone.
-        if part is None or part.rectangle is None or part.file.name.lower().endswith(ZARR):
-            continue
-        first = known.setdefault((digest, part.scene, part.rectangle), part.file)
-        if first != part.file:
-            raise RedDinoError(
-                f"{file.path}: {part.file} is the slide {first} under another name, and its cells would "
-                "count twice: predict again without one of the two"
-            )
+    for first, other in regions_twice(file.pictures.items()):
+        raise RedDinoError(
+            f"{file.path}: {other} is the slide {first} under another name, and its cells would "
+            "count twice: predict again without one of the two"
+        )
 
 
 def _require_unedited(file: PredictionFile, names: Sequence[str]) -> None:

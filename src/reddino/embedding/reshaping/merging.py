@@ -34,6 +34,7 @@ from reddino.foundations.errors import RedDinoError
 from reddino.foundations.parquet import reading_parquet
 from reddino.foundations.provenance import hash_bytes
 from reddino.smears.failures import Failures
+from reddino.smears.slides.identity import regions_twice
 
 Keys = npt.NDArray[np.uint64]
 
@@ -123,7 +124,7 @@ def _joined_diameters(tables: Sequence[TableOnDisk]) -> dict[str, float]:
 
 
 def _require_same_pictures(tables: Sequence[TableOnDisk]) -> None:
-    """Refuse pictures of one name that are others, which one table could not distinguish."""
+    """Refuse pictures of one name that are others, and slides that are there under two names."""
     known: dict[str, tuple[str, Path]] = {}
     for table in tables:
         for name, digest in picture_digests(table.folder).items():
@@ -134,6 +135,11 @@ def _require_same_pictures(tables: Sequence[TableOnDisk]) -> None:
                     "a "
                     "folder in which their names differ"
                 )
+    for first, other in regions_twice((name, digest) for name, (digest, _) in known.items()):
+        raise RedDinoError(
+            f"{other} is the slide {first} under another name, and its cells would count twice: merge "
+            "without the table that holds one of the two"
+        )
 
 
 def _without_doubles(tables: Sequence[TableOnDisk], doubles: Doubles) -> tuple[list[Mask | None], int]:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 #: Suffixes of the files that name their parts, lower case.
 NAMES_PARTS = (".vms", ".vmu")
+#: A slide whose pixels lie in a folder of its name, next to this file, which may be the same for several.
+MRXS = ".mrxs"
 _KEYS = ("imagefile", "mapfile", "macroimage")
 #: Bytes of such a file, at most; they hold a few lines.
 _LARGEST = 2**20

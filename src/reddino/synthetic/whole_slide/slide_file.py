@@ -62,7 +62,7 @@ def write_slide(path: Path, settings: SlideSettings) -> pa.Table:
     bank = paint_bank(patient, source, settings.seed, settings.bank)
     bodies = populate(layout, bank, patient, settings.seed, px_per_um=source.px_per_um, crowd=settings.crowd)
     pixels = SlidePixels(layout, bank, bodies, source, settings.seed)
-    name = path.stem if settings.format == "tiff" else path.name
+    name = _name(path, settings)
     truth = _truth(bodies, bank, settings)
     with atomic_path(path.with_name(f"{name}.truth.parquet")) as partial:
         pq.write_table(truth, partial)
@@ -108,6 +108,33 @@ def _check(path: Path, settings: SlideSettings) -> None:
     if not 0.0 <= settings.crowd <= 1.5:
         raise RedDinoError(f"the crowd of a slide lies between 0 and 1.5, and is not {settings.crowd}")
     require_free(path, f"{path} exists; write the slide to a new file")
+    _require_own_truth(path, settings)
+
+
+def _name(path: Path, settings: SlideSettings) -> str:
+    """Return what the names of the files of the truth begin with."""
+    return path.stem if settings.format == "tiff" else path.name
+
+
+def _require_own_truth(path: Path, settings: SlideSettings) -> None:
+    """Refuse to replace the truth of another slide, which has the same name in another format.
+
+    Raises:
+        RedDinoError: names that slide.
+    """
+    name = _name(path, settings)
+    there = [path.with_name(name + suffix) for suffix in TIFF] + [path.with_name(name) / "level-0.dcm"]
+    other = next((one for one in there if one.exists()), None)
+    try:
+        about = json.loads(path.with_name(f"{name}.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        about = None
+    drawn = {key: value for key, value in vars(settings).items() if key not in ("format", "lossless")}
+    if other is not None and not (isinstance(about, dict) and about.items() >= drawn.items()):
+        raise RedDinoError(
+            f"{other} is another slide, whose truth {name}.truth.parquet would be replaced; give this one "
+            "another name"
+        )
 
 
 def masks(layout: Layout, settings: SlideSettings) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
