@@ -71,6 +71,13 @@ def test_diameters__in_micrometres_are_named() -> None:
     assert (alone.kind, alone.count) == ("cell diameters of a few pixels", 2)
 
 
+def test_sizes_of_pixels__that_are_none_are_counted_and_the_first_is_named() -> None:
+    texts = ["0.1", "0", "", "-0.1", "five", "250"]
+    [odd] = inspect_rows(manifest(path=[f"{number}.png" for number in range(6)], um_per_px=texts))
+    assert (odd.kind, odd.count) == ("sizes of pixels", 4)
+    assert odd.first.endswith("um_per_px '0'")
+
+
 @pytest.mark.parametrize(
     ("place", "kinds"),
     [

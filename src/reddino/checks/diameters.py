@@ -1,7 +1,8 @@
-"""Checks of the cell diameters of a manifest: at odds with the boxes next to them, or in micrometres."""
+"""Checks of the scale of a manifest: cell diameters at odds with boxes or in micrometres, sizes of pixels."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,8 +11,10 @@ from numpy.typing import NDArray
 from reddino.foundations.counting import counted
 from reddino.rbc.magnification import group_medians
 from reddino.rbc.picture_diameters import OTHER_CELLS
+from reddino.smears.column_names import UM_PER_PX
 from reddino.smears.findings import Finding
 from reddino.smears.manifest import Manifest
+from reddino.smears.pixel_sizes import as_pixel_size
 
 #: Diameters of a red cell in micrometres, and sides of boxes that are no such diameters.
 _MICROMETRES = (4.0, 10.0)
@@ -37,6 +40,22 @@ def diameters_and_boxes(manifest: Manifest) -> Iterator[Finding]:
                 f"{names[pictures[at]]}: cell_diameter {diameters[at]:g}, boxes of {sides[at]:g} pixels",
             )
     yield from _small_diameters(manifest, given, np.isin(image, image[side > 0]))
+
+
+def sizes_of_pixels(manifest: Manifest) -> Iterator[Finding]:
+    """Yield a finding of values of `um_per_px` that are no size of a pixel: zero, negative, or text."""
+    if UM_PER_PX not in manifest.table.column_names:
+        return
+    texts = manifest.strings(UM_PER_PX)
+    wrong = [row for row, text in enumerate(texts) if text and math.isnan(as_pixel_size(text))]
+    if wrong:
+        yield Finding(
+            "sizes of pixels",
+            f"{counted(len(wrong), 'row')} with an um_per_px that is no size of a pixel, such as 0.1; what "
+            "measures in micrometres refuses it, and all else takes no notice of the column",
+            len(wrong),
+            f"{manifest.place(wrong[0])}: um_per_px '{texts[wrong[0]][:40]}'",
+        )
 
 
 def _small_diameters(

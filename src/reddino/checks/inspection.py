@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from reddino.checks.coordinates import coordinates_below_a_pixel
 from reddino.checks.copies import CopyCheck
-from reddino.checks.diameters import diameters_and_boxes
+from reddino.checks.diameters import diameters_and_boxes, sizes_of_pixels
 from reddino.checks.frames import RemainingFrames, frames_of_sample
 from reddino.checks.spelling import check_columns, check_repeats, check_values
 from reddino.rbc.magnification import mixed_magnifications
@@ -44,6 +44,7 @@ ROW_CHECKS: tuple[Callable[[Manifest], Iterable[Finding]], ...] = (
     check_repeats,
     coordinates_below_a_pixel,
     diameters_and_boxes,
+    sizes_of_pixels,
     mixed_magnifications,
     frames_of_sample,
     slides_under_several_names,

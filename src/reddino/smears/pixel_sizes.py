@@ -22,7 +22,7 @@ from reddino.smears.slides.tiff_levels import find_levels
 from reddino.smears.stored_pictures import open_picture_header, require_picture_url
 
 #: Micrometres of a pixel beyond which a column holds something else, such as nanometres or pixels.
-_LEAST, _MOST = 0.005, 50.0
+LEAST_UM, MOST_UM = 0.005, 50.0
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,15 @@ def require_pixel_sizes(manifest: Manifest, what: str = "views") -> PixelSizes:
     return found
 
 
+def as_pixel_size(text: str) -> float:
+    """Return the micrometres of a pixel that a text states; NaN where they are none."""
+    try:
+        value = float(text)
+    except ValueError:
+        return math.nan
+    return value if LEAST_UM <= value <= MOST_UM else math.nan
+
+
 def stated_um_per_px(path: Path) -> float | None:
     """Return the micrometres of a pixel that a microscope file or a TIFF states; None without one."""
     part = split_slide(path)
@@ -129,11 +138,8 @@ def _given(manifest: Manifest, images: int, codes: NDArray[np.int64]) -> NDArray
     for row, text in enumerate(manifest.strings(UM_PER_PX)):
         if not text:
             continue
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not _LEAST <= value <= _MOST:
+        value = as_pixel_size(text)
+        if math.isnan(value):
             raise RedDinoError(
                 f"{manifest.place(row)}, column um_per_px: '{text[:40]}' is no size of a pixel; give "
                 "micrometres, such as 0.1"

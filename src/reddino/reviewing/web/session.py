@@ -35,6 +35,7 @@ from reddino.reviewing.web.page_requests import (
     require_rows,
 )
 from reddino.reviewing.web.pictures import CellPictures
+from reddino.smears.pixel_sizes import LEAST_UM, MOST_UM
 
 #: Values of a filter, lines of a table and disputed cells that the page is sent at most.
 MOST_LISTED = 500
@@ -65,7 +66,7 @@ class ReviewSession:
         scale = np.full(len(pool), options.um_per_px)
         if "um_per_px" in table.table.column_names:
             given = table.numbers("um_per_px")
-            scale = np.where(np.isnan(given), scale, given)
+            scale = np.where((given >= LEAST_UM) & (given <= MOST_UM), given, scale)
         self._um_per_px = scale.astype(np.float32)
         self._first = database.first_sorting()
         self._sorting = Opinion.of(self._first, len(pool))
