@@ -394,3 +394,9 @@ def test_with_groups__joins_repeated_fields_of_chula(smears: Path) -> None:
         listed = list(csv.DictReader(file))
     merged = len(listed) - len({row["group"] for row in listed})
     assert len(set(of_image.values())) == len(of_image) - merged
+
+
+def test_strings__of_numbers_are_how_they_are_written() -> None:
+    table = pa.table({"path": ["a.png", "b.png"], "um_per_px": [0.25, None], "region": [7, None]})
+    manifest = Manifest(table, Path())
+    assert (manifest.strings("um_per_px"), manifest.strings("region")) == (["0.25", ""], ["7", ""])

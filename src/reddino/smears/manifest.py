@@ -76,9 +76,12 @@ class Manifest:
         """Return a text column (or one that was carried along) as n strings; "" = missing."""
         if name in NUMBER_COLUMNS:
             raise NoColumnError(f"column '{name}' of the manifest holds numbers, not text")
-        if pa.types.is_nested(self._column(name).type):
-            raise NoColumnError(f"column '{name}' of the manifest holds {self._column(name).type}, not text")
-        return cast(list[str], pc.fill_null(self._column(name), "").to_pylist())
+        column = self._column(name)
+        if pa.types.is_nested(column.type):
+            raise NoColumnError(f"column '{name}' of the manifest holds {column.type}, not text")
+        if not pa.types.is_string(column.type):  # numbers of slides, in packs and tables
+            column = column.cast(pa.string())
+        return cast(list[str], pc.fill_null(column, "").to_pylist())
 
     def numbers(self, name: str) -> NDArray[np.float64]:
         """Return a number column as (n,) float64; NaN = missing."""
