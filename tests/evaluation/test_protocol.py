@@ -203,7 +203,7 @@ def test_evaluate_table__says_where_one_of_two_classes_is_not_tested() -> None:
     assert said == [
         "Class 'class 1' has no cell in 1 of 3 test sets (all but lab 2 -> lab 2): bAcc and macro F1 there "
         "are means over the other classes, and there is no AUROC.",
-        "1 of 3 test sets hold a single class (all but lab 2 -> lab 2: 'class 0'): their scores say how "
+        "1 of 3 test sets hold a single class (all but lab 2 -> lab 2: 'class 0'): their scores show how "
         "often it is recognised, and nothing of what is taken for it.",
     ]
     areas = [fold.scores["1-NN"].auroc for fold in found.folds]

@@ -136,7 +136,7 @@ def test_untested_classes__says_where_a_score_is_not_about_a_class() -> None:
         "other classes, and there is no AUROC.",
         "Class 'well' has no cell in 1 of 3 test sets (fold 3): bAcc and macro F1 there are means over the "
         "other classes, and there is no AUROC.",
-        "2 of 3 test sets hold a single class (fold 2: 'well', fold 3: 'sick'): their scores say how often "
+        "2 of 3 test sets hold a single class (fold 2: 'well', fold 3: 'sick'): their scores show how often "
         "it is recognised, and nothing of what is taken for it.",
     ]
     assert untested_classes(tests[:1], ["sick", "well"]) == []
