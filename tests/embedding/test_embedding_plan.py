@@ -82,6 +82,19 @@ def test_plan_embed__measures_a_pass_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_plan_embed__mentions_once_that_whole_pictures_are_embedded(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_smears(
+        tmp_path, sources=("mint",), patients_per_source=1, fields_per_patient=4, field_um=60.0, seed=1
+    )
+    for manifest in tmp_path.glob("*.csv"):
+        manifest.unlink()
+    with caplog.at_level("WARNING", logger="reddino"):
+        reddino.plan_embed(tmp_path, "morphology", seconds=0.3)
+    assert len([line for line in caplog.messages if "no cell is marked" in line]) == 1
+
+
 def test_plan_embed__measures_the_runtime_that_the_whole_pass_would_choose(
     smears: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import resource
 import tempfile
 import time
@@ -28,6 +29,8 @@ from reddino.smears.shards import file_size
 from reddino.views.by_image import ViewsByImage
 from reddino.views.scales import view_diameters
 from reddino.views.spec import ViewSpec
+
+log = logging.getLogger(__name__)
 
 #: Images of the short pass, which shows what starting takes; 1 where an image takes long.
 _FEW = 4
@@ -124,7 +127,8 @@ class _Probe:
     """Short passes over images of a manifest, in an order that is drawn once."""
 
     def __init__(self, manifest: Manifest, model: str, seed: int, options: dict[str, Any]) -> None:
-        self._manifest, self._model, self._options = manifest, model, options
+        self._manifest, self._model = manifest, model
+        self._options = {"notice": self._mention, **options}
         self._names, self._codes = manifest.images()
         self._order = np.random.default_rng(seed).permutation(len(self._names))
         self._next = 0
@@ -132,11 +136,18 @@ class _Probe:
         self._whole: WholePass | None = None
         self.seen: set[int] = set()
         self.left_out: set[int] = set()
+        self._mentioned: set[str] = set()
 
     @property
     def images(self) -> int:
         """Images of the manifest."""
         return len(self._names)
+
+    def _mention(self, sentence: str) -> None:
+        """Log what is odd about the images once, not once a pass."""
+        if sentence not in self._mentioned:
+            self._mentioned.add(sentence)
+            log.warning(sentence)
 
     def choose_runtime(self, views: float) -> _Pass:
         """Embed an image in the runtime that a pass over so many views chooses, and keep it from then on."""

@@ -39,7 +39,7 @@ def slide_head(level: SlideLevel, settings: SlideSettings, *, ratio: float) -> A
 
 
 def _whose(level: SlideLevel, settings: SlideSettings) -> dict[str, Any]:
-    """Return study, series, maker and specimen; the patient is nobody."""
+    """Return study, series, maker and specimen; no patient is named."""
     name = f"synthetic-{settings.seed}"
     return {
         "SOPClassUID": _SLIDE_CLASS,
